@@ -1,0 +1,73 @@
+// y[t, r] = Σ_i w[r, i] · x[t, i]: a matrix of any weight format times a few vectors.
+// A team takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn.
+// Rows may be cut into groups that read different parts of x (the grouped output projection).
+// Sums in f32; the order differs between teams, so results agree to rounding.
+struct Params {
+    n_rows: u32,         // rows of this shard
+    n_blocks: u32,       // blocks of 32 weights in a row
+    n_in: u32,           // weights in a row before padding
+    x_stride: u32,       // vectors of 4 from token to token in x
+    y_stride: u32,       // elements from token to token in y
+    y_offset: u32,       // element of y that row 0 writes
+    y_ring: u32,         // tokens in y when it is a ring over positions; 0 when row t is token t
+    rows_per_group: u32, // rows that read the same part of x
+    group_stride: u32,   // vectors of 4 from part to part
+    first_row: u32,      // row 0's number in the whole matrix
+    max_tokens: u32,     // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;      // [n_tokens, n_in]
+@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>; // [n_rows, n_blocks, …]
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [n_tokens, y_stride]
+
+@compute @workgroup_size(WORKGROUP)
+fn linear(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let n_row_groups = (params.n_rows + ROWS - 1u) / ROWS;
+    let token = team / n_row_groups;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let first = (team % n_row_groups) * ROWS;
+    let group = (params.first_row + first) / params.rows_per_group;
+    let x_at = token * params.x_stride + group * params.group_stride;
+    var sums: array<f32, ROWS>;
+    for (var block = lane; block < params.n_blocks; block += TEAM) {
+        let x_block = x_at + block * 8u;
+        let x0 = x[x_block];
+        let x1 = x[x_block + 1u];
+        let x2 = x[x_block + 2u];
+        let x3 = x[x_block + 3u];
+        let x4 = x[x_block + 4u];
+        let x5 = x[x_block + 5u];
+        let x6 = x[x_block + 6u];
+        let x7 = x[x_block + 7u];
+        for (var r = 0u; r < ROWS; r += 1u) {
+            let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
+            let low = dot(block_quad(b, 0u), x0) + dot(block_quad(b, 1u), x1)
+                + dot(block_quad(b, 2u), x2) + dot(block_quad(b, 3u), x3);
+            let high = dot(block_quad(b, 4u), x4) + dot(block_quad(b, 5u), x5)
+                + dot(block_quad(b, 6u), x6) + dot(block_quad(b, 7u), x7);
+            sums[r] += low + high;
+        }
+    }
+    var y_row = token;
+    if params.y_ring > 0u {
+        y_row = (step.position + token) % params.y_ring;
+    }
+    let y_at = y_row * params.y_stride + params.y_offset + first;
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let sum = team_sum(lane, sums[r]);
+        if lane == 0u && first + r < params.n_rows {
+            y[y_at + r] = sum;
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// What changes from token to token; see gpu::kernel::Step.
+struct Step {
+    position: u32,
+    n_tokens: u32,
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repeat_penalty: f32,
+    repeat_window: u32,
+    seed: u32,
+    padding_0: u32,
+    padding_1: u32,
+    padding_2: u32,
+}

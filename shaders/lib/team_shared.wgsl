@@ -1,0 +1,76 @@
+// Team contract (see team_single.wgsl): a workgroup is the team and adds up in workgroup memory.
+// TEAM is a power of two. Calls must stand in uniform control flow.
+var<workgroup> team_f32: array<f32, TEAM>;
+var<workgroup> team_u32: array<u32, TEAM>;
+
+fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
+    return workgroup.y * n_workgroups.x + workgroup.x;
+}
+
+fn team_lane(local: u32) -> u32 {
+    return local;
+}
+
+fn team_sum(lane: u32, value: f32) -> f32 {
+    workgroupBarrier(); // Readers of an earlier result are done.
+    team_f32[lane] = value;
+    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if lane < width {
+            team_f32[lane] += team_f32[lane + width];
+        }
+    }
+    workgroupBarrier();
+    return team_f32[0];
+}
+
+fn team_max(lane: u32, value: f32) -> f32 {
+    workgroupBarrier();
+    team_f32[lane] = value;
+    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if lane < width {
+            team_f32[lane] = max(team_f32[lane], team_f32[lane + width]);
+        }
+    }
+    workgroupBarrier();
+    return team_f32[0];
+}
+
+fn team_sum_u32(lane: u32, value: u32) -> u32 {
+    workgroupBarrier();
+    team_u32[lane] = value;
+    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if lane < width {
+            team_u32[lane] += team_u32[lane + width];
+        }
+    }
+    workgroupBarrier();
+    return team_u32[0];
+}
+
+fn team_min_u32(lane: u32, value: u32) -> u32 {
+    workgroupBarrier();
+    team_u32[lane] = value;
+    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if lane < width {
+            team_u32[lane] = min(team_u32[lane], team_u32[lane + width]);
+        }
+    }
+    workgroupBarrier();
+    return team_u32[0];
+}
+
+// Sum of the values of the lanes before this one.
+fn team_before_u32(lane: u32, value: u32) -> u32 {
+    workgroupBarrier();
+    team_u32[lane] = value;
+    workgroupBarrier();
+    var before = 0u;
+    for (var i = 0u; i < lane; i += 1u) {
+        before += team_u32[i];
+    }
+    return before;
+}

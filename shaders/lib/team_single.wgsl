@@ -1,0 +1,30 @@
+// Team contract: lanes that share one result. Here one invocation is the whole team, so nothing is exchanged.
+// Every function takes the lane's number and value, and gives every lane the team's value.
+fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
+    return (workgroup.y * n_workgroups.x + workgroup.x) * WORKGROUP + local;
+}
+
+fn team_lane(local: u32) -> u32 {
+    return 0u;
+}
+
+fn team_sum(lane: u32, value: f32) -> f32 {
+    return value;
+}
+
+fn team_max(lane: u32, value: f32) -> f32 {
+    return value;
+}
+
+fn team_sum_u32(lane: u32, value: u32) -> u32 {
+    return value;
+}
+
+fn team_min_u32(lane: u32, value: u32) -> u32 {
+    return value;
+}
+
+// Sum of the values of the lanes before this one.
+fn team_before_u32(lane: u32, value: u32) -> u32 {
+    return 0u;
+}

@@ -1,0 +1,92 @@
+// Team contract (see team_single.wgsl): a workgroup is the team; subgroups add up first, then their results through
+// workgroup memory. SUBGROUP is the adapter's smallest subgroup. Calls must stand in uniform control flow.
+var<workgroup> team_f32: array<f32, TEAM>;
+var<workgroup> team_u32: array<u32, TEAM>;
+
+fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
+    return workgroup.y * n_workgroups.x + workgroup.x;
+}
+
+fn team_lane(local: u32) -> u32 {
+    return local;
+}
+
+fn team_sum(lane: u32, value: f32) -> f32 {
+    let part = subgroupAdd(value);
+    if TEAM <= SUBGROUP {
+        return part;
+    }
+    workgroupBarrier(); // Readers of an earlier result are done.
+    team_f32[lane] = 0.0;
+    workgroupBarrier();
+    if subgroupElect() {
+        team_f32[lane] = part;
+    }
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var i = 0u; i < TEAM; i += SUBGROUP) {
+        sum += team_f32[i];
+    }
+    return sum;
+}
+
+fn team_max(lane: u32, value: f32) -> f32 {
+    let part = subgroupMax(value);
+    if TEAM <= SUBGROUP {
+        return part;
+    }
+    workgroupBarrier();
+    team_f32[lane] = part;
+    workgroupBarrier();
+    var greatest = team_f32[0];
+    for (var i = SUBGROUP; i < TEAM; i += SUBGROUP) {
+        greatest = max(greatest, team_f32[i]);
+    }
+    return greatest;
+}
+
+fn team_sum_u32(lane: u32, value: u32) -> u32 {
+    let part = subgroupAdd(value);
+    if TEAM <= SUBGROUP {
+        return part;
+    }
+    workgroupBarrier();
+    team_u32[lane] = 0u;
+    workgroupBarrier();
+    if subgroupElect() {
+        team_u32[lane] = part;
+    }
+    workgroupBarrier();
+    var sum = 0u;
+    for (var i = 0u; i < TEAM; i += SUBGROUP) {
+        sum += team_u32[i];
+    }
+    return sum;
+}
+
+fn team_min_u32(lane: u32, value: u32) -> u32 {
+    let part = subgroupMin(value);
+    if TEAM <= SUBGROUP {
+        return part;
+    }
+    workgroupBarrier();
+    team_u32[lane] = part;
+    workgroupBarrier();
+    var least = team_u32[0];
+    for (var i = SUBGROUP; i < TEAM; i += SUBGROUP) {
+        least = min(least, team_u32[i]);
+    }
+    return least;
+}
+
+// Sum of the values of the lanes before this one.
+fn team_before_u32(lane: u32, value: u32) -> u32 {
+    workgroupBarrier();
+    team_u32[lane] = value;
+    workgroupBarrier();
+    var before = 0u;
+    for (var i = 0u; i < lane; i += 1u) {
+        before += team_u32[i];
+    }
+    return before;
+}

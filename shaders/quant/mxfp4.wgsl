@@ -1,0 +1,30 @@
+// Weight-format contract: 32 weights of a row are a Block; `load_block(i)` reads block i of the matrix from the planes
+// `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
+// MXFP4: one vector of E2M1 nibbles, one power-of-two scale byte, which scales the doubled values 0 to 12.
+struct Block {
+    bytes: vec4<u32>,
+    scale: f32,
+}
+
+// 2^(e - 128), the scale of the doubled values; denormal below e = 2, where adapters may flush it to zero.
+fn half_power(e: u32) -> f32 {
+    return bitcast<f32>(select((e - 1u) << 23u, 0x00200000u << e, e < 2u));
+}
+
+// Twice the value of an E2M1 code: 0 1 2 3 4 6 8 12 and their negatives.
+fn doubled(codes: vec4<u32>) -> vec4<f32> {
+    let magnitude = codes & vec4<u32>(7u);
+    let exponent = max(magnitude >> vec4<u32>(1u), vec4<u32>(1u)) - 1u;
+    let mantissa = select((magnitude & vec4<u32>(1u)) + 2u, magnitude, magnitude < vec4<u32>(2u));
+    let value = vec4<f32>(mantissa << exponent);
+    return select(value, -value, codes >= vec4<u32>(8u));
+}
+
+fn load_block(i: u32) -> Block {
+    let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 0xffu;
+    return Block(quants[i], half_power(e));
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return b.scale * doubled(nibbles(b.bytes, j));
+}

@@ -1,0 +1,151 @@
+//! Adapters: who they are, what they offer, and the knobs that suit them. Nothing here allocates.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+use super::recording::{Knobs, Team};
+
+/// Who an adapter is, as far as the platform tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The device's name.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`, or `cpu` for the CPU player.
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `software` or `unknown`.
+    pub kind: String,
+    /// Driver name and version, where the platform tells.
+    pub driver: String,
+    /// PCI vendor, or 0.
+    pub vendor_id: u32,
+    /// PCI device, or 0.
+    pub device_id: u32,
+}
+
+/// An adapter that can be opened.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// Who it is.
+    pub identity: Identity,
+    /// The knobs that suit it.
+    pub knobs: Knobs,
+    inner: wgpu::Adapter,
+}
+
+impl Adapter {
+    /// Every adapter on every backend that this platform offers, best first: GPUs before software.
+    pub async fn all() -> Vec<Self> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let mut adapters: Vec<Self> = found.into_iter().map(Self::new).filter(Self::computes).collect();
+        adapters.sort_by_key(|adapter| (kind_rank(&adapter.identity.kind), adapter.identity.backend == "gl"));
+        adapters
+    }
+
+    /// The one adapter that a browser gives for a power preference, or natively the best.
+    pub async fn preferred(low_power: bool) -> Option<Self> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let power_preference =
+            if low_power { wgpu::PowerPreference::LowPower } else { wgpu::PowerPreference::HighPerformance };
+        let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
+        instance.request_adapter(&options).await.ok().map(Self::new)
+    }
+
+    fn new(inner: wgpu::Adapter) -> Self {
+        let info = inner.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "unknown",
+        };
+        let driver = format!("{} {}", info.driver, info.driver_info).trim().to_owned();
+        let identity = Identity {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            kind: kind.to_owned(),
+            driver,
+            vendor_id: info.vendor,
+            device_id: info.device,
+        };
+        let knobs = knobs_for(&identity, inner.features(), &info);
+        Self { identity, knobs, inner }
+    }
+
+    /// The same adapter under an identity that the platform told another way, as browsers do; the knobs follow it.
+    #[must_use]
+    pub fn described(self, identity: Identity) -> Self {
+        let knobs = knobs_for(&identity, self.inner.features(), &self.inner.get_info());
+        Self { identity, knobs, ..self }
+    }
+
+    fn computes(&self) -> bool {
+        let downlevel = self.inner.get_downlevel_capabilities();
+        downlevel.flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+            && self.inner.limits().max_storage_buffers_per_shader_stage >= 8
+    }
+
+    /// What the adapter allows.
+    pub fn limits(&self) -> wgpu::Limits {
+        self.inner.limits()
+    }
+
+    /// What the adapter offers beyond the baseline.
+    pub fn features(&self) -> wgpu::Features {
+        self.inner.features()
+    }
+
+    /// The smallest and largest subgroup, in invocations.
+    pub fn subgroup_sizes(&self) -> (u32, u32) {
+        let info = self.inner.get_info();
+        (info.subgroup_min_size, info.subgroup_max_size)
+    }
+
+    /// The largest slice that may be bound, in bytes: the limit for a shard of weights.
+    pub fn binding_bytes(&self) -> u64 {
+        let limits = self.inner.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(1 << 30)
+    }
+
+    pub(super) async fn request_device(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("headstart"),
+            required_features: self.inner.features() & wanted,
+            required_limits: self.inner.limits(),
+            ..Default::default()
+        };
+        self.inner.request_device(&descriptor).await.map_err(|error| {
+            Error::adapter(format!("adapter {}", self.identity.name), format!("it gives no device: {error}"))
+                .advice("Update its driver, or choose another with --adapter")
+        })
+    }
+}
+
+/// GPUs before software; unknown (browsers do not tell) as a GPU.
+fn kind_rank(kind: &str) -> u8 {
+    match kind {
+        "discrete" => 0,
+        "integrated" => 1,
+        "unknown" => 2,
+        "virtual" => 3,
+        _ => 4,
+    }
+}
+
+/// Whether the adapter is a program on the CPU: there a barrier costs a coroutine switch and teams do not pay.
+pub fn is_software(identity: &Identity) -> bool {
+    let name = identity.name.to_lowercase();
+    identity.kind == "software" || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
+}
+
+fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Knobs {
+    if is_software(identity) {
+        return Knobs::default();
+    }
+    let subgroup = info.subgroup_min_size.max(1);
+    let team = if features.contains(wgpu::Features::SUBGROUP) && subgroup >= 8 { Team::Subgroup } else { Team::Shared };
+    Knobs { team, subgroup, ..Knobs::default() }
+}

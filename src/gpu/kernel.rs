@@ -1,0 +1,186 @@
+//! What a kernel is: its WGSL text, its bindings, the layout of its parameters and its scalar reference.
+//! One value per file of `shaders/kernels/`; `kernels::ALL` lists them.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::recording::{BufferId, Recording};
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<uniform>`.
+    Uniform,
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`.
+    Write,
+}
+
+/// A field of a parameter struct: its name and byte offset, to be held against the WGSL struct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name, the same in Rust and in WGSL.
+    pub name: &'static str,
+    /// Offset in bytes.
+    pub offset: usize,
+}
+
+/// A kernel: one entry point, named like its file.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Name of the file, the entry point and the module.
+    pub name: &'static str,
+    /// Text of `shaders/kernels/<name>.wgsl`.
+    pub source: &'static str,
+    /// Library texts that stand before it whatever the variant.
+    pub parts: &'static [&'static str],
+    /// Bindings 1, 2, … of group 0, in order; binding 0 is the uniform `params`.
+    pub bindings: &'static [(&'static str, Access)],
+    /// The fields of `Params`.
+    pub params: &'static [Field],
+    /// The plainest scalar form of the same arithmetic.
+    pub reference: fn(&mut Call<'_>),
+    /// Small dispatches over odd shapes, for holding every variant against `reference`.
+    pub cases: fn(&super::Knobs) -> Vec<Case>,
+}
+
+/// One dispatch with its inputs, to be run by both players and compared.
+pub struct Case {
+    /// What is odd about it.
+    pub name: String,
+    /// The buffers and the one or more stages.
+    pub recording: Recording,
+    /// The buffers of the case.
+    pub arena: super::Arena,
+    /// Contents to write before playing.
+    pub inputs: Vec<(BufferId, Vec<u8>)>,
+    /// Buffers to compare, with the largest allowed difference relative to `1 + |reference|`;
+    /// zero means that the words must be equal.
+    pub outputs: Vec<(BufferId, f32)>,
+}
+
+/// What varies in a kernel's text: library parts of one contract, and constants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// Texts placed before the kernel's own, such as a team or a weight format.
+    pub parts: Vec<&'static str>,
+    /// `const NAME: u32 = value;` lines.
+    pub constants: Vec<(&'static str, u32)>,
+}
+
+impl Spec {
+    /// A text of one contract, such as `lib/team_shared.wgsl`.
+    #[must_use]
+    pub fn part(mut self, text: &'static str) -> Self {
+        self.parts.push(text);
+        self
+    }
+
+    /// A constant that the text may use.
+    #[must_use]
+    pub fn constant(mut self, name: &'static str, value: u32) -> Self {
+        self.constants.push((name, value));
+        self
+    }
+}
+
+/// The whole text of a variant. It alone writes directives; `subgroups_directive` asks for `enable subgroups;`, which
+/// browsers demand and naga refuses.
+pub fn compose(kernel: &Kernel, spec: &Spec, subgroups_directive: bool) -> String {
+    let mut text = String::new();
+    if subgroups_directive {
+        text.push_str("enable subgroups;\n");
+    }
+    for (name, value) in &spec.constants {
+        text.push_str(&format!("const {name}: u32 = {value}u;\n"));
+    }
+    for part in kernel.parts.iter().chain(&spec.parts) {
+        text.push_str(part);
+        text.push('\n');
+    }
+    text.push_str(kernel.source);
+    text
+}
+
+/// A dispatch as a kernel's `reference` sees it: parameters, inputs and outputs in the order of the bindings.
+pub struct Call<'a> {
+    /// Bytes of the `Params` struct.
+    pub params: &'a [u8],
+    /// The variant, for its constants.
+    pub spec: &'a Spec,
+    /// Uniform and read-only bindings, as words.
+    pub inputs: Vec<&'a [u32]>,
+    /// Writable bindings, as words.
+    pub outputs: Vec<&'a mut [u32]>,
+}
+
+impl Call<'_> {
+    /// The parameters as the kernel's own struct.
+    pub fn params<P: Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])
+    }
+
+    /// A constant of the variant.
+    ///
+    /// # Panics
+    /// When the recording did not set it: a mistake in this program.
+    pub fn constant(&self, name: &str) -> u32 {
+        let found = self.spec.constants.iter().find(|(constant, _)| *constant == name);
+        found.unwrap_or_else(|| panic!("constant {name} is not set")).1
+    }
+
+    /// Input number `index` as values of `T`.
+    pub fn input<T: Pod>(&self, index: usize) -> &[T] {
+        bytemuck::cast_slice(self.inputs[index])
+    }
+
+    /// The inputs by value, and all outputs at once, so that a reference can name each.
+    pub fn outputs<T: Pod, const N: usize>(&mut self) -> [&mut [T]; N] {
+        let mut outputs = self.outputs.iter_mut();
+        std::array::from_fn(|_| bytemuck::cast_slice_mut(outputs.next().expect("a bound output")))
+    }
+}
+
+/// What changes from token to token. It lives in one small GPU buffer, is set by the host before a prompt, and is
+/// advanced by `sample` on the GPU. `shaders/lib/step.wgsl` has the same fields.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Step {
+    /// Position of the first token of this step.
+    pub position: u32,
+    /// Tokens in this step.
+    pub n_tokens: u32,
+    /// Softmax temperature; 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keep the k most likely tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the most likely tokens of this total probability.
+    pub top_p: f32,
+    /// Keep tokens at least this likely relative to the most likely.
+    pub min_p: f32,
+    /// Divides (or multiplies, when negative) the logits of recent tokens.
+    pub repeat_penalty: f32,
+    /// Number of recent tokens that `repeat_penalty` looks at.
+    pub repeat_window: u32,
+    /// Seed of the random numbers.
+    pub seed: u32,
+    /// Unused; keeps the struct a multiple of 16 bytes.
+    pub padding: [u32; 3],
+}
+
+/// Declares a kernel's `Params`: a `#[repr(C)]` struct of 4-byte fields, and `FIELDS` for the reflection test.
+#[macro_export]
+macro_rules! params {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident : $type:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+        #[repr(C)]
+        pub struct $name { $($(#[$doc])* pub $field: $type),* }
+        impl $name {
+            /// Name and offset of every field.
+            pub const FIELDS: &'static [$crate::gpu::Field] = &[
+                $($crate::gpu::Field { name: stringify!($field), offset: std::mem::offset_of!($name, $field) }),*
+            ];
+        }
+    };
+}

@@ -1,0 +1,113 @@
+//! The two players of a recording behind one face: the GPU's, and the CPU's, which runs each kernel's reference.
+//! The engine does not know which one it has.
+
+use crate::error::Result;
+
+use super::play_cpu::CpuPlayer;
+use super::play_gpu::{GpuPlayer, GpuTicket};
+use super::recording::{Arena, Recording, Slice};
+
+/// A recording made ready by a player: pipelines and bind groups on the GPU, nothing on the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared(pub(super) usize);
+
+/// Work under way, and the bytes that it will bring back.
+pub enum Ticket {
+    /// Submitted to a GPU.
+    Gpu(GpuTicket),
+    /// Done, on the CPU.
+    Cpu(Vec<u8>),
+}
+
+/// Runs recordings over the buffers of an arena.
+pub enum Player {
+    /// By WGSL, on an adapter.
+    Gpu(Box<GpuPlayer>),
+    /// By each kernel's scalar reference.
+    Cpu(Box<CpuPlayer>),
+}
+
+impl Player {
+    /// Makes the arena's buffers, filled with zeros.
+    ///
+    /// # Errors
+    /// When the adapter has not enough memory, or is lost.
+    pub async fn allocate(&mut self, arena: &Arena) -> Result<()> {
+        match self {
+            Self::Gpu(player) => player.allocate(arena).await,
+            Self::Cpu(player) => {
+                player.allocate(arena);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes bytes (a multiple of 4, at a multiple of 4) into a slice, from `offset` within it.
+    pub fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {
+        match self {
+            Self::Gpu(player) => player.write(slice, offset, bytes),
+            Self::Cpu(player) => player.write(slice, offset, bytes),
+        }
+    }
+
+    /// Makes a recording ready to be played many times.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader or a binding.
+    pub async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
+        match self {
+            Self::Gpu(player) => player.prepare(recording).await,
+            Self::Cpu(player) => Ok(player.prepare(recording)),
+        }
+    }
+
+    /// Plays a recording `n_times` in a row, as one pass and one submit, and then copies `read` out.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub fn play(&mut self, prepared: Prepared, n_times: u32, read: Slice) -> Result<Ticket> {
+        match self {
+            Self::Gpu(player) => player.play(prepared, n_times, Some(read)).map(Ticket::Gpu),
+            Self::Cpu(player) => {
+                for _ in 0..n_times {
+                    player.play(prepared);
+                }
+                Ok(Ticket::Cpu(player.read(read)))
+            }
+        }
+    }
+
+    /// Waits for a ticket's bytes.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn finish(&mut self, ticket: Ticket) -> Result<Vec<u8>> {
+        match (self, ticket) {
+            (Self::Gpu(player), Ticket::Gpu(ticket)) => player.finish(ticket).await,
+            (_, Ticket::Cpu(bytes)) => Ok(bytes),
+            (Self::Cpu(_), Ticket::Gpu(_)) => unreachable!("a ticket goes back to the player that gave it"),
+        }
+    }
+
+    /// Reads a slice now.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn read(&mut self, slice: Slice) -> Result<Vec<u8>> {
+        match self {
+            Self::Gpu(player) => player.read(slice).await,
+            Self::Cpu(player) => Ok(player.read(slice)),
+        }
+    }
+
+    /// Plays a recording once with a time for each stage, in milliseconds; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {
+        match self {
+            Self::Gpu(player) => player.profile(prepared).await,
+            Self::Cpu(player) => Ok(Some(player.profile(prepared))),
+        }
+    }
+}

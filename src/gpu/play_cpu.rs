@@ -1,0 +1,85 @@
+//! The CPU player: runs a recording through each kernel's scalar reference. The oracle of every test, and what a machine
+//! without a GPU gets. It never tunes and never skips.
+
+use web_time::Instant;
+
+use super::kernel::{Access, Call};
+use super::play::Prepared;
+use super::recording::{Arena, Recording, Slice, Stage};
+
+/// Buffers as words in host memory, and the recordings to run over them.
+#[derive(Default)]
+pub struct CpuPlayer {
+    buffers: Vec<Vec<u32>>,
+    recordings: Vec<Recording>,
+}
+
+impl CpuPlayer {
+    pub(super) fn allocate(&mut self, arena: &Arena) {
+        self.buffers = arena.buffers.iter().map(|plan| vec![0; (plan.bytes / 4) as usize]).collect();
+    }
+
+    pub(super) fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {
+        assert!(offset + bytes.len() as u64 <= slice.bytes, "a write past the slice's end");
+        let start = (slice.offset + offset) as usize;
+        let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffers[slice.buffer.0 as usize]);
+        buffer[start..start + bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub(super) fn read(&self, slice: Slice) -> Vec<u8> {
+        bytemuck::cast_slice(words(&self.buffers[slice.buffer.0 as usize], slice)).to_vec()
+    }
+
+    pub(super) fn prepare(&mut self, recording: &Recording) -> Prepared {
+        self.recordings.push(recording.clone());
+        Prepared(self.recordings.len() - 1)
+    }
+
+    pub(super) fn play(&mut self, prepared: Prepared) {
+        let recording = std::mem::take(&mut self.recordings[prepared.0]);
+        for stage in &recording.stages {
+            self.play_stage(stage);
+        }
+        self.recordings[prepared.0] = recording;
+    }
+
+    pub(super) fn profile(&mut self, prepared: Prepared) -> Vec<f64> {
+        let recording = std::mem::take(&mut self.recordings[prepared.0]);
+        let time = |stage| {
+            let begin = Instant::now();
+            self.play_stage(stage);
+            begin.elapsed().as_secs_f64() * 1e3
+        };
+        let times = recording.stages.iter().map(time).collect();
+        self.recordings[prepared.0] = recording;
+        times
+    }
+
+    /// Runs one stage. Writable buffers are taken out while it runs, which also proves that no stage binds a buffer
+    /// both as input and as output.
+    fn play_stage(&mut self, stage: &Stage) {
+        let bound = || stage.bindings.iter().zip(stage.kernel.bindings);
+        let outputs = bound().filter(|(_, (_, access))| *access == Access::Write);
+        let mut taken: Vec<(Slice, Vec<u32>)> =
+            outputs.map(|(slice, _)| (*slice, std::mem::take(&mut self.buffers[slice.buffer.0 as usize]))).collect();
+        let inputs = bound().filter(|(_, (_, access))| *access != Access::Write);
+        let mut call = Call {
+            params: &stage.params,
+            spec: &stage.spec,
+            inputs: inputs.map(|(slice, _)| words(&self.buffers[slice.buffer.0 as usize], *slice)).collect(),
+            outputs: taken.iter_mut().map(|(slice, buffer)| words_mut(buffer, *slice)).collect(),
+        };
+        (stage.kernel.reference)(&mut call);
+        for (slice, buffer) in taken {
+            self.buffers[slice.buffer.0 as usize] = buffer;
+        }
+    }
+}
+
+fn words(buffer: &[u32], slice: Slice) -> &[u32] {
+    &buffer[(slice.offset / 4) as usize..((slice.offset + slice.bytes) / 4) as usize]
+}
+
+fn words_mut(buffer: &mut [u32], slice: Slice) -> &mut [u32] {
+    &mut buffer[(slice.offset / 4) as usize..((slice.offset + slice.bytes) / 4) as usize]
+}

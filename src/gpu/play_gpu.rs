@@ -1,0 +1,364 @@
+//! The GPU player: pipelines and bind groups made once per recording, one compute pass and one submit per play,
+//! readback through a staging buffer. It never waits except in `finish`, `read` and `profile`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use futures_channel::oneshot;
+
+use crate::error::{Error, Result};
+
+use super::adapter::Adapter;
+use super::kernel::{Access, compose};
+use super::play::Prepared;
+use super::recording::{Arena, Recording, Slice, Stage};
+
+/// The first fault that the device reported, if any.
+type Fault = Arc<Mutex<Option<String>>>;
+
+/// A device, the arena's buffers on it, and recordings made ready.
+pub struct GpuPlayer {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    adapter_name: String,
+    checks: ShaderChecks,
+    fault: Fault,
+    buffers: Vec<wgpu::Buffer>,
+    pipelines: HashMap<String, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>,
+    recordings: Vec<PreparedRecording>,
+    staging: Vec<wgpu::Buffer>,
+}
+
+/// Whether the driver's bounds checks stay in the shaders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShaderChecks {
+    /// As WebGPU demands: for tests, and for files whose every number has not been checked.
+    On,
+    /// Left out: 2 % to 90 % faster on native adapters; ignored by browsers.
+    Off,
+}
+
+struct PreparedStage {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    grid: (u32, u32),
+}
+
+struct PreparedRecording {
+    stages: Vec<PreparedStage>,
+}
+
+/// A submit under way.
+pub struct GpuTicket {
+    staging: Option<wgpu::Buffer>,
+    bytes: u64,
+    mapped: oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl GpuPlayer {
+    /// Opens the adapter with all that it offers of what we use.
+    ///
+    /// # Errors
+    /// When the adapter gives no device.
+    pub async fn open(adapter: &Adapter, checks: ShaderChecks) -> Result<Self> {
+        let (device, queue) = adapter.request_device().await?;
+        let fault = Fault::default();
+        let (on_error, on_loss) = (fault.clone(), fault.clone());
+        let report = |fault: &Fault, message: String| {
+            if let Ok(mut slot) = fault.lock() {
+                slot.get_or_insert(message);
+            }
+        };
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| report(&on_error, error.to_string())));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                report(&on_loss, format!("the device was lost: {message}"));
+            }
+        });
+        Ok(Self {
+            device,
+            queue,
+            adapter_name: adapter.identity.name.clone(),
+            checks,
+            fault,
+            buffers: Vec::new(),
+            pipelines: HashMap::new(),
+            recordings: Vec::new(),
+            staging: Vec::new(),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.fault.lock().ok().and_then(|slot| slot.clone()) {
+            None => Ok(()),
+            Some(fault) => Err(Error::adapter(format!("adapter {}", self.adapter_name), fault).advice(
+                "Load the model again; if it happens again, choose another adapter, and tell us with the adapter's report",
+            )),
+        }
+    }
+
+    pub(super) async fn allocate(&mut self, arena: &Arena) -> Result<()> {
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        let make = |plan: &super::recording::BufferPlan| {
+            let label = Some(plan.label.as_str());
+            self.device.create_buffer(&wgpu::BufferDescriptor { label, size: plan.bytes, usage, mapped_at_creation: false })
+        };
+        self.buffers = arena.buffers.iter().map(make).collect();
+        if let Some(error) = scope.pop().await {
+            let total: u64 = arena.buffers.iter().map(|b| b.bytes).sum();
+            return Err(Error::adapter(
+                format!("adapter {}", self.adapter_name),
+                format!("out of memory for {} MiB of buffers: {error}", total >> 20),
+            )
+            .advice("Choose a smaller context with -c, a smaller model, or another adapter"));
+        }
+        self.check()
+    }
+
+    pub(super) fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {
+        assert!(offset + bytes.len() as u64 <= slice.bytes, "a write past the slice's end");
+        self.queue.write_buffer(&self.buffers[slice.buffer.0 as usize], slice.offset + offset, bytes);
+    }
+
+    pub(super) async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
+        let alignment = u64::from(self.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let offsets: Vec<u64> = recording
+            .stages
+            .iter()
+            .scan(0, |end, stage| {
+                let offset = *end;
+                *end += (stage.params.len() as u64).next_multiple_of(alignment);
+                Some(offset)
+            })
+            .collect();
+        let size = offsets.last().map_or(16, |last| last + 256.max(alignment));
+        let params = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut stages = Vec::with_capacity(recording.stages.len());
+        for (stage, offset) in recording.stages.iter().zip(offsets) {
+            self.queue.write_buffer(&params, offset, &stage.params);
+            stages.push(self.prepare_stage(stage, recording.knobs.subgroups_directive, &params, offset)?);
+        }
+        self.check()?;
+        self.recordings.push(PreparedRecording { stages });
+        Ok(Prepared(self.recordings.len() - 1))
+    }
+
+    fn prepare_stage(
+        &mut self,
+        stage: &Stage,
+        subgroups_directive: bool,
+        params: &wgpu::Buffer,
+        offset: u64,
+    ) -> Result<PreparedStage> {
+        let text = compose(stage.kernel, &stage.spec, subgroups_directive);
+        let (layout, pipeline) = match self.pipelines.get(&text) {
+            Some(made) => made.clone(),
+            None => {
+                let made = self.make_pipeline(stage, &text);
+                self.pipelines.insert(text, made.clone());
+                made
+            }
+        };
+        let size = std::num::NonZeroU64::new(stage.params.len() as u64);
+        let param = wgpu::BufferBinding { buffer: params, offset, size };
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(param) }];
+        for (index, slice) in stage.bindings.iter().enumerate() {
+            let buffer = &self.buffers[slice.buffer.0 as usize];
+            let size = std::num::NonZeroU64::new(slice.bytes);
+            let binding = wgpu::BufferBinding { buffer, offset: slice.offset, size };
+            let resource = wgpu::BindingResource::Buffer(binding);
+            entries.push(wgpu::BindGroupEntry { binding: index as u32 + 1, resource });
+        }
+        let label = Some(stage.name);
+        let bind_group =
+            self.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout: &layout, entries: &entries });
+        let limit = self.device.limits().max_compute_workgroups_per_dimension;
+        let x = stage.n_workgroups.min(limit);
+        let y = stage.n_workgroups.div_ceil(x);
+        if y > limit {
+            return Err(Error::adapter(
+                format!("stage {}", stage.name),
+                format!("{} workgroups are more than the adapter dispatches", stage.n_workgroups),
+            ));
+        }
+        Ok(PreparedStage { pipeline, bind_group, grid: (x, y) })
+    }
+
+    fn make_pipeline(&self, stage: &Stage, text: &str) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
+        let entry = |binding: u32, access: Access| {
+            let ty = match access {
+                Access::Uniform => wgpu::BufferBindingType::Uniform,
+                Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
+            };
+            let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+            wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+        };
+        let mut entries = vec![entry(0, Access::Uniform)];
+        entries.extend(stage.kernel.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
+        let label = Some(stage.kernel.name);
+        let layout =
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text.into()) };
+        let module = match self.checks {
+            ShaderChecks::On => self.device.create_shader_module(source),
+            ShaderChecks::Off => self.unchecked_module(source),
+        };
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(stage.kernel.name),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        (layout, pipeline)
+    }
+
+    /// Worth 2 to 20 % on lavapipe and up to 1.9 times on SwiftShader.
+    #[allow(unsafe_code, reason = "the API for leaving out bounds checks is unsafe")]
+    fn unchecked_module(&self, source: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
+        // SAFETY: the texts are this program's own, every index in them is bounded by recorded shapes, and the test
+        // suite runs every kernel with the checks on; token ids and expert ids are checked before they reach a buffer.
+        unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
+    }
+
+    pub(super) fn play(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
+        self.check()?;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            for _ in 0..n_times {
+                for stage in &self.recordings[prepared.0].stages {
+                    pass.set_pipeline(&stage.pipeline);
+                    pass.set_bind_group(0, &stage.bind_group, &[]);
+                    pass.dispatch_workgroups(stage.grid.0, stage.grid.1, 1);
+                }
+            }
+        }
+        self.submit_and_map(encoder, read)
+    }
+
+    fn submit_and_map(&mut self, mut encoder: wgpu::CommandEncoder, read: Option<Slice>) -> Result<GpuTicket> {
+        let bytes = read.map_or(4, |slice| slice.bytes);
+        let staging = self.take_staging(bytes);
+        if let Some(slice) = read {
+            let buffer = &self.buffers[slice.buffer.0 as usize];
+            encoder.copy_buffer_to_buffer(buffer, slice.offset, &staging, 0, Some(bytes));
+        }
+        let submission = self.queue.submit([encoder.finish()]);
+        let (sender, mapped) = oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+            // A receiver that is gone no longer wants the answer.
+            let _ = sender.send(result);
+        });
+        Ok(GpuTicket { staging: Some(staging), bytes, mapped, submission })
+    }
+
+    fn take_staging(&mut self, bytes: u64) -> wgpu::Buffer {
+        if let Some(index) = self.staging.iter().position(|buffer| buffer.size() >= bytes) {
+            return self.staging.swap_remove(index);
+        }
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("staging"),
+            size: bytes.next_multiple_of(256),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    }
+
+    pub(super) async fn finish(&mut self, mut ticket: GpuTicket) -> Result<Vec<u8>> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(ticket.submission.clone()), timeout: None };
+        let polled = self.device.poll(wait);
+        self.check()?;
+        let unread = |found: String| Error::adapter(format!("adapter {}", self.adapter_name), found);
+        polled.map_err(|error| unread(format!("waiting for results failed: {error}")))?;
+        let mapped = ticket.mapped.await.map_err(|_| unread("the device was dropped with results under way".into()))?;
+        self.check()?;
+        mapped.map_err(|error| unread(format!("results cannot be read: {error}")))?;
+        let Some(staging) = ticket.staging.take() else { return Ok(Vec::new()) };
+        let view = staging.get_mapped_range(..ticket.bytes).map_err(|error| unread(error.to_string()))?;
+        let bytes = view.to_vec();
+        drop(view);
+        staging.unmap();
+        self.staging.push(staging);
+        Ok(bytes)
+    }
+
+    pub(super) async fn read(&mut self, slice: Slice) -> Result<Vec<u8>> {
+        self.check()?;
+        let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let ticket = self.submit_and_map(encoder, Some(slice))?;
+        self.finish(ticket).await
+    }
+
+    pub(super) async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {
+        self.check()?;
+        if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Ok(None);
+        }
+        let n_stages = self.recordings[prepared.0].stages.len();
+        let mut times = Vec::with_capacity(n_stages);
+        // A query set holds at most 4096 timestamps.
+        for first in (0..n_stages).step_by(2048) {
+            let range = first..(first + 2048).min(n_stages);
+            times.extend(self.profile_stages(prepared, range).await?);
+        }
+        Ok(Some(times))
+    }
+
+    async fn profile_stages(&mut self, prepared: Prepared, range: std::ops::Range<usize>) -> Result<Vec<f64>> {
+        let count = range.len() as u32 * 2;
+        let ty = wgpu::QueryType::Timestamp;
+        let query_set = self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count });
+        let resolved = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("timestamps"),
+            size: u64::from(count) * 8,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (index, stage) in self.recordings[prepared.0].stages[range].iter().enumerate() {
+            let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+                query_set: &query_set,
+                beginning_of_pass_write_index: Some(index as u32 * 2),
+                end_of_pass_write_index: Some(index as u32 * 2 + 1),
+            });
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+            pass.set_pipeline(&stage.pipeline);
+            pass.set_bind_group(0, &stage.bind_group, &[]);
+            pass.dispatch_workgroups(stage.grid.0, stage.grid.1, 1);
+        }
+        encoder.resolve_query_set(&query_set, 0..count, &resolved, 0);
+        let bytes = u64::from(count) * 8;
+        let staging = self.take_staging(bytes);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, Some(bytes));
+        let submission = self.queue.submit([encoder.finish()]);
+        let (sender, mapped) = oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+            let _ = sender.send(result);
+        });
+        let read = self.finish(GpuTicket { staging: Some(staging), bytes, mapped, submission }).await?;
+        let period_ms = f64::from(self.queue.get_timestamp_period()) * 1e-6;
+        let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read);
+        Ok(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period_ms).collect())
+    }
+}
