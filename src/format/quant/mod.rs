@@ -11,6 +11,9 @@ mod q8_0;
 
 pub use plain::decode_integers;
 
+pub(super) use mxfp4::{DOUBLED_E2M1, half_power};
+pub(super) use q4_k::unpack_scale_min;
+
 use super::Format;
 use crate::error::{Error, Result};
 use half::f16;
