@@ -1,0 +1,203 @@
+//! From the blocks of a file to the planes that the GPU reads. Blocks of 17, 18, 34 or 210 bytes lie across words;
+//! here every matrix becomes two arrays of whole words, loss-free and never expanded:
+//!
+//! a **quants plane** of `vec4<u32>` and a **scales plane** of `u32`, both row-major over blocks of 32 elements,
+//! `ceil(n_in / 32)` blocks to a row.
+//!
+//! | format | quants of a block | scales |
+//! |---|---|---|
+//! | F32 | 8 vec4: 32 floats | none |
+//! | F16, BF16 | 4 vec4: element 2i in the low half of word i | none |
+//! | Q8_0 | 2 vec4: 32 signed bytes in order | f16 per block, two to a word |
+//! | Q4_0 | 1 vec4: low nibble of byte i is element i, high nibble element i + 16 | f16 per block, two to a word |
+//! | MXFP4 | 1 vec4, as Q4_0 | E8M0 byte per block, four to a word |
+//! | Q4_K | 1 vec4 for each sub-block of 32, as Q4_0 | 4 words for 256: `d` and `dmin << 16`, then the 12 packed bytes |
+//! | Q6_K | 12 vec4 for 256: 8 sub-blocks of low bits as Q4_0, then 2 words of high bits for each sub-block | 5 words for 256: 16 signed bytes, then `d` |
+//!
+//! Scales of two or four to a word run on over the whole matrix, from row to row without a gap. Of the high bits
+//! of Q6_K, element i of a sub-block has bits 2(i mod 16) of its word i / 16. Rows of F32, F16 and BF16 that end
+//! inside a block are filled up with zeros.
+
+use super::Format;
+use super::quant::not_a_weight;
+use crate::error::{Error, Result};
+
+/// The elements of a block in the planes, whatever the file's block is.
+pub const BLOCK_LEN: usize = 32;
+
+/// The blocks of 32 that a row of `n_in` elements takes.
+#[must_use]
+pub const fn blocks_per_row(n_in: u64) -> u64 {
+    n_in.div_ceil(BLOCK_LEN as u64)
+}
+
+/// The words of the quants plane of a matrix `[n_rows, n_in]`, four for each `vec4`. None for tables of integers.
+#[must_use]
+pub const fn quant_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
+    let words_per_block = match format {
+        Format::F32 => 32,
+        Format::F16 | Format::BF16 => 16,
+        Format::Q8_0 => 8,
+        Format::Q6_K => 6,
+        Format::Q4_0 | Format::Q4_K | Format::MXFP4 => 4,
+        Format::I32 | Format::I64 => 0,
+    };
+    n_rows.saturating_mul(blocks_per_row(n_in)).saturating_mul(words_per_block)
+}
+
+/// The words of the scales plane of a matrix `[n_rows, n_in]`; the last one may be filled in part.
+#[must_use]
+pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
+    let blocks = n_rows.saturating_mul(blocks_per_row(n_in));
+    match format {
+        Format::F32 | Format::F16 | Format::BF16 | Format::I32 | Format::I64 => 0,
+        Format::Q8_0 | Format::Q4_0 => blocks.div_ceil(2),
+        Format::MXFP4 => blocks.div_ceil(4),
+        Format::Q4_K => (blocks / 8).saturating_mul(4),
+        Format::Q6_K => (blocks / 8).saturating_mul(5),
+    }
+}
+
+/// After how many rows both planes stand at a whole word: 1, 2 or 4. Whoever repacks a matrix in pieces cuts it
+/// at multiples of this.
+#[must_use]
+pub const fn row_quantum(format: Format, n_in: u64) -> u64 {
+    let scales_per_word = match format {
+        Format::Q8_0 | Format::Q4_0 => 2,
+        Format::MXFP4 => 4,
+        _ => 1,
+    };
+    match blocks_per_row(n_in) % 4 {
+        0 => 1,
+        2 => (scales_per_word + 1) / 2,
+        _ => scales_per_word,
+    }
+}
+
+/// Repacks `n_rows` whole rows of `n_in` elements and appends them to the planes.
+///
+/// `bytes` holds exactly those rows as in the file. All pieces of a matrix but the last have a multiple of
+/// [`row_quantum`] rows. Fails where the bytes do not fit the shape, and for the tables of integers.
+pub fn repack_rows(
+    format: Format,
+    bytes: &[u8],
+    n_rows: u64,
+    n_in: u64,
+    quants: &mut Vec<u32>,
+    scales: &mut Vec<u32>,
+) -> Result<()> {
+    let row_bytes = format.row_bytes(n_in);
+    if n_in == 0 || n_in % format.block_len() as u64 != 0 || n_rows.checked_mul(row_bytes) != Some(bytes.len() as u64) {
+        return Err(Error::usage(
+            format!("rows of {format} to repack"),
+            format!("{} bytes for {n_rows} rows of {n_in}", bytes.len()),
+        )
+        .expected(format!("{row_bytes} bytes a row, in blocks of {} elements", format.block_len())));
+    }
+    match format {
+        // The rows are inside a slice, so their length fits in a usize.
+        Format::F32 => repack_plain(bytes, row_bytes as usize, 128, quants),
+        Format::F16 | Format::BF16 => repack_plain(bytes, row_bytes as usize, 64, quants),
+        Format::Q8_0 => repack_q8_0(bytes, quants, scales),
+        Format::Q4_0 => repack_q4_0(bytes, quants, scales),
+        Format::MXFP4 => repack_mxfp4(bytes, quants, scales),
+        Format::Q4_K => repack_q4_k(bytes, quants, scales),
+        Format::Q6_K => repack_q6_k(bytes, quants, scales),
+        Format::I32 | Format::I64 => return Err(not_a_weight(format)),
+    }
+    Ok(())
+}
+
+/// Words as they are, each row filled up to whole blocks of `block_bytes`.
+fn repack_plain(bytes: &[u8], row_bytes: usize, block_bytes: usize, quants: &mut Vec<u32>) {
+    for row in bytes.chunks_exact(row_bytes) {
+        let begin = quants.len();
+        let (words, rest) = row.as_chunks();
+        quants.extend(words.iter().map(|&word| u32::from_le_bytes(word)));
+        if let &[low, high] = rest {
+            quants.push(u32::from_le_bytes([low, high, 0, 0]));
+        }
+        quants.resize(begin + row_bytes.div_ceil(block_bytes) * block_bytes / 4, 0);
+    }
+}
+
+fn repack_q8_0(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<34>().0;
+    extend_scales(scales, 2, blocks.iter().map(|block| u32::from(u16::from_le_bytes([block[0], block[1]]))));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[2..])));
+}
+
+fn repack_q4_0(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<18>().0;
+    extend_scales(scales, 2, blocks.iter().map(|block| u32::from(u16::from_le_bytes([block[0], block[1]]))));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[2..])));
+}
+
+fn repack_mxfp4(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<17>().0;
+    extend_scales(scales, 4, blocks.iter().map(|block| u32::from(block[0])));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
+}
+
+fn repack_q4_k(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<144>().0 {
+        scales.extend(words(&block[..16]));
+        for chunk in block[16..].as_chunks::<32>().0 {
+            quants.extend(low_nibbles(chunk));
+            quants.extend(high_nibbles(chunk));
+        }
+    }
+}
+
+fn repack_q6_k(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<210>().0 {
+        for half in block[..128].as_chunks::<64>().0 {
+            let chunks = half.as_chunks::<32>().0;
+            quants.extend(chunks.iter().flat_map(low_nibbles));
+            quants.extend(chunks.iter().flat_map(high_nibbles));
+        }
+        for half in block[128..192].as_chunks::<32>().0 {
+            for shift in [0, 2, 4, 6] {
+                quants.extend(half.as_chunks::<16>().0.iter().map(|sixteen| high_bits(sixteen, shift)));
+            }
+        }
+        scales.extend(words(&block[192..208]));
+        scales.push(u32::from(u16::from_le_bytes([block[208], block[209]])));
+    }
+}
+
+/// Little-endian words of bytes that are a multiple of four.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks().0.iter().map(|&word| u32::from_le_bytes(word))
+}
+
+/// Appends scales, `per_word` of them to a word from the low bits up.
+fn extend_scales(scales: &mut Vec<u32>, per_word: usize, values: impl Iterator<Item = u32>) {
+    for (index, value) in values.enumerate() {
+        let place = index % per_word;
+        match scales.last_mut() {
+            Some(word) if place > 0 => *word |= value << (32 / per_word * place),
+            _ => scales.push(value),
+        }
+    }
+}
+
+/// The low nibbles of 32 bytes in the order of Q4_0: byte i takes element i and element i + 16.
+fn low_nibbles(chunk: &[u8; 32]) -> [u32; 4] {
+    nibbles(chunk, |front, back| front & 0x0f0f_0f0f | (back & 0x0f0f_0f0f) << 4)
+}
+
+/// The high nibbles of 32 bytes in the order of Q4_0.
+fn high_nibbles(chunk: &[u8; 32]) -> [u32; 4] {
+    nibbles(chunk, |front, back| front >> 4 & 0x0f0f_0f0f | back & 0xf0f0_f0f0)
+}
+
+fn nibbles(chunk: &[u8; 32], join: impl Fn(u32, u32) -> u32) -> [u32; 4] {
+    let bytes = chunk.as_chunks().0;
+    [0, 1, 2, 3].map(|i| join(u32::from_le_bytes(bytes[i]), u32::from_le_bytes(bytes[i + 4])))
+}
+
+/// Two bits of each of 16 bytes, from bit `shift` on, in one word.
+fn high_bits(bytes: &[u8; 16], shift: usize) -> u32 {
+    bytes.iter().rev().fold(0, |word, byte| word << 2 | u32::from(byte >> shift & 3))
+}
