@@ -1,5 +1,5 @@
 // Team contract (see team_single.wgsl): a workgroup is the team; subgroups add up first, then their results through
-// workgroup memory. SUBGROUP is the adapter's smallest subgroup. Calls must stand in uniform control flow.
+// workgroup memory. SUBGROUP is the adapter's subgroup size; lanes stand in order. Calls must stand in uniform control flow.
 var<workgroup> team_f32: array<f32, TEAM>;
 var<workgroup> team_u32: array<u32, TEAM>;
 
@@ -17,11 +17,7 @@ fn team_sum(lane: u32, value: f32) -> f32 {
         return part;
     }
     workgroupBarrier(); // Readers of an earlier result are done.
-    team_f32[lane] = 0.0;
-    workgroupBarrier();
-    if subgroupElect() {
-        team_f32[lane] = part;
-    }
+    team_f32[lane] = part;
     workgroupBarrier();
     var sum = 0.0;
     for (var i = 0u; i < TEAM; i += SUBGROUP) {
@@ -51,11 +47,7 @@ fn team_sum_u32(lane: u32, value: u32) -> u32 {
         return part;
     }
     workgroupBarrier();
-    team_u32[lane] = 0u;
-    workgroupBarrier();
-    if subgroupElect() {
-        team_u32[lane] = part;
-    }
+    team_u32[lane] = part;
     workgroupBarrier();
     var sum = 0u;
     for (var i = 0u; i < TEAM; i += SUBGROUP) {

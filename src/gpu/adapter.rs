@@ -138,7 +138,8 @@ fn kind_rank(kind: &str) -> u8 {
 /// Whether the adapter is a program on the CPU: there a barrier costs a coroutine switch and teams do not pay.
 pub fn is_software(identity: &Identity) -> bool {
     let name = identity.name.to_lowercase();
-    identity.kind == "software" || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
+    identity.kind == "software"
+        || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
 }
 
 fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Knobs {
@@ -146,6 +147,8 @@ fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::Adapter
         return Knobs::default();
     }
     let subgroup = info.subgroup_min_size.max(1);
-    let team = if features.contains(wgpu::Features::SUBGROUP) && subgroup >= 8 { Team::Subgroup } else { Team::Shared };
+    // Where the size can vary from pipeline to pipeline, workgroup memory is the one that is right.
+    let fixed = subgroup >= 8 && subgroup == info.subgroup_max_size;
+    let team = if features.contains(wgpu::Features::SUBGROUP) && fixed { Team::Subgroup } else { Team::Shared };
     Knobs { team, subgroup, ..Knobs::default() }
 }

@@ -114,7 +114,7 @@ pub struct Call<'a> {
     pub outputs: Vec<&'a mut [u32]>,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     /// The parameters as the kernel's own struct.
     pub fn params<P: Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])
@@ -129,9 +129,10 @@ impl Call<'_> {
         found.unwrap_or_else(|| panic!("constant {name} is not set")).1
     }
 
-    /// Input number `index` as values of `T`.
-    pub fn input<T: Pod>(&self, index: usize) -> &[T] {
-        bytemuck::cast_slice(self.inputs[index])
+    /// Input number `index` as values of `T`, as many as are whole.
+    pub fn input<T: Pod>(&self, index: usize) -> &'a [T] {
+        let words = self.inputs[index];
+        bytemuck::cast_slice(&words[..words.len() - words.len() % (size_of::<T>() / 4)])
     }
 
     /// The inputs by value, and all outputs at once, so that a reference can name each.

@@ -106,7 +106,12 @@ impl GpuPlayer {
             | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
             let label = Some(plan.label.as_str());
-            self.device.create_buffer(&wgpu::BufferDescriptor { label, size: plan.bytes, usage, mapped_at_creation: false })
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label,
+                size: plan.bytes,
+                usage,
+                mapped_at_creation: false,
+            })
         };
         self.buffers = arena.buffers.iter().map(make).collect();
         if let Some(error) = scope.pop().await {

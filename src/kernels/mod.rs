@@ -1,1 +1,21 @@
-//! kernels
+//! One Rust file per file of `shaders/kernels/`: the layout of its parameters, how it is recorded, its scalar reference.
+//! Knows weight formats and the GPU's recordings, and no model.
+
+pub mod case;
+pub mod linear;
+pub mod linear_tiled;
+pub mod matrix;
+
+pub use matrix::Matrix;
+
+use crate::gpu::Kernel;
+
+/// Every kernel.
+pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL];
+
+pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
+
+/// `Σ a·b` in f32, in order.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

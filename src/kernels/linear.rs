@@ -1,0 +1,175 @@
+//! `linear`: a weight matrix of any format times the vectors of a few tokens. Decode lives on it.
+
+use crate::format::{Format, plane};
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+use super::matrix::{Matrix, format_of};
+use super::{STEP, dot};
+
+crate::params! {
+    /// Uniforms of `linear` and `linear_tiled`; the WGSL says what each is.
+    pub struct Params {
+        /// Rows of this shard.
+        pub n_rows: u32,
+        /// Blocks of 32 weights in a row.
+        pub n_blocks: u32,
+        /// Weights in a row before padding.
+        pub n_in: u32,
+        /// Vectors of 4 from token to token in x.
+        pub x_stride: u32,
+        /// Elements from token to token in y.
+        pub y_stride: u32,
+        /// Element of y that row 0 writes.
+        pub y_offset: u32,
+        /// Tokens in y when it is a ring over positions; 0 when row t is token t.
+        pub y_ring: u32,
+        /// Rows that read the same part of x.
+        pub rows_per_group: u32,
+        /// Vectors of 4 from part to part of x.
+        pub group_stride: u32,
+        /// Row 0's number in the whole matrix.
+        pub first_row: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "linear",
+    source: include_str!("../../shaders/kernels/linear.wgsl"),
+    parts: &[STEP],
+    bindings: BINDINGS,
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+pub(super) const BINDINGS: &[(&str, Access)] = &[
+    ("step", Access::Uniform),
+    ("x", Access::Read),
+    ("quants", Access::Read),
+    ("scales", Access::Read),
+    ("y", Access::Write),
+];
+
+/// Where a linear map reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Input `[n_tokens, x_stride]`, f32.
+    pub x: Slice,
+    /// Elements from token to token in `x`, a multiple of 4.
+    pub x_stride: u32,
+    /// Output `[n_tokens or y_ring, y_stride]`, f32.
+    pub y: Slice,
+    /// Elements from token to token in `y`.
+    pub y_stride: u32,
+    /// Element of a token's output that the matrix's row 0 writes.
+    pub y_offset: u32,
+    /// Tokens in `y` when it is a ring over positions, else 0.
+    pub y_ring: u32,
+    /// Rows that read the same part of `x`; all rows when 0.
+    pub rows_per_group: u32,
+    /// Tokens to compute at most: the recording's capacity.
+    pub max_tokens: u32,
+}
+
+/// Appends `y = w x`, choosing between one team per row and register tiles by the number of tokens.
+///
+/// # Panics
+/// When rows or strides are no multiples of 4: shapes are checked before they come here.
+pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, flow: Flow) {
+    assert!(w.n_in % 4 == 0 && flow.x_stride % 4 == 0, "{name}: rows are multiples of 4");
+    let grouped = flow.rows_per_group > 0;
+    let params = Params {
+        n_rows: w.n_rows,
+        n_blocks: w.n_blocks(),
+        n_in: w.n_in,
+        x_stride: flow.x_stride / 4,
+        y_stride: flow.y_stride,
+        y_offset: flow.y_offset + w.first_row,
+        y_ring: flow.y_ring,
+        rows_per_group: if grouped { flow.rows_per_group } else { u32::MAX },
+        group_stride: if grouped { w.n_in / 4 } else { 0 },
+        first_row: w.first_row,
+        max_tokens: flow.max_tokens,
+    };
+    let bindings = [flow.step, flow.x, w.quants, w.scales, flow.y];
+    let tokens = u64::from(flow.max_tokens);
+    let weights = u64::from(w.n_rows) * u64::from(w.n_in);
+    let activations = tokens * 4 * (u64::from(w.n_in) + u64::from(w.n_rows));
+    let cost = Cost { bytes: w.bytes() + activations, ops: 2 * weights * tokens };
+    let tiles_fit = !grouped || (flow.rows_per_group % 4 == 0 && w.first_row % 4 == 0);
+    if flow.max_tokens >= super::linear_tiled::MIN_TOKENS && tiles_fit {
+        super::linear_tiled::record(recording, name, w, &params, &bindings, cost);
+        return;
+    }
+    let knobs = recording.knobs;
+    let rows = if grouped { 1 } else { knobs.rows };
+    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
+    let spec = w.decode_with(spec.constant("ROWS", rows));
+    let n_teams = tokens * u64::from(w.n_rows.div_ceil(rows));
+    recording.push(name, &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+}
+
+pub(super) fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let format = format_of(call);
+    let step = call.input::<Step>(0)[0];
+    let (x, quants, scales) = (call.inputs[1], call.inputs[2], call.inputs[3]);
+    let x: &[f32] = bytemuck::cast_slice(x);
+    let [y] = call.outputs::<f32, 1>();
+    let mut row = vec![0.0; p.n_blocks as usize * 32];
+    for r in 0..p.n_rows {
+        plane::decode_plane_row(format, quants, scales, (r * p.n_blocks) as usize, &mut row);
+        for token in 0..step.n_tokens.min(p.max_tokens) {
+            let group = (p.first_row + r) / p.rows_per_group;
+            let x_at = (token * p.x_stride + group * p.group_stride) as usize * 4;
+            let y_row = if p.y_ring > 0 { (step.position + token) % p.y_ring } else { token };
+            let sum = dot(&row[..p.n_in as usize], &x[x_at..]);
+            y[(y_row * p.y_stride + p.y_offset + r) as usize] = sum;
+        }
+    }
+}
+
+pub(super) fn cases(knobs: &Knobs) -> Vec<Case> {
+    let mut cases: Vec<Case> = Format::WEIGHTS.iter().map(|format| case(knobs, *format, 7, 512, 3, 2, 0, 0)).collect();
+    cases.push(case(knobs, Format::F32, 5, 4, 1, 1, 0, 0));
+    cases.push(case(knobs, Format::F16, 33, 48, 2, 2, 0, 0));
+    cases.push(case(knobs, Format::BF16, 1, 100, 2, 1, 0, 0));
+    cases.push(case(knobs, Format::Q8_0, 65, 96, 4, 4, 5, 0));
+    cases.push(case(knobs, Format::Q4_0, 12, 64, 3, 3, 0, 4));
+    cases
+}
+
+/// `n_tokens` tokens in a recording for `capacity`, with a ring of `ring` tokens or rows in groups of `group`.
+#[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
+pub(super) fn case(
+    knobs: &Knobs,
+    format: Format,
+    n_rows: usize,
+    n_in: usize,
+    capacity: u32,
+    n_tokens: u32,
+    ring: u32,
+    group: u32,
+) -> Case {
+    let name = format!("{format} [{n_rows}, {n_in}] x {n_tokens} of {capacity}, ring {ring}, groups of {group}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let w = case.matrix("w", format, n_rows, n_in);
+    let n_groups = if group > 0 { n_rows as u32 / group } else { 1 };
+    let x_stride = n_in as u32 * n_groups + 4;
+    let step = case.step(3, n_tokens);
+    let x = case.random_input("x", (x_stride * capacity) as usize);
+    let y_stride = n_rows as u32 + 3;
+    let y = case.output("y", (y_stride * capacity.max(ring)) as usize, 1e-4);
+    let flow =
+        Flow { step, x, x_stride, y, y_stride, y_offset: 2, y_ring: ring, rows_per_group: group, max_tokens: capacity };
+    record_linear(&mut case.recording, "linear", &w, flow);
+    case.finish()
+}

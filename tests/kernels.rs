@@ -1,0 +1,178 @@
+//! Every kernel, in every variant, on every adapter present, against its scalar reference; and its text against naga
+//! and against the Rust structs.
+
+use headstart::gpu::kernel::compose;
+use headstart::gpu::play_cpu::CpuPlayer;
+use headstart::gpu::play_gpu::{GpuPlayer, ShaderChecks};
+use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
+use headstart::kernels;
+
+fn variants() -> Vec<Knobs> {
+    let knobs = |team, rows| Knobs { team, rows, row_lanes: 16, vector_lanes: 32, subgroup: 4, ..Knobs::default() };
+    vec![knobs(Team::Single, 1), knobs(Team::Single, 2), knobs(Team::Shared, 1), knobs(Team::Subgroup, 4)]
+}
+
+fn parse(kernel: &Kernel, text: &str) -> naga::Module {
+    naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(text)))
+}
+
+#[test]
+fn composed_texts_validate_and_match_their_rust_twins() {
+    for kernel in kernels::ALL {
+        for knobs in variants() {
+            for case in (kernel.cases)(&knobs) {
+                for stage in &case.recording.stages {
+                    let text = compose(stage.kernel, &stage.spec, false);
+                    let module = parse(stage.kernel, &text);
+                    let flags = naga::valid::ValidationFlags::all();
+                    let capabilities =
+                        naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+                    if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
+                        panic!("{} ({}): {}", stage.kernel.name, case.name, error.emit_to_string(&text));
+                    }
+                    reflect(stage.kernel, &module).unwrap_or_else(|e| panic!("{}: {e}", stage.kernel.name));
+                }
+            }
+        }
+    }
+}
+
+/// Holds entry point, bindings and parameter struct against the Rust declarations.
+fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
+    if module.entry_points.len() != 1 || module.entry_points[0].name != kernel.name {
+        return Err("the one entry point is named like the file".into());
+    }
+    let mut declared = vec![("params", Access::Uniform)];
+    declared.extend(kernel.bindings);
+    let globals: Vec<_> = module.global_variables.iter().filter(|(_, g)| g.binding.is_some()).collect();
+    if globals.len() != declared.len() {
+        return Err(format!("{} bindings in WGSL, {} in Rust", globals.len(), declared.len()));
+    }
+    for (_, global) in globals {
+        let binding = global.binding.as_ref().unwrap().binding as usize;
+        let name = global.name.as_deref().unwrap_or("");
+        let access = match global.space {
+            naga::AddressSpace::Uniform => Access::Uniform,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::Write,
+            _ => Access::Read,
+        };
+        if declared.get(binding) != Some(&(name, access)) {
+            return Err(format!("binding {binding} is {name} {access:?}, in Rust {:?}", declared.get(binding)));
+        }
+        let naga::TypeInner::Struct { members, .. } = &module.types[global.ty].inner else { continue };
+        if name == "params" {
+            let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset as usize)).collect();
+            let rust: Vec<_> = kernel.params.iter().map(|f| (f.name, f.offset)).collect();
+            if wgsl != rust {
+                return Err(format!("params are {wgsl:?} in WGSL, {rust:?} in Rust"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
+    let kernel = &kernels::linear::KERNEL;
+    let case = (kernel.cases)(&Knobs::default()).remove(0);
+    let text = compose(kernel, &case.recording.stages[0].spec, false);
+    assert!(reflect(kernel, &parse(kernel, &text)).is_ok());
+    for (from, to) in [("    n_in: u32,", "    @align(16) n_in: u32,"), ("n_blocks", "n_chunks"), ("quants", "quanta")]
+    {
+        let broken = text.replace(from, to);
+        assert!(reflect(kernel, &parse(kernel, &broken)).is_err(), "{to} was not noticed");
+    }
+}
+
+fn adapters() -> Vec<Adapter> {
+    pollster::block_on(Adapter::all())
+}
+
+async fn run(player: &mut Player, case: &Case) -> Vec<Vec<u8>> {
+    player.allocate(&case.arena).await.unwrap();
+    for (buffer, bytes) in &case.inputs {
+        player.write(case.arena.whole(*buffer), 0, bytes);
+    }
+    let prepared = player.prepare(&case.recording).await.unwrap();
+    let mut read = Vec::new();
+    for (index, (buffer, _)) in case.outputs.iter().enumerate() {
+        let slice = case.arena.whole(*buffer);
+        let ticket = player.play(prepared, u32::from(index == 0), slice).unwrap();
+        read.push(player.finish(ticket).await.unwrap());
+    }
+    read
+}
+
+/// The first place where two outputs differ by more than allowed.
+fn difference(expected: &[u8], found: &[u8], tolerance: f32) -> Option<String> {
+    let words = |bytes: &[u8]| -> Vec<u32> { bytemuck::pod_collect_to_vec(bytes) };
+    let pairs = words(expected).into_iter().zip(words(found));
+    pairs.enumerate().find_map(|(index, (e, f))| {
+        let (x, y) = (f32::from_bits(e), f32::from_bits(f));
+        let same = e == f || (tolerance > 0.0 && (x - y).abs() <= tolerance * (1.0 + x.abs()));
+        (!same).then(|| format!("at {index}: expected {x} ({e}), found {y} ({f})"))
+    })
+}
+
+#[test]
+fn every_variant_agrees_with_its_reference_on_every_adapter() {
+    let adapters = adapters();
+    println!("{} adapters: {:?}", adapters.len(), adapters.iter().map(|a| &a.identity.name).collect::<Vec<_>>());
+    let mut faults = Vec::new();
+    for adapter in &adapters {
+        let has_subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+        for mut knobs in variants().into_iter().filter(|k| k.team != Team::Subgroup || has_subgroups) {
+            knobs.subgroup = adapter.subgroup_sizes().0.max(1);
+            let opened = pollster::block_on(GpuPlayer::open(adapter, ShaderChecks::On)).unwrap();
+            let mut gpu = Player::Gpu(Box::new(opened));
+            for kernel in kernels::ALL {
+                for case in (kernel.cases)(&knobs) {
+                    let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+                    let expected = pollster::block_on(run(&mut cpu, &case));
+                    let found = pollster::block_on(run(&mut gpu, &case));
+                    for (i, (_, tolerance)) in case.outputs.iter().enumerate() {
+                        assert!(expected[i].iter().any(|b| *b != 0), "{} {}: expects nothing", kernel.name, case.name);
+                        if let Some(place) = difference(&expected[i], &found[i], *tolerance) {
+                            let at = format!("{} {:?}", adapter.identity.name, knobs.team);
+                            faults.push(format!("{} on {at}, {}, output {i} {place}", kernel.name, case.name));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn comparison_notices_one_flipped_input_and_nan() {
+    for kernel in kernels::ALL {
+        let mut case = (kernel.cases)(&Knobs::default()).remove(0);
+        let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+        let expected = pollster::block_on(run(&mut cpu, &case));
+        // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
+        let noticed = (0..case.inputs.len()).any(|input| {
+            let intact = case.inputs[input].1.clone();
+            if intact.len() == size_of::<headstart::gpu::kernel::Step>() {
+                return false;
+            }
+            let noticed = (0..intact.len() / 4).take(64).any(|word| {
+                case.inputs[input].1[word * 4 + 3] ^= 0x80;
+                let changed = std::panic::catch_unwind(|| {
+                    let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+                    pollster::block_on(run(&mut cpu, &case))
+                });
+                case.inputs[input].1.clone_from(&intact);
+                changed.is_ok_and(|changed| {
+                    let outputs = expected.iter().zip(&changed).zip(&case.outputs);
+                    outputs.into_iter().any(|((e, c), (_, tolerance))| difference(e, c, *tolerance).is_some())
+                })
+            });
+            noticed
+        });
+        assert!(noticed, "{}: no flipped input changes the output", kernel.name);
+    }
+    let nan = f32::NAN.to_le_bytes();
+    assert!(difference(&1f32.to_le_bytes(), &nan, 1.0).is_some());
+    assert!(difference(&nan, &1f32.to_le_bytes(), 1.0).is_some());
+}
