@@ -1,0 +1,13 @@
+//! A model on a player: weights uploaded, steps recorded, tokens generated.
+//! The only floor that knows both a model and the GPU; it knows no platform and no file system.
+
+pub mod attention;
+pub mod buffers;
+pub mod ffn;
+pub mod forward;
+pub mod generation;
+pub mod session;
+pub mod upload;
+
+pub use generation::{Generation, Sampling, Timings};
+pub use session::{LoadOptions, LoadProgress, Session};
