@@ -1,7 +1,7 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
 use super::pre_tokenizer::PreTokenizer;
-use super::vocabulary::{Kind, SpecialIds, Token, Vocabulary, split_merge};
+use super::vocabulary::{Kind, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::{Error, Result};
 
 /// What a GGUF says of its tokenizer, as it stands there; nothing in it need be true.
@@ -30,7 +30,7 @@ impl GgufVocabulary<'_> {
 
     pub(super) fn read(self) -> Result<Vocabulary> {
         if self.model != "gpt2" {
-            return Err(Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {:.60?}", self.model))
+            return Err(Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {}", quote(self.model)))
                 .expected("gpt2 (byte-level BPE) or no_vocab")
                 .advice("Token ids can still be given in place of a text."));
         }

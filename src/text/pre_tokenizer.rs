@@ -4,6 +4,7 @@
 //! backtrack for ever, and the regex library's answer to its own backtracking limit is to stop cutting, silently.
 //! Those here take time linear in the text (tested).
 
+use super::vocabulary::quote;
 use crate::{Error, Result};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
@@ -42,7 +43,8 @@ impl PreTokenizer {
     /// The one with this GGUF name.
     pub(super) fn named(name: &str) -> Result<&'static Self> {
         PRE_TOKENIZERS.iter().find(|known| known.names.contains(&name)).ok_or_else(|| {
-            Error::file("tokenizer.ggml.pre", format!("the unknown pre-tokenizer {name:.60?}")).expected(supported())
+            Error::file("tokenizer.ggml.pre", format!("the unknown pre-tokenizer {}", quote(name)))
+                .expected(supported())
         })
     }
 
@@ -50,9 +52,11 @@ impl PreTokenizer {
     pub(super) fn with_patterns(patterns: &[String]) -> Result<&'static Self> {
         let written: Vec<String> = patterns.iter().map(|p| p.replace('\r', r"\r").replace('\n', r"\n")).collect();
         PRE_TOKENIZERS.iter().find(|known| known.patterns == written).ok_or_else(|| {
-            let listed = written.join(" then ");
-            Error::file("tokenizer.json: pre_tokenizer", format!("the unknown splits {listed:.200?}"))
-                .expected(format!("the splits of {}", supported()))
+            Error::file(
+                "tokenizer.json: pre_tokenizer",
+                format!("the unknown splits {}", quote(&written.join(" then "))),
+            )
+            .expected(format!("the splits of {}", supported()))
         })
     }
 

@@ -1,7 +1,7 @@
 //! Text to token ids and back. Encoding is the `tokenizers` library's; decoding is a table of bytes.
 
 use super::stream::{Control, Stream};
-use super::vocabulary::{Kind, Pieces, SpecialIds, Vocabulary};
+use super::vocabulary::{Kind, Pieces, SpecialIds, Vocabulary, quote};
 use super::{gguf_vocabulary::GgufVocabulary, tokenizer_json};
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Tokenizer {
         let merges = std::mem::take(&mut vocabulary.merges);
         let bpe = BPE::builder().vocab_and_merges(ids, merges).build();
         let bpe = bpe.map_err(|error| {
-            let found = format!("a merge that cannot be made: {error:.160}");
+            let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
         let mut inner = tokenizers::Tokenizer::new(bpe);

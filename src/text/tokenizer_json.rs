@@ -2,7 +2,7 @@
 //! byte-level BPE behind a known cut into words, so whatever else it asks for is refused by name, never ignored.
 
 use super::pre_tokenizer::PreTokenizer;
-use super::vocabulary::{Kind, MAX_TOKENS, SpecialIds, Token, Vocabulary, split_merge};
+use super::vocabulary::{Kind, MAX_TOKENS, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Vocab {
 /// Reads a `tokenizer.json`. Which ids begin and end a document is not in it but in the files beside it.
 pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     let file: File = serde_json::from_str(json).map_err(|error| {
-        Error::file(ORIGIN, format!("cannot be read: {error}"))
+        Error::file(ORIGIN, format!("cannot be read: {}", quote(&error.to_string())))
             .expected("a byte-level BPE tokenizer of the tokenizers library")
     })?;
     refuse_unsupported(&file)?;
@@ -134,7 +134,7 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
 /// Puts a token where its id says. An added token may repeat one of the model's under the same id.
 fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
     if id >= MAX_TOKENS {
-        return Err(Error::file(ORIGIN, format!("{:.60?} has the id {id}", token.text))
+        return Err(Error::file(ORIGIN, format!("{} has the id {id}", quote(&token.text)))
             .expected(format!("ids below {MAX_TOKENS}")));
     }
     let index = id as usize;
@@ -142,7 +142,7 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
         tokens.resize(index + 1, None);
     }
     if let Some(other) = tokens[index].as_ref().filter(|other| other.text != token.text || token.kind == Kind::Normal) {
-        let found = format!("the id {id} names both {:.60?} and {:.60?}", other.text, token.text);
+        let found = format!("the id {id} names both {} and {}", quote(&other.text), quote(&token.text));
         return Err(Error::file(ORIGIN, found).expected("every id once"));
     }
     tokens[index] = Some(token);
@@ -160,7 +160,7 @@ fn read_patterns(step: Step, patterns: &mut Vec<String>) -> Result<()> {
             Ok(())
         }
         Step::Split { pattern: Pattern::Regex(text) | Pattern::String(text), behavior, invert } => {
-            let found = format!("splits at {text:.60?}, behavior {behavior:.20}, invert {invert}");
+            let found = format!("splits at {}, behavior {}, invert {invert}", quote(&text), quote(&behavior));
             Err(Error::file("tokenizer.json: pre_tokenizer", found).expected("isolated splits at a regex"))
         }
         Step::ByteLevel { add_prefix_space: false, use_regex: false } => Ok(()),
@@ -172,7 +172,7 @@ fn read_patterns(step: Step, patterns: &mut Vec<String>) -> Result<()> {
 fn refuse_unsupported(file: &File) -> Result<()> {
     let model = &file.model;
     if model.kind != "BPE" {
-        return Err(Error::file(ORIGIN, format!("a model of type {:.60?}", model.kind)).expected("BPE"));
+        return Err(Error::file(ORIGIN, format!("a model of type {}", quote(&model.kind))).expected("BPE"));
     }
     let no_normalizers = file.normalizer["normalizers"].as_array().is_some_and(Vec::is_empty);
     let options = [

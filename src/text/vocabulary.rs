@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use tokenizers::models::bpe;
 
 /// No vocabulary is larger; the largest known has 262,144 tokens. It bounds the table that a stray id could ask for.
-pub(super) const MAX_TOKENS: u32 = 1 << 22;
+pub(super) const MAX_TOKENS: u32 = 1 << 20;
 /// Control and added tokens are searched for in every text by one automaton, which grows with the bytes of all of them.
 const MAX_ADDED_TOKEN_BYTES: usize = 256;
 const MAX_ADDED_BYTES: usize = 1 << 20;
@@ -78,7 +78,7 @@ impl Vocabulary {
                 return Err(self.fault(format!("token {id} is empty")).expected("every token to have a text"));
             }
             if let Some(first) = ids.insert(token.text.clone(), id) {
-                let found = format!("tokens {first} and {id} are both {:.60?}", token.text);
+                let found = format!("tokens {first} and {id} are both {}", quote(&token.text));
                 return Err(self.fault(found).expected("every token's text once"));
             }
         }
@@ -98,7 +98,7 @@ impl Vocabulary {
             return Err(self.fault(found).expected(format!("at most {MAX_TOKENS}")));
         }
         if let Some(long) = self.added().find(|token| token.text.len() > MAX_ADDED_TOKEN_BYTES) {
-            let found = format!("the special token {:.60?}… of {} bytes", long.text, long.text.len());
+            let found = format!("the special token {} of {} bytes", quote(&long.text), long.text.len());
             return Err(self.fault(found).expected(format!("at most {MAX_ADDED_TOKEN_BYTES}")));
         }
         let bytes: usize = self.added().map(|token| token.text.len()).sum();
@@ -146,11 +146,20 @@ impl Vocabulary {
     }
 }
 
+/// A text from a file for a message: quoted, and cut short where a hostile one would flood it.
+pub(super) fn quote(text: &str) -> String {
+    let head: String = text.chars().take(60).collect();
+    let rest = if head.len() < text.len() { "…" } else { "" };
+    format!("{head:?}{rest}")
+}
+
 /// Splits a merge written as one string, "a b". Tokens spell a space as `Ġ`, so the one space stands between them.
 pub(super) fn split_merge(origin: &str, index: usize, merge: &str) -> Result<(String, String)> {
     match merge.split_once(' ') {
         Some((a, b)) if !b.contains(' ') => Ok((a.to_owned(), b.to_owned())),
-        _ => Err(Error::file(origin, format!("merge {index} is {merge:.60?}")).expected("two tokens and one space")),
+        _ => {
+            Err(Error::file(origin, format!("merge {index} is {}", quote(merge))).expected("two tokens and one space"))
+        }
     }
 }
 
