@@ -208,7 +208,7 @@ fn a_faulty_gguf_vocabulary_is_refused_with_its_fault() {
 fn a_faulty_json_is_refused_with_its_fault() {
     let added = json!({"id": 2, "content": "<｜▁pad▁｜>"});
     let lstrip = json!([{"id": 2, "content": "<｜▁pad▁｜>", "lstrip": true}]);
-    let faults: [(&str, &str, Value); 14] = [
+    let faults: [(&str, &str, Value); 19] = [
         ("WordPiece", "/model/type", json!("WordPiece")),
         ("missing field `vocab`", "/model", json!({"type": "BPE", "merges": []})),
         ("the id 3 names both", "/model/vocab/A", json!(3)),
@@ -223,6 +223,11 @@ fn a_faulty_json_is_refused_with_its_fault() {
         ("model.continuing_subword_prefix", "/model/continuing_subword_prefix", json!("long prefix")),
         ("normalizer", "/normalizer", json!({"type": "NFC"})),
         ("cannot be read", "/pre_tokenizer", json!({"type": "Whitespace"})),
+        ("steps of other kinds", "/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": []})),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/3/use_regex", json!(true)),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/1/invert", json!(true)),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/0/pattern", json!({"String": " "})),
+        ("unknown splits", "/pre_tokenizer/pretokenizers/0/pattern", json!({"Regex": "(a*)*b"})),
     ];
     for (message, place, value) in faults {
         let mut json: Value = serde_json::from_str(JSON).unwrap();

@@ -2,7 +2,7 @@
 
 use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{Kind, SpecialIds, Token, Vocabulary, quote, split_merge};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What a GGUF says of its tokenizer, as it stands there; nothing in it need be true.
 #[derive(Clone, Debug, Default)]

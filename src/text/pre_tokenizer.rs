@@ -5,7 +5,7 @@
 //! Those here take time linear in the text (tested).
 
 use super::vocabulary::quote;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};

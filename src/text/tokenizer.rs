@@ -3,7 +3,7 @@
 use super::stream::{Control, Stream};
 use super::vocabulary::{Kind, Pieces, SpecialIds, Vocabulary, quote};
 use super::{gguf_vocabulary::GgufVocabulary, tokenizer_json};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use std::sync::Arc;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;

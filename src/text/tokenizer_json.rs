@@ -1,11 +1,12 @@
 //! A vocabulary from Hugging Face's `tokenizer.json`. The file may describe a whole pipeline; what we run is
-//! byte-level BPE behind a known cut into words, so whatever else it asks for is refused by name, never ignored.
+//! byte-level BPE behind a known cut into words, so whatever else would change the ids is refused by name.
+//! Its post-processor and decoder are not read: begin tokens follow [`SpecialIds`], and decoding is the byte map's.
 
 use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{Kind, MAX_TOKENS, SpecialIds, Token, Vocabulary, quote, split_merge};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
@@ -44,10 +45,11 @@ enum Step {
     ByteLevel { add_prefix_space: bool, use_regex: bool },
 }
 
+/// Where to split: at a regex or at a plain text, the latter refused.
 #[derive(Deserialize)]
 enum Pattern {
     Regex(String),
-    String(String),
+    String(de::IgnoredAny),
 }
 
 #[derive(Deserialize)]
@@ -108,8 +110,7 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
             .expected("a byte-level BPE tokenizer of the tokenizers library")
     })?;
     refuse_unsupported(&file)?;
-    let mut patterns = Vec::new();
-    read_patterns(file.pre_tokenizer, &mut patterns)?;
+    let pre_tokenizer = PreTokenizer::with_patterns(&read_patterns(file.pre_tokenizer)?)?;
     let mut tokens = Vec::new();
     for (text, id) in file.model.vocab.0 {
         place(&mut tokens, id, Token { text, kind: Kind::Normal })?;
@@ -126,7 +127,7 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
         origin: ORIGIN,
         tokens,
         merges: file.model.merges.into_iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-        pre_tokenizer: PreTokenizer::with_patterns(&patterns)?,
+        pre_tokenizer,
         special,
     })
 }
@@ -149,23 +150,29 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
     Ok(())
 }
 
-/// Gathers the regexes of the splits, in order.
-fn read_patterns(step: Step, patterns: &mut Vec<String>) -> Result<()> {
-    match step {
-        Step::Sequence { pretokenizers } => {
-            pretokenizers.into_iter().try_for_each(|step| read_patterns(step, patterns))
-        }
+/// The regexes of the splits, in order; byte-level spelling must be the last step.
+fn read_patterns(step: Step) -> Result<Vec<String>> {
+    let mut steps = Vec::new();
+    flatten(step, &mut steps);
+    let spells = matches!(steps.pop(), Some(Step::ByteLevel { add_prefix_space: false, use_regex: false }));
+    let pattern = |step| match step {
         Step::Split { pattern: Pattern::Regex(regex), behavior, invert: false } if behavior == "Isolated" => {
-            patterns.push(regex);
-            Ok(())
+            Some(regex)
         }
-        Step::Split { pattern: Pattern::Regex(text) | Pattern::String(text), behavior, invert } => {
-            let found = format!("splits at {}, behavior {}, invert {invert}", quote(&text), quote(&behavior));
-            Err(Error::file("tokenizer.json: pre_tokenizer", found).expected("isolated splits at a regex"))
-        }
-        Step::ByteLevel { add_prefix_space: false, use_regex: false } => Ok(()),
-        Step::ByteLevel { .. } => Err(Error::file("tokenizer.json: pre_tokenizer", "ByteLevel with options")
-            .expected("add_prefix_space and use_regex to be false")),
+        _ => None,
+    };
+    steps.into_iter().map(pattern).collect::<Option<_>>().filter(|_| spells).ok_or_else(|| {
+        Error::file("tokenizer.json: pre_tokenizer", "steps of other kinds").expected(
+            "isolated splits at regexes, not inverted, then ByteLevel with neither add_prefix_space nor use_regex",
+        )
+    })
+}
+
+/// The steps without the sequences that hold them. The depth is bounded by the JSON reader's.
+fn flatten(step: Step, steps: &mut Vec<Step>) {
+    match step {
+        Step::Sequence { pretokenizers } => pretokenizers.into_iter().for_each(|inner| flatten(inner, steps)),
+        step => steps.push(step),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::byte_map;
 use super::pre_tokenizer::PreTokenizer;
 use super::stream::Control;
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 use tokenizers::models::bpe;
 
 /// No vocabulary is larger; the largest known has 262,144 tokens. It bounds the table that a stray id could ask for.
