@@ -8,5 +8,6 @@ pub mod error;
 pub mod format;
 pub mod gpu;
 pub mod kernels;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};

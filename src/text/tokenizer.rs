@@ -1,0 +1,121 @@
+//! Text to token ids and back. Encoding is the `tokenizers` library's; decoding is a table of bytes.
+
+use super::stream::{Control, Stream};
+use super::vocabulary::{Kind, Pieces, SpecialIds, Vocabulary, quote};
+use super::{gguf_vocabulary::GgufVocabulary, tokenizer_json};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+use tokenizers::AddedToken;
+use tokenizers::models::bpe::BPE;
+
+/// Whether a text is given the token that begins a document. It is never given a second one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bos {
+    /// As the model's file says.
+    AsModelSays,
+    /// It is.
+    Add,
+    /// It is not.
+    Omit,
+}
+
+/// A byte-level BPE tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pieces: Arc<Pieces>,
+    special: SpecialIds,
+}
+
+impl Tokenizer {
+    /// The tokenizer of a GGUF; `None` if the file says that it has none (`no_vocab`): its model then takes and gives
+    /// token ids only.
+    ///
+    /// # Errors
+    /// An unknown tokenizer or pre-tokenizer, by name; a vocabulary with duplicates, without a token for some byte, or
+    /// with ids, types or merges that name nothing.
+    pub fn from_gguf(vocabulary: GgufVocabulary<'_>) -> Result<Option<Self>> {
+        if vocabulary.is_absent() {
+            return Ok(None);
+        }
+        Self::new(vocabulary.read()?).map(Some)
+    }
+
+    /// The tokenizer of a Hugging Face `tokenizer.json`. Which ids begin and end a document is not in that file but
+    /// in `config.json` or `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`], and for any step of the file's pipeline that is not plain byte-level BPE.
+    pub fn from_json(json: &str, special: SpecialIds) -> Result<Self> {
+        Self::new(tokenizer_json::read(json, special)?)
+    }
+
+    fn new(mut vocabulary: Vocabulary) -> Result<Self> {
+        let ids = vocabulary.check()?;
+        let merges = std::mem::take(&mut vocabulary.merges);
+        let bpe = BPE::builder().vocab_and_merges(ids, merges).build();
+        let bpe = bpe.map_err(|error| {
+            let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
+            vocabulary.fault(found).expected("merges of two tokens into a third")
+        })?;
+        let mut inner = tokenizers::Tokenizer::new(bpe);
+        inner.with_pre_tokenizer(Some(vocabulary.pre_tokenizer.build()?));
+        let added: Vec<AddedToken> = vocabulary
+            .added()
+            .map(|token| AddedToken::from(token.text.as_str(), token.kind == Kind::Control).normalized(false))
+            .collect();
+        inner.add_tokens(&added);
+        Ok(Self { inner, pieces: Arc::new(Pieces::new(&vocabulary.tokens)), special: vocabulary.special })
+    }
+
+    /// The ids of `text`, in order. Special tokens written in it become their own ids.
+    ///
+    /// # Errors
+    /// [`Bos::Add`] without a bos token in the file.
+    pub fn encode(&self, text: &str, bos: Bos) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| Error::usage("text", format!("cannot be encoded: {error}")))?;
+        let mut ids = encoding.get_ids().to_vec();
+        let wanted = match bos {
+            Bos::AsModelSays => self.special.add_bos,
+            Bos::Add => true,
+            Bos::Omit => false,
+        };
+        if wanted {
+            let bos = self.special.bos.ok_or_else(|| {
+                Error::usage("bos", "this model names no token that begins a text").advice("Encode without it.")
+            })?;
+            if ids.first() != Some(&bos) {
+                ids.insert(0, bos);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The text of `ids`. Bytes that are no UTF-8 become U+FFFD, as does an id that names no token.
+    pub fn decode(&self, ids: &[u32], control: Control) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.pieces.bytes(id, control)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A detokenizer for ids that come one at a time. It owns its share of the table.
+    pub fn stream(&self, control: Control) -> Stream {
+        Stream::new(Arc::clone(&self.pieces), control)
+    }
+
+    /// How many ids there are. A model whose embedding has fewer rows does not belong to this tokenizer.
+    pub fn n_vocab(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// The ids with a part to play.
+    pub fn special(&self) -> SpecialIds {
+        self.special
+    }
+
+    /// The id of a token by its text as it stands in the vocabulary, such as `<｜User｜>`: V3 and V4 have different ids
+    /// for the same strings.
+    pub fn id_of(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+}

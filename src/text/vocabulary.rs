@@ -1,0 +1,189 @@
+//! A checked vocabulary, whichever file it came from: every token's text and kind, the merges, the cut into words.
+//! What passes here cannot make the tokenizer panic, lose text, or ask for more memory than the file is long.
+
+use super::byte_map;
+use super::pre_tokenizer::PreTokenizer;
+use super::stream::Control;
+use crate::error::{Error, Result};
+use tokenizers::models::bpe;
+
+/// No vocabulary is larger; the largest known has 262,144 tokens. It bounds the table that a stray id could ask for.
+pub(super) const MAX_TOKENS: u32 = 1 << 20;
+/// Control and added tokens are searched for in every text by one automaton, which grows with the bytes of all of them.
+const MAX_ADDED_TOKEN_BYTES: usize = 256;
+const MAX_ADDED_BYTES: usize = 1 << 20;
+
+/// The token ids with a part to play, and whether a text begins with one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpecialIds {
+    /// Begins every document.
+    pub bos: Option<u32>,
+    /// Ends every document: generation stops there.
+    pub eos: Option<u32>,
+    /// Fills unused places.
+    pub pad: Option<u32>,
+    /// Whether the model expects `bos` before a text that does not begin with it. V4: no, its prompt encoder writes it.
+    pub add_bos: bool,
+}
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Reached by merging; its text is in the byte map's spelling.
+    Normal,
+    /// Found in the text before it is cut; its text is its own.
+    Added,
+    /// Added, and no part of what a reader should see.
+    Control,
+}
+
+/// One token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) text: String,
+    pub(super) kind: Kind,
+}
+
+impl Token {
+    /// What it writes.
+    fn bytes(&self) -> Vec<u8> {
+        match self.kind {
+            Kind::Normal => byte_map::bytes_of(&self.text),
+            Kind::Added | Kind::Control => self.text.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// All that a tokenizer is made of.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    /// The file or key at fault, for messages.
+    pub(super) origin: &'static str,
+    /// [n_vocab], by id; `None` where an id names no token.
+    pub(super) tokens: Vec<Option<Token>>,
+    /// Pairs of token texts, best first.
+    pub(super) merges: Vec<(String, String)>,
+    pub(super) pre_tokenizer: &'static PreTokenizer,
+    pub(super) special: SpecialIds,
+}
+
+impl Vocabulary {
+    /// Checks everything but the merges, which the library checks as it reads them. Returns the ids by text.
+    pub(super) fn check(&self) -> Result<bpe::Vocab> {
+        self.check_size()?;
+        let mut ids = bpe::Vocab::default();
+        for (id, token) in (0..).zip(&self.tokens) {
+            let Some(token) = token else { continue };
+            if token.text.is_empty() {
+                return Err(self.fault(format!("token {id} is empty")).expected("every token to have a text"));
+            }
+            if let Some(first) = ids.insert(token.text.clone(), id) {
+                let found = format!("tokens {first} and {id} are both {}", quote(&token.text));
+                return Err(self.fault(found).expected("every token's text once"));
+            }
+        }
+        self.check_spells_everything(&ids)?;
+        self.check_special()?;
+        Ok(ids)
+    }
+
+    /// The tokens that are searched for in a text before it is cut.
+    pub(super) fn added(&self) -> impl Iterator<Item = &Token> {
+        self.tokens.iter().flatten().filter(|token| token.kind != Kind::Normal)
+    }
+
+    fn check_size(&self) -> Result<()> {
+        if self.tokens.len() > MAX_TOKENS as usize {
+            let found = format!("{} tokens", self.tokens.len());
+            return Err(self.fault(found).expected(format!("at most {MAX_TOKENS}")));
+        }
+        if let Some(long) = self.added().find(|token| token.text.len() > MAX_ADDED_TOKEN_BYTES) {
+            let found = format!("the special token {} of {} bytes", quote(&long.text), long.text.len());
+            return Err(self.fault(found).expected(format!("at most {MAX_ADDED_TOKEN_BYTES}")));
+        }
+        let bytes: usize = self.added().map(|token| token.text.len()).sum();
+        if bytes > MAX_ADDED_BYTES {
+            let found = format!("special tokens of {bytes} bytes together");
+            return Err(self.fault(found).expected(format!("at most {MAX_ADDED_BYTES}")));
+        }
+        Ok(())
+    }
+
+    /// A byte without a token would be lost from every text it stands in. 0xC0, 0xC1 and 0xF5 to 0xFF are in no UTF-8.
+    fn check_spells_everything(&self, ids: &bpe::Vocab) -> Result<()> {
+        let writes = |byte: u8| {
+            let id = ids.get(byte_map::char_of(byte).to_string().as_str());
+            let token = id.and_then(|&id| self.tokens.get(id as usize)?.as_ref());
+            token.is_some_and(|token| token.bytes() == [byte])
+        };
+        match (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).find(|&byte| !writes(byte)) {
+            None => Ok(()),
+            Some(byte) => Err(self
+                .fault(format!("{} tokens, none of them for the byte 0x{byte:02X}", ids.len()))
+                .expected("a byte-level vocabulary, with a token for every byte of UTF-8")),
+        }
+    }
+
+    fn check_special(&self) -> Result<()> {
+        let SpecialIds { bos, eos, pad, add_bos } = self.special;
+        for (name, id) in [("bos", bos), ("eos", eos), ("pad", pad)] {
+            let known = id.is_none_or(|id| matches!(self.tokens.get(id as usize), Some(Some(_))));
+            if let (Some(id), false) = (id, known) {
+                return Err(self
+                    .fault(format!("the {name} token has the id {id}, which names no token"))
+                    .expected(format!("an id below {}", self.tokens.len())));
+            }
+        }
+        if add_bos && bos.is_none() {
+            return Err(self.fault("asks for a bos token before every text and names none").expected("a bos token id"));
+        }
+        Ok(())
+    }
+
+    /// An error about this vocabulary.
+    pub(super) fn fault(&self, found: impl Into<String>) -> Error {
+        Error::file(self.origin, found)
+    }
+}
+
+/// A text from a file for a message: quoted, and cut short where a hostile one would flood it.
+pub(super) fn quote(text: &str) -> String {
+    let head: String = text.chars().take(60).collect();
+    let rest = if head.len() < text.len() { "…" } else { "" };
+    format!("{head:?}{rest}")
+}
+
+/// Splits a merge written as one string, "a b". Tokens spell a space as `Ġ`, so the one space stands between them.
+pub(super) fn split_merge(origin: &str, index: usize, merge: &str) -> Result<(String, String)> {
+    match merge.split_once(' ') {
+        Some((a, b)) if !b.contains(' ') => Ok((a.to_owned(), b.to_owned())),
+        _ => {
+            Err(Error::file(origin, format!("merge {index} is {}", quote(merge))).expected("two tokens and one space"))
+        }
+    }
+}
+
+/// What every id writes.
+#[derive(Debug)]
+pub(super) struct Pieces(Vec<Option<(Box<[u8]>, Kind)>>);
+
+impl Pieces {
+    pub(super) fn new(tokens: &[Option<Token>]) -> Self {
+        let piece = |token: &Token| (token.bytes().into_boxed_slice(), token.kind);
+        Self(tokens.iter().map(|token| token.as_ref().map(piece)).collect())
+    }
+
+    /// How many ids there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bytes of `id`; U+FFFD for one that names no token, so that the fault is seen.
+    pub(super) fn bytes(&self, id: u32, control: Control) -> &[u8] {
+        match self.0.get(id as usize) {
+            Some(Some((_, Kind::Control))) if control == Control::Hide => &[],
+            Some(Some((bytes, _))) => bytes,
+            _ => "\u{FFFD}".as_bytes(),
+        }
+    }
+}

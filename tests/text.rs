@@ -1,0 +1,251 @@
+//! The tokenizer against its oracles: the ids of Python's `tokenizers` and of llama.cpp (`tools/fixtures/nasty_texts.py`),
+//! the library's own pipeline, the round trip, and vocabularies made to break it.
+
+#![allow(clippy::unwrap_used)]
+
+use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+const JSON: &str = include_str!("fixtures/tokenizer.json");
+const NASTY_TEXTS: &str = include_str!("fixtures/nasty_texts.json");
+const SPECIAL: SpecialIds = SpecialIds { bos: Some(0), eos: Some(1), pad: Some(2), add_bos: false };
+const N_VOCAB: u32 = 2048;
+
+static FROM_JSON: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(JSON, SPECIAL).unwrap());
+static FROM_GGUF: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_gguf(gguf_vocabulary()).unwrap().unwrap());
+static LIBRARY: LazyLock<tokenizers::Tokenizer> = LazyLock::new(|| JSON.parse().unwrap());
+
+/// The fixture's vocabulary as a GGUF tells it.
+fn gguf_vocabulary() -> GgufVocabulary<'static> {
+    let json: Value = serde_json::from_str(JSON).unwrap();
+    let vocab = json["model"]["vocab"].as_object().unwrap();
+    let mut tokens = vec![String::new(); vocab.len()];
+    for (token, id) in vocab {
+        tokens[id.as_u64().unwrap() as usize] = token.clone();
+    }
+    let merges = json["model"]["merges"].as_array().unwrap().iter();
+    let merges = merges.map(|m| format!("{} {}", m[0].as_str().unwrap(), m[1].as_str().unwrap())).collect();
+    let token_types = (0..tokens.len()).map(|id| if id < 3 { 3 } else { 1 }).collect();
+    GgufVocabulary { model: "gpt2", pre: "joyai-llm", tokens, token_types, merges, special: SPECIAL }
+}
+
+fn nasty_texts() -> Vec<(String, Vec<u32>)> {
+    let cases: Vec<Value> = serde_json::from_str(NASTY_TEXTS).unwrap();
+    let ids = |case: &Value| serde_json::from_value(case["ids"].clone()).unwrap();
+    cases.iter().map(|case| (case["text"].as_str().unwrap().to_owned(), ids(case))).collect()
+}
+
+#[test]
+fn nasty_texts_have_the_ids_of_the_other_engines() {
+    let texts = nasty_texts();
+    assert!(texts.len() >= 30);
+    for (text, ids) in texts {
+        assert_eq!(FROM_JSON.encode(&text, Bos::Omit).unwrap(), ids, "from json: {text:?}");
+        assert_eq!(FROM_GGUF.encode(&text, Bos::Omit).unwrap(), ids, "from gguf: {text:?}");
+        assert_eq!(FROM_JSON.decode(&ids, Control::Show), text);
+    }
+}
+
+#[test]
+fn another_cut_is_noticed() {
+    let json = JSON.replace(r"\\p{N}{1,3}", r"\\p{N}{1,2}");
+    assert_ne!(json, JSON);
+    assert!(Tokenizer::from_json(&json, SPECIAL).unwrap_err().found.contains("{1,2}"));
+    let other: tokenizers::Tokenizer = json.replace("{L}", "{Lu}").parse().unwrap();
+    let differs = |(text, ids): &(String, Vec<u32>)| other.encode(text.as_str(), false).unwrap().get_ids() != ids;
+    assert!(nasty_texts().iter().any(differs), "the nasty texts would not notice a wrong regex");
+}
+
+#[test]
+fn one_bos_is_enough() {
+    let marked = "<｜begin▁of▁sentence｜>x";
+    let plain = FROM_JSON.encode("x", Bos::AsModelSays).unwrap();
+    assert_eq!(FROM_JSON.encode(marked, Bos::AsModelSays).unwrap(), [&[0], &plain[..]].concat());
+    assert_eq!(FROM_JSON.encode(marked, Bos::Add).unwrap(), [&[0], &plain[..]].concat());
+    assert_eq!(FROM_JSON.encode("x", Bos::Add).unwrap(), [&[0], &plain[..]].concat());
+    assert_eq!(FROM_JSON.encode("", Bos::Add).unwrap(), [0]);
+    let asking = Tokenizer::from_json(JSON, SpecialIds { add_bos: true, ..SPECIAL }).unwrap();
+    assert_eq!(asking.encode("x", Bos::AsModelSays).unwrap(), [&[0], &plain[..]].concat());
+    assert_eq!(asking.encode("x", Bos::Omit).unwrap(), plain);
+    let nameless = Tokenizer::from_json(JSON, SpecialIds::default()).unwrap();
+    assert!(nameless.encode("x", Bos::Add).is_err());
+    assert_eq!(nameless.encode("x", Bos::AsModelSays).unwrap(), plain);
+}
+
+#[test]
+fn control_tokens_are_shown_or_hidden() {
+    let ids = [&[0], &FROM_GGUF.encode("good day", Bos::Omit).unwrap()[..], &[1, N_VOCAB, u32::MAX]].concat();
+    assert_eq!(FROM_GGUF.decode(&ids, Control::Hide), "good day\u{FFFD}\u{FFFD}");
+    let shown = "<｜begin▁of▁sentence｜>good day<｜end▁of▁sentence｜>\u{FFFD}\u{FFFD}";
+    assert_eq!(FROM_GGUF.decode(&ids, Control::Show), shown);
+    assert_eq!(FROM_GGUF.id_of("<｜end▁of▁sentence｜>"), Some(1));
+    assert_eq!(FROM_GGUF.id_of("<｜User｜>"), None);
+    assert_eq!((FROM_GGUF.n_vocab(), FROM_GGUF.special()), (N_VOCAB as usize, SPECIAL));
+}
+
+#[test]
+fn a_character_comes_whole_or_as_a_replacement() {
+    let ids = FROM_JSON.encode("😀", Bos::Omit).unwrap();
+    assert!(ids.len() > 1, "the fixture has no token for this character");
+    let mut stream = FROM_JSON.stream(Control::Hide);
+    let parts: Vec<String> = ids.iter().map(|&id| stream.push(id)).collect();
+    assert!(parts[..parts.len() - 1].iter().all(String::is_empty));
+    assert_eq!(parts[parts.len() - 1], "😀");
+    assert_eq!(stream.finish(), "");
+    assert_eq!(stream.push(ids[0]), "");
+    assert_eq!(stream.push(FROM_JSON.id_of("a").unwrap()), "\u{FFFD}a");
+    assert_eq!(stream.push(ids[0]), "");
+    assert_eq!((stream.finish(), stream.finish()), ("\u{FFFD}".into(), String::new()));
+}
+
+/// Unicode of every kind, mixed with what the tokenizer looks for.
+fn any_text() -> impl Strategy<Value = String> {
+    let special = "(<｜begin▁of▁sentence｜>|<｜end|▁of▁sentence｜>|[ \n\r\t\u{3000}]{0,5}|[0-9٠-٩]{0,9}|[a-z']{0,9}|[!-/]{0,4}|[一-龥ぁ-ヿ]{0,4})";
+    let part = prop_oneof![any::<String>(), special.prop_map(String::from)];
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn every_text_comes_back(text in any_text()) {
+        let ids = FROM_GGUF.encode(&text, Bos::Omit).unwrap();
+        prop_assert_eq!(FROM_GGUF.decode(&ids, Control::Show), text.as_str());
+        let library = LIBRARY.encode(text, false).unwrap();
+        prop_assert_eq!(&ids[..], library.get_ids());
+    }
+
+    #[test]
+    fn parts_together_are_the_whole(ids in prop::collection::vec(0..N_VOCAB + 3, 0..64), hide: bool) {
+        let control = if hide { Control::Hide } else { Control::Show };
+        let mut stream = FROM_GGUF.stream(control);
+        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
+        text += &stream.finish();
+        prop_assert_eq!(&text, &FROM_GGUF.decode(&ids, control));
+        if ids.iter().all(|id| (3..N_VOCAB).contains(id)) {
+            prop_assert_eq!(text, LIBRARY.decode(&ids, false).unwrap());
+        }
+    }
+
+    /// Single bytes are most of what breaks characters.
+    #[test]
+    fn broken_bytes_become_replacements_as_in_the_library(ids in prop::collection::vec(3..259u32, 0..24)) {
+        let mut stream = FROM_GGUF.stream(Control::Hide);
+        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
+        text += &stream.finish();
+        prop_assert_eq!(text, LIBRARY.decode(&ids, false).unwrap());
+    }
+
+    #[test]
+    fn no_vocabulary_makes_it_panic(
+        edits in prop::collection::vec((0..4u8, 0..2048usize, ".{0,3}|Ġt|[0-9]{1,9}", any::<i32>()), 1..4),
+        special in (any::<Option<u32>>(), 0..3000u32, any::<bool>()),
+        text in any_text(),
+    ) {
+        let mut v = gguf_vocabulary();
+        for (what, at, text, number) in edits {
+            match what {
+                0 => v.tokens[at] = text,
+                1 => v.token_types[at] = number % 9,
+                2 => v.merges[at % 1700] = format!("{text} {text}"),
+                _ => v.merges.insert(at % 1700, text),
+            }
+        }
+        v.special = SpecialIds { bos: special.0, eos: Some(special.1), pad: None, add_bos: special.2 };
+        if let Ok(Some(tokenizer)) = Tokenizer::from_gguf(v) {
+            let ids = tokenizer.encode(&text, Bos::AsModelSays).unwrap();
+            prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.n_vocab()));
+            tokenizer.decode(&ids, Control::Show);
+        }
+    }
+}
+
+#[test]
+fn a_file_without_a_vocabulary_has_no_tokenizer() {
+    let absent = GgufVocabulary { model: "no_vocab", ..Default::default() };
+    assert!(Tokenizer::from_gguf(absent).unwrap().is_none());
+}
+
+type Spoil = fn(&mut GgufVocabulary<'_>);
+
+/// One fault each, and a word that the message must have.
+#[test]
+fn a_faulty_gguf_vocabulary_is_refused_with_its_fault() {
+    let faults: [(&str, Spoil); 20] = [
+        ("llama", |v| v.model = "llama"),
+        ("martian", |v| v.pre = "martian"),
+        ("none of them for the byte 0x00", |v| {
+            *v = GgufVocabulary { model: "gpt2", pre: "joyai-llm", ..Default::default() }
+        }),
+        ("token 7 is empty", |v| v.tokens[7].clear()),
+        ("tokens 9 and 2000 are both", |v| v.tokens[2000] = v.tokens[9].clone()),
+        ("none of them for the byte 0x41", |v| v.tokens[35] = "Aaaaaaaa".into()),
+        ("2047 types for 2048 tokens", |v| v.token_types.truncate(2047)),
+        ("token 5 has type 77", |v| v.token_types[5] = 77),
+        ("token 5 has type -1", |v| v.token_types[5] = -1),
+        ("merge 3 is", |v| v.merges[3] = "ab".into()),
+        ("merge 3 is", |v| v.merges[3] = "a b c".into()),
+        ("merge that cannot be made", |v| v.merges[3] = "a nosuchtoken".into()),
+        ("merge that cannot be made", |v| v.merges[3] = "~ ~".into()),
+        ("the bos token has the id 2048", |v| v.special.bos = Some(2048)),
+        ("the eos token has the id 4294967295", |v| v.special.eos = Some(u32::MAX)),
+        ("names none", |v| v.special = SpecialIds { bos: None, add_bos: true, ..SPECIAL }),
+        ("are both \"xxx", |v| v.tokens[1999..2001].fill("x".repeat(100_000))),
+        ("merge 3 is", |v| v.merges[3] = "x".repeat(100_000)),
+        ("cannot be made", |v| v.merges[3] = "x".repeat(100_000) + " y"),
+        ("of 300 bytes", |v| v.tokens[1] = "x".repeat(300)),
+    ];
+    for (message, spoil) in faults {
+        let mut vocabulary = gguf_vocabulary();
+        spoil(&mut vocabulary);
+        let error = Tokenizer::from_gguf(vocabulary).unwrap_err().to_string();
+        assert!(error.contains(message) && error.len() < 300, "{error:?} lacks {message:?}");
+    }
+}
+
+#[test]
+fn a_faulty_json_is_refused_with_its_fault() {
+    let added = json!({"id": 2, "content": "<｜▁pad▁｜>"});
+    let lstrip = json!([{"id": 2, "content": "<｜▁pad▁｜>", "lstrip": true}]);
+    let faults: [(&str, &str, Value); 19] = [
+        ("WordPiece", "/model/type", json!("WordPiece")),
+        ("missing field `vocab`", "/model", json!({"type": "BPE", "merges": []})),
+        ("the id 3 names both", "/model/vocab/A", json!(3)),
+        ("has the id 4294967295", "/model/vocab/A", json!(u32::MAX)),
+        ("cannot be read", "/model/vocab/A", json!(-1)),
+        ("the id 3 names both", "/added_tokens/0", json!({"id": 3, "content": "<new>"})),
+        ("are both", "/added_tokens/0", json!({"id": 2048, "content": "A"})),
+        ("added_tokens is in use", "/added_tokens", lstrip),
+        ("merge 0 is", "/model/merges/0", json!("abc")),
+        ("merge that cannot be made", "/model/merges/0", json!(["a", "nosuchtoken"])),
+        ("model.byte_fallback", "/model/byte_fallback", json!(true)),
+        ("model.continuing_subword_prefix", "/model/continuing_subword_prefix", json!("long prefix")),
+        ("normalizer", "/normalizer", json!({"type": "NFC"})),
+        ("cannot be read", "/pre_tokenizer", json!({"type": "Whitespace"})),
+        ("steps of other kinds", "/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": []})),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/3/use_regex", json!(true)),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/1/invert", json!(true)),
+        ("steps of other kinds", "/pre_tokenizer/pretokenizers/0/pattern", json!({"String": " "})),
+        ("unknown splits", "/pre_tokenizer/pretokenizers/0/pattern", json!({"Regex": "(a*)*b"})),
+    ];
+    for (message, place, value) in faults {
+        let mut json: Value = serde_json::from_str(JSON).unwrap();
+        *json.pointer_mut(place).unwrap() = value;
+        let error = Tokenizer::from_json(&json.to_string(), SPECIAL).unwrap_err().to_string();
+        assert!(error.contains(message), "{error:?} lacks {message:?}");
+    }
+    let mut json: Value = serde_json::from_str(JSON).unwrap();
+    json["added_tokens"] = json!([added]);
+    json["normalizer"] = json!({"type": "Sequence", "normalizers": []});
+    assert!(Tokenizer::from_json(&json.to_string(), SPECIAL).is_ok());
+    let twice = JSON.replacen("\"!\": 3,", "\"!\": 3, \"!\": 4000,", 1);
+    assert!(Tokenizer::from_json(&twice, SPECIAL).unwrap_err().found.contains("are both"));
+}
+
+#[test]
+fn a_cut_json_is_refused() {
+    for cut in (0..JSON.len()).step_by(997).filter(|&cut| JSON.is_char_boundary(cut)) {
+        assert!(Tokenizer::from_json(&JSON[..cut], SPECIAL).is_err());
+    }
+}
