@@ -5,6 +5,7 @@
 //! against the bytes that are there, nothing is allocated by an unchecked number, and no input panics.
 
 pub mod directory;
+pub mod gguf;
 pub mod plane;
 pub mod quant;
 pub mod repack;
