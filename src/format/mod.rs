@@ -9,6 +9,7 @@ pub mod gguf;
 pub mod plane;
 pub mod quant;
 pub mod repack;
+pub mod safetensors;
 pub mod source;
 
 pub use directory::{Directory, Stored, TensorInfo};
