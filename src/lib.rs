@@ -7,6 +7,7 @@
 pub mod error;
 pub mod format;
 pub mod gpu;
+pub mod host;
 pub mod kernels;
 pub mod text;
 

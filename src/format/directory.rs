@@ -3,7 +3,6 @@
 
 use super::Format;
 use crate::error::{Error, Result};
-use std::collections::HashMap;
 
 /// The format of a tensor as its file names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,19 +79,19 @@ impl TensorInfo {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     tensors: Vec<TensorInfo>,
-    by_name: HashMap<String, usize>,
+    /// Indexes into `tensors`, sorted by name.
+    by_name: Vec<usize>,
 }
 
 impl Directory {
     /// Collects tensors. Fails if two have one name, or share a byte of one source.
     pub fn new(tensors: Vec<TensorInfo>) -> Result<Self> {
-        let mut by_name = HashMap::with_capacity(tensors.len());
-        for (index, tensor) in tensors.iter().enumerate() {
-            if by_name.insert(tensor.name.clone(), index).is_some() {
-                return Err(Error::file(format!("tensor {}", shown(&tensor.name)), "its name occurs twice")
-                    .expected("every tensor once")
-                    .advice("The file is damaged: download or convert it again."));
-            }
+        let mut by_name: Vec<usize> = (0..tensors.len()).collect();
+        by_name.sort_by_key(|&index| tensors[index].name.as_str());
+        if let Some(pair) = by_name.windows(2).find(|pair| tensors[pair[0]].name == tensors[pair[1]].name) {
+            return Err(Error::file(format!("tensor {}", shown(&tensors[pair[0]].name)), "its name occurs twice")
+                .expected("every tensor once")
+                .advice("The file is damaged: download or convert it again."));
         }
         refuse_overlap(&tensors)?;
         Ok(Self { tensors, by_name })
@@ -101,7 +100,8 @@ impl Directory {
     /// The tensor of that name, if there is one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
-        self.by_name.get(name).and_then(|&index| self.tensors.get(index))
+        let place = self.by_name.binary_search_by_key(&name, |&index| self.tensors[index].name.as_str());
+        place.ok().map(|place| &self.tensors[self.by_name[place]])
     }
 
     /// The tensor of that name, or an error that names it.
@@ -138,6 +138,11 @@ fn refuse_overlap(tensors: &[TensorInfo]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same error, naming the file it was found in.
+pub(super) fn in_file(file: &str, error: Error) -> Error {
+    Error { thing: format!("{file}: {}", error.thing), ..error }
 }
 
 /// A name from a file as a message shows it: quoted, escaped, and cut where it is long.

@@ -5,9 +5,11 @@
 //! against the bytes that are there, nothing is allocated by an unchecked number, and no input panics.
 
 pub mod directory;
+pub mod gguf;
 pub mod plane;
 pub mod quant;
 pub mod repack;
+pub mod safetensors;
 pub mod source;
 
 pub use directory::{Directory, Stored, TensorInfo};

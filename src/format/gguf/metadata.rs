@@ -1,0 +1,248 @@
+//! The keys of a GGUF header. An accessor gives `None` for a key that is not there, and an error for one that is
+//! but holds something else: a default must not hide a damaged file.
+
+use super::super::directory::shown;
+use super::header::{DAMAGED, Header};
+use super::value::{Scalar, ScalarKind, Scalars, Texts, Value};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// The bytes of the shortest key with its value: the length of an empty key, a type, one byte.
+pub(super) const SMALLEST: u64 = 8 + 4 + 1;
+/// As the format's description says.
+const LONGEST_KEY: u64 = 65_535;
+/// Texts are bounded by the header; this keeps the ends inside [`Texts`] in 32 bits.
+const LONGEST_TEXT: u64 = 64 << 20;
+/// The type numbers of what is no single value.
+const TEXT_ID: u32 = 8;
+const ARRAY_ID: u32 = 9;
+/// No model has more layers than this; a scalar that stands for all of them is not repeated further.
+const MOST_REPEATED: usize = 1 << 16;
+
+/// The keys of a file with their values.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    file: String,
+    values: BTreeMap<String, Value>,
+}
+
+impl Metadata {
+    /// The file that the keys come from.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The keys with their values, in the order of the alphabet.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// The value of a key, of whatever type.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// A whole number. An array that repeats one number counts as that number.
+    pub fn get_u32(&self, key: &str) -> Result<Option<u32>> {
+        self.scalar(key, "a whole number of 32 bits", Scalar::to_u32)
+    }
+
+    /// A whole number; as [`Self::get_u32`].
+    pub fn get_u64(&self, key: &str) -> Result<Option<u64>> {
+        self.scalar(key, "a whole number of 64 bits", Scalar::to_u64)
+    }
+
+    /// A finite number. An array that repeats one number counts as that number.
+    pub fn get_f32(&self, key: &str) -> Result<Option<f32>> {
+        self.scalar(key, "a finite number", Scalar::to_f32)
+    }
+
+    /// A truth value.
+    pub fn get_bool(&self, key: &str) -> Result<Option<bool>> {
+        self.scalar(key, "true or false", Scalar::to_bool)
+    }
+
+    /// A string.
+    pub fn get_str(&self, key: &str) -> Result<Option<&str>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(other) => Err(self.wrong(key, other, "a string")),
+        }
+    }
+
+    /// An array of strings.
+    pub fn get_strs(&self, key: &str) -> Result<Option<&Texts>> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Texts(texts)) => Ok(Some(texts)),
+            Some(other) => Err(self.wrong(key, other, "an array of strings")),
+        }
+    }
+
+    /// An array of whole numbers, of any length.
+    pub fn get_u32s(&self, key: &str) -> Result<Option<Vec<u32>>> {
+        self.scalars(key, "an array of whole numbers of 32 bits", Scalar::to_u32)
+    }
+
+    /// An array of finite numbers, of any length.
+    pub fn get_f32s(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.scalars(key, "an array of finite numbers", Scalar::to_f32)
+    }
+
+    /// One whole number for each of `n` layers: an array of at least `n`, of which the first `n` are given, or one
+    /// number for all. `n` is at most 65 536.
+    pub fn get_u32_for_each(&self, key: &str, n: usize) -> Result<Option<Vec<u32>>> {
+        self.for_each(key, n, "whole number", Scalar::to_u32)
+    }
+
+    /// One finite number for each of `n` layers; as [`Self::get_u32_for_each`].
+    pub fn get_f32_for_each(&self, key: &str, n: usize) -> Result<Option<Vec<f32>>> {
+        self.for_each(key, n, "finite number", Scalar::to_f32)
+    }
+
+    /// A whole number that must be there.
+    pub fn require_u32(&self, key: &str) -> Result<u32> {
+        self.get_u32(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A finite number that must be there.
+    pub fn require_f32(&self, key: &str) -> Result<f32> {
+        self.get_f32(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A string that must be there.
+    pub fn require_str(&self, key: &str) -> Result<&str> {
+        self.get_str(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// An array of strings that must be there.
+    pub fn require_strs(&self, key: &str) -> Result<&Texts> {
+        self.get_strs(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// The error for a key that must be there and is not.
+    #[must_use]
+    pub fn missing(&self, key: &str) -> Error {
+        Error::file(self.thing(key), "missing").advice("The file is not complete, or not of this architecture.")
+    }
+
+    /// The error for a key whose value makes no sense.
+    #[must_use]
+    pub fn wrong(&self, key: &str, found: &Value, expected: &str) -> Error {
+        Error::file(self.thing(key), found.description()).expected(expected).advice(DAMAGED)
+    }
+
+    fn thing(&self, key: &str) -> String {
+        format!("{}: key {}", self.file, shown(key))
+    }
+
+    fn scalar<T>(&self, key: &str, expected: &str, convert: fn(Scalar) -> Option<T>) -> Result<Option<T>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let scalar = match value {
+            Value::Scalar(scalar) => Some(*scalar),
+            Value::Scalars(scalars) => {
+                let first = scalars.iter().next();
+                first.filter(|&first| scalars.iter().all(|other| other == first))
+            }
+            Value::Text(_) | Value::Texts(_) => None,
+        };
+        scalar.and_then(convert).map(Some).ok_or_else(|| self.wrong(key, value, expected))
+    }
+
+    fn scalars<T>(&self, key: &str, expected: &str, convert: fn(Scalar) -> Option<T>) -> Result<Option<Vec<T>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let converted = match value {
+            Value::Scalars(scalars) => scalars.iter().map(convert).collect::<Option<Vec<T>>>(),
+            _ => None,
+        };
+        converted.map(Some).ok_or_else(|| self.wrong(key, value, expected))
+    }
+
+    fn for_each<T: Clone>(
+        &self,
+        key: &str,
+        n: usize,
+        what: &str,
+        convert: fn(Scalar) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let converted = match value {
+            Value::Scalar(scalar) if n <= MOST_REPEATED => convert(*scalar).map(|one| vec![one; n]),
+            Value::Scalars(scalars) if scalars.len() >= n => scalars.iter().take(n).map(convert).collect(),
+            _ => None,
+        };
+        let expected = || format!("a {what}, or an array of {n} of them");
+        converted.map(Some).ok_or_else(|| self.wrong(key, value, &expected()))
+    }
+}
+
+/// Reads the keys and their values.
+pub(super) async fn read(header: &mut Header<'_>, count: u64) -> Result<Metadata> {
+    let mut values = BTreeMap::new();
+    for index in 0..count {
+        let key = header.text(&format!("the name of key {index}"), LONGEST_KEY).await?;
+        let what = format!("key {}", shown(&key));
+        let value = read_value(header, &what).await?;
+        if values.insert(key, value).is_some() {
+            return Err(header.error(format!("{what} for the second time"), "every key once").advice(DAMAGED));
+        }
+    }
+    Ok(Metadata { file: header.file().to_owned(), values })
+}
+
+async fn read_value(header: &mut Header<'_>, what: &str) -> Result<Value> {
+    match header.u32(what).await? {
+        TEXT_ID => Ok(Value::Text(header.text(what, LONGEST_TEXT).await?)),
+        ARRAY_ID => {
+            let id = header.u32(what).await?;
+            let count = header.u64(what).await?;
+            match id {
+                TEXT_ID => Ok(Value::Texts(read_texts(header, what, count).await?)),
+                ARRAY_ID => Err(header.error(format!("{what} is an array of arrays"), "an array of single values")),
+                _ => {
+                    let kind = scalar_kind(header, what, id)?;
+                    Ok(Value::Scalars(Scalars::new(kind, read_scalars(header, what, kind, count).await?)))
+                }
+            }
+        }
+        id => {
+            let kind = scalar_kind(header, what, id)?;
+            Ok(Value::scalar(kind, &read_scalars(header, what, kind, 1).await?))
+        }
+    }
+}
+
+fn scalar_kind(header: &Header<'_>, what: &str, id: u32) -> Result<ScalarKind> {
+    ScalarKind::from_id(id)
+        .ok_or_else(|| header.error(format!("{what} has the type {id}"), "a type from 0 to 12").advice(DAMAGED))
+}
+
+async fn read_scalars(header: &mut Header<'_>, what: &str, kind: ScalarKind, count: u64) -> Result<Vec<u8>> {
+    let width = kind.bytes() as u64;
+    header.check_room(&format!("values in {what}"), count, width)?;
+    let mut bytes = Vec::new();
+    // The room was checked, so the product is small.
+    header.extend(what, count * width, &mut bytes).await?;
+    if kind == ScalarKind::Bool
+        && let Some(wrong) = bytes.iter().find(|&&byte| byte > 1)
+    {
+        return Err(header.error(format!("{what} is a truth value of {wrong}"), "0 or 1").advice(DAMAGED));
+    }
+    Ok(bytes)
+}
+
+async fn read_texts(header: &mut Header<'_>, what: &str, count: u64) -> Result<Texts> {
+    header.check_room(&format!("strings in {what}"), count, 8)?;
+    let mut bytes = Vec::new();
+    let mut ends = Vec::new();
+    for _ in 0..count {
+        header.extend_text(what, LONGEST_TEXT, &mut bytes).await?;
+        // A header is at most 64 MiB.
+        ends.push(bytes.len() as u32);
+    }
+    // Each string was checked on its own, so nothing is replaced.
+    Ok(Texts::new(String::from_utf8(bytes).unwrap_or_default(), ends))
+}

@@ -1,0 +1,4 @@
+//! The platform: the command line natively, the page and its worker in a browser.
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
