@@ -1,0 +1,109 @@
+//! The mixture of experts of one layer: router, routed and shared experts. The shared expert is one more expert, which
+//! every token chooses with weight 1, from a matrix of its own.
+
+use crate::gpu::{Arena, Recording, Slice};
+use crate::kernels::Matrix;
+use crate::kernels::experts::{self, Shard, record_experts_group, record_experts_in, record_experts_out};
+use crate::kernels::linear::Flow;
+use crate::kernels::linear_tiled::MIN_TOKENS;
+use crate::kernels::route::{self, record_route};
+use crate::model::Shape;
+use crate::model::weights::{self, Route};
+
+use super::attention::record_all;
+use super::buffers::Scratch;
+use super::upload::Uploads;
+
+/// Weights of a layer's experts, on the player.
+pub struct Ffn {
+    gate: Vec<Matrix>,
+    /// Bias of the router, or the table of a hash-routed layer.
+    route: Slice,
+    hash: bool,
+    experts_in: Vec<Shard>,
+    experts_out: Vec<Shard>,
+    limit: f32,
+}
+
+impl Ffn {
+    /// Plans the upload; `limit` clamps the SwiGLU of this layer.
+    pub fn plan(arena: &mut Arena, uploads: &mut Uploads, shape: &Shape, from: &weights::Ffn, limit: f32) -> Self {
+        let n = shape.n_experts;
+        let (route, hash) = match &from.route {
+            Route::Bias(bias) => (uploads.vector(arena, bias), false),
+            Route::Table(table) => (uploads.table(arena, table), true),
+        };
+        let mut experts_in = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
+        experts_in.extend(uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1));
+        let mut experts_out = uploads.experts(arena, &[&from.experts.down], 0, n);
+        experts_out.extend(uploads.experts(arena, &[&from.shared.down], n, 1));
+        Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out, limit }
+    }
+
+    /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot for each chosen expert) out.
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        shape: &Shape,
+        scratch: &Scratch,
+        tokens: Slice,
+        step: Slice,
+        n: u32,
+    ) {
+        let gate = Flow {
+            step,
+            x: scratch.x,
+            x_stride: shape.n_embd,
+            y: scratch.router,
+            y_stride: shape.n_experts,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "gate", &self.gate, gate);
+        record_route(
+            recording,
+            &route::Flow {
+                step,
+                tokens,
+                logits: scratch.router,
+                bias: self.route,
+                table: self.route,
+                hash: self.hash,
+                n_vocab: shape.n_vocab,
+                n_experts: shape.n_experts,
+                n_used: shape.n_used,
+                n_shared: shape.n_shared,
+                scale: shape.routed_scale,
+                experts: scratch.experts,
+                weights: scratch.expert_weights,
+                max_tokens: n,
+            },
+        );
+        let flow = experts::Flow {
+            step,
+            x: scratch.x,
+            experts: scratch.experts,
+            weights: scratch.expert_weights,
+            hidden: scratch.hidden,
+            outputs: scratch.outputs,
+            n_embd: shape.n_embd,
+            n_hidden: shape.n_hidden,
+            n_slots: Scratch::n_slots(shape),
+            n_experts: shape.n_experts,
+            limit: self.limit,
+            groups: (n >= MIN_TOKENS).then_some(scratch.groups),
+            max_tokens: n,
+        };
+        if flow.groups.is_some() {
+            record_experts_group(recording, &flow);
+        }
+        for shard in &self.experts_in {
+            record_experts_in(recording, shard, &flow);
+        }
+        for shard in &self.experts_out {
+            record_experts_out(recording, shard, &flow);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The whole forward pass as recordings: embedding, layers, head. One `Forward` serves every kind of step.
+
+use crate::error::Result;
+use crate::gpu::kernel::Step;
+use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
+use crate::kernels::linear::Flow;
+use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
+use crate::model::weights::{self, Weights};
+use crate::model::Shape;
+
+use super::attention::{Attention, record_all};
+use super::buffers::{LayerState, Scratch};
+use super::ffn::Ffn;
+use super::upload::Uploads;
+
+/// A model planned on a player: weights, state and scratch as slices of one arena.
+pub struct Forward {
+    /// The model's shape.
+    pub shape: Shape,
+    /// Positions that fit.
+    pub n_context: u32,
+    /// What changes from token to token.
+    pub step: Slice,
+    /// Token ids by position, `[n_context + 1]`, and spare for tokens computed ahead.
+    pub tokens: Slice,
+    /// State of each layer.
+    pub states: Vec<LayerState>,
+    /// Values of one step.
+    pub scratch: Scratch,
+    embed: Vec<Matrix>,
+    layers: Vec<Layer>,
+    head_hyper: Hyper,
+    norm: Slice,
+    head: Vec<Matrix>,
+    /// Rotation tables of the layers without and with compression, and their contents.
+    ropes: [Slice; 2],
+    rope_tables: [Vec<[f32; 2]>; 2],
+}
+
+struct Layer {
+    attn_hyper: Hyper,
+    attn_norm: Slice,
+    attention: Attention,
+    ffn_hyper: Hyper,
+    ffn_norm: Slice,
+    ffn: Ffn,
+}
+
+/// Mixing weights of one hyper-connection.
+struct Hyper {
+    mix: Vec<Matrix>,
+    base: Slice,
+    scale: Slice,
+}
+
+impl Hyper {
+    fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper) -> Self {
+        Self {
+            mix: uploads.stack(arena, &[&from.fn_]),
+            base: uploads.vector(arena, &from.base),
+            scale: uploads.vector(arena, &from.scale),
+        }
+    }
+}
+
+/// Tokens that may be computed ahead of the host's knowledge.
+pub const MAX_AHEAD: u32 = 256;
+
+impl Forward {
+    /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens.
+    pub fn plan(
+        arena: &mut Arena,
+        uploads: &mut Uploads,
+        shape: &Shape,
+        weights: &Weights,
+        n_context: u32,
+        n_chunk: u32,
+    ) -> Self {
+        let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
+        let tokens = arena.words("tokens", u64::from(n_context + 1 + MAX_AHEAD), Purpose::Cache);
+        let tables = [false, true].map(|compressed| rope::table(&shape.rope_frequencies(compressed), n_context + MAX_AHEAD));
+        let ropes = [0, 1].map(|i: usize| arena.words("rope", tables[i].len() as u64 * 2, Purpose::Weights));
+        let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
+            attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn),
+            attn_norm: uploads.vector(arena, &layer.attn_norm),
+            attention: Attention::plan(arena, uploads, &layer.attn),
+            ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn),
+            ffn_norm: uploads.vector(arena, &layer.ffn_norm),
+            ffn: Ffn::plan(arena, uploads, shape, &layer.ffn, shape.swiglu_limits[index]),
+        });
+        let layers = layers.collect();
+        let embed = uploads.stack(arena, &[&weights.embed]);
+        let head_hyper = Hyper::plan(arena, uploads, &weights.hyper_head);
+        let norm = uploads.vector(arena, &weights.norm);
+        let head = uploads.stack(arena, &[&weights.head]);
+        let plan = |layer| LayerState::plan(arena, shape, layer, n_context + MAX_AHEAD, n_chunk);
+        let states = (0..shape.ratios.len()).map(plan).collect();
+        let scratch = Scratch::plan(arena, shape, n_context + MAX_AHEAD, n_chunk);
+        Self {
+            shape: shape.clone(),
+            n_context,
+            step,
+            tokens,
+            states,
+            scratch,
+            embed,
+            layers,
+            head_hyper,
+            norm,
+            head,
+            ropes,
+            rope_tables: tables,
+        }
+    }
+
+    /// Constant tables to write once.
+    pub fn tables(&self) -> impl Iterator<Item = (Slice, &[u8])> {
+        self.ropes.iter().zip(&self.rope_tables).map(|(slice, table)| (*slice, bytemuck::cast_slice(table)))
+    }
+
+    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
+    ///
+    /// # Errors
+    /// When the step is larger than was planned.
+    pub fn record_body(&self, knobs: Knobs, n: u32) -> Result<Recording> {
+        let mut recording = Recording::new(knobs);
+        let scratch = &self.scratch;
+        for table in &self.embed {
+            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], n);
+        }
+        for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
+            recording.layer = Some(index as u32);
+            let rope = self.ropes[usize::from(state.ratio > 0)];
+            self.record_collapse(&mut recording, &layer.attn_hyper, layer.attn_norm, 0, n);
+            layer.attention.record(&mut recording, &self.shape, state, scratch, rope, self.step, n)?;
+            self.record_expand(&mut recording, 1, 0, n);
+            self.record_collapse(&mut recording, &layer.ffn_hyper, layer.ffn_norm, 1, n);
+            layer.ffn.record(&mut recording, &self.shape, scratch, self.tokens, self.step, n);
+            self.record_expand(&mut recording, Scratch::n_slots(&self.shape), 1, n);
+        }
+        recording.layer = None;
+        Ok(recording)
+    }
+
+    /// Appends the head over the streams of a step of up to `n` tokens: logits of the last token only, or of all.
+    pub fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
+        let scratch = &self.scratch;
+        let shape = &self.shape;
+        let mix = Flow {
+            step: self.step,
+            x: scratch.streams[0],
+            x_stride: 4 * shape.n_embd,
+            y: scratch.mix,
+            y_stride: 4,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "head_mix", &self.head_hyper.mix, mix);
+        head_collapse::record_head_collapse(
+            recording,
+            &head_collapse::Flow {
+                step: self.step,
+                streams: scratch.streams[0],
+                mix: scratch.mix,
+                scale: self.head_hyper.scale,
+                base: self.head_hyper.base,
+                norm: self.norm,
+                x: scratch.head_x,
+                n_embd: shape.n_embd,
+                last_only,
+                norm_eps: shape.norm_eps,
+                hyper_eps: shape.hyper_eps,
+                max_tokens: n,
+            },
+        );
+        let logits = Flow {
+            x: scratch.head_x,
+            x_stride: shape.n_embd,
+            y: scratch.logits,
+            y_stride: shape.n_vocab,
+            max_tokens: if last_only { 1 } else { n },
+            ..mix
+        };
+        record_all(recording, "head", &self.head, logits);
+    }
+
+    /// Appends the choice of the next token, which also advances the step.
+    pub fn record_sample(&self, recording: &mut Recording) {
+        sample::record_sample(recording, self.step, self.scratch.logits, self.tokens, self.shape.n_vocab);
+    }
+
+    /// Collapses `streams[from]` to a sub-layer's normalised input.
+    fn record_collapse(&self, recording: &mut Recording, hyper: &Hyper, norm: Slice, from: usize, n: u32) {
+        let (scratch, shape) = (&self.scratch, &self.shape);
+        let mix = Flow {
+            step: self.step,
+            x: scratch.streams[from],
+            x_stride: 4 * shape.n_embd,
+            y: scratch.mix,
+            y_stride: 24,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "hyper_mix", &hyper.mix, mix);
+        hyper_collapse::record_hyper_collapse(
+            recording,
+            &hyper_collapse::Flow {
+                step: self.step,
+                streams: scratch.streams[from],
+                mix: scratch.mix,
+                scale: hyper.scale,
+                base: hyper.base,
+                norm,
+                coefficients: scratch.coefficients,
+                x: scratch.x,
+                n_embd: shape.n_embd,
+                sinkhorn_iterations: shape.sinkhorn_iterations,
+                norm_eps: shape.norm_eps,
+                hyper_eps: shape.hyper_eps,
+                max_tokens: n,
+            },
+        );
+    }
+
+    /// Adds a sub-layer's output to `streams[from]`, into the other.
+    fn record_expand(&self, recording: &mut Recording, n_slots: u32, from: usize, n: u32) {
+        hyper_expand::record_hyper_expand(
+            recording,
+            &hyper_expand::Flow {
+                step: self.step,
+                streams: self.scratch.streams[from],
+                coefficients: self.scratch.coefficients,
+                outputs: self.scratch.outputs,
+                n_slots,
+                next: self.scratch.streams[1 - from],
+                n_embd: self.shape.n_embd,
+                max_tokens: n,
+            },
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! A text being written: decode steps kept in flight, ids handed out in order. The host knows an id only after the GPU has
+//! already begun the next ones; what was computed past the end is forgotten.
+
+use std::collections::VecDeque;
+
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::gpu::play::Prepared;
+use crate::gpu::{Slice, Ticket};
+
+use super::session::{Kind, PlayerChoice, Session, ms_since};
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Softmax temperature; 0 takes the most likely token.
+    pub temperature: f32,
+    /// Keep the k most likely tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keep the most likely tokens of this total probability; 1 keeps all.
+    pub top_p: f32,
+    /// Keep tokens at least this likely relative to the most likely; 0 keeps all.
+    pub min_p: f32,
+    /// Divides (or multiplies, when negative) the logits of recent tokens; 1 leaves them.
+    pub repeat_penalty: f32,
+    /// How many recent tokens that looks at.
+    pub repeat_window: u32,
+    /// Seed of the random numbers.
+    pub seed: u32,
+}
+
+impl Default for Sampling {
+    /// Greedy.
+    fn default() -> Self {
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repeat_penalty: 1.0, repeat_window: 64, seed: 0 }
+    }
+}
+
+impl Sampling {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// Names the setting, its value and its range.
+    pub fn check(&self) -> Result<()> {
+        let within = |name: &str, value: f32, low: f32, high: f32| {
+            if value >= low && value <= high {
+                return Ok(());
+            }
+            Err(Error::usage(name, value.to_string()).expected(format!("a number from {low} to {high}")))
+        };
+        within("temperature", self.temperature, 0.0, 100.0)?;
+        within("top-p", self.top_p, 0.0, 1.0)?;
+        within("min-p", self.min_p, 0.0, 1.0)?;
+        within("repeat penalty", self.repeat_penalty, 0.01, 100.0)
+    }
+}
+
+/// What writing took.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Tokens of the prompt.
+    pub n_prompt: u32,
+    /// Playing the prompt, in milliseconds.
+    pub prefill_ms: f64,
+    /// From the request to the first new id on the host, in milliseconds.
+    pub first_token_ms: f64,
+    /// New tokens computed after the first, those computed too far ahead included.
+    pub n_decoded: u32,
+    /// From the first new id to the last, in milliseconds.
+    pub decode_ms: f64,
+    /// Milliseconds per token, one value for each submit.
+    pub token_ms: Vec<f64>,
+    /// Time that the host spent encoding and submitting decode steps, in milliseconds.
+    pub encode_ms: f64,
+}
+
+/// Submits in flight.
+const IN_FLIGHT: usize = 3;
+
+/// A submit should take about this long, so that text streams and a stop is heard.
+const SUBMIT_MS: f64 = 40.0;
+
+/// Tokens in one submit at most.
+const MAX_BURST: u32 = 16;
+
+/// A text being written.
+pub struct Generation<'a> {
+    session: &'a mut Session,
+    decode: Prepared,
+    in_flight: VecDeque<(Ticket, u32)>,
+    ready: VecDeque<u32>,
+    /// Position of the first new token.
+    first: u32,
+    /// New tokens asked of the player.
+    issued: u32,
+    /// New tokens handed out.
+    taken: u32,
+    /// New tokens wanted.
+    wanted: u32,
+    burst: u32,
+    ended: bool,
+    begin: Instant,
+    last: Instant,
+    timings: Timings,
+}
+
+impl<'a> Generation<'a> {
+    pub(super) async fn begin(
+        session: &'a mut Session,
+        head: Prepared,
+        n_prompt: u32,
+        wanted: usize,
+        begin: Instant,
+        prefill_ms: f64,
+    ) -> Result<Self> {
+        let room = session.n_context() - n_prompt;
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
+        let decode = session.prepare(Kind::Decode).await?;
+        let timings = Timings { n_prompt, prefill_ms, ..Timings::default() };
+        let mut generation = Self {
+            session,
+            decode,
+            in_flight: VecDeque::new(),
+            ready: VecDeque::new(),
+            first: n_prompt,
+            issued: 0,
+            taken: 0,
+            wanted,
+            burst: 1,
+            ended: wanted == 0,
+            begin,
+            last: begin,
+            timings,
+        };
+        if wanted > 0 {
+            generation.issue(head, 1)?;
+        }
+        Ok(generation)
+    }
+
+    fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
+        let tokens = self.session.forward.tokens;
+        let offset = u64::from(self.first + self.issued) * 4;
+        let read = Slice { offset: tokens.offset + offset, bytes: u64::from(n) * 4, ..tokens };
+        let ticket = self.session.player.play(prepared, n, read)?;
+        self.in_flight.push_back((ticket, n));
+        self.issued += n;
+        Ok(())
+    }
+
+    /// Keeps submits in flight: several on a GPU, one on the CPU, where nothing runs ahead.
+    fn fill(&mut self) -> Result<()> {
+        let depth = match self.session.choice {
+            PlayerChoice::Gpu(_) => IN_FLIGHT,
+            PlayerChoice::Cpu => 1,
+        };
+        while self.in_flight.len() < depth && self.issued < self.wanted {
+            let begin = Instant::now();
+            let n = self.burst.min(self.wanted - self.issued);
+            self.issue(self.decode, n)?;
+            self.timings.encode_ms += ms_since(begin);
+        }
+        Ok(())
+    }
+
+    /// The next id, or `None` at the end: the model's end token, the number of tokens wanted, or a full context.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn next(&mut self) -> Result<Option<u32>> {
+        if self.ended {
+            return Ok(None);
+        }
+        if self.ready.is_empty() {
+            self.fill()?;
+            self.take().await?;
+        }
+        let Some(id) = self.ready.pop_front() else { return Ok(None) };
+        self.taken += 1;
+        let end = self.session.shape().eos == Some(id);
+        self.ended = end || self.taken >= self.wanted;
+        Ok((!end).then_some(id))
+    }
+
+    /// Waits for the oldest submit.
+    async fn take(&mut self) -> Result<()> {
+        let Some((ticket, n)) = self.in_flight.pop_front() else { return Ok(()) };
+        let bytes = self.session.player.finish(ticket).await?;
+        let now = Instant::now();
+        if self.timings.first_token_ms == 0.0 {
+            self.timings.first_token_ms = ms_since(self.begin);
+        } else {
+            let ms = (now - self.last).as_secs_f64() * 1e3;
+            self.timings.decode_ms += ms;
+            self.timings.n_decoded += n;
+            let per_token = ms / f64::from(n);
+            self.timings.token_ms.push(per_token);
+            if matches!(self.session.choice, PlayerChoice::Gpu(_)) {
+                self.burst = ((SUBMIT_MS / per_token.max(0.01)) as u32).clamp(1, MAX_BURST.min(self.burst * 2));
+            }
+        }
+        self.last = now;
+        self.ready.extend(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes));
+        Ok(())
+    }
+
+    /// Ends the text, waits for what is in flight, and tells what it took.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn finish(mut self) -> Result<Timings> {
+        while let Some((ticket, _)) = self.in_flight.pop_front() {
+            self.session.player.finish(ticket).await?;
+        }
+        Ok(self.timings)
+    }
+}

@@ -1,0 +1,515 @@
+//! A loaded model, ready to write: opens files, plans, uploads, compiles, and plays prompts in bounded chunks.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::format::Source;
+use crate::gpu::kernel::Step;
+use crate::gpu::play::Prepared;
+use crate::gpu::play_cpu::CpuPlayer;
+use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
+use crate::gpu::{Adapter, Arena, Knobs, Player, Purpose, Recording, Slice};
+use crate::model::{Model, Shape};
+use crate::text::Tokenizer;
+
+use super::buffers::Scratch;
+use super::forward::Forward;
+use super::generation::{Generation, Sampling};
+use super::upload::Uploads;
+
+/// Where a model runs.
+#[derive(Clone, Debug)]
+pub enum PlayerChoice {
+    /// On an adapter.
+    Gpu(Adapter),
+    /// By the scalar references, on the CPU.
+    Cpu,
+}
+
+/// How a model is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Positions to make room for; the model's own context or 4096, whichever is smaller, when `None`.
+    pub n_context: Option<u32>,
+    /// Whether the driver's bounds checks stay in the shaders.
+    pub shader_checks: ShaderChecks,
+    /// Other knobs than the adapter's own.
+    pub knobs: Option<Knobs>,
+    /// Tokens in one step at most.
+    pub n_chunk: u32,
+    /// A smaller limit for shards than the adapter's own.
+    pub shard_bytes: Option<u64>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { n_context: None, shader_checks: ShaderChecks::Off, knobs: None, n_chunk: 256, shard_bytes: None }
+    }
+}
+
+/// How far loading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadProgress {
+    /// Reading the directory.
+    Directory,
+    /// Uploading weights, in bytes.
+    Upload {
+        /// Bytes written so far.
+        done: u64,
+        /// Bytes to write, about.
+        total: u64,
+    },
+    /// Compiling shaders, in recordings.
+    Compile {
+        /// Recordings ready.
+        done: u32,
+        /// Recordings to make ready.
+        total: u32,
+    },
+}
+
+/// What loading took, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LoadTimings {
+    /// Reading and checking the directory.
+    pub directory_ms: f64,
+    /// Reading, repacking and uploading weights.
+    pub upload_ms: f64,
+    /// Compiling shaders and playing each recording once, empty.
+    pub compile_ms: f64,
+}
+
+/// Memory on the player by purpose, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Weights and constant tables.
+    pub weights: u64,
+    /// State that outlives a step.
+    pub cache: u64,
+    /// Values of one step.
+    pub scratch: u64,
+}
+
+/// The files of a model.
+pub struct ModelFiles {
+    /// The GGUF or safetensors files.
+    pub sources: Vec<Rc<dyn Source>>,
+    /// `config.json`, beside safetensors.
+    pub config: Option<String>,
+    /// `tokenizer.json`, beside safetensors.
+    pub tokenizer: Option<String>,
+}
+
+/// A kind of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// One token through all layers, head and sampling.
+    Decode,
+    /// Up to so many tokens through all layers.
+    Body(u32),
+    /// Logits of the last of up to so many tokens, and sampling.
+    HeadLast(u32),
+    /// Logits of all of up to so many tokens.
+    HeadAll(u32),
+}
+
+/// A step should not take longer than this: a watchdog ends submits of two seconds and more.
+const STEP_BUDGET_MS: f64 = 500.0;
+
+/// A loaded model on one player.
+pub struct Session {
+    pub(super) player: Player,
+    pub(super) forward: Forward,
+    pub(super) choice: PlayerChoice,
+    tokenizer: Option<Tokenizer>,
+    notices: Vec<String>,
+    knobs: Knobs,
+    prepared: HashMap<Kind, Prepared>,
+    /// Sizes of steps that are recorded, ascending.
+    capacities: Vec<u32>,
+    /// Tokens that the next step may take within its budget.
+    step_tokens: u32,
+    memory: Memory,
+    timings: LoadTimings,
+}
+
+impl Session {
+    /// Opens a model, plans and fills its buffers, and makes its recordings ready.
+    ///
+    /// # Errors
+    /// When a file is damaged or not supported, the model does not fit the adapter, or the adapter fails.
+    pub async fn load(
+        files: &ModelFiles,
+        choice: PlayerChoice,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self> {
+        let begin = Instant::now();
+        progress(LoadProgress::Directory);
+        let Model { shape, weights, tokenizer, notices } = Model::open(files).await?;
+        let directory_ms = ms_since(begin);
+
+        let begin = Instant::now();
+        let (mut player, knobs, binding_bytes) = open_player(&choice, options).await?;
+        let n_context = context(&shape, options.n_context)?;
+        let mut arena = Arena::default();
+        let mut uploads = Uploads::new(options.shard_bytes.unwrap_or(binding_bytes));
+        let n_chunk = Scratch::chunk_that_fits(&shape, n_context, binding_bytes, options.n_chunk);
+        let forward = Forward::plan(&mut arena, &mut uploads, &shape, &weights, n_context, n_chunk);
+        check_bindings(&arena, binding_bytes)?;
+        player.allocate(&arena).await?;
+        for (slice, bytes) in forward.tables() {
+            player.write(slice, 0, bytes);
+        }
+        let total = uploads.bytes();
+        let mut report = |done| progress(LoadProgress::Upload { done, total });
+        uploads.run(&files.sources, &mut player, &mut report).await?;
+        let upload_ms = ms_since(begin);
+
+        let bytes = |purpose| arena.bytes(purpose);
+        let memory = Memory {
+            weights: bytes(Purpose::Weights),
+            cache: bytes(Purpose::Cache),
+            scratch: bytes(Purpose::Scratch),
+        };
+        let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
+        capacities.dedup();
+        let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
+        let mut session = Self {
+            player,
+            forward,
+            choice,
+            tokenizer,
+            notices,
+            knobs,
+            prepared: HashMap::new(),
+            capacities,
+            step_tokens: 16,
+            memory,
+            timings,
+        };
+        session.compile(progress).await?;
+        Ok(session)
+    }
+
+    /// Makes the recordings of generation ready and plays each once for no tokens, so that drivers which compile at
+    /// first use do it now.
+    async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
+        let begin = Instant::now();
+        let mut kinds = vec![Kind::Decode];
+        for n in self.capacities.iter().filter(|n| **n > 1) {
+            kinds.extend([Kind::Body(*n), Kind::HeadLast(*n)]);
+        }
+        let total = kinds.len() as u32;
+        self.write_step(0, 0, &Sampling::default());
+        for (index, kind) in kinds.into_iter().enumerate() {
+            progress(LoadProgress::Compile { done: index as u32, total });
+            let prepared = self.prepare(kind).await?;
+            self.write_step(0, 0, &Sampling::default());
+            self.play_and_wait(prepared).await?;
+        }
+        progress(LoadProgress::Compile { done: total, total });
+        self.timings.compile_ms += ms_since(begin);
+        Ok(())
+    }
+
+    /// The tokenizer, if the file has a vocabulary.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// The model's shape.
+    pub fn shape(&self) -> &Shape {
+        &self.forward.shape
+    }
+
+    /// Positions that fit.
+    pub fn n_context(&self) -> u32 {
+        self.forward.n_context
+    }
+
+    /// Memory on the player.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+
+    /// What loading took.
+    pub fn load_timings(&self) -> LoadTimings {
+        self.timings
+    }
+
+    /// What was noticed and skipped while the files were read.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// Where the model runs.
+    pub fn choice(&self) -> &PlayerChoice {
+        &self.choice
+    }
+
+    /// The knobs in use.
+    pub fn knobs(&self) -> &Knobs {
+        &self.knobs
+    }
+
+    /// The recording of one decode step, for counting and for reports.
+    ///
+    /// # Errors
+    /// As for recording.
+    pub fn decode_recording(&self) -> Result<Recording> {
+        self.record(Kind::Decode)
+    }
+
+    fn record(&self, kind: Kind) -> Result<Recording> {
+        let mut recording = Recording::new(self.knobs);
+        match kind {
+            Kind::Decode => {
+                recording = self.forward.record_body(self.knobs, 1)?;
+                self.forward.record_head(&mut recording, 1, true);
+                self.forward.record_sample(&mut recording);
+            }
+            Kind::Body(n) => recording = self.forward.record_body(self.knobs, n)?,
+            Kind::HeadLast(n) => {
+                self.forward.record_head(&mut recording, n, true);
+                self.forward.record_sample(&mut recording);
+            }
+            Kind::HeadAll(n) => self.forward.record_head(&mut recording, n, false),
+        }
+        Ok(recording)
+    }
+
+    pub(super) async fn prepare(&mut self, kind: Kind) -> Result<Prepared> {
+        if let Some(prepared) = self.prepared.get(&kind) {
+            return Ok(*prepared);
+        }
+        let recording = self.record(kind)?;
+        let prepared = self.player.prepare(&recording).await?;
+        self.prepared.insert(kind, prepared);
+        Ok(prepared)
+    }
+
+    pub(super) fn write_step(&mut self, position: u32, n_tokens: u32, sampling: &Sampling) {
+        let step = Step {
+            position,
+            n_tokens,
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            repeat_penalty: sampling.repeat_penalty,
+            repeat_window: sampling.repeat_window,
+            seed: sampling.seed,
+            padding: [0; 3],
+        };
+        self.player.write(self.forward.step, 0, bytemuck::bytes_of(&step));
+    }
+
+    async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
+        let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.forward.step })?;
+        self.player.finish(ticket).await?;
+        Ok(())
+    }
+
+    /// Checks ids and writes them to their positions.
+    pub(super) fn write_tokens(&mut self, ids: &[u32]) -> Result<()> {
+        let n_vocab = self.forward.shape.n_vocab;
+        if let Some(id) = ids.iter().find(|id| **id >= n_vocab) {
+            return Err(Error::usage("token ids", format!("{id}")).expected(format!("ids below {n_vocab}")));
+        }
+        if ids.is_empty() {
+            return Err(Error::usage("prompt", "no tokens").advice("Give a prompt of at least one token"));
+        }
+        if ids.len() > self.forward.n_context as usize {
+            let found = format!("{} tokens", ids.len());
+            let expected = format!("at most {}, the context", self.forward.n_context);
+            return Err(Error::usage("prompt", found).expected(expected).advice("Shorten it, or raise -c"));
+        }
+        self.player.write(self.forward.tokens, 0, bytemuck::cast_slice(ids));
+        Ok(())
+    }
+
+    /// The smallest recorded size that takes `n` tokens.
+    fn capacity(&self, n: u32) -> u32 {
+        self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
+    }
+
+    fn largest_capacity(&self) -> u32 {
+        self.capacities.last().copied().unwrap_or(1)
+    }
+
+    /// Plays tokens `begin .. end` of those written through all layers, in steps within the time budget, and hands each
+    /// step's first position and size to `each` before the next one begins.
+    async fn play_body(&mut self, begin: u32, end: u32, most: u32) -> Result<(u32, u32)> {
+        let n = (end - begin).min(self.step_tokens).min(most).min(self.largest_capacity());
+        let capacity = self.capacity(n);
+        let prepared = self.prepare(Kind::Body(capacity)).await?;
+        self.write_step(begin, n, &Sampling::default());
+        let start = Instant::now();
+        self.play_and_wait(prepared).await?;
+        let per_token = ms_since(start).max(0.001) / f64::from(n);
+        let affordable = (STEP_BUDGET_MS / per_token) as u32;
+        self.step_tokens = affordable.clamp(1, n.saturating_mul(8));
+        Ok((n, capacity))
+    }
+
+    /// Begins a text: plays the prompt from position 0 and chooses the first token.
+    ///
+    /// # Errors
+    /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
+    pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
+        sampling.check()?;
+        let begin = Instant::now();
+        self.write_tokens(prompt)?;
+        let end = prompt.len() as u32;
+        let mut position = 0;
+        let mut last = (0, 1);
+        while position < end {
+            last = self.play_body(position, end, u32::MAX).await?;
+            position += last.0;
+        }
+        let prefill_ms = ms_since(begin);
+        let head = self.prepare(Kind::HeadLast(last.1)).await?;
+        self.write_step(end - last.0, last.0, sampling);
+        Generation::begin(self, head, end, n, begin, prefill_ms).await
+    }
+
+    /// Logits after every one of `ids`, fed from position 0 (teacher forcing); `each` gets the position and `[n_vocab]`.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`], and what `each` returns.
+    pub async fn logits(&mut self, ids: &[u32], each: &mut dyn FnMut(usize, &[f32]) -> Result<()>) -> Result<()> {
+        self.logits_in_steps(ids, &[], each).await
+    }
+
+    /// As [`Self::logits`], with the sizes of the first steps prescribed.
+    ///
+    /// # Errors
+    /// As for [`Self::logits`].
+    pub async fn logits_in_steps(
+        &mut self,
+        ids: &[u32],
+        steps: &[u32],
+        each: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        self.write_tokens(ids)?;
+        let n_vocab = u64::from(self.forward.shape.n_vocab);
+        let mut steps = steps.iter().copied();
+        let mut position = 0;
+        while position < ids.len() as u32 {
+            let most = steps.next().unwrap_or(u32::MAX).clamp(1, self.forward.scratch.n_logits);
+            let (n, capacity) = self.play_body(position, ids.len() as u32, most).await?;
+            let head = self.prepare(Kind::HeadAll(capacity.min(self.forward.scratch.n_logits))).await?;
+            let read = Slice { bytes: u64::from(n) * n_vocab * 4, ..self.forward.scratch.logits };
+            let ticket = self.player.play(head, 1, read)?;
+            let bytes = self.player.finish(ticket).await?;
+            let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            for (row, logits) in logits.chunks_exact(n_vocab as usize).enumerate() {
+                each(position as usize + row, logits)?;
+            }
+            position += n;
+        }
+        Ok(())
+    }
+
+    /// Feeds `ids` in steps of the given sizes (the last one repeats) and hands the residual streams `[n, 4, n_embd]`
+    /// after each layer of each step to `each(layer, position, streams)`: for finding the first layer that goes wrong.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub async fn trace(
+        &mut self,
+        ids: &[u32],
+        steps: &[u32],
+        each: &mut dyn FnMut(u32, usize, &[f32]),
+    ) -> Result<()> {
+        self.write_tokens(ids)?;
+        let mut position = 0;
+        let mut index = 0;
+        while position < ids.len() as u32 {
+            let wanted = steps.get(index).or(steps.last()).copied().unwrap_or(1);
+            index += 1;
+            let n = wanted.min(ids.len() as u32 - position).clamp(1, self.largest_capacity());
+            let body = self.forward.record_body(self.knobs, self.capacity(n))?;
+            self.write_step(position, n, &Sampling::default());
+            // The embedding's stages carry no layer and go with the first.
+            for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {
+                let recording = Recording { stages: part.to_vec(), knobs: self.knobs, layer: None };
+                let prepared = self.player.prepare(&recording).await?;
+                let row = u64::from(self.forward.shape.n_embd) * 16;
+                let read = Slice { bytes: u64::from(n) * row, ..self.forward.scratch.streams[0] };
+                let ticket = self.player.play(prepared, 1, read)?;
+                let bytes = self.player.finish(ticket).await?;
+                let layer = part.last().and_then(|stage| stage.layer).unwrap_or(0);
+                each(layer, position as usize, &bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+            }
+            position += n;
+        }
+        Ok(())
+    }
+
+    /// Compressed entries and indexer keys of a layer as they stand, `[n_entries, head_dim]` and
+    /// `[n_entries, index_head_dim]`; empty where the layer has none.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn read_entries(&mut self, layer: usize) -> Result<(Vec<f32>, Vec<f32>)> {
+        let state = self.forward.states[layer];
+        let mut read = Vec::new();
+        for (slice, there) in [(state.entries, state.ratio > 0), (state.index_keys, state.ratio == 4)] {
+            let bytes = if there { self.player.read(slice).await? } else { Vec::new() };
+            read.push(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
+        }
+        let keys = read.pop().unwrap_or_default();
+        Ok((read.pop().unwrap_or_default(), keys))
+    }
+
+    /// Time of each stage of one decode step at the present position, in the order of
+    /// [`Self::decode_recording`], in milliseconds; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn profile_decode(&mut self) -> Result<Option<Vec<f64>>> {
+        let prepared = self.prepare(Kind::Decode).await?;
+        self.player.profile(prepared).await
+    }
+}
+
+async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
+    Ok(match choice {
+        PlayerChoice::Cpu => {
+            (Player::Cpu(Box::new(CpuPlayer::default())), options.knobs.unwrap_or_default(), 1 << 30)
+        }
+        PlayerChoice::Gpu(adapter) => {
+            let player = GpuPlayer::open(adapter, options.shader_checks).await?;
+            (Player::Gpu(Box::new(player)), options.knobs.unwrap_or(adapter.knobs), adapter.binding_bytes())
+        }
+    })
+}
+
+fn context(shape: &Shape, wanted: Option<u32>) -> Result<u32> {
+    let most = shape.context_length;
+    let n = wanted.unwrap_or(most.min(4096));
+    if n == 0 || n > most {
+        let expected = format!("1 to {most}, the model's own");
+        return Err(Error::usage("context", n.to_string()).expected(expected));
+    }
+    Ok(n)
+}
+
+/// Every buffer must be bindable; only state and scratch can be too large, since weights are sharded.
+fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
+    match arena.buffers.iter().find(|plan| plan.bytes > binding_bytes) {
+        None => Ok(()),
+        Some(plan) => Err(Error::adapter(format!("buffer {}", plan.label), format!("{} MiB", plan.bytes >> 20))
+            .expected(format!("at most {} MiB, the adapter's largest binding", binding_bytes >> 20))
+            .advice("Choose a smaller context with -c")),
+    }
+}
+
+pub(super) fn ms_since(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e3
+}
