@@ -15,7 +15,7 @@ use super::upload::Uploads;
 
 /// Weights of a layer's attention, on the player.
 pub struct Attention {
-    /// Everything that reads the layer's input, stacked: see `Projections`.
+    /// Everything that reads the layer's input, stacked in the order of `model::shape::Projection`.
     project: Vec<Matrix>,
     /// q up-projection, and the indexer's.
     q: Vec<Matrix>,
@@ -45,7 +45,7 @@ impl Attention {
             compress = Some(Compress::plan(arena, uploads, compressor));
         }
         if let Some(indexer) = &from.indexer {
-            project.extend([&indexer.compressor.kv, &indexer.compressor.gate, &indexer.weights]);
+            project.extend([&indexer.weights, &indexer.compressor.kv, &indexer.compressor.gate]);
             q.push(&indexer.q_b);
             index_compress = Some(Compress::plan(arena, uploads, &indexer.compressor));
         }
@@ -83,7 +83,7 @@ impl Attention {
             x: scratch.x,
             x_stride: shape.n_embd,
             y: state.projections,
-            y_stride: layout.stride,
+            y_stride: state.projection_stride,
             y_offset: 0,
             y_ring: state.projection_ring,
             rows_per_group: 0,
@@ -95,11 +95,11 @@ impl Attention {
             &latents::Flow {
                 step,
                 projections: state.projections,
-                projection_stride: layout.stride,
+                projection_stride: state.projection_stride,
                 projection_ring: state.projection_ring,
-                q_at: layout.q_at,
+                q_at: layout.q_a.start,
                 n_q: shape.q_lora,
-                kv_at: layout.kv_at,
+                kv_at: layout.kv.start,
                 n_kv: shape.head_dim,
                 q_norm: self.q_norm,
                 kv_norm: self.kv_norm,
@@ -177,7 +177,7 @@ impl Attention {
         let flow = |from: &Compress, kv_at, gate_at, width, entries| compress::Flow {
             step,
             projections: state.projections,
-            projection_stride: layout.stride,
+            projection_stride: state.projection_stride,
             projection_ring: state.projection_ring,
             kv_at,
             gate_at,
@@ -193,12 +193,12 @@ impl Attention {
             max_tokens: n,
         };
         if let Some(from) = &self.compress {
-            let (kv_at, gate_at) = (layout.compress_kv_at, layout.compress_gate_at);
+            let (kv_at, gate_at) = (layout.compress_kv.start, layout.compress_gate.start);
             let flow = flow(from, kv_at, gate_at, shape.head_dim, state.entries);
             compress::record_compress(recording, "compress", &flow);
         }
         if let Some(from) = &self.index_compress {
-            let (kv_at, gate_at) = (layout.index_kv_at, layout.index_gate_at);
+            let (kv_at, gate_at) = (layout.index_kv.start, layout.index_gate.start);
             let flow = flow(from, kv_at, gate_at, shape.index_head_dim, state.index_keys);
             compress::record_compress(recording, "index_compress", &flow);
         }
@@ -230,9 +230,9 @@ fn record_index(
             n_heads: shape.index_heads,
             head_dim: shape.index_head_dim,
             projections: state.projections,
-            projection_stride: state.layout.stride,
+            projection_stride: state.projection_stride,
             projection_ring: state.projection_ring,
-            weights_at: state.layout.index_weights_at,
+            weights_at: state.layout.index_weights.start,
             keys: state.index_keys,
             n_entries: scratch.n_index_entries,
             ratio: state.ratio,

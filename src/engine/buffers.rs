@@ -3,61 +3,18 @@
 
 use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::experts::Groups;
-use crate::model::Shape;
-
-/// Where each projection of a layer's input stands in a row of `LayerState::projections`, in elements.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Projections {
-    /// Latent query, `[q_lora]`.
-    pub q_at: u32,
-    /// Key and value of the window, `[head_dim]`.
-    pub kv_at: u32,
-    /// Compressor's values, `[head_dim]` or `[2 head_dim]`.
-    pub compress_kv_at: u32,
-    /// Compressor's gates, as wide.
-    pub compress_gate_at: u32,
-    /// The indexer's compressor's values, `[2 index_head_dim]`.
-    pub index_kv_at: u32,
-    /// The indexer's compressor's gates, as wide.
-    pub index_gate_at: u32,
-    /// Weights of the index heads, `[index_heads]`.
-    pub index_weights_at: u32,
-    /// Elements in a row: a multiple of 4.
-    pub stride: u32,
-}
-
-impl Projections {
-    /// The row of a layer with this compress ratio.
-    pub fn new(shape: &Shape, ratio: u32) -> Self {
-        let mut end = 0;
-        let mut take = |n: u32| {
-            let at = end;
-            end += n;
-            at
-        };
-        let (q_at, kv_at) = (take(shape.q_lora), take(shape.head_dim));
-        let width = match ratio {
-            0 => 0,
-            4 => 2 * shape.head_dim,
-            _ => shape.head_dim,
-        };
-        let (compress_kv_at, compress_gate_at) = (take(width), take(width));
-        let index_width = if ratio == 4 { 2 * shape.index_head_dim } else { 0 };
-        let (index_kv_at, index_gate_at) = (take(index_width), take(index_width));
-        let index_weights_at = take(if ratio == 4 { shape.index_heads } else { 0 });
-        let stride = end.next_multiple_of(4);
-        Self { q_at, kv_at, compress_kv_at, compress_gate_at, index_kv_at, index_gate_at, index_weights_at, stride }
-    }
-}
+use crate::model::shape::{Projection, Shape};
 
 /// What a layer keeps from step to step.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LayerState {
     /// 0, 4 or 128.
     pub ratio: u32,
     /// Layout of a row of `projections`.
-    pub layout: Projections,
-    /// Ring `[projection_ring, layout.stride]` over positions: the step's projections, and as many earlier ones as
+    pub layout: Projection,
+    /// Elements in a row of `projections`, a multiple of 4.
+    pub projection_stride: u32,
+    /// Ring `[projection_ring, projection_stride]` over positions: the step's projections, and as many earlier ones as
     /// the compressors look back.
     pub projections: Slice,
     /// Rows of the ring.
@@ -78,7 +35,8 @@ impl LayerState {
     /// Plans a layer's state for `n_context` positions and steps of up to `n_chunk` tokens.
     pub fn plan(arena: &mut Arena, shape: &Shape, layer: usize, n_context: u32, n_chunk: u32) -> Self {
         let ratio = shape.ratios[layer];
-        let layout = Projections::new(shape, ratio);
+        let layout = shape.projection(layer);
+        let projection_stride = layout.n_rows().next_multiple_of(4);
         let look_back = match ratio {
             0 => 0,
             4 => 8,
@@ -90,12 +48,12 @@ impl LayerState {
             let label = format!("layers.{layer}.{what}");
             arena.words(label, u64::from(rows) * u64::from(width), Purpose::Cache)
         };
-        let projections = words("projections", projection_ring, layout.stride);
+        let projections = words("projections", projection_ring, projection_stride);
         let window = words("window", window_ring, shape.head_dim);
         let n_entries = if ratio > 0 { n_context / ratio + 1 } else { 0 };
         let entries = if ratio > 0 { words("entries", n_entries, shape.head_dim) } else { window };
         let index_keys = if ratio == 4 { words("index_keys", n_entries, shape.index_head_dim) } else { window };
-        Self { ratio, layout, projections, projection_ring, window, window_ring, entries, index_keys, n_entries }
+        Self { ratio, layout, projection_stride, projections, projection_ring, window, window_ring, entries, index_keys, n_entries }
     }
 }
 
@@ -155,7 +113,7 @@ pub struct Scratch {
 impl Scratch {
     /// Slots of a token in the experts' buffers: those routed to, and the shared one.
     pub fn n_slots(shape: &Shape) -> u32 {
-        shape.n_used + shape.n_shared
+        shape.n_used + 1
     }
 
     /// Keys that a query sees at most.
@@ -196,7 +154,7 @@ impl Scratch {
         let queries_stride = shape.n_heads * shape.head_dim + index_queries;
         let n_index_entries = if has_index { n_context / 4 + 1 } else { 0 };
         let scores_stride = Self::keys(shape, n_context);
-        let n_lists = shape.n_experts + shape.n_shared;
+        let n_lists = shape.n_experts + 1;
         Self {
             n_chunk,
             streams: [each("streams", 4 * shape.n_embd), each("streams", 4 * shape.n_embd)],

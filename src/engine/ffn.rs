@@ -20,24 +20,26 @@ pub struct Ffn {
     /// Bias of the router, or the table of a hash-routed layer.
     route: Slice,
     hash: bool,
-    experts_in: Vec<Shard>,
+    /// Shards of the experts with the clamp of their SwiGLU: the routed ones, then the shared one.
+    experts_in: Vec<(Shard, f32)>,
     experts_out: Vec<Shard>,
-    limit: f32,
 }
 
 impl Ffn {
-    /// Plans the upload; `limit` clamps the SwiGLU of this layer.
-    pub fn plan(arena: &mut Arena, uploads: &mut Uploads, shape: &Shape, from: &weights::Ffn, limit: f32) -> Self {
+    /// Plans the upload of layer number `layer`.
+    pub fn plan(arena: &mut Arena, uploads: &mut Uploads, shape: &Shape, layer: usize, from: &weights::Ffn) -> Self {
         let n = shape.n_experts;
         let (route, hash) = match &from.route {
             Route::Bias(bias) => (uploads.vector(arena, bias), false),
             Route::Table(table) => (uploads.table(arena, table), true),
         };
-        let mut experts_in = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
-        experts_in.extend(uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1));
+        let routed = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
+        let shared = uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1);
+        let mut experts_in: Vec<_> = routed.into_iter().map(|shard| (shard, shape.swiglu_limit[layer])).collect();
+        experts_in.extend(shared.into_iter().map(|shard| (shard, shape.swiglu_limit_shared[layer])));
         let mut experts_out = uploads.experts(arena, &[&from.experts.down], 0, n);
         experts_out.extend(uploads.experts(arena, &[&from.shared.down], n, 1));
-        Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out, limit }
+        Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out }
     }
 
     /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot for each chosen expert) out.
@@ -74,7 +76,7 @@ impl Ffn {
                 n_vocab: shape.n_vocab,
                 n_experts: shape.n_experts,
                 n_used: shape.n_used,
-                n_shared: shape.n_shared,
+                n_shared: 1,
                 scale: shape.routed_scale,
                 experts: scratch.experts,
                 weights: scratch.expert_weights,
@@ -92,15 +94,15 @@ impl Ffn {
             n_hidden: shape.n_hidden,
             n_slots: Scratch::n_slots(shape),
             n_experts: shape.n_experts,
-            limit: self.limit,
+            limit: 0.0,
             groups: (n >= MIN_TOKENS).then_some(scratch.groups),
             max_tokens: n,
         };
         if flow.groups.is_some() {
             record_experts_group(recording, &flow);
         }
-        for shard in &self.experts_in {
-            record_experts_in(recording, shard, &flow);
+        for (shard, limit) in &self.experts_in {
+            record_experts_in(recording, shard, &experts::Flow { limit: *limit, ..flow });
         }
         for shard in &self.experts_out {
             record_experts_out(recording, shard, &flow);

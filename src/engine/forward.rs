@@ -86,7 +86,7 @@ impl Forward {
             attention: Attention::plan(arena, uploads, &layer.attn),
             ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn),
             ffn_norm: uploads.vector(arena, &layer.ffn_norm),
-            ffn: Ffn::plan(arena, uploads, shape, &layer.ffn, shape.swiglu_limits[index]),
+            ffn: Ffn::plan(arena, uploads, shape, index, &layer.ffn),
         });
         let layers = layers.collect();
         let embed = uploads.stack(arena, &[&weights.embed]);

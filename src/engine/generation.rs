@@ -178,7 +178,7 @@ impl<'a> Generation<'a> {
         }
         let Some(id) = self.ready.pop_front() else { return Ok(None) };
         self.taken += 1;
-        let end = self.session.shape().eos == Some(id);
+        let end = self.session.shape().eos == id;
         self.ended = end || self.taken >= self.wanted;
         Ok((!end).then_some(id))
     }

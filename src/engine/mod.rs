@@ -4,10 +4,12 @@
 pub mod attention;
 pub mod buffers;
 pub mod ffn;
+pub mod files;
 pub mod forward;
 pub mod generation;
 pub mod session;
 pub mod upload;
 
 pub use generation::{Generation, Sampling, Timings};
-pub use session::{LoadOptions, LoadProgress, Session};
+pub use files::ModelFiles;
+pub use session::{LoadOptions, LoadProgress, LoadTimings, Memory, PlayerChoice, Session};

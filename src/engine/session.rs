@@ -1,22 +1,21 @@
 //! A loaded model, ready to write: opens files, plans, uploads, compiles, and plays prompts in bounded chunks.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::format::Source;
 use crate::gpu::kernel::Step;
 use crate::gpu::play::Prepared;
 use crate::gpu::play_cpu::CpuPlayer;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
 use crate::gpu::{Adapter, Arena, Knobs, Player, Purpose, Recording, Slice};
-use crate::model::{Model, Shape};
+use crate::model::Shape;
 use crate::text::Tokenizer;
 
 use super::buffers::Scratch;
 use super::forward::Forward;
+use super::files::{ModelFiles, Opened};
 use super::generation::{Generation, Sampling};
 use super::upload::Uploads;
 
@@ -93,16 +92,6 @@ pub struct Memory {
     pub scratch: u64,
 }
 
-/// The files of a model.
-pub struct ModelFiles {
-    /// The GGUF or safetensors files.
-    pub sources: Vec<Rc<dyn Source>>,
-    /// `config.json`, beside safetensors.
-    pub config: Option<String>,
-    /// `tokenizer.json`, beside safetensors.
-    pub tokenizer: Option<String>,
-}
-
 /// A kind of step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -149,7 +138,7 @@ impl Session {
     ) -> Result<Self> {
         let begin = Instant::now();
         progress(LoadProgress::Directory);
-        let Model { shape, weights, tokenizer, notices } = Model::open(files).await?;
+        let Opened { shape, weights, tokenizer, notices } = files.open().await?;
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();

@@ -1,0 +1,99 @@
+//! The files of a model, opened: GGUF, or safetensors with `config.json` and `tokenizer.json` beside it.
+
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::format::gguf::{self, Gguf};
+use crate::format::{Source, safetensors};
+use crate::model::Shape;
+use crate::model::weights::Weights;
+use crate::text::{GgufVocabulary, SpecialIds, Tokenizer};
+
+/// The files of a model.
+pub struct ModelFiles {
+    /// The GGUF or safetensors files.
+    pub sources: Vec<Rc<dyn Source>>,
+    /// Text of `config.json`, beside safetensors.
+    pub config: Option<String>,
+    /// Text of `tokenizer.json`, beside safetensors.
+    pub tokenizer: Option<String>,
+}
+
+/// What the files say.
+pub(super) struct Opened {
+    pub shape: Shape,
+    pub weights: Weights,
+    pub tokenizer: Option<Tokenizer>,
+    pub notices: Vec<String>,
+}
+
+impl ModelFiles {
+    /// One GGUF.
+    pub fn gguf(source: Rc<dyn Source>) -> Self {
+        Self { sources: vec![source], config: None, tokenizer: None }
+    }
+
+    /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
+    pub(super) async fn open(&self) -> Result<Opened> {
+        let Some(source) = self.sources.first() else {
+            return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
+        };
+        let mut magic = [0; 4];
+        if source.bytes() >= 4 {
+            source.read_at(0, &mut magic).await?;
+        }
+        let mut opened = if magic == *b"GGUF" { self.open_gguf().await? } else { self.open_safetensors().await? };
+        if let Some(tokenizer) = &opened.tokenizer
+            && tokenizer.n_vocab() > opened.shape.n_vocab as usize
+        {
+            let found = format!("{} tokens", tokenizer.n_vocab());
+            let expected = format!("at most {}, the rows of the embedding", opened.shape.n_vocab);
+            return Err(Error::file(format!("{}: tokenizer", source.name()), found).expected(expected));
+        }
+        opened.notices.extend(opened.weights.notices());
+        Ok(opened)
+    }
+
+    async fn open_gguf(&self) -> Result<Opened> {
+        let file = gguf::read(self.sources[0].as_ref(), 0).await?;
+        let shape = Shape::from_gguf(&file)?;
+        let weights = Weights::bind(&shape, &file.directory)?;
+        Ok(Opened { shape, weights, tokenizer: gguf_tokenizer(&file)?, notices: Vec::new() })
+    }
+
+    async fn open_safetensors(&self) -> Result<Opened> {
+        let source = &self.sources[0];
+        let file = safetensors::read(source.as_ref(), 0).await?;
+        let Some(config) = &self.config else {
+            return Err(Error::file(source.name(), "no config.json beside the safetensors file")
+                .advice("Keep config.json (and tokenizer.json) in the same folder"));
+        };
+        let shape = Shape::from_config(config)?;
+        let weights = Weights::bind(&shape, &file.directory)?;
+        let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), pad: None, add_bos: false };
+        let tokenizer = self.tokenizer.as_ref().map(|json| Tokenizer::from_json(json, special)).transpose()?;
+        Ok(Opened { shape, weights, tokenizer, notices: Vec::new() })
+    }
+}
+
+fn gguf_tokenizer(file: &Gguf) -> Result<Option<Tokenizer>> {
+    let metadata = &file.metadata;
+    let texts = |key| -> Result<Vec<String>> {
+        Ok(metadata.get_strs(key)?.map(|texts| texts.iter().map(str::to_owned).collect()).unwrap_or_default())
+    };
+    let types = metadata.get_u32s("tokenizer.ggml.token_type")?.unwrap_or_default();
+    let vocabulary = GgufVocabulary {
+        model: metadata.get_str("tokenizer.ggml.model")?.unwrap_or("no_vocab"),
+        pre: metadata.get_str("tokenizer.ggml.pre")?.unwrap_or_default(),
+        tokens: texts("tokenizer.ggml.tokens")?,
+        token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
+        merges: texts("tokenizer.ggml.merges")?,
+        special: SpecialIds {
+            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+            pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
+            add_bos: metadata.get_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(false),
+        },
+    };
+    Tokenizer::from_gguf(vocabulary)
+}
