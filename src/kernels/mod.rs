@@ -2,6 +2,7 @@
 //! Knows weight formats and the GPU's recordings, and no model.
 
 pub mod case;
+pub mod embed;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
@@ -11,7 +12,11 @@ pub use matrix::Matrix;
 use crate::gpu::Kernel;
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL];
+pub const ALL: &[&Kernel] = &[
+    &linear::KERNEL,
+    &linear_tiled::KERNEL,
+    &embed::KERNEL,
+];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
@@ -19,3 +24,6 @@ pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+/// Residual streams of the hyper-connections.
+pub(crate) const N_STREAMS: u32 = 4;
