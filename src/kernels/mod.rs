@@ -3,6 +3,8 @@
 
 pub mod case;
 pub mod embed;
+pub mod head_collapse;
+pub mod hyper_collapse;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
@@ -16,6 +18,8 @@ pub const ALL: &[&Kernel] = &[
     &linear::KERNEL,
     &linear_tiled::KERNEL,
     &embed::KERNEL,
+    &hyper_collapse::KERNEL,
+    &head_collapse::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
@@ -27,3 +31,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Residual streams of the hyper-connections.
 pub(crate) const N_STREAMS: u32 = 4;
+
+/// Mean of the squares, in f32.
+pub(crate) fn mean_square(values: &[f32]) -> f32 {
+    dot(values, values) / values.len() as f32
+}
+
+/// The logistic function.
+pub(crate) fn sigmoid(v: f32) -> f32 {
+    1.0 / (1.0 + (-v).exp())
+}
