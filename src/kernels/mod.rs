@@ -5,6 +5,7 @@ pub mod case;
 pub mod embed;
 pub mod head_collapse;
 pub mod hyper_collapse;
+pub mod hyper_expand;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
@@ -19,6 +20,7 @@ pub const ALL: &[&Kernel] = &[
     &linear_tiled::KERNEL,
     &embed::KERNEL,
     &hyper_collapse::KERNEL,
+    &hyper_expand::KERNEL,
     &head_collapse::KERNEL,
 ];
 
