@@ -2,6 +2,10 @@
 //! Knows weight formats and the GPU's recordings, and no model.
 
 pub mod case;
+pub mod embed;
+pub mod head_collapse;
+pub mod hyper_collapse;
+pub mod hyper_expand;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
@@ -11,11 +15,31 @@ pub use matrix::Matrix;
 use crate::gpu::Kernel;
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL];
+pub const ALL: &[&Kernel] = &[
+    &linear::KERNEL,
+    &linear_tiled::KERNEL,
+    &embed::KERNEL,
+    &hyper_collapse::KERNEL,
+    &hyper_expand::KERNEL,
+    &head_collapse::KERNEL,
+];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
 /// `Σ a·b` in f32, in order.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Residual streams of the hyper-connections.
+pub(crate) const N_STREAMS: u32 = 4;
+
+/// Mean of the squares, in f32.
+pub(crate) fn mean_square(values: &[f32]) -> f32 {
+    dot(values, values) / values.len() as f32
+}
+
+/// The logistic function.
+pub(crate) fn sigmoid(v: f32) -> f32 {
+    1.0 / (1.0 + (-v).exp())
 }

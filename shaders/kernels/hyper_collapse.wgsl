@@ -1,0 +1,104 @@
+// Hyper-connections before a sub-layer: four residual streams X become one normed input x, and the coefficients that
+// put the sub-layer's output back. With m = ρ · mix, ρ = 1 / sqrt(mean(X²) + norm_eps):
+//   pre  = σ(m[0..4] · scale[0] + base[0..4]) + hyper_eps
+//   post = 2 σ(m[4..8] · scale[1] + base[4..8])
+//   comb = sinkhorn(m[8..24] · scale[2] + base[8..24]): softmax of each row, + hyper_eps, columns divided by their
+//          sums + hyper_eps; then rows and columns alike, sinkhorn_iterations − 1 times. Columns come last.
+//   x    = norm ⊙ y / sqrt(mean(y²) + norm_eps), y = Σ_i pre_i · X_i
+// A team takes one token; every lane works out the 24 coefficients for itself, in registers. All in f32.
+struct Params {
+    n_quads: u32,             // vectors of 4 in a stream
+    sinkhorn_iterations: u32, // column normalisations
+    norm_eps: f32,            // added to mean squares
+    hyper_eps: f32,           // added to pre and to Sinkhorn's sums
+    max_tokens: u32,          // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> streams: array<vec4<f32>>;             // [n_tokens, 4, n_quads]
+@group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;                 // [n_tokens, 6]
+@group(0) @binding(4) var<storage, read> scale: array<f32>;                     // [3]
+@group(0) @binding(5) var<storage, read> base: array<vec4<f32>>;                // [6]
+@group(0) @binding(6) var<storage, read> norm: array<vec4<f32>>;                // [n_quads]
+@group(0) @binding(7) var<storage, read_write> coefficients: array<vec4<f32>>;  // [n_tokens, 6]: pre, post, rows of comb
+@group(0) @binding(8) var<storage, read_write> x: array<vec4<f32>>;             // [n_tokens, n_quads]
+
+// The clamp keeps exp finite; beyond it the result is 0 to rounding.
+fn sigmoid(v: vec4<f32>) -> vec4<f32> {
+    return 1.0 / (1.0 + exp(-max(v, vec4<f32>(-80.0))));
+}
+
+fn total(v: vec4<f32>) -> f32 {
+    return dot(v, vec4<f32>(1.0));
+}
+
+fn softmax(v: vec4<f32>) -> vec4<f32> {
+    let e = exp(v - max(max(v.x, v.y), max(v.z, v.w)));
+    return e / total(e);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn hyper_collapse(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let token = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let n = params.n_quads;
+    let at = token * 4u * n;
+    var part = 0.0;
+    for (var i = lane; i < 4u * n; i += TEAM) {
+        let v = streams[at + i];
+        part += dot(v, v);
+    }
+    let rho = inverseSqrt(team_sum(lane, part) / f32(16u * n) + params.norm_eps);
+
+    let m = token * 6u;
+    let eps = params.hyper_eps;
+    let pre = sigmoid(rho * mix[m] * scale[0] + base[0]) + eps;
+    let post = 2.0 * sigmoid(rho * mix[m + 1u] * scale[1] + base[1]);
+    var c0 = softmax(rho * mix[m + 2u] * scale[2] + base[2]) + eps;
+    var c1 = softmax(rho * mix[m + 3u] * scale[2] + base[3]) + eps;
+    var c2 = softmax(rho * mix[m + 4u] * scale[2] + base[4]) + eps;
+    var c3 = softmax(rho * mix[m + 5u] * scale[2] + base[5]) + eps;
+    for (var k = 0u; k < params.sinkhorn_iterations; k += 1u) {
+        if k > 0u {
+            c0 /= total(c0) + eps;
+            c1 /= total(c1) + eps;
+            c2 /= total(c2) + eps;
+            c3 /= total(c3) + eps;
+        }
+        let columns = c0 + c1 + c2 + c3 + eps;
+        c0 /= columns;
+        c1 /= columns;
+        c2 /= columns;
+        c3 /= columns;
+    }
+    if lane == 0u {
+        coefficients[m] = pre;
+        coefficients[m + 1u] = post;
+        coefficients[m + 2u] = c0;
+        coefficients[m + 3u] = c1;
+        coefficients[m + 4u] = c2;
+        coefficients[m + 5u] = c3;
+    }
+
+    // Each lane keeps its part of y in x, and reads only that back.
+    part = 0.0;
+    for (var i = lane; i < n; i += TEAM) {
+        let first = at + i;
+        let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]
+            + pre.w * streams[first + 3u * n];
+        x[token * n + i] = y;
+        part += dot(y, y);
+    }
+    let norm_scale = inverseSqrt(team_sum(lane, part) / f32(4u * n) + params.norm_eps);
+    for (var i = lane; i < n; i += TEAM) {
+        x[token * n + i] *= norm_scale * norm[i];
+    }
+}

@@ -1,0 +1,233 @@
+//! `hyper_collapse`: the four residual streams become one normed sub-layer input, and the coefficients of the way back.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+use super::{N_STREAMS, STEP, sigmoid};
+
+crate::params! {
+    /// Uniforms of `hyper_collapse`; the WGSL says what each is.
+    pub struct Params {
+        /// Vectors of 4 in a stream.
+        pub n_quads: u32,
+        /// Column normalisations.
+        pub sinkhorn_iterations: u32,
+        /// Added to mean squares.
+        pub norm_eps: f32,
+        /// Added to `pre` and to Sinkhorn's sums.
+        pub hyper_eps: f32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "hyper_collapse",
+    source: include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
+    parts: &[STEP],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("streams", Access::Read),
+        ("mix", Access::Read),
+        ("scale", Access::Read),
+        ("base", Access::Read),
+        ("norm", Access::Read),
+        ("coefficients", Access::Write),
+        ("x", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Coefficients of a token: `pre` (4), `post` (4), `comb` (4 x 4, row by row).
+pub const N_COEFFICIENTS: u32 = 24;
+
+/// What `hyper_collapse` reads and writes; all in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Residual streams `[max_tokens, 4, n_embd]`.
+    pub streams: Slice,
+    /// The mixing matrix times the flattened streams, not yet divided by their root mean square: `[max_tokens, 24]`.
+    pub mix: Slice,
+    /// Scales of `pre`, `post` and `comb`: `[3]`.
+    pub scale: Slice,
+    /// Added to the scaled mix: `[24]`.
+    pub base: Slice,
+    /// Weights of the sub-layer's norm: `[n_embd]`.
+    pub norm: Slice,
+    /// Output `[max_tokens, 24]`.
+    pub coefficients: Slice,
+    /// Output `[max_tokens, n_embd]`: the sub-layer's normed input.
+    pub x: Slice,
+    /// Width of a stream, a multiple of 4.
+    pub n_embd: u32,
+    /// Iterations of Sinkhorn, the first column normalisation included.
+    pub sinkhorn_iterations: u32,
+    /// Added to mean squares.
+    pub norm_eps: f32,
+    /// Added to `pre` and to Sinkhorn's sums.
+    pub hyper_eps: f32,
+    /// Tokens to compute at most.
+    pub max_tokens: u32,
+}
+
+/// Appends the collapse of the streams before a sub-layer.
+///
+/// # Panics
+/// When the width is no multiple of 4: shapes are checked before they come here.
+pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
+    assert!(flow.n_embd.is_multiple_of(4), "hyper_collapse: the width is a multiple of 4");
+    let params = Params {
+        n_quads: flow.n_embd / 4,
+        sinkhorn_iterations: flow.sinkhorn_iterations,
+        norm_eps: flow.norm_eps,
+        hyper_eps: flow.hyper_eps,
+        max_tokens: flow.max_tokens,
+    };
+    let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
+    let cost = Cost { bytes: tokens * 4 * (5 * width + 48) + width * 4, ops: tokens * 20 * width };
+    let bindings = [flow.step, flow.streams, flow.mix, flow.scale, flow.base, flow.norm, flow.coefficients, flow.x];
+    let lanes = recording.knobs.vector_lanes;
+    recording.push_teams("hyper_collapse", &KERNEL, lanes, tokens, &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (streams, mix) = (call.input::<f32>(1), call.input::<f32>(2));
+    let (scale, base, norm) = (call.input::<f32>(3), call.input::<f32>(4), call.input::<f32>(5));
+    let [coefficients, x] = call.outputs::<f32, 2>();
+    let n_embd = p.n_quads as usize * 4;
+    for token in 0..step.n_tokens.min(p.max_tokens) as usize {
+        let streams = &streams[token * 4 * n_embd..][..4 * n_embd];
+        let rho = 1.0 / (super::mean_square(streams) + p.norm_eps).sqrt();
+        let of = |i: usize| rho * mix[token * 24 + i] * scale[(i / 4).min(2)] + base[i];
+        let out = &mut coefficients[token * 24..][..24];
+        for i in 0..4 {
+            out[i] = sigmoid(of(i)) + p.hyper_eps;
+            out[4 + i] = 2.0 * sigmoid(of(4 + i));
+        }
+        let mix = std::array::from_fn(|j| std::array::from_fn(|k| of(8 + 4 * j + k)));
+        let comb = sinkhorn(mix, p.sinkhorn_iterations, p.hyper_eps);
+        out[8..].copy_from_slice(comb.as_flattened());
+        super::head_collapse::collapse(streams, &out[..4], norm, p.norm_eps, &mut x[token * n_embd..][..n_embd]);
+    }
+}
+
+fn sinkhorn(mut c: [[f32; 4]; 4], iterations: u32, eps: f32) -> [[f32; 4]; 4] {
+    for row in &mut c {
+        let greatest = row.iter().copied().fold(f32::MIN, f32::max);
+        let exps = row.map(|v| (v - greatest).exp());
+        let sum: f32 = exps.iter().sum();
+        *row = exps.map(|e| e / sum + eps);
+    }
+    for iteration in 0..iterations {
+        if iteration > 0 {
+            for row in &mut c {
+                let sum: f32 = row.iter().sum();
+                *row = row.map(|v| v / (sum + eps));
+            }
+        }
+        for k in 0..4 {
+            let sum: f32 = c.iter().map(|row| row[k]).sum();
+            c.iter_mut().for_each(|row| row[k] /= sum + eps);
+        }
+    }
+    c
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    vec![case(knobs, 36, 3, 2, 20, 1.0), case(knobs, 256, 1, 1, 1, 8.0), case(knobs, 4, 2, 2, 3, 0.01)]
+}
+
+fn case(knobs: &Knobs, n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_iterations: u32, spread: f32) -> Case {
+    let name = format!("width {n_embd}, {n_tokens} of {max_tokens}, {sinkhorn_iterations} iterations, spread {spread}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let step = case.step(5, n_tokens);
+    let streams = case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize);
+    let mix: Vec<f32> =
+        case.random_values((max_tokens * N_COEFFICIENTS) as usize).iter().map(|v| v * 3.0 * spread).collect();
+    let flow = Flow {
+        step,
+        streams,
+        mix: case.input("mix", &mix),
+        scale: case.input("scale", &[0.7f32, 1.1, 2.0]),
+        base: case.random_input("base", N_COEFFICIENTS as usize),
+        norm: case.random_input("norm", n_embd as usize),
+        coefficients: case.output("coefficients", (max_tokens * N_COEFFICIENTS) as usize, 1e-4),
+        x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
+        n_embd,
+        sinkhorn_iterations,
+        norm_eps: 1e-6,
+        hyper_eps: 1e-6,
+        max_tokens,
+    };
+    record_hyper_collapse(&mut case.recording, &flow);
+    case.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::kernel::Spec;
+
+    /// A vector worked out in f64 apart from this program, for 24 values from −1.5 to 1.5.
+    #[test]
+    fn coefficients_are_those_of_the_published_formula() {
+        let expected = [
+            0.487_503_6,
+            0.396_902_3,
+            0.216_949_6,
+            0.146_031_6,
+            0.301_244_1,
+            0.686_454,
+            1.085_312,
+            1.054_072_2,
+            0.260_294_9,
+            0.179_900_8,
+            0.210_715,
+            0.349_088_3,
+            0.276_651_5,
+            0.438_152_9,
+            0.220_942_9,
+            0.064_251_7,
+            0.049_521_9,
+            0.145_636_2,
+            0.404_490_6,
+            0.400_350_4,
+            0.413_530_7,
+            0.236_309_1,
+            0.163_850_5,
+            0.186_308_6f32,
+        ];
+        let params = Params { n_quads: 1, sinkhorn_iterations: 20, norm_eps: 1e-6, hyper_eps: 1e-6, max_tokens: 1 };
+        let step = Step { n_tokens: 1, ..bytemuck::Zeroable::zeroed() };
+        let mix: Vec<f32> = (0..24).map(|i| -1.5 + 3.0 * i as f32 / 23.0).collect();
+        let base: Vec<f32> = (0..24).map(|i| (i as f32).cos()).collect();
+        let (mut coefficients, mut x) = ([0f32; 24], [0f32; 4]);
+        // Streams of ones have a root mean square of one, so that the mix is taken as it is.
+        reference(&mut Call {
+            params: bytemuck::bytes_of(&params),
+            spec: &Spec::default(),
+            inputs: vec![
+                bytemuck::cast_slice(&[step]),
+                bytemuck::cast_slice(&[1f32; 16]),
+                bytemuck::cast_slice(&mix),
+                bytemuck::cast_slice(&[0.7f32, 1.1, 2.0]),
+                bytemuck::cast_slice(&base),
+                bytemuck::cast_slice(&[1f32; 4]),
+            ],
+            outputs: vec![bytemuck::cast_slice_mut(&mut coefficients), bytemuck::cast_slice_mut(&mut x)],
+        });
+        for (index, (found, expected)) in coefficients.iter().zip(expected).enumerate() {
+            assert!((found - expected).abs() < 3e-6, "coefficient {index}: {found}, expected {expected}");
+        }
+        assert!(x.iter().all(|v| (v - 1.0).abs() < 1e-5), "a constant normed by its own size: {x:?}");
+    }
+}
