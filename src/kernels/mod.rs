@@ -2,16 +2,18 @@
 //! Knows weight formats and the GPU's recordings, and no model.
 
 pub mod case;
+pub mod latents;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
+pub mod rope;
 
 pub use matrix::Matrix;
 
 use crate::gpu::Kernel;
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL];
+pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL, &latents::KERNEL];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
