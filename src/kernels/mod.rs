@@ -7,13 +7,14 @@ pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
 pub mod rope;
+pub mod rotate;
 
 pub use matrix::Matrix;
 
 use crate::gpu::Kernel;
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL, &latents::KERNEL];
+pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL, &latents::KERNEL, &rotate::KERNEL];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
