@@ -1,7 +1,10 @@
 //! One Rust file per file of `shaders/kernels/`: the layout of its parameters, how it is recorded, its scalar reference.
 //! Knows weight formats and the GPU's recordings, and no model.
 
+pub mod attend;
+pub mod attend_score;
 pub mod case;
+pub mod keys;
 pub mod latents;
 pub mod linear;
 pub mod linear_tiled;
@@ -14,7 +17,14 @@ pub use matrix::Matrix;
 use crate::gpu::Kernel;
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[&linear::KERNEL, &linear_tiled::KERNEL, &latents::KERNEL, &rotate::KERNEL];
+pub const ALL: &[&Kernel] = &[
+    &linear::KERNEL,
+    &linear_tiled::KERNEL,
+    &latents::KERNEL,
+    &rotate::KERNEL,
+    &attend_score::KERNEL,
+    &attend::KERNEL,
+];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
