@@ -1,14 +1,20 @@
 //! One Rust file per file of `shaders/kernels/`: the layout of its parameters, how it is recorded, its scalar reference.
 //! Knows weight formats and the GPU's recordings, and no model.
 
+pub mod attend;
+pub mod attend_score;
 pub mod case;
 pub mod embed;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
+pub mod keys;
+pub mod latents;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
+pub mod rope;
+pub mod rotate;
 
 pub use matrix::Matrix;
 
@@ -22,6 +28,10 @@ pub const ALL: &[&Kernel] = &[
     &hyper_collapse::KERNEL,
     &hyper_expand::KERNEL,
     &head_collapse::KERNEL,
+    &latents::KERNEL,
+    &rotate::KERNEL,
+    &attend_score::KERNEL,
+    &attend::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

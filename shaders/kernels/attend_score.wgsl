@@ -1,0 +1,52 @@
+// z[t, h, k] = scale · Σ_i q[t, h, i] · key_k[i] for every key k of token t (see lib/keys.wgsl).
+// A team takes one key of one head of one token; lanes take vectors of 4 in turn. Sums in f32.
+struct Params {
+    queries_stride: u32, // vectors of 4 from token to token
+    n_heads: u32,
+    n_quads: u32,        // vectors of 4 in a head
+    window_len: u32,
+    window_ring: u32,
+    ratio: u32,
+    top_k: u32,
+    scores_stride: u32,  // most keys of a token
+    scale: f32,
+    max_tokens: u32,     // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>; // [max_tokens, queries_stride]
+@group(0) @binding(3) var<storage, read> window: array<vec4<f32>>;  // [window_ring, n_quads]
+@group(0) @binding(4) var<storage, read> entries: array<vec4<f32>>; // [.., n_quads]
+@group(0) @binding(5) var<storage, read> selected: array<u32>;      // [max_tokens, top_k]
+@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_heads, scores_stride]
+
+@compute @workgroup_size(WORKGROUP)
+fn attend_score(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let k = team % params.scores_stride;
+    let head = team / params.scores_stride % params.n_heads;
+    let token = team / params.scores_stride / params.n_heads;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let position = step.position + token;
+    if k >= window_count(position) + entry_count(position) {
+        return;
+    }
+    let row = key_row(token, k);
+    let q_at = token * params.queries_stride + head * params.n_quads;
+    var sum = 0.0;
+    for (var quad = lane; quad < params.n_quads; quad += TEAM) {
+        sum += dot(queries[q_at + quad], key_quad(row, quad));
+    }
+    let z = params.scale * team_sum(lane, sum);
+    if lane == 0u {
+        scores[team] = z;
+    }
+}

@@ -1,0 +1,58 @@
+// Queries made ready, in place. For each of n_heads heads x of head_dim elements:
+//   x ← x / sqrt(mean(x²) + eps), then the last 2·rope_pairs elements turn to the token's position;
+// for each of the n_index_heads heads of index_head_dim elements that follow them: the turn only.
+// A team takes one head of one token; lanes take pairs, and only their own. All in f32.
+struct Params {
+    stride: u32,         // elements from token to token
+    n_heads: u32,
+    head_dim: u32,
+    n_index_heads: u32,
+    index_head_dim: u32,
+    rope_pairs: u32,
+    eps: f32,
+    max_tokens: u32,     // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;          // see lib/rope.wgsl
+@group(0) @binding(3) var<storage, read_write> queries: array<vec2<f32>>; // [max_tokens, stride]
+
+@compute @workgroup_size(WORKGROUP)
+fn rotate(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let n_teams = params.n_heads + params.n_index_heads;
+    let token = team / n_teams;
+    let head = team % n_teams;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let is_index = head >= params.n_heads;
+    let width = select(params.head_dim, params.index_head_dim, is_index);
+    let head_at = select(head * width, params.n_heads * params.head_dim + (head - params.n_heads) * width, is_index);
+    let at = (token * params.stride + head_at) / 2u;
+    let n_pairs = width / 2u;
+    let first = n_pairs - params.rope_pairs;
+    var factor = 1.0;
+    if !is_index {
+        var squares = 0.0;
+        for (var pair = lane; pair < n_pairs; pair += TEAM) {
+            let v = queries[at + pair];
+            squares += dot(v, v);
+        }
+        factor = 1.0 / sqrt(team_sum(lane, squares) / f32(width) + params.eps);
+        for (var pair = lane; pair < first; pair += TEAM) {
+            queries[at + pair] *= factor;
+        }
+    }
+    let position = step.position + token;
+    for (var pair = lane; pair < params.rope_pairs; pair += TEAM) {
+        let v = queries[at + first + pair];
+        queries[at + first + pair] = rotate_pair(factor * v, rope_turn(position, pair));
+    }
+}

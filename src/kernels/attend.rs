@@ -1,0 +1,136 @@
+//! `attend`: softmax of the scores with a sink, the weighted sum of the keys, turned back by the query's position.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::STEP;
+use super::case::CaseBuilder;
+use super::keys::{KEYS, Keys, Rule, case_keys};
+use super::rope::{self, ROPE};
+
+crate::params! {
+    /// Uniforms of `attend`; the WGSL says what each is.
+    pub struct Params {
+        /// Query heads.
+        pub n_heads: u32,
+        /// Vectors of 4 in a head.
+        pub n_quads: u32,
+        /// Tokens seen one by one.
+        pub window_len: u32,
+        /// Rows of the window, a ring over positions.
+        pub window_ring: u32,
+        /// Tokens of a compressed entry, or 0.
+        pub ratio: u32,
+        /// Most entries attended to, or 0 for all.
+        pub top_k: u32,
+        /// Most keys of a token.
+        pub scores_stride: u32,
+        /// Pairs that turn back, the last of a head.
+        pub rope_pairs: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend",
+    source: include_str!("../../shaders/kernels/attend.wgsl"),
+    parts: &[STEP, KEYS, ROPE],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("scores", Access::Read),
+        ("window", Access::Read),
+        ("entries", Access::Read),
+        ("selected", Access::Read),
+        ("sinks", Access::Read),
+        ("rope", Access::Read),
+        ("out", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends the stage `attend`: sinks `[n_heads]`, f32; the rotation table of [`rope::table`]; out
+/// `[max_tokens, n_heads · head_dim]`, f32.
+///
+/// # Panics
+/// When the keys' shapes disagree: shapes are checked before they come here.
+pub fn record_attend(recording: &mut Recording, keys: &Keys, sinks: Slice, rope: Slice, rope_pairs: u32, out: Slice) {
+    keys.check();
+    assert!(2 * rope_pairs <= keys.head_dim, "attend: wide heads");
+    let params = Params {
+        n_heads: keys.n_heads,
+        n_quads: keys.head_dim / 4,
+        window_len: keys.window_len,
+        window_ring: keys.window_ring,
+        ratio: keys.ratio,
+        top_k: keys.top_k,
+        scores_stride: keys.scores_stride,
+        rope_pairs,
+        max_tokens: keys.max_tokens,
+    };
+    let bindings = [keys.step, keys.scores, keys.window, keys.entries, keys.selected, sinks, rope, out];
+    let n_quads = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_quads);
+    let bytes = keys.bytes() + 4 * keys.n_scores() + 16 * n_quads;
+    let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
+    recording.push_threads("attend", &KERNEL, n_quads, &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (scores, window, entries): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
+    let selected = call.inputs[4];
+    let sinks: &[f32] = call.input(5);
+    let table: &[[f32; 2]] = call.input(6);
+    let [out] = call.outputs::<f32, 1>();
+    let rule = Rule { window_len: p.window_len, window_ring: p.window_ring, ratio: p.ratio, top_k: p.top_k };
+    let head_dim = 4 * p.n_quads as usize;
+    for token in 0..step.n_tokens.min(p.max_tokens) {
+        let position = step.position + token;
+        let keys = rule.keys(position, token, [window, entries], selected, head_dim);
+        for head in 0..p.n_heads {
+            let at = (token * p.n_heads + head) as usize;
+            let z = &scores[at * p.scores_stride as usize..][..keys.len()];
+            let sink = sinks[head as usize];
+            let greatest = z.iter().fold(sink, |a, b| a.max(*b));
+            let total = z.iter().fold((sink - greatest).exp(), |sum, z| sum + (z - greatest).exp());
+            let out = &mut out[at * head_dim..][..head_dim];
+            out.fill(0.0);
+            for (z, key) in z.iter().zip(&keys) {
+                let weight = (z - greatest).exp() / total;
+                out.iter_mut().zip(*key).for_each(|(o, value)| *o += weight * value);
+            }
+            rope::rotate_head(out, table, p.rope_pairs, position, -1.0);
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
+    vec![
+        case(knobs, [4, 3], 40, 3, [257, 3, 4], 5),
+        case(knobs, [4, 8], 8, 2, [11, 2, 2], 5),
+        case(knobs, [8, 0], 12, 4, [6, 3, 3], 4),
+        case(knobs, [0, 0], 4, 2, [0, 2, 2], 3),
+    ]
+}
+
+fn case(knobs: &Knobs, selection: [u32; 2], head_dim: u32, rope_pairs: u32, tokens: [u32; 3], window_len: u32) -> Case {
+    let name = format!(
+        "[ratio, top] {selection:?}, head {head_dim} with {rope_pairs} pairs, [position, tokens, of] {tokens:?}"
+    );
+    let mut case = CaseBuilder::new(name, knobs);
+    let mut keys = case_keys(&mut case, selection, head_dim, tokens, window_len);
+    let scores: Vec<f32> = case.random_values(keys.n_scores() as usize).iter().map(|z| z * 20.0).collect();
+    keys.scores = case.input("scores", &scores);
+    // One sink that outweighs every key, one that nothing notices, one between.
+    let sinks = case.input("sinks", &[60.0f32, -60.0, 12.0]);
+    let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 160_000.0), 600));
+    let out = case.output("out", (tokens[2] * keys.n_heads * head_dim) as usize, 1e-4);
+    record_attend(&mut case.recording, &keys, sinks, rope, rope_pairs, out);
+    case.finish()
+}

@@ -1,0 +1,121 @@
+//! `attend_score`: the scaled products of every query head with every key that its token sees.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+use super::keys::{KEYS, Keys, Rule, case_keys};
+use super::{STEP, dot};
+
+crate::params! {
+    /// Uniforms of `attend_score`; the WGSL says what each is.
+    pub struct Params {
+        /// Vectors of 4 from token to token of the queries.
+        pub queries_stride: u32,
+        /// Query heads.
+        pub n_heads: u32,
+        /// Vectors of 4 in a head.
+        pub n_quads: u32,
+        /// Tokens seen one by one.
+        pub window_len: u32,
+        /// Rows of the window, a ring over positions.
+        pub window_ring: u32,
+        /// Tokens of a compressed entry, or 0.
+        pub ratio: u32,
+        /// Most entries attended to, or 0 for all.
+        pub top_k: u32,
+        /// Most keys of a token.
+        pub scores_stride: u32,
+        /// Factor of every product.
+        pub scale: f32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "attend_score",
+    source: include_str!("../../shaders/kernels/attend_score.wgsl"),
+    parts: &[STEP, KEYS],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("queries", Access::Read),
+        ("window", Access::Read),
+        ("entries", Access::Read),
+        ("selected", Access::Read),
+        ("scores", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends the stage `attend_score`: queries `[max_tokens, queries_stride]`, f32, the heads first in each row.
+///
+/// # Panics
+/// When strides are no multiples of 4 or the keys' shapes disagree: shapes are checked before they come here.
+pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slice, queries_stride: u32, scale: f32) {
+    keys.check();
+    assert!(queries_stride % 4 == 0, "attend_score: queries in vectors of 4");
+    let params = Params {
+        queries_stride: queries_stride / 4,
+        n_heads: keys.n_heads,
+        n_quads: keys.head_dim / 4,
+        window_len: keys.window_len,
+        window_ring: keys.window_ring,
+        ratio: keys.ratio,
+        top_k: keys.top_k,
+        scores_stride: keys.scores_stride,
+        scale,
+        max_tokens: keys.max_tokens,
+    };
+    let bindings = [keys.step, queries, keys.window, keys.entries, keys.selected, keys.scores];
+    let query_bytes = 4 * u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(keys.head_dim);
+    let bytes = keys.bytes() + query_bytes + 4 * keys.n_scores();
+    let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
+    let lanes = recording.knobs.row_lanes;
+    recording.push_teams("attend_score", &KERNEL, lanes, keys.n_scores(), &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (queries, window, entries): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
+    let selected = call.inputs[4];
+    let [scores] = call.outputs::<f32, 1>();
+    let rule = Rule { window_len: p.window_len, window_ring: p.window_ring, ratio: p.ratio, top_k: p.top_k };
+    let head_dim = 4 * p.n_quads as usize;
+    for token in 0..step.n_tokens.min(p.max_tokens) {
+        let keys = rule.keys(step.position + token, token, [window, entries], selected, head_dim);
+        for head in 0..p.n_heads {
+            let q = &queries[4 * (token * p.queries_stride + head * p.n_quads) as usize..][..head_dim];
+            let scores = &mut scores[((token * p.n_heads + head) * p.scores_stride) as usize..];
+            for (z, key) in scores.iter_mut().zip(&keys) {
+                *z = p.scale * dot(q, key);
+            }
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
+    vec![
+        case(knobs, [4, 3], 72, [17, 3, 4], 5),
+        case(knobs, [4, 8], 8, [11, 2, 2], 5),
+        case(knobs, [8, 0], 12, [6, 3, 3], 4),
+        case(knobs, [0, 0], 4, [0, 2, 2], 3),
+    ]
+}
+
+fn case(knobs: &Knobs, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3], window_len: u32) -> Case {
+    let name = format!("ratio {ratio}, top {top_k}, head {head_dim}, [position, tokens, of] {tokens:?}, {window_len}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let mut keys = case_keys(&mut case, [ratio, top_k], head_dim, tokens, window_len);
+    let queries_stride = 3 * head_dim + 4;
+    let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);
+    keys.scores = case.output("scores", keys.n_scores() as usize, 1e-4);
+    record_attend_score(&mut case.recording, &keys, queries, queries_stride, 0.3);
+    case.finish()
+}
