@@ -1,0 +1,27 @@
+// Headless Chromium by playwright-core, with WebGPU on SwiftShader, which needs no GPU and is the same everywhere.
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+
+// Without these, Chromium asks for its maker's hosts at every start.
+const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run', '--disable-quic'];
+const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+
+/** Starts a browser; without `webgpu` it has the API and no adapter, as on a machine with a blocked driver. */
+export function start_chromium({ webgpu = true } = {}) {
+  const found = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+  const executablePath = process.env.CHROMIUM ?? found;
+  if (!executablePath) throw new Error('no Chromium found: install it, or name its path in CHROMIUM');
+  return chromium.launch({ executablePath, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] });
+}
+
+/** Opens `url` in a tab of its own, and collects in `problems` whatever the page or its workers complain of. */
+export async function open_tab(browser, url, options = {}) {
+  const tab = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
+  const problems = [];
+  tab.on('console', (message) => message.type() === 'error' && problems.push(`console: ${message.text()}`));
+  tab.on('pageerror', (error) => problems.push(`uncaught: ${error}`));
+  tab.on('requestfailed', (request) => problems.push(`request: ${request.url()}: ${request.failure()?.errorText}`));
+  tab.on('response', (response) => response.status() >= 400 && problems.push(`${response.status()}: ${response.url()}`));
+  await tab.goto(url, { waitUntil: 'commit' });
+  return { tab, problems };
+}

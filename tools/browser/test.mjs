@@ -1,0 +1,289 @@
+// The page's tests, on a built dist/ under a sub-path:  node tools/browser/test.mjs [FOLDER=dist]
+// Every check opens the page as a visitor would, and uses its controls, or `window.headstart` where ids are compared.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { check, finish } from './check.mjs';
+import { open_tab, start_chromium } from './chromium.mjs';
+import { run_in_firefox } from './firefox.mjs';
+import { damaged_files } from './damaged.mjs';
+import { serve } from './serve.mjs';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const dist = path.resolve(process.argv[2] ?? path.join(root, 'dist'));
+const under = '/some/path/';
+// What the native program writes: a prompt, its ids, and those of its greedy continuation.
+const greedy = JSON.parse(readFileSync(path.join(root, 'tests/fixtures/greedy.json'), 'utf8'));
+const model_file = files_in(dist).find((file) => file.endsWith('.gguf'));
+const screenshots = path.join(root, 'out/screenshots');
+mkdirSync(screenshots, { recursive: true });
+
+// While `gate` is shut, the model does not arrive.
+let gate = Promise.resolve();
+const server = await serve(dist, { under, before: (wanted) => wanted.endsWith('.gguf') && gate });
+const browser = await start_chromium();
+
+const state = (tab) => tab.evaluate(() => window.headstart.state());
+const generate = (tab, request) => tab.evaluate((request) => window.headstart.generate(request), request);
+const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { timeout: 90_000 });
+const ready = (tab) => until(tab, () => window.headstart?.state().status === 'ready');
+
+/** Opens the page, waits for its model, runs `body(tab)`, and demands that nothing was complained of. */
+async function on_the_page(body, options) {
+  const { tab, problems } = await open_tab(browser, server.url, options);
+  try {
+    await ready(tab);
+    const remark = await body(tab);
+    assert.deepEqual(problems, []);
+    return remark;
+  } catch (error) {
+    const now = await state(tab).catch(() => null);
+    error.stack += `\nproblems: ${JSON.stringify(problems)}\nstate: ${JSON.stringify(now)?.slice(0, 500)}`;
+    throw error;
+  } finally {
+    await tab.close();
+  }
+}
+
+await check('all wasm together is at most 2 MB gzipped', () => {
+  const wasm = files_in(dist).filter((file) => file.endsWith('.wasm'));
+  assert.ok(wasm.length > 0, 'no wasm in the build');
+  const bytes = wasm.reduce((sum, file) => sum + gzipSync(readFileSync(file), { level: 9 }).length, 0);
+  assert.ok(bytes <= 2e6, `${bytes} bytes`);
+  return `${(bytes / 1e6).toFixed(2)} MB`;
+});
+
+await check('a prompt can be typed while the model still loads', async () => {
+  let open_gate;
+  gate = new Promise((resolve) => (open_gate = resolve));
+  const start = performance.now();
+  const { tab, problems } = await open_tab(browser, server.url);
+  try {
+    await tab.locator('#prompt').fill('');
+    await tab.locator('#prompt').pressSequentially('It was');
+    const seconds = (performance.now() - start) / 1000;
+    assert.equal(await tab.locator('#prompt').inputValue(), 'It was');
+    assert.equal((await state(tab)).status, 'loading');
+    open_gate();
+    await ready(tab);
+    assert.equal(await tab.locator('#prompt').inputValue(), 'It was');
+    assert.deepEqual(problems, []);
+    const loaded = (performance.now() - start) / 1000;
+    return `typed ${seconds.toFixed(2)} s after opening, model ready after ${loaded.toFixed(2)} s`;
+  } finally {
+    open_gate();
+    await tab.close();
+  }
+});
+
+await check('one flipped token would be noticed', () => {
+  const flipped = greedy.ids.with(-1, greedy.ids.at(-1) + 1);
+  assert.throws(() => assert_same_ids(flipped), /is .*, expected/);
+  assert.throws(() => assert_same_ids(greedy.ids.slice(1)));
+  assert.throws(() => assert_same_ids([...greedy.ids, 0]));
+});
+
+await check('64 greedy tokens are those of the native program', () =>
+  on_the_page(async (tab) => {
+    const { ids, text } = await generate(tab, { prompt: greedy.prompt, n: greedy.ids.length, temperature: 0, seed: 0 });
+    assert.ok(text.length > 0);
+    assert_same_ids(ids);
+    const { tokens_per_s, first_token_ms } = await state(tab);
+    return `${Number(tokens_per_s).toFixed(1)} tokens/s, first token after ${Number(first_token_ms).toFixed(0)} ms`;
+  }),
+);
+
+await check('one pass over prompt and continuation agrees with writing it token by token', () =>
+  on_the_page(async (tab) => {
+    const ids = [...greedy.prompt_ids, ...greedy.ids];
+    const { top } = await tab.evaluate((ids) => window.headstart.eval({ ids }), ids);
+    assert.equal(top.length, ids.length);
+    const n_same = greedy.ids.filter((id, index) => id === top[greedy.prompt_ids.length - 1 + index]).length;
+    assert.ok(n_same >= greedy.ids.length - 1, `${n_same} of ${greedy.ids.length} the same`);
+    return `${n_same} of ${greedy.ids.length} the same`;
+  }),
+);
+
+await check('by its controls: type, generate, read, see timings', () =>
+  on_the_page(async (tab) => {
+    await tab.locator('#prompt').fill(greedy.prompt);
+    await tab.locator('#generate').click();
+    await until(tab, () => window.headstart.state().n_tokens >= 16 || window.headstart.state().status === 'error');
+    if (await tab.locator('#stop').isEnabled()) await tab.locator('#stop').click();
+    await ready(tab);
+    const shown = await tab.locator('#output').innerText();
+    const { text } = await state(tab);
+    assert.ok(text.trim().length > 0, 'no text');
+    const plain = (text) => text.replace(/\s+/g, ' ').trim();
+    assert.ok(plain(shown).includes(plain(text)), `shown: ${shown}\ntext: ${text}`);
+    assert.match(await tab.locator('#timings').innerText(), /\d/);
+    assert.match(await tab.locator('#adapter').innerText(), /\w/);
+  }),
+);
+
+await check('it stops in the middle, and goes on when asked again', () =>
+  on_the_page(async (tab) => {
+    const long = tab.evaluate(
+      (prompt) => window.headstart.generate({ prompt, n: 400, temperature: 0, seed: 0 }),
+      greedy.prompt,
+    );
+    await until(tab, () => window.headstart.state().n_tokens >= 4);
+    await tab.locator('#stop').click();
+    const { ids, stopped } = await long;
+    assert.equal(stopped, true);
+    assert.ok(ids.length >= 4 && ids.length < 400, `${ids.length} tokens`);
+    const again = await generate(tab, { prompt: greedy.prompt, n: 8, temperature: 0, seed: 0 });
+    assert.deepEqual(again.ids, greedy.ids.slice(0, 8));
+    return `after ${ids.length} of 400 tokens`;
+  }),
+);
+
+await check('the page answers while it generates', () =>
+  on_the_page(async (tab) => {
+    await tab.evaluate(() => {
+      const seen = (window.seen = { gaps: [], frames: 0, clicks: [] });
+      let last = performance.now();
+      setInterval(() => {
+        const now = performance.now();
+        seen.gaps.push(now - last);
+        last = now;
+      }, 10);
+      const frame = () => requestAnimationFrame(frame, (seen.frames += 1));
+      requestAnimationFrame(frame);
+      addEventListener('pointerdown', (event) => seen.clicks.push(performance.now() - event.timeStamp), true);
+    });
+    const running = generate(tab, { prompt: greedy.prompt, n: 64, temperature: 0, seed: 0 });
+    await until(tab, () => window.headstart.state().n_tokens >= 4);
+    await tab.evaluate(() => (window.seen.gaps.length = window.seen.frames = 0));
+    await tab.mouse.click(5, 5);
+    const { status } = await state(tab);
+    assert.equal(status, 'generating', 'the click came too late to show anything');
+    await running;
+    const { gaps, frames, clicks } = await tab.evaluate(() => window.seen);
+    const longest = Math.max(...gaps);
+    assert.ok(gaps.length >= 10 && frames >= 3, `${gaps.length} timer ticks, ${frames} frames`);
+    assert.ok(longest < 1000, `the main thread was away for ${longest.toFixed(0)} ms`);
+    assert.equal(clicks.length, 1);
+    return `longest gap ${longest.toFixed(0)} ms in ${gaps.length} ticks, click handled in ${clicks[0].toFixed(0)} ms`;
+  }),
+);
+
+for (const { name, bytes } of damaged_files(readFileSync(model_file))) {
+  await check(`after ${name} it says what is wrong, and goes on`, () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#file').setInputFiles({ name, mimeType: 'application/octet-stream', buffer: bytes });
+      await until(tab, (name) => window.headstart.state().message?.includes(name), name);
+      const { message } = await state(tab);
+      assert.ok((await tab.locator('body').innerText()).includes(name), `not shown: ${message}`);
+      const { ids } = await generate(tab, { prompt: greedy.prompt, n: 8, temperature: 0, seed: 0 });
+      assert.deepEqual(ids, greedy.ids.slice(0, 8));
+      return message;
+    }),
+  );
+}
+
+await check('a picked GGUF loads and writes the same', () =>
+  on_the_page(async (tab) => {
+    await tab.locator('#file').setInputFiles(model_file);
+    await until(tab, () => window.headstart.state().status === 'loading');
+    await ready(tab);
+    const { ids } = await generate(tab, { prompt: greedy.prompt, n: 8, temperature: 0, seed: 0 });
+    assert.deepEqual(ids, greedy.ids.slice(0, 8));
+  }),
+);
+
+await check('every control has a name, and the keyboard reaches it', () =>
+  on_the_page(async (tab) => {
+    const tree = await tab.locator('body').ariaSnapshot();
+    const nameless = tree.match(/^\s*- (button|textbox|searchbox|slider|spinbutton|combobox|checkbox|radio|link)(?! ").*$/gm);
+    assert.equal(nameless, null, `without a name: ${nameless}\n${tree}`);
+    const reached = new Set();
+    await tab.locator('body').press('Home');
+    for (let presses = 0; presses < 60; presses += 1) {
+      await tab.keyboard.press('Tab');
+      reached.add(await tab.evaluate(() => document.activeElement?.id));
+    }
+    for (const id of ['prompt', 'generate', 'file']) assert.ok(reached.has(id), `Tab does not reach #${id}`);
+    await tab.locator('#generate').focus();
+    await tab.keyboard.press('Enter');
+    await until(tab, () => window.headstart.state().n_tokens >= 2);
+    await tab.locator('#stop').focus();
+    await tab.keyboard.press('Enter');
+    await ready(tab);
+    const live = await tab.locator('#status').evaluate((at) => at.closest('[role=status],[role=alert],[aria-live]') !== null);
+    assert.ok(live, '#status is not announced');
+  }),
+);
+
+for (const colorScheme of ['dark', 'light']) {
+  for (const [form, viewport] of [['wide', { width: 1280, height: 900 }], ['narrow', { width: 390, height: 844 }]]) {
+    await check(`looks: ${colorScheme}, ${form}`, () =>
+      on_the_page(
+        async (tab) => {
+          await generate(tab, { prompt: greedy.prompt, n: 64, temperature: 0, seed: 0 });
+          const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          assert.ok(wider <= 0, `${wider} px wider than the window`);
+          const file = path.join(screenshots, `${colorScheme}-${form}.png`);
+          await tab.screenshot({ path: file, fullPage: true });
+          return path.relative(root, file);
+        },
+        { viewport, colorScheme },
+      ),
+    );
+  }
+}
+await browser.close();
+
+await check('without WebGPU it says why, and what to do', async () => {
+  const plain = await start_chromium({ webgpu: false });
+  try {
+    const { tab } = await open_tab(plain, server.url);
+    await until(tab, () => window.headstart?.state().status === 'no-webgpu');
+    const { message } = await state(tab);
+    assert.match(message, /WebGPU/);
+    assert.ok((await tab.locator('body').innerText()).includes('WebGPU'));
+    await tab.screenshot({ path: path.join(screenshots, 'no-webgpu.png'), fullPage: true });
+    return message.split('\n')[0];
+  } finally {
+    await plain.close();
+  }
+});
+server.close();
+
+await check(
+  'Firefox writes the same 64 tokens',
+  async () => {
+    const { ids, adapter } = await run_in_firefox(dist, visit_in_firefox(greedy));
+    assert_same_ids(ids);
+    return JSON.stringify(adapter)?.slice(0, 120);
+  },
+  { timeout_ms: 240_000 },
+);
+
+finish();
+
+function visit_in_firefox({ prompt, ids }) {
+  return `async () => {
+    for (;;) {
+      const { status, message } = window.headstart?.state() ?? {};
+      if (status === 'ready') break;
+      if (status === 'error' || status === 'no-webgpu') throw new Error(status + ': ' + message);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const request = { prompt: ${JSON.stringify(prompt)}, n: ${ids.length}, temperature: 0, seed: 0 };
+    const { ids } = await window.headstart.generate(request);
+    return { ids: Array.from(ids), adapter: window.headstart.state().adapter };
+  }`;
+}
+
+function assert_same_ids(ids) {
+  const differs = greedy.ids.findIndex((id, index) => id !== ids[index]);
+  const where = `token ${differs} is ${ids[differs]}, expected ${greedy.ids[differs]}`;
+  assert.ok(differs < 0 && ids.length === greedy.ids.length, differs < 0 ? `${ids.length} tokens` : where);
+}
+
+function files_in(folder) {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+}
