@@ -1,0 +1,81 @@
+//! Prints the figures that the decode step is held to, on one adapter, in one run:
+//! `cargo run --release --example figures [-- ADAPTER_NAME_PART]`.
+//! Sessions to be compared are interleaved; medians are quoted.
+
+use std::error::Error;
+use std::rc::Rc;
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session, Timings};
+use headstart::format::Memory;
+use headstart::gpu::{Adapter, Knobs, Team};
+use pollster::block_on;
+
+static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
+const ROUNDS: usize = 7;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let wanted = std::env::args().nth(1).unwrap_or_default().to_lowercase();
+    let adapters = block_on(Adapter::all());
+    let adapter = adapters.into_iter().find(|a| a.identity.name.to_lowercase().contains(&wanted));
+    let adapter = adapter.ok_or("no adapter of that name")?;
+    eprintln!("{} ({}), {}", adapter.identity.name, adapter.identity.backend, adapter.identity.driver);
+
+    let mut chosen = open(&adapter, None)?;
+    let shared = Knobs { team: Team::Shared, row_lanes: 64, vector_lanes: 64, ..Knobs::default() };
+    let mut shared = open(&adapter, Some(shared))?;
+    let (mut decode, mut forced, mut prefill, mut encode) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let one = write(&mut chosen, 16, 64)?;
+        let two = write(&mut shared, 16, 32)?;
+        let long = write(&mut chosen, 256, 1)?;
+        if round > 0 {
+            decode.extend(&one.token_ms);
+            forced.extend(&two.token_ms);
+            prefill.push(long.prefill_ms / 256.0);
+            encode.push(one.encode_ms / one.decode_ms);
+        }
+    }
+    let (decode, forced, prefill) = (median(&mut decode), median(&mut forced), median(&mut prefill));
+    println!("decode, chosen variants ({:?})   {decode:8.3} ms/token", chosen.knobs().team);
+    println!("decode, workgroup reductions     {forced:8.3} ms/token   {:.2} times as long", forced / decode);
+    println!("prefill of 256 tokens            {prefill:8.3} ms/token   {:.2} times as fast", decode / prefill);
+    println!("encoding and submitting          {:8.1} % of decode", 100.0 * median(&mut encode));
+    stages(&mut chosen)
+}
+
+fn open(adapter: &Adapter, knobs: Option<Knobs>) -> Result<Session, Box<dyn Error>> {
+    let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
+    let options = LoadOptions { knobs, n_context: Some(1024), ..LoadOptions::default() };
+    Ok(block_on(Session::load(&files, PlayerChoice::Gpu(adapter.clone()), &options, &mut |_| ()))?)
+}
+
+fn write(session: &mut Session, n_prompt: u32, n: usize) -> Result<Timings, Box<dyn Error>> {
+    let prompt: Vec<u32> = (0..n_prompt).map(|i| 3 + i * 7 % 2000).collect();
+    Ok(block_on(async {
+        let mut generation = session.generate(&prompt, &Sampling::default(), n).await?;
+        while generation.next().await?.is_some() {}
+        generation.finish().await
+    })?)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Every dispatch of the first layer of each kind, with the bytes it moves.
+fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
+    let recording = session.decode_recording()?;
+    let times = block_on(session.profile_decode())?;
+    let ratios = session.shape().ratios.clone();
+    for ratio in [0, 4, 128] {
+        let Some(layer) = ratios.iter().position(|r| *r == ratio) else { continue };
+        let of_layer = recording.stages.iter().enumerate().filter(|(_, s)| s.layer == Some(layer as u32));
+        println!("layer {layer}, ratio {ratio}: {} dispatches", of_layer.clone().count());
+        for (index, stage) in of_layer {
+            let time = times.as_ref().map_or(String::new(), |t| format!("{:8.1} µs", t[index] * 1e3));
+            println!("  {:16} {:>10} bytes {time}", stage.name, stage.bytes);
+        }
+    }
+    Ok(())
+}
