@@ -4,6 +4,7 @@
 pub mod attend;
 pub mod attend_score;
 pub mod case;
+pub mod compress;
 pub mod keys;
 pub mod latents;
 pub mod linear;
@@ -24,6 +25,7 @@ pub const ALL: &[&Kernel] = &[
     &rotate::KERNEL,
     &attend_score::KERNEL,
     &attend::KERNEL,
+    &compress::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
