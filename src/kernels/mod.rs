@@ -5,6 +5,7 @@ pub mod attend;
 pub mod attend_score;
 pub mod case;
 pub mod compress;
+pub mod index_score;
 pub mod keys;
 pub mod latents;
 pub mod linear;
@@ -26,6 +27,7 @@ pub const ALL: &[&Kernel] = &[
     &attend_score::KERNEL,
     &attend::KERNEL,
     &compress::KERNEL,
+    &index_score::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
