@@ -6,6 +6,7 @@ pub mod attend_score;
 pub mod case;
 pub mod compress;
 pub mod index_score;
+pub mod index_top_k;
 pub mod keys;
 pub mod latents;
 pub mod linear;
@@ -28,6 +29,7 @@ pub const ALL: &[&Kernel] = &[
     &attend::KERNEL,
     &compress::KERNEL,
     &index_score::KERNEL,
+    &index_top_k::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
