@@ -8,6 +8,9 @@ pub mod embed;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
+pub mod compress;
+pub mod index_score;
+pub mod index_top_k;
 pub mod keys;
 pub mod latents;
 pub mod linear;
@@ -32,6 +35,9 @@ pub const ALL: &[&Kernel] = &[
     &rotate::KERNEL,
     &attend_score::KERNEL,
     &attend::KERNEL,
+    &compress::KERNEL,
+    &index_score::KERNEL,
+    &index_top_k::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

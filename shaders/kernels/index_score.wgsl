@@ -1,0 +1,59 @@
+// I[t, c] = Σ_h weight[t, h] · scale · max(q[t, h] · key[c], 0) for the complete entries c < visible, where
+// visible = (position + t + 1) / ratio. Nothing is computed where visible <= top_k: all are selected then.
+// A team takes one entry of one token; lanes take heads in turn. Sums in f32.
+struct Params {
+    queries_stride: u32,    // vectors of 4 from token to token of the queries
+    queries_at: u32,        // first vector of the indexer's heads in a row
+    n_heads: u32,
+    n_quads: u32,           // vectors of 4 in a head and in a key
+    projection_stride: u32, // elements from row to row of the projections
+    projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
+    weights_at: u32,        // first of a token's n_heads weights in a row
+    n_entries: u32,         // entries that there can be
+    ratio: u32,             // tokens of an entry
+    top_k: u32,             // entries that will be selected
+    scale: f32,
+    max_tokens: u32,        // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>; // [max_tokens, queries_stride]
+@group(0) @binding(3) var<storage, read> projections: array<f32>;   // [projection_ring, projection_stride]
+@group(0) @binding(4) var<storage, read> keys: array<vec4<f32>>;    // [n_entries, n_quads]
+@group(0) @binding(5) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_entries]
+
+@compute @workgroup_size(WORKGROUP)
+fn index_score(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let token = team / params.n_entries;
+    let entry = team % params.n_entries;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let position = step.position + token;
+    let visible = (position + 1u) / params.ratio;
+    if visible <= params.top_k || entry >= visible {
+        return;
+    }
+    let weights_at = (position % params.projection_ring) * params.projection_stride + params.weights_at;
+    let q_at = token * params.queries_stride + params.queries_at;
+    let key_at = entry * params.n_quads;
+    var sum = 0.0;
+    for (var head = lane; head < params.n_heads; head += TEAM) {
+        var product = 0.0;
+        for (var quad = 0u; quad < params.n_quads; quad += 1u) {
+            product += dot(queries[q_at + head * params.n_quads + quad], keys[key_at + quad]);
+        }
+        sum += projections[weights_at + head] * max(product, 0.0);
+    }
+    let score = params.scale * team_sum(lane, sum);
+    if lane == 0u {
+        scores[team] = score;
+    }
+}

@@ -1,0 +1,187 @@
+//! `index_score`: how much each token's indexer wants each compressed entry.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+use super::{STEP, dot};
+
+crate::params! {
+    /// Uniforms of `index_score`; the WGSL says what each is.
+    pub struct Params {
+        /// Vectors of 4 from token to token of the queries.
+        pub queries_stride: u32,
+        /// First vector of the indexer's heads in a row.
+        pub queries_at: u32,
+        /// The indexer's heads.
+        pub n_heads: u32,
+        /// Vectors of 4 in a head and in a key.
+        pub n_quads: u32,
+        /// Elements from row to row of the projections.
+        pub projection_stride: u32,
+        /// Rows of the projections, a ring over positions.
+        pub projection_ring: u32,
+        /// First of a token's weights in a row.
+        pub weights_at: u32,
+        /// Entries that there can be.
+        pub n_entries: u32,
+        /// Tokens of an entry.
+        pub ratio: u32,
+        /// Entries that will be selected.
+        pub top_k: u32,
+        /// Factor of every score.
+        pub scale: f32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "index_score",
+    source: include_str!("../../shaders/kernels/index_score.wgsl"),
+    parts: &[STEP],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("queries", Access::Read),
+        ("projections", Access::Read),
+        ("keys", Access::Read),
+        ("scores", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Where the indexer's scores are read and written.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Queries `[max_tokens, queries_stride]`, f32.
+    pub queries: Slice,
+    /// Elements from token to token of the queries, a multiple of 4.
+    pub queries_stride: u32,
+    /// First element of the indexer's heads in a row, a multiple of 4.
+    pub queries_at: u32,
+    /// The indexer's heads.
+    pub n_heads: u32,
+    /// Elements of a head and of a key, a multiple of 4.
+    pub head_dim: u32,
+    /// Projections `[projection_ring, projection_stride]`, f32; a token's row is its position modulo the ring.
+    pub projections: Slice,
+    /// Elements from row to row of the projections.
+    pub projection_stride: u32,
+    /// Rows of the projections.
+    pub projection_ring: u32,
+    /// First of a token's `n_heads` weights in a row of the projections.
+    pub weights_at: u32,
+    /// The indexer's compressed entries `[n_entries, head_dim]`, f32.
+    pub keys: Slice,
+    /// Entries that there can be.
+    pub n_entries: u32,
+    /// Tokens of an entry.
+    pub ratio: u32,
+    /// Entries that will be selected; tokens that see no more are skipped.
+    pub top_k: u32,
+    /// Factor of every score.
+    pub scale: f32,
+    /// Output `[max_tokens, n_entries]`, f32.
+    pub scores: Slice,
+    /// Tokens to compute at most: the recording's capacity.
+    pub max_tokens: u32,
+}
+
+/// Appends the stage `index_score`; nothing where there can be no more entries than are selected.
+///
+/// # Panics
+/// When there is no ratio, or widths are no multiples of 4: shapes are checked before they come here.
+pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
+    let whole = [flow.queries_stride, flow.queries_at, flow.head_dim].iter().all(|n| n % 4 == 0);
+    assert!(whole && flow.ratio > 0, "index_score: queries in vectors of 4, entries of some tokens");
+    if flow.n_entries <= flow.top_k {
+        return;
+    }
+    let params = Params {
+        queries_stride: flow.queries_stride / 4,
+        queries_at: flow.queries_at / 4,
+        n_heads: flow.n_heads,
+        n_quads: flow.head_dim / 4,
+        projection_stride: flow.projection_stride,
+        projection_ring: flow.projection_ring,
+        weights_at: flow.weights_at,
+        n_entries: flow.n_entries,
+        ratio: flow.ratio,
+        top_k: flow.top_k,
+        scale: flow.scale,
+        max_tokens: flow.max_tokens,
+    };
+    let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
+    let (tokens, heads) = (u64::from(flow.max_tokens), u64::from(flow.n_heads));
+    let head_dim = u64::from(flow.head_dim);
+    let bytes = 4 * (u64::from(flow.n_entries) * head_dim + tokens * heads * (head_dim + 1) + n_scores);
+    let cost = Cost { bytes, ops: 2 * n_scores * heads * head_dim };
+    let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
+    let lanes = recording.knobs.row_lanes;
+    recording.push_teams("index_score", &KERNEL, lanes, n_scores, &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (queries, projections, keys): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
+    let [scores] = call.outputs::<f32, 1>();
+    let head_dim = 4 * p.n_quads as usize;
+    for token in 0..step.n_tokens.min(p.max_tokens) {
+        let position = step.position + token;
+        let visible = (position + 1) / p.ratio;
+        if visible <= p.top_k {
+            continue;
+        }
+        let weights_at = position % p.projection_ring * p.projection_stride + p.weights_at;
+        let weights = &projections[weights_at as usize..][..p.n_heads as usize];
+        let q_at = 4 * (token * p.queries_stride + p.queries_at) as usize;
+        for (entry, key) in (0..visible).zip(keys.chunks_exact(head_dim)) {
+            let heads = queries[q_at..].chunks_exact(head_dim);
+            let sum: f32 = weights.iter().zip(heads).map(|(weight, q)| weight * dot(q, key).max(0.0)).sum();
+            scores[(token * p.n_entries + entry) as usize] = p.scale * sum;
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    // Of the second case's three tokens the first sees too few entries to score, and the third one more.
+    vec![case(knobs, 5, 20, 4, 3, [38, 2, 3]), case(knobs, 33, 8, 4, 2, [10, 3, 3]), case(knobs, 2, 4, 1, 1, [6, 1, 1])]
+}
+
+/// `tokens` are position, n_tokens and capacity.
+fn case(knobs: &Knobs, n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
+    let name = format!("{n_heads} heads of {head_dim}, ratio {ratio}, top {top_k}, [position, tokens, of] {tokens:?}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let [position, n_tokens, max_tokens] = tokens;
+    let n_entries = (position + max_tokens) / ratio + 2;
+    let (queries_at, queries_stride) = (4, n_heads * head_dim + 8);
+    let (projection_ring, projection_stride) = (max_tokens + 2, n_heads + 5);
+    let flow = Flow {
+        step: case.step(position, n_tokens),
+        queries: case.random_input("queries", (max_tokens * queries_stride) as usize),
+        queries_stride,
+        queries_at,
+        n_heads,
+        head_dim,
+        projections: case.random_input("projections", (projection_ring * projection_stride) as usize),
+        projection_stride,
+        projection_ring,
+        weights_at: 3,
+        keys: case.random_input("keys", (n_entries * head_dim) as usize),
+        n_entries,
+        ratio,
+        top_k,
+        scale: 0.7,
+        scores: case.output("scores", (max_tokens * n_entries) as usize, 1e-4),
+        max_tokens,
+    };
+    record_index_score(&mut case.recording, &flow);
+    case.finish()
+}

@@ -1,0 +1,118 @@
+//! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::STEP;
+use super::case::CaseBuilder;
+
+crate::params! {
+    /// Uniforms of `index_top_k`; the WGSL says what each is.
+    pub struct Params {
+        /// Scores from token to token.
+        pub n_entries: u32,
+        /// Tokens of an entry.
+        pub ratio: u32,
+        /// Entries to select.
+        pub top_k: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "index_top_k",
+    source: include_str!("../../shaders/kernels/index_top_k.wgsl"),
+    parts: &[STEP],
+    bindings: &[("step", Access::Uniform), ("scores", Access::Read), ("selected", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Where the selection is read and written.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Scores `[max_tokens, n_entries]`, f32.
+    pub scores: Slice,
+    /// Scores from token to token: entries that there can be.
+    pub n_entries: u32,
+    /// Tokens of an entry.
+    pub ratio: u32,
+    /// Entries to select.
+    pub top_k: u32,
+    /// Output `[max_tokens, top_k]`, u32, ascending; beyond the visible entries a row is left as it was.
+    pub selected: Slice,
+    /// Tokens to compute at most: the recording's capacity.
+    pub max_tokens: u32,
+}
+
+/// Appends the stage `index_top_k`.
+///
+/// # Panics
+/// When there is no ratio: shapes are checked before they come here.
+pub fn record_index_top_k(recording: &mut Recording, flow: &Flow) {
+    assert!(flow.ratio > 0, "index_top_k: entries of some tokens");
+    let params =
+        Params { n_entries: flow.n_entries, ratio: flow.ratio, top_k: flow.top_k, max_tokens: flow.max_tokens };
+    let tokens = u64::from(flow.max_tokens);
+    let (n_scores, n_selected) = (tokens * u64::from(flow.n_entries), tokens * u64::from(flow.top_k));
+    let cost = Cost { bytes: 4 * (n_scores + n_selected), ops: 32 * n_scores };
+    let lanes = recording.knobs.vector_lanes;
+    let bindings = [flow.step, flow.scores, flow.selected];
+    recording.push_teams("index_top_k", &KERNEL, lanes, tokens, &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let scores: &[f32] = call.input(1);
+    let [selected] = call.outputs::<u32, 1>();
+    for token in 0..step.n_tokens.min(p.max_tokens) {
+        let visible = (step.position + token + 1) / p.ratio;
+        let mut indices: Vec<u32> = (0..visible).collect();
+        if visible > p.top_k {
+            // Adding zero makes one of both zeros, which the total order tells apart. The sort keeps ties in order.
+            let score = |i: &u32| scores[(token * p.n_entries + i) as usize] + 0.0;
+            indices.sort_by(|a, b| score(b).total_cmp(&score(a)));
+            indices.truncate(p.top_k as usize);
+            indices.sort_unstable();
+        }
+        selected[(token * p.top_k) as usize..][..indices.len()].copy_from_slice(&indices);
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    // Scores apart, in runs of unequal length; many ties, where a token sees fewer, as many and more than top_k;
+    // ties between zeros of both signs; one of many.
+    vec![
+        case(knobs, |r| r as f32, 4, 24, [602, 2, 3]),
+        case(knobs, |r| (r % 3) as f32 - 1.0, 2, 16, [30, 4, 4]),
+        case(knobs, |r| if r % 2 == 0 { 0.0 } else { -0.0 }, 1, 7, [50, 1, 1]),
+        case(knobs, |r| -(r as f32), 4, 1, [163, 1, 1]),
+    ]
+}
+
+/// `value` makes a score of a random number; `tokens` are position, n_tokens and capacity.
+fn case(knobs: &Knobs, value: fn(i32) -> f32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
+    let name = format!("ratio {ratio}, top {top_k}, [position, tokens, of] {tokens:?}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let [position, n_tokens, max_tokens] = tokens;
+    let n_entries = (position + max_tokens) / ratio + 3;
+    let scores: Vec<f32> = (0..max_tokens * n_entries).map(|_| value(case.random_u32() as i32 >> 8)).collect();
+    let flow = Flow {
+        step: case.step(position, n_tokens),
+        scores: case.input("scores", &scores),
+        n_entries,
+        ratio,
+        top_k,
+        selected: case.output("selected", (max_tokens * top_k) as usize, 0.0),
+        max_tokens,
+    };
+    record_index_top_k(&mut case.recording, &flow);
+    case.finish()
+}
