@@ -13,6 +13,15 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
+fn fixture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quant").join(name);
+    std::fs::read(path).expect("the fixture")
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
 /// Pseudo-random bytes that are the same everywhere.
 fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -32,11 +41,9 @@ fn weights(n: usize, seed: u64) -> Vec<f32> {
 
 #[test]
 fn rows_decode_as_gguf_py_decodes_them_bit_for_bit() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quant");
     for format in Format::WEIGHTS.into_iter().filter(|&format| format != Format::F32) {
-        let read = |kind: &str| std::fs::read(folder.join(format!("{format}.{kind}.bin"))).expect("the fixture");
-        let (blocks, wanted) = (read("blocks"), read("values"));
-        let wanted: Vec<f32> = wanted.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let blocks = fixture(&format!("{format}.blocks.bin"));
+        let wanted = floats(&fixture(&format!("{format}.values.bin")));
         let mut values = vec![0.0; wanted.len()];
         decode_row(format, &blocks, &mut values).expect("whole blocks");
         for (index, (value, wanted)) in values.iter().zip(&wanted).enumerate() {
@@ -49,6 +56,21 @@ fn rows_decode_as_gguf_py_decodes_them_bit_for_bit() {
         spoilt[place] ^= 0x11;
         decode_row(format, &spoilt, &mut values).expect("whole blocks");
         assert!(bits(&values) != bits(&wanted), "{format}");
+    }
+}
+
+#[test]
+fn reference_encoders_write_what_gguf_py_writes() {
+    let values = floats(&fixture("encoder_input.bin"));
+    for format in [Format::Q8_0, Format::Q4_0] {
+        let mut bytes = Vec::new();
+        encode_row(format, &values, &mut bytes).expect("finite values in whole blocks");
+        let wanted = fixture(&format!("{format}.encoded.bin"));
+        let size = format.block_bytes();
+        for (index, (block, wanted)) in bytes.chunks(size).zip(wanted.chunks(size)).enumerate() {
+            assert_eq!(block, wanted, "{format}, block {index}");
+        }
+        assert_eq!(bytes.len(), wanted.len(), "{format}");
     }
 }
 
