@@ -11,6 +11,8 @@ pub mod quant;
 pub mod repack;
 pub mod safetensors;
 pub mod source;
+#[cfg(test)]
+mod tests;
 
 pub use directory::{Directory, Stored, TensorInfo};
 pub use source::{Memory, Reading, Source};

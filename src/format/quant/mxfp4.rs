@@ -5,8 +5,9 @@
 use super::squared_error;
 
 /// Twice the value of each E2M1 code: sign in bit 3, then two bits of exponent and one of mantissa.
+/// Zero has no sign, as in ggml, whose table is of integers.
 pub(in super::super) const DOUBLED_E2M1: [f32; 16] =
-    [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, -0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
+    [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 /// 2^(e − 128). The two smallest are subnormal in f32; 255, which E8M0 calls NaN, goes on as a power, as in ggml.
 pub(in super::super) fn half_power(e: u8) -> f32 {
