@@ -9,5 +9,6 @@ pub mod format;
 pub mod gpu;
 pub mod host;
 pub mod kernels;
+pub mod model;
 
 pub use error::{Error, ErrorKind, Result};
