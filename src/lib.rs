@@ -4,11 +4,13 @@
 //! The floors, bottom up: [`error`]; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
 //! `measure`; `host`. Nothing points up; `tests/tidy.rs` holds the house to that.
 
+pub mod engine;
 pub mod error;
 pub mod format;
 pub mod gpu;
 pub mod host;
 pub mod kernels;
+pub mod model;
 pub mod text;
 
 pub use error::{Error, ErrorKind, Result};

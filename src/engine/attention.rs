@@ -3,8 +3,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Arena, Recording, Slice};
-use crate::kernels::attend::{Keys, record_attend};
+use crate::kernels::attend::record_attend;
 use crate::kernels::attend_score::record_attend_score;
+use crate::kernels::keys::Keys;
 use crate::kernels::linear::{Flow, record_linear};
 use crate::kernels::{Matrix, compress, index_score, index_top_k, latents, rotate};
 use crate::model::Shape;
@@ -155,10 +156,7 @@ impl Attention {
         record_attend(recording, &keys, self.sinks, rope, rope_pairs, scratch.attended);
         let heads = shape.n_heads * shape.head_dim;
         let latent = shape.o_groups * shape.o_lora;
-        let grouped = Flow {
-            rows_per_group: shape.o_lora,
-            ..rows(scratch.attended, heads, scratch.o_latent, latent)
-        };
+        let grouped = Flow { rows_per_group: shape.o_lora, ..rows(scratch.attended, heads, scratch.o_latent, latent) };
         record_all(recording, "o_a", &self.o_a, grouped);
         record_all(recording, "o_b", &self.o_b, rows(scratch.o_latent, latent, scratch.outputs, shape.n_embd));
         Ok(())
@@ -211,14 +209,7 @@ impl Compress {
     }
 }
 
-fn record_index(
-    recording: &mut Recording,
-    shape: &Shape,
-    state: &LayerState,
-    scratch: &Scratch,
-    step: Slice,
-    n: u32,
-) {
+fn record_index(recording: &mut Recording, shape: &Shape, state: &LayerState, scratch: &Scratch, step: Slice, n: u32) {
     let scale = ((shape.index_head_dim * shape.index_heads) as f32).sqrt().recip();
     index_score::record_index_score(
         recording,

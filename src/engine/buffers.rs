@@ -53,7 +53,18 @@ impl LayerState {
         let n_entries = if ratio > 0 { n_context / ratio + 1 } else { 0 };
         let entries = if ratio > 0 { words("entries", n_entries, shape.head_dim) } else { window };
         let index_keys = if ratio == 4 { words("index_keys", n_entries, shape.index_head_dim) } else { window };
-        Self { ratio, layout, projection_stride, projections, projection_ring, window, window_ring, entries, index_keys, n_entries }
+        Self {
+            ratio,
+            layout,
+            projection_stride,
+            projections,
+            projection_ring,
+            window,
+            window_ring,
+            entries,
+            index_keys,
+            n_entries,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ impl Ffn {
         let n = shape.n_experts;
         let (route, hash) = match &from.route {
             Route::Bias(bias) => (uploads.vector(arena, bias), false),
-            Route::Table(table) => (uploads.table(arena, table), true),
+            Route::Table(table) => (uploads.table(arena, table, n), true),
         };
         let routed = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
         let shared = uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1);

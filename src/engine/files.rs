@@ -50,7 +50,14 @@ impl ModelFiles {
             let expected = format!("at most {}, the rows of the embedding", opened.shape.n_vocab);
             return Err(Error::file(format!("{}: tokenizer", source.name()), found).expected(expected));
         }
-        opened.notices.extend(opened.weights.notices());
+        if opened.weights.n_mtp_tensors > 0 {
+            let n = opened.weights.n_mtp_tensors;
+            opened.notices.push(format!("{n} tensors of the multi-token prediction block are skipped"));
+        }
+        if let Some(first) = opened.weights.ignored.first() {
+            let n = opened.weights.ignored.len();
+            opened.notices.push(format!("{n} unknown tensors are ignored, the first of them {first}"));
+        }
         Ok(opened)
     }
 

@@ -5,8 +5,8 @@ use crate::gpu::kernel::Step;
 use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
-use crate::model::weights::{self, Weights};
 use crate::model::Shape;
+use crate::model::weights::{self, Weights};
 
 use super::attention::{Attention, record_all};
 use super::buffers::{LayerState, Scratch};
@@ -78,7 +78,8 @@ impl Forward {
     ) -> Self {
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_context + 1 + MAX_AHEAD), Purpose::Cache);
-        let tables = [false, true].map(|compressed| rope::table(&shape.rope_frequencies(compressed), n_context + MAX_AHEAD));
+        let tables =
+            [false, true].map(|compressed| rope::table(&shape.rope_frequencies(compressed), n_context + MAX_AHEAD));
         let ropes = [0, 1].map(|i: usize| arena.words("rope", tables[i].len() as u64 * 2, Purpose::Weights));
         let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn),

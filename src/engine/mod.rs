@@ -10,6 +10,6 @@ pub mod generation;
 pub mod session;
 pub mod upload;
 
-pub use generation::{Generation, Sampling, Timings};
 pub use files::ModelFiles;
+pub use generation::{Generation, Sampling, Timings};
 pub use session::{LoadOptions, LoadProgress, LoadTimings, Memory, PlayerChoice, Session};

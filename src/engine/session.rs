@@ -14,8 +14,8 @@ use crate::model::Shape;
 use crate::text::Tokenizer;
 
 use super::buffers::Scratch;
-use super::forward::Forward;
 use super::files::{ModelFiles, Opened};
+use super::forward::Forward;
 use super::generation::{Generation, Sampling};
 use super::upload::Uploads;
 
@@ -159,11 +159,8 @@ impl Session {
         let upload_ms = ms_since(begin);
 
         let bytes = |purpose| arena.bytes(purpose);
-        let memory = Memory {
-            weights: bytes(Purpose::Weights),
-            cache: bytes(Purpose::Cache),
-            scratch: bytes(Purpose::Scratch),
-        };
+        let memory =
+            Memory { weights: bytes(Purpose::Weights), cache: bytes(Purpose::Cache), scratch: bytes(Purpose::Scratch) };
         let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
         capacities.dedup();
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
@@ -409,12 +406,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Self::generate`].
-    pub async fn trace(
-        &mut self,
-        ids: &[u32],
-        steps: &[u32],
-        each: &mut dyn FnMut(u32, usize, &[f32]),
-    ) -> Result<()> {
+    pub async fn trace(&mut self, ids: &[u32], steps: &[u32], each: &mut dyn FnMut(u32, usize, &[f32])) -> Result<()> {
         self.write_tokens(ids)?;
         let mut position = 0;
         let mut index = 0;
@@ -446,9 +438,10 @@ impl Session {
     /// # Errors
     /// When the adapter fails.
     pub async fn read_entries(&mut self, layer: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let state = self.forward.states[layer];
+        let state = &self.forward.states[layer];
         let mut read = Vec::new();
-        for (slice, there) in [(state.entries, state.ratio > 0), (state.index_keys, state.ratio == 4)] {
+        let slices = [(state.entries, state.ratio > 0), (state.index_keys, state.ratio == 4)];
+        for (slice, there) in slices {
             let bytes = if there { self.player.read(slice).await? } else { Vec::new() };
             read.push(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
@@ -469,9 +462,7 @@ impl Session {
 
 async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
     Ok(match choice {
-        PlayerChoice::Cpu => {
-            (Player::Cpu(Box::new(CpuPlayer::default())), options.knobs.unwrap_or_default(), 1 << 30)
-        }
+        PlayerChoice::Cpu => (Player::Cpu(Box::new(CpuPlayer::default())), options.knobs.unwrap_or_default(), 1 << 30),
         PlayerChoice::Gpu(adapter) => {
             let player = GpuPlayer::open(adapter, options.shader_checks).await?;
             (Player::Gpu(Box::new(player)), options.knobs.unwrap_or(adapter.knobs), adapter.binding_bytes())

@@ -1,10 +1,11 @@
 //! Weights on their way from a source to the player: planned as buffers first, then streamed in chunks, so that no whole
 //! tensor ever rests in host memory.
 
+use std::ops::Not;
 use std::rc::Rc;
 
-use crate::error::Result;
-use crate::format::{Format, Source, quant, repack};
+use crate::error::{Error, Result};
+use crate::format::{Source, quant, repack};
 use crate::gpu::{Arena, Player, Purpose, Slice};
 use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
@@ -25,11 +26,11 @@ pub struct Uploads {
 
 enum Upload {
     /// Rows of a weight matrix, into its planes.
-    Planes { format: Format, n_in: u64, pieces: Vec<Piece>, quants: Slice, scales: Option<Slice> },
+    Planes { tensor: TensorRef, quants: Slice, scales: Option<Slice> },
     /// A small tensor as f32.
     Vector { tensor: TensorRef, to: Slice },
-    /// A table of integers as i32.
-    Table { tensor: TensorRef, to: Slice },
+    /// A table of expert numbers, checked, as i32.
+    Table { tensor: TensorRef, to: Slice, n_experts: u32 },
 }
 
 impl Uploads {
@@ -40,15 +41,15 @@ impl Uploads {
 
     /// Plans a small tensor as f32.
     pub fn vector(&mut self, arena: &mut Arena, tensor: &TensorRef) -> Slice {
-        let to = arena.words(&tensor.name, tensor.n_rows * tensor.n_in, Purpose::Weights);
+        let to = arena.words(&tensor.name, tensor.n_elements(), Purpose::Weights);
         self.steps.push(Upload::Vector { tensor: tensor.clone(), to });
         to
     }
 
-    /// Plans a table of integers.
-    pub fn table(&mut self, arena: &mut Arena, tensor: &TensorRef) -> Slice {
-        let to = arena.words(&tensor.name, tensor.n_rows * tensor.n_in, Purpose::Weights);
-        self.steps.push(Upload::Table { tensor: tensor.clone(), to });
+    /// Plans a table of expert numbers, each below `n_experts`.
+    pub fn table(&mut self, arena: &mut Arena, tensor: &TensorRef, n_experts: u32) -> Slice {
+        let to = arena.words(&tensor.name, tensor.n_elements(), Purpose::Weights);
+        self.steps.push(Upload::Table { tensor: tensor.clone(), to, n_experts });
         to
     }
 
@@ -58,16 +59,18 @@ impl Uploads {
         let mut matrices = Vec::new();
         let mut first_row = 0;
         for run in tensors.chunk_by(|a, b| a.format == b.format && a.n_in == b.n_in) {
-            let pieces: Vec<Piece> = run.iter().flat_map(|tensor| tensor.pieces.iter().cloned()).collect();
-            let rows: u64 = pieces.iter().map(|piece| piece.n_rows).sum();
-            let per_shard = self.rows_per_shard(run[0]);
-            for begin in (0..rows).step_by(per_shard as usize) {
-                let n_rows = per_shard.min(rows - begin);
-                let cut = cut(&pieces, run[0].format.row_bytes(run[0].n_in), begin, n_rows);
-                let mut matrix = self.planes(arena, run[0], cut, n_rows);
-                matrix.first_row = first_row as u32;
+            let Some(joined) = join(run.iter().copied()) else { continue };
+            let per_shard = self.rows_per_shard(&joined);
+            for begin in (0..joined.n_rows).step_by(per_shard as usize) {
+                let n_rows = per_shard.min(joined.n_rows - begin);
+                let shard = TensorRef {
+                    n_rows,
+                    pieces: joined.pieces_of(begin..begin + n_rows).collect(),
+                    name: joined.name.clone(),
+                    ..joined
+                };
+                matrices.push(Matrix { first_row, ..self.planes(arena, shard) });
                 first_row += n_rows;
-                matrices.push(matrix);
             }
         }
         matrices
@@ -75,51 +78,49 @@ impl Uploads {
 
     /// Plans expert tensors of equal format, stacked: all experts of the first, then of the second, shard by shard.
     pub fn experts(&mut self, arena: &mut Arena, tensors: &[&TensorRef], first: u32, n_experts: u32) -> Vec<Shard> {
-        let rows_per_expert = tensors[0].n_rows / u64::from(n_experts);
-        let per_shard = self.rows_per_shard(tensors[0]) / (rows_per_expert * tensors.len() as u64);
-        let per_shard = (per_shard as u32).clamp(1, n_experts);
-        let row_bytes = tensors[0].format.row_bytes(tensors[0].n_in);
+        let rows_per_expert = tensors[0].n_rows / n_experts;
+        let per_shard = self.rows_per_shard(tensors[0]) / (rows_per_expert * tensors.len() as u32);
+        let per_shard = per_shard.clamp(1, n_experts);
         let mut shards = Vec::new();
         for begin in (0..n_experts).step_by(per_shard as usize) {
             let n = per_shard.min(n_experts - begin);
-            let n_rows = u64::from(n) * rows_per_expert;
-            let begin_row = u64::from(begin) * rows_per_expert;
-            let pieces: Vec<Piece> =
-                tensors.iter().flat_map(|tensor| cut(&tensor.pieces, row_bytes, begin_row, n_rows)).collect();
-            let matrix = self.planes(arena, tensors[0], pieces, n_rows * tensors.len() as u64);
-            shards.push(Shard { matrix, first_expert: first + begin, n_experts: n });
+            let rows = begin * rows_per_expert..(begin + n) * rows_per_expert;
+            let cut = |tensor: &&TensorRef| TensorRef {
+                n_rows: rows.len() as u32,
+                pieces: tensor.pieces_of(rows.clone()).collect(),
+                ..(*tensor).clone()
+            };
+            let parts: Vec<TensorRef> = tensors.iter().map(cut).collect();
+            let Some(joined) = join(&parts) else { continue };
+            shards.push(Shard { matrix: self.planes(arena, joined), first_expert: first + begin, n_experts: n });
         }
         shards
     }
 
     /// Rows that fit a binding: a multiple of 4, so that tiles and packed scales do not straddle shards.
-    fn rows_per_shard(&self, tensor: &TensorRef) -> u64 {
-        let row = repack::quant_words(tensor.format, 1, tensor.n_in) * 4;
-        ((self.shard_bytes - 256) / row / 4 * 4).max(4)
+    fn rows_per_shard(&self, tensor: &TensorRef) -> u32 {
+        let row = repack::quant_words(tensor.format, 1, u64::from(tensor.n_in)) * 4;
+        u32::try_from((self.shard_bytes - 256) / row / 4 * 4).unwrap_or(u32::MAX / 4 * 4).max(4)
     }
 
-    fn planes(&mut self, arena: &mut Arena, like: &TensorRef, pieces: Vec<Piece>, n_rows: u64) -> Matrix {
-        let (format, n_in) = (like.format, like.n_in);
+    fn planes(&mut self, arena: &mut Arena, tensor: TensorRef) -> Matrix {
+        let (format, n_rows, n_in) = (tensor.format, tensor.n_rows, tensor.n_in);
         let mut plan = |words| {
-            let id = arena.add(&like.name, words * 4, Purpose::Weights);
+            let id = arena.add(&tensor.name, words * 4, Purpose::Weights);
             arena.whole(id)
         };
-        let quants = plan(repack::quant_words(format, n_rows, n_in));
-        let scale_words = repack::scale_words(format, n_rows, n_in);
+        let quants = plan(repack::quant_words(format, u64::from(n_rows), u64::from(n_in)));
+        let scale_words = repack::scale_words(format, u64::from(n_rows), u64::from(n_in));
         let scales = (scale_words > 0).then(|| plan(scale_words));
-        self.steps.push(Upload::Planes { format, n_in, pieces, quants, scales });
-        let scales = scales.unwrap_or(quants);
-        Matrix { format, n_rows: n_rows as u32, n_in: n_in as u32, first_row: 0, quants, scales }
+        self.steps.push(Upload::Planes { tensor, quants, scales });
+        Matrix { format, n_rows, n_in, first_row: 0, quants, scales: scales.unwrap_or(quants) }
     }
 
     /// Bytes that will be read.
     pub fn bytes(&self) -> u64 {
         let step_bytes = |step: &Upload| match step {
-            Upload::Planes { format, n_in, pieces, .. } => {
-                pieces.iter().map(|piece| piece.n_rows * format.row_bytes(*n_in)).sum()
-            }
-            Upload::Vector { tensor, .. } | Upload::Table { tensor, .. } => {
-                tensor.n_rows * tensor.format.row_bytes(tensor.n_in)
+            Upload::Planes { tensor, .. } | Upload::Vector { tensor, .. } | Upload::Table { tensor, .. } => {
+                tensor.bytes()
             }
         };
         self.steps.iter().map(step_bytes).sum()
@@ -138,19 +139,18 @@ impl Uploads {
         let mut stream = Stream { sources, player, progress, done: 0, unsettled: 0 };
         for step in &self.steps {
             match step {
-                Upload::Planes { format, n_in, pieces, quants, scales } => {
-                    stream.planes(*format, *n_in, pieces, *quants, *scales).await?;
-                }
+                Upload::Planes { tensor, quants, scales } => stream.planes(tensor, *quants, *scales).await?,
                 Upload::Vector { tensor, to } => {
                     let bytes = stream.whole(tensor).await?;
-                    let mut values = vec![0.0f32; (tensor.n_rows * tensor.n_in) as usize];
+                    let mut values = vec![0.0f32; tensor.n_elements() as usize];
                     quant::decode_row(tensor.format, &bytes, &mut values)?;
                     stream.write(*to, 0, bytemuck::cast_slice(&values)).await?;
                 }
-                Upload::Table { tensor, to } => {
+                Upload::Table { tensor, to, n_experts } => {
                     let bytes = stream.whole(tensor).await?;
                     let mut integers = Vec::new();
                     quant::decode_integers(tensor.format, &bytes, &mut integers)?;
+                    check_experts(tensor, &integers, *n_experts)?;
                     stream.write(*to, 0, bytemuck::cast_slice(&integers)).await?;
                 }
             }
@@ -159,19 +159,22 @@ impl Uploads {
     }
 }
 
-/// The pieces that hold rows `begin .. begin + n_rows` of a list of pieces.
-fn cut(pieces: &[Piece], row_bytes: u64, begin: u64, n_rows: u64) -> Vec<Piece> {
-    let (mut skip, mut want, mut out) = (begin, n_rows, Vec::new());
-    for piece in pieces {
-        let from = skip.min(piece.n_rows);
-        skip -= from;
-        let n = want.min(piece.n_rows - from);
-        want -= n;
-        if n > 0 {
-            out.push(Piece { offset: piece.offset + from * row_bytes, n_rows: n, ..piece.clone() });
-        }
+fn check_experts(tensor: &TensorRef, experts: &[i32], n_experts: u32) -> Result<()> {
+    match experts.iter().find(|expert| u32::try_from(**expert).is_ok_and(|expert| expert < n_experts).not()) {
+        None => Ok(()),
+        Some(expert) => Err(Error::file(format!("tensor {}", tensor.name), format!("expert {expert}"))
+            .expected(format!("experts 0 to {}", n_experts - 1))
+            .advice("The file is damaged; download it again")),
     }
-    out
+}
+
+/// Tensors of equal format and row length as one, rows after rows.
+fn join<'a>(tensors: impl IntoIterator<Item = &'a TensorRef>) -> Option<TensorRef> {
+    tensors.into_iter().cloned().reduce(|mut joined, next| {
+        joined.n_rows += next.n_rows;
+        joined.pieces.extend(next.pieces);
+        joined
+    })
 }
 
 struct Stream<'a> {
@@ -183,45 +186,36 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    async fn whole(&mut self, tensor: &TensorRef) -> Result<Vec<u8>> {
-        let row_bytes = tensor.format.row_bytes(tensor.n_in);
-        let mut bytes = vec![0; (tensor.n_rows * row_bytes) as usize];
-        let mut rest = bytes.as_mut_slice();
-        for piece in &tensor.pieces {
-            let (part, after) = rest.split_at_mut((piece.n_rows * row_bytes) as usize);
+    /// Fills a buffer with the rows of these pieces.
+    async fn read(&self, pieces: impl Iterator<Item = Piece>, row_bytes: u64, mut to: &mut [u8]) -> Result<()> {
+        for piece in pieces {
+            let (part, rest) = to.split_at_mut((u64::from(piece.n_rows) * row_bytes) as usize);
             self.sources[piece.source_index].read_at(piece.offset, part).await?;
-            rest = after;
+            to = rest;
         }
+        Ok(())
+    }
+
+    async fn whole(&self, tensor: &TensorRef) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; tensor.bytes() as usize];
+        self.read(tensor.pieces.iter().copied(), tensor.row_bytes(), &mut bytes).await?;
         Ok(bytes)
     }
 
     /// Reads rows across pieces until a chunk is full, repacks it and writes it.
-    async fn planes(
-        &mut self,
-        format: Format,
-        n_in: u64,
-        pieces: &[Piece],
-        quants_to: Slice,
-        scales_to: Option<Slice>,
-    ) -> Result<()> {
-        let row_bytes = format.row_bytes(n_in);
-        let chunk_rows = (CHUNK_BYTES / row_bytes / 4 * 4).max(4);
-        let total: u64 = pieces.iter().map(|piece| piece.n_rows).sum();
-        let mut bytes = vec![0; (chunk_rows.min(total) * row_bytes) as usize];
+    async fn planes(&mut self, tensor: &TensorRef, quants_to: Slice, scales_to: Option<Slice>) -> Result<()> {
+        let (row_bytes, n_in) = (tensor.row_bytes(), u64::from(tensor.n_in));
+        let chunk_rows = ((CHUNK_BYTES / row_bytes) as u32 / 4 * 4).max(4);
+        let mut bytes = vec![0; (u64::from(chunk_rows.min(tensor.n_rows)) * row_bytes) as usize];
         let (mut quants, mut scales) = (Vec::new(), Vec::new());
         let (mut quants_at, mut scales_at) = (0, 0);
-        for begin in (0..total).step_by(chunk_rows as usize) {
-            let n_rows = chunk_rows.min(total - begin);
-            let chunk = &mut bytes[..(n_rows * row_bytes) as usize];
-            let mut at = 0;
-            for piece in cut(pieces, row_bytes, begin, n_rows) {
-                let length = (piece.n_rows * row_bytes) as usize;
-                self.sources[piece.source_index].read_at(piece.offset, &mut chunk[at..at + length]).await?;
-                at += length;
-            }
+        for begin in (0..tensor.n_rows).step_by(chunk_rows as usize) {
+            let n_rows = chunk_rows.min(tensor.n_rows - begin);
+            let chunk = &mut bytes[..(u64::from(n_rows) * row_bytes) as usize];
+            self.read(tensor.pieces_of(begin..begin + n_rows), row_bytes, chunk).await?;
             quants.clear();
             scales.clear();
-            repack::repack_rows(format, chunk, n_rows, n_in, &mut quants, &mut scales)?;
+            repack::repack_rows(tensor.format, chunk, u64::from(n_rows), n_in, &mut quants, &mut scales)?;
             self.write(quants_to, quants_at, bytemuck::cast_slice(&quants)).await?;
             quants_at += quants.len() as u64 * 4;
             if let Some(to) = scales_to {

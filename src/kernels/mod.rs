@@ -4,11 +4,11 @@
 pub mod attend;
 pub mod attend_score;
 pub mod case;
+pub mod compress;
 pub mod embed;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
-pub mod compress;
 pub mod index_score;
 pub mod index_top_k;
 pub mod keys;

@@ -1,0 +1,38 @@
+//! What a DeepSeek V4 is, with no bytes and no GPU: its shape, the names of its weights, and where they lie.
+//!
+//! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
+//! tensors against it. Both check once and for all.
+//!
+//! # Names
+//!
+//! One vocabulary, here and in shaders, labels and reports: `attn_norm`, `q_a`, `q_b`, `kv`, `o_a`, `o_b`, `sinks`,
+//! `compressor` with `kv`, `gate`, `ape` (absolute position embedding) and `norm`, `indexer` with `q_b`, `weights`
+//! and a compressor of its own, `ffn` with `gate` (the router), `experts` and `shared`, `hyper_attn`, `hyper_ffn`
+//! and `hyper_head`.
+//!
+//! # Easy to get wrong
+//!
+//! Each with the test that guards it.
+//!
+//! * Layers of ratio 0 turn by base 10 000 without YaRN:
+//!   `shape::rope::plain_frequencies_are_powers_of_their_own_base`.
+//! * Compressed layers turn by base 160 000 with YaRN, whose pairs 15 to 25 are the ramp:
+//!   `shape::rope::compressed_frequencies_have_their_own_base_and_yarns_ramp`.
+//! * A list of ratios, and a count of blocks, may include layers of multi-token prediction:
+//!   `model::blocks_of_multi_token_prediction_are_counted_out`.
+//! * The indexer lies beside the compressor in DeepSeek's names, under it in transformers', and a compressor's
+//!   `norm` is another than the attention's `kv_norm`: `model::names_of_transformers_bind_like_the_official_ones`.
+//! * transformers stacks gate over up, expert by expert: the same test.
+//! * In a ratio-4 layer the compressor is twice as wide as its entries, in a ratio-128 layer as wide:
+//!   `synthetic::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
+//! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
+
+mod part;
+pub mod shape;
+mod synthetic;
+pub mod weights;
+
+pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
+pub use weights::{
+    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scheme, TensorRef, Weights,
+};

@@ -1,0 +1,194 @@
+//! The shape in a `config.json` as published with safetensors, in DeepSeek's spelling (`compress_ratios`,
+//! `rope_scaling`) or in that of transformers (`layer_types`, `rope_parameters`).
+
+use super::check::MOST_LAYERS;
+use super::keys::{self, Key, Keys, Rest};
+use super::{RATIO_HEAVY, RATIO_SPARSE, Shape};
+use crate::error::{Error, Result};
+use crate::format::directory::shown;
+use serde_json::Value;
+
+/// What to do about a value that makes no sense.
+const ADVICE: &str = "Is this the config.json of a DeepSeek V4?";
+
+struct ConfigKeys {
+    config: Value,
+}
+
+impl ConfigKeys {
+    /// The value at a path of names with dots between; `null` counts as nothing.
+    fn at(&self, path: &str) -> Option<&Value> {
+        let found = path.split('.').try_fold(&self.config, |value, name| value.get(name));
+        found.filter(|value| !value.is_null())
+    }
+
+    /// The value under the first of a key's paths that holds one.
+    fn get<T>(&self, key: &Key, expected: &str, convert: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+        let Some((path, value)) = key.config.iter().find_map(|path| Some((path, self.at(path)?))) else {
+            return Ok(None);
+        };
+        convert(value).map(Some).ok_or_else(|| wrong(path, value, expected))
+    }
+
+    /// The list at a path, of at least `n` items, of which the first `n` are converted.
+    fn list<T>(
+        &self,
+        path: &str,
+        n: usize,
+        expected: &str,
+        convert: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(value) = self.at(path) else { return Ok(None) };
+        let items = value.as_array().filter(|items| items.len() >= n);
+        let converted = items.and_then(|items| items.iter().take(n).map(convert).collect());
+        converted.map(Some).ok_or_else(|| wrong(path, value, &format!("a list of {n}, each {expected}")))
+    }
+
+    /// Fails unless the value at a path is absent or the one that every V4 has.
+    fn refuse_other(&self, path: &str, only: &Value) -> Result<()> {
+        match self.at(path) {
+            Some(value) if value != only => Err(wrong(path, value, &format!("{only}, as in every published V4"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn thing(path: &str) -> String {
+    format!("config.json: key {path:?}")
+}
+
+fn wrong(path: &str, value: &Value, expected: &str) -> Error {
+    Error::file(thing(path), shown(&value.to_string())).expected(expected).advice(ADVICE)
+}
+
+fn to_u32(value: &Value) -> Option<u32> {
+    value.as_u64().and_then(|wide| u32::try_from(wide).ok())
+}
+
+impl Keys for ConfigKeys {
+    fn whole(&self, key: &Key) -> Result<Option<u32>> {
+        self.get(key, "a whole number", to_u32)
+    }
+
+    fn number(&self, key: &Key) -> Result<Option<f64>> {
+        self.get(key, "a number", Value::as_f64)
+    }
+
+    fn flag(&self, key: &Key) -> Result<Option<bool>> {
+        self.get(key, "true or false", Value::as_bool)
+    }
+
+    fn text(&self, key: &Key) -> Result<Option<String>> {
+        self.get(key, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    fn thing(&self, key: &Key) -> String {
+        let path = key.config.iter().find(|path| self.at(path).is_some());
+        thing(path.or(key.config.last()).copied().unwrap_or_default())
+    }
+}
+
+impl Shape {
+    /// Reads and checks the shape of a `config.json`, given as text. Fails, naming the key, for text that is no
+    /// JSON, for another architecture, for a core key that is missing, and for values outside what V4 allows.
+    pub fn from_config(json: &str) -> Result<Self> {
+        let config: Value = serde_json::from_str(json)
+            .map_err(|error| Error::file("config.json", error.to_string()).expected("JSON").advice(ADVICE))?;
+        let keys = ConfigKeys { config };
+        let architecture = keys.at("model_type").and_then(Value::as_str).unwrap_or("nothing");
+        keys::require_v4(&thing("model_type"), architecture)?;
+        refuse_variants(&keys)?;
+
+        let n_layers = keys.require(&keys::N_LAYERS)?;
+        if n_layers == 0 || n_layers > MOST_LAYERS {
+            return Err(Error::file(keys.thing(&keys::N_LAYERS), n_layers.to_string())
+                .expected(format!("from 1 to {MOST_LAYERS}")));
+        }
+        let n_layers = n_layers as usize;
+        let default = Self::v4_flash();
+        let limit = keys.number(&keys::LIMIT)?.map_or(default.swiglu_limit[0], |limit| keys::limit(limit as f32));
+        let rest = Rest {
+            n_vocab: keys.require(&keys::N_VOCAB)?,
+            ratios: ratios(&keys, n_layers)?,
+            n_hash_layers: n_hash_layers(&keys, n_layers)?,
+            swiglu_limit: vec![limit; n_layers],
+            swiglu_limit_shared: vec![limit; n_layers],
+            rope_dims: rope_dims(&keys, &default)?,
+            yarn_by_default: false,
+            bos: token(&keys, &keys::BOS)?,
+            eos: token(&keys, &keys::EOS)?,
+        };
+        keys::read(&keys, rest)
+    }
+}
+
+/// Fails for settings that transformers would let differ, and that no V4 does.
+fn refuse_variants(keys: &ConfigKeys) -> Result<()> {
+    keys.refuse_other("scoring_func", &"sqrtsoftplus".into())?;
+    keys.refuse_other("hidden_act", &"silu".into())?;
+    keys.refuse_other("attention_bias", &false.into())?;
+    keys.refuse_other("mlp_bias", &false.into())?;
+    keys.refuse_other("tie_word_embeddings", &false.into())?;
+    for (path, ratio) in [
+        ("compress_rates.compressed_sparse_attention", RATIO_SPARSE),
+        ("compress_rates.heavily_compressed_attention", RATIO_HEAVY),
+        ("compress_rate_csa", RATIO_SPARSE),
+        ("compress_rate_hca", RATIO_HEAVY),
+    ] {
+        keys.refuse_other(path, &ratio.into())?;
+    }
+    Ok(())
+}
+
+/// The ratio of each layer; entries beyond the layers belong to multi-token prediction.
+fn ratios(keys: &ConfigKeys, n_layers: usize) -> Result<Vec<u32>> {
+    let by_type = |value: &Value| match value.as_str()? {
+        "sliding_attention" => Some(0),
+        "compressed_sparse_attention" => Some(RATIO_SPARSE),
+        "heavily_compressed_attention" => Some(RATIO_HEAVY),
+        _ => None,
+    };
+    let types = "\"sliding_attention\", \"compressed_sparse_attention\" or \"heavily_compressed_attention\"";
+    if let Some(ratios) = keys.list("layer_types", n_layers, types, by_type)? {
+        return Ok(ratios);
+    }
+    keys.list(keys::RATIOS.config[0], n_layers, "0, 4 or 128", to_u32)?.ok_or_else(|| {
+        Error::file(thing("compress_ratios"), "missing").expected("it, or \"layer_types\"").advice(ADVICE)
+    })
+}
+
+/// How many layers route by token id: a number, or a list of kinds that begins with those.
+fn n_hash_layers(keys: &ConfigKeys, n_layers: usize) -> Result<Option<u32>> {
+    let path = "mlp_layer_types";
+    let is_hash = |value: &Value| match value.as_str()? {
+        "hash_moe" => Some(true),
+        "moe" => Some(false),
+        _ => None,
+    };
+    let Some(kinds) = keys.list(path, n_layers, "\"hash_moe\" or \"moe\"", is_hash)? else {
+        return keys.whole(&keys::N_HASH_LAYERS);
+    };
+    let n_hash = kinds.iter().take_while(|&&hash| hash).count();
+    if kinds[n_hash..].contains(&true) {
+        return Err(Error::file(thing(path), "\"hash_moe\" after \"moe\"")
+            .expected("every \"hash_moe\" before the first \"moe\"")
+            .advice(ADVICE));
+    }
+    Ok(Some(n_hash as u32))
+}
+
+/// The rotated dims: as such, or as a part of the head.
+fn rope_dims(keys: &ConfigKeys, default: &Shape) -> Result<u32> {
+    if let Some(rope_dims) = keys.whole(&keys::ROPE_DIMS)? {
+        return Ok(rope_dims);
+    }
+    let part = Key { gguf: "", config: &["partial_rotary_factor", "rope_parameters.compress.partial_rotary_factor"] };
+    let part = keys.number(&part)?.unwrap_or(f64::from(default.rope_dims) / f64::from(default.head_dim));
+    // What does not fit saturates, and fails the check of the shape.
+    Ok((f64::from(keys.require(&keys::HEAD_DIM)?) * part) as u32)
+}
+
+/// A token's id: a number, or a list of which the first is the one.
+fn token(keys: &ConfigKeys, key: &Key) -> Result<Option<u32>> {
+    keys.get(key, "a token's id", |value| to_u32(value.as_array().and_then(|ids| ids.first()).unwrap_or(value)))
+}

@@ -1,0 +1,272 @@
+//! The binding of a directory's tensors to their fields. Every tensor that the shape asks for must be there, with
+//! the extent of [`Part::extent`] and a format of its [`Kind`]; what is left over is sorted here as well.
+
+use super::names::Scheme;
+use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, TensorRef, Weights};
+use crate::error::{Error, Result};
+use crate::format::directory::shown;
+use crate::format::{Directory, Format, TensorInfo};
+use crate::model::Shape;
+use crate::model::part::{Extent, Kind, Part};
+use std::collections::{BTreeSet, HashSet};
+
+impl Weights {
+    /// Finds every weight of a model of that shape, which must have passed its checks, under whichever of the three
+    /// schemes of names the directory uses. Fails, naming the tensor, what was found and what was expected, if one
+    /// is missing, of another extent, or of a format that does not suit it.
+    pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
+        let mut binder = Binder { shape, directory, scheme: Scheme::of(directory)?, used: HashSet::new() };
+        let layers = (0..shape.n_layers()).map(|layer| binder.layer(layer)).collect::<Result<_>>()?;
+        let mut weights = Self {
+            scheme: binder.scheme,
+            embed: binder.require(Part::Embed, 0)?,
+            head: binder.require(Part::Head, 0)?,
+            norm: binder.require(Part::Norm, 0)?,
+            hyper_head: binder.hyper([Part::HyperHeadFn, Part::HyperHeadBase, Part::HyperHeadScale], 0)?,
+            layers,
+            n_mtp_tensors: 0,
+            ignored: Vec::new(),
+        };
+        binder.sort_the_rest(&mut weights)?;
+        Ok(weights)
+    }
+}
+
+/// How the rows of a stack of experts lie in the tensor, or tensors, that hold it.
+#[derive(Clone, Copy)]
+enum Stacking {
+    /// One tensor `[n_stacked, n_rows, n_in]`.
+    Whole,
+    /// One tensor `[n_stacked, 2 * n_rows, n_in]`: of each expert, these rows and as many others. With the rows of
+    /// the expert that come before these.
+    Half(u64),
+    /// A tensor `[n_rows, n_in]` for each expert.
+    Each,
+}
+
+struct Binder<'a> {
+    shape: &'a Shape,
+    directory: &'a Directory,
+    scheme: Scheme,
+    /// Names of the tensors that found their place.
+    used: HashSet<&'a str>,
+}
+
+impl<'a> Binder<'a> {
+    fn layer(&mut self, layer: usize) -> Result<Layer> {
+        Ok(Layer {
+            attn_norm: self.require(Part::AttnNorm, layer)?,
+            ffn_norm: self.require(Part::FfnNorm, layer)?,
+            hyper_attn: self.hyper([Part::HyperAttnFn, Part::HyperAttnBase, Part::HyperAttnScale], layer)?,
+            hyper_ffn: self.hyper([Part::HyperFfnFn, Part::HyperFfnBase, Part::HyperFfnScale], layer)?,
+            attn: self.attention(layer)?,
+            ffn: self.ffn(layer)?,
+        })
+    }
+
+    fn hyper(&mut self, [fn_, base, scale]: [Part; 3], layer: usize) -> Result<Hyper> {
+        Ok(Hyper {
+            fn_: self.require(fn_, layer)?,
+            base: self.require(base, layer)?,
+            scale: self.require(scale, layer)?,
+        })
+    }
+
+    fn attention(&mut self, layer: usize) -> Result<Attention> {
+        Ok(Attention {
+            q_a: self.require(Part::QA, layer)?,
+            q_norm: self.require(Part::QNorm, layer)?,
+            q_b: self.require(Part::QB, layer)?,
+            kv: self.require(Part::Kv, layer)?,
+            kv_norm: self.require(Part::KvNorm, layer)?,
+            o_a: self.require(Part::OA, layer)?,
+            o_b: self.require(Part::OB, layer)?,
+            sinks: self.require(Part::Sinks, layer)?,
+            compressor: if self.shape.is_compressed(layer) {
+                let parts = [Part::CompressKv, Part::CompressGate, Part::CompressApe, Part::CompressNorm];
+                Some(self.compressor(parts, layer)?)
+            } else {
+                None
+            },
+            indexer: if self.shape.has_indexer(layer) { Some(self.indexer(layer)?) } else { None },
+        })
+    }
+
+    fn compressor(&mut self, [kv, gate, ape, norm]: [Part; 4], layer: usize) -> Result<Compressor> {
+        Ok(Compressor {
+            kv: self.require(kv, layer)?,
+            gate: self.require(gate, layer)?,
+            ape: self.require(ape, layer)?,
+            norm: self.require(norm, layer)?,
+        })
+    }
+
+    fn indexer(&mut self, layer: usize) -> Result<Indexer> {
+        let parts = [Part::IndexCompressKv, Part::IndexCompressGate, Part::IndexCompressApe, Part::IndexCompressNorm];
+        Ok(Indexer {
+            q_b: self.require(Part::IndexQB, layer)?,
+            weights: self.require(Part::IndexWeights, layer)?,
+            compressor: self.compressor(parts, layer)?,
+        })
+    }
+
+    fn ffn(&mut self, layer: usize) -> Result<Ffn> {
+        let experts = Experts {
+            n_experts: self.shape.n_experts,
+            gate: self.require(Part::ExpertsGate, layer)?,
+            up: self.require(Part::ExpertsUp, layer)?,
+            down: self.require(Part::ExpertsDown, layer)?,
+        };
+        if experts.gate.format != experts.up.format {
+            return Err(tensor_error(&experts.up.name, experts.up.format.name())
+                .expected(format!("{}, the format of {}", experts.gate.format, shown(&experts.gate.name)))
+                .advice("Gate and up of the routed experts must be of one format: get another quantization."));
+        }
+        Ok(Ffn {
+            gate: self.require(Part::Router, layer)?,
+            route: if self.shape.is_hash_layer(layer) {
+                Route::Table(self.require(Part::RouterTable, layer)?)
+            } else {
+                Route::Bias(self.require(Part::RouterBias, layer)?)
+            },
+            experts,
+            shared: Mlp {
+                gate: self.require(Part::SharedGate, layer)?,
+                up: self.require(Part::SharedUp, layer)?,
+                down: self.require(Part::SharedDown, layer)?,
+            },
+        })
+    }
+
+    /// The tensor, or tensors, of a part that the layer has.
+    fn require(&mut self, part: Part, layer: usize) -> Result<TensorRef> {
+        let name = self.scheme.name(part, layer);
+        let Some(extent) = part.extent(self.shape, layer) else {
+            return Err(tensor_error(&name, "asked for, but not of this layer"));
+        };
+        let stacking = match (self.scheme, part) {
+            (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => Stacking::Each,
+            (Scheme::Transformers, Part::ExpertsGate) => Stacking::Half(0),
+            (Scheme::Transformers, Part::ExpertsUp) => Stacking::Half(u64::from(extent.n_rows)),
+            _ => Stacking::Whole,
+        };
+        let Extent { n_stacked, n_rows, n_in, .. } = extent;
+        let [stacked, rows, width] = [n_stacked, n_rows, n_in].map(u64::from);
+        let (format, pieces) = match stacking {
+            Stacking::Whole => {
+                let (format, tensor) = self.take(&name, extent, &[stacked, rows, width])?;
+                (format, vec![piece(tensor, 0, n_stacked * n_rows)])
+            }
+            Stacking::Half(before) => {
+                let (format, tensor) = self.take(&name, extent, &[stacked, 2 * rows, width])?;
+                let row_bytes = format.row_bytes(width);
+                let begins = (0..stacked).map(|expert| (expert * 2 * rows + before) * row_bytes);
+                (format, begins.map(|begin| piece(tensor, begin, n_rows)).collect())
+            }
+            Stacking::Each => self.take_each(&name, extent)?,
+        };
+        Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
+    }
+
+    /// The experts of a stack, each a tensor of its own; all of one format.
+    fn take_each(&mut self, name: &str, extent: Extent) -> Result<(Format, Vec<Piece>)> {
+        let dims = [u64::from(extent.n_rows), u64::from(extent.n_in)];
+        let mut pieces = Vec::new();
+        let mut first = None;
+        for expert in 0..extent.n_stacked {
+            let name = name.replace('*', &expert.to_string());
+            let (format, tensor) = self.take(&name, extent, &dims)?;
+            let common = *first.get_or_insert(format);
+            if format != common {
+                return Err(tensor_error(&name, format.name())
+                    .expected(format!("{common}, the format of the first expert"))
+                    .advice("All routed experts of a layer must be of one format."));
+            }
+            pieces.push(piece(tensor, 0, extent.n_rows));
+        }
+        // A shape that passed its checks has an expert at least.
+        Ok((first.unwrap_or(Format::F32), pieces))
+    }
+
+    /// One tensor, its dims and format checked.
+    fn take(&mut self, name: &str, extent: Extent, dims: &[u64]) -> Result<(Format, &'a TensorInfo)> {
+        let tensor = self.directory.require(name)?;
+        // Leading dims of 1 come and go: a GGUF does not keep them.
+        let significant = |dims: &[u64]| dims.iter().copied().skip_while(|&n| n == 1).collect::<Vec<_>>();
+        let expected = significant(dims);
+        if significant(&tensor.shape) != expected {
+            return Err(tensor_error(name, format!("of shape {:?}", tensor.shape))
+                .expected(format!("{expected:?} (rows first), as the model's keys say"))
+                .advice("The file is damaged, or its keys belong to another model."));
+        }
+        let format = tensor.require_supported()?;
+        let formats = match extent.kind {
+            Kind::Matrix => &Format::WEIGHTS[..],
+            Kind::Plain => &[Format::F32, Format::F16, Format::BF16],
+            Kind::Table => &[Format::I32, Format::I64],
+        };
+        if !formats.contains(&format) {
+            let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+            return Err(tensor_error(name, format!("stored as {format}"))
+                .expected(format!("one of {}", names.join(", ")))
+                .advice("Get another quantization of the model."));
+        }
+        self.used.insert(&tensor.name);
+        Ok((format, tensor))
+    }
+
+    /// Counts the tensors of multi-token prediction, and lists those that nobody asked for. Fails for what would
+    /// change the model if it were ignored: a scale beside a weight in use, a layer beyond the last.
+    fn sort_the_rest(&self, weights: &mut Weights) -> Result<()> {
+        let rest = || self.directory.tensors().iter().filter(|tensor| !self.used.contains(tensor.name.as_str()));
+        let mtp_blocks: BTreeSet<u64> =
+            rest().filter(|tensor| is_draft(&tensor.name)).filter_map(|tensor| self.block(&tensor.name)).collect();
+        for TensorInfo { name, .. } in rest() {
+            let block = self.block(name).filter(|&block| block >= self.shape.n_layers() as u64);
+            if name.starts_with("mtp.")
+                || name.starts_with("model.mtp.")
+                || block.is_some_and(|b| mtp_blocks.contains(&b))
+            {
+                weights.n_mtp_tensors += 1;
+            } else if block.is_some() {
+                return Err(tensor_error(name, "a tensor of a layer beyond the last")
+                    .expected(format!("layers 0 to {}, as the model's keys say", self.shape.n_layers() - 1))
+                    .advice("The file's keys belong to another model."));
+            } else if let Some(weight) = self.scaled(name) {
+                return Err(tensor_error(name, format!("a scale for {}", shown(&weight)))
+                    .expected("weights that carry their scales in their own blocks")
+                    .advice("Convert the model to one of the supported formats."));
+            } else {
+                weights.ignored.push(name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the layer that a name belongs to.
+    fn block(&self, name: &str) -> Option<u64> {
+        name.strip_prefix(self.scheme.layer_prefix())?.split_once('.')?.0.parse().ok()
+    }
+
+    /// The weight in use that a name is the scale of.
+    fn scaled(&self, name: &str) -> Option<String> {
+        let endings = [".scale", ".weight_scale", ".weight_scale_inv", "_scale_inv"];
+        let stem = endings.iter().find_map(|ending| name.strip_suffix(ending))?;
+        let weight = [format!("{stem}.weight"), stem.to_owned()];
+        weight.into_iter().find(|weight| self.used.contains(weight.as_str()))
+    }
+}
+
+/// Whether a name is one that only the blocks of multi-token prediction have.
+fn is_draft(name: &str) -> bool {
+    const MARKS: [&str; 5] = [".nextn.", ".eh_proj.", ".e_proj.", ".h_proj.", ".enorm."];
+    MARKS.iter().any(|mark| name.contains(mark))
+}
+
+fn piece(tensor: &TensorInfo, begin: u64, n_rows: u32) -> Piece {
+    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows }
+}
+
+fn tensor_error(name: &str, found: impl Into<String>) -> Error {
+    Error::file(format!("tensor {}", shown(name)), found)
+}

@@ -1,0 +1,226 @@
+//! The weights of a V4 model as typed fields: what each tensor is for, how it is stored and where it lies. Offsets
+//! only; the bytes are read when they are uploaded. Whoever holds [`Weights`] need not check a shape or format.
+
+mod bind;
+mod names;
+
+pub use names::Scheme;
+
+use crate::format::Format;
+use std::ops::Range;
+
+/// All weights of a model, and what else its directory holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Whose names the file uses.
+    pub scheme: Scheme,
+    /// `[n_vocab, n_embd]`
+    pub embed: TensorRef,
+    /// `[n_vocab, n_embd]`
+    pub head: TensorRef,
+    /// `[n_embd]`
+    pub norm: TensorRef,
+    /// What makes one stream of four at the end: `fn_` `[4, 4 * n_embd]`, `base` `[4]`, `scale` `[1]`.
+    pub hyper_head: Hyper,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+    /// How many tensors belong to multi-token prediction and are left alone.
+    pub n_mtp_tensors: usize,
+    /// Names of tensors that mean nothing here.
+    pub ignored: Vec<String>,
+}
+
+/// The weights of one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// `[n_embd]`
+    pub attn_norm: TensorRef,
+    /// `[n_embd]`
+    pub ffn_norm: TensorRef,
+    /// Around the attention: `fn_` `[24, 4 * n_embd]`, `base` `[24]`, `scale` `[3]`.
+    pub hyper_attn: Hyper,
+    /// Around the experts; as `hyper_attn`.
+    pub hyper_ffn: Hyper,
+    /// The attention.
+    pub attn: Attention,
+    /// The experts.
+    pub ffn: Ffn,
+}
+
+/// The weights of a hyper-connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hyper {
+    /// Takes all streams to the mixing coefficients.
+    pub fn_: TensorRef,
+    /// Added to them.
+    pub base: TensorRef,
+    /// Multiplies each kind of them.
+    pub scale: TensorRef,
+}
+
+/// The weights of a layer's attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// `[q_lora, n_embd]`
+    pub q_a: TensorRef,
+    /// `[q_lora]`
+    pub q_norm: TensorRef,
+    /// `[n_heads * head_dim, q_lora]`
+    pub q_b: TensorRef,
+    /// `[head_dim, n_embd]`
+    pub kv: TensorRef,
+    /// `[head_dim]`
+    pub kv_norm: TensorRef,
+    /// `[o_groups * o_lora, n_heads / o_groups * head_dim]`: `o_lora` rows for each group, one after the other.
+    pub o_a: TensorRef,
+    /// `[n_embd, o_groups * o_lora]`
+    pub o_b: TensorRef,
+    /// `[n_heads]`
+    pub sinks: TensorRef,
+    /// In layers of a ratio other than 0.
+    pub compressor: Option<Compressor>,
+    /// In layers of ratio 4.
+    pub indexer: Option<Indexer>,
+}
+
+/// The weights of a compressor for entries of some width: `head_dim`, or `index_head_dim` in an indexer. `wide` is
+/// that width times [`super::Shape::overlap`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compressor {
+    /// `[wide, n_embd]`
+    pub kv: TensorRef,
+    /// `[wide, n_embd]`
+    pub gate: TensorRef,
+    /// `[ratio, wide]`: added to the gate by the token's place in its block.
+    pub ape: TensorRef,
+    /// `[width]`
+    pub norm: TensorRef,
+}
+
+/// The weights of an indexer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexer {
+    /// `[index_heads * index_head_dim, q_lora]`
+    pub q_b: TensorRef,
+    /// `[index_heads, n_embd]`
+    pub weights: TensorRef,
+    /// Makes its keys.
+    pub compressor: Compressor,
+}
+
+/// The weights of a layer's experts, and of what chooses among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ffn {
+    /// `[n_experts, n_embd]`
+    pub gate: TensorRef,
+    /// How experts are chosen.
+    pub route: Route,
+    /// The routed experts.
+    pub experts: Experts,
+    /// The shared expert.
+    pub shared: Mlp,
+}
+
+/// How a layer chooses experts. Their weights come from the scores without bias either way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The highest scores, each with this added: `[n_experts]`.
+    Bias(TensorRef),
+    /// Whatever this says of the token: `[n_vocab, n_used]` integers. The values are not checked yet.
+    Table(TensorRef),
+}
+
+/// The routed experts of a layer, their rows one expert after the other. Gate and up are of one format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub n_experts: u32,
+    /// `[n_experts * n_hidden, n_embd]`
+    pub gate: TensorRef,
+    /// `[n_experts * n_hidden, n_embd]`
+    pub up: TensorRef,
+    /// `[n_experts * n_embd, n_hidden]`
+    pub down: TensorRef,
+}
+
+impl Experts {
+    /// The rows of one expert in one of the three tensors.
+    #[must_use]
+    pub fn rows_of(&self, tensor: &TensorRef, expert: u32) -> Range<u32> {
+        let each = tensor.n_rows / self.n_experts;
+        expert * each..(expert + 1) * each
+    }
+}
+
+/// The weights of the shared expert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mlp {
+    /// `[n_hidden, n_embd]`
+    pub gate: TensorRef,
+    /// `[n_hidden, n_embd]`
+    pub up: TensorRef,
+    /// `[n_embd, n_hidden]`
+    pub down: TensorRef,
+}
+
+/// One tensor: how it is stored, and where its rows lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorRef {
+    /// The name in the file; `*` stands for the expert where each is a tensor of its own.
+    pub name: String,
+    /// How the elements are stored. Matrices: any weight format; vectors and `ape`: F32, F16 or BF16; tables: I32
+    /// or I64.
+    pub format: Format,
+    /// Rows, those of all experts together; 1 for a vector.
+    pub n_rows: u32,
+    /// Elements in a row; the length of a vector.
+    pub n_in: u32,
+    /// Where the rows lie, in their order.
+    pub pieces: Vec<Piece>,
+}
+
+/// Rows of a tensor that lie together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Which source they lie in.
+    pub source_index: usize,
+    /// Where the first begins, in bytes.
+    pub offset: u64,
+    /// How many there are.
+    pub n_rows: u32,
+}
+
+impl TensorRef {
+    /// The bytes of a row in the file.
+    #[must_use]
+    pub fn row_bytes(&self) -> u64 {
+        self.format.row_bytes(u64::from(self.n_in))
+    }
+
+    /// The bytes of all rows in the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.row_bytes() * u64::from(self.n_rows)
+    }
+
+    /// The elements of all rows.
+    #[must_use]
+    pub fn n_elements(&self) -> u64 {
+        u64::from(self.n_rows) * u64::from(self.n_in)
+    }
+
+    /// Where the rows of a range lie, in their order. Rows that there are not are left out.
+    pub fn pieces_of(&self, rows: Range<u32>) -> impl Iterator<Item = Piece> {
+        let row_bytes = self.row_bytes();
+        let starts = self.pieces.iter().scan(0, |start, piece| {
+            let here = *start;
+            *start += piece.n_rows;
+            Some(here)
+        });
+        self.pieces.iter().zip(starts).filter_map(move |(piece, start)| {
+            let first = rows.start.max(start) - start;
+            let n_rows = rows.end.min(start + piece.n_rows).checked_sub(start + first).filter(|&n_rows| n_rows > 0)?;
+            Some(Piece { offset: piece.offset + u64::from(first) * row_bytes, n_rows, ..*piece })
+        })
+    }
+}
