@@ -9,6 +9,7 @@ pub mod hyper_expand;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
+pub mod route;
 
 pub use matrix::Matrix;
 
@@ -22,6 +23,7 @@ pub const ALL: &[&Kernel] = &[
     &hyper_collapse::KERNEL,
     &hyper_expand::KERNEL,
     &head_collapse::KERNEL,
+    &route::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
