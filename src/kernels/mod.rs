@@ -3,6 +3,9 @@
 
 pub mod case;
 pub mod embed;
+pub mod experts;
+pub mod experts_in;
+pub mod experts_out;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -24,6 +27,8 @@ pub const ALL: &[&Kernel] = &[
     &hyper_expand::KERNEL,
     &head_collapse::KERNEL,
     &route::KERNEL,
+    &experts_in::KERNEL,
+    &experts_out::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
