@@ -6,6 +6,9 @@ pub mod attend_score;
 pub mod case;
 pub mod compress;
 pub mod embed;
+pub mod experts;
+pub mod experts_in;
+pub mod experts_out;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -18,6 +21,7 @@ pub mod linear_tiled;
 pub mod matrix;
 pub mod rope;
 pub mod rotate;
+pub mod route;
 
 pub use matrix::Matrix;
 
@@ -38,6 +42,9 @@ pub const ALL: &[&Kernel] = &[
     &compress::KERNEL,
     &index_score::KERNEL,
     &index_top_k::KERNEL,
+    &route::KERNEL,
+    &experts_in::KERNEL,
+    &experts_out::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -1,0 +1,72 @@
+// hidden[t, slot, i] = silu(min(g, limit)) · clamp(u, −limit, limit) · weights[t, slot], g = gate[e][i] · x[t] and
+// u = up[e][i] · x[t] for the expert e of the slot; slots of experts outside this shard are left to the others.
+// A team takes ROWS hidden units of one slot and walks along their gate and up rows together; lanes take blocks in turn.
+// Sums in f32.
+struct Params {
+    n_blocks: u32,     // blocks of 32 weights in a row
+    x_stride: u32,     // vectors of 4 from token to token in x
+    n_hidden: u32,     // hidden units of an expert
+    n_slots: u32,      // experts of a token
+    first_expert: u32, // id of the shard's first expert
+    n_experts: u32,    // experts in the shard
+    limit: f32,        // where gate and up are cut off
+    max_tokens: u32,   // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;       // [n_tokens, x_stride]
+@group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
+@group(0) @binding(4) var<storage, read> weights: array<f32>;       // [n_tokens, n_slots]
+@group(0) @binding(5) var<storage, read> quants: array<vec4<u32>>;  // [2 (gate, up), n_experts, n_hidden, n_blocks, …]
+@group(0) @binding(6) var<storage, read> scales: array<u32>;
+@group(0) @binding(7) var<storage, read_write> hidden: array<f32>;  // [n_tokens, n_slots, n_hidden]
+
+@compute @workgroup_size(WORKGROUP)
+fn experts_in(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
+    let entry = team / n_row_groups;
+    if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
+        return;
+    }
+    // The whole team reads the same word of a read-only buffer, so it leaves or stays together.
+    let expert = experts[entry];
+    if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
+        return;
+    }
+    let first = (team % n_row_groups) * ROWS;
+    let gate_row = (expert - params.first_expert) * params.n_hidden;
+    let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
+    let x_at = entry / params.n_slots * params.x_stride;
+    var gates: array<f32, ROWS>;
+    var ups: array<f32, ROWS>;
+    for (var block = lane; block < params.n_blocks; block += TEAM) {
+        for (var r = 0u; r < ROWS; r += 1u) {
+            let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
+            let gate = load_block(at);
+            let up = load_block(at + up_offset);
+            var sums = vec2<f32>();
+            for (var j = 0u; j < 8u; j += 1u) {
+                let v = x[x_at + block * 8u + j];
+                sums += vec2<f32>(dot(block_quad(gate, j), v), dot(block_quad(up, j), v));
+            }
+            gates[r] += sums.x;
+            ups[r] += sums.y;
+        }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let g = min(team_sum(lane, gates[r]), params.limit);
+        let u = clamp(team_sum(lane, ups[r]), -params.limit, params.limit);
+        if lane == 0u && first + r < params.n_hidden {
+            // The clamp keeps exp finite; beyond it silu is 0 to rounding.
+            let silu = g / (1.0 + exp(-max(g, -80.0)));
+            hidden[entry * params.n_hidden + first + r] = silu * u * weights[entry];
+        }
+    }
+}

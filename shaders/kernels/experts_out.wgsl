@@ -1,0 +1,60 @@
+// outputs[t, slot, d] = Σ_i down[e][d, i] · hidden[t, slot, i] for the expert e of the slot; slots of experts outside
+// this shard are left to the others. The slot's weight is already in hidden.
+// A team takes ROWS rows of one slot and walks along them block by block; lanes take blocks in turn. Sums in f32.
+struct Params {
+    n_blocks: u32,      // blocks of 32 weights in a row
+    hidden_stride: u32, // vectors of 4 from slot to slot in hidden
+    n_embd: u32,        // rows of an expert
+    n_slots: u32,       // experts of a token
+    first_expert: u32,  // id of the shard's first expert
+    n_experts: u32,     // experts in the shard
+    max_tokens: u32,    // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> hidden: array<vec4<f32>>;  // [n_tokens, n_slots, hidden_stride]
+@group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
+@group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;  // [n_experts, n_embd, n_blocks, …]
+@group(0) @binding(5) var<storage, read> scales: array<u32>;
+@group(0) @binding(6) var<storage, read_write> outputs: array<f32>; // [n_tokens, n_slots, n_embd]
+
+@compute @workgroup_size(WORKGROUP)
+fn experts_out(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let n_row_groups = (params.n_embd + ROWS - 1u) / ROWS;
+    let entry = team / n_row_groups;
+    if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
+        return;
+    }
+    // The whole team reads the same word of a read-only buffer, so it leaves or stays together.
+    let expert = experts[entry];
+    if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
+        return;
+    }
+    let first = (team % n_row_groups) * ROWS;
+    let down_row = (expert - params.first_expert) * params.n_embd;
+    var sums: array<f32, ROWS>;
+    for (var block = lane; block < params.n_blocks; block += TEAM) {
+        let from_block = entry * params.hidden_stride + block * 8u;
+        for (var r = 0u; r < ROWS; r += 1u) {
+            let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
+            var sum = 0.0;
+            for (var j = 0u; j < 8u; j += 1u) {
+                sum += dot(block_quad(down, j), hidden[from_block + j]);
+            }
+            sums[r] += sum;
+        }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let sum = team_sum(lane, sums[r]);
+        if lane == 0u && first + r < params.n_embd {
+            outputs[entry * params.n_embd + first + r] = sum;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// Which experts a token goes to, and with what weight. With s = sqrt(softplus(logits)):
+//   experts = the N_USED greatest of s + bias, greatest first, ties to the lower id; or, in hash layers, a table's row
+//             for the token's id
+//   weights = scale · s / (Σ s of the chosen + 1e-20): the bias chooses, and does not weigh
+// Where there is a shared expert, one more slot gets it: expert n_experts with weight 1.
+// A team takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
+struct Params {
+    n_vocab: u32,     // rows of the table
+    n_positions: u32, // ids that `tokens` holds
+    n_experts: u32,   // routed experts
+    n_slots: u32,     // experts of a token: N_USED, and the shared one if there is one
+    hash: u32,        // 1 to take experts from the table
+    scale: f32,       // sum of a token's weights
+    max_tokens: u32,  // tokens to compute at most
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> tokens: array<u32>;        // by position
+@group(0) @binding(3) var<storage, read> logits: array<f32>;        // [n_tokens, n_experts]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [n_experts]
+@group(0) @binding(5) var<storage, read> table: array<i32>;         // [n_vocab, N_USED]
+@group(0) @binding(6) var<storage, read_write> experts: array<u32>; // [n_tokens, n_slots]
+@group(0) @binding(7) var<storage, read_write> weights: array<f32>; // [n_tokens, n_slots]
+
+const NONE = 0xffffffffu;
+const LEAST = -1e30;
+
+// log(1 + e) is taken as a series where e would drown in the 1.
+fn score(logit: f32) -> f32 {
+    let e = exp(-abs(logit));
+    let log_1p = select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
+    return sqrt(max(logit, 0.0) + log_1p);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn route(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let token = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let at = token * params.n_experts;
+    var chosen: array<u32, N_USED>;
+    if params.hash == 1u {
+        let id = min(tokens[min(step.position + token, params.n_positions - 1u)], params.n_vocab - 1u);
+        for (var k = 0u; k < N_USED; k += 1u) {
+            chosen[k] = u32(max(table[id * N_USED + k], 0));
+        }
+    } else {
+        var values: array<f32, N_USED>;
+        var ids: array<u32, N_USED>;
+        for (var k = 0u; k < N_USED; k += 1u) {
+            values[k] = LEAST;
+            ids[k] = NONE;
+        }
+        for (var i = lane; i < params.n_experts; i += TEAM) {
+            var value = score(logits[at + i]) + bias[i];
+            var id = i;
+            for (var k = 0u; k < N_USED; k += 1u) {
+                if value > values[k] || (value == values[k] && id < ids[k]) {
+                    let lesser = values[k];
+                    let lesser_id = ids[k];
+                    values[k] = value;
+                    ids[k] = id;
+                    value = lesser;
+                    id = lesser_id;
+                }
+            }
+        }
+        // The first of the lane's list that no round has taken; at most one goes per round.
+        var head = 0u;
+        for (var k = 0u; k < N_USED; k += 1u) {
+            let value = values[head];
+            let greatest = team_max(lane, value);
+            let id = ids[head];
+            chosen[k] = team_min_u32(lane, select(NONE, id, value == greatest));
+            head += select(0u, 1u, id == chosen[k]);
+        }
+    }
+    if lane == 0u {
+        var sum = 0.0;
+        for (var k = 0u; k < N_USED; k += 1u) {
+            // Only a broken table or logits that are no numbers name an expert that is not there.
+            chosen[k] = min(chosen[k], params.n_experts - 1u);
+            sum += score(logits[at + chosen[k]]);
+        }
+        let slot = token * params.n_slots;
+        for (var k = 0u; k < N_USED; k += 1u) {
+            experts[slot + k] = chosen[k];
+            weights[slot + k] = score(logits[at + chosen[k]]) / (sum + 1e-20) * params.scale;
+        }
+        if params.n_slots > N_USED {
+            experts[slot + N_USED] = params.n_experts;
+            weights[slot + N_USED] = 1.0;
+        }
+    }
+}

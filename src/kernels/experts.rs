@@ -1,0 +1,165 @@
+//! What the kernels of the experts share: where they read and write, the shards of weights, and the small cases on
+//! which both forms of each, for few tokens and for many, are held against one reference.
+
+use crate::format::Format;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Knobs, Slice};
+
+use super::case::CaseBuilder;
+use super::matrix::Matrix;
+
+pub use super::experts_in::record_experts_in;
+pub use super::experts_out::record_experts_out;
+
+/// Consecutive experts' rows of one weight matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Shard {
+    /// For `experts_in`: the gate rows of all experts of the shard, `n_hidden` each, and after all of them the up rows
+    /// alike. For `experts_out`: the down rows, `n_embd` each.
+    pub matrix: Matrix,
+    /// Id of the shard's first expert; the shared expert's id is the model's number of routed experts.
+    pub first_expert: u32,
+    /// Experts in the shard.
+    pub n_experts: u32,
+}
+
+/// For each expert, the tokens that go to it: what `experts_group` writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// `token · n_slots + slot`, in order: `[n_experts + n_shared, max_tokens]`, u32.
+    pub lists: Slice,
+    /// Entries of each list: `[n_experts + n_shared]`, u32.
+    pub counts: Slice,
+}
+
+/// What the kernels of the experts read and write.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Input `[max_tokens, n_embd]`, f32.
+    pub x: Slice,
+    /// Expert of each slot: `[max_tokens, n_slots]`, u32.
+    pub experts: Slice,
+    /// Weight of each slot: `[max_tokens, n_slots]`, f32.
+    pub weights: Slice,
+    /// Between `experts_in` and `experts_out`: `[max_tokens, n_slots, n_hidden]`, f32.
+    pub hidden: Slice,
+    /// Output, one for each slot: `[max_tokens, n_slots, n_embd]`, f32.
+    pub outputs: Slice,
+    /// Width of the residual stream, a multiple of 4.
+    pub n_embd: u32,
+    /// Hidden units of an expert, a multiple of 4.
+    pub n_hidden: u32,
+    /// Experts of a token, the shared one included.
+    pub n_slots: u32,
+    /// Routed experts of a layer.
+    pub n_experts: u32,
+    /// Where the gate (above) and the up projection (both ways) are cut off.
+    pub limit: f32,
+    /// The tokens of each expert, for the form that tiles over tokens.
+    pub groups: Option<Groups>,
+    /// Tokens to compute at most.
+    pub max_tokens: u32,
+}
+
+impl Flow {
+    /// What a dispatch over a shard is expected to move and do when tokens choose experts evenly. `n_read` and
+    /// `n_written` are values of a slot. One slot of a token is the shared expert's.
+    pub(super) fn cost(&self, shard: &Shard, n_read: u32, n_written: u32) -> Cost {
+        let tokens = u64::from(self.max_tokens);
+        let routed = tokens * u64::from(self.n_slots.saturating_sub(1)) * u64::from(shard.n_experts);
+        let shared = shard.first_expert >= self.n_experts;
+        let slots = if shared { tokens } else { routed.div_ceil(u64::from(self.n_experts.max(1))) };
+        let (n_rows, n_experts) = (u64::from(shard.matrix.n_rows), u64::from(shard.n_experts.max(1)));
+        let weights = n_rows * u64::from(shard.matrix.n_in) / n_experts;
+        let values = slots * (u64::from(n_read) + u64::from(n_written));
+        Cost { bytes: shard.matrix.bytes() / n_experts * slots.min(n_experts) + values * 4, ops: 2 * weights * slots }
+    }
+
+    /// Tiles of `tokens_per_tile` entries of one expert's list that a shard can need at most.
+    pub(super) fn max_tiles(&self, shard: &Shard, tokens_per_tile: u32) -> u64 {
+        let (tokens, experts) = (u64::from(self.max_tokens), u64::from(shard.n_experts));
+        let entries = tokens * u64::from(self.n_slots.min(shard.n_experts));
+        let per_expert = tokens.div_ceil(u64::from(tokens_per_tile));
+        (experts * per_expert).min(entries / u64::from(tokens_per_tile) + experts)
+    }
+}
+
+/// Shape of a case: experts `first_expert` and on, `n_in_shard` of them, out of 6 routed and a shared one; 3 slots.
+#[derive(Clone, Copy)]
+pub(super) struct Odd {
+    pub(super) format: Format,
+    pub(super) n_embd: u32,
+    pub(super) n_hidden: u32,
+    pub(super) first_expert: u32,
+    pub(super) n_in_shard: u32,
+    pub(super) max_tokens: u32,
+    pub(super) n_tokens: u32,
+    pub(super) tiled: bool,
+}
+
+/// A case with all inputs but the weights, whose stage is still to be pushed.
+pub(super) fn odd_case(knobs: &Knobs, kernel: &str, odd: &Odd) -> (CaseBuilder, Flow) {
+    let Odd { format, n_embd, n_hidden, first_expert, n_in_shard, max_tokens, n_tokens, tiled } = *odd;
+    let name = format!(
+        "{kernel} {format}, width {n_embd}, {n_hidden} hidden, experts {first_expert} + {n_in_shard}, \
+         {n_tokens} of {max_tokens}, tiled {tiled}"
+    );
+    let mut case = CaseBuilder::new(name, knobs);
+    let (n_experts, n_slots) = (6, 3);
+    // Two different routed experts and the shared one; what lies beyond n_tokens names experts too, and must not count.
+    let mut experts = Vec::new();
+    for _ in 0..max_tokens {
+        let first = case.random_u32() % n_experts;
+        experts.extend([first, (first + 1 + case.random_u32() % (n_experts - 1)) % n_experts, n_experts]);
+    }
+    let groups = tiled.then(|| {
+        let mut lists = vec![0u32; ((n_experts + 1) * max_tokens) as usize];
+        let mut counts = vec![0u32; n_experts as usize + 1];
+        for (entry, expert) in experts[..(n_tokens * n_slots) as usize].iter().enumerate() {
+            lists[(expert * max_tokens + counts[*expert as usize]) as usize] = entry as u32;
+            counts[*expert as usize] += 1;
+        }
+        Groups { lists: case.input("lists", &lists), counts: case.input("counts", &counts) }
+    });
+    let step = case.step(3, n_tokens);
+    let n_entries = (max_tokens * n_slots) as usize;
+    let x = case.random_values((max_tokens * n_embd) as usize);
+    let flow = Flow {
+        step,
+        x: case.input("x", &x),
+        experts: case.input("experts", &experts),
+        weights: case.random_input("weights", n_entries),
+        hidden: step,
+        outputs: step,
+        n_embd,
+        n_hidden,
+        n_slots,
+        n_experts,
+        limit: 1.0,
+        groups,
+        max_tokens,
+    };
+    (case, flow)
+}
+
+/// The shapes that both forms of both kernels are held against.
+pub(super) fn odd_shapes(tiled: bool) -> Vec<Odd> {
+    let odd = |format, n_embd, n_hidden, first_expert, n_in_shard, max_tokens, n_tokens| Odd {
+        format,
+        n_embd,
+        n_hidden,
+        first_expert,
+        n_in_shard,
+        max_tokens,
+        n_tokens,
+        tiled,
+    };
+    vec![
+        odd(Format::F32, 36, 12, 0, 6, 3, 2),
+        odd(Format::Q8_0, 64, 96, 2, 3, 9, 7),
+        odd(Format::Q4_K, 256, 256, 6, 1, 2, 2),
+        odd(Format::MXFP4, 64, 32, 4, 2, 11, 11),
+    ]
+}

@@ -1,0 +1,134 @@
+//! `experts_in`: the chosen experts' gate and up projections and the activation between, for a few tokens.
+
+use crate::format::plane;
+use crate::gpu::kernel::Step;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+
+use super::case::CaseBuilder;
+use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
+use super::matrix::format_of;
+use super::{STEP, dot, sigmoid};
+
+crate::params! {
+    /// Uniforms of `experts_in` and `experts_in_tiled`; the WGSL says what each is.
+    pub struct Params {
+        /// Blocks of 32 weights in a row.
+        pub n_blocks: u32,
+        /// Vectors of 4 from token to token in x.
+        pub x_stride: u32,
+        /// Hidden units of an expert.
+        pub n_hidden: u32,
+        /// Experts of a token.
+        pub n_slots: u32,
+        /// Id of the shard's first expert.
+        pub first_expert: u32,
+        /// Experts in the shard.
+        pub n_experts: u32,
+        /// Where gate and up are cut off.
+        pub limit: f32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "experts_in",
+    source: include_str!("../../shaders/kernels/experts_in.wgsl"),
+    parts: &[STEP],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("x", Access::Read),
+        ("experts", Access::Read),
+        ("weights", Access::Read),
+        ("quants", Access::Read),
+        ("scales", Access::Read),
+        ("hidden", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends `hidden = silu(min(gate · x, limit)) · clamp(up · x, ±limit) · weight` for the slots whose expert is in the
+/// shard; by tiles over tokens when the tokens are grouped by expert.
+///
+/// # Panics
+/// When the shard's rows are not two per expert and hidden unit, or widths are no multiples of 4: shapes are checked
+/// before they come here.
+pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) {
+    let w = &shard.matrix;
+    assert_eq!(w.n_rows, 2 * shard.n_experts * flow.n_hidden, "experts_in: gate and up rows of the shard");
+    assert!(w.n_in == flow.n_embd && flow.n_embd.is_multiple_of(4), "experts_in: rows are as wide as x");
+    assert!(flow.n_hidden.is_multiple_of(4), "experts_in: hidden units come by fours");
+    let params = Params {
+        n_blocks: w.n_blocks(),
+        x_stride: flow.n_embd / 4,
+        n_hidden: flow.n_hidden,
+        n_slots: flow.n_slots,
+        first_expert: shard.first_expert,
+        n_experts: shard.n_experts,
+        limit: flow.limit,
+        max_tokens: flow.max_tokens,
+    };
+    let cost = flow.cost(shard, flow.n_embd, flow.n_hidden);
+    let knobs = recording.knobs;
+    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
+    let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
+    let n_teams = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_hidden.div_ceil(knobs.rows));
+    let bindings = [flow.step, flow.x, flow.experts, flow.weights, w.quants, w.scales, flow.hidden];
+    recording.push("experts_in", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (x, experts, weights) = (call.input::<f32>(1), call.inputs[2], call.input::<f32>(3));
+    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
+    let in_order = entries.map(|entry| (entry, experts[entry]));
+    compute(call, &p, x, weights, 4, in_order);
+}
+
+/// The hidden units of some entries (`token · n_slots + slot`) with their experts. The planes are inputs `planes` and
+/// the next.
+pub(super) fn compute(
+    call: &mut Call<'_>,
+    p: &Params,
+    x: &[f32],
+    weights: &[f32],
+    planes: usize,
+    entries: impl Iterator<Item = (usize, u32)>,
+) {
+    let format = format_of(call);
+    let (quants, scales) = (call.inputs[planes], call.inputs[planes + 1]);
+    let [hidden] = call.outputs::<f32, 1>();
+    let (n_embd, n_hidden) = (p.x_stride as usize * 4, p.n_hidden as usize);
+    let mut row = vec![0.0; n_embd];
+    let mut project = |row_index: u32, x: &[f32]| {
+        plane::decode_plane_row(format, quants, scales, (row_index * p.n_blocks) as usize, &mut row);
+        dot(&row, x)
+    };
+    for (entry, expert) in entries {
+        let Some(index) = expert.checked_sub(p.first_expert).filter(|index| *index < p.n_experts) else { continue };
+        let x = &x[entry / p.n_slots as usize * n_embd..][..n_embd];
+        for i in 0..p.n_hidden {
+            let g = project(index * p.n_hidden + i, x).min(p.limit);
+            let u = project((p.n_experts + index) * p.n_hidden + i, x).clamp(-p.limit, p.limit);
+            hidden[entry * n_hidden + i as usize] = g * sigmoid(g) * u * weights[entry];
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    odd_shapes(false).iter().map(|odd| case(knobs, odd)).collect()
+}
+
+pub(super) fn case(knobs: &Knobs, odd: &Odd) -> Case {
+    let (mut case, mut flow): (CaseBuilder, Flow) = odd_case(knobs, "in", odd);
+    let n_rows = (2 * odd.n_in_shard * odd.n_hidden) as usize;
+    let matrix = case.matrix("w", odd.format, n_rows, odd.n_embd as usize);
+    flow.hidden = case.output("hidden", (odd.max_tokens * flow.n_slots * odd.n_hidden) as usize, 1e-4);
+    let shard = Shard { matrix, first_expert: odd.first_expert, n_experts: odd.n_in_shard };
+    record_experts_in(&mut case.recording, &shard, &flow);
+    case.finish()
+}

@@ -1,0 +1,125 @@
+//! `experts_out`: the chosen experts' down projections, for a few tokens.
+
+use crate::format::plane;
+use crate::gpu::kernel::Step;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+
+use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
+use super::matrix::format_of;
+use super::{STEP, dot};
+
+crate::params! {
+    /// Uniforms of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
+    pub struct Params {
+        /// Blocks of 32 weights in a row.
+        pub n_blocks: u32,
+        /// Vectors of 4 from slot to slot in hidden.
+        pub hidden_stride: u32,
+        /// Rows of an expert.
+        pub n_embd: u32,
+        /// Experts of a token.
+        pub n_slots: u32,
+        /// Id of the shard's first expert.
+        pub first_expert: u32,
+        /// Experts in the shard.
+        pub n_experts: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "experts_out",
+    source: include_str!("../../shaders/kernels/experts_out.wgsl"),
+    parts: &[STEP],
+    bindings: &[
+        ("step", Access::Uniform),
+        ("hidden", Access::Read),
+        ("experts", Access::Read),
+        ("quants", Access::Read),
+        ("scales", Access::Read),
+        ("outputs", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends `outputs = down · hidden` for the slots whose expert is in the shard; by tiles over tokens when the tokens
+/// are grouped by expert.
+///
+/// # Panics
+/// When the shard's rows are not `n_embd` per expert, or widths are no multiples of 4: shapes are checked before they
+/// come here.
+pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow) {
+    let w = &shard.matrix;
+    assert_eq!(w.n_rows, shard.n_experts * flow.n_embd, "experts_out: down rows of the shard");
+    assert!(w.n_in == flow.n_hidden && flow.n_hidden.is_multiple_of(4), "experts_out: rows are as wide as hidden");
+    assert!(flow.n_embd.is_multiple_of(4), "experts_out: rows come by fours");
+    let params = Params {
+        n_blocks: w.n_blocks(),
+        hidden_stride: flow.n_hidden / 4,
+        n_embd: flow.n_embd,
+        n_slots: flow.n_slots,
+        first_expert: shard.first_expert,
+        n_experts: shard.n_experts,
+        max_tokens: flow.max_tokens,
+    };
+    let cost = flow.cost(shard, flow.n_hidden, flow.n_embd);
+    let knobs = recording.knobs;
+    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
+    let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
+    let n_teams = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_embd.div_ceil(knobs.rows));
+    let bindings = [flow.step, flow.hidden, flow.experts, w.quants, w.scales, flow.outputs];
+    recording.push("experts_out", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (hidden, experts) = (call.input::<f32>(1), call.inputs[2]);
+    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
+    let in_order = entries.map(|entry| (entry, experts[entry]));
+    compute(call, &p, hidden, 3, in_order);
+}
+
+/// The outputs of some entries (`token · n_slots + slot`) with their experts. The planes are inputs `planes` and the
+/// next.
+pub(super) fn compute(
+    call: &mut Call<'_>,
+    p: &Params,
+    hidden: &[f32],
+    planes: usize,
+    entries: impl Iterator<Item = (usize, u32)>,
+) {
+    let format = format_of(call);
+    let (quants, scales) = (call.inputs[planes], call.inputs[planes + 1]);
+    let [outputs] = call.outputs::<f32, 1>();
+    let (n_embd, n_hidden) = (p.n_embd as usize, p.hidden_stride as usize * 4);
+    let mut row = vec![0.0; n_hidden];
+    for (entry, expert) in entries {
+        let Some(index) = expert.checked_sub(p.first_expert).filter(|index| *index < p.n_experts) else { continue };
+        let hidden = &hidden[entry * n_hidden..][..n_hidden];
+        for d in 0..p.n_embd {
+            let block = (index * p.n_embd + d) * p.n_blocks;
+            plane::decode_plane_row(format, quants, scales, block as usize, &mut row);
+            outputs[entry * n_embd + d as usize] = dot(&row, hidden);
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    odd_shapes(false).iter().map(|odd| case(knobs, odd)).collect()
+}
+
+pub(super) fn case(knobs: &Knobs, odd: &Odd) -> Case {
+    let (mut case, mut flow) = odd_case(knobs, "out", odd);
+    let matrix = case.matrix("w", odd.format, (odd.n_in_shard * odd.n_embd) as usize, odd.n_hidden as usize);
+    let n_entries = (odd.max_tokens * flow.n_slots) as usize;
+    flow.hidden = case.random_input("hidden", n_entries * odd.n_hidden as usize);
+    flow.outputs = case.output("outputs", n_entries * odd.n_embd as usize, 1e-4);
+    let shard = Shard { matrix, first_expert: odd.first_expert, n_experts: odd.n_in_shard };
+    record_experts_out(&mut case.recording, &shard, &flow);
+    case.finish()
+}
