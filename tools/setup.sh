@@ -40,8 +40,8 @@ apt_install() {
 
 native_packages() {
   local wanted=()
-  have cc || wanted+=(gcc libc6-dev)
-  any_file '/usr/lib*/**/libvulkan.so.1' || any_file '/usr/lib*/libvulkan.so.1' || wanted+=(libvulkan1)
+  have cc && have c++ || wanted+=(g++ libc6-dev)
+  any_file '/usr/lib*/libvulkan.so.1' || any_file '/usr/lib/*/libvulkan.so.1' || wanted+=(libvulkan1)
   any_file '/usr/share/vulkan/icd.d/lvp_icd*.json' || wanted+=(mesa-vulkan-drivers)
   have chromium || wanted+=(chromium)
   echo "${wanted[@]}"
@@ -142,7 +142,6 @@ install_web_tools() {
   for pid in "${waiting[@]}"; do wait "$pid" || exit 1; done
 }
 
-shopt -s globstar
 mkdir -p "$tools/log"
 # shellcheck disable=SC2046  # the lists are words
 [ "$part" = web ] || apt_install $(native_packages)
