@@ -28,3 +28,8 @@ fn team_min_u32(lane: u32, value: u32) -> u32 {
 fn team_before_u32(lane: u32, value: u32) -> u32 {
     return 0u;
 }
+
+// Lane 0's value, in a form that may steer control flow around other calls of the team.
+fn team_first_u32(lane: u32, value: u32) -> u32 {
+    return value;
+}

@@ -2,6 +2,7 @@
 // workgroup memory. SUBGROUP is the adapter's subgroup size; lanes stand in order. Calls must stand in uniform control flow.
 var<workgroup> team_f32: array<f32, TEAM>;
 var<workgroup> team_u32: array<u32, TEAM>;
+var<workgroup> team_word: u32;
 
 fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
     return workgroup.y * n_workgroups.x + workgroup.x;
@@ -81,4 +82,12 @@ fn team_before_u32(lane: u32, value: u32) -> u32 {
         before += team_u32[i];
     }
     return before;
+}
+
+// Lane 0's value, in a form that may steer control flow around other calls of the team.
+fn team_first_u32(lane: u32, value: u32) -> u32 {
+    if lane == 0u {
+        team_word = value;
+    }
+    return workgroupUniformLoad(&team_word); // Waits for the team before and after.
 }

@@ -22,6 +22,7 @@ pub mod matrix;
 pub mod rope;
 pub mod rotate;
 pub mod route;
+pub mod sample;
 
 pub use matrix::Matrix;
 
@@ -45,6 +46,7 @@ pub const ALL: &[&Kernel] = &[
     &route::KERNEL,
     &experts_in::KERNEL,
     &experts_out::KERNEL,
+    &sample::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -1,0 +1,197 @@
+// Chooses the next token from one row of logits, writes it after the step's tokens, and moves the step on to it.
+//   1. Each id among the last repeat_window tokens has its logit divided by repeat_penalty, or multiplied when negative.
+//   2. top_k keeps the k greatest; top_p of those the greatest that hold this share of probability, the one that passes
+//      it included; min_p those at least this likely relative to the likeliest. Probabilities are those at temperature 1.
+//   3. Of the kept, the greatest of logit / temperature + noise, noise from Gumbel's distribution: a draw from the
+//      softmax at that temperature. At temperature 0 the greatest logit; ties go to the lower id.
+// Every filter is a threshold on the logit, so ids that tie at a threshold are all kept. Noise depends on seed, position
+// and id alone. One team takes the row; a lane always takes the same ids, so it reads back what it penalized. Logits
+// that are no finite numbers count as least. Sums in f32.
+struct Params {
+    n_vocab: u32,     // logits
+    n_positions: u32, // ids that `tokens` holds
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> step: Step;
+@group(0) @binding(2) var<storage, read_write> logits: array<vec4<f32>>; // [n_vocab]
+@group(0) @binding(3) var<storage, read_write> tokens: array<u32>;       // by position
+
+const LEAST = -1e30;
+const MISSING = -2e30; // Past the vocabulary's end: below every threshold.
+const NONE = 0xffffffffu;
+const DRAW = 1u;
+const TOP_K = 2u;
+const TOP_P = 4u;
+
+fn values(quad: u32) -> vec4<f32> {
+    let v = logits[quad];
+    let finite = (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
+    let there = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n_vocab);
+    let some = select(vec4<f32>(LEAST), max(v, vec4<f32>(LEAST)), finite);
+    return select(vec4<f32>(MISSING), some, there);
+}
+
+// Words in the order of the values.
+fn keys(v: vec4<f32>) -> vec4<u32> {
+    let bits = bitcast<vec4<u32>>(v);
+    return select(bits | vec4<u32>(0x80000000u), ~bits, bits >= vec4<u32>(0x80000000u));
+}
+
+fn key(v: f32) -> u32 {
+    return keys(vec4<f32>(v)).x;
+}
+
+fn pcg(v: u32) -> u32 {
+    let state = v * 747796405u + 2891336453u;
+    let word = ((state >> ((state >> 28u) + 4u)) ^ state) * 277803737u;
+    return (word >> 22u) ^ word;
+}
+
+// −log(−log(1 − u)) for a uniform u; the inner logarithm as a series where u would drown in the 1, because the
+// likeliest winners come from there.
+fn gumbel(hash: u32) -> f32 {
+    let u = min((f32(hash) + 0.5) * 2.3283064e-10, 0.99999994);
+    return -log(select(-log(1.0 - u), u * (1.0 + u * (0.5 + u / 3.0)), u < 0.01));
+}
+
+fn penalize(lane: u32, end: u32, window: u32, penalty: f32) {
+    if penalty == 1.0 || penalty <= 0.0 {
+        return;
+    }
+    let first = end - min(window, end);
+    for (var i = first; i < min(end, params.n_positions); i += 1u) {
+        let id = tokens[i];
+        if id / 4u % TEAM == lane && id < params.n_vocab {
+            var seen = false;
+            for (var j = first; j < i; j += 1u) {
+                seen = seen || tokens[j] == id;
+            }
+            let logit = logits[id / 4u][id & 3u];
+            if !seen {
+                logits[id / 4u][id & 3u] = select(logit * penalty, logit / penalty, logit > 0.0);
+            }
+        }
+    }
+}
+
+// The greatest key such that the values with keys from it on, among those from `least` on, weigh `goal` or more. It is
+// found digit by digit, 4 bits at a time. A value weighs 1, or its probability relative to `greatest`.
+fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) -> u32 {
+    let n_quads = (params.n_vocab + 3u) / 4u;
+    var found = 0u;
+    var above = 0.0;
+    for (var level = 0u; level < 8u; level += 1u) {
+        let shift = 28u - 4u * level;
+        var weights = array<f32, 16>();
+        for (var quad = lane; quad < n_quads; quad += TEAM) {
+            let v = values(quad);
+            let k = keys(v);
+            let weight = select(exp(v - greatest), vec4<f32>(1.0), by_count);
+            for (var j = 0u; j < 4u; j += 1u) {
+                // Below 16 only where the digits before are those found.
+                let digit = (k[j] ^ found) >> shift;
+                if digit < 16u && k[j] >= least {
+                    weights[digit] += weight[j];
+                }
+            }
+        }
+        var settled = false;
+        for (var i = 0u; i < 16u; i += 1u) {
+            let digit = 15u - i;
+            let weight = team_sum(lane, weights[digit]);
+            // Where rounding leaves the goal out of reach, the last digit has to do.
+            if !settled && (digit == 0u || above + weight >= goal) {
+                settled = true;
+                found |= digit << shift;
+            }
+            above += select(weight, 0.0, settled);
+        }
+    }
+    return found;
+}
+
+// The least key that the filters keep.
+fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
+    var least = key(LEAST);
+    if (wanted & TOP_K) != 0u {
+        least = max(least, threshold(lane, least, f32(settings.top_k), greatest, true));
+    }
+    if (wanted & TOP_P) != 0u {
+        var part = 0.0;
+        for (var quad = lane; quad < (params.n_vocab + 3u) / 4u; quad += TEAM) {
+            let v = values(quad);
+            part += dot(select(vec4<f32>(), exp(v - greatest), keys(v) >= vec4<u32>(least)), vec4<f32>(1.0));
+        }
+        let goal = max(settings.top_p, 1e-6) * team_sum(lane, part);
+        least = max(least, threshold(lane, least, goal, greatest, false));
+    }
+    if settings.min_p > 0.0 {
+        least = max(least, key(greatest + log(min(settings.min_p, 1.0))));
+    }
+    return least;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn sample(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    if team_index(workgroup, n_workgroups, local) > 0u {
+        return;
+    }
+    let lane = team_lane(local);
+    let n_quads = (params.n_vocab + 3u) / 4u;
+    // A copy for every lane, taken before lane 0 moves the step on.
+    let settings = step;
+    let end = settings.position + settings.n_tokens;
+    penalize(lane, end, settings.repeat_window, settings.repeat_penalty);
+
+    let draw = settings.temperature > 0.0;
+    let top_k = draw && settings.top_k > 0u && settings.top_k < params.n_vocab;
+    let top_p = draw && settings.top_p < 1.0;
+    // The step can be written here, so what it says steers the team only by way of its first lane.
+    let wanted = team_first_u32(lane, select(0u, DRAW, draw) | select(0u, TOP_K, top_k) | select(0u, TOP_P, top_p));
+    var greatest = MISSING;
+    var least = 0u;
+    if wanted != 0u {
+        for (var quad = lane; quad < n_quads; quad += TEAM) {
+            let v = values(quad);
+            greatest = max(greatest, max(max(v.x, v.y), max(v.z, v.w)));
+        }
+        greatest = team_max(lane, greatest);
+        least = filtered(lane, wanted, settings, greatest);
+    }
+
+    let scale = 1.0 / max(settings.temperature, 1e-6);
+    let stream = pcg(end + pcg(settings.seed));
+    var best = -3e38;
+    var best_id = NONE;
+    for (var quad = lane; quad < n_quads; quad += TEAM) {
+        let v = values(quad);
+        let k = keys(v);
+        for (var j = 0u; j < 4u; j += 1u) {
+            let id = quad * 4u + j;
+            if k[j] >= least {
+                var score = v[j];
+                if draw {
+                    score = (v[j] - greatest) * scale + gumbel(pcg(id + stream));
+                }
+                if score > best {
+                    best = score;
+                    best_id = id;
+                }
+            }
+        }
+    }
+    let winning = team_max(lane, best);
+    let id = team_min_u32(lane, select(NONE, best_id, best == winning));
+    if lane == 0u {
+        if end < params.n_positions {
+            tokens[end] = min(id, params.n_vocab - 1u);
+        }
+        step.position = end;
+        step.n_tokens = 1u;
+    }
+}

@@ -1,0 +1,219 @@
+//! `sample`: the next token, chosen on the GPU, and the step moved on to it.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+
+crate::params! {
+    /// Uniforms of `sample`; the WGSL says what each is.
+    pub struct Params {
+        /// Logits.
+        pub n_vocab: u32,
+        /// Ids that `tokens` holds.
+        pub n_positions: u32,
+    }
+}
+
+/// The kernel. It alone writes the step.
+pub static KERNEL: Kernel = Kernel {
+    name: "sample",
+    source: include_str!("../../shaders/kernels/sample.wgsl"),
+    parts: &[super::STEP],
+    bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends the choice of the next token by the settings in `step`, from row 0 of `logits` (`[n_vocab]`, f32).
+///
+/// `tokens[position + n_tokens]` becomes the chosen id (unless the buffer ends before), `position` grows by `n_tokens`,
+/// and `n_tokens` becomes 1. With a repeat penalty the logits of recent tokens are left penalized.
+pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, tokens: Slice, n_vocab: u32) {
+    let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
+    let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
+    let lanes = recording.knobs.vector_lanes;
+    recording.push_teams("sample", &KERNEL, lanes, 1, &params, &[step, logits, tokens], cost);
+}
+
+const LEAST: f32 = -1e30;
+
+fn pcg(v: u32) -> u32 {
+    let state = v.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
+    (word >> 22) ^ word
+}
+
+fn gumbel(hash: u32) -> f32 {
+    let u = ((hash as f32 + 0.5) * 2.328_306_4e-10).min(0.999_999_94);
+    -(-(-u).ln_1p()).ln()
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let mut outputs = call.outputs.iter_mut();
+    let [step, logits, tokens] = std::array::from_fn(|_| outputs.next().expect("a bound output"));
+    let step: &mut Step = &mut bytemuck::cast_slice_mut(&mut step[..size_of::<Step>() / 4])[0];
+    let logits: &mut [f32] = &mut bytemuck::cast_slice_mut(logits)[..p.n_vocab as usize];
+    let end = step.position.wrapping_add(step.n_tokens);
+    let known = end.min(tokens.len() as u32);
+    let recent = end.saturating_sub(step.repeat_window).min(known);
+    penalize(logits, &tokens[recent as usize..known as usize], step.repeat_penalty);
+    let id = choose(logits, step, end);
+    if let Some(token) = tokens.get_mut(end as usize) {
+        *token = id;
+    }
+    step.position = end;
+    step.n_tokens = 1;
+}
+
+fn penalize(logits: &mut [f32], recent: &[u32], penalty: f32) {
+    if penalty == 1.0 || penalty <= 0.0 {
+        return;
+    }
+    for (index, id) in recent.iter().enumerate() {
+        let Some(logit) = logits.get_mut(*id as usize) else { continue };
+        if !recent[..index].contains(id) {
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        }
+    }
+}
+
+/// The id that wins at a position by the settings.
+fn choose(logits: &[f32], settings: &Step, position: u32) -> u32 {
+    let values: Vec<f32> = logits.iter().map(|v| if v.is_finite() { v.max(LEAST) } else { LEAST }).collect();
+    let draw = settings.temperature > 0.0;
+    let stream = pcg(position.wrapping_add(pcg(settings.seed)));
+    let greatest = values.iter().copied().fold(f32::MIN, f32::max);
+    let least = if draw { threshold(&values, settings, greatest) } else { LEAST };
+    let mut best = (f32::MIN, 0);
+    for (id, value) in values.iter().enumerate().filter(|(_, value)| value.total_cmp(&least).is_ge()) {
+        let noise = || gumbel(pcg((id as u32).wrapping_add(stream)));
+        let score = if draw { (value - greatest) / settings.temperature.max(1e-6) + noise() } else { *value };
+        if score > best.0 {
+            best = (score, id as u32);
+        }
+    }
+    best.1
+}
+
+/// The least value that the filters keep.
+fn threshold(values: &[f32], settings: &Step, greatest: f32) -> f32 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let mut least = LEAST;
+    let top_k = settings.top_k as usize;
+    if top_k > 0 && top_k < sorted.len() {
+        least = sorted[top_k - 1];
+        sorted.retain(|value| value.total_cmp(&least).is_ge());
+    }
+    if settings.top_p < 1.0 {
+        let weights = sorted.iter().map(|value| (value - greatest).exp());
+        let goal = settings.top_p.max(1e-6) * weights.clone().sum::<f32>();
+        let mut sum = 0.0;
+        let passes = |weight: f32| {
+            sum += weight;
+            sum >= goal
+        };
+        least = weights.map(passes).position(|passed| passed).map_or(least, |index| sorted[index]);
+    }
+    if settings.min_p > 0.0 {
+        least = least.max(greatest + settings.min_p.min(1.0).ln());
+    }
+    least
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    let plain = Step {
+        position: 3,
+        n_tokens: 4,
+        top_p: 1.0,
+        repeat_penalty: 1.0,
+        repeat_window: 4,
+        ..bytemuck::Zeroable::zeroed()
+    };
+    // Hot, so that ids that a filter should have dropped would often win.
+    let hot = Step { temperature: 5.0, ..plain };
+    let mut cases = vec![case(knobs, "greedy, ties", 37, plain)];
+    for seed in 0..3 {
+        let hot = Step { seed, ..hot };
+        cases.push(case(knobs, "penalty", 12, Step { repeat_penalty: 4.0, position: seed, ..plain }));
+        cases.push(case(knobs, "no filter", 1003, hot));
+        cases.push(case(knobs, "top_k", 1003, Step { top_k: 7, ..hot }));
+        cases.push(case(knobs, "top_p", 261, Step { top_p: 0.5, ..hot }));
+        cases.push(case(knobs, "min_p", 261, Step { min_p: 0.3, ..hot }));
+        let all = Step { top_k: 40, top_p: 0.8, min_p: 0.1, repeat_penalty: 1.5, temperature: 0.8, ..hot };
+        cases.push(case(knobs, "all", 261, all));
+    }
+    cases
+}
+
+/// Logits in tenths, so that some tie.
+fn case(knobs: &Knobs, what: &str, n_vocab: usize, step: Step) -> Case {
+    let mut case = CaseBuilder::new(format!("{what}, {n_vocab} ids, seed {}, at {}", step.seed, step.position), knobs);
+    let logits: Vec<f32> = case.random_values(n_vocab).iter().map(|v| (v * 40.0).round() / 10.0).collect();
+    let tokens: Vec<u32> = (0..9).map(|_| case.random_u32() % n_vocab.min(5) as u32).collect();
+    let step = case.step_with(step);
+    let logits = case.input("logits", &logits);
+    let tokens = case.input("tokens", &tokens);
+    case.also_compare(step, 0.0);
+    case.also_compare(tokens, 0.0);
+    record_sample(&mut case.recording, step, logits, tokens, n_vocab as u32);
+    case.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Step {
+        Step { temperature: 1.0, top_p: 1.0, repeat_penalty: 1.0, seed: 7, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    fn shares(logits: &[f32], settings: &Step) -> Vec<f32> {
+        let mut counts = vec![0.0; logits.len()];
+        (0..20_000).for_each(|position| counts[choose(logits, settings, position) as usize] += 1.0 / 20_000.0);
+        counts
+    }
+
+    fn assert_near(found: &[f32], expected: &[f32]) {
+        let near = found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 0.012);
+        assert!(near, "found {found:?}, expected {expected:?}");
+    }
+
+    #[test]
+    fn draws_follow_the_softmax_at_the_temperature() {
+        let logits = [0.5f32, 0.3, 0.15, 0.05].map(f32::ln);
+        assert_near(&shares(&logits, &settings()), &[0.5, 0.3, 0.15, 0.05]);
+        let squares = [0.25f32, 0.09, 0.0225, 0.0025].map(|v| v / 0.365);
+        assert_near(&shares(&logits, &Step { temperature: 0.5, ..settings() }), &squares);
+    }
+
+    #[test]
+    fn filters_keep_what_they_should() {
+        let logits = [0.05f32, 0.5, 0.15, 0.3].map(f32::ln);
+        assert_near(&shares(&logits, &Step { top_k: 2, ..settings() }), &[0.0, 0.625, 0.0, 0.375]);
+        assert_near(&shares(&logits, &Step { top_p: 0.7, ..settings() }), &[0.0, 0.625, 0.0, 0.375]);
+        assert_near(&shares(&logits, &Step { min_p: 0.55, ..settings() }), &[0.0, 0.625, 0.0, 0.375]);
+        // top_p counts the probability of what top_k has kept, untouched by the temperature.
+        let both = Step { top_k: 3, top_p: 0.6, temperature: 9.0, ..settings() };
+        let found = shares(&logits, &both);
+        assert!(found[0] == 0.0 && found[2] == 0.0 && found[3] > 0.4, "{found:?}");
+    }
+
+    #[test]
+    fn a_penalty_counts_an_id_once_and_pushes_both_signs_down() {
+        let mut logits = [2.0, -2.0, 2.0];
+        penalize(&mut logits, &[0, 1, 0, 77], 2.0);
+        assert_eq!(logits, [1.0, -4.0, 2.0]);
+    }
+
+    #[test]
+    fn greedy_takes_the_lower_of_ties_and_never_what_is_no_number() {
+        let greedy = Step { temperature: 0.0, ..settings() };
+        assert_eq!(choose(&[1.0, f32::NAN, 3.0, 3.0, f32::INFINITY], &greedy, 0), 2);
+        assert_eq!(choose(&[f32::NAN; 3], &greedy, 0), 0);
+    }
+}
