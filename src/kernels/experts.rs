@@ -8,6 +8,7 @@ use crate::gpu::{Knobs, Slice};
 use super::case::CaseBuilder;
 use super::matrix::Matrix;
 
+pub use super::experts_group::record_experts_group;
 pub use super::experts_in::record_experts_in;
 pub use super::experts_out::record_experts_out;
 
@@ -84,6 +85,14 @@ impl Flow {
         let per_expert = tokens.div_ceil(u64::from(tokens_per_tile));
         (experts * per_expert).min(entries / u64::from(tokens_per_tile) + experts)
     }
+}
+
+/// The entries of all lists with their experts, for references.
+pub(super) fn listed<'a>(lists: &'a [u32], counts: &'a [u32], max_tokens: u32) -> impl Iterator<Item = (usize, u32)> {
+    let lists = lists.chunks(max_tokens as usize).zip(counts).zip(0..);
+    lists.flat_map(|((list, count), expert)| {
+        list.iter().take(*count as usize).map(move |entry| (*entry as usize, expert))
+    })
 }
 
 /// Shape of a case: experts `first_expert` and on, `n_in_shard` of them, out of 6 routed and a shared one; 3 slots.

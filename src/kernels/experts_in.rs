@@ -72,6 +72,10 @@ pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) 
         max_tokens: flow.max_tokens,
     };
     let cost = flow.cost(shard, flow.n_embd, flow.n_hidden);
+    if let Some(groups) = &flow.groups {
+        super::experts_in_tiled::record(recording, shard, flow, groups, &params, cost);
+        return;
+    }
     let knobs = recording.knobs;
     let (spec, teams) = knobs.team_spec(knobs.row_lanes);
     let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
@@ -86,7 +90,7 @@ fn reference(call: &mut Call<'_>) {
     let (x, experts, weights) = (call.input::<f32>(1), call.inputs[2], call.input::<f32>(3));
     let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
     let in_order = entries.map(|entry| (entry, experts[entry]));
-    compute(call, &p, x, weights, 4, in_order);
+    compute(call, &p, x, weights, in_order);
 }
 
 /// The hidden units of some entries (`token · n_slots + slot`) with their experts. The planes are inputs `planes` and
@@ -96,11 +100,10 @@ pub(super) fn compute(
     p: &Params,
     x: &[f32],
     weights: &[f32],
-    planes: usize,
     entries: impl Iterator<Item = (usize, u32)>,
 ) {
     let format = format_of(call);
-    let (quants, scales) = (call.inputs[planes], call.inputs[planes + 1]);
+    let (quants, scales) = (call.inputs[4], call.inputs[5]);
     let [hidden] = call.outputs::<f32, 1>();
     let (n_embd, n_hidden) = (p.x_stride as usize * 4, p.n_hidden as usize);
     let mut row = vec![0.0; n_embd];

@@ -67,6 +67,10 @@ pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow)
         max_tokens: flow.max_tokens,
     };
     let cost = flow.cost(shard, flow.n_hidden, flow.n_embd);
+    if let Some(groups) = &flow.groups {
+        super::experts_out_tiled::record(recording, shard, flow, groups, &params, cost);
+        return;
+    }
     let knobs = recording.knobs;
     let (spec, teams) = knobs.team_spec(knobs.row_lanes);
     let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
@@ -81,20 +85,13 @@ fn reference(call: &mut Call<'_>) {
     let (hidden, experts) = (call.input::<f32>(1), call.inputs[2]);
     let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
     let in_order = entries.map(|entry| (entry, experts[entry]));
-    compute(call, &p, hidden, 3, in_order);
+    compute(call, &p, hidden, in_order);
 }
 
-/// The outputs of some entries (`token · n_slots + slot`) with their experts. The planes are inputs `planes` and the
-/// next.
-pub(super) fn compute(
-    call: &mut Call<'_>,
-    p: &Params,
-    hidden: &[f32],
-    planes: usize,
-    entries: impl Iterator<Item = (usize, u32)>,
-) {
+/// The outputs of some entries (`token · n_slots + slot`) with their experts.
+pub(super) fn compute(call: &mut Call<'_>, p: &Params, hidden: &[f32], entries: impl Iterator<Item = (usize, u32)>) {
     let format = format_of(call);
-    let (quants, scales) = (call.inputs[planes], call.inputs[planes + 1]);
+    let (quants, scales) = (call.inputs[3], call.inputs[4]);
     let [outputs] = call.outputs::<f32, 1>();
     let (n_embd, n_hidden) = (p.n_embd as usize, p.hidden_stride as usize * 4);
     let mut row = vec![0.0; n_hidden];

@@ -7,8 +7,11 @@ pub mod case;
 pub mod compress;
 pub mod embed;
 pub mod experts;
+pub mod experts_group;
 pub mod experts_in;
+pub mod experts_in_tiled;
 pub mod experts_out;
+pub mod experts_out_tiled;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -47,6 +50,9 @@ pub const ALL: &[&Kernel] = &[
     &experts_in::KERNEL,
     &experts_out::KERNEL,
     &sample::KERNEL,
+    &experts_group::KERNEL,
+    &experts_in_tiled::KERNEL,
+    &experts_out_tiled::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -1,0 +1,57 @@
+//! `experts_in_tiled`: the same as `experts_in` for many tokens, by tiles in registers.
+
+use crate::gpu::kernel::Spec;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+
+use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
+use super::experts_in::{self, Params};
+
+/// The kernel; it shares parameters and arithmetic with `experts_in`.
+pub static KERNEL: Kernel = Kernel {
+    name: "experts_in_tiled",
+    source: include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
+    parts: &[],
+    bindings: &[
+        ("x", Access::Read),
+        ("lists", Access::Read),
+        ("counts", Access::Read),
+        ("weights", Access::Read),
+        ("quants", Access::Read),
+        ("scales", Access::Read),
+        ("hidden", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+const TOKENS: u32 = 4;
+
+pub(super) fn record(
+    recording: &mut Recording,
+    shard: &Shard,
+    flow: &Flow,
+    groups: &Groups,
+    params: &Params,
+    cost: Cost,
+) {
+    let w = &shard.matrix;
+    let workgroup = recording.knobs.single_workgroup.max(32);
+    let spec = w.decode_with(Spec::default().constant("WORKGROUP", workgroup));
+    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / 2);
+    let bindings = [flow.x, groups.lists, groups.counts, flow.weights, w.quants, w.scales, flow.hidden];
+    let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
+    recording.push("experts_in", &KERNEL, spec, n_workgroups, params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let (lists, counts) = (call.inputs[1], call.inputs[2]);
+    let (x, weights) = (call.input::<f32>(0), call.input::<f32>(3));
+    experts_in::compute(call, &p, x, weights, listed(lists, counts, p.max_tokens));
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    odd_shapes(true).iter().map(|odd| experts_in::case(knobs, odd)).collect()
+}
