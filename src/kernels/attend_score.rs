@@ -58,7 +58,7 @@ pub static KERNEL: Kernel = Kernel {
 /// When strides are no multiples of 4 or the keys' shapes disagree: shapes are checked before they come here.
 pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slice, queries_stride: u32, scale: f32) {
     keys.check();
-    assert!(queries_stride % 4 == 0, "attend_score: queries in vectors of 4");
+    assert!(queries_stride.is_multiple_of(4), "attend_score: queries in vectors of 4");
     let params = Params {
         queries_stride: queries_stride / 4,
         n_heads: keys.n_heads,

@@ -44,7 +44,7 @@ impl Keys {
     /// When heads are no multiple of 4, or the ring loses keys that a step still needs: shapes are checked before they
     /// come here.
     pub(super) fn check(&self) {
-        assert!(self.head_dim % 4 == 0, "attend: heads are multiples of 4");
+        assert!(self.head_dim.is_multiple_of(4), "attend: heads are multiples of 4");
         assert!(self.window_ring + 1 >= self.window_len + self.max_tokens, "attend: the ring holds a step's window");
         assert!(self.scores_stride >= self.window_len, "attend: scores hold every key");
     }
@@ -81,7 +81,7 @@ impl Rule {
         let row = |rows: &'a [f32], row: u32| &rows[row as usize * head_dim..][..head_dim];
         let first = (position + 1).saturating_sub(self.window_len);
         let recent = (first..=position).map(|p| row(window, p % self.window_ring));
-        let visible = if self.ratio == 0 { 0 } else { (position + 1) / self.ratio };
+        let visible = (position + 1).checked_div(self.ratio).unwrap_or(0);
         let entry = |i: u32| if self.top_k > 0 { selected[(token * self.top_k + i) as usize] } else { i };
         let n_entries = if self.top_k > 0 { visible.min(self.top_k) } else { visible };
         recent.chain((0..n_entries).map(|i| row(entries, entry(i)))).collect()
@@ -96,7 +96,7 @@ pub(super) fn case_keys(
     [position, n_tokens, max_tokens]: [u32; 3],
     window_len: u32,
 ) -> Keys {
-    let visible = |token: u32| if ratio == 0 { 0 } else { (position + token + 1) / ratio };
+    let visible = |token: u32| (position + token + 1).checked_div(ratio).unwrap_or(0);
     let window_ring = window_len + max_tokens + 1;
     let most = visible(max_tokens);
     let step = case.step(position, n_tokens);
