@@ -10,7 +10,7 @@ struct Params {
     window_ring: u32,
     ratio: u32,
     top_k: u32,
-    scores_stride: u32, // most keys of a token
+    scores_stride: u32, // scores from head to head
     rope_pairs: u32,
     max_tokens: u32,    // tokens to compute at most
 }

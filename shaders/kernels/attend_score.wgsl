@@ -8,7 +8,8 @@ struct Params {
     window_ring: u32,
     ratio: u32,
     top_k: u32,
-    scores_stride: u32,  // most keys of a token
+    n_keys: u32,         // most keys of a token
+    scores_stride: u32,  // scores from head to head
     scale: f32,
     max_tokens: u32,     // tokens to compute at most
 }
@@ -29,9 +30,9 @@ fn attend_score(
 ) {
     let team = team_index(workgroup, n_workgroups, local);
     let lane = team_lane(local);
-    let k = team % params.scores_stride;
-    let head = team / params.scores_stride % params.n_heads;
-    let token = team / params.scores_stride / params.n_heads;
+    let k = team % params.n_keys;
+    let head = team / params.n_keys % params.n_heads;
+    let token = team / params.n_keys / params.n_heads;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -47,6 +48,6 @@ fn attend_score(
     }
     let z = params.scale * team_sum(lane, sum);
     if lane == 0u {
-        scores[team] = z;
+        scores[(token * params.n_heads + head) * params.scores_stride + k] = z;
     }
 }

@@ -24,7 +24,7 @@ crate::params! {
         pub ratio: u32,
         /// Most entries attended to, or 0 for all.
         pub top_k: u32,
-        /// Most keys of a token.
+        /// Scores from head to head.
         pub scores_stride: u32,
         /// Pairs that turn back, the last of a head.
         pub rope_pairs: u32,
@@ -125,7 +125,8 @@ fn case(knobs: &Knobs, selection: [u32; 2], head_dim: u32, rope_pairs: u32, toke
     );
     let mut case = CaseBuilder::new(name, knobs);
     let mut keys = case_keys(&mut case, selection, head_dim, tokens, window_len);
-    let scores: Vec<f32> = case.random_values(keys.n_scores() as usize).iter().map(|z| z * 20.0).collect();
+    let scores: Vec<f32> =
+        case.random_values((tokens[2] * keys.n_heads * keys.scores_stride) as usize).iter().map(|z| z * 20.0).collect();
     keys.scores = case.input("scores", &scores);
     // One sink that outweighs every key, one that nothing notices, one between.
     let sinks = case.input("sinks", &[60.0f32, -60.0, 12.0]);

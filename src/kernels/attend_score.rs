@@ -26,6 +26,8 @@ crate::params! {
         /// Most entries attended to, or 0 for all.
         pub top_k: u32,
         /// Most keys of a token.
+        pub n_keys: u32,
+        /// Scores from head to head.
         pub scores_stride: u32,
         /// Factor of every product.
         pub scale: f32,
@@ -58,7 +60,7 @@ pub static KERNEL: Kernel = Kernel {
 /// When strides are no multiples of 4 or the keys' shapes disagree: shapes are checked before they come here.
 pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slice, queries_stride: u32, scale: f32) {
     keys.check();
-    assert!(queries_stride % 4 == 0, "attend_score: queries in vectors of 4");
+    assert!(queries_stride.is_multiple_of(4), "attend_score: queries in vectors of 4");
     let params = Params {
         queries_stride: queries_stride / 4,
         n_heads: keys.n_heads,
@@ -67,6 +69,7 @@ pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slic
         window_ring: keys.window_ring,
         ratio: keys.ratio,
         top_k: keys.top_k,
+        n_keys: keys.n_keys(),
         scores_stride: keys.scores_stride,
         scale,
         max_tokens: keys.max_tokens,
@@ -115,7 +118,7 @@ fn case(knobs: &Knobs, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3]
     let mut keys = case_keys(&mut case, [ratio, top_k], head_dim, tokens, window_len);
     let queries_stride = 3 * head_dim + 4;
     let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);
-    keys.scores = case.output("scores", keys.n_scores() as usize, 1e-4);
+    keys.scores = case.output("scores", (tokens[2] * keys.n_heads * keys.scores_stride) as usize, 1e-4);
     record_attend_score(&mut case.recording, &keys, queries, queries_stride, 0.3);
     case.finish()
 }

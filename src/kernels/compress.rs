@@ -98,7 +98,10 @@ pub struct Flow {
 /// before they come here.
 pub fn record_compress(recording: &mut Recording, name: &'static str, flow: &Flow) {
     let n_slots = if flow.overlap { 2 * flow.ratio } else { flow.ratio };
-    assert!(flow.ratio > 0 && flow.n % 2 == 0 && 2 * flow.rope_pairs <= flow.n, "{name}: entries of whole pairs");
+    assert!(
+        flow.ratio > 0 && flow.n.is_multiple_of(2) && 2 * flow.rope_pairs <= flow.n,
+        "{name}: entries of whole pairs"
+    );
     assert!(flow.projection_ring + 1 >= n_slots + flow.max_tokens, "{name}: the ring holds an entry and a step");
     let params = Params {
         projection_stride: flow.projection_stride,
@@ -129,7 +132,7 @@ fn reference(call: &mut Call<'_>) {
     let n_tokens = step.n_tokens.min(p.max_tokens);
     let n = p.n as usize;
     let width = n * (p.n_slots / p.ratio) as usize;
-    for last in (step.position..step.position + n_tokens).filter(|token| (token + 1) % p.ratio == 0) {
+    for last in (step.position..step.position + n_tokens).filter(|token| (token + 1).is_multiple_of(p.ratio)) {
         let w = last / p.ratio;
         // Each slot: where its token's row begins, its place in the block, and its first channel.
         let own = (0..p.ratio).map(|j| (w * p.ratio + j, j as usize, width - n));

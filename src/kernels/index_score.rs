@@ -98,7 +98,7 @@ pub struct Flow {
 /// # Panics
 /// When there is no ratio, or widths are no multiples of 4: shapes are checked before they come here.
 pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
-    let whole = [flow.queries_stride, flow.queries_at, flow.head_dim].iter().all(|n| n % 4 == 0);
+    let whole = [flow.queries_stride, flow.queries_at, flow.head_dim].iter().all(|n| n.is_multiple_of(4));
     assert!(whole && flow.ratio > 0, "index_score: queries in vectors of 4, entries of some tokens");
     if flow.n_entries <= flow.top_k {
         return;

@@ -31,7 +31,7 @@ pub struct Keys {
     pub head_dim: u32,
     /// Scores `[max_tokens, n_heads, scores_stride]`, f32.
     pub scores: Slice,
-    /// Most keys of a token: its window, and all entries that there can be or `top_k` of them.
+    /// Room for the keys of a token of any layer: its window, and all entries there can be or `top_k` of them.
     pub scores_stride: u32,
     /// Tokens to compute at most: the recording's capacity.
     pub max_tokens: u32,
@@ -44,19 +44,27 @@ impl Keys {
     /// When heads are no multiple of 4, or the ring loses keys that a step still needs: shapes are checked before they
     /// come here.
     pub(super) fn check(&self) {
-        assert!(self.head_dim % 4 == 0, "attend: heads are multiples of 4");
+        assert!(self.head_dim.is_multiple_of(4), "attend: heads are multiples of 4");
         assert!(self.window_ring + 1 >= self.window_len + self.max_tokens, "attend: the ring holds a step's window");
         assert!(self.scores_stride >= self.window_len, "attend: scores hold every key");
     }
 
+    /// Most keys that a token of this layer sees, whatever room other layers' scores need.
+    pub(super) fn n_keys(&self) -> u32 {
+        let held = if self.ratio == 0 { 0 } else { self.entries.bytes / (4 * u64::from(self.head_dim)) };
+        let most = if self.top_k > 0 { self.top_k } else { u32::MAX };
+        let n_entries = u32::try_from(held).unwrap_or(most).min(most);
+        self.window_len.saturating_add(n_entries).min(self.scores_stride)
+    }
+
     /// Bytes of the keys that a step reads, each once.
     pub(super) fn bytes(&self) -> u64 {
-        4 * u64::from(self.scores_stride) * u64::from(self.head_dim)
+        4 * u64::from(self.n_keys()) * u64::from(self.head_dim)
     }
 
     /// Scores of a step.
     pub(super) fn n_scores(&self) -> u64 {
-        u64::from(self.max_tokens) * u64::from(self.n_heads) * u64::from(self.scores_stride)
+        u64::from(self.max_tokens) * u64::from(self.n_heads) * u64::from(self.n_keys())
     }
 }
 
@@ -81,7 +89,7 @@ impl Rule {
         let row = |rows: &'a [f32], row: u32| &rows[row as usize * head_dim..][..head_dim];
         let first = (position + 1).saturating_sub(self.window_len);
         let recent = (first..=position).map(|p| row(window, p % self.window_ring));
-        let visible = if self.ratio == 0 { 0 } else { (position + 1) / self.ratio };
+        let visible = (position + 1).checked_div(self.ratio).unwrap_or(0);
         let entry = |i: u32| if self.top_k > 0 { selected[(token * self.top_k + i) as usize] } else { i };
         let n_entries = if self.top_k > 0 { visible.min(self.top_k) } else { visible };
         recent.chain((0..n_entries).map(|i| row(entries, entry(i)))).collect()
@@ -96,7 +104,7 @@ pub(super) fn case_keys(
     [position, n_tokens, max_tokens]: [u32; 3],
     window_len: u32,
 ) -> Keys {
-    let visible = |token: u32| if ratio == 0 { 0 } else { (position + token + 1) / ratio };
+    let visible = |token: u32| (position + token + 1).checked_div(ratio).unwrap_or(0);
     let window_ring = window_len + max_tokens + 1;
     let most = visible(max_tokens);
     let step = case.step(position, n_tokens);
@@ -105,7 +113,7 @@ pub(super) fn case_keys(
     let choice = |token: u32, i: u32| if visible(token) <= top_k { i } else { visible(token) - top_k + i };
     let choices: Vec<u32> = (0..max_tokens * top_k).map(|at| choice(at / top_k, at % top_k)).collect();
     let selected = if top_k > 0 { case.input("selected", &choices) } else { window };
-    let scores_stride = window_len + if top_k > 0 { top_k } else { most };
+    let scores_stride = window_len + if top_k > 0 { top_k } else { most } + 1;
     let scores = Slice { bytes: 0, ..window };
     Keys {
         step,

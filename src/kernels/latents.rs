@@ -98,7 +98,10 @@ pub struct Flow {
 /// # Panics
 /// When widths are odd, or a ring holds fewer rows than a step has tokens: shapes are checked before they come here.
 pub fn record_latents(recording: &mut Recording, flow: &Flow) {
-    assert!(flow.n_q % 2 == 0 && flow.n_kv % 2 == 0 && 2 * flow.rope_pairs <= flow.n_kv, "latents: whole pairs");
+    assert!(
+        flow.n_q.is_multiple_of(2) && flow.n_kv.is_multiple_of(2) && 2 * flow.rope_pairs <= flow.n_kv,
+        "latents: whole pairs"
+    );
     assert!(flow.max_tokens <= flow.projection_ring.min(flow.window_ring), "latents: a step fits its rings");
     let params = Params {
         projection_stride: flow.projection_stride,

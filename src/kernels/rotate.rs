@@ -74,7 +74,10 @@ pub struct Flow {
 /// # Panics
 /// When widths are odd, or heads are narrower than what turns: shapes are checked before they come here.
 pub fn record_rotate(recording: &mut Recording, flow: &Flow) {
-    assert!(flow.stride % 2 == 0 && flow.head_dim % 2 == 0 && flow.index_head_dim % 2 == 0, "rotate: whole pairs");
+    assert!(
+        flow.stride.is_multiple_of(2) && flow.head_dim.is_multiple_of(2) && flow.index_head_dim.is_multiple_of(2),
+        "rotate: whole pairs"
+    );
     let narrow = |dim: u32| 2 * flow.rope_pairs > dim;
     assert!(!narrow(flow.head_dim) && (flow.n_index_heads == 0 || !narrow(flow.index_head_dim)), "rotate: wide heads");
     let width = flow.n_heads * flow.head_dim + flow.n_index_heads * flow.index_head_dim;
