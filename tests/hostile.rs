@@ -7,6 +7,7 @@ use crafted::{GgufFile, SAFETENSORS_SAMPLE, array, safetensors_file, text};
 use headstart::format::gguf::{self, Gguf};
 use headstart::format::safetensors::{self, Safetensors};
 use headstart::format::{Directory, Memory, Source, Stored};
+use headstart::host::native::source::File;
 use headstart::{Error, ErrorKind, Result};
 use proptest::prelude::*;
 
@@ -80,6 +81,23 @@ fn a_sound_gguf_file_is_read() -> Result<()> {
         );
         check_directory(&gguf.directory, file.bytes().len() as u64);
     }
+    Ok(())
+}
+
+#[test]
+fn real_files_are_read_from_disk() -> Result<()> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden");
+    let file = File::open(folder.join("gguf/v4_random_f32.gguf"))?;
+    let gguf = pollster::block_on(gguf::read(&file, 0))?;
+    assert_eq!(gguf.metadata.require_u32("deepseek4.block_count")?, 6);
+    assert_eq!(gguf.directory.require("blk.0.ffn_down_exps.weight")?.shape, [8, 64, 32]);
+    check_directory(&gguf.directory, file.bytes());
+
+    let file = File::open(folder.join("model.safetensors"))?;
+    let safetensors = pollster::block_on(safetensors::read(&file, 3))?;
+    let base = safetensors.directory.require("hc_head_base")?;
+    assert_eq!((base.shape.as_slice(), base.source_index), (&[4][..], 3));
+    check_directory(&safetensors.directory, file.bytes());
     Ok(())
 }
 

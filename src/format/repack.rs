@@ -62,14 +62,14 @@ pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
 /// at multiples of this.
 #[must_use]
 pub const fn row_quantum(format: Format, n_in: u64) -> u64 {
-    let scales_per_word = match format {
+    let scales_per_word: u64 = match format {
         Format::Q8_0 | Format::Q4_0 => 2,
         Format::MXFP4 => 4,
         _ => 1,
     };
     match blocks_per_row(n_in) % 4 {
         0 => 1,
-        2 => (scales_per_word + 1) / 2,
+        2 => scales_per_word.div_ceil(2),
         _ => scales_per_word,
     }
 }
@@ -87,7 +87,10 @@ pub fn repack_rows(
     scales: &mut Vec<u32>,
 ) -> Result<()> {
     let row_bytes = format.row_bytes(n_in);
-    if n_in == 0 || n_in % format.block_len() as u64 != 0 || n_rows.checked_mul(row_bytes) != Some(bytes.len() as u64) {
+    if n_in == 0
+        || !n_in.is_multiple_of(format.block_len() as u64)
+        || n_rows.checked_mul(row_bytes) != Some(bytes.len() as u64)
+    {
         return Err(Error::usage(
             format!("rows of {format} to repack"),
             format!("{} bytes for {n_rows} rows of {n_in}", bytes.len()),

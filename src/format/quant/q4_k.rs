@@ -83,7 +83,7 @@ fn fit(values: &[f32; 32]) -> (f32, f32) {
     let low = values.iter().fold(0.0f32, |low, &value| low.min(value));
     let high = values.iter().fold(low, |high, &value| high.max(value));
     let even = (high - low) / LARGEST_CODE;
-    if !(even > 0.0) {
+    if even == 0.0 {
         return (0.0, -low);
     }
     let mut best = ((even, -low), error_of(values, even, -low));
