@@ -12,19 +12,20 @@
 //!
 //! # Easy to get wrong
 //!
-//! Each with the test that guards it.
+//! Each with the test that guards it; `model::` is `tests/model.rs`.
 //!
 //! * Layers of ratio 0 turn by base 10 000 without YaRN:
-//!   `shape::rope::plain_frequencies_are_powers_of_their_own_base`.
+//!   `shape::rope::tests::plain_frequencies_are_powers_of_their_own_base`.
 //! * Compressed layers turn by base 160 000 with YaRN, whose pairs 15 to 25 are the ramp:
-//!   `shape::rope::compressed_frequencies_have_their_own_base_and_yarns_ramp`.
+//!   `shape::rope::tests::compressed_frequencies_have_their_own_base_and_yarns_ramp`.
 //! * A list of ratios, and a count of blocks, may include layers of multi-token prediction:
 //!   `model::blocks_of_multi_token_prediction_are_counted_out`.
 //! * The indexer lies beside the compressor in DeepSeek's names, under it in transformers', and a compressor's
-//!   `norm` is another than the attention's `kv_norm`: `model::names_of_transformers_bind_like_the_official_ones`.
+//!   `norm` is another than the attention's `kv_norm`:
+//!   `model::names_of_transformers_bind_like_the_official_ones`.
 //! * transformers stacks gate over up, expert by expert: the same test.
 //! * In a ratio-4 layer the compressor is twice as wide as its entries, in a ratio-128 layer as wide:
-//!   `synthetic::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
+//!   `synthetic::tests::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
 mod part;

@@ -217,11 +217,12 @@ impl Shape {
         parts_of(self).map(|(_, extent)| extent.n_parameters()).sum()
     }
 
-    /// Parameters that take part in one token: embedding and head left out, and of the routed experts those used.
+    /// Parameters that take part in one token: all but the embedding, of which one row is read, and of the routed
+    /// experts those used.
     #[must_use]
     pub fn n_active_parameters(&self) -> u64 {
         let active = parts_of(self).map(|(part, extent)| match part {
-            Part::Embed | Part::Head => 0,
+            Part::Embed => 0,
             Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown => {
                 extent.n_parameters() / u64::from(self.n_experts) * u64::from(self.n_used)
             }
