@@ -43,11 +43,9 @@ pub static KERNEL: Kernel = Kernel {
 pub fn record_experts_group(recording: &mut Recording, flow: &Flow) {
     let Some(Groups { lists, counts }) = flow.groups else { return };
     // Without a shared expert the last list would stay empty, and need not be there.
-    let n_experts = (flow.n_experts + 1).min((counts.bytes / 4) as u32);
-    let places = u64::from(n_experts) * u64::from(flow.max_tokens);
-    let n_experts = if lists.bytes / 4 < places { flow.n_experts } else { n_experts };
-    let needed = u64::from(n_experts) * u64::from(flow.max_tokens) * 4;
-    assert!(lists.bytes >= needed && counts.bytes >= u64::from(n_experts) * 4, "experts_group: lists are too short");
+    let room = (lists.bytes / 4 / u64::from(flow.max_tokens.max(1))).min(counts.bytes / 4);
+    let n_experts = (flow.n_experts + 1).min(u32::try_from(room).unwrap_or(u32::MAX));
+    assert!(n_experts >= flow.n_experts, "experts_group: {n_experts} lists for {} experts", flow.n_experts);
     let params = Params { n_experts, n_slots: flow.n_slots, max_tokens: flow.max_tokens };
     let entries = u64::from(flow.max_tokens) * u64::from(flow.n_slots);
     let cost = Cost { bytes: entries * 8 + u64::from(n_experts) * 4, ops: entries * u64::from(n_experts) };
