@@ -183,7 +183,7 @@ fn a_flipped_weight_is_noticed() {
     let mut file = std::fs::read(fixture("golden/model.safetensors")).unwrap();
     let source: Rc<dyn Source> = Rc::new(Memory::new("intact", file.clone()));
     let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
-    let offset = directory.require("layers.3.attn.compressor.ape").unwrap().offset as usize;
+    let offset = directory.require("layers.3.attn.kv_norm.weight").unwrap().offset as usize;
     file[offset + 3] ^= 0x80;
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("flipped", file))];

@@ -42,7 +42,7 @@ fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
     if module.entry_points.len() != 1 || module.entry_points[0].name != kernel.name {
         return Err("the one entry point is named like the file".into());
     }
-    let mut declared = vec![("params", Access::Uniform)];
+    let mut declared = vec![("params", Access::Read)];
     declared.extend(kernel.bindings);
     let globals: Vec<_> = module.global_variables.iter().filter(|(_, g)| g.binding.is_some()).collect();
     if globals.len() != declared.len() {
@@ -52,7 +52,6 @@ fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
         let binding = global.binding.as_ref().unwrap().binding as usize;
         let name = global.name.as_deref().unwrap_or("");
         let access = match global.space {
-            naga::AddressSpace::Uniform => Access::Uniform,
             naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::Write,
             _ => Access::Read,
         };

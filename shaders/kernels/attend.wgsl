@@ -15,8 +15,8 @@ struct Params {
     max_tokens: u32,    // tokens to compute at most
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> scores: array<f32>;          // [max_tokens, n_heads, scores_stride]
 @group(0) @binding(3) var<storage, read> window: array<vec4<f32>>;    // [window_ring, n_quads]
 @group(0) @binding(4) var<storage, read> entries: array<vec4<f32>>;   // [.., n_quads]

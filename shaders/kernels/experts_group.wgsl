@@ -6,8 +6,8 @@ struct Params {
     max_tokens: u32, // tokens to list at most, and places in a list
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> experts: array<u32>;      // [n_tokens, n_slots]
 @group(0) @binding(3) var<storage, read_write> lists: array<u32>;  // [n_experts, max_tokens]
 @group(0) @binding(4) var<storage, read_write> counts: array<u32>; // [n_experts]

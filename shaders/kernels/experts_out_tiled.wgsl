@@ -12,7 +12,7 @@ struct Params {
     max_tokens: u32,    // places in a list
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> hidden: array<vec4<f32>>;        // [n_tokens, n_slots, hidden_stride]
 @group(0) @binding(2) var<storage, read> lists: array<u32>;               // [all experts, max_tokens]
 @group(0) @binding(3) var<storage, read> counts: array<u32>;              // [all experts]

@@ -14,8 +14,8 @@ struct Params {
     max_tokens: u32,          // tokens to compute at most
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> streams: array<vec4<f32>>;             // [n_tokens, 4, n_quads]
 @group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;                 // [n_tokens, 6]
 @group(0) @binding(4) var<storage, read> scale: array<f32>;                     // [3]

@@ -16,8 +16,8 @@ struct Params {
     max_tokens: u32,        // tokens to compute at most
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>; // [max_tokens, queries_stride]
 @group(0) @binding(3) var<storage, read> projections: array<f32>;   // [projection_ring, projection_stride]
 @group(0) @binding(4) var<storage, read> keys: array<vec4<f32>>;    // [n_entries, n_quads]

@@ -16,8 +16,8 @@ struct Params {
     max_tokens: u32,     // tokens to compute at most
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;      // [n_tokens, n_in]
 @group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>; // [n_rows, n_blocks, …]
 @group(0) @binding(4) var<storage, read> scales: array<u32>;

@@ -13,8 +13,8 @@ struct Params {
     max_tokens: u32,     // tokens to compute at most
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;          // see lib/rope.wgsl
 @group(0) @binding(3) var<storage, read_write> queries: array<vec2<f32>>; // [max_tokens, stride]
 

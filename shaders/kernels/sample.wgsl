@@ -12,7 +12,7 @@ struct Params {
     n_positions: u32, // ids that `tokens` holds
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read_write> step: Step;
 @group(0) @binding(2) var<storage, read_write> logits: array<vec4<f32>>; // [n_vocab]
 @group(0) @binding(3) var<storage, read_write> tokens: array<u32>;       // by position

@@ -5,11 +5,10 @@ use bytemuck::{Pod, Zeroable};
 
 use super::recording::{BufferId, Recording};
 
-/// How a kernel uses a binding.
+/// How a kernel uses a binding. There are no uniforms: lavapipe clones a shader at every dispatch whose loops depend on
+/// one (it looks for values to inline), which costs more than the dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// `var<uniform>`.
-    Uniform,
     /// `var<storage, read>`.
     Read,
     /// `var<storage, read_write>`.
@@ -34,7 +33,7 @@ pub struct Kernel {
     pub source: &'static str,
     /// Library texts that stand before it whatever the variant.
     pub parts: &'static [&'static str],
-    /// Bindings 1, 2, … of group 0, in order; binding 0 is the uniform `params`.
+    /// Bindings 1, 2, … of group 0, in order; binding 0 is `params`, read-only.
     pub bindings: &'static [(&'static str, Access)],
     /// The fields of `Params`.
     pub params: &'static [Field],
@@ -108,7 +107,7 @@ pub struct Call<'a> {
     pub params: &'a [u8],
     /// The variant, for its constants.
     pub spec: &'a Spec,
-    /// Uniform and read-only bindings, as words.
+    /// Read-only bindings, as words.
     pub inputs: Vec<&'a [u32]>,
     /// Writable bindings, as words.
     pub outputs: Vec<&'a mut [u32]>,

@@ -101,7 +101,6 @@ impl GpuPlayer {
     pub(super) async fn allocate(&mut self, arena: &Arena) -> Result<()> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let usage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::UNIFORM
             | wgpu::BufferUsages::COPY_SRC
             | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
@@ -131,7 +130,7 @@ impl GpuPlayer {
     }
 
     pub(super) async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
-        let alignment = u64::from(self.device.limits().min_uniform_buffer_offset_alignment).max(16);
+        let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
         let offsets: Vec<u64> = recording
             .stages
             .iter()
@@ -145,7 +144,7 @@ impl GpuPlayer {
         let params = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
         let mut stages = Vec::with_capacity(recording.stages.len());
@@ -202,14 +201,13 @@ impl GpuPlayer {
     fn make_pipeline(&self, stage: &Stage, text: &str) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
         let entry = |binding: u32, access: Access| {
             let ty = match access {
-                Access::Uniform => wgpu::BufferBindingType::Uniform,
                 Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
                 Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
             };
             let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
             wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
         };
-        let mut entries = vec![entry(0, Access::Uniform)];
+        let mut entries = vec![entry(0, Access::Read)];
         entries.extend(stage.kernel.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
         let label = Some(stage.kernel.name);
         let layout =

@@ -39,7 +39,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/attend.wgsl"),
     parts: &[STEP, KEYS, ROPE],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("scores", Access::Read),
         ("window", Access::Read),
         ("entries", Access::Read),

@@ -42,7 +42,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/attend_score.wgsl"),
     parts: &[STEP, KEYS],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("queries", Access::Read),
         ("window", Access::Read),
         ("entries", Access::Read),

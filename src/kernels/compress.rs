@@ -42,7 +42,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/compress.wgsl"),
     parts: &[STEP, ROPE],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("projections", Access::Read),
         ("ape", Access::Read),
         ("norm", Access::Read),

@@ -33,7 +33,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/embed.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("tokens", Access::Read),
         ("quants", Access::Read),
         ("scales", Access::Read),

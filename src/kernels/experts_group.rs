@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/experts_group.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("experts", Access::Read),
         ("lists", Access::Write),
         ("counts", Access::Write),

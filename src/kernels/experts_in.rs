@@ -37,7 +37,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/experts_in.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("x", Access::Read),
         ("experts", Access::Read),
         ("weights", Access::Read),

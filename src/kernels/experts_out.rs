@@ -34,7 +34,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/experts_out.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("hidden", Access::Read),
         ("experts", Access::Read),
         ("quants", Access::Read),

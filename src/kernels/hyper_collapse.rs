@@ -29,7 +29,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("streams", Access::Read),
         ("mix", Access::Read),
         ("scale", Access::Read),

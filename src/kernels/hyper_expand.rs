@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/hyper_expand.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("streams", Access::Read),
         ("coefficients", Access::Read),
         ("outputs", Access::Read),

@@ -43,7 +43,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/index_score.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("queries", Access::Read),
         ("projections", Access::Read),
         ("keys", Access::Read),

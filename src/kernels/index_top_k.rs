@@ -26,7 +26,7 @@ pub static KERNEL: Kernel = Kernel {
     name: "index_top_k",
     source: include_str!("../../shaders/kernels/index_top_k.wgsl"),
     parts: &[STEP],
-    bindings: &[("step", Access::Uniform), ("scores", Access::Read), ("selected", Access::Write)],
+    bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,

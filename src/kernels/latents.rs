@@ -41,7 +41,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/latents.wgsl"),
     parts: &[STEP, ROPE],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("projections", Access::Read),
         ("q_norm", Access::Read),
         ("kv_norm", Access::Read),

@@ -49,7 +49,7 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 pub(super) const BINDINGS: &[(&str, Access)] = &[
-    ("step", Access::Uniform),
+    ("step", Access::Read),
     ("x", Access::Read),
     ("quants", Access::Read),
     ("scales", Access::Read),

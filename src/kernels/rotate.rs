@@ -36,7 +36,7 @@ pub static KERNEL: Kernel = Kernel {
     name: "rotate",
     source: include_str!("../../shaders/kernels/rotate.wgsl"),
     parts: &[STEP, ROPE],
-    bindings: &[("step", Access::Uniform), ("rope", Access::Read), ("queries", Access::Write)],
+    bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,

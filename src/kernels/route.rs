@@ -33,7 +33,7 @@ pub static KERNEL: Kernel = Kernel {
     source: include_str!("../../shaders/kernels/route.wgsl"),
     parts: &[STEP],
     bindings: &[
-        ("step", Access::Uniform),
+        ("step", Access::Read),
         ("tokens", Access::Read),
         ("logits", Access::Read),
         ("bias", Access::Read),
