@@ -1,6 +1,6 @@
 // out[t, h] = Σ_k p_k · key_k over the keys of token t (see lib/keys.wgsl), turned back by the token's position, where
 //   p_k = exp(z_k − M) / (Σ_k exp(z_k − M) + exp(sink[h] − M)), M = max(sink[h], max_k z_k).
-// The sink takes weight and has no value. Keys were turned to their own positions, so the last 2·rope_pairs elements
+// The sink, the score after the keys', takes weight and has no value. Keys were turned to their own positions, so the last 2·rope_pairs elements
 // of the sum turn back by the query's.
 // An invocation takes 4 elements of one head of one token, and finds M and the sum for itself. All in f32.
 struct Params {
@@ -21,9 +21,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> window: array<vec4<f32>>;    // [window_ring, n_quads]
 @group(0) @binding(4) var<storage, read> entries: array<vec4<f32>>;   // [.., n_quads]
 @group(0) @binding(5) var<storage, read> selected: array<u32>;        // [max_tokens, top_k]
-@group(0) @binding(6) var<storage, read> sinks: array<f32>;           // [n_heads]
-@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>;      // see lib/rope.wgsl
-@group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>; // [max_tokens, n_heads, n_quads]
+@group(0) @binding(6) var<storage, read> rope: array<vec2<f32>>;      // see lib/rope.wgsl
+@group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>; // [max_tokens, n_heads, n_quads]
 
 @compute @workgroup_size(WORKGROUP)
 fn attend(
@@ -41,7 +40,7 @@ fn attend(
     let position = step.position + token;
     let n_keys = window_count(position) + entry_count(position);
     let z_at = (token * params.n_heads + head) * params.scores_stride;
-    let sink = sinks[head];
+    let sink = scores[z_at + n_keys];
     var greatest = sink;
     for (var k = 0u; k < n_keys; k += 1u) {
         greatest = max(greatest, scores[z_at + k]);

@@ -14,10 +14,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> streams: array<vec4<f32>>; // [n_tokens, 4, n_quads]
 @group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;     // [n_tokens]
-@group(0) @binding(4) var<storage, read> scale: array<f32>;         // [1]
-@group(0) @binding(5) var<storage, read> base: array<vec4<f32>>;    // [1]
-@group(0) @binding(6) var<storage, read> norm: array<vec4<f32>>;    // [n_quads]
-@group(0) @binding(7) var<storage, read_write> x: array<vec4<f32>>; // [n_tokens or 1, n_quads]
+@group(0) @binding(4) var<storage, read> affine: array<vec4<f32>>; // base [4], then scales [1]
+@group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;    // [n_quads]
+@group(0) @binding(6) var<storage, read_write> x: array<vec4<f32>>; // [n_tokens or 1, n_quads]
 
 // The clamp keeps exp finite; beyond it the result is 0 to rounding.
 fn sigmoid(v: vec4<f32>) -> vec4<f32> {
@@ -46,7 +45,7 @@ fn head_collapse(
         part += dot(v, v);
     }
     let rho = inverseSqrt(team_sum(lane, part) / f32(16u * n) + params.norm_eps);
-    let pre = sigmoid(rho * mix[token] * scale[0] + base[0]) + params.hyper_eps;
+    let pre = sigmoid(rho * mix[token] * affine[1].x + affine[0]) + params.hyper_eps;
 
     // Each lane keeps its part of y in x, and reads only that back.
     part = 0.0;

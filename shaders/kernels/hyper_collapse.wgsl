@@ -18,11 +18,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> streams: array<vec4<f32>>;             // [n_tokens, 4, n_quads]
 @group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;                 // [n_tokens, 6]
-@group(0) @binding(4) var<storage, read> scale: array<f32>;                     // [3]
-@group(0) @binding(5) var<storage, read> base: array<vec4<f32>>;                // [6]
-@group(0) @binding(6) var<storage, read> norm: array<vec4<f32>>;                // [n_quads]
-@group(0) @binding(7) var<storage, read_write> coefficients: array<vec4<f32>>;  // [n_tokens, 6]: pre, post, rows of comb
-@group(0) @binding(8) var<storage, read_write> x: array<vec4<f32>>;             // [n_tokens, n_quads]
+@group(0) @binding(4) var<storage, read> affine: array<vec4<f32>>; // base [24], then scales [3]
+@group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;                // [n_quads]
+@group(0) @binding(6) var<storage, read_write> coefficients: array<vec4<f32>>;  // [n_tokens, 6]: pre, post, rows of comb
+@group(0) @binding(7) var<storage, read_write> x: array<vec4<f32>>;             // [n_tokens, n_quads]
 
 // The clamp keeps exp finite; beyond it the result is 0 to rounding.
 fn sigmoid(v: vec4<f32>) -> vec4<f32> {
@@ -60,12 +59,12 @@ fn hyper_collapse(
 
     let m = token * 6u;
     let eps = params.hyper_eps;
-    let pre = sigmoid(rho * mix[m] * scale[0] + base[0]) + eps;
-    let post = 2.0 * sigmoid(rho * mix[m + 1u] * scale[1] + base[1]);
-    var c0 = softmax(rho * mix[m + 2u] * scale[2] + base[2]) + eps;
-    var c1 = softmax(rho * mix[m + 3u] * scale[2] + base[3]) + eps;
-    var c2 = softmax(rho * mix[m + 4u] * scale[2] + base[4]) + eps;
-    var c3 = softmax(rho * mix[m + 5u] * scale[2] + base[5]) + eps;
+    let pre = sigmoid(rho * mix[m] * affine[6].x + affine[0]) + eps;
+    let post = 2.0 * sigmoid(rho * mix[m + 1u] * affine[6].y + affine[1]);
+    var c0 = softmax(rho * mix[m + 2u] * affine[6].z + affine[2]) + eps;
+    var c1 = softmax(rho * mix[m + 3u] * affine[6].z + affine[3]) + eps;
+    var c2 = softmax(rho * mix[m + 4u] * affine[6].z + affine[4]) + eps;
+    var c3 = softmax(rho * mix[m + 5u] * affine[6].z + affine[5]) + eps;
     for (var k = 0u; k < params.sinkhorn_iterations; k += 1u) {
         if k > 0u {
             c0 /= total(c0) + eps;

@@ -152,8 +152,8 @@ impl Attention {
             max_tokens: n,
         };
         let scale = (shape.head_dim as f32).sqrt().recip();
-        record_attend_score(recording, &keys, scratch.queries, scratch.queries_stride, scale);
-        record_attend(recording, &keys, self.sinks, rope, rope_pairs, scratch.attended);
+        record_attend_score(recording, &keys, scratch.queries, scratch.queries_stride, self.sinks, scale);
+        record_attend(recording, &keys, rope, rope_pairs, scratch.attended);
         let heads = shape.n_heads * shape.head_dim;
         let latent = shape.o_groups * shape.o_lora;
         let grouped = Flow { rows_per_group: shape.o_lora, ..rows(scratch.attended, heads, scratch.o_latent, latent) };

@@ -95,7 +95,7 @@ pub struct Scratch {
     pub selected: Slice,
     /// Attention scores, `[n_heads, scores_stride]`.
     pub scores: Slice,
-    /// Keys that a query sees at most.
+    /// Keys that a query sees at most, and the sink.
     pub scores_stride: u32,
     /// Attention output of the heads, `[n_heads, head_dim]`.
     pub attended: Slice,
@@ -164,7 +164,7 @@ impl Scratch {
         let index_queries = if has_index { shape.index_heads * shape.index_head_dim } else { 0 };
         let queries_stride = shape.n_heads * shape.head_dim + index_queries;
         let n_index_entries = if has_index { n_context / 4 + 1 } else { 0 };
-        let scores_stride = Self::keys(shape, n_context);
+        let scores_stride = Self::keys(shape, n_context) + 1;
         let n_lists = shape.n_experts + 1;
         Self {
             n_chunk,

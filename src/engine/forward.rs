@@ -49,17 +49,13 @@ struct Layer {
 /// Mixing weights of one hyper-connection.
 struct Hyper {
     mix: Vec<Matrix>,
-    base: Slice,
-    scale: Slice,
+    /// What is added to the mix, and then its scales.
+    affine: Slice,
 }
 
 impl Hyper {
     fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper) -> Self {
-        Self {
-            mix: uploads.stack(arena, &[&from.fn_]),
-            base: uploads.vector(arena, &from.base),
-            scale: uploads.vector(arena, &from.scale),
-        }
+        Self { mix: uploads.stack(arena, &[&from.fn_]), affine: uploads.vectors(arena, &[&from.base, &from.scale]) }
     }
 }
 
@@ -165,8 +161,7 @@ impl Forward {
                 step: self.step,
                 streams: scratch.streams[0],
                 mix: scratch.mix,
-                scale: self.head_hyper.scale,
-                base: self.head_hyper.base,
+                affine: self.head_hyper.affine,
                 norm: self.norm,
                 x: scratch.head_x,
                 n_embd: shape.n_embd,
@@ -213,8 +208,7 @@ impl Forward {
                 step: self.step,
                 streams: scratch.streams[from],
                 mix: scratch.mix,
-                scale: hyper.scale,
-                base: hyper.base,
+                affine: hyper.affine,
                 norm,
                 coefficients: scratch.coefficients,
                 x: scratch.x,

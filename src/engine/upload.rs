@@ -41,9 +41,20 @@ impl Uploads {
 
     /// Plans a small tensor as f32.
     pub fn vector(&mut self, arena: &mut Arena, tensor: &TensorRef) -> Slice {
-        let to = arena.words(&tensor.name, tensor.n_elements(), Purpose::Weights);
-        self.steps.push(Upload::Vector { tensor: tensor.clone(), to });
-        to
+        self.vectors(arena, &[tensor])
+    }
+
+    /// Plans several small tensors as f32, one after the other in one buffer.
+    pub fn vectors(&mut self, arena: &mut Arena, tensors: &[&TensorRef]) -> Slice {
+        let n = tensors.iter().map(|tensor| tensor.n_elements()).sum();
+        let whole = arena.words(&tensors[0].name, n, Purpose::Weights);
+        let mut to = whole;
+        for tensor in tensors {
+            self.steps.push(Upload::Vector { tensor: (*tensor).clone(), to });
+            to.offset += tensor.n_elements() * 4;
+            to.bytes -= tensor.n_elements() * 4;
+        }
+        whole
     }
 
     /// Plans a table of expert numbers, each below `n_experts`.

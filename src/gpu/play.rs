@@ -77,6 +77,14 @@ impl Player {
         }
     }
 
+    /// Time spent so far on encoding, in milliseconds; 0 on the CPU.
+    pub fn encoding_ms(&self) -> f64 {
+        match self {
+            Self::Gpu(player) => player.encoding().as_secs_f64() * 1e3,
+            Self::Cpu(_) => 0.0,
+        }
+    }
+
     /// Waits for a ticket's bytes.
     ///
     /// # Errors

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_channel::oneshot;
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 
@@ -27,6 +29,7 @@ pub struct GpuPlayer {
     pipelines: HashMap<String, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>,
     recordings: Vec<PreparedRecording>,
     staging: Vec<wgpu::Buffer>,
+    encoding: Duration,
 }
 
 /// Whether the driver's bounds checks stay in the shaders.
@@ -86,6 +89,7 @@ impl GpuPlayer {
             pipelines: HashMap::new(),
             recordings: Vec::new(),
             staging: Vec::new(),
+            encoding: Duration::ZERO,
         })
     }
 
@@ -100,9 +104,7 @@ impl GpuPlayer {
 
     pub(super) async fn allocate(&mut self, arena: &Arena) -> Result<()> {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let usage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_SRC
-            | wgpu::BufferUsages::COPY_DST;
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
             let label = Some(plan.label.as_str());
             self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -246,6 +248,7 @@ impl GpuPlayer {
 
     pub(super) fn play(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
         self.check()?;
+        let begin = Instant::now();
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -257,7 +260,13 @@ impl GpuPlayer {
                 }
             }
         }
+        self.encoding += begin.elapsed();
         self.submit_and_map(encoder, read)
+    }
+
+    /// Time spent so far on encoding passes. Submitting is left out: software adapters compute inside it.
+    pub(super) fn encoding(&self) -> Duration {
+        self.encoding
     }
 
     fn submit_and_map(&mut self, mut encoder: wgpu::CommandEncoder, read: Option<Slice>) -> Result<GpuTicket> {

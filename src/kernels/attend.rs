@@ -44,7 +44,6 @@ pub static KERNEL: Kernel = Kernel {
         ("window", Access::Read),
         ("entries", Access::Read),
         ("selected", Access::Read),
-        ("sinks", Access::Read),
         ("rope", Access::Read),
         ("out", Access::Write),
     ],
@@ -53,12 +52,12 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Appends the stage `attend`: sinks `[n_heads]`, f32; the rotation table of [`rope::table`]; out
+/// Appends the stage `attend`: the rotation table of [`rope::table`]; out
 /// `[max_tokens, n_heads · head_dim]`, f32.
 ///
 /// # Panics
 /// When the keys' shapes disagree: shapes are checked before they come here.
-pub fn record_attend(recording: &mut Recording, keys: &Keys, sinks: Slice, rope: Slice, rope_pairs: u32, out: Slice) {
+pub fn record_attend(recording: &mut Recording, keys: &Keys, rope: Slice, rope_pairs: u32, out: Slice) {
     keys.check();
     assert!(2 * rope_pairs <= keys.head_dim, "attend: wide heads");
     let params = Params {
@@ -72,7 +71,7 @@ pub fn record_attend(recording: &mut Recording, keys: &Keys, sinks: Slice, rope:
         rope_pairs,
         max_tokens: keys.max_tokens,
     };
-    let bindings = [keys.step, keys.scores, keys.window, keys.entries, keys.selected, sinks, rope, out];
+    let bindings = [keys.step, keys.scores, keys.window, keys.entries, keys.selected, rope, out];
     let n_quads = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_quads);
     let bytes = keys.bytes() + 4 * keys.n_scores() + 16 * n_quads;
     let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
@@ -84,8 +83,7 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let (scores, window, entries): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
     let selected = call.inputs[4];
-    let sinks: &[f32] = call.input(5);
-    let table: &[[f32; 2]] = call.input(6);
+    let table: &[[f32; 2]] = call.input(5);
     let [out] = call.outputs::<f32, 1>();
     let rule = Rule { window_len: p.window_len, window_ring: p.window_ring, ratio: p.ratio, top_k: p.top_k };
     let head_dim = 4 * p.n_quads as usize;
@@ -94,8 +92,8 @@ fn reference(call: &mut Call<'_>) {
         let keys = rule.keys(position, token, [window, entries], selected, head_dim);
         for head in 0..p.n_heads {
             let at = (token * p.n_heads + head) as usize;
-            let z = &scores[at * p.scores_stride as usize..][..keys.len()];
-            let sink = sinks[head as usize];
+            let z = &scores[at * p.scores_stride as usize..];
+            let (z, sink) = (&z[..keys.len()], z[keys.len()]);
             let greatest = z.iter().fold(sink, |a, b| a.max(*b));
             let total = z.iter().fold((sink - greatest).exp(), |sum, z| sum + (z - greatest).exp());
             let out = &mut out[at * head_dim..][..head_dim];
@@ -125,13 +123,16 @@ fn case(knobs: &Knobs, selection: [u32; 2], head_dim: u32, rope_pairs: u32, toke
     );
     let mut case = CaseBuilder::new(name, knobs);
     let mut keys = case_keys(&mut case, selection, head_dim, tokens, window_len);
-    let scores: Vec<f32> =
+    let mut scores: Vec<f32> =
         case.random_values((tokens[2] * keys.n_heads * keys.scores_stride) as usize).iter().map(|z| z * 20.0).collect();
+    // One head's scores outweigh its sink, wherever among them that stands; another's do not.
+    for (head, scores) in scores.chunks_mut(keys.scores_stride as usize).enumerate() {
+        let n_keys = keys.n_keys() as usize;
+        scores[n_keys..].fill(if head % 2 == 0 { 60.0 } else { -60.0 });
+    }
     keys.scores = case.input("scores", &scores);
-    // One sink that outweighs every key, one that nothing notices, one between.
-    let sinks = case.input("sinks", &[60.0f32, -60.0, 12.0]);
     let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 160_000.0), 600));
     let out = case.output("out", (tokens[2] * keys.n_heads * head_dim) as usize, 1e-4);
-    record_attend(&mut case.recording, &keys, sinks, rope, rope_pairs, out);
+    record_attend(&mut case.recording, &keys, rope, rope_pairs, out);
     case.finish()
 }

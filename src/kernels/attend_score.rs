@@ -25,8 +25,8 @@ crate::params! {
         pub ratio: u32,
         /// Most entries attended to, or 0 for all.
         pub top_k: u32,
-        /// Most keys of a token.
-        pub n_keys: u32,
+        /// Most scores of a token: its keys and the sink.
+        pub n_scores: u32,
         /// Scores from head to head.
         pub scores_stride: u32,
         /// Factor of every product.
@@ -47,6 +47,7 @@ pub static KERNEL: Kernel = Kernel {
         ("window", Access::Read),
         ("entries", Access::Read),
         ("selected", Access::Read),
+        ("sinks", Access::Read),
         ("scores", Access::Write),
     ],
     params: Params::FIELDS,
@@ -54,11 +55,18 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Appends the stage `attend_score`: queries `[max_tokens, queries_stride]`, f32, the heads first in each row.
+/// Appends the stage `attend_score`: queries `[max_tokens, queries_stride]`, f32, the heads first in each row; sinks `[n_heads]`, f32.
 ///
 /// # Panics
 /// When strides are no multiples of 4 or the keys' shapes disagree: shapes are checked before they come here.
-pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slice, queries_stride: u32, scale: f32) {
+pub fn record_attend_score(
+    recording: &mut Recording,
+    keys: &Keys,
+    queries: Slice,
+    queries_stride: u32,
+    sinks: Slice,
+    scale: f32,
+) {
     keys.check();
     assert!(queries_stride.is_multiple_of(4), "attend_score: queries in vectors of 4");
     let params = Params {
@@ -69,17 +77,18 @@ pub fn record_attend_score(recording: &mut Recording, keys: &Keys, queries: Slic
         window_ring: keys.window_ring,
         ratio: keys.ratio,
         top_k: keys.top_k,
-        n_keys: keys.n_keys(),
+        n_scores: keys.n_keys() + 1,
         scores_stride: keys.scores_stride,
         scale,
         max_tokens: keys.max_tokens,
     };
-    let bindings = [keys.step, queries, keys.window, keys.entries, keys.selected, keys.scores];
+    let bindings = [keys.step, queries, keys.window, keys.entries, keys.selected, sinks, keys.scores];
     let query_bytes = 4 * u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(keys.head_dim);
     let bytes = keys.bytes() + query_bytes + 4 * keys.n_scores();
     let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
     let lanes = recording.knobs.row_lanes;
-    recording.push_teams("attend_score", &KERNEL, lanes, keys.n_scores(), &params, &bindings, cost);
+    let n_teams = keys.n_scores() + u64::from(keys.max_tokens) * u64::from(keys.n_heads);
+    recording.push_teams("attend_score", &KERNEL, lanes, n_teams, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -87,6 +96,7 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let (queries, window, entries): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
     let selected = call.inputs[4];
+    let sinks: &[f32] = call.input(5);
     let [scores] = call.outputs::<f32, 1>();
     let rule = Rule { window_len: p.window_len, window_ring: p.window_ring, ratio: p.ratio, top_k: p.top_k };
     let head_dim = 4 * p.n_quads as usize;
@@ -98,6 +108,7 @@ fn reference(call: &mut Call<'_>) {
             for (z, key) in scores.iter_mut().zip(&keys) {
                 *z = p.scale * dot(q, key);
             }
+            scores[keys.len()] = sinks[head as usize];
         }
     }
 }
@@ -119,6 +130,7 @@ fn case(knobs: &Knobs, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3]
     let queries_stride = 3 * head_dim + 4;
     let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);
     keys.scores = case.output("scores", (tokens[2] * keys.n_heads * keys.scores_stride) as usize, 1e-4);
-    record_attend_score(&mut case.recording, &keys, queries, queries_stride, 0.3);
+    let sinks = case.random_input("sinks", keys.n_heads as usize);
+    record_attend_score(&mut case.recording, &keys, queries, queries_stride, sinks, 0.3);
     case.finish()
 }

@@ -25,12 +25,7 @@ pub static KERNEL: Kernel = Kernel {
     name: "experts_group",
     source: include_str!("../../shaders/kernels/experts_group.wgsl"),
     parts: &[STEP],
-    bindings: &[
-        ("step", Access::Read),
-        ("experts", Access::Read),
-        ("lists", Access::Write),
-        ("counts", Access::Write),
-    ],
+    bindings: &[("step", Access::Read), ("experts", Access::Read), ("lists", Access::Write), ("counts", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,

@@ -32,8 +32,7 @@ pub static KERNEL: Kernel = Kernel {
         ("step", Access::Read),
         ("streams", Access::Read),
         ("mix", Access::Read),
-        ("scale", Access::Read),
-        ("base", Access::Read),
+        ("affine", Access::Read),
         ("norm", Access::Read),
         ("x", Access::Write),
     ],
@@ -51,10 +50,8 @@ pub struct Flow {
     pub streams: Slice,
     /// The mixing matrix times the flattened streams, not yet divided by their root mean square: `[max_tokens, 4]`.
     pub mix: Slice,
-    /// Scale of the mix: `[1]`.
-    pub scale: Slice,
-    /// Added to the scaled mix: `[4]`.
-    pub base: Slice,
+    /// Added to the scaled mix, `[4]`, and then its scales: `[1]`.
+    pub affine: Slice,
     /// Weights of the output norm: `[n_embd]`.
     pub norm: Slice,
     /// Output `[max_tokens, n_embd]`, or `[1, n_embd]` with `last_only`.
@@ -87,7 +84,7 @@ pub fn record_head_collapse(recording: &mut Recording, flow: &Flow) {
     let n_teams = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
     let width = u64::from(flow.n_embd);
     let cost = Cost { bytes: n_teams * 20 * width + width * 4, ops: n_teams * 20 * width };
-    let bindings = [flow.step, flow.streams, flow.mix, flow.scale, flow.base, flow.norm, flow.x];
+    let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.x];
     let lanes = recording.knobs.vector_lanes;
     recording.push_teams("head_collapse", &KERNEL, lanes, n_teams, &params, &bindings, cost);
 }
@@ -106,7 +103,8 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let (streams, mix) = (call.input::<f32>(1), call.input::<f32>(2));
-    let (scale, base, norm) = (call.input::<f32>(3), call.input::<f32>(4), call.input::<f32>(5));
+    let (affine, norm) = (call.input::<f32>(3), call.input::<f32>(4));
+    let (base, scale) = affine.split_at(4);
     let [x] = call.outputs::<f32, 1>();
     let n_embd = p.n_quads as usize * 4;
     let n_tokens = step.n_tokens.min(p.max_tokens) as usize;
@@ -132,8 +130,7 @@ fn case(knobs: &Knobs, n_embd: u32, last_only: bool, max_tokens: u32, n_tokens: 
         step,
         streams: case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize),
         mix: case.random_input("mix", (max_tokens * N_STREAMS) as usize),
-        scale: case.input("scale", &[1.7f32]),
-        base: case.random_input("base", N_STREAMS as usize),
+        affine: case.random_input("affine", N_STREAMS as usize + 1),
         norm: case.random_input("norm", n_embd as usize),
         x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
         n_embd,

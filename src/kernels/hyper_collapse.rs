@@ -32,8 +32,7 @@ pub static KERNEL: Kernel = Kernel {
         ("step", Access::Read),
         ("streams", Access::Read),
         ("mix", Access::Read),
-        ("scale", Access::Read),
-        ("base", Access::Read),
+        ("affine", Access::Read),
         ("norm", Access::Read),
         ("coefficients", Access::Write),
         ("x", Access::Write),
@@ -55,10 +54,8 @@ pub struct Flow {
     pub streams: Slice,
     /// The mixing matrix times the flattened streams, not yet divided by their root mean square: `[max_tokens, 24]`.
     pub mix: Slice,
-    /// Scales of `pre`, `post` and `comb`: `[3]`.
-    pub scale: Slice,
-    /// Added to the scaled mix: `[24]`.
-    pub base: Slice,
+    /// Added to the scaled mix, `[24]`, and then its scales: `[3]`.
+    pub affine: Slice,
     /// Weights of the sub-layer's norm: `[n_embd]`.
     pub norm: Slice,
     /// Output `[max_tokens, 24]`.
@@ -92,7 +89,7 @@ pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
     };
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
     let cost = Cost { bytes: tokens * 4 * (5 * width + 48) + width * 4, ops: tokens * 20 * width };
-    let bindings = [flow.step, flow.streams, flow.mix, flow.scale, flow.base, flow.norm, flow.coefficients, flow.x];
+    let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.coefficients, flow.x];
     let lanes = recording.knobs.vector_lanes;
     recording.push_teams("hyper_collapse", &KERNEL, lanes, tokens, &params, &bindings, cost);
 }
@@ -101,7 +98,8 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let (streams, mix) = (call.input::<f32>(1), call.input::<f32>(2));
-    let (scale, base, norm) = (call.input::<f32>(3), call.input::<f32>(4), call.input::<f32>(5));
+    let (affine, norm) = (call.input::<f32>(3), call.input::<f32>(4));
+    let (base, scale) = affine.split_at(24);
     let [coefficients, x] = call.outputs::<f32, 2>();
     let n_embd = p.n_quads as usize * 4;
     for token in 0..step.n_tokens.min(p.max_tokens) as usize {
@@ -153,12 +151,13 @@ fn case(knobs: &Knobs, n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_ite
     let streams = case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize);
     let mix: Vec<f32> =
         case.random_values((max_tokens * N_COEFFICIENTS) as usize).iter().map(|v| v * 3.0 * spread).collect();
+    let mut affine = case.random_values(N_COEFFICIENTS as usize);
+    affine.extend([0.7, 1.1, 2.0]);
     let flow = Flow {
         step,
         streams,
         mix: case.input("mix", &mix),
-        scale: case.input("scale", &[0.7f32, 1.1, 2.0]),
-        base: case.random_input("base", N_COEFFICIENTS as usize),
+        affine: case.input("affine", &affine),
         norm: case.random_input("norm", n_embd as usize),
         coefficients: case.output("coefficients", (max_tokens * N_COEFFICIENTS) as usize, 1e-4),
         x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
@@ -209,7 +208,7 @@ mod tests {
         let params = Params { n_quads: 1, sinkhorn_iterations: 20, norm_eps: 1e-6, hyper_eps: 1e-6, max_tokens: 1 };
         let step = Step { n_tokens: 1, ..bytemuck::Zeroable::zeroed() };
         let mix: Vec<f32> = (0..24).map(|i| -1.5 + 3.0 * i as f32 / 23.0).collect();
-        let base: Vec<f32> = (0..24).map(|i| (i as f32).cos()).collect();
+        let affine: Vec<f32> = (0..24).map(|i| (i as f32).cos()).chain([0.7, 1.1, 2.0]).collect();
         let (mut coefficients, mut x) = ([0f32; 24], [0f32; 4]);
         // Streams of ones have a root mean square of one, so that the mix is taken as it is.
         reference(&mut Call {
@@ -219,8 +218,7 @@ mod tests {
                 bytemuck::cast_slice(&[step]),
                 bytemuck::cast_slice(&[1f32; 16]),
                 bytemuck::cast_slice(&mix),
-                bytemuck::cast_slice(&[0.7f32, 1.1, 2.0]),
-                bytemuck::cast_slice(&base),
+                bytemuck::cast_slice(&affine),
                 bytemuck::cast_slice(&[1f32; 4]),
             ],
             outputs: vec![bytemuck::cast_slice_mut(&mut coefficients), bytemuck::cast_slice_mut(&mut x)],

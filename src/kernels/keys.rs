@@ -31,7 +31,7 @@ pub struct Keys {
     pub head_dim: u32,
     /// Scores `[max_tokens, n_heads, scores_stride]`, f32.
     pub scores: Slice,
-    /// Room for the keys of a token of any layer: its window, and all entries there can be or `top_k` of them.
+    /// Room for the scores of a token of any layer: its window, all entries there can be or `top_k` of them, the sink.
     pub scores_stride: u32,
     /// Tokens to compute at most: the recording's capacity.
     pub max_tokens: u32,
@@ -46,7 +46,7 @@ impl Keys {
     pub(super) fn check(&self) {
         assert!(self.head_dim.is_multiple_of(4), "attend: heads are multiples of 4");
         assert!(self.window_ring + 1 >= self.window_len + self.max_tokens, "attend: the ring holds a step's window");
-        assert!(self.scores_stride >= self.window_len, "attend: scores hold every key");
+        assert!(self.scores_stride > self.window_len, "attend: scores hold every key");
     }
 
     /// Most keys that a token of this layer sees, whatever room other layers' scores need.
@@ -54,7 +54,7 @@ impl Keys {
         let held = if self.ratio == 0 { 0 } else { self.entries.bytes / (4 * u64::from(self.head_dim)) };
         let most = if self.top_k > 0 { self.top_k } else { u32::MAX };
         let n_entries = u32::try_from(held).unwrap_or(most).min(most);
-        self.window_len.saturating_add(n_entries).min(self.scores_stride)
+        self.window_len.saturating_add(n_entries).min(self.scores_stride - 1)
     }
 
     /// Bytes of the keys that a step reads, each once.
