@@ -43,7 +43,7 @@ pub fn text(rows: &[Row]) -> String {
 }
 
 /// The columns of [`stage_cells`].
-pub const STAGE_COLUMNS: [&str; 6] = ["stage", "count", "ms", "share", "bytes", "GB/s"];
+pub const STAGE_COLUMNS: [&str; 6] = ["stage", "count", "ms", "share", "bytes at most", "GB/s"];
 
 /// A stage's cells under [`STAGE_COLUMNS`].
 #[must_use]
@@ -54,7 +54,7 @@ pub fn stage_cells(stage: &StageTime) -> [String; 6] {
         format!("{:.3}", stage.ms),
         percent(stage.share),
         bytes(stage.bytes),
-        format!("{:.1}", stage.gb_per_s),
+        stage.gb_per_s.map_or_else(String::new, |rate| format!("{rate:.1}")),
     ]
 }
 
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn figures_keep_three() {
         assert_eq!([figures(1234.0), figures(12.345), figures(0.126)], ["1234", "12.3", "0.13"]);
-        assert_eq!([bytes(1000), bytes(7_733_120), bytes(3 << 30)], ["1000 B", "7.38 MiB", "3.00 GiB"]);
+        assert_eq!([bytes(1000), bytes(7_733_120), bytes(3 << 30)], ["1000 B", "7.37 MiB", "3.00 GiB"]);
         assert_eq!([millis(0.5), millis(1500.0), millis(12_500.0)], ["0.50 ms", "1500 ms", "12.5 s"]);
     }
 

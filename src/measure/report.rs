@@ -234,15 +234,19 @@ pub struct StageTime {
     pub name: String,
     /// How many dispatches.
     pub count: u32,
-    /// Their milliseconds.
+    /// Their milliseconds: medians over a few tokens, added up.
     pub ms: f64,
     /// Their share of the token.
     pub share: f64,
-    /// Bytes that they must move.
+    /// Bytes that they must move, at most.
     pub bytes: u64,
-    /// At what rate they did, in 10^9 bytes per second.
-    pub gb_per_s: f64,
+    /// At what rate they did, in 10^9 bytes per second; absent where the bytes depend on the length of the text, since
+    /// they are known for a full context only.
+    pub gb_per_s: Option<f64>,
 }
+
+/// Stages that move more bytes the longer the text is.
+const BY_LENGTH: [&str; 6] = ["compress", "index_compress", "index_score", "index_top_k", "attend_score", "attend"];
 
 impl StageTime {
     /// Adds up dispatches by name, the longest first. Each dispatch is its name, milliseconds and bytes.
@@ -259,7 +263,7 @@ impl StageTime {
             ms,
             share: if total > 0.0 { ms / total } else { 0.0 },
             bytes,
-            gb_per_s: per_second(bytes as f64 * 1e-9, ms),
+            gb_per_s: (!BY_LENGTH.contains(&name)).then(|| per_second(bytes as f64 * 1e-9, ms)),
         };
         let mut stages: Vec<Self> = sums.into_iter().map(stage).collect();
         stages.sort_by(|a, b| b.ms.total_cmp(&a.ms));
@@ -352,7 +356,9 @@ mod tests {
         let stages = StageTime::by_name([("q", 1.0, 1_000_000), ("attend", 5.0, 0), ("q", 2.0, 2_000_000)]);
         assert_eq!(stages[0].name, "attend");
         assert_eq!((stages[1].count, stages[1].ms, stages[1].bytes), (2, 3.0, 3_000_000));
-        assert!((stages[1].share - 0.375).abs() < 1e-12 && (stages[1].gb_per_s - 1.0).abs() < 1e-9);
+        assert!((stages[1].share - 0.375).abs() < 1e-12);
+        assert!(stages[1].gb_per_s.is_some_and(|rate| (rate - 1.0).abs() < 1e-9));
+        assert_eq!(stages[0].gb_per_s, None);
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) struct Model {
 #[group(multiple = false)]
 pub(super) struct Prompt {
     /// The text to continue
-    #[arg(short, long, value_name = "TEXT")]
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) prompt: Option<String>,
     /// A file with the text to continue
     #[arg(short, long, value_name = "FILE")]
@@ -122,19 +122,19 @@ pub(super) struct Prompt {
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingOptions {
     /// Temperature; 0 takes the likeliest token every time
-    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = at_least_0)]
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = at_least_0, allow_negative_numbers = true)]
     pub(super) temp: f32,
     /// Choose among the K likeliest tokens; 0 for all
     #[arg(long, value_name = "K", default_value_t = 40)]
     pub(super) top_k: u32,
     /// Choose among the likeliest tokens that have the probability P together; 1 for all
-    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share, allow_negative_numbers = true)]
     pub(super) top_p: f32,
     /// Choose among the tokens with at least P times the likeliest one's probability; 0 for all
-    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share)]
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share, allow_negative_numbers = true)]
     pub(super) min_p: f32,
     /// Make tokens written before less likely; 1 does nothing
-    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1)]
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1, allow_negative_numbers = true)]
     pub(super) repeat_penalty: f32,
     /// Among how many of the last tokens --repeat-penalty looks
     #[arg(long, value_name = "N", default_value_t = 64)]

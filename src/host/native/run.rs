@@ -15,6 +15,9 @@ use crate::measure::report::{ModelFacts, Settings, StageTime};
 use crate::text::Control;
 use std::hash::{BuildHasher, RandomState};
 
+/// Tokens whose stages are timed for a profile, at most; each stage's median counts.
+const PROFILES: usize = 5;
+
 /// What is the same on every adapter.
 struct Request<'a> {
     model: Named,
@@ -110,7 +113,8 @@ impl Request<'_> {
         let settings = Settings::new(&self.sampling, self.arguments.n_predict, self.arguments.model.shader_checks);
         let mut report = Report::new(&session, model, settings, &timings);
         if self.arguments.profile {
-            report.stages = profile(&mut session).await?;
+            let room = session.n_context() as usize - prompt.len() - n_wanted;
+            report.stages = profile(&mut session, room.min(PROFILES)).await?;
         }
         Ok(Written { report, ids })
     }
@@ -169,14 +173,25 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
     Ok(session)
 }
 
-async fn profile(session: &mut Session) -> Result<Option<Vec<StageTime>>> {
-    let Some(times) = session.profile_decode().await? else {
-        eprintln!("headstart: this adapter has no timestamps, so its stages cannot be timed");
+/// Times the stages of `n` more tokens, for which there must be room.
+async fn profile(session: &mut Session, n: usize) -> Result<Option<Vec<StageTime>>> {
+    let mut profiles = Vec::new();
+    for _ in 0..n {
+        profiles.extend(session.profile_decode().await?);
+    }
+    if profiles.is_empty() {
+        let reason = if n == 0 { "the context is full" } else { "this adapter has no timestamps" };
+        eprintln!("headstart: the stages cannot be timed: {reason}");
         return Ok(None);
-    };
+    }
     let recording = session.decode_recording()?;
-    let dispatches = recording.stages.iter().zip(times).map(|(stage, ms)| (stage.name, ms, stage.bytes));
-    Ok(Some(StageTime::by_name(dispatches)))
+    let median_ms = |index: usize| {
+        let mut times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied().unwrap_or(0.0)
+    };
+    let stages = recording.stages.iter().enumerate();
+    Ok(Some(StageTime::by_name(stages.map(|(index, stage)| (stage.name, median_ms(index), stage.bytes)))))
 }
 
 fn show_stages(report: &Report) {

@@ -1,4 +1,5 @@
-//! Tables for the terminal: the stages of a token, and several adapters side by side.
+//! Tables for the terminal: the stages of a token, and several adapters side by side. They are Markdown, to be pasted
+//! into a report as they are.
 
 use crate::measure::Report;
 use crate::measure::panel::{self, Row};
@@ -27,15 +28,17 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
     let value = |column: &Vec<Row>, label| {
         column.iter().find(|row| row.0 == label).map(|row| row.1.clone()).unwrap_or_default()
     };
+    let mut rows = labels
+        .into_iter()
+        .map(|label| [label.to_owned()].into_iter().chain(columns.iter().map(move |column| value(column, label))));
     let mut table = new_table();
-    for label in labels {
-        table.add_row([label.to_owned()].into_iter().chain(columns.iter().map(|column| value(column, label))));
-    }
+    table.set_header(rows.next().into_iter().flatten());
+    table.add_rows(rows);
     table
 }
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
