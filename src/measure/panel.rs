@@ -1,6 +1,6 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
-use super::report::{Report, StageTime};
+use super::{Report, StageTime};
 
 /// A label and its value.
 pub type Row = (&'static str, String);

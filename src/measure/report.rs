@@ -1,9 +1,8 @@
 //! The report of one run on one adapter: a versioned value that the terminal, the page and the files all render.
 //! It holds nothing of the person or the machine beyond what the adapter says of itself: no paths, no prompt, no text.
 
+use super::{AdapterFacts, StageTime};
 use crate::engine::{PlayerChoice, Sampling, Session, Timings};
-use crate::gpu::adapter::Identity;
-use crate::gpu::{Adapter, Knobs, Team};
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout below: raised when a field goes or changes its meaning, not when one is added.
@@ -59,43 +58,6 @@ impl Report {
             stages: None,
         }
     }
-}
-
-/// Who an adapter is and what it offers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AdapterFacts {
-    /// Name, backend, kind, driver, PCI numbers.
-    #[serde(flatten)]
-    pub identity: Identity,
-    /// What it offers beyond the baseline, of what this program may use: WebGPU's names.
-    pub features: Vec<String>,
-    /// What of that this program uses on it.
-    pub features_used: Vec<String>,
-    /// Which variant of the kernels it runs.
-    pub variant: String,
-    /// The smallest and largest subgroup, in invocations; zeros where it has none.
-    pub subgroup_sizes: (u32, u32),
-    /// The limits that matter.
-    pub limits: Limits,
-    /// How the kernels are set for it.
-    pub knobs: Knobs,
-}
-
-/// The limits of an adapter that decide what fits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Largest buffer, in bytes.
-    pub buffer_bytes: u64,
-    /// Largest part of a buffer that a shader can see at once, in bytes.
-    pub binding_bytes: u64,
-    /// Storage buffers that a shader can see at once.
-    pub storage_buffers: u32,
-    /// Invocations in a workgroup.
-    pub workgroup_invocations: u32,
-    /// Memory that a workgroup shares, in bytes.
-    pub workgroup_bytes: u32,
-    /// Workgroups in one direction of a dispatch.
-    pub workgroups: u32,
 }
 
 /// What a model is.
@@ -227,139 +189,14 @@ pub struct MemoryBytes {
     pub scratch: u64,
 }
 
-/// All dispatches of one name in one decoded token.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StageTime {
-    /// Name, in the papers' words.
-    pub name: String,
-    /// How many dispatches.
-    pub count: u32,
-    /// Their milliseconds: medians over a few tokens, added up.
-    pub ms: f64,
-    /// Their share of the token.
-    pub share: f64,
-    /// Bytes that they must move, at most.
-    pub bytes: u64,
-    /// At what rate they did, in 10^9 bytes per second; absent where the bytes depend on the length of the text, since
-    /// they are known for a full context only.
-    pub gb_per_s: Option<f64>,
-}
-
-/// Stages that move more bytes the longer the text is.
-const BY_LENGTH: [&str; 6] = ["compress", "index_compress", "index_score", "index_top_k", "attend_score", "attend"];
-
-impl StageTime {
-    /// Adds up dispatches by name, the longest first. Each dispatch is its name, milliseconds and bytes.
-    pub fn by_name<'a>(dispatches: impl IntoIterator<Item = (&'a str, f64, u64)>) -> Vec<Self> {
-        let mut sums: std::collections::BTreeMap<&str, (u32, f64, u64)> = std::collections::BTreeMap::new();
-        for (name, ms, bytes) in dispatches {
-            let sum = sums.entry(name).or_default();
-            *sum = (sum.0 + 1, sum.1 + ms, sum.2 + bytes);
-        }
-        let total: f64 = sums.values().map(|sum| sum.1).sum();
-        let stage = |(name, (count, ms, bytes)): (&str, (u32, f64, u64))| Self {
-            name: name.to_owned(),
-            count,
-            ms,
-            share: if total > 0.0 { ms / total } else { 0.0 },
-            bytes,
-            gb_per_s: (!BY_LENGTH.contains(&name)).then(|| per_second(bytes as f64 * 1e-9, ms)),
-        };
-        let mut stages: Vec<Self> = sums.into_iter().map(stage).collect();
-        stages.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-        stages
-    }
-}
-
-impl AdapterFacts {
-    /// Where a session runs.
-    #[must_use]
-    pub fn of_session(session: &Session) -> Self {
-        match session.choice() {
-            PlayerChoice::Gpu(adapter) => Self::of(adapter, *session.knobs()),
-            PlayerChoice::Cpu => Self::of_cpu(),
-        }
-    }
-
-    /// What an adapter tells, and how the kernels are set on it.
-    #[must_use]
-    pub fn of(adapter: &Adapter, knobs: Knobs) -> Self {
-        let (features, limits) = (adapter.features(), adapter.limits());
-        let has_subgroups = knobs.team == Team::Subgroup;
-        let names = [
-            (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query", true),
-            (wgpu::Features::SUBGROUP, "subgroups", has_subgroups),
-            (wgpu::Features::SHADER_F16, "shader-f16", false),
-        ];
-        let offered = names.iter().filter(|(feature, ..)| features.contains(*feature));
-        Self {
-            identity: adapter.identity.clone(),
-            features: offered.clone().map(|(_, name, _)| (*name).to_owned()).collect(),
-            features_used: offered.filter(|(.., used)| *used).map(|(_, name, _)| (*name).to_owned()).collect(),
-            variant: variant(&knobs),
-            subgroup_sizes: adapter.subgroup_sizes(),
-            limits: Limits {
-                buffer_bytes: limits.max_buffer_size,
-                binding_bytes: limits.max_storage_buffer_binding_size,
-                storage_buffers: limits.max_storage_buffers_per_shader_stage,
-                workgroup_invocations: limits.max_compute_invocations_per_workgroup,
-                workgroup_bytes: limits.max_compute_workgroup_storage_size,
-                workgroups: limits.max_compute_workgroups_per_dimension,
-            },
-            knobs,
-        }
-    }
-
-    /// The CPU player, which runs each kernel's scalar reference.
-    #[must_use]
-    pub fn of_cpu() -> Self {
-        let identity = Identity {
-            name: "CPU".to_owned(),
-            backend: "cpu".to_owned(),
-            kind: "software".to_owned(),
-            driver: "none: plain Rust, the reference of every kernel".to_owned(),
-            ..Identity::default()
-        };
-        Self {
-            identity,
-            features: Vec::new(),
-            features_used: Vec::new(),
-            variant: "reference".to_owned(),
-            subgroup_sizes: (0, 0),
-            limits: Limits::default(),
-            knobs: Knobs::default(),
-        }
-    }
-}
-
-/// How the kernels add up, in words.
-fn variant(knobs: &Knobs) -> String {
-    match knobs.team {
-        Team::Single => format!("no barriers, workgroups of {}", knobs.single_workgroup),
-        Team::Shared => format!("workgroup memory, teams of {} and {}", knobs.row_lanes, knobs.vector_lanes),
-        Team::Subgroup => {
-            format!("subgroups of {}, teams of {} and {}", knobs.subgroup, knobs.row_lanes, knobs.vector_lanes)
-        }
-    }
-}
-
-fn per_second(n: f64, ms: f64) -> f64 {
+/// How many in a second, of `n` in so many milliseconds; 0 where no time was measured.
+pub(super) fn per_second(n: f64, ms: f64) -> f64 {
     if ms > 0.0 { n * 1000.0 / ms } else { 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stages_add_up_by_name_longest_first() {
-        let stages = StageTime::by_name([("q", 1.0, 1_000_000), ("attend", 5.0, 0), ("q", 2.0, 2_000_000)]);
-        assert_eq!(stages[0].name, "attend");
-        assert_eq!((stages[1].count, stages[1].ms, stages[1].bytes), (2, 3.0, 3_000_000));
-        assert!((stages[1].share - 0.375).abs() < 1e-12);
-        assert!(stages[1].gb_per_s.is_some_and(|rate| (rate - 1.0).abs() < 1e-9));
-        assert_eq!(stages[0].gb_per_s, None);
-    }
 
     #[test]
     fn the_spread_of_decode_is_that_of_its_submits() {

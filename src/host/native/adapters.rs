@@ -3,8 +3,8 @@
 use super::{Ending, arguments, choice, json, write_out};
 use crate::error::Result;
 use crate::gpu::Adapter;
+use crate::measure::AdapterFacts;
 use crate::measure::panel::{Row, bytes, text};
-use crate::measure::report::AdapterFacts;
 
 /// Lists every adapter on stdout. That there is none is said on stderr, and is no failure.
 pub(super) fn adapters(arguments: &arguments::Adapters) -> Result<Ending> {

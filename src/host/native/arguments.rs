@@ -74,14 +74,14 @@ pub(super) struct Run {
     /// Tokens to write at most
     #[arg(short = 'n', long = "n-predict", value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) n_predict: u32,
-    #[command(flatten)]
-    pub(super) sampling: SamplingOptions,
     /// Time each stage of a token, by the adapter's own clock
     #[arg(long)]
     pub(super) profile: bool,
     /// Write all figures to a file as JSON (with --adapter all: a list)
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) sampling: SamplingOptions,
 }
 
 /// Which model, where, and how much room.
@@ -113,7 +113,7 @@ pub(super) struct Prompt {
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Read the text to continue from stdin
-    #[arg(value_name = "-", value_parser = ["-"])]
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true)]
     pub(super) stdin: Option<String>,
 }
 

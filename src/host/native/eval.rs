@@ -8,9 +8,9 @@ use super::run::load;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, prompt, write_out};
 use crate::engine::{Sampling, Session};
 use crate::error::{Error, Result};
-use crate::measure::Score;
 use crate::measure::panel::{Row, text};
-use crate::measure::report::{AdapterFacts, ModelFacts, SCHEMA};
+use crate::measure::report::{ModelFacts, SCHEMA};
+use crate::measure::{AdapterFacts, Score};
 use crate::text::Control;
 use serde::Serialize;
 

@@ -2,6 +2,7 @@
 
 use crate::engine::LoadProgress;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
 
 /// The bar of a load, and of whatever else takes long.
 pub(super) struct Progress {
@@ -20,6 +21,13 @@ impl Progress {
     /// A bar that is not drawn before there is something to tell. It is removed when dropped.
     pub(super) fn new() -> Self {
         Self { bar: ProgressBar::no_length(), showing: None }
+    }
+
+    /// Something under way of which nobody knows how far it is.
+    pub(super) fn spinner(what: String) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, showing: None }
     }
 
     /// Shows how far a load has come.

@@ -9,9 +9,9 @@ use super::{Ending, arguments, choice, ending, interrupt, json, model_files, pro
 use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
-use crate::measure::Report;
 use crate::measure::panel;
-use crate::measure::report::{ModelFacts, Settings, StageTime};
+use crate::measure::report::{ModelFacts, Settings};
+use crate::measure::{Report, StageTime};
 use crate::text::Control;
 use std::hash::{BuildHasher, RandomState};
 
@@ -107,7 +107,6 @@ impl Request<'_> {
         let mut session = load(&self.model, &self.arguments.model, choice).await?;
         let prompt = prompt::encode(session.tokenizer(), &self.prompt)?;
         let n_wanted = self.room(&session, prompt.len())?;
-        out.show_prompt(&self.prompt);
         let (ids, timings) = self.generate(&mut session, &prompt, n_wanted, out).await?;
         let model = ModelFacts::new(&session, &self.model.name, self.model.bytes);
         let settings = Settings::new(&self.sampling, self.arguments.n_predict, self.arguments.model.shader_checks);
@@ -146,7 +145,10 @@ impl Request<'_> {
         let mut stream = session.tokenizer().map(|tokenizer| tokenizer.stream(Control::Hide));
         let mut ids = Vec::new();
         let watch = interrupt::watch();
+        let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
         let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
+        drop(spinner);
+        out.show_prompt(&self.prompt);
         while !interrupt::asked() && !out.is_closed() {
             let Some(id) = generation.next().await? else { break };
             ids.push(id);
