@@ -69,6 +69,10 @@ Examples:
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) model: Model,
+    /// Adapter by its number or a part of its name (see `headstart adapters`); `cpu` runs without a GPU, `all` runs on
+    /// every adapter in turn [default: the best]
+    #[arg(short, long, value_name = "INDEX|NAME|cpu|all")]
+    pub(super) adapter: Option<String>,
     #[command(flatten)]
     pub(super) prompt: Prompt,
     /// Tokens to write at most
@@ -84,7 +88,7 @@ pub(super) struct Run {
     pub(super) sampling: SamplingOptions,
 }
 
-/// Which model, where, and how much room.
+/// Which model, and how much room.
 #[derive(Debug, Args)]
 pub(super) struct Model {
     /// A GGUF file, or a safetensors file (or its folder) with config.json beside it [default: the embedded model]
@@ -93,10 +97,6 @@ pub(super) struct Model {
     /// Tokens of text to make room for [default: as the model was trained, and as fits]
     #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) ctx_size: Option<u32>,
-    /// Adapter by its number or a part of its name (see `headstart adapters`); `cpu` runs without a GPU, `all` runs on
-    /// every adapter in turn [default: the best]
-    #[arg(short, long, value_name = "INDEX|NAME|cpu|all")]
-    pub(super) adapter: Option<String>,
     /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
     #[arg(long)]
     pub(super) shader_checks: bool,
@@ -160,9 +160,10 @@ pub(super) struct Adapters {
 }
 
 const EVAL_EXAMPLES: &str = "\
-Perplexity and nats are per scored token; the first token has none before it and is not scored. Bits per byte
-count the bytes of the scored tokens' text, so they compare models of different vocabularies. A text longer than
-the room (-c) is cut into windows, each of which begins from nothing.
+Perplexity and nats are per scored token. The first token has none before it and is not scored;
+a text is begun with the model's begin token, if it has one. Bits per byte count the bytes of the
+scored tokens' text, so they compare models of different vocabularies. A text longer than the
+room (-c) is cut into windows, each of which begins from nothing.
 
 Examples:
   headstart eval -f held-out.txt
@@ -175,6 +176,10 @@ Examples:
 pub(super) struct Eval {
     #[command(flatten)]
     pub(super) model: Model,
+    /// Adapter by its number or a part of its name (see `headstart adapters`); `cpu` runs without a GPU
+    /// [default: the best]
+    #[arg(short, long, value_name = "INDEX|NAME|cpu")]
+    pub(super) adapter: Option<String>,
     #[command(flatten)]
     pub(super) tokens: Tokens,
     /// Then write the N likeliest tokens in a row, as ids

@@ -38,7 +38,7 @@ struct Evaluation {
 pub(super) fn eval(arguments: &arguments::Eval) -> Result<Ending> {
     let model = model_files::open(arguments.model.model.as_deref())?;
     let given = Given::read(&arguments.tokens)?;
-    let choice = choice::one(arguments.model.adapter.as_deref())?;
+    let choice = choice::one(arguments.adapter.as_deref())?;
     let evaluation = pollster::block_on(async {
         let mut session = load(&model, &arguments.model, choice).await?;
         evaluate(&mut session, &model, &given, arguments).await

@@ -38,23 +38,20 @@ fn read_stdin() -> Result<String> {
     read_text(std::io::stdin().lock(), "stdin", MOST_BYTES)
 }
 
-/// The ids of a text; at least one.
+/// The ids of a text, begun as a document begins, where the model knows how. V4's files say that its tokenizer adds no
+/// begin token, because the encoder of prompts does; that is this.
 pub(super) fn encode(tokenizer: Option<&Tokenizer>, text: &str) -> Result<Vec<u32>> {
     let tokenizer = tokenizer.ok_or_else(|| {
         Error::usage("text", "the model's file has no vocabulary to read it with")
             .expected("token ids")
             .advice("Use `headstart eval --ids 1,2,3 --greedy N`.")
     })?;
-    let ids = tokenizer.encode(text, Bos::AsModelSays)?;
-    match (ids.is_empty(), tokenizer.special().bos) {
-        (false, _) => Ok(ids),
-        // Nothing, continued, is what a document begins with.
-        (true, Some(bos)) => Ok(vec![bos]),
-        (true, None) => {
-            Err(Error::usage("text", "empty")
-                .expected("at least one token, as the model names none that begins a text"))
-        }
+    let bos = if tokenizer.special().bos.is_some() { Bos::Add } else { Bos::Omit };
+    let ids = tokenizer.encode(text, bos)?;
+    if ids.is_empty() {
+        return Err(Error::usage("text", "empty").expected("a text, as this model has no token to begin one with"));
     }
+    Ok(ids)
 }
 
 /// Token ids from a text, with commas, spaces or lines between them, in brackets or not; at least one.

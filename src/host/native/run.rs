@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     };
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
-    let reports = match arguments.model.adapter.as_deref() {
+    let reports = match arguments.adapter.as_deref() {
         Some("all") => json(&run_all(&request)?)?,
         wanted => json(&run_one(&request, choice::one(wanted)?)?)?,
     };
