@@ -10,6 +10,7 @@ pub mod format;
 pub mod gpu;
 pub mod host;
 pub mod kernels;
+pub mod measure;
 pub mod model;
 pub mod text;
 

@@ -39,7 +39,11 @@ impl Adapter {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
         let mut adapters: Vec<Self> = found.into_iter().map(Self::new).filter(Self::computes).collect();
-        adapters.sort_by_key(|adapter| (kind_rank(&adapter.identity.kind), adapter.identity.backend == "gl"));
+        adapters.sort_by_key(|adapter| {
+            // Of the software adapters SwiftShader is several times slower than Mesa's.
+            let is_slow = adapter.identity.name.contains("SwiftShader");
+            (kind_rank(&adapter.identity.kind), is_slow, adapter.identity.backend == "gl")
+        });
         adapters
     }
 

@@ -1,6 +1,8 @@
 //! A step of the model as plain data: buffers by name, and stages, each a dispatch of a kernel over slices of them.
 //! Recorded once per kind of step, played for every token; nothing here touches a device.
 
+use serde::{Deserialize, Serialize};
+
 use super::kernel::{Kernel, Spec};
 
 /// What a buffer is for, so that memory can be reported by purpose.
@@ -74,7 +76,8 @@ pub struct Slice {
 }
 
 /// How the invocations that share one result add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Team {
     /// One invocation is the team: no barrier, no subgroup. The baseline, and the fast one on software adapters.
     Single,
@@ -85,7 +88,7 @@ pub enum Team {
 }
 
 /// What an adapter rewards. Chosen at run time; every combination gives the same results to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Knobs {
     /// How teams add up.
     pub team: Team,

@@ -103,6 +103,11 @@ impl Tokenizer {
         Stream::new(Arc::clone(&self.pieces), control)
     }
 
+    /// How many bytes `id` writes.
+    pub fn n_bytes(&self, id: u32, control: Control) -> usize {
+        self.pieces.bytes(id, control).len()
+    }
+
     /// How many ids there are. A model whose embedding has fewer rows does not belong to this tokenizer.
     pub fn n_vocab(&self) -> usize {
         self.pieces.len()

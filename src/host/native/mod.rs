@@ -1,3 +1,92 @@
-//! The native program: files on disk, the command line, the terminal.
+//! The native program: the command line, files on disk, the terminal.
+//! Results go to stdout and nothing else does; progress, notices, the panel and errors go to stderr.
 
+mod adapters;
+mod arguments;
+mod choice;
+mod eval;
+mod interrupt;
+mod model_files;
+mod new_file;
+mod npy;
+mod progress;
+mod prompt;
+mod run;
 pub mod source;
+mod tables;
+mod text_out;
+
+use crate::error::{Error, ErrorKind, Result};
+use arguments::{Arguments, Command};
+use clap::{CommandFactory, Parser};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The model that is part of the program.
+const EMBEDDED_MODEL: &[u8] = include_bytes!("../../../www/models/headstart-v4-11m.gguf");
+/// Its name, as its file is called.
+const EMBEDDED_NAME: &str = "headstart-v4-11m.gguf";
+
+/// How a command ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Done,
+    Interrupted,
+}
+
+/// How a command ended that got to its end.
+fn ending() -> Ending {
+    if interrupt::asked() { Ending::Interrupted } else { Ending::Done }
+}
+
+/// Runs the command line. The exit code tells what happened; `headstart --help` lists them.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or_default();
+    let ending = match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Adapters(arguments) => adapters::adapters(&arguments),
+        Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Completions(arguments) => completions(arguments.shell),
+    };
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
+        Err(error) => {
+            eprintln!("headstart: {error}");
+            ExitCode::from(exit_code(error.kind))
+        }
+    }
+}
+
+/// As the help says; 1 is left to panics and whatever else nobody foresaw.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::File => 3,
+        ErrorKind::Adapter => 4,
+        ErrorKind::Io => 5,
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Ending> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "headstart", &mut script);
+    write_out(&script)?;
+    Ok(Ending::Done)
+}
+
+/// Writes to stdout. A reader that has gone away has had enough: that is no error.
+fn write_out(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("stdout", error)),
+        _ => Ok(()),
+    }
+}
+
+/// A value as indented JSON, with a line's end.
+fn json(value: &impl serde::Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    text.map(|text| text + "\n").map_err(|error| Error::io("the result as JSON", error))
+}

@@ -1,0 +1,267 @@
+//! The command line's words, as clap reads them; options are named as llama.cpp's are.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    a fault of the program itself
+  2    the request: arguments, prompt, settings
+  3    a model file: damaged, or of a kind that is not supported
+  4    the adapter: missing, lost, too small, failing
+  5    reading or writing failed
+  130  ended by Ctrl-C; what was done until then is reported
+
+Results go to stdout, everything else to stderr.";
+
+const EXAMPLES: &str = "\
+Examples:
+  headstart                                   write with the embedded model
+  headstart run -p 'The prince' -n 200        continue a text
+  headstart run -m model.gguf --adapter all   the same on every adapter, then a table
+  headstart adapters                          which adapters there are
+  headstart eval -f text.txt                  how well a model foretells a text
+";
+
+/// Runs the DeepSeek V4 architecture on any GPU through WGSL compute shaders, and says how fast.
+///
+/// Without a command: `headstart run`, which lets the embedded model (a toy of 11 million parameters) continue a
+/// built-in text on the best adapter.
+#[derive(Debug, Parser)]
+#[command(name = "headstart", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Continue a text, and report how fast
+    Run(Box<Run>),
+    /// List every adapter on every backend
+    Adapters(Adapters),
+    /// Measure how well a model foretells a text; write its logits or its greedy continuation
+    Eval(Box<Eval>),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Run(Box::new(Run::parse_from(["headstart run"])))
+    }
+}
+
+const RUN_EXAMPLES: &str = "\
+The text is written to stdout, alone. A panel of timings follows on stderr.
+Ctrl-C ends the text and still shows the panel; a second one ends at once.
+
+Examples:
+  headstart run -p 'It was in the evening that' -n 100 --temp 0
+  headstart run -m DeepSeek-V4-Flash.gguf -f chapter.txt --adapter 0 --profile
+  echo 'To be, or' | headstart run - --seed 7 > continuation.txt
+  headstart run --adapter all --report timings.json";
+
+/// Continue a text, and report how fast.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100, after_help = RUN_EXAMPLES)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) model: Model,
+    /// Adapter by its number or a part of its name (see `headstart adapters`); `cpu` runs without a GPU, `all` runs on
+    /// every adapter in turn [default: the best]
+    #[arg(short, long, value_name = "INDEX|NAME|cpu|all")]
+    pub(super) adapter: Option<String>,
+    #[command(flatten)]
+    pub(super) prompt: Prompt,
+    /// Tokens to write at most
+    #[arg(short = 'n', long = "n-predict", value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) n_predict: u32,
+    /// Time each stage of a token, by the adapter's own clock
+    #[arg(long)]
+    pub(super) profile: bool,
+    /// Write all figures to a file as JSON (with --adapter all: a list)
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) sampling: SamplingOptions,
+}
+
+/// Which model, and how much room.
+#[derive(Debug, Args)]
+pub(super) struct Model {
+    /// A GGUF file, or a safetensors file (or its folder) with config.json beside it [default: the embedded model]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) model: Option<PathBuf>,
+    /// Tokens of text to make room for [default: as the model was trained, and as fits]
+    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) ctx_size: Option<u32>,
+    /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
+    #[arg(long)]
+    pub(super) shader_checks: bool,
+}
+
+/// Where the prompt comes from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct Prompt {
+    /// The text to continue
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) prompt: Option<String>,
+    /// A file with the text to continue
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Read the text to continue from stdin
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true)]
+    pub(super) stdin: Option<String>,
+}
+
+/// How a token is chosen. The defaults are llama.cpp's.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(super) struct SamplingOptions {
+    /// Temperature; 0 takes the likeliest token every time
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = at_least_0, allow_negative_numbers = true)]
+    pub(super) temp: f32,
+    /// Choose among the K likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 40)]
+    pub(super) top_k: u32,
+    /// Choose among the likeliest tokens that have the probability P together; 1 for all
+    #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share, allow_negative_numbers = true)]
+    pub(super) top_p: f32,
+    /// Choose among the tokens with at least P times the likeliest one's probability; 0 for all
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share, allow_negative_numbers = true)]
+    pub(super) min_p: f32,
+    /// Make tokens written before less likely; 1 does nothing
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1, allow_negative_numbers = true)]
+    pub(super) repeat_penalty: f32,
+    /// Among how many of the last tokens --repeat-penalty looks
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(super) repeat_last_n: u32,
+    /// The begin of the random numbers: the same seed writes the same text [default: another one every time]
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u32>,
+}
+
+/// List every adapter on every backend, with what it offers and how the kernels are set for it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The number or a part of the name chooses an adapter for --adapter. The best comes first.
+WGPU_BACKEND=vulkan,metal,dx12,gl limits the backends.
+
+Examples:
+  headstart adapters
+  headstart adapters --json | jq '.[].name'")]
+pub(super) struct Adapters {
+    /// Everything, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+const EVAL_EXAMPLES: &str = "\
+Perplexity and nats are per scored token. The first token has none before it and is not scored;
+a text is begun with the model's begin token, if it has one. Bits per byte count the bytes of the
+scored tokens' text, so they compare models of different vocabularies. A text longer than the
+room (-c) is cut into windows, each of which begins from nothing.
+
+Examples:
+  headstart eval -f held-out.txt
+  headstart eval -m model.gguf --ids 1,5,9 --greedy 20 --json
+  headstart eval -m model.gguf --ids-file ids.txt --logits logits.npy";
+
+/// Measure how well a model foretells a text; write its logits or its greedy continuation.
+#[derive(Debug, Args)]
+#[command(max_term_width = 100, after_help = EVAL_EXAMPLES)]
+pub(super) struct Eval {
+    #[command(flatten)]
+    pub(super) model: Model,
+    /// Adapter by its number or a part of its name (see `headstart adapters`); `cpu` runs without a GPU
+    /// [default: the best]
+    #[arg(short, long, value_name = "INDEX|NAME|cpu")]
+    pub(super) adapter: Option<String>,
+    #[command(flatten)]
+    pub(super) tokens: Tokens,
+    /// Then write the N likeliest tokens in a row, as ids
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) greedy: u32,
+    /// Write the logits after every token to a NumPy file: [n_tokens, n_vocab] f32
+    #[arg(long, value_name = "FILE.npy")]
+    pub(super) logits: Option<PathBuf>,
+    /// The results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// The tokens to hold the model against.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Tokens {
+    /// A file of text; `-` for stdin
+    #[arg(short, long, value_name = "TEXT")]
+    pub(super) file: Option<PathBuf>,
+    /// Token ids, with commas between
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
+    pub(super) ids: Option<Vec<u32>>,
+    /// A file of token ids, with commas, spaces or lines between; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    pub(super) ids_file: Option<PathBuf>,
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headstart completions bash > ~/.local/share/bash-completion/completions/headstart
+  headstart completions zsh > ~/.zfunc/_headstart")]
+pub(super) struct Completions {
+    /// Which shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+fn at_least_0(text: &str) -> Result<f32, String> {
+    number(text, 0.0..=f32::MAX)
+}
+
+fn at_least_1(text: &str) -> Result<f32, String> {
+    number(text, 1.0..=f32::MAX)
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    number(text, 0.0..=1.0)
+}
+
+fn number(text: &str, range: std::ops::RangeInclusive<f32>) -> Result<f32, String> {
+    let expected = if *range.end() == f32::MAX {
+        format!("expected a number of at least {}", range.start())
+    } else {
+        format!("expected a number from {} to {}", range.start(), range.end())
+    };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_agree_with_themselves() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for (options, fine) in [
+            (["--temp", "0"], true),
+            (["--temp", "-1"], false),
+            (["--temp", "NaN"], false),
+            (["--top-p", "1.5"], false),
+            (["--repeat-penalty", "0.5"], false),
+            (["-n", "0"], false),
+        ] {
+            let parsed = Arguments::try_parse_from(["headstart", "run"].into_iter().chain(options));
+            assert_eq!(parsed.is_ok(), fine, "{options:?}");
+        }
+    }
+}

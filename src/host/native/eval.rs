@@ -1,0 +1,186 @@
+//! `headstart eval`: a model held against given tokens: how well it foretells them, its logits, its greedy
+//! continuation. The results go to stdout, so that anyone can hold them against another engine's.
+
+use super::model_files::Named;
+use super::npy::NpyWriter;
+use super::progress::Progress;
+use super::run::load;
+use super::{Ending, arguments, choice, ending, interrupt, json, model_files, prompt, write_out};
+use crate::engine::{Sampling, Session};
+use crate::error::{Error, Result};
+use crate::measure::panel::{Row, text};
+use crate::measure::report::{ModelFacts, SCHEMA};
+use crate::measure::{AdapterFacts, Score};
+use crate::text::Control;
+use serde::Serialize;
+
+/// The results, as `--json` writes them.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    schema: u32,
+    program: &'static str,
+    adapter: AdapterFacts,
+    model: ModelFacts,
+    n_tokens: usize,
+    /// Pieces of at most the context's length, each begun from nothing.
+    n_windows: usize,
+    n_scored: u64,
+    /// Bytes that the scored tokens spell; absent where ids were given.
+    n_bytes: Option<u64>,
+    nats_per_token: Option<f64>,
+    perplexity: Option<f64>,
+    bits_per_byte: Option<f64>,
+    /// The likeliest continuation.
+    greedy: Option<Vec<u32>>,
+}
+
+/// Carries out the command.
+pub(super) fn eval(arguments: &arguments::Eval) -> Result<Ending> {
+    let model = model_files::open(arguments.model.model.as_deref())?;
+    let given = Given::read(&arguments.tokens)?;
+    let choice = choice::one(arguments.adapter.as_deref())?;
+    let evaluation = pollster::block_on(async {
+        let mut session = load(&model, &arguments.model, choice).await?;
+        evaluate(&mut session, &model, &given, arguments).await
+    });
+    let evaluation = match evaluation {
+        // An end that was asked for is no fault; there is no result to show.
+        Err(_) if interrupt::asked() => return Ok(ending()),
+        evaluation => evaluation?,
+    };
+    let shown = if arguments.json { json(&evaluation)? } else { evaluation.lines() };
+    write_out(shown.as_bytes())?;
+    Ok(ending())
+}
+
+/// What the model is held against.
+enum Given {
+    Text(String),
+    Ids(Vec<u32>),
+}
+
+impl Given {
+    fn read(tokens: &arguments::Tokens) -> Result<Self> {
+        match (&tokens.file, &tokens.ids, &tokens.ids_file) {
+            (Some(path), ..) => prompt::read_file(path).map(Self::Text),
+            (_, Some(ids), _) => Ok(Self::Ids(ids.clone())),
+            (.., Some(path)) => prompt::parse_ids(&prompt::read_file(path)?).map(Self::Ids),
+            _ => Err(Error::usage("eval", "no tokens").expected("-f, --ids or --ids-file")),
+        }
+    }
+
+    fn ids(&self, session: &Session) -> Result<Vec<u32>> {
+        let ids = match self {
+            Self::Text(text) => prompt::encode(session.tokenizer(), text)?,
+            Self::Ids(ids) => ids.clone(),
+        };
+        prompt::check_ids(&ids, session.shape().n_vocab)?;
+        Ok(ids)
+    }
+}
+
+async fn evaluate(
+    session: &mut Session,
+    model: &Named,
+    given: &Given,
+    arguments: &arguments::Eval,
+) -> Result<Evaluation> {
+    let ids = given.ids(session)?;
+    let n_context = session.n_context() as usize;
+    check_room(ids.len(), arguments.greedy as usize, n_context)?;
+    let _watch = interrupt::watch();
+    let score = score(session, &ids, arguments).await?;
+    let greedy = if arguments.greedy > 0 { Some(greedy(session, &ids, arguments.greedy).await?) } else { None };
+    let n_bytes = match (given, session.tokenizer()) {
+        (Given::Text(_), Some(tokenizer)) => {
+            let scored = ids.chunks(n_context).flat_map(|window| &window[1..]);
+            Some(scored.map(|&id| tokenizer.n_bytes(id, Control::Hide) as u64).sum())
+        }
+        _ => None,
+    };
+    Ok(Evaluation {
+        schema: SCHEMA,
+        program: env!("CARGO_PKG_VERSION"),
+        adapter: AdapterFacts::of_session(session),
+        model: ModelFacts::new(session, &model.name, model.bytes),
+        n_tokens: ids.len(),
+        n_windows: ids.len().div_ceil(n_context),
+        n_scored: score.n_tokens,
+        n_bytes,
+        nats_per_token: score.nats_per_token(),
+        perplexity: score.perplexity(),
+        bits_per_byte: n_bytes.and_then(|n_bytes| score.bits_per_byte(n_bytes)),
+        greedy,
+    })
+}
+
+/// A continuation needs all of the tokens before it, and room after them.
+fn check_room(n_tokens: usize, n_greedy: usize, n_context: usize) -> Result<()> {
+    if n_greedy == 0 || n_tokens.saturating_add(n_greedy) <= n_context {
+        return Ok(());
+    }
+    Err(Error::usage("--greedy", format!("{n_greedy} tokens after {n_tokens}"))
+        .expected(format!("at most {n_context} together, which is what the context has room for"))
+        .advice("Give fewer, or make more room with -c, up to what the model was trained for."))
+}
+
+/// Feeds all tokens, window by window; writes the logits on the way where they are wanted.
+async fn score(session: &mut Session, ids: &[u32], arguments: &arguments::Eval) -> Result<Score> {
+    let n_vocab = session.shape().n_vocab as usize;
+    let create = |path| NpyWriter::create(path, ids.len(), n_vocab);
+    let mut file = arguments.logits.as_deref().map(create).transpose()?;
+    let mut progress = Progress::new();
+    let mut score = Score::default();
+    let mut n_done = 0;
+    for window in ids.chunks(session.n_context() as usize) {
+        let mut each = |index: usize, logits: &[f32]| {
+            if interrupt::asked() {
+                return Err(Error::usage("eval", "ended by Ctrl-C"));
+            }
+            n_done += 1;
+            progress.tokens(n_done, ids.len());
+            if let Some(&next) = window.get(index + 1) {
+                score.add(logits, next);
+            }
+            file.as_mut().map_or(Ok(()), |file| file.row(logits))
+        };
+        session.logits(window, &mut each).await?;
+    }
+    file.map_or(Ok(()), NpyWriter::finish)?;
+    Ok(score)
+}
+
+async fn greedy(session: &mut Session, ids: &[u32], n: u32) -> Result<Vec<u32>> {
+    let mut generation = session.generate(ids, &Sampling::default(), n as usize).await?;
+    let mut continuation = Vec::new();
+    while let Some(id) = generation.next().await? {
+        continuation.push(id);
+        if interrupt::asked() {
+            break;
+        }
+    }
+    generation.finish().await?;
+    Ok(continuation)
+}
+
+impl Evaluation {
+    /// For a person: a line for each result.
+    fn lines(&self) -> String {
+        let figure = |value: Option<f64>| value.map_or_else(|| "not scored".to_owned(), |value| format!("{value:.4}"));
+        let mut rows: Vec<Row> = vec![
+            ("adapter", format!("{} ({})", self.adapter.identity.name, self.adapter.identity.backend)),
+            ("model", self.model.name.clone()),
+            ("tokens", format!("{}, {} scored, in {} windows", self.n_tokens, self.n_scored, self.n_windows)),
+            ("nats per token", figure(self.nats_per_token)),
+            ("perplexity", figure(self.perplexity)),
+        ];
+        if self.n_bytes.is_some() {
+            rows.push(("bits per byte", figure(self.bits_per_byte)));
+        }
+        if let Some(greedy) = &self.greedy {
+            let ids: Vec<String> = greedy.iter().map(u32::to_string).collect();
+            rows.push(("greedy", ids.join(",")));
+        }
+        text(&rows)
+    }
+}

@@ -1,0 +1,76 @@
+//! A file that appears whole or not at all: it is written beside its place under another name, and renamed.
+
+use crate::error::{Error, Result};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file under way; dropped before [`Self::finish`], it leaves nothing behind.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    path: PathBuf,
+    writer: BufWriter<NamedTempFile>,
+}
+
+impl NewFile {
+    /// Begins a file that will stand at `path`, in a folder that must exist. A folder, a device or a pipe in its place
+    /// is refused, because a rename would not write to it but remove it.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        let shown = path.display().to_string();
+        if path.file_name().is_none() || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Error::usage(shown, "not a plain file").expected("the name of a file to write"));
+        }
+        // A link keeps being one: what it points at is replaced.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = temporary_in(folder)
+            .map_err(|error| Error::io(shown, error).advice("Check that the folder exists and may be written to."))?;
+        Ok(Self { path, writer: BufWriter::new(file) })
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(|error| failed(&self.path, &error))
+    }
+
+    /// Puts the file in its place.
+    pub(super) fn finish(self) -> Result<()> {
+        let file = self.writer.into_inner().map_err(|error| failed(&self.path, error.error()))?;
+        file.persist(&self.path).map_err(|error| failed(&self.path, &error.error))?;
+        Ok(())
+    }
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::io(path.display().to_string(), error).advice("Check the space left on the disk.")
+}
+
+fn temporary_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".headstart-");
+    // Temporary files are private unless told otherwise; this one is to become a file like any other.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_appears_whole_or_not_at_all() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::io("a folder", error))?;
+        let path = folder.path().join("a.json");
+        let mut file = NewFile::create(&path)?;
+        file.write(b"half")?;
+        drop(file);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+        let mut file = NewFile::create(&path)?;
+        file.write(b"whole")?;
+        file.finish()?;
+        assert_eq!(std::fs::read(&path).expect("the file"), b"whole");
+        assert!(NewFile::create(folder.path()).is_err() && NewFile::create(&folder.path().join("no/such")).is_err());
+        Ok(())
+    }
+}

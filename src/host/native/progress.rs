@@ -1,0 +1,71 @@
+//! Progress on stderr: a bar in bytes, steps or tokens on a terminal, nothing elsewhere.
+
+use crate::engine::LoadProgress;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+/// The bar of a load, and of whatever else takes long.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    showing: Option<Unit>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Bytes,
+    Steps,
+    Tokens,
+}
+
+impl Progress {
+    /// A bar that is not drawn before there is something to tell. It is removed when dropped.
+    pub(super) fn new() -> Self {
+        Self { bar: ProgressBar::no_length(), showing: None }
+    }
+
+    /// Something under way of which nobody knows how far it is.
+    pub(super) fn spinner(what: String) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self { bar, showing: None }
+    }
+
+    /// Shows how far a load has come.
+    pub(super) fn load(&mut self, progress: &LoadProgress) {
+        match *progress {
+            LoadProgress::Directory => {}
+            LoadProgress::Upload { done, total } => self.show(Unit::Bytes, done, total),
+            LoadProgress::Compile { done, total } => self.show(Unit::Steps, done.into(), total.into()),
+        }
+    }
+
+    /// Shows how many tokens are done.
+    pub(super) fn tokens(&mut self, done: usize, total: usize) {
+        self.show(Unit::Tokens, done as u64, total as u64);
+    }
+
+    fn show(&mut self, unit: Unit, done: u64, total: u64) {
+        if self.showing != Some(unit) {
+            self.showing = Some(unit);
+            self.bar.reset();
+            self.bar.set_style(style(unit));
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(unit: Unit) -> ProgressStyle {
+    let template = match unit {
+        Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
+        Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

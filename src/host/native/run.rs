@@ -1,0 +1,229 @@
+//! `headstart run`: a text continued on stdout, and the panel of its timings on stderr; on one adapter, or on every
+//! one in turn.
+
+use super::model_files::Named;
+use super::new_file::NewFile;
+use super::progress::Progress;
+use super::text_out::TextOut;
+use super::{Ending, arguments, choice, ending, interrupt, json, model_files, prompt, tables};
+use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
+use crate::error::{Error, Result};
+use crate::gpu::play_gpu::ShaderChecks;
+use crate::measure::panel;
+use crate::measure::report::{ModelFacts, Settings};
+use crate::measure::{Report, StageTime};
+use crate::text::Control;
+use std::hash::{BuildHasher, RandomState};
+
+/// Tokens whose stages are timed for a profile, at most; each stage's median counts.
+const PROFILES: usize = 5;
+
+/// What is the same on every adapter.
+struct Request<'a> {
+    model: Named,
+    prompt: String,
+    sampling: Sampling,
+    arguments: &'a arguments::Run,
+}
+
+/// A text that was written somewhere.
+struct Written {
+    report: Report,
+    ids: Vec<u32>,
+}
+
+/// Carries out the command.
+pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
+    let request = Request {
+        model: model_files::open(arguments.model.model.as_deref())?,
+        prompt: prompt::read(&arguments.prompt)?,
+        sampling: sampling(&arguments.sampling),
+        arguments,
+    };
+    // Begun now, so that a place that cannot be written to is found before the work and not after.
+    let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
+    let reports = match arguments.adapter.as_deref() {
+        Some("all") => json(&run_all(&request)?)?,
+        wanted => json(&run_one(&request, choice::one(wanted)?)?)?,
+    };
+    if let Some(mut file) = file {
+        file.write(reports.as_bytes())?;
+        file.finish()?;
+    }
+    Ok(ending())
+}
+
+fn run_one(request: &Request<'_>, choice: PlayerChoice) -> Result<Report> {
+    let written = pollster::block_on(request.write(choice, &mut TextOut::to_stdout()))?;
+    eprint!("\n{}", panel::text(&panel::rows(&written.report)));
+    show_stages(&written.report);
+    Ok(written.report)
+}
+
+/// The same text on every adapter. The first that works writes it; the table says whether the others chose the same
+/// tokens. Fails, after the table, if an adapter did.
+fn run_all(request: &Request<'_>) -> Result<Vec<Report>> {
+    let (mut columns, mut reports, mut failed) = (Vec::new(), Vec::new(), None);
+    let mut first: Option<Vec<u32>> = None;
+    for choice in choice::all() {
+        let name = choice::name(&choice);
+        let mut out = if first.is_none() { TextOut::to_stdout() } else { TextOut::nowhere() };
+        match pollster::block_on(request.write(choice, &mut out)) {
+            Ok(Written { report, ids }) => {
+                let mut rows = panel::rows(&report);
+                rows.push(("tokens", compare(first.as_deref(), &ids)));
+                columns.push(rows);
+                show_stages(&report);
+                reports.push(report);
+                first.get_or_insert(ids);
+            }
+            Err(error) => {
+                columns.push(vec![("adapter", name.clone()), ("tokens", format!("failed: {error}"))]);
+                failed.get_or_insert(Error { thing: format!("{name}: {}", error.thing), ..error });
+            }
+        }
+        if interrupt::asked() {
+            break;
+        }
+    }
+    eprintln!("\n{}", tables::side_by_side(&columns));
+    failed.map_or(Ok(reports), Err)
+}
+
+/// What `ids` are beside those of the adapter that wrote the text.
+fn compare(first: Option<&[u32]>, ids: &[u32]) -> String {
+    let Some(first) = first else { return format!("{} (the text)", ids.len()) };
+    let n_same = first.iter().zip(ids).take_while(|(a, b)| a == b).count();
+    if n_same == first.len() && n_same == ids.len() {
+        "the same".to_owned()
+    } else {
+        format!("the same {n_same}, then others")
+    }
+}
+
+impl Request<'_> {
+    /// Loads the model on one adapter, and writes there.
+    async fn write(&self, choice: PlayerChoice, out: &mut TextOut) -> Result<Written> {
+        let mut session = load(&self.model, &self.arguments.model, choice).await?;
+        let prompt = prompt::encode(session.tokenizer(), &self.prompt)?;
+        let n_wanted = self.room(&session, prompt.len())?;
+        let (ids, timings) = self.generate(&mut session, &prompt, n_wanted, out).await?;
+        let model = ModelFacts::new(&session, &self.model.name, self.model.bytes);
+        let settings = Settings::new(&self.sampling, self.arguments.n_predict, self.arguments.model.shader_checks);
+        let mut report = Report::new(&session, model, settings, &timings);
+        if self.arguments.profile {
+            let room = session.n_context() as usize - prompt.len() - n_wanted;
+            report.stages = profile(&mut session, room.min(PROFILES)).await?;
+        }
+        Ok(Written { report, ids })
+    }
+
+    /// How many tokens may follow the prompt: as many as asked for, or as the context has room for.
+    fn room(&self, session: &Session, n_prompt: usize) -> Result<usize> {
+        let (n_context, wanted) = (session.n_context() as usize, self.arguments.n_predict as usize);
+        let room = n_context.saturating_sub(n_prompt);
+        if room == 0 {
+            return Err(Error::usage("prompt", format!("{n_prompt} tokens"))
+                .expected(format!("at most {}: the context has room for {n_context}", n_context - 1))
+                .advice("Shorten the prompt, or make more room with -c, up to what the model was trained for."));
+        }
+        if room < wanted {
+            eprintln!(
+                "headstart: the context has room for {room} tokens after the prompt, not {wanted}; -c makes more"
+            );
+        }
+        Ok(room.min(wanted))
+    }
+
+    async fn generate(
+        &self,
+        session: &mut Session,
+        prompt: &[u32],
+        n_wanted: usize,
+        out: &mut TextOut,
+    ) -> Result<(Vec<u32>, Timings)> {
+        let mut stream = session.tokenizer().map(|tokenizer| tokenizer.stream(Control::Hide));
+        let mut ids = Vec::new();
+        let watch = interrupt::watch();
+        let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
+        let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
+        drop(spinner);
+        out.show_prompt(&self.prompt);
+        while !interrupt::asked() && !out.is_closed() {
+            let Some(id) = generation.next().await? else { break };
+            ids.push(id);
+            out.write(&stream.as_mut().map(|stream| stream.push(id)).unwrap_or_default())?;
+        }
+        out.write(&stream.map(|mut stream| stream.finish()).unwrap_or_default())?;
+        out.end();
+        let timings = generation.finish().await?;
+        drop(watch);
+        Ok((ids, timings))
+    }
+}
+
+/// Loads a model with a bar on stderr, and tells what was noticed.
+pub(super) async fn load(model: &Named, options: &arguments::Model, choice: PlayerChoice) -> Result<Session> {
+    let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
+    let options = LoadOptions { n_context: options.ctx_size, shader_checks, ..LoadOptions::default() };
+    let mut progress = Progress::new();
+    let session = Session::load(&model.files, choice, &options, &mut |at| progress.load(&at)).await?;
+    drop(progress);
+    for notice in session.notices() {
+        eprintln!("headstart: {notice}");
+    }
+    Ok(session)
+}
+
+/// Times the stages of `n` more tokens, for which there must be room.
+async fn profile(session: &mut Session, n: usize) -> Result<Option<Vec<StageTime>>> {
+    let mut profiles = Vec::new();
+    for _ in 0..n {
+        profiles.extend(session.profile_decode().await?);
+    }
+    if profiles.is_empty() {
+        let reason = if n == 0 { "the context is full" } else { "this adapter has no timestamps" };
+        eprintln!("headstart: the stages cannot be timed: {reason}");
+        return Ok(None);
+    }
+    let recording = session.decode_recording()?;
+    let median_ms = |index: usize| {
+        let mut times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied().unwrap_or(0.0)
+    };
+    let stages = recording.stages.iter().enumerate();
+    Ok(Some(StageTime::by_name(stages.map(|(index, stage)| (stage.name, median_ms(index), stage.bytes)))))
+}
+
+fn show_stages(report: &Report) {
+    if let Some(table) = tables::stages(report) {
+        eprintln!("\n{table}");
+    }
+}
+
+fn sampling(options: &arguments::SamplingOptions) -> Sampling {
+    Sampling {
+        temperature: options.temp,
+        top_k: options.top_k,
+        top_p: options.top_p,
+        min_p: options.min_p,
+        repeat_penalty: options.repeat_penalty,
+        repeat_window: options.repeat_last_n,
+        // The standard library's hash keys are random; that is all the randomness that a seed needs.
+        seed: options.seed.unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_compared_up_to_the_first_that_differs() {
+        assert_eq!(compare(None, &[1, 2]), "2 (the text)");
+        assert_eq!(compare(Some(&[1, 2]), &[1, 2]), "the same");
+        assert_eq!(compare(Some(&[1, 2, 3]), &[1, 2, 4]), "the same 2, then others");
+        assert_eq!(compare(Some(&[1, 2]), &[1]), "the same 1, then others");
+    }
+}

@@ -1,0 +1,147 @@
+//! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
+
+use super::{Report, StageTime};
+
+/// A label and its value.
+pub type Row = (&'static str, String);
+
+/// The rows of a report, in reading order. Every report has the same labels, so that several stand side by side.
+#[must_use]
+pub fn rows(report: &Report) -> Vec<Row> {
+    let adapter = &report.adapter;
+    let known = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
+    let first_token = report.first_token_ms.map_or_else(|| "none came".to_owned(), millis);
+    vec![
+        ("adapter", known(&adapter.identity.name)),
+        ("backend", format!("{}, {}", adapter.identity.backend, adapter.identity.kind)),
+        ("driver", known(&adapter.identity.driver)),
+        (
+            "features used",
+            if adapter.features_used.is_empty() { "none".into() } else { adapter.features_used.join(", ") },
+        ),
+        ("kernels", adapter.variant.clone()),
+        ("model", model(report)),
+        ("load", millis(report.load_ms)),
+        ("shader compile", millis(report.compile_ms)),
+        ("prefill", prefill(report)),
+        ("first token", first_token),
+        ("decode", decode(report)),
+        ("per token", per_token(report)),
+        (
+            "CPU encode share",
+            report.decode.and_then(|decode| decode.encode_share).map_or_else(|| "not timed".to_owned(), percent),
+        ),
+        ("memory", memory(report)),
+    ]
+}
+
+/// Rows as aligned lines, for a terminal or a text to copy.
+#[must_use]
+pub fn text(rows: &[Row]) -> String {
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(label, value)| format!("{label:>width$}  {value}\n")).collect()
+}
+
+/// The columns of [`stage_cells`].
+pub const STAGE_COLUMNS: [&str; 6] = ["stage", "count", "ms", "share", "bytes at most", "GB/s"];
+
+/// A stage's cells under [`STAGE_COLUMNS`].
+#[must_use]
+pub fn stage_cells(stage: &StageTime) -> [String; 6] {
+    [
+        stage.name.clone(),
+        stage.count.to_string(),
+        format!("{:.3}", stage.ms),
+        percent(stage.share),
+        bytes(stage.bytes),
+        stage.gb_per_s.map_or_else(String::new, |rate| format!("{rate:.1}")),
+    ]
+}
+
+fn model(report: &Report) -> String {
+    let model = &report.model;
+    let params = model.n_params as f64;
+    let params = if params >= 1e9 { format!("{:.1} G", params / 1e9) } else { format!("{:.1} M", params / 1e6) };
+    format!("{}, {params} parameters, {}, context {}", model.name, bytes(model.file_bytes), model.n_context)
+}
+
+fn prefill(report: &Report) -> String {
+    let prefill = report.prefill;
+    format!("{} tokens/s ({} tokens in {})", figures(prefill.tokens_per_s), prefill.n_tokens, millis(prefill.ms))
+}
+
+fn decode(report: &Report) -> String {
+    report.decode.map_or_else(
+        || "not timed: fewer than two tokens".to_owned(),
+        |decode| format!("{} tokens/s over {} tokens", figures(decode.tokens_per_s), decode.n_tokens),
+    )
+}
+
+fn per_token(report: &Report) -> String {
+    report.decode.map_or_else(
+        || "not timed".to_owned(),
+        |decode| {
+            format!("{} median ({} to {})", millis(decode.median_ms), millis(decode.p10_ms), millis(decode.p90_ms))
+        },
+    )
+}
+
+fn memory(report: &Report) -> String {
+    let memory = report.memory;
+    let total = memory.weights.saturating_add(memory.cache).saturating_add(memory.scratch);
+    format!(
+        "{}: weights {}, cache {}, scratch {}",
+        bytes(total),
+        bytes(memory.weights),
+        bytes(memory.cache),
+        bytes(memory.scratch)
+    )
+}
+
+/// Milliseconds, or seconds where there are many.
+#[must_use]
+pub fn millis(ms: f64) -> String {
+    if ms >= 10_000.0 { format!("{} s", figures(ms / 1000.0)) } else { format!("{} ms", figures(ms)) }
+}
+
+/// Bytes in the binary unit that suits.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    let n = n as f64;
+    match n {
+        _ if n < 1024.0 => format!("{n} B"),
+        _ if n < 1024.0 * 1024.0 => format!("{} KiB", figures(n / 1024.0)),
+        _ if n < 1024.0 * 1024.0 * 1024.0 => format!("{} MiB", figures(n / 1024.0 / 1024.0)),
+        _ => format!("{} GiB", figures(n / 1024.0 / 1024.0 / 1024.0)),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// Three figures that count.
+fn figures(n: f64) -> String {
+    match n.abs() {
+        size if size >= 100.0 => format!("{n:.0}"),
+        size if size >= 10.0 => format!("{n:.1}"),
+        _ => format!("{n:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_three() {
+        assert_eq!([figures(1234.0), figures(12.345), figures(0.126)], ["1234", "12.3", "0.13"]);
+        assert_eq!([bytes(1000), bytes(7_733_120), bytes(3 << 30)], ["1000 B", "7.37 MiB", "3.00 GiB"]);
+        assert_eq!([millis(0.5), millis(1500.0), millis(12_500.0)], ["0.50 ms", "1500 ms", "12.5 s"]);
+    }
+
+    #[test]
+    fn lines_are_aligned_on_their_labels() {
+        assert_eq!(text(&[("a", "x".into()), ("long", "y".into())]), "   a  x\nlong  y\n");
+    }
+}

@@ -1,0 +1,211 @@
+//! The report of one run on one adapter: a versioned value that the terminal, the page and the files all render.
+//! It holds nothing of the person or the machine beyond what the adapter says of itself: no paths, no prompt, no text.
+
+use super::{AdapterFacts, StageTime};
+use crate::engine::{PlayerChoice, Sampling, Session, Timings};
+use serde::{Deserialize, Serialize};
+
+/// The version of the layout below: raised when a field goes or changes its meaning, not when one is added.
+pub const SCHEMA: u32 = 1;
+
+/// All that is known of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Version of this program.
+    pub program: String,
+    /// Where it ran.
+    pub adapter: AdapterFacts,
+    /// What ran.
+    pub model: ModelFacts,
+    /// As it was asked to.
+    pub settings: Settings,
+    /// Reading the file's directory and uploading the weights, in milliseconds.
+    pub load_ms: f64,
+    /// Compiling shaders and binding buffers, in milliseconds.
+    pub compile_ms: f64,
+    /// The prompt.
+    pub prefill: Prefill,
+    /// From the begin of the prompt to the first token of the answer, in milliseconds; absent if none came.
+    pub first_token_ms: Option<f64>,
+    /// The tokens after the first; absent if there were none.
+    pub decode: Option<Decode>,
+    /// Memory on the adapter, by purpose.
+    pub memory: MemoryBytes,
+    /// One decoded token, stage by stage; absent if no profile was asked for, or the adapter has no timestamps.
+    pub stages: Option<Vec<StageTime>>,
+}
+
+impl Report {
+    /// Of a text that a session has written.
+    #[must_use]
+    pub fn new(session: &Session, model: ModelFacts, settings: Settings, timings: &Timings) -> Self {
+        let (load, memory) = (session.load_timings(), session.memory());
+        let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
+        Self {
+            schema: SCHEMA,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            adapter: AdapterFacts::of_session(session),
+            model,
+            settings,
+            load_ms: load.directory_ms + load.upload_ms,
+            compile_ms: load.compile_ms,
+            prefill: Prefill::new(timings.n_prompt, timings.prefill_ms),
+            first_token_ms: (timings.first_token_ms > 0.0).then_some(timings.first_token_ms),
+            decode: Decode::new(timings, on_cpu),
+            memory: MemoryBytes { weights: memory.weights, cache: memory.cache, scratch: memory.scratch },
+            stages: None,
+        }
+    }
+}
+
+/// What a model is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// The name of its file, without folders.
+    pub name: String,
+    /// The bytes of its files.
+    pub file_bytes: u64,
+    /// Its parameters.
+    pub n_params: u64,
+    /// Tokens that the session has room for.
+    pub n_context: u32,
+}
+
+/// How tokens were chosen, and what else changes the figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Tokens asked for.
+    pub n_predict: u32,
+    /// 0: always the likeliest token.
+    pub temperature: f32,
+    /// Among the likeliest this many; 0: all.
+    pub top_k: u32,
+    /// Among the likeliest that have this probability together; 1: all.
+    pub top_p: f32,
+    /// Among those with at least this share of the likeliest's probability; 0: all.
+    pub min_p: f32,
+    /// Divides the logits of tokens written before; 1: none.
+    pub repeat_penalty: f32,
+    /// Among this many of the last tokens.
+    pub repeat_window: u32,
+    /// The begin of the random numbers.
+    pub seed: u32,
+    /// Whether the driver's bounds checks stayed in the shaders.
+    pub shader_checks: bool,
+}
+
+/// The prompt's way through the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prefill {
+    /// Tokens.
+    pub n_tokens: u32,
+    /// Milliseconds for all.
+    pub ms: f64,
+    /// Tokens per second.
+    pub tokens_per_s: f64,
+}
+
+impl ModelFacts {
+    /// Of a session's model, by the name and the bytes of its file.
+    #[must_use]
+    pub fn new(session: &Session, name: &str, file_bytes: u64) -> Self {
+        let (n_params, n_context) = (session.shape().n_parameters(), session.n_context());
+        Self { name: name.to_owned(), file_bytes, n_params, n_context }
+    }
+}
+
+impl Settings {
+    /// Of a request.
+    #[must_use]
+    pub fn new(sampling: &Sampling, n_predict: u32, shader_checks: bool) -> Self {
+        Self {
+            n_predict,
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            repeat_penalty: sampling.repeat_penalty,
+            repeat_window: sampling.repeat_window,
+            seed: sampling.seed,
+            shader_checks,
+        }
+    }
+}
+
+impl Prefill {
+    /// Of so many tokens in so many milliseconds.
+    #[must_use]
+    pub fn new(n_tokens: u32, ms: f64) -> Self {
+        Self { n_tokens, ms, tokens_per_s: per_second(f64::from(n_tokens), ms) }
+    }
+}
+
+/// Token by token, after the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Decode {
+    /// Tokens timed.
+    pub n_tokens: u32,
+    /// Tokens per second, over all of them.
+    pub tokens_per_s: f64,
+    /// Milliseconds per token: the median over submits.
+    pub median_ms: f64,
+    /// A tenth of the submits took less per token.
+    pub p10_ms: f64,
+    /// A tenth of the submits took more per token.
+    pub p90_ms: f64,
+    /// Time that the CPU spent encoding and submitting, as a share of the whole; absent where the CPU does it all.
+    pub encode_share: Option<f64>,
+}
+
+impl Decode {
+    /// From what the engine timed; `None` without tokens. Tokens come in submits of several, so the spread is that of
+    /// the submits' means.
+    #[must_use]
+    pub fn new(timings: &Timings, on_cpu: bool) -> Option<Self> {
+        let mut sorted = timings.token_ms.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| sorted.get((share * (sorted.len().saturating_sub(1)) as f64).round() as usize).copied();
+        Some(Self {
+            n_tokens: timings.n_decoded,
+            tokens_per_s: per_second(f64::from(timings.n_decoded), timings.decode_ms),
+            median_ms: at(0.5)?,
+            p10_ms: at(0.1)?,
+            p90_ms: at(0.9)?,
+            encode_share: (!on_cpu).then_some(timings.encode_ms / timings.decode_ms.max(f64::MIN_POSITIVE)),
+        })
+    }
+}
+
+/// Bytes on the adapter, by purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryBytes {
+    /// Weights.
+    pub weights: u64,
+    /// What the model keeps of the text so far.
+    pub cache: u64,
+    /// Values of one step.
+    pub scratch: u64,
+}
+
+/// How many in a second, of `n` in so many milliseconds; 0 where no time was measured.
+pub(super) fn per_second(n: f64, ms: f64) -> f64 {
+    if ms > 0.0 { n * 1000.0 / ms } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_of_decode_is_that_of_its_submits() {
+        let token_ms: Vec<f64> = (1..=101).rev().map(f64::from).collect();
+        let timings = Timings { n_decoded: 101, decode_ms: 5151.0, token_ms, encode_ms: 515.1, ..Timings::default() };
+        let decode = Decode::new(&timings, false).expect("tokens");
+        assert_eq!((decode.p10_ms, decode.median_ms, decode.p90_ms), (11.0, 51.0, 91.0));
+        assert!(decode.encode_share.is_some_and(|share| (share - 0.1).abs() < 1e-12));
+        assert_eq!(Decode::new(&timings, true).expect("tokens").encode_share, None);
+        assert_eq!(Decode::new(&Timings::default(), false), None);
+    }
+}

@@ -1,0 +1,372 @@
+//! The command line as people and scripts meet it: what goes to stdout, what to stderr, exit codes, messages, files.
+//! Every test runs the program itself, on the CPU player unless it says otherwise, so that it holds on any machine.
+
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_headstart"))
+}
+
+fn headstart(arguments: &[&str]) -> Output {
+    program().args(arguments).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// Runs it with `input` on stdin.
+fn headstart_reading(input: &[u8], arguments: &[&str]) -> Output {
+    let mut child = program()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // It may end without reading to the end.
+    let _ = child.stdin.take().expect("its stdin").write_all(input);
+    child.wait_with_output().expect("the program ends")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+/// Fails unless it ended with `code`, wrote nothing to stdout, and named every one of `words` on stderr.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let (out, err) = (stdout(output), stderr(output));
+    assert_eq!(output.status.code(), Some(code), "{err}");
+    assert!(out.is_empty(), "stdout: {out}");
+    assert!(!err.contains("panicked"), "{err}");
+    for word in words {
+        assert!(err.contains(word), "`{word}` is not in: {err}");
+    }
+}
+
+fn done(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+}
+
+fn golden(name: &str) -> String {
+    format!("{}/tests/fixtures/golden/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn embedded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("www/models/headstart-v4-11m.gguf")
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A file in `folder`, as an argument.
+fn file(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).expect("a file");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn names(folder: &tempfile::TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.path()).expect("the folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+const CPU: [&str; 6] = ["run", "--adapter", "cpu", "--temp", "0", "-n"];
+
+fn run_on_cpu(n: &str, more: &[&str]) -> Output {
+    headstart(&[&CPU[..], &[n], more].concat())
+}
+
+#[test]
+fn help_is_worth_reading() {
+    let help = stdout(&headstart(&["--help"]));
+    for word in ["run", "adapters", "eval", "completions", "Examples:", "Exit codes:", "130"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    for command in ["run", "adapters", "eval", "completions"] {
+        let output = headstart(&[command, "--help"]);
+        done(&output);
+        assert!(stdout(&output).contains("Examples:"), "{command}");
+    }
+    assert_eq!(stdout(&headstart(&["--version"])), format!("headstart {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn shells_get_their_completions() {
+    let output = headstart(&["completions", "bash"]);
+    done(&output);
+    assert!(stdout(&output).contains("--repeat-penalty") && stderr(&output).is_empty());
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    refused(&headstart(&["run", "-p", "a", "-f", "b"]), 2, &["--prompt", "--file"]);
+    refused(&headstart(&["run", "-p", "a", "-"]), 2, &["--prompt"]);
+    refused(&headstart(&["run", "--temp", "-1"]), 2, &["at least 0"]);
+    refused(&headstart(&["run", "--top-p", "2"]), 2, &["from 0 to 1"]);
+    refused(&headstart(&["run", "-n", "0"]), 2, &["-n"]);
+    refused(&headstart(&["eval"]), 2, &["--ids"]);
+    refused(&headstart(&["eval", "--ids", "1,x"]), 2, &["--ids"]);
+    refused(&headstart(&["eval", "--ids", "1", "--adapter", "all"]), 2, &["--adapter", "one adapter"]);
+    refused(&headstart(&["dance"]), 2, &["dance"]);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_refused_with_those_that_are() {
+    for wanted in ["no such adapter", "999"] {
+        refused(&headstart(&["run", "--adapter", wanted]), 4, &[wanted, "expected", "cpu"]);
+    }
+}
+
+#[test]
+fn files_that_are_no_models_are_refused_by_name() {
+    let folder = folder();
+    let model = std::fs::read(embedded()).expect("the embedded model");
+    let run = |path: &str| headstart(&["run", "-m", path, "--adapter", "cpu"]);
+    refused(&run("no/such/file.gguf"), 5, &["no/such/file.gguf", "path"]);
+    refused(&run(&file(&folder, "empty.gguf", b"")), 3, &["empty.gguf"]);
+    refused(&run(&file(&folder, "text.gguf", b"Once upon a time")), 3, &["text.gguf"]);
+    for n_bytes in [10, 1000, 100_000, model.len() - 1] {
+        let name = format!("cut{n_bytes}.gguf");
+        refused(&run(&file(&folder, &name, &model[..n_bytes])), 3, &[&name]);
+    }
+    refused(&run(folder.path().to_str().expect("UTF-8")), 2, &["safetensors"]);
+    let alone = file(&folder, "model.safetensors", b"\x02\0\0\0\0\0\0\0{}");
+    refused(&run(&alone), 3, &["config.json"]);
+}
+
+#[test]
+fn the_text_and_nothing_else_goes_to_stdout() {
+    let output = run_on_cpu("8", &["-p", "The prince"]);
+    done(&output);
+    let (text, panel) = (stdout(&output), stderr(&output));
+    assert!(!text.is_empty() && !text.contains("tokens/s") && !text.contains("The prince"), "{text}");
+    for label in ["adapter", "backend", "load", "shader compile", "prefill", "first token", "decode", "memory"] {
+        assert!(panel.contains(label), "{label}: {panel}");
+    }
+    assert!(!panel.contains(&text), "{panel}");
+}
+
+#[test]
+fn a_prompt_comes_from_the_arguments_a_file_or_stdin_alike() {
+    let folder = folder();
+    let text = "It was late, said the count — très tard —";
+    let from_arguments = run_on_cpu("6", &["-p", text]);
+    done(&from_arguments);
+    let from_file = run_on_cpu("6", &["-f", &file(&folder, "prompt.txt", text.as_bytes())]);
+    let from_stdin = headstart_reading(text.as_bytes(), &[&CPU[..], &["6", "-"]].concat());
+    assert_eq!(from_file.stdout, from_arguments.stdout);
+    assert_eq!(from_stdin.stdout, from_arguments.stdout);
+}
+
+#[test]
+fn the_same_seed_writes_the_same_text() {
+    let run = |seed| headstart(&["run", "--adapter", "cpu", "-n", "12", "--temp", "2", "--seed", seed, "-p", "- No,"]);
+    let (first, second, other) = (run("7"), run("7"), run("8"));
+    done(&first);
+    assert_eq!(first.stdout, second.stdout);
+    assert_ne!(first.stdout, other.stdout);
+}
+
+#[test]
+fn prompts_that_cannot_be_read_are_refused() {
+    let run = [&CPU[..], &["2", "-"]].concat();
+    refused(&headstart_reading(b"ab\xff\xfe", &run), 2, &["stdin", "UTF-8"]);
+    refused(&run_on_cpu("2", &["-f", "no/such/prompt.txt"]), 5, &["no/such/prompt.txt"]);
+    refused(&run_on_cpu("2", &["-c", "4", "-p", "one two three four five six"]), 2, &["at most 3", "-c"]);
+    refused(&run_on_cpu("2", &["-c", "99999999"]), 2, &["context"]);
+    refused(&run_on_cpu("2", &["-m", &golden("gguf/v4_random_f32.gguf")]), 2, &["no vocabulary", "--ids"]);
+}
+
+#[test]
+fn a_context_that_is_nearly_full_shortens_the_text_and_says_so() {
+    let output = run_on_cpu("50", &["-c", "6", "-p", "one two"]);
+    done(&output);
+    assert!(stderr(&output).contains("the context has room for"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_report_is_whole_and_holds_nothing_of_the_person() {
+    let folder = folder();
+    let path = folder.path().join("report.json");
+    let path = path.to_str().expect("UTF-8");
+    let model = embedded();
+    let model = model.to_str().expect("UTF-8");
+    let output = run_on_cpu("5", &["-m", model, "-p", "A secret", "--profile", "--report", path]);
+    done(&output);
+    assert!(stderr(&output).contains("GB/s"), "{}", stderr(&output));
+    let text = std::fs::read_to_string(path).expect("the report");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["adapter"]["backend"], "cpu");
+    assert_eq!(report["model"]["name"], "headstart-v4-11m.gguf");
+    assert_eq!(report["settings"]["n_predict"], 5);
+    assert_eq!(report["decode"]["n_tokens"], 4);
+    assert!(report["prefill"]["tokens_per_s"].as_f64().is_some_and(|rate| rate > 0.0));
+    assert!(report["memory"]["weights"].as_u64().is_some_and(|bytes| bytes > 1 << 20));
+    let stages = report["stages"].as_array().expect("stages");
+    let rated = |name: &str| stages.iter().find(|stage| stage["name"] == name).map(|stage| stage["gb_per_s"].is_f64());
+    assert_eq!((rated("head"), rated("attend")), (Some(true), Some(false)), "{stages:?}");
+    let read: headstart::measure::Report = serde_json::from_str(&text).expect("a report");
+    let again = serde_json::from_str(&serde_json::to_string(&read).expect("JSON")).expect("a report");
+    assert_eq!(read, again);
+    assert!(!text.contains("secret") && !text.contains(env!("CARGO_MANIFEST_DIR")), "{text}");
+    assert_eq!(names(&folder), ["report.json"]);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_the_work() {
+    let folder = folder();
+    let within = folder.path().join("no/such/report.json");
+    refused(&run_on_cpu("2", &["--report", within.to_str().expect("UTF-8")]), 5, &["report.json", "folder"]);
+    refused(&run_on_cpu("2", &["--report", folder.path().to_str().expect("UTF-8")]), 2, &["plain file"]);
+}
+
+/// Tokens of `golden/gguf`: a prompt, and the greedy ones that follow.
+fn golden_tokens() -> (Vec<String>, Vec<u64>) {
+    let text = std::fs::read_to_string(golden("gguf/v4_random_f32.golden.json")).expect("the fixture");
+    let golden: Value = serde_json::from_str(&text).expect("JSON");
+    let tokens: Vec<u64> = golden["tokens"].as_array().expect("tokens").iter().filter_map(Value::as_u64).collect();
+    let (prompt, continuation) = tokens.split_at(tokens.len() - 20);
+    (prompt.iter().map(u64::to_string).collect(), continuation.to_vec())
+}
+
+#[test]
+fn eval_continues_given_ids_as_other_engines_do() {
+    let folder = folder();
+    let (prompt, continuation) = golden_tokens();
+    let ids = file(&folder, "ids.txt", prompt.join("\n").as_bytes());
+    let model = golden("gguf/v4_random_f32.gguf");
+    let common = ["eval", "-m", &model, "--adapter", "cpu", "--greedy", "4", "--json"];
+    let from_file = headstart(&[&common[..], &["--ids-file", &ids]].concat());
+    done(&from_file);
+    let evaluation: Value = serde_json::from_slice(&from_file.stdout).expect("JSON");
+    assert_eq!(evaluation["greedy"], Value::from(continuation[..4].to_vec()));
+    assert_eq!(evaluation["n_scored"], prompt.len() - 1);
+    assert!(evaluation["perplexity"].as_f64().is_some_and(|perplexity| perplexity > 1.0));
+    assert_eq!(evaluation["bits_per_byte"], Value::Null);
+}
+
+#[test]
+fn eval_scores_a_text_by_its_bytes() {
+    let folder = folder();
+    let text = "The prince looked at her and said nothing. She went to the window.";
+    let path = file(&folder, "text.txt", text.as_bytes());
+    let eval = |more: &[&str]| {
+        let output = headstart(&[&["eval", "--adapter", "cpu", "--json", "-f", &path], more].concat());
+        done(&output);
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let whole = eval(&[]);
+    let bits = whole["bits_per_byte"].as_f64().expect("bits per byte");
+    assert!(bits > 0.5 && bits < 4.0, "{whole}");
+    assert_eq!(whole["n_bytes"], text.len(), "the begin token is not scored, and the text is, whole");
+    assert_eq!(whole["n_windows"], 1);
+    let in_windows = eval(&["-c", "8"]);
+    let n_tokens = whole["n_tokens"].as_u64().expect("tokens");
+    let n_windows = n_tokens.div_ceil(8);
+    assert_eq!(in_windows["n_windows"], n_windows);
+    assert_eq!(in_windows["n_scored"], n_tokens - n_windows);
+    assert!(in_windows["bits_per_byte"].as_f64().is_some_and(|less_context| less_context > bits), "{in_windows}");
+}
+
+#[test]
+fn eval_writes_logits_that_numpy_reads() {
+    let folder = folder();
+    let path = folder.path().join("logits.npy");
+    let logits = path.to_str().expect("UTF-8");
+    let output = headstart(&["eval", "--adapter", "cpu", "--ids", "0,5,9,300,2047", "--logits", logits]);
+    done(&output);
+    assert!(stdout(&output).contains("perplexity"));
+    let bytes = std::fs::read(&path).expect("the logits");
+    let header_len = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = String::from_utf8_lossy(&bytes[10..header_len]);
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00") && header_len.is_multiple_of(64));
+    assert!(header.contains("'<f4'") && header.contains("(5, 2048)"), "{header}");
+    assert_eq!(bytes.len() - header_len, 5 * 2048 * 4);
+    assert_eq!(names(&folder), ["logits.npy"]);
+}
+
+#[test]
+fn eval_refuses_ids_that_name_no_token() {
+    let eval = |ids: &str| headstart(&["eval", "--adapter", "cpu", "--ids", ids]);
+    refused(&eval("5,2048"), 2, &["id 2048 at place 1", "below 2048"]);
+    refused(&eval("4294967295"), 2, &["4294967295"]);
+    refused(&eval("99999999999"), 2, &["99999999999"]);
+    let ids_file = ["eval", "--adapter", "cpu", "--ids-file", "-"];
+    refused(&headstart_reading(b" \n", &ids_file), 2, &["none"]);
+    refused(&headstart_reading(b"1 two 3", &ids_file), 2, &["two"]);
+    refused(&headstart(&["eval", "--adapter", "cpu", "--ids", "1,2", "-c", "4", "--greedy", "3"]), 2, &["at most 4"]);
+}
+
+#[test]
+fn a_machine_without_a_gpu_runs_on_its_cpu_and_says_so_once() {
+    // A backend of another system leaves none here.
+    let backend = if cfg!(target_os = "windows") { "metal" } else { "dx12" };
+    let output = program()
+        .env("WGPU_BACKEND", backend)
+        .args(["run", "-n", "3"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("it starts");
+    done(&output);
+    let notice = stderr(&output);
+    assert_eq!(notice.matches("no usable GPU").count(), 1, "{notice}");
+    assert!(notice.contains("mesa-vulkan-drivers") && !stdout(&output).is_empty(), "{notice}");
+    let list = program().env("WGPU_BACKEND", backend).args(["adapters", "--json"]).output().expect("it starts");
+    done(&list);
+    assert_eq!(stdout(&list), "[]\n");
+}
+
+#[test]
+fn every_adapter_in_turn_ends_in_one_table() {
+    let folder = folder();
+    let path = folder.path().join("all.json");
+    let output =
+        headstart(&["run", "--adapter", "all", "-n", "4", "--temp", "0", "--report", path.to_str().expect("UTF-8")]);
+    done(&output);
+    let listed: Value = serde_json::from_slice(&headstart(&["adapters", "--json"]).stdout).expect("JSON");
+    let n_adapters = listed.as_array().expect("a list").len().max(1);
+    let reports: Vec<headstart::measure::Report> =
+        serde_json::from_slice(&std::fs::read(&path).expect("the reports")).expect("a list of reports");
+    assert_eq!(reports.len(), n_adapters);
+    assert!(stderr(&output).contains("(the text)"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), stdout(&run_on_cpu("4", &[])));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_text_and_shows_the_panel() {
+    let mut child = program()
+        .args(["run", "--adapter", "cpu", "-n", "4000"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdout.as_mut().expect("its stdout").read_exact(&mut [0]).expect("the text begins");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill starts");
+    assert!(killed.success());
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("tokens/s"), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_had_enough_is_no_error() {
+    let mut child = program()
+        .args(["run", "--adapter", "cpu", "-n", "4000"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdout.take().expect("its stdout").read_exact(&mut [0]).expect("the text begins");
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
