@@ -7,7 +7,7 @@
 
 OUT receives tokenizer.json, config.json, model.safetensors (official names, exportable at any time), log.csv and
 state.pt. A run that was cut off goes on from state.pt when the same command is given again. Learning rates follow the
-fraction of the run that is done, by clock or by steps: a short rise, a plateau, a straight fall to nothing. The first
+fraction of the run that is done, by clock or by steps: a short rise, then a straight fall to nothing. The first
 part reads all compressed entries and rests the indexer, the next trains the indexer beside it, the rest lets it
 choose; the last fifth runs on weights quantized as the export will store them.
 """
@@ -76,9 +76,8 @@ class Clock:
 
 
 def learning_rate(fraction: float, step: int) -> float:
-    """Share of the peak rate: 40 steps up, level to 0.3 of the run, straight down to 0.01 at its end."""
-    rise = min(1.0, (step + 1) / 40)
-    return rise * min(1.0, 0.01 + 0.99 * (1 - fraction) / 0.7)
+    """Share of the peak rate: 20 steps up, then straight down to 0.01 at the end of the run."""
+    return min(1.0, (step + 1) / 20) * (1 - 0.99 * fraction)
 
 
 def stage(fraction: float, options: argparse.Namespace) -> str:
