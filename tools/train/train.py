@@ -243,10 +243,11 @@ class Run:
             if progress.fraction >= 1:
                 break
             loss = self.step()
+            self.clock.update(progress)
             if self.workers.rank == 0:
                 rate = progress.step * self.options.batch * self.options.length / progress.minutes / 60
                 print(f"step {progress.step} loss {loss:.3f} done {progress.fraction:.3f} tokens/s {rate:.0f}", flush=True)
-                if time.time() - self.saved_at > 180:
+                if time.time() - self.saved_at > self.options.save_every:
                     self.save()
             if progress.step % self.options.report_every == 0:
                 self.report(loss)
@@ -287,6 +288,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm", type=float, default=0.1, help="share of the run that trains the indexer alone")
     parser.add_argument("--quantize-from", type=float, default=0.8, help="point of the run where quantization begins")
     parser.add_argument("--report-every", type=int, default=100, help="steps between measurements")
+    parser.add_argument("--save-every", type=float, default=180, help="seconds between saved states")
     parser.add_argument("--compile", action="store_true", help="worth its minutes on a GPU or an idle machine")
     return parser.parse_args()
 
