@@ -6,7 +6,7 @@ out and never trained on.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -78,23 +78,37 @@ class Corpus:
     held_out_bytes: int
     tokenizer: Tokenizer
 
+    def cut(self, n_tokens: int) -> "Corpus":
+        """The same with only the first `n_tokens` held out."""
+        held_out = self.held_out[:n_tokens]
+        return replace(self, held_out=held_out, held_out_bytes=len(self.tokenizer.decode(held_out.tolist()).encode()))
 
-def load_corpus(paths: list[Path], tokenizer_path: Path, vocab_size: int) -> Corpus:
-    """Reads and splits the texts; trains and stores the tokenizer where there is none yet."""
+
+def split(paths: list[Path]) -> tuple[list[str], list[str]]:
+    """Documents to train on, and documents held out."""
     found = [document for path in paths for document in documents(path)]
-    held_out = found[::HELD_OUT_EVERY]
-    train = [document for index, document in enumerate(found) if index % HELD_OUT_EVERY]
-    if not tokenizer_path.exists():
-        train_tokenizer(train, vocab_size).save(str(tokenizer_path))
-    tokenizer = Tokenizer.from_file(str(tokenizer_path))
-    if tokenizer.get_vocab_size() != vocab_size:
-        raise SystemExit(f"{tokenizer_path}: {tokenizer.get_vocab_size()} tokens, the model has {vocab_size}; delete it")
+    return [document for index, document in enumerate(found) if index % HELD_OUT_EVERY], found[::HELD_OUT_EVERY]
+
+
+def split_corpus(paths: list[Path], tokenizer: Tokenizer) -> Corpus:
+    """Reads, splits and encodes the texts."""
+    train, held_out = split(paths)
 
     def encode(texts: list[str]) -> Tensor:
         return torch.tensor([i for e in tokenizer.encode_batch(texts) for i in (0, *e.ids, 1)])
 
     n_bytes = sum(len(document.encode()) for document in held_out)
     return Corpus(encode(train), encode(held_out), n_bytes, tokenizer)
+
+
+def load_corpus(paths: list[Path], tokenizer_path: Path, vocab_size: int) -> Corpus:
+    """The corpus behind the tokenizer at the path, which is trained and stored where there is none yet."""
+    if not tokenizer_path.exists():
+        train_tokenizer(split(paths)[0], vocab_size).save(str(tokenizer_path))
+    tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    if tokenizer.get_vocab_size() != vocab_size:
+        raise SystemExit(f"{tokenizer_path}: {tokenizer.get_vocab_size()} tokens, the model has {vocab_size}; delete it")
+    return split_corpus(paths, tokenizer)
 
 
 def batch(tokens: Tensor, index: int, n_sequences: int, length: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@
 
 OUT receives tokenizer.json, config.json, model.safetensors (official names, exportable at any time), log.csv and
 state.pt. A run that was cut off goes on from state.pt when the same command is given again. Learning rates follow the
-fraction of the run that is done, by clock or by steps: a short rise, a plateau, a straight fall to nothing. The first
+fraction of the run that is done, by clock or by steps: a short rise, then a straight fall to nothing. The first
 part reads all compressed entries and rests the indexer, the next trains the indexer beside it, the rest lets it
 choose; the last fifth runs on weights quantized as the export will store them.
 """
@@ -76,9 +76,8 @@ class Clock:
 
 
 def learning_rate(fraction: float, step: int) -> float:
-    """Share of the peak rate: 40 steps up, level to 0.3 of the run, straight down to 0.01 at its end."""
-    rise = min(1.0, (step + 1) / 40)
-    return rise * min(1.0, 0.01 + 0.99 * (1 - fraction) / 0.7)
+    """Share of the peak rate: 20 steps up, then straight down to 0.01 at the end of the run."""
+    return min(1.0, (step + 1) / 20) * (1 - 0.99 * fraction)
 
 
 def stage(fraction: float, options: argparse.Namespace) -> str:
@@ -244,10 +243,11 @@ class Run:
             if progress.fraction >= 1:
                 break
             loss = self.step()
+            self.clock.update(progress)
             if self.workers.rank == 0:
                 rate = progress.step * self.options.batch * self.options.length / progress.minutes / 60
                 print(f"step {progress.step} loss {loss:.3f} done {progress.fraction:.3f} tokens/s {rate:.0f}", flush=True)
-                if time.time() - self.saved_at > 180:
+                if time.time() - self.saved_at > self.options.save_every:
                     self.save()
             if progress.step % self.options.report_every == 0:
                 self.report(loss)
@@ -288,6 +288,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warm", type=float, default=0.1, help="share of the run that trains the indexer alone")
     parser.add_argument("--quantize-from", type=float, default=0.8, help="point of the run where quantization begins")
     parser.add_argument("--report-every", type=int, default=100, help="steps between measurements")
+    parser.add_argument("--save-every", type=float, default=180, help="seconds between saved states")
     parser.add_argument("--compile", action="store_true", help="worth its minutes on a GPU or an idle machine")
     return parser.parse_args()
 
