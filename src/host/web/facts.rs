@@ -1,0 +1,52 @@
+//! What a loaded model and a finished text come to, as the page and its report tell it.
+
+use super::protocol::{LoadTimes, ModelCard};
+use crate::engine::{Sampling, Session, Timings};
+use crate::measure::Report;
+use crate::measure::report::{ModelFacts, Settings};
+
+/// A model that works, and the file it came from.
+pub(crate) struct Loaded {
+    pub(crate) session: Session,
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
+}
+
+impl Loaded {
+    /// The model in a few facts, in reading order.
+    pub(crate) fn card(&self) -> ModelCard {
+        let shape = self.session.shape();
+        let fact = |what: &str, how: String| (what.to_owned(), how);
+        let facts = vec![
+            fact("Architecture", "DeepSeek V4".into()),
+            fact("Parameters", short(shape.n_parameters())),
+            fact("Layers", shape.n_layers().to_string()),
+            fact("Width", format!("{} × 4 streams", shape.n_embd)),
+            fact("Experts", format!("{}, {} used", shape.n_experts, shape.n_used)),
+            fact("Context", format!("{} tokens", self.session.n_context())),
+        ];
+        let name = self.file.strip_suffix(".gguf").unwrap_or(&self.file).to_owned();
+        ModelCard { name, file: self.file.clone(), bytes: self.bytes as f64, facts }
+    }
+
+    /// What loading took.
+    pub(crate) fn times(&self) -> LoadTimes {
+        let took = self.session.load_timings();
+        LoadTimes { load_ms: took.directory_ms + took.upload_ms, compile_ms: took.compile_ms }
+    }
+
+    /// The report of a text that took `timings`.
+    pub(crate) fn report(&self, sampling: &Sampling, n_tokens: u32, timings: &Timings) -> Report {
+        let model = ModelFacts::new(&self.session, &self.file, self.bytes);
+        // Browsers never leave the shader checks out.
+        Report::new(&self.session, model, Settings::new(sampling, n_tokens, true), timings)
+    }
+}
+
+/// A count as people say it: 11.5 M, 284 G.
+fn short(n: u64) -> String {
+    match n as f64 {
+        n if n >= 1e9 => format!("{:.1} G", n / 1e9),
+        n => format!("{:.1} M", n / 1e6),
+    }
+}

@@ -1,0 +1,129 @@
+//! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
+//!
+//! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `eval({ids})` and
+//! `load_file(file)` resolve with what the worker answers; `stop()` ends the continuation under way.
+
+use super::page::controls::random_seed;
+use super::page::link::{Answer, Link, plain};
+use super::page::state::{Page, Status};
+use super::protocol::{AdapterCard, ModelCard, ModelFile, Settings};
+use crate::measure::Report;
+use futures_channel::oneshot;
+use js_sys::{Object, Promise, Reflect};
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{Closure, JsValue};
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::File;
+
+/// What `state()` returns.
+#[derive(Serialize)]
+struct State {
+    status: Status,
+    message: String,
+    model: Option<ModelCard>,
+    adapter: Option<AdapterCard>,
+    n_tokens: u32,
+    tokens_per_s: f64,
+    first_token_ms: f64,
+    text: String,
+    report: Option<Report>,
+}
+
+/// What `generate()` takes; whatever is left out is as on a page just opened.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Generate {
+    prompt: String,
+    n: Option<u32>,
+    temperature: Option<f32>,
+    top_k: Option<u32>,
+    top_p: Option<f32>,
+    min_p: Option<f32>,
+    repeat_penalty: Option<f32>,
+    seed: Option<u32>,
+}
+
+/// What `eval()` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Eval {
+    ids: Vec<u32>,
+}
+
+/// Hangs the hooks on the window, for as long as the page lives.
+pub(super) fn install(page: Page, link: &Rc<Link>) {
+    let hooks = Object::new();
+    let set = |name: &str, function: JsValue| {
+        // Setting a property of a fresh plain object cannot fail.
+        let _ = Reflect::set(&hooks, &name.into(), &function);
+    };
+    set("state", Closure::<dyn Fn() -> JsValue>::new(move || plain(&state(page))).into_js_value());
+    let to = Rc::clone(link);
+    let generate = move |arguments: JsValue| promise(generate(page, &to, arguments));
+    set("generate", Closure::<dyn Fn(JsValue) -> Promise>::new(generate).into_js_value());
+    let to = Rc::clone(link);
+    set("stop", Closure::<dyn Fn()>::new(move || to.stop()).into_js_value());
+    let to = Rc::clone(link);
+    let eval = move |arguments: JsValue| {
+        promise(serde_wasm_bindgen::from_value(arguments).map(|Eval { ids }| to.eval(ids)).map_err(|e| e.to_string()))
+    };
+    set("eval", Closure::<dyn Fn(JsValue) -> Promise>::new(eval).into_js_value());
+    let to = Rc::clone(link);
+    let load = move |file: JsValue| {
+        let file = file.dyn_into::<File>().map_err(|_| "load_file takes a File".to_owned());
+        promise(file.map(|file| to.load(ModelFile::File(file))))
+    };
+    set("load_file", Closure::<dyn Fn(JsValue) -> Promise>::new(load).into_js_value());
+    let _ = Reflect::set(&js_sys::global(), &"headstart".into(), &hooks);
+}
+
+fn state(page: Page) -> State {
+    let run = page.run.get_untracked().unwrap_or_default();
+    let message = match page.notice.get_untracked() {
+        Some(notice) => notice.message(),
+        None => untrack(|| page.message()),
+    };
+    State {
+        status: page.status.get_untracked(),
+        message,
+        model: page.model.get_untracked(),
+        adapter: page.adapter.get_untracked(),
+        n_tokens: run.n_tokens,
+        tokens_per_s: run.tokens_per_s,
+        first_token_ms: run.first_token_ms,
+        text: run.text,
+        report: page.report.get_untracked(),
+    }
+}
+
+fn generate(page: Page, link: &Link, arguments: JsValue) -> Result<oneshot::Receiver<Answer>, String> {
+    let asked: Generate = serde_wasm_bindgen::from_value(arguments).map_err(|e| e.to_string())?;
+    let status = page.status.get_untracked();
+    if status != Status::Ready {
+        return Err(format!("the page is not ready to generate: its status is {status:?}"));
+    }
+    let usual = Settings::default();
+    let settings = Settings {
+        temperature: asked.temperature.unwrap_or(usual.temperature),
+        top_k: asked.top_k.unwrap_or(usual.top_k),
+        top_p: asked.top_p.unwrap_or(usual.top_p),
+        min_p: asked.min_p.unwrap_or(usual.min_p),
+        repeat_penalty: asked.repeat_penalty.unwrap_or(usual.repeat_penalty),
+        seed: asked.seed.unwrap_or_else(random_seed),
+    };
+    Ok(link.generate(asked.prompt, asked.n.unwrap_or(64), settings))
+}
+
+/// A promise of an answer; it rejects with an `Error`, as scripts expect.
+fn promise(answer: Result<oneshot::Receiver<Answer>, String>) -> Promise {
+    future_to_promise(async move {
+        let answer = match answer {
+            Ok(receiver) => receiver.await.unwrap_or_else(|_| Err("the page was closed".into())),
+            Err(message) => Err(message),
+        };
+        answer.map_err(|message| js_sys::Error::new(&message).into())
+    })
+}

@@ -1,0 +1,24 @@
+//! The page and its worker: one wasm binary in two roles. In the window it shows and listens; in a dedicated
+//! worker it runs the engine. All GPU work and all reading of files is the worker's, so that the page never freezes.
+
+mod adapter;
+mod facts;
+mod hooks;
+mod page;
+mod protocol;
+mod source;
+mod worker;
+
+use wasm_bindgen::JsCast;
+use web_sys::DedicatedWorkerGlobalScope;
+
+/// Takes up the role that the global scope calls for: the engine's in a worker, the page's in a window.
+pub fn main() {
+    match js_sys::global().dyn_into::<DedicatedWorkerGlobalScope>() {
+        Ok(scope) => worker::start(scope),
+        Err(_window) => {
+            console_error_panic_hook::set_once();
+            page::mount();
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
+
+use super::state::Page;
+use crate::host::web::protocol::{Event, Job, ModelFile, NoGpu, Player, Request, Settings};
+use crate::host::web::source::{get, message_of};
+use futures_channel::oneshot;
+use serde::Serialize;
+use serde_wasm_bindgen::Serializer;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::Closure;
+use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
+
+/// What becomes of a request: a plain JavaScript object, or a message.
+pub(crate) type Answer = Result<JsValue, String>;
+
+/// The line to the worker, and what a new worker would need to be told.
+pub(crate) struct Link {
+    page: Page,
+    worker: RefCell<Option<Line>>,
+    waiting: RefCell<HashMap<Job, oneshot::Sender<Answer>>>,
+    last_job: Cell<Job>,
+    player: Cell<Player>,
+    /// The model that works, and the one being loaded.
+    model: RefCell<ModelFile>,
+    coming: RefCell<Option<(Job, ModelFile)>>,
+}
+
+/// A running worker with the closures that listen to it. Requests wait in `unsent` until it is up.
+struct Line {
+    worker: Worker,
+    unsent: Option<Vec<Request>>,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_error: Closure<dyn FnMut(ErrorEvent)>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.worker.terminate();
+    }
+}
+
+impl Link {
+    /// A line with nobody at the other end yet.
+    pub(crate) fn new(page: Page) -> Rc<Self> {
+        Rc::new(Self {
+            page,
+            worker: RefCell::new(None),
+            waiting: RefCell::default(),
+            last_job: Cell::new(0),
+            player: Cell::new(Player::Gpu),
+            model: RefCell::new(ModelFile::Embedded),
+            coming: RefCell::new(None),
+        })
+    }
+
+    /// Starts a fresh worker in place of any other, and loads the model that worked last.
+    pub(crate) fn start(self: &Rc<Self>, player: Player) {
+        self.player.set(player);
+        for (_, waiting) in self.waiting.borrow_mut().drain() {
+            let _ = waiting.send(Err("the worker was started again".into()));
+        }
+        match self.spawn() {
+            Ok(line) => {
+                *self.worker.borrow_mut() = Some(line);
+                let model = self.model.borrow().clone();
+                drop(self.load(model));
+            }
+            Err(e) => self.page.hear(Event::Lost { message: format!("The worker did not start: {}.", message_of(&e)) }),
+        }
+    }
+
+    /// Loads a model beside the one that works.
+    pub(crate) fn load(&self, model: ModelFile) -> oneshot::Receiver<Answer> {
+        // Otherwise the load would wait for the continuation under way.
+        self.stop();
+        self.page.begin_load();
+        let (job, answer) = self.open_job();
+        *self.coming.borrow_mut() = Some((job, model.clone()));
+        self.send(Request::Load { job, model, player: self.player.get() });
+        answer
+    }
+
+    /// Continues `prompt` by up to `n_tokens`.
+    pub(crate) fn generate(&self, prompt: String, n_tokens: u32, sampling: Settings) -> oneshot::Receiver<Answer> {
+        self.page.begin_run(&prompt, &sampling);
+        let (job, answer) = self.open_job();
+        self.send(Request::Generate { job, prompt, n_tokens, sampling });
+        answer
+    }
+
+    /// Ends the continuation under way.
+    pub(crate) fn stop(&self) {
+        self.send(Request::Stop);
+    }
+
+    /// Log-probabilities of every position of `ids`.
+    pub(crate) fn eval(&self, ids: Vec<u32>) -> oneshot::Receiver<Answer> {
+        let (job, answer) = self.open_job();
+        self.send(Request::Eval { job, ids });
+        answer
+    }
+
+    fn open_job(&self) -> (Job, oneshot::Receiver<Answer>) {
+        let job = self.last_job.get() + 1;
+        self.last_job.set(job);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().insert(job, sender);
+        (job, receiver)
+    }
+
+    fn send(&self, request: Request) {
+        let mut line = self.worker.borrow_mut();
+        let Some(line) = line.as_mut() else { return };
+        if let Some(unsent) = &mut line.unsent {
+            unsent.push(request);
+        } else {
+            post(&line.worker, &request);
+        }
+    }
+
+    fn spawn(self: &Rc<Self>) -> Result<Line, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        // Relative to the page, so that the folder works under any path.
+        let worker = Worker::new_with_options("./worker.js", &options)?;
+        let link = Rc::downgrade(self);
+        let on_message = Closure::new(move |message: MessageEvent| {
+            if let Some(link) = link.upgrade() {
+                link.hear(message.data());
+            }
+        });
+        let link = Rc::downgrade(self);
+        let on_error = Closure::new(move |error: ErrorEvent| {
+            if let Some(link) = link.upgrade() {
+                // A script that cannot be fetched gives an event without a message.
+                let said =
+                    get(&error, "message").as_string().unwrap_or_else(|| "its script could not be loaded".into());
+                link.receive(Event::Lost { message: format!("The worker failed: {said}.") });
+            }
+        });
+        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
+        Ok(Line { worker, unsent: Some(Vec::new()), _on_message: on_message, _on_error: on_error })
+    }
+
+    fn hear(&self, data: JsValue) {
+        match serde_wasm_bindgen::from_value(data) {
+            Ok(event) => self.receive(event),
+            Err(e) => self.receive(Event::Lost { message: format!("The worker said something odd: {e}.") }),
+        }
+    }
+
+    fn receive(&self, event: Event) {
+        match &event {
+            Event::Up => self.flush(),
+            Event::Loaded { job, model, .. } => {
+                if let Some((_, file)) = self.coming.borrow_mut().take_if(|(coming, _)| coming == job) {
+                    *self.model.borrow_mut() = file;
+                }
+                self.answer(*job, Ok(plain(model)));
+            }
+            Event::Done { job, text, ids, stopped, .. } => {
+                self.answer(*job, Ok(plain(&Continuation { text, ids, stopped: *stopped })));
+            }
+            Event::Evaluated { job, top, n_vocab, log_probs } => {
+                let log_probs = log_probs.clone();
+                self.answer(*job, Ok(plain(&Evaluation { top, n_vocab: *n_vocab, log_probs })));
+            }
+            Event::Failed { job, message } => self.answer(*job, Err(message.clone())),
+            Event::NoGpu { .. } => self.fail_all("there is no GPU to run on"),
+            Event::Lost { message } => self.fail_all(message),
+            Event::Adapter(_) | Event::Progress(_) | Event::Token { .. } => {}
+        }
+        self.page.hear(match event {
+            Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {
+                Event::NoGpu { reason: NoGpu::NoApiInWorker }
+            }
+            other => other,
+        });
+    }
+
+    /// The worker listens now: sends it what was held back.
+    fn flush(&self) {
+        if let Some(line) = self.worker.borrow_mut().as_mut() {
+            for request in line.unsent.take().into_iter().flatten() {
+                post(&line.worker, &request);
+            }
+        }
+    }
+
+    fn answer(&self, job: Job, answer: Answer) {
+        if let Some(waiting) = self.waiting.borrow_mut().remove(&job) {
+            // Nobody need wait for an answer.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn fail_all(&self, message: &str) {
+        for (_, waiting) in self.waiting.borrow_mut().drain() {
+            let _ = waiting.send(Err(message.into()));
+        }
+    }
+}
+
+/// What a generation comes to, for scripts.
+#[derive(Serialize)]
+struct Continuation<'a> {
+    text: &'a str,
+    ids: &'a [u32],
+    stopped: bool,
+}
+
+/// What an evaluation comes to, for scripts.
+#[derive(Serialize)]
+struct Evaluation<'a> {
+    top: &'a [u32],
+    n_vocab: u32,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    log_probs: js_sys::Float32Array,
+}
+
+/// `value` as a plain JavaScript object.
+pub(crate) fn plain(value: &impl Serialize) -> JsValue {
+    value.serialize(&Serializer::json_compatible()).unwrap_or(JsValue::NULL)
+}
+
+fn post(worker: &Worker, request: &Request) {
+    let sent =
+        serde_wasm_bindgen::to_value(request).map_err(JsValue::from).and_then(|request| worker.post_message(&request));
+    if let Err(e) = sent {
+        web_sys::console::error_2(&"a request was not sent".into(), &e);
+    }
+}
+
+fn window_has_webgpu() -> bool {
+    !get(&get(&js_sys::global(), "navigator"), "gpu").is_undefined()
+}

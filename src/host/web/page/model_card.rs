@@ -1,0 +1,80 @@
+//! Which model runs, how far a load has come, and the way to bring another.
+
+use super::LinkHandle;
+use super::meters::significant;
+use super::state::{Loading, Page, Status};
+use crate::host::web::protocol::{ModelCard, ModelFile, Step};
+use leptos::prelude::*;
+use web_sys::HtmlInputElement;
+
+#[component]
+pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
+    let picked = move |event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        if let Some(file) = input.files().and_then(|files| files.get(0)) {
+            link.with_value(|link| drop(link.load(ModelFile::File(file))));
+        }
+        // The same file may be picked again, after it was mended.
+        input.set_value("");
+    };
+    let facts = move || page.model.get().map(|model| view! { <Facts model /> });
+    let progress = move || {
+        (page.status.get() == Status::Loading).then(|| page.loading.get().map(|loading| view! { <Bar loading /> }))
+    };
+    view! {
+        <section class="card" aria-labelledby="model-title">
+            <h2 id="model-title">"Model"</h2>
+            {facts}
+            {progress}
+            <p class="pick">
+                <input id="file" class="unseen" type="file" accept=".gguf" on:change=picked />
+                <label class="button small" for="file">"Open a GGUF"</label>
+                <span class="hint">"or drop one anywhere on the page"</span>
+            </p>
+        </section>
+    }
+}
+
+#[component]
+fn Facts(model: ModelCard) -> impl IntoView {
+    let fact = |(what, how): (String, String)| view! { <div><dt>{what}</dt><dd>{how}</dd></div> };
+    view! {
+        <p class="name">{model.name}</p>
+        <p class="hint">{format!("{}, {}", model.file, megabytes(model.bytes))}</p>
+        <dl class="facts">{model.facts.into_iter().map(fact).collect_view()}</dl>
+    }
+}
+
+#[component]
+fn Bar(loading: Loading) -> impl IntoView {
+    let progress = &loading.progress;
+    let what = match progress.step {
+        Step::Download => "Downloading",
+        Step::Upload => "To the GPU",
+        Step::Compile => "Compiling shaders",
+    };
+    let detail = match (progress.step, progress.total) {
+        (Step::Compile, Some(total)) => format!("{} of {total}", progress.done),
+        (Step::Compile, None) => progress.done.to_string(),
+        (_, Some(total)) => {
+            format!("{} of {}, {}/s", megabytes(progress.done), megabytes(total), megabytes(loading.per_s))
+        }
+        (_, None) => format!("{}, {}/s", megabytes(progress.done), megabytes(loading.per_s)),
+    };
+    let share = loading.share().map(|share| share.to_string());
+    view! {
+        <div class="progress">
+            <p><span>{what}</span><span>{detail}</span></p>
+            <progress max="1" value=share aria-label=what></progress>
+        </div>
+    }
+}
+
+/// Bytes as a download shows them.
+pub(crate) fn megabytes(bytes: f64) -> String {
+    match bytes {
+        b if b >= 1e9 => format!("{} GB", significant(b / 1e9)),
+        b if b >= 1e6 => format!("{} MB", significant(b / 1e6)),
+        b => format!("{:.0} kB", b / 1e3),
+    }
+}

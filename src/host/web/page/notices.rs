@@ -1,0 +1,84 @@
+//! What a person has to know at once: no WebGPU, a file refused, a device lost; each with the way on from there.
+
+use super::LinkHandle;
+use super::advice::{Advice, advice, user_agent};
+use super::state::{Notice, Page};
+use crate::host::web::protocol::{NoGpu, Player};
+use leptos::prelude::*;
+
+#[component]
+pub(crate) fn Notices(page: Page, link: LinkHandle) -> impl IntoView {
+    let start = move |player| link.with_value(|link| link.start(player));
+    view! {
+        <div class="notices" role="alert">
+            {move || page.notice.get().map(|notice| match notice {
+                Notice::NoGpu(reason) => view! { <Missing reason start /> }.into_any(),
+                Notice::Lost(message) => view! { <Lost message start /> }.into_any(),
+                Notice::Failed { title, message } => view! { <Failed page title message start /> }.into_any(),
+            })}
+        </div>
+    }
+}
+
+/// No adapter: why, what to do in this browser, and the way without one.
+#[component]
+fn Missing(reason: NoGpu, start: impl Fn(Player) + Copy + 'static) -> impl IntoView {
+    let Advice { title, why, steps } = advice(reason, &user_agent());
+    view! {
+        <section class="notice">
+            <h2>{title}</h2>
+            <p>{why}</p>
+            <ul>{steps.into_iter().map(|step| view! { <li>{step}</li> }).collect_view()}</ul>
+            <p>
+                <a href="https://webgpureport.org" rel="noreferrer">"webgpureport.org"</a>
+                " shows what this browser offers."
+            </p>
+            <p class="buttons">
+                <button class="primary" on:click=move |_| start(Player::Cpu)>"Run on the CPU"</button>
+                <button on:click=move |_| start(Player::Gpu)>"Look again"</button>
+                <span class="hint">"The CPU runs the same model in this tab: the same text, much slower."</span>
+            </p>
+        </section>
+    }
+}
+
+#[component]
+fn Lost(message: String, start: impl Fn(Player) + Copy + 'static) -> impl IntoView {
+    view! {
+        <section class="notice">
+            <h2>"The engine stopped"</h2>
+            <p>{message}</p>
+            <p class="buttons">
+                <button class="primary" on:click=move |_| start(Player::Gpu)>"Start again"</button>
+                <button on:click=move |_| start(Player::Cpu)>"Run on the CPU"</button>
+                <span class="hint">"Your text stays. The model is loaded anew."</span>
+            </p>
+        </section>
+    }
+}
+
+#[component]
+fn Failed(
+    page: Page,
+    title: &'static str,
+    message: String,
+    start: impl Fn(Player) + Copy + Send + 'static,
+) -> impl IntoView {
+    let way_on = move || match page.model.get() {
+        Some(model) => view! {
+            <button on:click=move |_| page.notice.set(None)>"Close"</button>
+            <span class="hint">{model.name}" goes on working."</span>
+        }
+        .into_any(),
+        None => {
+            view! { <button class="primary" on:click=move |_| start(Player::Gpu)>"Start again"</button> }.into_any()
+        }
+    };
+    view! {
+        <section class="notice">
+            <h2>{title}</h2>
+            <p class="said">{message}</p>
+            <p class="buttons">{way_on}</p>
+        </section>
+    }
+}

@@ -1,0 +1,210 @@
+//! What the page shows, as signals, and how each of the worker's words changes it.
+
+use super::advice::{Advice, advice, user_agent};
+use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
+use crate::measure::Report;
+use leptos::prelude::*;
+use serde::Serialize;
+use web_time::Instant;
+
+/// Where the page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Status {
+    NoWebgpu,
+    Loading,
+    Ready,
+    Generating,
+    Error,
+}
+
+/// Something that a person has to know, and may have to act on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Notice {
+    /// No adapter: what to do about it depends on the browser.
+    NoGpu(NoGpu),
+    /// A request failed; what was there before goes on working.
+    Failed { title: &'static str, message: String },
+    /// The adapter or the worker is gone.
+    Lost(String),
+}
+
+impl Notice {
+    /// The notice in a line.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NoGpu(reason) => {
+                let Advice { title, why, .. } = advice(*reason, &user_agent());
+                format!("{title}: {why}")
+            }
+            Self::Failed { title, message } => format!("{title}: {message}"),
+            Self::Lost(message) => message.clone(),
+        }
+    }
+}
+
+/// A continuation under way, or the last one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Run {
+    pub(crate) prompt: String,
+    pub(crate) text: String,
+    pub(crate) seed: u32,
+    pub(crate) n_tokens: u32,
+    pub(crate) first_token_ms: f64,
+    /// The rate after the first token; 0 until there is a second.
+    pub(crate) tokens_per_s: f64,
+    pub(crate) stopped: bool,
+}
+
+/// A step of a load, and since when it has been going on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Loading {
+    pub(crate) progress: Progress,
+    pub(crate) per_s: f64,
+    since: Instant,
+}
+
+impl Loading {
+    /// How much of the step is done, from 0 to 1, where its end is known.
+    pub(crate) fn share(&self) -> Option<f64> {
+        self.progress.total.map(|total| (self.progress.done / total.max(1.0)).clamp(0.0, 1.0))
+    }
+}
+
+/// Everything that the page shows. Signals are handles, so this is copied freely.
+#[derive(Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) status: RwSignal<Status>,
+    pub(crate) notice: RwSignal<Option<Notice>>,
+    pub(crate) loading: RwSignal<Option<Loading>>,
+    pub(crate) model: RwSignal<Option<ModelCard>>,
+    pub(crate) adapter: RwSignal<Option<AdapterCard>>,
+    pub(crate) times: RwSignal<Option<LoadTimes>>,
+    pub(crate) report: RwSignal<Option<Report>>,
+    pub(crate) run: RwSignal<Option<Run>>,
+}
+
+impl Page {
+    /// A page that has just opened.
+    pub(crate) fn new() -> Self {
+        Self {
+            status: RwSignal::new(Status::Loading),
+            notice: RwSignal::new(None),
+            loading: RwSignal::new(None),
+            model: RwSignal::new(None),
+            adapter: RwSignal::new(None),
+            times: RwSignal::new(None),
+            report: RwSignal::new(None),
+            run: RwSignal::new(None),
+        }
+    }
+
+    /// Takes in what the worker says.
+    pub(crate) fn hear(self, event: Event) {
+        match event {
+            Event::Up | Event::Evaluated { .. } => {}
+            Event::NoGpu { reason } => {
+                self.notice.set(Some(Notice::NoGpu(reason)));
+                self.loading.set(None);
+                self.status.set(Status::NoWebgpu);
+            }
+            Event::Adapter(card) => self.adapter.set(Some(*card)),
+            Event::Progress(progress) => self.advance(progress),
+            Event::Loaded { model, times, .. } => {
+                self.model.set(Some(model));
+                self.times.set(Some(times));
+                // The report before was another model's.
+                self.report.set(None);
+                self.loading.set(None);
+                self.status.set(Status::Ready);
+            }
+            Event::Token { text, n_tokens, elapsed_ms } => self.append(&text, n_tokens, elapsed_ms),
+            Event::Done { text, stopped, report, .. } => {
+                self.run.update(|run| {
+                    if let Some(run) = run {
+                        run.text = text;
+                        run.stopped = stopped;
+                    }
+                });
+                self.report.set(Some(*report));
+                // A load may be waiting for its turn already.
+                if self.status.get_untracked() == Status::Generating {
+                    self.status.set(Status::Ready);
+                }
+            }
+            Event::Failed { message, .. } => self.fail(message),
+            Event::Lost { message } => {
+                self.notice.set(Some(Notice::Lost(message)));
+                self.loading.set(None);
+                self.status.set(Status::Error);
+            }
+        }
+    }
+
+    /// A load begins; the model before it stays on show until the new one is there.
+    pub(crate) fn begin_load(self) {
+        self.notice.set(None);
+        self.loading.set(None);
+        self.status.set(Status::Loading);
+    }
+
+    /// A continuation begins.
+    pub(crate) fn begin_run(self, prompt: &str, settings: &Settings) {
+        self.notice.set(None);
+        self.run.set(Some(Run { prompt: prompt.into(), seed: settings.seed, ..Run::default() }));
+        self.status.set(Status::Generating);
+    }
+
+    /// One sentence on where the page stands, for the status line and for screen readers.
+    pub(crate) fn message(self) -> String {
+        match self.status.get() {
+            Status::NoWebgpu => "No GPU to run on".into(),
+            Status::Error => "Stopped by an error".into(),
+            Status::Generating => "Writing".into(),
+            Status::Ready => "Ready".into(),
+            Status::Loading => match self.loading.get().map(|loading| loading.progress.step) {
+                None => "Starting".into(),
+                Some(Step::Download) => "Downloading the model".into(),
+                Some(Step::Upload) => "Moving the model to the GPU".into(),
+                Some(Step::Compile) => "Compiling shaders".into(),
+            },
+        }
+    }
+
+    fn advance(self, progress: Progress) {
+        self.status.set(Status::Loading);
+        self.loading.update(|loading| {
+            let since = match loading {
+                Some(before) if before.progress.step == progress.step => before.since,
+                _ => Instant::now(),
+            };
+            let seconds = since.elapsed().as_secs_f64();
+            let per_s = if seconds > 0.0 { progress.done / seconds } else { 0.0 };
+            *loading = Some(Loading { progress, per_s, since });
+        });
+    }
+
+    fn append(self, text: &str, n_tokens: u32, elapsed_ms: f64) {
+        self.run.update(|run| {
+            let Some(run) = run else { return };
+            run.text.push_str(text);
+            run.n_tokens = n_tokens;
+            if n_tokens <= 1 {
+                run.first_token_ms = elapsed_ms;
+            } else {
+                run.tokens_per_s = f64::from(n_tokens - 1) * 1000.0 / (elapsed_ms - run.first_token_ms).max(0.001);
+            }
+        });
+    }
+
+    fn fail(self, message: String) {
+        let title = match self.status.get_untracked() {
+            Status::Loading => "This model was not loaded",
+            _ => "This could not be done",
+        };
+        self.notice.set(Some(Notice::Failed { title, message }));
+        self.loading.set(None);
+        let works = self.model.with_untracked(Option::is_some);
+        self.status.set(if works { Status::Ready } else { Status::Error });
+    }
+}

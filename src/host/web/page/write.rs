@@ -1,0 +1,108 @@
+//! The desk: prompt, buttons, sampling, and the text as it is written.
+
+use super::LinkHandle;
+use super::advice::user_agent;
+use super::controls::{Controls, Knobs};
+use super::meters::Meters;
+use super::state::{Page, Status};
+use leptos::ev::KeyboardEvent;
+use leptos::prelude::*;
+
+/// Openings that the embedded model has read enough to go on from; the first is there when the page opens.
+const OPENINGS: [&str; 4] = [
+    "Prince Andrew looked at the sky and",
+    "The countess opened the letter",
+    "Natasha ran into the room",
+    "ROMEO:\nWhat light is this",
+];
+
+#[component]
+pub(crate) fn Write(page: Page, link: LinkHandle) -> impl IntoView {
+    let prompt = RwSignal::new(OPENINGS[0].to_owned());
+    let controls = RwSignal::new(Controls::default());
+    let idle = move || page.status.get() == Status::Ready;
+    let generate = move || {
+        if page.status.get_untracked() == Status::Ready {
+            let (n_tokens, settings) = controls.with_untracked(Controls::settings);
+            let prompt = prompt.get_untracked();
+            link.with_value(|link| drop(link.generate(prompt, n_tokens, settings)));
+        }
+    };
+    let stop = move || {
+        if page.status.get_untracked() == Status::Generating {
+            link.with_value(|link| link.stop());
+        }
+    };
+    let keys = window_event_listener(leptos::ev::keydown, move |key: KeyboardEvent| match key.key().as_str() {
+        "Enter" if key.ctrl_key() || key.meta_key() => {
+            key.prevent_default();
+            generate();
+        }
+        "Escape" => stop(),
+        _ => {}
+    });
+    on_cleanup(move || keys.remove());
+    let control = if user_agent().contains("Mac") { "⌘" } else { "Ctrl" };
+    view! {
+        <div class="sheet">
+        <form class="prompt" on:submit=move |e| { e.prevent_default(); generate(); }>
+            <label for="prompt">"Prompt"</label>
+            <textarea id="prompt" rows="2" spellcheck="false" aria-describedby="keys" bind:value=prompt></textarea>
+            <Openings prompt />
+            <div class="buttons">
+                <button id="generate" class="primary" type="submit" disabled=move || !idle()>"Generate"</button>
+                <button
+                    id="stop"
+                    type="button"
+                    disabled=move || page.status.get() != Status::Generating
+                    on:click=move |_| stop()
+                >
+                    "Stop"
+                </button>
+                <p id="keys" class="hint">
+                    <kbd>{control}</kbd>" "<kbd>"Enter"</kbd>" generates, "<kbd>"Esc"</kbd>" stops"
+                </p>
+            </div>
+            <Knobs controls />
+        </form>
+        <Output page />
+        </div>
+        <Meters page />
+    }
+}
+
+#[component]
+fn Openings(prompt: RwSignal<String>) -> impl IntoView {
+    let chip = move |opening: &'static str| {
+        view! { <li><button type="button" class="chip" on:click=move |_| prompt.set(opening.into())>{opening}</button></li> }
+    };
+    view! { <ul class="chips" aria-label="Openings to try">{OPENINGS.into_iter().map(chip).collect_view()}</ul> }
+}
+
+/// The prompt and what follows it. A screen reader is told once the text is whole, not token by token.
+#[component]
+fn Output(page: Page) -> impl IntoView {
+    let writing = move || page.status.get() == Status::Generating;
+    let part = move |of: fn(&super::state::Run) -> String| move || page.run.with(|run| run.as_ref().map(of));
+    let note = move || {
+        page.run.with(|run| match run {
+            None => "What the model writes appears here, token by token.".to_owned(),
+            Some(run) if run.stopped => format!("Stopped by you. Seed {}.", run.seed),
+            Some(run) => format!("Seed {}.", run.seed),
+        })
+    };
+    view! {
+        <section
+            class="output"
+            aria-label="Text"
+            aria-live="polite"
+            aria-busy=move || writing().to_string()
+        >
+            <p id="output" class:writing=writing hidden=move || page.run.with(Option::is_none)>
+                <span class="given">{part(|run| run.prompt.clone())}</span>
+                <span class="written">{part(|run| run.text.clone())}</span>
+            </p>
+            <p class="hint">{note}</p>
+        </section>
+    }
+}

@@ -1,0 +1,166 @@
+//! What the window and the worker say to each other. Both ends are this same binary, so there is no version.
+//! The enums are tagged from outside: JavaScript objects (files, typed arrays) then pass through unchanged.
+
+use crate::measure::Report;
+use js_sys::Float32Array;
+use serde::{Deserialize, Serialize};
+use serde_wasm_bindgen::preserve;
+
+/// From the window to the worker. Requests are carried out in order, but for `Stop`, which takes effect at once.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// Loads a model; the one loaded before goes on working if that fails.
+    Load { job: Job, model: ModelFile, player: Player },
+    /// Continues a prompt; answered by `Token`s and one `Done`.
+    Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
+    /// Ends the generation under way after the token it is at.
+    Stop,
+    /// Logits of every position under teacher forcing; answered by `Evaluated`.
+    Eval { job: Job, ids: Vec<u32> },
+}
+
+/// From the worker to the window.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// The worker listens. Requests sent before this may be lost.
+    Up,
+    /// There is no adapter to run on; the CPU player is still to be had.
+    NoGpu { reason: NoGpu },
+    /// What the adapter is and can do.
+    Adapter(Box<AdapterCard>),
+    /// How far a load has come.
+    Progress(Progress),
+    /// A model is loaded and answers.
+    Loaded { job: Job, model: ModelCard, times: LoadTimes },
+    /// One more piece of text; it is empty while a character is still incomplete.
+    Token { text: String, n_tokens: u32, elapsed_ms: f64 },
+    /// A generation ended. `text` is the whole continuation.
+    Done { job: Job, text: String, ids: Vec<u32>, stopped: bool, report: Box<Report> },
+    /// The likeliest id at each position, and natural-log probabilities [n_ids, n_vocab].
+    Evaluated {
+        job: Job,
+        top: Vec<u32>,
+        n_vocab: u32,
+        #[serde(with = "preserve")]
+        log_probs: Float32Array,
+    },
+    /// A request could not be carried out. What was loaded before still works.
+    Failed { job: Job, message: String },
+    /// The adapter or the worker is gone; only a new worker helps.
+    Lost { message: String },
+}
+
+/// Ties an answer to its request.
+pub(crate) type Job = u32;
+
+/// Where a model's bytes come from.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ModelFile {
+    /// The small model that is served with the page.
+    Embedded,
+    /// A file that the person picked or dropped.
+    File(#[serde(with = "preserve")] web_sys::File),
+}
+
+/// Which of the two players runs the recording.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Player {
+    Gpu,
+    Cpu,
+}
+
+/// Why a worker found no adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NoGpu {
+    /// The page does not come from a secure context, and browsers then hide WebGPU.
+    Insecure,
+    /// The browser has no WebGPU, or has it switched off.
+    NoApi,
+    /// The window has WebGPU and a worker has not.
+    NoApiInWorker,
+    /// WebGPU is there and hands out no adapter: a blocklist, a missing driver, a flag.
+    NoAdapter,
+}
+
+/// Sampling as the person set it; the names are those of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) temperature: f32,
+    pub(crate) top_k: u32,
+    pub(crate) top_p: f32,
+    pub(crate) min_p: f32,
+    pub(crate) repeat_penalty: f32,
+    pub(crate) seed: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, repeat_penalty: 1.0, seed: 0 }
+    }
+}
+
+/// How far a load has come. Counts are f64 because JavaScript's are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    pub(crate) step: Step,
+    pub(crate) done: f64,
+    /// Unknown where the server does not say.
+    pub(crate) total: Option<f64>,
+}
+
+/// The steps of a load, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Bytes from the server.
+    Download,
+    /// Bytes from the file to the GPU.
+    Upload,
+    /// Kernels compiled.
+    Compile,
+}
+
+/// What loading took, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LoadTimes {
+    /// Reading the directory, and the weights from the file to the GPU.
+    pub(crate) load_ms: f64,
+    /// Compiling shaders.
+    pub(crate) compile_ms: f64,
+}
+
+/// What a person wants to know about a loaded model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ModelCard {
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) bytes: f64,
+    /// Facts in reading order: what, how much.
+    pub(crate) facts: Vec<(String, String)>,
+}
+
+/// An adapter as the browser tells it, beside wgpu's view of the same.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AdapterCard {
+    /// The shortest name that tells it from others.
+    pub(crate) name: String,
+    /// What to expect of it, where that is out of the ordinary.
+    pub(crate) remark: String,
+    /// Identity and features.
+    pub(crate) identity: Vec<Row>,
+    /// Limits that matter for a language model.
+    pub(crate) limits: Vec<Row>,
+}
+
+/// One fact about an adapter in the browser's words and in wgpu's; empty where one of them is silent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) browser: String,
+    pub(crate) wgpu: String,
+}

@@ -1,0 +1,248 @@
+//! The engine's thread: takes the window's requests in order, runs them, and posts what comes of them.
+//! Every call to the engine is in this file. A stop needs no turn in the queue: it sets a flag that generation
+//! looks at after each token.
+
+use super::adapter;
+use super::facts::Loaded;
+use super::protocol::{Event, Job, ModelFile, Player, Progress, Request, Settings, Step};
+use super::source::{BlobSource, fetch_blob};
+use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::source::Source;
+use crate::gpu::adapter::Identity;
+use crate::text::{Bos, Control, Tokenizer};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use js_sys::{Float32Array, Promise};
+use std::cell::Cell;
+use std::rc::Rc;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use web_time::Instant;
+
+/// Where the page's own model lies, relative to the worker's script.
+const EMBEDDED: &str = "./models/headstart-v4-11m.gguf";
+
+/// The engine with the window at its other side.
+struct Worker {
+    scope: DedicatedWorkerGlobalScope,
+    stop: Rc<Cell<bool>>,
+    loaded: Option<Loaded>,
+}
+
+/// Listens, says so, and serves until the window ends it.
+pub(super) fn start(scope: DedicatedWorkerGlobalScope) {
+    report_panics(scope.clone());
+    let stop = Rc::new(Cell::new(false));
+    let (sender, receiver) = unbounded();
+    listen(&scope, sender, Rc::clone(&stop));
+    post(&scope, &Event::Up);
+    spawn_local(Worker { scope, stop, loaded: None }.serve(receiver));
+}
+
+/// A panic ends the worker for good; the window has to know, since nothing else will tell it.
+fn report_panics(scope: DedicatedWorkerGlobalScope) {
+    std::panic::set_hook(Box::new(move |info| {
+        console_error_panic_hook::hook(info);
+        post(&scope, &Event::Lost { message: format!("A fault in the program: {info}") });
+    }));
+}
+
+fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>, stop: Rc<Cell<bool>>) {
+    let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
+        match serde_wasm_bindgen::from_value(message.data()) {
+            Ok(Request::Stop) => stop.set(true),
+            Ok(request) => {
+                stop.set(false);
+                // The other end lives as long as the worker.
+                let _ = requests.unbounded_send(request);
+            }
+            Err(e) => web_sys::console::error_1(&format!("a message that is no request: {e}").into()),
+        }
+    });
+    scope.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+    on_message.forget();
+}
+
+fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
+    let posted = serde_wasm_bindgen::to_value(event).map_err(Into::into).and_then(|event| scope.post_message(&event));
+    if let Err(e) = posted {
+        web_sys::console::error_2(&"an event was not sent".into(), &e);
+    }
+}
+
+impl Worker {
+    async fn serve(mut self, mut requests: UnboundedReceiver<Request>) {
+        while let Ok(request) = requests.recv().await {
+            match request {
+                Request::Load { job, model, player } => match self.load(job, model, player).await {
+                    Ok(Some(event)) => self.post(&event),
+                    Ok(None) => {}
+                    Err(e) => self.post(&Event::Failed { job, message: e.to_string() }),
+                },
+                Request::Generate { job, prompt, n_tokens, sampling } => {
+                    let done = self.generate(job, &prompt, n_tokens, sampling).await;
+                    self.answer(job, done);
+                }
+                Request::Eval { job, ids } => {
+                    let done = self.eval(job, &ids).await;
+                    self.answer(job, done);
+                }
+                Request::Stop => {}
+            }
+        }
+    }
+
+    fn post(&self, event: &Event) {
+        post(&self.scope, event);
+    }
+
+    /// A fault of the adapter in the midst of work means that its device is gone; whatever else fails, the model
+    /// goes on working.
+    fn answer(&self, job: Job, done: Result<Event>) {
+        self.post(&match done {
+            Ok(event) => event,
+            Err(e) if e.kind == ErrorKind::Adapter => Event::Lost { message: e.to_string() },
+            Err(e) => Event::Failed { job, message: e.to_string() },
+        });
+    }
+
+    /// Loads a model in place of the one there; None where there is no adapter, which has then been said.
+    async fn load(&mut self, job: Job, model: ModelFile, player: Player) -> Result<Option<Event>> {
+        let scope = self.scope.clone();
+        let choice = match player {
+            Player::Cpu => {
+                self.post(&Event::Adapter(Box::new(adapter::cpu_card())));
+                PlayerChoice::Cpu
+            }
+            Player::Gpu => match self.find_adapter().await {
+                Some(adapter) => PlayerChoice::Gpu(adapter),
+                None => return Ok(None),
+            },
+        };
+        let source = match model {
+            ModelFile::File(file) => BlobSource { name: file.name(), blob: file.into() },
+            ModelFile::Embedded => {
+                let blob =
+                    fetch_blob(&scope, EMBEDDED, &mut |progress| post(&scope, &Event::Progress(progress))).await?;
+                BlobSource { name: EMBEDDED.rsplit('/').next().unwrap_or(EMBEDDED).into(), blob }
+            }
+        };
+        let (file, bytes) = (source.name.clone(), source.bytes());
+        let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
+        let files = ModelFiles::gguf(Rc::new(source));
+        let session = Session::load(&files, choice, &LoadOptions::default(), &mut progress).await?;
+        let loaded = self.loaded.insert(Loaded { session, file, bytes });
+        Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
+    }
+
+    /// The browser's adapter under the browser's name for it, which wgpu does not tell.
+    async fn find_adapter(&self) -> Option<crate::gpu::Adapter> {
+        let browser = match adapter::request().await {
+            Ok(browser) => browser,
+            Err(reason) => {
+                self.post(&Event::NoGpu { reason });
+                return None;
+            }
+        };
+        let Some(found) = crate::gpu::Adapter::preferred(false).await else {
+            self.post(&Event::NoGpu { reason: super::protocol::NoGpu::NoAdapter });
+            return None;
+        };
+        let card = adapter::card(&browser, &found);
+        let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
+        self.post(&Event::Adapter(Box::new(card)));
+        Some(found.described(identity))
+    }
+
+    async fn generate(&mut self, job: Job, prompt: &str, n_tokens: u32, settings: Settings) -> Result<Event> {
+        let begun = Instant::now();
+        let loaded = loaded(&mut self.loaded)?;
+        let tokenizer = tokenizer(&loaded.session)?;
+        let prompt_ids = tokenizer.encode(prompt, Bos::AsModelSays)?;
+        let mut stream = tokenizer.stream(Control::Hide);
+        let on_cpu = matches!(loaded.session.choice(), PlayerChoice::Cpu);
+        let (mut text, mut ids) = (String::new(), Vec::new());
+        let sampling = sampling(settings);
+        let mut generation = loaded.session.generate(&prompt_ids, &sampling, n_tokens as usize).await?;
+        while !self.stop.get() {
+            let Some(id) = generation.next().await? else { break };
+            let piece = stream.push(id);
+            text.push_str(&piece);
+            ids.push(id);
+            let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;
+            post(&self.scope, &Event::Token { text: piece, n_tokens: ids.len() as u32, elapsed_ms });
+            if on_cpu {
+                // Nothing else gives way to the messages that wait; a GPU's answer is itself one of them.
+                turn(&self.scope).await;
+            }
+        }
+        let stopped = self.stop.get();
+        let timings = generation.finish().await?;
+        text.push_str(&stream.finish());
+        let report = Box::new(loaded.report(&sampling, n_tokens, &timings));
+        Ok(Event::Done { job, text, ids, stopped, report })
+    }
+
+    async fn eval(&mut self, job: Job, ids: &[u32]) -> Result<Event> {
+        let session = &mut loaded(&mut self.loaded)?.session;
+        let n_vocab = session.shape().n_vocab;
+        let (mut top, mut log_probs) = (Vec::new(), Vec::new());
+        let mut each = |_position: usize, logits: &[f32]| {
+            top.push(log_softmax(logits, &mut log_probs));
+            Ok(())
+        };
+        session.logits(ids, &mut each).await?;
+        Ok(Event::Evaluated { job, top, n_vocab, log_probs: Float32Array::from(&log_probs[..]) })
+    }
+}
+
+/// Lets the messages that wait be heard.
+async fn turn(scope: &DedicatedWorkerGlobalScope) {
+    let mut ask = |resolve: js_sys::Function, _reject| {
+        // A timer that cannot be set leaves the promise to the next line.
+        if scope.set_timeout_with_callback(&resolve).is_err() {
+            let _ = resolve.call0(&JsValue::UNDEFINED);
+        }
+    };
+    let _ = JsFuture::from(Promise::new(&mut ask)).await;
+}
+
+fn loaded(loaded: &mut Option<Loaded>) -> Result<&mut Loaded> {
+    loaded
+        .as_mut()
+        .ok_or_else(|| Error::usage("model", "none is loaded").advice("Open a GGUF, or load the page again."))
+}
+
+fn tokenizer(session: &Session) -> Result<&Tokenizer> {
+    session.tokenizer().ok_or_else(|| {
+        Error::usage("tokenizer", "this file has none, so it cannot read a prompt")
+            .expected("the keys tokenizer.ggml.*")
+            .advice("Open a GGUF with its tokenizer inside.")
+    })
+}
+
+fn sampling(s: Settings) -> Sampling {
+    let Settings { temperature, top_k, top_p, min_p, repeat_penalty, seed } = s;
+    Sampling { temperature, top_k, top_p, min_p, repeat_penalty, seed, ..Sampling::default() }
+}
+
+fn progress(at: LoadProgress) -> Progress {
+    let (step, done, total) = match at {
+        LoadProgress::Directory => (Step::Upload, 0, None),
+        LoadProgress::Upload { done, total } => (Step::Upload, done, Some(total)),
+        LoadProgress::Compile { done, total } => (Step::Compile, done.into(), Some(total.into())),
+    };
+    Progress { step, done: done as f64, total: total.map(|total: u64| total as f64) }
+}
+
+/// Appends the natural-log probabilities of a row of logits, and says which is the largest; of equals the first.
+fn log_softmax(logits: &[f32], log_probs: &mut Vec<f32>) -> u32 {
+    let top = (1..logits.len()).fold(0, |top, i| if logits[i] > logits[top] { i } else { top });
+    let max = logits.get(top).copied().unwrap_or_default();
+    let sum: f64 = logits.iter().map(|&x| f64::from(x - max).exp()).sum();
+    let log_sum = sum.ln() as f32;
+    log_probs.extend(logits.iter().map(|x| x - max - log_sum));
+    top as u32
+}
