@@ -35,7 +35,7 @@ pub(crate) async fn request() -> Result<JsValue, NoGpu> {
 pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
     let name = name(browser);
     let software = is_software(&Identity { name: name.clone(), ..found.identity.clone() });
-    let remark = if software { "A program on the CPU that stands in for a GPU: right, and slow." } else { "" };
+    let remark = if software { "A program on the CPU that stands in for a GPU: the same text, at a CPU's speed." } else { "" };
     AdapterCard {
         name,
         remark: remark.into(),
@@ -48,7 +48,7 @@ pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
 pub(crate) fn cpu_card() -> AdapterCard {
     AdapterCard {
         name: "The CPU".into(),
-        remark: "Each kernel's plain reference, on one thread: right, and very slow.".into(),
+        remark: "Each kernel's plain reference, on one thread: the same text, without a GPU.".into(),
         ..AdapterCard::default()
     }
 }

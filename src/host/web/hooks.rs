@@ -34,7 +34,6 @@ struct State {
 
 /// What `generate()` takes; whatever is left out is as on a page just opened.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Generate {
     prompt: String,
     n: Option<u32>,
@@ -48,7 +47,6 @@ struct Generate {
 
 /// What `eval()` takes.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Eval {
     ids: Vec<u32>,
 }

@@ -54,7 +54,10 @@ fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>
         match serde_wasm_bindgen::from_value(message.data()) {
             Ok(Request::Stop) => stop.set(true),
             Ok(request) => {
-                stop.set(false);
+                // A stop that came before was meant for the text before.
+                if matches!(request, Request::Generate { .. }) {
+                    stop.set(false);
+                }
                 // The other end lives as long as the worker.
                 let _ = requests.unbounded_send(request);
             }

@@ -36,7 +36,7 @@ fn Missing(reason: NoGpu, start: impl Fn(Player) + Copy + 'static) -> impl IntoV
             <p class="buttons">
                 <button class="primary" on:click=move |_| start(Player::Cpu)>"Run on the CPU"</button>
                 <button on:click=move |_| start(Player::Gpu)>"Look again"</button>
-                <span class="hint">"The CPU runs the same model in this tab: the same text, much slower."</span>
+                <span class="hint">"The CPU writes the same text in this tab: well enough for the small model, slowly for larger ones."</span>
             </p>
         </section>
     }
