@@ -163,7 +163,9 @@ impl Worker {
         let begun = Instant::now();
         let loaded = loaded(&mut self.loaded)?;
         let tokenizer = tokenizer(&loaded.session)?;
-        let prompt_ids = tokenizer.encode(prompt, Bos::AsModelSays)?;
+        // A prompt is the begin of a document. V4's files say that the encoder of prompts writes that, which is us.
+        let bos = if tokenizer.special().bos.is_some() { Bos::Add } else { Bos::Omit };
+        let prompt_ids = tokenizer.encode(prompt, bos)?;
         let mut stream = tokenizer.stream(Control::Hide);
         let on_cpu = matches!(loaded.session.choice(), PlayerChoice::Cpu);
         let (mut text, mut ids) = (String::new(), Vec::new());

@@ -48,7 +48,8 @@ impl Notice {
 pub(crate) struct Run {
     pub(crate) prompt: String,
     pub(crate) text: String,
-    pub(crate) seed: u32,
+    /// None where nothing was drawn: the likeliest token was always taken.
+    pub(crate) seed: Option<u32>,
     pub(crate) n_tokens: u32,
     pub(crate) first_token_ms: f64,
     /// The rate after the first token; 0 until there is a second.
@@ -151,7 +152,8 @@ impl Page {
     /// A continuation begins.
     pub(crate) fn begin_run(self, prompt: &str, settings: &Settings) {
         self.notice.set(None);
-        self.run.set(Some(Run { prompt: prompt.into(), seed: settings.seed, ..Run::default() }));
+        let seed = (settings.temperature > 0.0).then_some(settings.seed);
+        self.run.set(Some(Run { prompt: prompt.into(), seed, ..Run::default() }));
         self.status.set(Status::Generating);
     }
 

@@ -87,8 +87,10 @@ fn Output(page: Page) -> impl IntoView {
     let note = move || {
         page.run.with(|run| match run {
             None => "What the model writes appears here, token by token.".to_owned(),
-            Some(run) if run.stopped => format!("Stopped by you. Seed {}.", run.seed),
-            Some(run) => format!("Seed {}.", run.seed),
+            Some(run) => {
+                let how = run.seed.map_or_else(|| "Always the likeliest token".into(), |seed| format!("Seed {seed}"));
+                format!("{how}{}.", if run.stopped { ", stopped by you" } else { "" })
+            }
         })
     };
     view! {
