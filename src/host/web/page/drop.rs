@@ -30,6 +30,6 @@ pub(crate) fn DropTarget(link: LinkHandle) -> impl IntoView {
             }
         }),
     ];
-    on_cleanup(move || listeners.into_iter().for_each(|listener| listener.remove()));
+    on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
     view! { <div class="drop" class:hovering=hovering aria-hidden="true"><p>"Drop the GGUF to load it"</p></div> }
 }
