@@ -35,7 +35,8 @@ pub(crate) async fn request() -> Result<JsValue, NoGpu> {
 pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
     let name = name(browser);
     let software = is_software(&Identity { name: name.clone(), ..found.identity.clone() });
-    let remark = if software { "A program on the CPU that stands in for a GPU: the same text, at a CPU's speed." } else { "" };
+    let remark =
+        if software { "A program on the CPU that stands in for a GPU: the same text, at a CPU's speed." } else { "" };
     AdapterCard {
         name,
         remark: remark.into(),
