@@ -62,7 +62,7 @@ fn name(adapter: &JsValue) -> String {
     }
     let parts = [text(adapter, "vendor"), text(adapter, "architecture"), text(adapter, "device")];
     let name = parts.iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ");
-    if name.is_empty() { "an adapter that the browser does not name".into() } else { name }
+    if name.is_empty() { "not named by the browser".into() } else { name }
 }
 
 fn identity(adapter: &JsValue, wgpu: &Identity, features: wgpu::Features) -> Vec<Row> {
