@@ -2,6 +2,7 @@
 //! `cargo run --release --example figures [-- ADAPTER_NAME_PART]`.
 //! Sessions to be compared are interleaved; medians are quoted.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::rc::Rc;
 
@@ -63,7 +64,7 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Every dispatch of the first layer of each kind, with the bytes it moves.
+/// Every dispatch of the first layer of each kind in decode, with the bytes it moves, and the time of prefill's stages.
 fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
     let recording = session.decode_recording()?;
     let times = block_on(session.profile_decode())?;
@@ -71,11 +72,19 @@ fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
     for ratio in [0, 4, 128] {
         let Some(layer) = ratios.iter().position(|r| *r == ratio) else { continue };
         let of_layer = recording.stages.iter().enumerate().filter(|(_, s)| s.layer == Some(layer as u32));
-        println!("layer {layer}, ratio {ratio}: {} dispatches", of_layer.clone().count());
+        println!("decode, layer {layer}, ratio {ratio}: {} dispatches", of_layer.clone().count());
         for (index, stage) in of_layer {
             let time = times.as_ref().map_or(String::new(), |t| format!("{:8.1} µs", t[index] * 1e3));
             println!("  {:16} {:>10} bytes {time}", stage.name, stage.bytes);
         }
+    }
+    let (recording, times) = block_on(session.profile_prefill(256))?;
+    let Some(times) = times else { return Ok(()) };
+    let mut by_name = BTreeMap::<&str, f64>::new();
+    recording.stages.iter().zip(times).for_each(|(stage, ms)| *by_name.entry(stage.name).or_default() += ms);
+    println!("prefill of 256 tokens, {:.1} ms in stages", by_name.values().sum::<f64>());
+    for (name, ms) in by_name {
+        println!("  {name:16} {ms:8.2} ms");
     }
     Ok(())
 }

@@ -449,6 +449,19 @@ impl Session {
         Ok((read.pop().unwrap_or_default(), keys))
     }
 
+    /// The recording of the largest step of a prompt, and the time of each of its stages in milliseconds when it plays
+    /// the first `n` tokens of the last prompt; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn profile_prefill(&mut self, n: u32) -> Result<(Recording, Option<Vec<f64>>)> {
+        let kind = Kind::Body(self.largest_capacity());
+        let prepared = self.prepare(kind).await?;
+        self.write_step(0, n.min(self.largest_capacity()), &Sampling::default());
+        let times = self.player.profile(prepared).await?;
+        Ok((self.record(kind)?, times))
+    }
+
     /// Time of each stage of one decode step at the present position, in the order of
     /// [`Self::decode_recording`], in milliseconds; `None` where the adapter has no timestamps.
     ///
