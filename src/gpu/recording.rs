@@ -111,10 +111,10 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             team: Team::Single,
-            single_workgroup: 32,
+            single_workgroup: 16,
             row_lanes: 32,
             vector_lanes: 128,
-            rows: 1,
+            rows: 4,
             subgroup: 1,
             subgroups_directive: false,
         }

@@ -110,7 +110,7 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
         return;
     }
     let knobs = recording.knobs;
-    let rows = if grouped { 1 } else { knobs.rows };
+    let rows = if grouped && !flow.rows_per_group.is_multiple_of(knobs.rows) { 1 } else { knobs.rows };
     let (spec, teams) = knobs.team_spec(knobs.row_lanes);
     let spec = w.decode_with(spec.constant("ROWS", rows));
     let n_teams = tokens * u64::from(w.n_rows.div_ceil(rows));
