@@ -1,7 +1,6 @@
 //! Attention of one layer, in the order of the paper: projections, queries and window key, compression, index, attention,
 //! grouped output.
 
-use crate::error::Result;
 use crate::gpu::{Arena, Recording, Slice};
 use crate::kernels::attend::record_attend;
 use crate::kernels::attend_score::record_attend_score;
@@ -13,6 +12,23 @@ use crate::model::weights;
 
 use super::buffers::{LayerState, Scratch};
 use super::upload::Uploads;
+
+/// What a layer's stages have in common in one recording.
+#[derive(Clone, Copy)]
+pub struct LayerStep<'a> {
+    /// The model's shape.
+    pub shape: &'a Shape,
+    /// The layer's state.
+    pub state: &'a LayerState,
+    /// Values of the step.
+    pub scratch: &'a Scratch,
+    /// The layer's rotation table.
+    pub rope: Slice,
+    /// The step buffer.
+    pub step: Slice,
+    /// Tokens in the step at most.
+    pub n: u32,
+}
 
 /// Weights of a layer's attention, on the player.
 pub struct Attention {
@@ -64,19 +80,8 @@ impl Attention {
     }
 
     /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot) out.
-    ///
-    /// # Errors
-    /// None today; kernels check shapes by assertion, and shapes were checked when the model was read.
-    pub fn record(
-        &self,
-        recording: &mut Recording,
-        shape: &Shape,
-        state: &LayerState,
-        scratch: &Scratch,
-        rope: Slice,
-        step: Slice,
-        n: u32,
-    ) -> Result<()> {
+    pub fn record(&self, recording: &mut Recording, at: &LayerStep<'_>) {
+        let LayerStep { shape, state, scratch, rope, step, n } = *at;
         let layout = &state.layout;
         let rope_pairs = shape.rope_dims / 2;
         let input = Flow {
@@ -132,9 +137,9 @@ impl Attention {
                 max_tokens: n,
             },
         );
-        self.record_compression(recording, shape, state, rope, step, n);
+        self.record_compression(recording, at);
         if indexed {
-            record_index(recording, shape, state, scratch, step, n);
+            record_index(recording, at);
         }
         let keys = Keys {
             step,
@@ -159,18 +164,10 @@ impl Attention {
         let grouped = Flow { rows_per_group: shape.o_lora, ..rows(scratch.attended, heads, scratch.o_latent, latent) };
         record_all(recording, "o_a", &self.o_a, grouped);
         record_all(recording, "o_b", &self.o_b, rows(scratch.o_latent, latent, scratch.outputs, shape.n_embd));
-        Ok(())
     }
 
-    fn record_compression(
-        &self,
-        recording: &mut Recording,
-        shape: &Shape,
-        state: &LayerState,
-        rope: Slice,
-        step: Slice,
-        n: u32,
-    ) {
+    fn record_compression(&self, recording: &mut Recording, at: &LayerStep<'_>) {
+        let LayerStep { shape, state, rope, step, n, .. } = *at;
         let layout = &state.layout;
         let flow = |from: &Compress, kv_at, gate_at, width, entries| compress::Flow {
             step,
@@ -209,7 +206,8 @@ impl Compress {
     }
 }
 
-fn record_index(recording: &mut Recording, shape: &Shape, state: &LayerState, scratch: &Scratch, step: Slice, n: u32) {
+fn record_index(recording: &mut Recording, at: &LayerStep<'_>) {
+    let LayerStep { shape, state, scratch, step, n, .. } = *at;
     let scale = ((shape.index_head_dim * shape.index_heads) as f32).sqrt().recip();
     index_score::record_index_score(
         recording,

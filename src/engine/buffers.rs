@@ -50,7 +50,7 @@ impl LayerState {
         };
         let projections = words("projections", projection_ring, projection_stride);
         let window = words("window", window_ring, shape.head_dim);
-        let n_entries = if ratio > 0 { n_context / ratio + 1 } else { 0 };
+        let n_entries = n_context.checked_div(ratio).map_or(0, |n| n + 1);
         let entries = if ratio > 0 { words("entries", n_entries, shape.head_dim) } else { window };
         let index_keys = if ratio == 4 { words("index_keys", n_entries, shape.index_head_dim) } else { window };
         Self {

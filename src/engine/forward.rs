@@ -1,6 +1,5 @@
 //! The whole forward pass as recordings: embedding, layers, head. One `Forward` serves every kind of step.
 
-use crate::error::Result;
 use crate::gpu::kernel::Step;
 use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
@@ -8,7 +7,7 @@ use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand,
 use crate::model::Shape;
 use crate::model::weights::{self, Weights};
 
-use super::attention::{Attention, record_all};
+use super::attention::{Attention, LayerStep, record_all};
 use super::buffers::{LayerState, Scratch};
 use super::ffn::Ffn;
 use super::upload::Uploads;
@@ -116,10 +115,7 @@ impl Forward {
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
-    ///
-    /// # Errors
-    /// When the step is larger than was planned.
-    pub fn record_body(&self, knobs: Knobs, n: u32) -> Result<Recording> {
+    pub fn record_body(&self, knobs: Knobs, n: u32) -> Recording {
         let mut recording = Recording::new(knobs);
         let scratch = &self.scratch;
         for table in &self.embed {
@@ -129,14 +125,15 @@ impl Forward {
             recording.layer = Some(index as u32);
             let rope = self.ropes[usize::from(state.ratio > 0)];
             self.record_collapse(&mut recording, &layer.attn_hyper, layer.attn_norm, 0, n);
-            layer.attention.record(&mut recording, &self.shape, state, scratch, rope, self.step, n)?;
+            let at = LayerStep { shape: &self.shape, state, scratch, rope, step: self.step, n };
+            layer.attention.record(&mut recording, &at);
             self.record_expand(&mut recording, 1, 0, n);
             self.record_collapse(&mut recording, &layer.ffn_hyper, layer.ffn_norm, 1, n);
             layer.ffn.record(&mut recording, &self.shape, scratch, self.tokens, self.step, n);
             self.record_expand(&mut recording, Scratch::n_slots(&self.shape), 1, n);
         }
         recording.layer = None;
-        Ok(recording)
+        recording
     }
 
     /// Appends the head over the streams of a step of up to `n` tokens: logits of the last token only, or of all.

@@ -7,7 +7,6 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::kernel::Step;
 use crate::gpu::play::Prepared;
-use crate::gpu::play_cpu::CpuPlayer;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
 use crate::gpu::{Adapter, Arena, Knobs, Player, Purpose, Recording, Slice};
 use crate::model::Shape;
@@ -243,36 +242,33 @@ impl Session {
     }
 
     /// The recording of one decode step, for counting and for reports.
-    ///
-    /// # Errors
-    /// As for recording.
-    pub fn decode_recording(&self) -> Result<Recording> {
+    pub fn decode_recording(&self) -> Recording {
         self.record(Kind::Decode)
     }
 
-    fn record(&self, kind: Kind) -> Result<Recording> {
+    fn record(&self, kind: Kind) -> Recording {
         let mut recording = Recording::new(self.knobs);
         match kind {
             Kind::Decode => {
-                recording = self.forward.record_body(self.knobs, 1)?;
+                recording = self.forward.record_body(self.knobs, 1);
                 self.forward.record_head(&mut recording, 1, true);
                 self.forward.record_sample(&mut recording);
             }
-            Kind::Body(n) => recording = self.forward.record_body(self.knobs, n)?,
+            Kind::Body(n) => recording = self.forward.record_body(self.knobs, n),
             Kind::HeadLast(n) => {
                 self.forward.record_head(&mut recording, n, true);
                 self.forward.record_sample(&mut recording);
             }
             Kind::HeadAll(n) => self.forward.record_head(&mut recording, n, false),
         }
-        Ok(recording)
+        recording
     }
 
     pub(super) async fn prepare(&mut self, kind: Kind) -> Result<Prepared> {
         if let Some(prepared) = self.prepared.get(&kind) {
             return Ok(*prepared);
         }
-        let recording = self.record(kind)?;
+        let recording = self.record(kind);
         let prepared = self.player.prepare(&recording).await?;
         self.prepared.insert(kind, prepared);
         Ok(prepared)
@@ -414,7 +410,7 @@ impl Session {
             let wanted = steps.get(index).or(steps.last()).copied().unwrap_or(1);
             index += 1;
             let n = wanted.min(ids.len() as u32 - position).clamp(1, self.largest_capacity());
-            let body = self.forward.record_body(self.knobs, self.capacity(n))?;
+            let body = self.forward.record_body(self.knobs, self.capacity(n));
             self.write_step(position, n, &Sampling::default());
             // The embedding's stages carry no layer and go with the first.
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {
@@ -459,7 +455,7 @@ impl Session {
         let prepared = self.prepare(kind).await?;
         self.write_step(0, n.min(self.largest_capacity()), &Sampling::default());
         let times = self.player.profile(prepared).await?;
-        Ok((self.record(kind)?, times))
+        Ok((self.record(kind), times))
     }
 
     /// Time of each stage of one decode step at the present position, in the order of
@@ -475,7 +471,7 @@ impl Session {
 
 async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
     Ok(match choice {
-        PlayerChoice::Cpu => (Player::Cpu(Box::new(CpuPlayer::default())), options.knobs.unwrap_or_default(), 1 << 30),
+        PlayerChoice::Cpu => (Player::Cpu(Box::default()), options.knobs.unwrap_or_default(), 1 << 30),
         PlayerChoice::Gpu(adapter) => {
             let player = GpuPlayer::open(adapter, options.shader_checks).await?;
             (Player::Gpu(Box::new(player)), options.knobs.unwrap_or(adapter.knobs), adapter.binding_bytes())

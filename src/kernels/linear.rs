@@ -84,7 +84,7 @@ pub struct Flow {
 /// # Panics
 /// When rows or strides are no multiples of 4: shapes are checked before they come here.
 pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, flow: Flow) {
-    assert!(w.n_in % 4 == 0 && flow.x_stride % 4 == 0, "{name}: rows are multiples of 4");
+    assert!(w.n_in.is_multiple_of(4) && flow.x_stride.is_multiple_of(4), "{name}: rows are multiples of 4");
     let grouped = flow.rows_per_group > 0;
     let params = Params {
         n_rows: w.n_rows,
@@ -104,7 +104,7 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
     let weights = u64::from(w.n_rows) * u64::from(w.n_in);
     let activations = tokens * 4 * (u64::from(w.n_in) + u64::from(w.n_rows));
     let cost = Cost { bytes: w.bytes() + activations, ops: 2 * weights * tokens };
-    let tiles_fit = !grouped || (flow.rows_per_group % 4 == 0 && w.first_row % 4 == 0);
+    let tiles_fit = !grouped || (flow.rows_per_group.is_multiple_of(4) && w.first_row.is_multiple_of(4));
     if flow.max_tokens >= super::linear_tiled::MIN_TOKENS && tiles_fit {
         super::linear_tiled::record(recording, name, w, &params, &bindings, cost);
         return;
@@ -162,7 +162,7 @@ pub(super) fn case(
     let name = format!("{format} [{n_rows}, {n_in}] x {n_tokens} of {capacity}, ring {ring}, groups of {group}");
     let mut case = CaseBuilder::new(name, knobs);
     let w = case.matrix("w", format, n_rows, n_in);
-    let n_groups = if group > 0 { n_rows as u32 / group } else { 1 };
+    let n_groups = (n_rows as u32).checked_div(group).unwrap_or(1);
     let x_stride = n_in as u32 * n_groups + 4;
     let step = case.step(3, n_tokens);
     let x = case.random_input("x", (x_stride * capacity) as usize);

@@ -186,7 +186,7 @@ async fn profile(session: &mut Session, n: usize) -> Result<Option<Vec<StageTime
         eprintln!("headstart: the stages cannot be timed: {reason}");
         return Ok(None);
     }
-    let recording = session.decode_recording()?;
+    let recording = session.decode_recording();
     let median_ms = |index: usize| {
         let mut times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
         times.sort_by(f64::total_cmp);
