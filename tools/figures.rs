@@ -2,6 +2,8 @@
 //! `cargo run --release --example figures [-- ADAPTER_NAME_PART]`.
 //! Sessions to be compared are interleaved; medians are quoted.
 
+#![allow(clippy::print_stdout, reason = "its output is its purpose")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::rc::Rc;
