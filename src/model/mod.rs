@@ -26,6 +26,17 @@
 //! * transformers stacks gate over up, expert by expert: the same test.
 //! * In a ratio-4 layer the compressor is twice as wide as its entries, in a ratio-128 layer as wide:
 //!   `synthetic::tests::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
+//! * The forward pass has many places where a slip gives plausible text. The golden model was made so that each of them
+//!   moves its logits by more than 0.2 somewhere: `golden::logits_agree_in_one_chunk_in_uneven_chunks_and_token_by_token`
+//!   and, layer by layer, `golden::streams_and_compressed_entries_agree_after_every_layer` guard
+//!   - the mixing matrix, which is used transposed, and Sinkhorn, which ends on columns;
+//!   - the factor 2 of `post`, and that there is no `1 + w` in norms;
+//!   - rotation by interleaved pairs in the last dims, undone on the output at the query's position, with no amplitude;
+//!   - a compressed entry's position, which is its first token's, and that it is seen by its own last token;
+//!   - the halves of an overlapping compressor, its position embedding, and the empty slots of entry 0;
+//!   - the window, which counts the token itself; the sink, which has weight and no value; the indexer's ReLU;
+//!   - the router's weights, which come from scores without bias; the clamp, two-sided on `up` only, shared expert too.
+//! * State at the ends of blocks and chunks: `golden::decode_after_a_prompt_of_any_length_agrees`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
 mod part;
