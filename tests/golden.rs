@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
-use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::{Adapter, Knobs, Team};
 use pollster::block_on;
 
 const BUDGET: f32 = 1e-3;
@@ -158,6 +158,27 @@ fn decode_after_a_prompt_of_any_length_agrees() {
             };
             block_on(session.logits_in_steps(&ids[..end], &steps, &mut each)).unwrap();
         }
+    }
+}
+
+/// What hardware GPUs get: teams that add up in workgroup memory or by subgroups, on the first adapter that has them.
+#[test]
+fn every_kind_of_team_gives_the_same_logits() {
+    let expected = Expected::read();
+    let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
+    for team in [Team::Shared, Team::Subgroup] {
+        let has_subgroups = |a: &Adapter| a.features().contains(wgpu::Features::SUBGROUP);
+        let fits = |adapter: &Adapter| team == Team::Shared || has_subgroups(adapter);
+        let Some(adapter) = block_on(Adapter::all()).into_iter().find(fits) else { continue };
+        let subgroup = adapter.subgroup_sizes().0.max(1);
+        let knobs = Knobs { team, subgroup, row_lanes: 8, vector_lanes: 32, ..Knobs::default() };
+        let options = LoadOptions { knobs: Some(knobs), ..options() };
+        let mut session = golden_session(PlayerChoice::Gpu(adapter), &options);
+        let mut each = |position: usize, row: &[f32]| {
+            assert_close(&format!("{team:?} at {position}"), &logits[position * 512..(position + 1) * 512], row);
+            Ok(())
+        };
+        block_on(session.logits_in_steps(&ids[..60], &[40, 1, 1, 9], &mut each)).unwrap();
     }
 }
 

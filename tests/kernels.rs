@@ -1,6 +1,9 @@
 //! Every kernel, in every variant, on every adapter present, against its scalar reference; and its text against naga
 //! and against the Rust structs.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use headstart::gpu::kernel::compose;
 use headstart::gpu::play_cpu::CpuPlayer;
 use headstart::gpu::play_gpu::{GpuPlayer, ShaderChecks};
@@ -16,8 +19,14 @@ fn parse(kernel: &Kernel, text: &str) -> naga::Module {
     naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(text)))
 }
 
+/// Where the texts are left for the browser tests, whose compiler is stricter in places (uniformity above all).
+fn texts_folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("out/wgsl")
+}
+
 #[test]
 fn composed_texts_validate_and_match_their_rust_twins() {
+    let mut texts = BTreeSet::new();
     for kernel in kernels::ALL {
         assert!(kernel.bindings.len() < 8, "{}: more than the 8 storage buffers of the baseline", kernel.name);
         for knobs in variants() {
@@ -32,9 +41,16 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                         panic!("{} ({}): {}", stage.kernel.name, case.name, error.emit_to_string(&text));
                     }
                     reflect(stage.kernel, &module).unwrap_or_else(|e| panic!("{}: {e}", stage.kernel.name));
+                    texts.insert((stage.kernel.name, compose(stage.kernel, &stage.spec, knobs.team == Team::Subgroup)));
                 }
             }
         }
+    }
+    // Whatever an earlier run left; there is nothing on the first.
+    let _ = std::fs::remove_dir_all(texts_folder());
+    std::fs::create_dir_all(texts_folder()).unwrap();
+    for (number, (name, text)) in texts.iter().enumerate() {
+        std::fs::write(texts_folder().join(format!("{name}-{number}.wgsl")), text).unwrap();
     }
 }
 

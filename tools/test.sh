@@ -68,6 +68,7 @@ native() {
 browser() {
   step "set up, web" bash tools/setup.sh web
   step "clippy, wasm32" with_web_tools cargo clippy --release --locked --target wasm32-unknown-unknown -- -D warnings
+  step "texts of the kernels" cargo test --release --locked --test kernels composed
   step "page" with_web_tools trunk build --release
   step "browser tests" counted node tools/browser/test.mjs
 }

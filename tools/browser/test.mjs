@@ -1,7 +1,7 @@
 // The page's tests, on a built dist/ under a sub-path:  node tools/browser/test.mjs [FOLDER=dist]
 // Every check opens the page as a visitor would, and uses its controls, or `window.headstart` where ids are compared.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { check, finish } from './check.mjs';
@@ -56,6 +56,34 @@ await check('all wasm together is at most 2 MB gzipped', () => {
   const bytes = wasm.reduce((sum, file) => sum + gzipSync(readFileSync(file), { level: 9 }).length, 0);
   assert.ok(bytes <= 2e6, `${bytes} bytes`);
   return `${(bytes / 1e6).toFixed(2)} MB`;
+});
+
+await check('Chromium accepts the text of every kernel in every variant', async () => {
+  // tests/kernels.rs leaves them there.
+  const folder = path.join(root, 'out/wgsl');
+  assert.ok(existsSync(folder), 'no out/wgsl: run `cargo test --release --test kernels composed` first');
+  const texts = readdirSync(folder).map((name) => ({ name, text: readFileSync(path.join(folder, name), 'utf8') }));
+  assert.ok(texts.length > 50, `${texts.length} texts`);
+  const broken = { name: 'broken', text: `${texts[0].text}\nfn broken() { workgroupBarrier() }` };
+  const { tab } = await open_tab(browser, server.url);
+  const complaints = await tab.evaluate(async (texts) => {
+    const adapter = await navigator.gpu.requestAdapter();
+    const requiredFeatures = adapter.features.has('subgroups') ? ['subgroups'] : [];
+    const device = await adapter.requestDevice({ requiredFeatures });
+    const found = [];
+    for (const { name, text } of texts) {
+      device.pushErrorScope('validation');
+      const info = await device.createShaderModule({ code: text }).getCompilationInfo();
+      await device.popErrorScope();
+      const error = info.messages.find((message) => message.type === 'error');
+      if (error) found.push(`${name}:${error.lineNum}: ${error.message}`);
+    }
+    return found;
+  }, [...texts, broken]);
+  await tab.close();
+  assert.match(complaints.pop() ?? '', /^broken/, 'a broken text was accepted');
+  assert.deepEqual(complaints, []);
+  return `${texts.length} texts`;
 });
 
 await check('a prompt can be typed while the model still loads', async () => {
