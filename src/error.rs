@@ -76,7 +76,8 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.thing, self.found)?;
+        // Drivers end their sentences; ours go on.
+        write!(f, "{}: {}", self.thing, self.found.trim_end_matches(['.', ' ', '\n']))?;
         if !self.expected.is_empty() {
             write!(f, "; expected {}", self.expected)?;
         }
