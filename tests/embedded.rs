@@ -1,44 +1,21 @@
 //! The embedded model: the same text on every player, llama.cpp's logits, and the size of a decode step.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{Memory, Source, quant, safetensors};
-use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use pollster::block_on;
+use support::{divergence, fixture, log_softmax, places};
+
+mod support;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-fn places() -> Vec<(String, PlayerChoice)> {
-    let mut places = vec![("CPU player".to_owned(), PlayerChoice::Cpu)];
-    for adapter in block_on(Adapter::all()) {
-        places.push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), PlayerChoice::Gpu(adapter)));
-    }
-    places
-}
 
 fn session(choice: PlayerChoice) -> Session {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
     let options = LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(1024), ..LoadOptions::default() };
     block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap()
-}
-
-/// Natural logarithms of the probabilities.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let total: f64 = logits.iter().map(|z| f64::from(z - greatest).exp()).sum();
-    logits.iter().map(|z| f64::from(z - greatest) - total.ln()).collect()
-}
-
-/// Σ p (log p − log q).
-fn divergence(p: &[f64], q: &[f64]) -> f64 {
-    p.iter().zip(q).map(|(p, q)| p.exp() * (p - q)).sum()
 }
 
 fn top(row: &[f64]) -> usize {

@@ -1,7 +1,6 @@
 //! The forward pass against outputs that this program did not make: streams after each layer, compressed entries, logits
 //! and greedy tokens of random models, on the CPU player and on every adapter present.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
@@ -9,16 +8,11 @@ use headstart::format::{Directory, Memory, Source, quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::gpu::{Adapter, Knobs, Team};
 use pollster::block_on;
+use support::{fixture, memory, places};
+
+mod support;
 
 const BUDGET: f32 = 1e-3;
-
-fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-fn memory(name: &str) -> Rc<dyn Source> {
-    Rc::new(Memory::new(name, std::fs::read(fixture(name)).unwrap()))
-}
 
 /// Arrays of the fixture, by name.
 struct Expected {
@@ -54,15 +48,6 @@ impl Expected {
         quant::decode_integers(format, &bytes, &mut values).unwrap();
         values.into_iter().map(|v| u32::try_from(v).unwrap()).collect()
     }
-}
-
-/// Every place to run: the CPU player and each adapter, with the driver's checks on.
-fn places() -> Vec<(String, PlayerChoice)> {
-    let mut places = vec![("CPU player".to_owned(), PlayerChoice::Cpu)];
-    for adapter in block_on(Adapter::all()) {
-        places.push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), PlayerChoice::Gpu(adapter)));
-    }
-    places
 }
 
 fn options() -> LoadOptions {
