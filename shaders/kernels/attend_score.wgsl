@@ -1,6 +1,6 @@
 // z[t, h, k] = scale · Σ_i q[t, h, i] · key_k[i] for every key k of token t (see lib/keys.wgsl).
 // After a token's keys stands the head's sink, as it is: a score that no key has.
-// A team takes one key of one head of one token; lanes take vectors of 4 in turn. Sums in f32.
+// A team takes one key of HEADS heads of one token, so that they share its loads; lanes take vectors of 4 in turn. Sums in f32.
 struct Params {
     queries_stride: u32, // vectors of 4 from token to token
     n_heads: u32,
@@ -32,29 +32,46 @@ fn attend_score(
 ) {
     let team = team_index(workgroup, n_workgroups, local);
     let lane = team_lane(local);
+    let n_head_tiles = (params.n_heads + HEADS - 1u) / HEADS;
     let k = team % params.n_scores;
-    let head = team / params.n_scores % params.n_heads;
-    let token = team / params.n_scores / params.n_heads;
+    let first_head = team / params.n_scores % n_head_tiles * HEADS;
+    let token = team / params.n_scores / n_head_tiles;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let position = step.position + token;
-    let z_at = (token * params.n_heads + head) * params.scores_stride + k;
-    let n_keys = window_count(position) + entry_count(position);
-    if k == n_keys {
-        scores[z_at] = sinks[head];
-    }
-    if k >= n_keys {
+    let seen = seen_by(token);
+    let n_keys = seen.n_window + seen.n_entries;
+    if k > n_keys {
         return;
     }
-    let row = key_row(token, k);
-    let q_at = token * params.queries_stride + head * params.n_quads;
-    var sum = 0.0;
-    for (var quad = lane; quad < params.n_quads; quad += TEAM) {
-        sum += dot(queries[q_at + quad], key_quad(row, quad));
+    // Heads past the end repeat the last one; their results are not written.
+    var q_at: array<u32, HEADS>;
+    for (var h = 0u; h < HEADS; h += 1u) {
+        q_at[h] = token * params.queries_stride + min(first_head + h, params.n_heads - 1u) * params.n_quads;
     }
-    let z = params.scale * team_sum(lane, sum);
-    if lane == 0u {
-        scores[z_at] = z;
+    var sums: array<f32, HEADS>;
+    if k < seen.n_window {
+        let key = window_key(seen, k);
+        for (var quad = lane; quad < params.n_quads; quad += TEAM) {
+            let value = window[key + quad];
+            for (var h = 0u; h < HEADS; h += 1u) {
+                sums[h] += dot(queries[q_at[h] + quad], value);
+            }
+        }
+    } else if k < n_keys {
+        let key = entry_key(token, k - seen.n_window);
+        for (var quad = lane; quad < params.n_quads; quad += TEAM) {
+            let value = entries[key + quad];
+            for (var h = 0u; h < HEADS; h += 1u) {
+                sums[h] += dot(queries[q_at[h] + quad], value);
+            }
+        }
+    }
+    for (var h = 0u; h < HEADS; h += 1u) {
+        let head = first_head + h;
+        let z = params.scale * team_sum(lane, sums[h]);
+        if lane == 0u && head < params.n_heads {
+            scores[(token * params.n_heads + head) * params.scores_stride + k] = select(z, sinks[head], k == n_keys);
+        }
     }
 }

@@ -1,6 +1,6 @@
 // I[t, c] = Σ_h weight[t, h] · scale · max(q[t, h] · key[c], 0) for the complete entries c < visible, where
 // visible = (position + t + 1) / ratio. Nothing is computed where visible <= top_k: all are selected then.
-// A team takes one entry of one token; lanes take heads in turn. Sums in f32.
+// A team takes one entry of one token; lanes take HEADS heads in turn, which share the loads of its key. Sums in f32.
 struct Params {
     queries_stride: u32,    // vectors of 4 from token to token of the queries
     queries_at: u32,        // first vector of the indexer's heads in a row
@@ -45,12 +45,24 @@ fn index_score(
     let q_at = token * params.queries_stride + params.queries_at;
     let key_at = entry * params.n_quads;
     var sum = 0.0;
-    for (var head = lane; head < params.n_heads; head += TEAM) {
-        var product = 0.0;
-        for (var quad = 0u; quad < params.n_quads; quad += 1u) {
-            product += dot(queries[q_at + head * params.n_quads + quad], keys[key_at + quad]);
+    for (var first = lane * HEADS; first < params.n_heads; first += TEAM * HEADS) {
+        // Heads past the end repeat the last one and are not added.
+        var heads: array<u32, HEADS>;
+        var products: array<f32, HEADS>;
+        for (var h = 0u; h < HEADS; h += 1u) {
+            heads[h] = q_at + min(first + h, params.n_heads - 1u) * params.n_quads;
         }
-        sum += projections[weights_at + head] * max(product, 0.0);
+        for (var quad = 0u; quad < params.n_quads; quad += 1u) {
+            let key = keys[key_at + quad];
+            for (var h = 0u; h < HEADS; h += 1u) {
+                products[h] += dot(queries[heads[h] + quad], key);
+            }
+        }
+        for (var h = 0u; h < HEADS; h += 1u) {
+            if first + h < params.n_heads {
+                sum += projections[weights_at + first + h] * max(products[h], 0.0);
+            }
+        }
     }
     let score = params.scale * team_sum(lane, sum);
     if lane == 0u {

@@ -1,36 +1,38 @@
 // Which keys a token attends to, and in which order; a key is its own value. The token at position p sees
 //   its window: the last min(p + 1, window_len) tokens up to itself, oldest first, from a ring over positions;
 //   then compressed entries: of the (p + 1) / ratio that are complete, all, or where top_k > 0 those named in selected.
-// Rows of the ring and of entries are numbered in one sequence, the ring first.
-// The kernel has these params and binds window and entries as rows of params.n_quads vec4<f32>.
-fn window_count(position: u32) -> u32 {
-    return min(position + 1u, params.window_len);
+// The kernel has these params and binds window and entries as rows of params.n_quads vec4<f32>. It takes the two in turn,
+// because a software adapter runs both sides of a branch between them.
+struct Seen {
+    position: u32,  // of the token
+    n_window: u32,  // keys in the window
+    first: u32,     // row of the oldest of them in the ring
+    n_entries: u32, // keys that are compressed entries
 }
 
-fn entry_count(position: u32) -> u32 {
-    if params.ratio == 0u {
-        return 0u;
-    }
-    let visible = (position + 1u) / params.ratio;
-    return select(visible, min(visible, params.top_k), params.top_k > 0u);
-}
-
-fn key_row(token: u32, k: u32) -> u32 {
+fn seen_by(token: u32) -> Seen {
     let position = step.position + token;
-    let n_window = window_count(position);
-    if k < n_window {
-        return (position + 1u - n_window + k) % params.window_ring;
+    let n_window = min(position + 1u, params.window_len);
+    var n_entries = 0u;
+    if params.ratio > 0u {
+        n_entries = (position + 1u) / params.ratio;
     }
-    let i = k - n_window;
     if params.top_k > 0u {
-        return params.window_ring + selected[token * params.top_k + i];
+        n_entries = min(n_entries, params.top_k);
     }
-    return params.window_ring + i;
+    return Seen(position, n_window, (position + 1u - n_window) % params.window_ring, n_entries);
 }
 
-fn key_quad(row: u32, quad: u32) -> vec4<f32> {
-    if row < params.window_ring {
-        return window[row * params.n_quads + quad];
+// First quad in window of key k < n_window. No remainder: it costs more than the rest, and the ring wraps once at most.
+fn window_key(seen: Seen, k: u32) -> u32 {
+    let row = seen.first + k;
+    return select(row, row - params.window_ring, row >= params.window_ring) * params.n_quads;
+}
+
+// First quad in entries of the i-th compressed entry that the token sees.
+fn entry_key(token: u32, i: u32) -> u32 {
+    if params.top_k > 0u {
+        return selected[token * params.top_k + i] * params.n_quads;
     }
-    return entries[(row - params.window_ring) * params.n_quads + quad];
+    return i * params.n_quads;
 }

@@ -137,6 +137,12 @@ impl Knobs {
         let spec = spec.constant("SUBGROUP", self.subgroup).part(text);
         (spec, workgroup / team)
     }
+
+    /// The variant for invocations that need no team, and how many stand in a workgroup.
+    pub fn thread_spec(&self) -> (Spec, u32) {
+        let workgroup = if self.team == Team::Single { self.single_workgroup } else { 64 };
+        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
+    }
 }
 
 /// One dispatch.
@@ -205,8 +211,7 @@ impl Recording {
         bindings: &[Slice],
         cost: Cost,
     ) {
-        let workgroup = if self.knobs.team == Team::Single { self.knobs.single_workgroup } else { 64 };
-        let spec = Spec::default().constant("WORKGROUP", workgroup);
+        let (spec, workgroup) = self.knobs.thread_spec();
         self.push(name, kernel, spec, n_threads.div_ceil(u64::from(workgroup)), params, bindings, cost);
     }
 

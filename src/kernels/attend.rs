@@ -2,11 +2,12 @@
 
 use crate::gpu::kernel::Step;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
 
 use super::STEP;
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
+use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
 
 crate::params! {
@@ -52,7 +53,12 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Appends the stage `attend`: the rotation table of [`rope::table`]; out
+/// Heads and vectors of 4 of a tile, where one invocation is a team and tokens are many: it divides the loads and the
+/// exponentials. With few tokens, tiles would be too few to fill an adapter.
+const HEADS: u32 = 4;
+const QUADS: u32 = 4;
+
+/// Appends the stage `attend`, in tiles where that pays: the rotation table of [`rope::table`]; out
 /// `[max_tokens, n_heads · head_dim]`, f32.
 ///
 /// # Panics
@@ -75,7 +81,13 @@ pub fn record_attend(recording: &mut Recording, keys: &Keys, rope: Slice, rope_p
     let n_quads = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_quads);
     let bytes = keys.bytes() + 4 * keys.n_scores() + 16 * n_quads;
     let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
-    recording.push_threads("attend", &KERNEL, n_quads, &params, &bindings, cost);
+    let tiled = recording.knobs.team == Team::Single && keys.max_tokens >= MIN_TOKENS;
+    let (heads, quads) = if tiled { (HEADS, QUADS) } else { (1, 1) };
+    let (spec, workgroup) = recording.knobs.thread_spec();
+    let spec = spec.constant("HEADS", heads).constant("QUADS", quads);
+    let tiles = u64::from(keys.n_heads.div_ceil(heads)) * u64::from(params.n_quads.div_ceil(quads));
+    let n_workgroups = (u64::from(keys.max_tokens) * tiles).div_ceil(u64::from(workgroup));
+    recording.push("attend", &KERNEL, spec, n_workgroups, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -114,6 +126,9 @@ fn cases(knobs: &Knobs) -> Vec<Case> {
         case(knobs, [4, 8], 8, 2, [11, 2, 2], 5),
         case(knobs, [8, 0], 12, 4, [6, 3, 3], 4),
         case(knobs, [0, 0], 4, 2, [0, 2, 2], 3),
+        // Enough tokens for tiles: one and a part of heads and of vectors, then a part of vectors.
+        case(knobs, [4, 3], 20, 3, [13, 7, 8], 5),
+        case(knobs, [0, 0], 8, 2, [0, 8, 9], 3),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::gpu::kernel::Step;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
 
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
@@ -55,6 +55,9 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
+/// Heads that one invocation takes together where it is the team, since they share the key. A workgroup takes one.
+const HEADS: u32 = 4;
+
 /// Appends the stage `attend_score`: queries `[max_tokens, queries_stride]`, f32, the heads first in each row; sinks `[n_heads]`, f32.
 ///
 /// # Panics
@@ -86,9 +89,11 @@ pub fn record_attend_score(
     let query_bytes = 4 * u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(keys.head_dim);
     let bytes = keys.bytes() + query_bytes + 4 * keys.n_scores();
     let cost = Cost { bytes, ops: 2 * keys.n_scores() * u64::from(keys.head_dim) };
-    let lanes = recording.knobs.row_lanes;
-    let n_teams = keys.n_scores() + u64::from(keys.max_tokens) * u64::from(keys.n_heads);
-    recording.push_teams("attend_score", &KERNEL, lanes, n_teams, &params, &bindings, cost);
+    let heads = if recording.knobs.team == Team::Single { HEADS } else { 1 };
+    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
+    let spec = spec.constant("HEADS", heads);
+    let n_teams = u64::from(keys.max_tokens) * u64::from(keys.n_heads.div_ceil(heads)) * u64::from(params.n_scores);
+    recording.push("attend_score", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -127,7 +132,7 @@ fn case(knobs: &Knobs, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3]
     let name = format!("ratio {ratio}, top {top_k}, head {head_dim}, [position, tokens, of] {tokens:?}, {window_len}");
     let mut case = CaseBuilder::new(name, knobs);
     let mut keys = case_keys(&mut case, [ratio, top_k], head_dim, tokens, window_len);
-    let queries_stride = 3 * head_dim + 4;
+    let queries_stride = keys.n_heads * head_dim + 4;
     let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);
     keys.scores = case.output("scores", (tokens[2] * keys.n_heads * keys.scores_stride) as usize, 1e-4);
     let sinks = case.random_input("sinks", keys.n_heads as usize);

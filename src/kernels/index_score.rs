@@ -2,7 +2,7 @@
 
 use crate::gpu::kernel::Step;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
 
 use super::case::CaseBuilder;
 use super::{STEP, dot};
@@ -93,6 +93,9 @@ pub struct Flow {
     pub max_tokens: u32,
 }
 
+/// Heads that one invocation takes together where it is the team, since they share the key. Lanes of a workgroup take one.
+const HEADS: u32 = 4;
+
 /// Appends the stage `index_score`; nothing where there can be no more entries than are selected.
 ///
 /// # Panics
@@ -123,8 +126,10 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
     let bytes = 4 * (u64::from(flow.n_entries) * head_dim + tokens * heads * (head_dim + 1) + n_scores);
     let cost = Cost { bytes, ops: 2 * n_scores * heads * head_dim };
     let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
-    let lanes = recording.knobs.row_lanes;
-    recording.push_teams("index_score", &KERNEL, lanes, n_scores, &params, &bindings, cost);
+    let heads = if recording.knobs.team == Team::Single { HEADS } else { 1 };
+    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
+    let spec = spec.constant("HEADS", heads);
+    recording.push("index_score", &KERNEL, spec, n_scores.div_ceil(u64::from(teams)), &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

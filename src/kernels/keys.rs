@@ -96,7 +96,7 @@ impl Rule {
     }
 }
 
-/// Random keys of one layer for a case: `ratio` and `top_k` as in [`Keys`], with heads of 3 × `head_dim`.
+/// Random keys of one layer for a case: `ratio` and `top_k` as in [`Keys`], with 5 heads of `head_dim`.
 pub(super) fn case_keys(
     case: &mut CaseBuilder,
     [ratio, top_k]: [u32; 2],
@@ -124,7 +124,7 @@ pub(super) fn case_keys(
         selected,
         ratio,
         top_k,
-        n_heads: 3,
+        n_heads: 5,
         head_dim,
         scores,
         scores_stride,
