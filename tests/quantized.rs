@@ -134,18 +134,23 @@ fn logits(model: &GgufModel, ids: &[u32], choice: PlayerChoice) -> Vec<Vec<f32>>
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Places {
     All,
-    /// Not on SwiftShader, which takes 4 to 12 s for each file of the wide model where Mesa takes 1 to 2. It has all
-    /// formats in the mixed files.
+    /// Not on SwiftShader, which takes 4 to 12 s for each file of the wide model where Mesa takes 1 to 2; and not
+    /// through GL, where the same devices come a second time and compile all shaders anew. Both have every format in
+    /// the mixed files.
     Fast,
+}
+
+impl Places {
+    fn skips(self, adapter: &Adapter) -> bool {
+        let identity = &adapter.identity;
+        self == Self::Fast && (identity.name.contains("SwiftShader") || identity.backend == "gl")
+    }
 }
 
 /// Holds each adapter's logits of a model against the CPU player's. Returns how far these are from the model in F32.
 fn check(what: &str, original: &Original, model: &GgufModel, places: Places) -> Gap {
     let expected = logits(model, &original.ids, PlayerChoice::Cpu);
-    for adapter in block_on(Adapter::all()) {
-        if places == Places::Fast && adapter.identity.name.contains("SwiftShader") {
-            continue;
-        }
+    for adapter in block_on(Adapter::all()).into_iter().filter(|adapter| !places.skips(adapter)) {
         let place = format!("{what} on {} ({})", adapter.identity.name, adapter.identity.backend);
         let gap = Gap::between(&expected, &logits(model, &original.ids, PlayerChoice::Gpu(adapter)));
         println!("{place}: {gap:?} from the CPU player");
