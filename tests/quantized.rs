@@ -7,17 +7,18 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
-mod gguf_writer;
-
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use gguf_writer::{GgufModel, Tensor};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
-use headstart::format::{Format, Memory, Source, quant, safetensors};
+use headstart::format::{Format, Memory, quant, safetensors};
 use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use pollster::block_on;
+use support::{divergence, fixture, log_softmax, memory};
+
+mod gguf_writer;
+mod support;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
 const N_TOKENS: usize = 136;
@@ -53,22 +54,6 @@ impl Gap {
     }
 }
 
-/// Natural logarithms of the probabilities.
-fn log_softmax(logits: &[f32]) -> Vec<f64> {
-    let greatest = logits.iter().copied().fold(f32::MIN, f32::max);
-    let total: f64 = logits.iter().map(|z| f64::from(z - greatest).exp()).sum();
-    logits.iter().map(|z| f64::from(z - greatest) - total.ln()).collect()
-}
-
-/// Σ p (log p − log q).
-fn divergence(p: &[f64], q: &[f64]) -> f64 {
-    p.iter().zip(q).map(|(p, q)| p.exp() * (p - q)).sum()
-}
-
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
-}
-
 /// A model to write again, the ids to feed it, and its logits in F32.
 struct Original {
     name: &'static str,
@@ -80,9 +65,9 @@ struct Original {
 impl Original {
     /// The model of `golden/gguf`. Others have checked its tokens; its logits are here the CPU player's own.
     fn narrow() -> Self {
-        let model = GgufModel::read(&Memory::new("golden", fixture("golden/gguf/v4_random_f32.gguf")));
+        let model = GgufModel::read(memory("golden/gguf/v4_random_f32.gguf").as_ref());
         let json: serde_json::Value =
-            serde_json::from_slice(&fixture("golden/gguf/v4_random_f32.golden.json")).unwrap();
+            serde_json::from_slice(&std::fs::read(fixture("golden/gguf/v4_random_f32.golden.json")).unwrap()).unwrap();
         let ids: Vec<u32> = serde_json::from_value(json["prompt"].clone()).unwrap();
         let ids = ids[..N_TOKENS].to_vec();
         let logits = logits(&model, &ids, PlayerChoice::Cpu);
@@ -91,9 +76,9 @@ impl Original {
 
     /// The model of `quantized/`, with the logits that PyTorch computed.
     fn wide() -> Self {
-        let model = GgufModel::read(&Memory::new("mixed", fixture("quantized/v4_mixed.gguf")));
-        let source = Memory::new("expected", fixture("quantized/expected.safetensors"));
-        let directory = block_on(safetensors::read(&source, 0)).unwrap().directory;
+        let model = GgufModel::read(memory("quantized/v4_mixed.gguf").as_ref());
+        let source = memory("quantized/expected.safetensors");
+        let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
         let read = |name: &str| {
             let info = directory.require(name).unwrap();
             let mut bytes = vec![0; info.bytes as usize];
