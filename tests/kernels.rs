@@ -1,11 +1,11 @@
 //! Every kernel, in every variant, on every adapter present, against its scalar reference; and its text against naga
 //! and against the Rust structs.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use headstart::gpu::kernel::compose;
-use headstart::gpu::play_cpu::CpuPlayer;
 use headstart::gpu::play_gpu::{GpuPlayer, ShaderChecks};
 use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
 use headstart::kernels;
@@ -143,7 +143,7 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
             let mut gpu = Player::Gpu(Box::new(opened));
             for kernel in kernels::ALL {
                 for case in (kernel.cases)(&knobs) {
-                    let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+                    let mut cpu = Player::Cpu(Box::default());
                     let expected = pollster::block_on(run(&mut cpu, &case));
                     let found = pollster::block_on(run(&mut gpu, &case));
                     for (i, (_, tolerance)) in case.outputs.iter().enumerate() {
@@ -164,7 +164,7 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
 fn comparison_notices_one_flipped_input_and_nan() {
     for kernel in kernels::ALL {
         let mut case = (kernel.cases)(&Knobs::default()).remove(0);
-        let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+        let mut cpu = Player::Cpu(Box::default());
         let expected = pollster::block_on(run(&mut cpu, &case));
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
         let noticed = (0..case.inputs.len()).any(|input| {
@@ -172,10 +172,10 @@ fn comparison_notices_one_flipped_input_and_nan() {
             if intact.len() == size_of::<headstart::gpu::kernel::Step>() {
                 return false;
             }
-            let noticed = (0..intact.len() / 4).take(64).any(|word| {
+            (0..intact.len() / 4).take(64).any(|word| {
                 case.inputs[input].1[word * 4 + 3] ^= 0x80;
                 let changed = std::panic::catch_unwind(|| {
-                    let mut cpu = Player::Cpu(Box::new(CpuPlayer::default()));
+                    let mut cpu = Player::Cpu(Box::default());
                     pollster::block_on(run(&mut cpu, &case))
                 });
                 case.inputs[input].1.clone_from(&intact);
@@ -183,8 +183,7 @@ fn comparison_notices_one_flipped_input_and_nan() {
                     let outputs = expected.iter().zip(&changed).zip(&case.outputs);
                     outputs.into_iter().any(|((e, c), (_, tolerance))| difference(e, c, *tolerance).is_some())
                 })
-            });
-            noticed
+            })
         });
         assert!(noticed, "{}: no flipped input changes the output", kernel.name);
     }

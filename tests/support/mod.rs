@@ -1,4 +1,5 @@
 //! What the tests of whole models share: fixtures, the places to run, and how far two distributions are apart.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::path::PathBuf;
