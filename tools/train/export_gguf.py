@@ -38,7 +38,7 @@ DEFAULTS = {
     "shared": "Q4_0",
     "mixer": "F32",
 }
-"""The mix of the embedded model: the best held-out bits per byte under 8 MB (README.md has the table)."""
+"""The mix of the embedded model: README.md holds it against others."""
 
 
 def tensor_format(name: str, shape: tuple[int, ...], mix: dict[str, str]) -> str:
@@ -198,7 +198,9 @@ def write_tensor(writer: gguf.GGUFWriter, name: str, array: np.ndarray, mix: dic
     writer.add_tensor(name, data, raw_dtype=Format[chosen])
 
 
-def export(weights: dict[str, np.ndarray], config: dict, tokenizer: Path, out: Path, mix: dict[str, str], name: str) -> int:
+def export(
+    weights: dict[str, np.ndarray], config: dict, tokenizer: Path, out: Path, mix: dict[str, str], name: str
+) -> int:
     """Writes the GGUF; returns its size in bytes."""
     writer = gguf.GGUFWriter(str(out), "deepseek4")
     writer.add_name(name)

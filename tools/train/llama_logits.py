@@ -28,7 +28,7 @@ PROMPT = (HERE / "prompt.txt").read_text(encoding="utf-8").removesuffix("\n")
 N_TOKENS = 512
 N_GREEDY = 64
 MOST_DIVERGENCE = 1e-3
-"""Nats, averaged over tokens: llama.cpp rounds activations to 8 bits before it multiplies them with quantized weights."""
+"""Nats, averaged over tokens: llama.cpp rounds activations to 8 bits before products with quantized weights."""
 
 
 class Llama:

@@ -163,7 +163,8 @@ class Attention(nn.Module):
     def __init__(self, config: dict, ratio: int, rotary: Rotary):
         super().__init__()
         hidden, rank = config["hidden_size"], config["q_lora_rank"]
-        self.n_heads, self.width, self.window = config["num_attention_heads"], config["head_dim"], config["sliding_window"]
+        self.n_heads, self.width = config["num_attention_heads"], config["head_dim"]
+        self.window = config["sliding_window"]
         self.n_groups, self.o_rank, self.ratio, self.rotary = config["o_groups"], config["o_lora_rank"], ratio, rotary
         per_group = self.n_heads // self.n_groups * self.width
         self.wq_a, self.q_norm, self.wq_b = Linear(rank, hidden), Norm(rank), Linear(self.n_heads * self.width, rank)
@@ -384,13 +385,14 @@ class Mixer(nn.Module):
         pre = torch.sigmoid(mixes[:n] * self.scale[0] + base[:n]) + self.eps
         post = 2 * torch.sigmoid(mixes[n : 2 * n] * self.scale[1] + base[n : 2 * n])
         comb = sinkhorn((mixes[2 * n :] * self.scale[2] + base[2 * n :]).unflatten(0, (n, n)), self.n_rounds, self.eps)
-        mixed = torch.bmm(pre.flatten(1).T.contiguous()[:, None], streams.flatten(0, 1)).view(streams.shape[:2] + streams.shape[3:])
-        return mixed, post, comb
+        mixed = torch.bmm(pre.flatten(1).T.contiguous()[:, None], streams.flatten(0, 1))
+        return mixed.view(streams.shape[:2] + streams.shape[3:]), post, comb
 
     def write(self, streams: Tensor, out: Tensor, post: Tensor, comb: Tensor) -> Tensor:
         """Streams after the sublayer: stream k becomes post_k * out + sum over j of comb[j, k] * stream j."""
         fresh = post.flatten(1).T[:, :, None] * out.flatten(0, 1)[:, None]
-        return torch.baddbmm(fresh, comb.flatten(2).permute(2, 1, 0).contiguous(), streams.flatten(0, 1)).view_as(streams)
+        kept = comb.flatten(2).permute(2, 1, 0).contiguous()
+        return torch.baddbmm(fresh, kept, streams.flatten(0, 1)).view_as(streams)
 
 
 class Layer(nn.Module):

@@ -63,7 +63,7 @@ def _f16_bytes(x: np.ndarray) -> np.ndarray:
 
 
 def _encode_q4_k(blocks: np.ndarray) -> np.ndarray:
-    """[n, 256] -> [n, 144]: value = d * scale * q - dmin * minimum, eight sub-blocks of 32, scale and minimum 6 bits."""
+    """[n, 256] -> [n, 144]: value = d * scale * q - dmin * minimum, eight sub-blocks of 32, 6-bit scales."""
     n = len(blocks)
     sub = blocks.reshape(n, 8, 32)
     low = np.minimum(sub.min(-1), 0.0)

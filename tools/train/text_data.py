@@ -107,7 +107,8 @@ def load_corpus(paths: list[Path], tokenizer_path: Path, vocab_size: int) -> Cor
         train_tokenizer(split(paths)[0], vocab_size).save(str(tokenizer_path))
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     if tokenizer.get_vocab_size() != vocab_size:
-        raise SystemExit(f"{tokenizer_path}: {tokenizer.get_vocab_size()} tokens, the model has {vocab_size}; delete it")
+        found = tokenizer.get_vocab_size()
+        raise SystemExit(f"{tokenizer_path}: {found} tokens, the model has {vocab_size}; delete it")
     return split_corpus(paths, tokenizer)
 
 

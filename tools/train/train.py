@@ -246,7 +246,8 @@ class Run:
             self.clock.update(progress)
             if self.workers.rank == 0:
                 rate = progress.step * self.options.batch * self.options.length / progress.minutes / 60
-                print(f"step {progress.step} loss {loss:.3f} done {progress.fraction:.3f} tokens/s {rate:.0f}", flush=True)
+                done = progress.fraction
+                print(f"step {progress.step} loss {loss:.3f} done {done:.3f} tokens/s {rate:.0f}", flush=True)
                 if time.time() - self.saved_at > self.options.save_every:
                     self.save()
             if progress.step % self.options.report_every == 0:
@@ -300,7 +301,7 @@ def main() -> None:
         work(0, options, "")
         return
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.start_processes(work, (options, f"{folder}/meeting"), options.workers, start_method="spawn")
+        torch.multiprocessing.spawn(work, (options, f"{folder}/meeting"), options.workers)
 
 
 if __name__ == "__main__":
