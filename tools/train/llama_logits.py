@@ -4,7 +4,7 @@
     llama_logits.py [MODEL.gguf] [OUT=tests/fixtures]
 
 `OUT/llama_logits.safetensors`: `ids` [512] (I32) of the text in `teacher.txt`, and `log_probs` [512, vocab] (F16,
-natural logarithm) after each of them, teacher-forced one token at a time. `OUT/greedy.json`: the built-in prompt, its
+natural logarithm) after each of them, teacher-forced one token at a time. `OUT/greedy.json`: a prompt, its
 ids, and the 64 most probable tokens one after the other.
 llama.cpp comes as PyPI `xllamacpp==2026.9.11063` (newer builds crash in their V4 cache, older ones refuse the file);
 one slot, no memory fitting, no GPU layers. Before anything is written, the PyTorch model with the file's own weights,
