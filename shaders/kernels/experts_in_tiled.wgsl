@@ -1,4 +1,4 @@
-// hidden, as `experts_in`, for many tokens: an invocation holds the gate and up rows of 2 hidden units of one expert
+// hidden, as `experts_in`, for many tokens: an invocation holds the gate and up rows of 4 hidden units of one expert
 // and 4 entries of that expert's list in registers, so that every weight is decoded once for 4 tokens.
 // The grid has room for any way in which tokens choose experts; an invocation finds its tile by walking the counts.
 // No workgroup memory and no barrier. Sums in f32.
@@ -22,6 +22,19 @@ struct Params {
 @group(0) @binding(6) var<storage, read> scales: array<u32>;
 @group(0) @binding(7) var<storage, read_write> hidden: array<f32>; // [n_tokens, n_slots, n_hidden]
 
+fn write_entry(entry: u32, unit: u32, s: Sums) {
+    let gate = min(s.low, vec4<f32>(params.limit));
+    let up = clamp(s.high, vec4<f32>(-params.limit), vec4<f32>(params.limit));
+    // The clamp keeps exp finite; beyond it silu is 0 to rounding.
+    let silu = gate / (1.0 + exp(-max(gate, vec4<f32>(-80.0))));
+    let values = silu * up * weights[entry];
+    let at = entry * params.n_hidden + unit;
+    hidden[at] = values.x;
+    hidden[at + 1u] = values.y;
+    hidden[at + 2u] = values.z;
+    hidden[at + 3u] = values.w;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn experts_in_tiled(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -29,8 +42,8 @@ fn experts_in_tiled(
     @builtin(local_invocation_index) local: u32,
 ) {
     let thread = (workgroup.y * n_workgroups.x + workgroup.x) * WORKGROUP + local;
-    let n_row_tiles = params.n_hidden / 2u;
-    let unit = (thread % n_row_tiles) * 2u;
+    let n_row_tiles = params.n_hidden / 4u;
+    let unit = (thread % n_row_tiles) * 4u;
     var tile = thread / n_row_tiles;
     var index = 0u; // of the expert in the shard
     var n_tiles = (counts[params.first_expert] + 3u) / 4u;
@@ -44,38 +57,31 @@ fn experts_in_tiled(
     }
     let expert = params.first_expert + index;
     let n_entries = min(counts[expert] - tile * 4u, 4u);
-    // Entries past the end repeat the last one; their results are not written.
+    // Entries past the end repeat the last one, and write the same values once more.
     let list = expert * params.max_tokens + tile * 4u;
     let places = list + min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(n_entries - 1u));
     let entries = vec4<u32>(lists[places.x], lists[places.y], lists[places.z], lists[places.w]);
     let x_rows = entries / params.n_slots * params.x_stride;
-    let gate_row = (index * params.n_hidden + unit) * params.n_blocks;
-    let up_row = gate_row + params.n_experts * params.n_hidden * params.n_blocks;
-    // For each entry: gate of both units, then up of both.
-    var sums: array<vec4<f32>, 4>;
+    // Gates of the four units are the tile's rows 0 to 3, ups are rows 4 to 7.
+    let low = (index * params.n_hidden + unit + vec4<u32>(0u, 1u, 2u, 3u)) * params.n_blocks;
+    let high = low + params.n_experts * params.n_hidden * params.n_blocks;
+    var s0: Sums;
+    var s1: Sums;
+    var s2: Sums;
+    var s3: Sums;
     for (var block = 0u; block < params.n_blocks; block += 1u) {
-        let gate_0 = load_block(gate_row + block);
-        let gate_1 = load_block(gate_row + params.n_blocks + block);
-        let up_0 = load_block(up_row + block);
-        let up_1 = load_block(up_row + params.n_blocks + block);
+        let tile = load_tile(low + block, high + block);
         for (var j = 0u; j < 8u; j += 1u) {
-            let g0 = block_quad(gate_0, j);
-            let g1 = block_quad(gate_1, j);
-            let u0 = block_quad(up_0, j);
-            let u1 = block_quad(up_1, j);
-            for (var t = 0u; t < 4u; t += 1u) {
-                let v = x[x_rows[t] + block * 8u + j];
-                sums[t] += vec4<f32>(dot(g0, v), dot(g1, v), dot(u0, v), dot(u1, v));
-            }
+            let w = tile_quads(tile, j);
+            let at = x_rows + block * 8u + j;
+            s0 = add_dots(s0, w, x[at.x]);
+            s1 = add_dots(s1, w, x[at.y]);
+            s2 = add_dots(s2, w, x[at.z]);
+            s3 = add_dots(s3, w, x[at.w]);
         }
     }
-    for (var t = 0u; t < n_entries; t += 1u) {
-        let g = min(sums[t].xy, vec2<f32>(params.limit));
-        let u = clamp(sums[t].zw, vec2<f32>(-params.limit), vec2<f32>(params.limit));
-        // The clamp keeps exp finite; beyond it silu is 0 to rounding.
-        let silu = g / (1.0 + exp(-max(g, vec2<f32>(-80.0))));
-        let values = silu * u * weights[entries[t]];
-        hidden[entries[t] * params.n_hidden + unit] = values.x;
-        hidden[entries[t] * params.n_hidden + unit + 1u] = values.y;
-    }
+    write_entry(entries.x, unit, s0);
+    write_entry(entries.y, unit, s1);
+    write_entry(entries.z, unit, s2);
+    write_entry(entries.w, unit, s3);
 }

@@ -6,12 +6,13 @@ use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
 
 use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_in::{self, Params};
+use super::linear_tiled::{ROWS, TILE, TOKENS};
 
 /// The kernel; it shares parameters and arithmetic with `experts_in`.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_in_tiled",
     source: include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
-    parts: &[],
+    parts: &[TILE],
     bindings: &[
         ("x", Access::Read),
         ("lists", Access::Read),
@@ -26,8 +27,6 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-const TOKENS: u32 = 4;
-
 pub(super) fn record(
     recording: &mut Recording,
     shard: &Shard,
@@ -39,7 +38,7 @@ pub(super) fn record(
     let w = &shard.matrix;
     let workgroup = recording.knobs.single_workgroup.max(32);
     let spec = w.decode_with(Spec::default().constant("WORKGROUP", workgroup));
-    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / 2);
+    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / (ROWS / 2));
     let bindings = [flow.x, groups.lists, groups.counts, flow.weights, w.quants, w.scales, flow.hidden];
     let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
     recording.push("experts_in", &KERNEL, spec, n_workgroups, params, &bindings, cost);

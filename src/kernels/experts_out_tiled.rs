@@ -6,12 +6,13 @@ use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
 
 use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_out::{self, Params};
+use super::linear_tiled::{ROWS, TILE, TOKENS};
 
 /// The kernel; it shares parameters and arithmetic with `experts_out`.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_out_tiled",
     source: include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
-    parts: &[],
+    parts: &[TILE],
     bindings: &[
         ("hidden", Access::Read),
         ("lists", Access::Read),
@@ -25,8 +26,6 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-const TOKENS: u32 = 4;
-
 pub(super) fn record(
     recording: &mut Recording,
     shard: &Shard,
@@ -38,7 +37,7 @@ pub(super) fn record(
     let w = &shard.matrix;
     let workgroup = recording.knobs.single_workgroup.max(32);
     let spec = w.decode_with(Spec::default().constant("WORKGROUP", workgroup));
-    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_embd / 4);
+    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_embd.div_ceil(ROWS));
     let bindings = [flow.hidden, groups.lists, groups.counts, w.quants, w.scales, flow.outputs];
     let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
     recording.push("experts_out", &KERNEL, spec, n_workgroups, params, &bindings, cost);

@@ -6,6 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
 use super::case::CaseBuilder;
+use super::linear_tiled::ROWS;
 use super::matrix::{Matrix, format_of};
 use super::{STEP, dot};
 
@@ -104,7 +105,8 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
     let weights = u64::from(w.n_rows) * u64::from(w.n_in);
     let activations = tokens * 4 * (u64::from(w.n_in) + u64::from(w.n_rows));
     let cost = Cost { bytes: w.bytes() + activations, ops: 2 * weights * tokens };
-    let tiles_fit = !grouped || (flow.rows_per_group.is_multiple_of(4) && w.first_row.is_multiple_of(4));
+    // A tile lies within one group of rows.
+    let tiles_fit = !grouped || (flow.rows_per_group.is_multiple_of(ROWS) && w.first_row.is_multiple_of(ROWS));
     if flow.max_tokens >= super::linear_tiled::MIN_TOKENS && tiles_fit {
         super::linear_tiled::record(recording, name, w, &params, &bindings, cost);
         return;
