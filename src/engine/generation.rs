@@ -79,7 +79,7 @@ pub struct Timings {
 const IN_FLIGHT: usize = 3;
 
 /// A submit should take about this long, so that text streams and a stop is heard.
-const SUBMIT_MS: f64 = 40.0;
+const SUBMIT_MS: f64 = 120.0;
 
 /// Tokens in one submit at most.
 const MAX_BURST: u32 = 16;
