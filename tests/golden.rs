@@ -159,8 +159,7 @@ fn every_kind_of_team_gives_the_same_logits() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
     for team in [Team::Shared, Team::Subgroup] {
-        let has_subgroups = |a: &Adapter| a.features().contains(wgpu::Features::SUBGROUP);
-        let fits = |adapter: &Adapter| team == Team::Shared || has_subgroups(adapter);
+        let fits = |adapter: &Adapter| team == Team::Shared || adapter.has_fixed_subgroups();
         let Some(adapter) = block_on(Adapter::all()).into_iter().find(fits) else { continue };
         let subgroup = adapter.subgroup_sizes().0.max(1);
         let knobs = Knobs { team, subgroup, row_lanes: 8, vector_lanes: 32, ..Knobs::default() };

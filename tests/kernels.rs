@@ -136,7 +136,7 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
     println!("{} adapters: {:?}", adapters.len(), adapters.iter().map(|a| &a.identity.name).collect::<Vec<_>>());
     let mut faults = Vec::new();
     for adapter in &adapters {
-        let has_subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+        let has_subgroups = adapter.has_fixed_subgroups();
         for mut knobs in variants().into_iter().filter(|k| k.team != Team::Subgroup || has_subgroups) {
             knobs.subgroup = adapter.subgroup_sizes().0.max(1);
             let opened = pollster::block_on(GpuPlayer::open(adapter, ShaderChecks::On)).unwrap();

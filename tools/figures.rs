@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("decode, chosen variants ({:?})   {decode:8.3} ms/token", chosen.knobs().team);
     println!("decode, workgroup reductions     {forced:8.3} ms/token   {:.2} times as long", forced / decode);
     println!("prefill of 256 tokens            {prefill:8.3} ms/token   {:.2} times as fast", decode / prefill);
-    println!("encoding and submitting          {:8.1} % of decode", 100.0 * median(&mut encode));
+    println!("encoding                         {:8.1} % of decode", 100.0 * median(&mut encode));
     stages(&mut chosen)
 }
 

@@ -157,3 +157,4 @@ cat >"$tools/env.sh" <<END
 export PATH="$toolchain_path$tools/bin:$tools/npm/node_modules/.bin:\$PATH"
 END
 install_web_tools
+say "to use the tools: source $tools/env.sh"

@@ -55,6 +55,7 @@ with_web_tools() {
 }
 
 lint() {
+  step "set up, native" bash tools/setup.sh native
   step "format" cargo fmt --check
   step "clippy, native" cargo clippy --release --locked --all-targets -- -D warnings
   [ ! -d fuzz ] || step "fuzz targets" cargo check --release --manifest-path fuzz/Cargo.toml --target-dir target

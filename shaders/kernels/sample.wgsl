@@ -64,8 +64,8 @@ fn penalize(lane: u32, end: u32, window: u32, penalty: f32) {
         let id = tokens[i];
         if id / 4u % TEAM == lane && id < params.n_vocab {
             var seen = false;
-            for (var j = first; j < i; j += 1u) {
-                seen = seen || tokens[j] == id;
+            for (var j = first; j < i && !seen; j += 1u) {
+                seen = tokens[j] == id;
             }
             let logit = logits[id / 4u][id & 3u];
             if !seen {

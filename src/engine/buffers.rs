@@ -137,13 +137,20 @@ impl Scratch {
         shape.window + shape.ratios.iter().map(entries).max().unwrap_or(0)
     }
 
+    /// Elements of a token's queries: heads, then index heads.
+    fn queries_stride(shape: &Shape) -> u32 {
+        let has_index = shape.ratios.contains(&4);
+        shape.n_heads * shape.head_dim + if has_index { shape.index_heads * shape.index_head_dim } else { 0 }
+    }
+
     /// The largest step whose largest buffer still fits a binding, and whose scratch stays within 1 GiB.
     pub fn chunk_that_fits(shape: &Shape, n_context: u32, binding_bytes: u64, wanted: u32) -> u32 {
         let slots = u64::from(Self::n_slots(shape));
         let heads = u64::from(shape.n_heads);
         let per_token = [
-            heads * u64::from(Self::keys(shape, n_context)),
-            heads * u64::from(shape.head_dim),
+            heads * u64::from(Self::keys(shape, n_context) + 1),
+            u64::from(Self::queries_stride(shape)),
+            u64::from(shape.o_groups * shape.o_lora),
             u64::from(n_context) / 4 + 1,
             slots * u64::from(shape.n_hidden.max(shape.n_embd)),
             u64::from(shape.n_embd) * 8,
@@ -161,8 +168,7 @@ impl Scratch {
         let mut rows = |what: &str, n: u32, width: u64| arena.words(what, u64::from(n) * width, Purpose::Scratch);
         let mut each = |what: &str, width: u32| rows(what, n_chunk, u64::from(width));
         let has_index = shape.ratios.contains(&4);
-        let index_queries = if has_index { shape.index_heads * shape.index_head_dim } else { 0 };
-        let queries_stride = shape.n_heads * shape.head_dim + index_queries;
+        let queries_stride = Self::queries_stride(shape);
         let n_index_entries = if has_index { n_context / 4 + 1 } else { 0 };
         let scores_stride = Self::keys(shape, n_context) + 1;
         let n_lists = shape.n_experts + 1;

@@ -37,6 +37,9 @@ impl Default for Sampling {
     }
 }
 
+/// Recent tokens that a repeat penalty may look at: each is compared with those before it.
+const MAX_REPEAT_WINDOW: u32 = 4096;
+
 impl Sampling {
     /// Refuses what makes no sense.
     ///
@@ -52,7 +55,8 @@ impl Sampling {
         within("temperature", self.temperature, 0.0, 100.0)?;
         within("top-p", self.top_p, 0.0, 1.0)?;
         within("min-p", self.min_p, 0.0, 1.0)?;
-        within("repeat penalty", self.repeat_penalty, 0.01, 100.0)
+        within("repeat penalty", self.repeat_penalty, 0.01, 100.0)?;
+        within("repeat window", self.repeat_window as f32, 0.0, MAX_REPEAT_WINDOW as f32)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::text::Tokenizer;
 
 use super::buffers::Scratch;
 use super::files::{ModelFiles, Opened};
-use super::forward::Forward;
+use super::forward::{Forward, MAX_AHEAD};
 use super::generation::{Generation, Sampling};
 use super::upload::Uploads;
 
@@ -145,7 +145,7 @@ impl Session {
         let n_context = context(&shape, options.n_context)?;
         let mut arena = Arena::default();
         let mut uploads = Uploads::new(options.shard_bytes.unwrap_or(binding_bytes));
-        let n_chunk = Scratch::chunk_that_fits(&shape, n_context, binding_bytes, options.n_chunk);
+        let n_chunk = Scratch::chunk_that_fits(&shape, n_context + MAX_AHEAD, binding_bytes, options.n_chunk);
         let forward = Forward::plan(&mut arena, &mut uploads, &shape, &weights, n_context, n_chunk);
         check_bindings(&arena, binding_bytes)?;
         player.allocate(&arena).await?;

@@ -107,6 +107,12 @@ impl Adapter {
         (info.subgroup_min_size, info.subgroup_max_size)
     }
 
+    /// Whether teams may add up by subgroups: every subgroup has the same size, and it is known. Where the size can vary
+    /// from pipeline to pipeline, workgroup memory is the one that is right.
+    pub fn has_fixed_subgroups(&self) -> bool {
+        fixed_subgroups(self.inner.features(), &self.inner.get_info())
+    }
+
     /// The largest slice that may be bound, in bytes: the limit for a shard of weights.
     pub fn binding_bytes(&self) -> u64 {
         let limits = self.inner.limits();
@@ -150,9 +156,18 @@ fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::Adapter
     if is_software(identity) {
         return Knobs::default();
     }
-    let subgroup = info.subgroup_min_size.max(1);
-    // Where the size can vary from pipeline to pipeline, workgroup memory is the one that is right.
-    let fixed = subgroup >= 8 && subgroup == info.subgroup_max_size;
-    let team = if features.contains(wgpu::Features::SUBGROUP) && fixed { Team::Subgroup } else { Team::Shared };
-    Knobs { team, subgroup, ..Knobs::default() }
+    let team = if fixed_subgroups(features, info) { Team::Subgroup } else { Team::Shared };
+    let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
+    Knobs {
+        team,
+        subgroup: info.subgroup_min_size.max(1),
+        subgroups_directive: in_browser && team == Team::Subgroup,
+        ..Knobs::default()
+    }
+}
+
+fn fixed_subgroups(features: wgpu::Features, info: &wgpu::AdapterInfo) -> bool {
+    features.contains(wgpu::Features::SUBGROUP)
+        && info.subgroup_min_size > 1
+        && info.subgroup_min_size == info.subgroup_max_size
 }

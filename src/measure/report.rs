@@ -155,7 +155,7 @@ pub struct Decode {
     pub p10_ms: f64,
     /// A tenth of the submits took more per token.
     pub p90_ms: f64,
-    /// Time that the CPU spent encoding and submitting, as a share of the whole; absent where the CPU does it all.
+    /// Time that the CPU spent encoding passes (submitting left out), as a share of the whole; absent where the CPU does it all.
     pub encode_share: Option<f64>,
 }
 

@@ -136,7 +136,7 @@ pub(super) struct SamplingOptions {
     /// Make tokens written before less likely; 1 does nothing
     #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1, allow_negative_numbers = true)]
     pub(super) repeat_penalty: f32,
-    /// Among how many of the last tokens --repeat-penalty looks
+    /// Among how many of the last tokens --repeat-penalty looks, 4096 at most
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(super) repeat_last_n: u32,
     /// The begin of the random numbers: the same seed writes the same text [default: another one every time]

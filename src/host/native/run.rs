@@ -42,15 +42,19 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     };
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
-    let reports = match arguments.adapter.as_deref() {
-        Some("all") => json(&run_all(&request)?)?,
-        wanted => json(&run_one(&request, choice::one(wanted)?)?)?,
+    let (reports, failed) = match arguments.adapter.as_deref() {
+        Some("all") => {
+            let (reports, failed) = run_all(&request);
+            (json(&reports)?, failed)
+        }
+        wanted => (json(&run_one(&request, choice::one(wanted)?)?)?, None),
     };
+    // Written also where an adapter failed: what the others did is worth keeping.
     if let Some(mut file) = file {
         file.write(reports.as_bytes())?;
         file.finish()?;
     }
-    Ok(ending())
+    failed.map_or(Ok(ending()), Err)
 }
 
 fn run_one(request: &Request<'_>, choice: PlayerChoice) -> Result<Report> {
@@ -61,8 +65,8 @@ fn run_one(request: &Request<'_>, choice: PlayerChoice) -> Result<Report> {
 }
 
 /// The same text on every adapter. The first that works writes it; the table says whether the others chose the same
-/// tokens. Fails, after the table, if an adapter did.
-fn run_all(request: &Request<'_>) -> Result<Vec<Report>> {
+/// tokens. With the reports comes the first failure, if an adapter failed.
+fn run_all(request: &Request<'_>) -> (Vec<Report>, Option<Error>) {
     let (mut columns, mut reports, mut failed) = (Vec::new(), Vec::new(), None);
     let mut first: Option<Vec<u32>> = None;
     for choice in choice::all() {
@@ -87,7 +91,7 @@ fn run_all(request: &Request<'_>) -> Result<Vec<Report>> {
         }
     }
     eprintln!("\n{}", tables::side_by_side(&columns));
-    failed.map_or(Ok(reports), Err)
+    (reports, failed)
 }
 
 /// What `ids` are beside those of the adapter that wrote the text.
