@@ -11,7 +11,7 @@ use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
 
 crate::params! {
-    /// Uniforms of `attend`; the WGSL says what each is.
+    /// Parameters of `attend`; the WGSL says what each is.
     pub struct Params {
         /// Query heads.
         pub n_heads: u32,

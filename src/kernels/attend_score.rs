@@ -9,7 +9,7 @@ use super::keys::{KEYS, Keys, Rule, case_keys};
 use super::{STEP, dot};
 
 crate::params! {
-    /// Uniforms of `attend_score`; the WGSL says what each is.
+    /// Parameters of `attend_score`; the WGSL says what each is.
     pub struct Params {
         /// Vectors of 4 from token to token of the queries.
         pub queries_stride: u32,

@@ -11,7 +11,7 @@ use super::latents::rms_norm;
 use super::rope::{self, ROPE};
 
 crate::params! {
-    /// Uniforms of `compress`; the WGSL says what each is.
+    /// Parameters of `compress`; the WGSL says what each is.
     pub struct Params {
         /// Elements from row to row of the projections.
         pub projection_stride: u32,

@@ -10,7 +10,7 @@ use super::matrix::{Matrix, format_of};
 use super::{N_STREAMS, STEP};
 
 crate::params! {
-    /// Uniforms of `embed`; the WGSL says what each is.
+    /// Parameters of `embed`; the WGSL says what each is.
     pub struct Params {
         /// Id of the shard's first row.
         pub first_row: u32,

@@ -9,7 +9,7 @@ use super::case::CaseBuilder;
 use super::experts::{Flow, Groups};
 
 crate::params! {
-    /// Uniforms of `experts_group`; the WGSL says what each is.
+    /// Parameters of `experts_group`; the WGSL says what each is.
     pub struct Params {
         /// Experts, the shared one included.
         pub n_experts: u32,

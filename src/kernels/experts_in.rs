@@ -10,7 +10,7 @@ use super::matrix::format_of;
 use super::{STEP, dot, sigmoid};
 
 crate::params! {
-    /// Uniforms of `experts_in` and `experts_in_tiled`; the WGSL says what each is.
+    /// Parameters of `experts_in` and `experts_in_tiled`; the WGSL says what each is.
     pub struct Params {
         /// Blocks of 32 weights in a row.
         pub n_blocks: u32,

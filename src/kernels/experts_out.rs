@@ -9,7 +9,7 @@ use super::matrix::format_of;
 use super::{STEP, dot};
 
 crate::params! {
-    /// Uniforms of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
+    /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
     pub struct Params {
         /// Blocks of 32 weights in a row.
         pub n_blocks: u32,

@@ -8,7 +8,7 @@ use super::case::CaseBuilder;
 use super::{N_STREAMS, STEP, mean_square, sigmoid};
 
 crate::params! {
-    /// Uniforms of `head_collapse`; the WGSL says what each is.
+    /// Parameters of `head_collapse`; the WGSL says what each is.
     pub struct Params {
         /// Vectors of 4 in a stream.
         pub n_quads: u32,

@@ -9,7 +9,7 @@ use super::hyper_collapse::N_COEFFICIENTS;
 use super::{N_STREAMS, STEP};
 
 crate::params! {
-    /// Uniforms of `hyper_expand`; the WGSL says what each is.
+    /// Parameters of `hyper_expand`; the WGSL says what each is.
     pub struct Params {
         /// Vectors of 4 in a stream.
         pub n_quads: u32,

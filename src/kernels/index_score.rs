@@ -8,7 +8,7 @@ use super::case::CaseBuilder;
 use super::{STEP, dot};
 
 crate::params! {
-    /// Uniforms of `index_score`; the WGSL says what each is.
+    /// Parameters of `index_score`; the WGSL says what each is.
     pub struct Params {
         /// Vectors of 4 from token to token of the queries.
         pub queries_stride: u32,

@@ -8,7 +8,7 @@ use super::STEP;
 use super::case::CaseBuilder;
 
 crate::params! {
-    /// Uniforms of `index_top_k`; the WGSL says what each is.
+    /// Parameters of `index_top_k`; the WGSL says what each is.
     pub struct Params {
         /// Scores from token to token.
         pub n_entries: u32,

@@ -10,7 +10,7 @@ use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
 
 crate::params! {
-    /// Uniforms of `latents`; the WGSL says what each is.
+    /// Parameters of `latents`; the WGSL says what each is.
     pub struct Params {
         /// Elements from row to row of the projections.
         pub projection_stride: u32,

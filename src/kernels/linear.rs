@@ -11,7 +11,7 @@ use super::matrix::{Matrix, format_of};
 use super::{STEP, dot};
 
 crate::params! {
-    /// Uniforms of `linear` and `linear_tiled`; the WGSL says what each is.
+    /// Parameters of `linear` and `linear_tiled`; the WGSL says what each is.
     pub struct Params {
         /// Rows of this shard.
         pub n_rows: u32,

@@ -10,7 +10,7 @@ use super::rope::{self, ROPE};
 use super::{STEP, dot};
 
 crate::params! {
-    /// Uniforms of `rotate`; the WGSL says what each is.
+    /// Parameters of `rotate`; the WGSL says what each is.
     pub struct Params {
         /// Elements from token to token.
         pub stride: u32,

@@ -8,7 +8,7 @@ use super::STEP;
 use super::case::CaseBuilder;
 
 crate::params! {
-    /// Uniforms of `route`; the WGSL says what each is.
+    /// Parameters of `route`; the WGSL says what each is.
     pub struct Params {
         /// Rows of the table.
         pub n_vocab: u32,

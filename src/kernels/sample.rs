@@ -7,7 +7,7 @@ use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 use super::case::CaseBuilder;
 
 crate::params! {
-    /// Uniforms of `sample`; the WGSL says what each is.
+    /// Parameters of `sample`; the WGSL says what each is.
     pub struct Params {
         /// Logits.
         pub n_vocab: u32,
