@@ -77,7 +77,7 @@ fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
         println!("decode, layer {layer}, ratio {ratio}: {} dispatches", of_layer.clone().count());
         for (index, stage) in of_layer {
             let time = times.as_ref().map_or(String::new(), |t| format!("{:8.1} µs", t[index] * 1e3));
-            println!("  {:16} {:>10} bytes {time}", stage.name, stage.bytes);
+            println!("  {:16} {:>10} bytes {time}", stage.name, stage.work(session.n_context() - 1).bytes);
         }
     }
     let (recording, times) = block_on(session.profile_prefill(256))?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::gpu::kernel::Step;
 use crate::gpu::play::Prepared;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
@@ -121,6 +122,7 @@ pub struct Session {
     /// Tokens that the next step may take within its budget.
     step_tokens: u32,
     memory: Memory,
+    weight_format: Format,
     timings: LoadTimings,
 }
 
@@ -174,6 +176,7 @@ impl Session {
             capacities,
             step_tokens: 16,
             memory,
+            weight_format: uploads.main_format(),
             timings,
         };
         session.compile(progress).await?;
@@ -219,6 +222,11 @@ impl Session {
     /// Memory on the player.
     pub fn memory(&self) -> Memory {
         self.memory
+    }
+
+    /// The format of most of the weights.
+    pub fn weight_format(&self) -> Format {
+        self.weight_format
     }
 
     /// What loading took.
@@ -343,20 +351,52 @@ impl Session {
     /// # Errors
     /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
     pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
+        self.generate_from(0, prompt, sampling, n).await
+    }
+
+    /// As [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last one is played
+    /// in any case. Whoever calls this answers for the cache: nothing tells it from another text's.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub async fn generate_from(
+        &mut self,
+        known: u32,
+        prompt: &[u32],
+        sampling: &Sampling,
+        n: usize,
+    ) -> Result<Generation<'_>> {
         sampling.check()?;
         let begin = Instant::now();
+        let last = self.play_prompt(known, prompt).await?;
+        let prefill_ms = ms_since(begin);
+        let end = prompt.len() as u32;
+        let head = self.prepare(Kind::HeadLast(last.1)).await?;
+        self.write_step(end - last.0, last.0, sampling);
+        Generation::begin(self, head, end, n, begin, prefill_ms).await
+    }
+
+    /// Plays a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub async fn prefill(&mut self, known: u32, prompt: &[u32]) -> Result<f64> {
+        let begin = Instant::now();
+        self.play_prompt(known, prompt).await?;
+        Ok(ms_since(begin))
+    }
+
+    /// The size and the recorded size of the last step.
+    async fn play_prompt(&mut self, known: u32, prompt: &[u32]) -> Result<(u32, u32)> {
         self.write_tokens(prompt)?;
         let end = prompt.len() as u32;
-        let mut position = 0;
+        let mut position = known.min(end - 1);
         let mut last = (0, 1);
         while position < end {
             last = self.play_body(position, end, u32::MAX).await?;
             position += last.0;
         }
-        let prefill_ms = ms_since(begin);
-        let head = self.prepare(Kind::HeadLast(last.1)).await?;
-        self.write_step(end - last.0, last.0, sampling);
-        Generation::begin(self, head, end, n, begin, prefill_ms).await
+        Ok(last)
     }
 
     /// Logits after every one of `ids`, fed from position 0 (teacher forcing); `each` gets the position and `[n_vocab]`.

@@ -5,7 +5,7 @@ use std::ops::Not;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::format::{Source, quant, repack};
+use crate::format::{Format, Source, quant, repack};
 use crate::gpu::{Arena, Player, Purpose, Slice};
 use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
@@ -125,6 +125,19 @@ impl Uploads {
         let scales = (scale_words > 0).then(|| plan(scale_words));
         self.steps.push(Upload::Planes { tensor, quants, scales });
         Matrix { format, n_rows, n_in, first_row: 0, quants, scales: scales.unwrap_or(quants) }
+    }
+
+    /// The format of most of the matrices' bytes.
+    pub fn main_format(&self) -> Format {
+        let mut bytes: Vec<(Format, u64)> = Vec::new();
+        for step in &self.steps {
+            let Upload::Planes { tensor, .. } = step else { continue };
+            match bytes.iter_mut().find(|(format, _)| *format == tensor.format) {
+                Some((_, sum)) => *sum += tensor.bytes(),
+                None => bytes.push((tensor.format, tensor.bytes())),
+            }
+        }
+        bytes.into_iter().max_by_key(|(_, sum)| *sum).map_or(Format::F32, |(format, _)| format)
     }
 
     /// Bytes that will be read.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use super::recording::{Knobs, Team};
 
 /// Who an adapter is, as far as the platform tells.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Identity {
     /// The device's name.
     pub name: String,

@@ -76,7 +76,7 @@ pub struct Slice {
 }
 
 /// How the invocations that share one result add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Team {
     /// One invocation is the team: no barrier, no subgroup. The baseline, and the fast one on software adapters.
@@ -88,7 +88,7 @@ pub enum Team {
 }
 
 /// What an adapter rewards. Chosen at run time; every combination gives the same results to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Knobs {
     /// How teams add up.
     pub team: Team,
@@ -162,10 +162,18 @@ pub struct Stage {
     pub bindings: Vec<Slice>,
     /// Workgroups to dispatch; laid out over x and y by the player.
     pub n_workgroups: u32,
-    /// Bytes that must move at the recorded capacity.
-    pub bytes: u64,
-    /// Multiplications and additions at the recorded capacity.
-    pub ops: u64,
+    /// What it must move and do at the recorded capacity, whatever the length of the text.
+    pub cost: Cost,
+    /// What comes on top of that for the keys that its tokens see.
+    pub keys: Option<KeyCost>,
+}
+
+impl Stage {
+    /// What the stage must move and do when its first token is at `position`, at the recorded capacity.
+    pub fn work(&self, position: u32) -> Cost {
+        let keys = self.keys.map(|keys| keys.at(position)).unwrap_or_default();
+        Cost { bytes: self.cost.bytes + keys.bytes, ops: self.cost.ops + keys.ops }
+    }
 }
 
 /// A kind of step: its stages in order.
@@ -240,17 +248,89 @@ impl Recording {
             params: bytemuck::bytes_of(params).to_vec(),
             bindings: bindings.to_vec(),
             n_workgroups,
-            bytes: cost.bytes,
-            ops: cost.ops,
+            cost,
+            keys: None,
         });
+    }
+
+    /// Says that the last stage's cost also grows with the keys that its tokens see.
+    pub fn see_keys(&mut self, keys: KeyCost) {
+        if let Some(stage) = self.stages.last_mut() {
+            stage.keys = Some(keys);
+        }
     }
 }
 
 /// What a dispatch must move and do, at the recorded capacity.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Bytes read and written, each once.
     pub bytes: u64,
     /// Multiplications and additions.
     pub ops: u64,
+}
+
+/// What the keys that tokens see cost a dispatch: each distinct key is read once, each pair of a token and a key that it
+/// sees (a score) is computed once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyCost {
+    /// Tokens of the recording.
+    pub n_tokens: u32,
+    /// Recent tokens that are seen one by one, the token itself included.
+    pub window: u32,
+    /// Tokens of a compressed entry; 0 where there are none.
+    pub ratio: u32,
+    /// Most entries that a token sees; 0: all.
+    pub top_k: u32,
+    /// Bytes of a key.
+    pub key_bytes: u64,
+    /// Bytes read and written for a score.
+    pub score_bytes: u64,
+    /// Multiplications and additions for a score.
+    pub score_ops: u64,
+}
+
+impl KeyCost {
+    /// The cost of a step whose first token is at `position`.
+    pub fn at(&self, position: u32) -> Cost {
+        let last = u64::from(position) + u64::from(self.n_tokens.max(1));
+        let n_scores: u64 = (u64::from(position) + 1..=last).map(|seen| self.seen(seen)).sum();
+        let entries = self.entries(last);
+        // Tokens that see a part of the entries choose differently, in the worst case.
+        let distinct = last.checked_div(u64::from(self.ratio)).unwrap_or(0).min(entries * u64::from(self.n_tokens));
+        let recent = if self.window > 0 { last.min(u64::from(self.window) + u64::from(self.n_tokens) - 1) } else { 0 };
+        Cost {
+            bytes: (recent + distinct) * self.key_bytes + n_scores * self.score_bytes,
+            ops: n_scores * self.score_ops,
+        }
+    }
+
+    /// Keys that a token sees when the text has `length` tokens with it.
+    fn seen(&self, length: u64) -> u64 {
+        length.min(u64::from(self.window)) + self.entries(length)
+    }
+
+    fn entries(&self, length: u64) -> u64 {
+        let there = length.checked_div(u64::from(self.ratio)).unwrap_or(0);
+        if self.top_k > 0 { there.min(u64::from(self.top_k)) } else { there }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_cost_what_a_token_sees() {
+        let keys =
+            KeyCost { n_tokens: 1, window: 128, ratio: 4, top_k: 512, key_bytes: 100, score_bytes: 8, score_ops: 2 };
+        assert_eq!(keys.at(0), Cost { bytes: 108, ops: 2 });
+        // 128 recent tokens and 250 entries.
+        assert_eq!(keys.at(999), Cost { bytes: 378 * 108, ops: 378 * 2 });
+        // No more than top_k entries, however long the text.
+        assert_eq!(keys.at(1 << 20), Cost { bytes: 640 * 108, ops: 640 * 2 });
+        // Three tokens from position 0 share keys 0 to 2, and see 1 + 2 + 3 of them.
+        let step = KeyCost { n_tokens: 3, ratio: 0, ..keys };
+        assert_eq!(step.at(0), Cost { bytes: 300 + 48, ops: 12 });
+    }
 }

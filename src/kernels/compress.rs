@@ -117,8 +117,11 @@ pub fn record_compress(recording: &mut Recording, name: &'static str, flow: &Flo
     };
     let bindings = [flow.step, flow.projections, flow.ape, flow.norm, flow.rope, flow.entries];
     let n_entries = u64::from(flow.max_tokens / flow.ratio + 1);
-    let pooled = n_entries * u64::from(n_slots) * u64::from(flow.n);
-    let cost = Cost { bytes: 12 * pooled + 4 * n_entries * u64::from(flow.n), ops: 6 * pooled };
+    let width = u64::from(flow.n);
+    let (tokens, ratio) = (u64::from(flow.max_tokens), u64::from(flow.ratio));
+    // An entry is made once in `ratio` tokens: this is the average over them.
+    let pooled = tokens * u64::from(n_slots) * width / ratio;
+    let cost = Cost { bytes: 12 * pooled + 4 * tokens * width / ratio, ops: 6 * pooled };
     let lanes = recording.knobs.vector_lanes;
     recording.push_teams(name, &KERNEL, lanes, n_entries, &params, &bindings, cost);
 }

@@ -1,7 +1,7 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
 use crate::gpu::kernel::Step;
-use crate::gpu::recording::Cost;
+use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
 
 use super::case::CaseBuilder;
@@ -120,16 +120,25 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
         scale: flow.scale,
         max_tokens: flow.max_tokens,
     };
-    let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
     let (tokens, heads) = (u64::from(flow.max_tokens), u64::from(flow.n_heads));
     let head_dim = u64::from(flow.head_dim);
-    let bytes = 4 * (u64::from(flow.n_entries) * head_dim + tokens * heads * (head_dim + 1) + n_scores);
-    let cost = Cost { bytes, ops: 2 * n_scores * heads * head_dim };
+    let cost = Cost { bytes: 4 * tokens * heads * (head_dim + 1), ops: 0 };
+    let entries = KeyCost {
+        n_tokens: flow.max_tokens,
+        window: 0,
+        ratio: flow.ratio,
+        top_k: 0,
+        key_bytes: 4 * head_dim,
+        score_bytes: 4,
+        score_ops: 2 * heads * head_dim,
+    };
     let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
     let heads = if recording.knobs.team == Team::Single { HEADS } else { 1 };
     let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
     let spec = spec.constant("HEADS", heads);
+    let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
     recording.push("index_score", &KERNEL, spec, n_scores.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.see_keys(entries);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -1,7 +1,7 @@
 //! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
 
 use crate::gpu::kernel::Step;
-use crate::gpu::recording::Cost;
+use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
 use super::STEP;
@@ -60,11 +60,14 @@ pub fn record_index_top_k(recording: &mut Recording, flow: &Flow) {
     let params =
         Params { n_entries: flow.n_entries, ratio: flow.ratio, top_k: flow.top_k, max_tokens: flow.max_tokens };
     let tokens = u64::from(flow.max_tokens);
-    let (n_scores, n_selected) = (tokens * u64::from(flow.n_entries), tokens * u64::from(flow.top_k));
-    let cost = Cost { bytes: 4 * (n_scores + n_selected), ops: 32 * n_scores };
+    let cost = Cost { bytes: 4 * tokens * u64::from(flow.top_k), ops: 0 };
+    // A score is read once, and counted once for each bit of the threshold.
+    let scores =
+        KeyCost { n_tokens: flow.max_tokens, ratio: flow.ratio, score_bytes: 4, score_ops: 32, ..KeyCost::default() };
     let lanes = recording.knobs.vector_lanes;
     let bindings = [flow.step, flow.scores, flow.selected];
     recording.push_teams("index_top_k", &KERNEL, lanes, tokens, &params, &bindings, cost);
+    recording.see_keys(scores);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -1,6 +1,7 @@
 //! Which keys a token attends to, for `attend_score` and `attend`; twin of `shaders/lib/keys.wgsl`.
 
 use crate::gpu::Slice;
+use crate::gpu::recording::KeyCost;
 
 use super::case::CaseBuilder;
 
@@ -57,14 +58,19 @@ impl Keys {
         self.window_len.saturating_add(n_entries).min(self.scores_stride - 1)
     }
 
-    /// Bytes of the keys that a step reads, each once.
-    pub(super) fn bytes(&self) -> u64 {
-        4 * u64::from(self.n_keys()) * u64::from(self.head_dim)
-    }
-
-    /// Scores of a step.
-    pub(super) fn n_scores(&self) -> u64 {
-        u64::from(self.max_tokens) * u64::from(self.n_heads) * u64::from(self.n_keys())
+    /// What the keys that tokens see cost a stage that reads or writes the scores: one product and one sum for each
+    /// element of a head.
+    pub(super) fn cost(&self) -> KeyCost {
+        let (heads, head_dim) = (u64::from(self.n_heads), u64::from(self.head_dim));
+        KeyCost {
+            n_tokens: self.max_tokens,
+            window: self.window_len,
+            ratio: self.ratio,
+            top_k: self.top_k,
+            key_bytes: 4 * head_dim,
+            score_bytes: 4 * heads,
+            score_ops: 2 * heads * head_dim,
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 use crate::engine::{PlayerChoice, Session};
 use crate::gpu::adapter::Identity;
 use crate::gpu::{Adapter, Knobs, Team};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who an adapter is and what it offers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdapterFacts {
     /// Name, backend, kind, driver, PCI numbers.
     #[serde(flatten)]
@@ -27,7 +28,7 @@ pub struct AdapterFacts {
 }
 
 /// The limits of an adapter that decide what fits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Largest buffer, in bytes.
     pub buffer_bytes: u64,

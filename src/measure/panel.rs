@@ -1,16 +1,19 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
+use super::report::{MemoryBytes, ModelFacts, Prefill, Share, TextTimes};
 use super::{Report, StageTime};
 
 /// A label and its value.
 pub type Row = (&'static str, String);
 
-/// The rows of a report, in reading order. Every report has the same labels, so that several stand side by side.
+/// The rows of a report of a text, in reading order. Every report has the same labels, so that several stand side by
+/// side.
 #[must_use]
 pub fn rows(report: &Report) -> Vec<Row> {
     let adapter = &report.adapter;
     let known = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
-    let first_token = report.first_token_ms.map_or_else(|| "none came".to_owned(), millis);
+    let text = report.text.as_ref();
+    let load = report.load.unwrap_or_default();
     vec![
         ("adapter", known(&adapter.identity.name)),
         ("backend", format!("{}, {}", adapter.identity.backend, adapter.identity.kind)),
@@ -20,18 +23,18 @@ pub fn rows(report: &Report) -> Vec<Row> {
             if adapter.features_used.is_empty() { "none".into() } else { adapter.features_used.join(", ") },
         ),
         ("kernels", adapter.variant.clone()),
-        ("model", model(report)),
-        ("load", millis(report.load_ms)),
-        ("shader compile", millis(report.compile_ms)),
-        ("prefill", prefill(report)),
-        ("first token", first_token),
-        ("decode", decode(report)),
-        ("per token", per_token(report)),
+        ("model", report.model.as_ref().map_or_else(|| "none".to_owned(), model)),
+        ("load", millis(load.directory_ms + load.upload_ms)),
+        ("shader compile", millis(load.compile_ms)),
+        ("prefill", text.map_or_else(|| "not timed".to_owned(), |text| prefill(&text.prefill))),
+        ("first token", text.and_then(|text| text.first_token_ms).map_or_else(|| "none came".to_owned(), millis)),
+        ("decode", decode(text)),
+        ("per token", per_token(text)),
         (
             "CPU encode share",
-            report.decode.and_then(|decode| decode.encode_share).map_or_else(|| "not timed".to_owned(), percent),
+            text.and_then(|text| text.decode?.encode_share).map_or_else(|| "not timed".to_owned(), percent),
         ),
-        ("memory", memory(report)),
+        ("memory", memory(&report.memory.unwrap_or_default())),
     ]
 }
 
@@ -43,42 +46,47 @@ pub fn text(rows: &[Row]) -> String {
 }
 
 /// The columns of [`stage_cells`].
-pub const STAGE_COLUMNS: [&str; 6] = ["stage", "count", "ms", "share", "bytes at most", "GB/s"];
+pub const STAGE_COLUMNS: [&str; 7] = ["stage", "count", "ms", "share", "bytes", "GB/s", "of limit"];
 
 /// A stage's cells under [`STAGE_COLUMNS`].
 #[must_use]
-pub fn stage_cells(stage: &StageTime) -> [String; 6] {
+pub fn stage_cells(stage: &StageTime) -> [String; 7] {
     [
         stage.name.clone(),
         stage.count.to_string(),
         format!("{:.3}", stage.ms),
         percent(stage.share),
         bytes(stage.bytes),
-        stage.gb_per_s.map_or_else(String::new, |rate| format!("{rate:.1}")),
+        format!("{:.1}", stage.gb_per_s),
+        stage.of_limit.as_ref().map_or_else(String::new, share),
     ]
 }
 
-fn model(report: &Report) -> String {
-    let model = &report.model;
+/// A share with the limit that it is of: `41.0 % of read`.
+#[must_use]
+pub fn share(share: &Share) -> String {
+    format!("{} of {}", percent(share.share), share.of.label())
+}
+
+fn model(model: &ModelFacts) -> String {
     let params = model.n_params as f64;
     let params = if params >= 1e9 { format!("{:.1} G", params / 1e9) } else { format!("{:.1} M", params / 1e6) };
     format!("{}, {params} parameters, {}, context {}", model.name, bytes(model.file_bytes), model.n_context)
 }
 
-fn prefill(report: &Report) -> String {
-    let prefill = report.prefill;
+fn prefill(prefill: &Prefill) -> String {
     format!("{} tokens/s ({} tokens in {})", figures(prefill.tokens_per_s), prefill.n_tokens, millis(prefill.ms))
 }
 
-fn decode(report: &Report) -> String {
-    report.decode.map_or_else(
+fn decode(text: Option<&TextTimes>) -> String {
+    text.and_then(|text| text.decode).map_or_else(
         || "not timed: fewer than two tokens".to_owned(),
         |decode| format!("{} tokens/s over {} tokens", figures(decode.tokens_per_s), decode.n_tokens),
     )
 }
 
-fn per_token(report: &Report) -> String {
-    report.decode.map_or_else(
+fn per_token(text: Option<&TextTimes>) -> String {
+    text.and_then(|text| text.decode).map_or_else(
         || "not timed".to_owned(),
         |decode| {
             format!("{} median ({} to {})", millis(decode.median_ms), millis(decode.p10_ms), millis(decode.p90_ms))
@@ -86,8 +94,7 @@ fn per_token(report: &Report) -> String {
     )
 }
 
-fn memory(report: &Report) -> String {
-    let memory = report.memory;
+fn memory(memory: &MemoryBytes) -> String {
     let total = memory.weights.saturating_add(memory.cache).saturating_add(memory.scratch);
     format!(
         "{}: weights {}, cache {}, scratch {}",
@@ -116,12 +123,15 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+/// A share in per cent.
+#[must_use]
+pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
 /// Three figures that count.
-fn figures(n: f64) -> String {
+#[must_use]
+pub fn figures(n: f64) -> String {
     match n.abs() {
         size if size >= 100.0 => format!("{n:.0}"),
         size if size >= 10.0 => format!("{n:.1}"),

@@ -9,6 +9,7 @@ mod interrupt;
 mod model_files;
 mod new_file;
 mod npy;
+mod platform;
 mod progress;
 mod prompt;
 mod run;

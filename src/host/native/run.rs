@@ -5,12 +5,13 @@ use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::text_out::TextOut;
-use super::{Ending, arguments, choice, ending, interrupt, json, model_files, prompt, tables};
+use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, prompt, tables};
 use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::panel;
-use crate::measure::report::{ModelFacts, Settings};
+use crate::measure::report::{ModelFacts, Probes, Profile, SamplingSettings, Settings, TextTimes};
+use crate::measure::spread::median;
 use crate::measure::{Report, StageTime};
 use crate::text::Control;
 use std::hash::{BuildHasher, RandomState};
@@ -113,11 +114,15 @@ impl Request<'_> {
         let n_wanted = self.room(&session, prompt.len())?;
         let (ids, timings) = self.generate(&mut session, &prompt, n_wanted, out).await?;
         let model = ModelFacts::new(&session, &self.model.name, self.model.bytes);
-        let settings = Settings::new(&self.sampling, self.arguments.n_predict, self.arguments.model.shader_checks);
-        let mut report = Report::new(&session, model, settings, &timings);
+        let settings = Settings { shader_checks: self.arguments.model.shader_checks, ..Settings::default() };
+        let mut report = Report::of_session(platform::platform(), &session, model, settings);
+        let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
+        let sampling = SamplingSettings::new(&self.sampling, self.arguments.n_predict);
+        report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
         if self.arguments.profile {
-            let room = session.n_context() as usize - prompt.len() - n_wanted;
-            report.stages = profile(&mut session, room.min(PROFILES)).await?;
+            let depth = prompt.len() + n_wanted;
+            let room = session.n_context() as usize - depth;
+            report.profiles.extend(profile(&mut session, depth as u32, room.min(PROFILES)).await?);
         }
         Ok(Written { report, ids })
     }
@@ -179,8 +184,8 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
     Ok(session)
 }
 
-/// Times the stages of `n` more tokens, for which there must be room.
-async fn profile(session: &mut Session, n: usize) -> Result<Option<Vec<StageTime>>> {
+/// Times the stages of `n` more tokens after `depth`, for which there must be room.
+async fn profile(session: &mut Session, depth: u32, n: usize) -> Result<Option<Profile>> {
     let mut profiles = Vec::new();
     for _ in 0..n {
         profiles.extend(session.profile_decode().await?);
@@ -192,12 +197,13 @@ async fn profile(session: &mut Session, n: usize) -> Result<Option<Vec<StageTime
     }
     let recording = session.decode_recording();
     let median_ms = |index: usize| {
-        let mut times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied().unwrap_or(0.0)
+        let times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
+        median(&times)
     };
     let stages = recording.stages.iter().enumerate();
-    Ok(Some(StageTime::by_name(stages.map(|(index, stage)| (stage.name, median_ms(index), stage.bytes)))))
+    let times = stages.map(|(index, stage)| (stage.name, median_ms(index), stage.work(depth)));
+    let stages = StageTime::by_name(times, &Probes::default());
+    Ok(Some(Profile { n_tokens: 1, depth, stages, layers: Vec::new() }))
 }
 
 fn show_stages(report: &Report) {

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The stages of a decoded token, the longest first.
 pub(super) fn stages(report: &Report) -> Option<Table> {
-    let stages = report.stages.as_ref()?;
+    let stages = &report.profiles.first()?.stages;
     let mut table = new_table();
     table.set_header(panel::STAGE_COLUMNS);
     table.add_rows(stages.iter().map(panel::stage_cells));

@@ -1,9 +1,10 @@
 //! What a loaded model and a finished text come to, as the page and its report tell it.
 
+use super::platform;
 use super::protocol::{LoadTimes, ModelCard};
-use crate::engine::{Sampling, Session, Timings};
+use crate::engine::{PlayerChoice, Sampling, Session, Timings};
 use crate::measure::Report;
-use crate::measure::report::{ModelFacts, Settings};
+use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 
 /// A model that works, and the file it came from.
 pub(crate) struct Loaded {
@@ -37,9 +38,17 @@ impl Loaded {
 
     /// The report of a text that took `timings`.
     pub(crate) fn report(&self, sampling: &Sampling, n_tokens: u32, timings: &Timings) -> Report {
+        let on_cpu = matches!(self.session.choice(), PlayerChoice::Cpu);
+        let text = TextTimes::new(SamplingSettings::new(sampling, n_tokens), timings, on_cpu);
+        Report { text: Some(text), ..self.blank() }
+    }
+
+    /// A report of this session with nothing measured yet.
+    pub(crate) fn blank(&self) -> Report {
         let model = ModelFacts::new(&self.session, &self.file, self.bytes);
         // Browsers never leave the shader checks out.
-        Report::new(&self.session, model, Settings::new(sampling, n_tokens, true), timings)
+        let settings = Settings { shader_checks: true, ..Settings::default() };
+        Report::of_session(platform::platform(), &self.session, model, settings)
     }
 }
 

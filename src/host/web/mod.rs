@@ -5,6 +5,7 @@ mod adapter;
 mod facts;
 mod hooks;
 mod page;
+mod platform;
 mod protocol;
 mod source;
 mod worker;

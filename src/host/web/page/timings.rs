@@ -24,11 +24,11 @@ pub(crate) fn Timings(page: Page) -> impl IntoView {
 /// The steps so far with their milliseconds: loading, and then the last text's.
 fn steps(times: LoadTimes, report: &Option<Report>) -> Vec<(&'static str, f64)> {
     let mut steps = vec![("Load", times.load_ms), ("Compile", times.compile_ms)];
-    if let Some(report) = report {
-        steps.push(("Prefill", report.prefill.ms));
+    if let Some(text) = report.as_ref().and_then(|report| report.text.as_ref()) {
+        steps.push(("Prefill", text.prefill.ms));
         let per_token =
             |decode: &crate::measure::report::Decode| f64::from(decode.n_tokens) * 1000.0 / decode.tokens_per_s;
-        steps.push(("Decode", report.decode.as_ref().map_or(0.0, per_token)));
+        steps.push(("Decode", text.decode.as_ref().map_or(0.0, per_token)));
     }
     steps
 }

@@ -1,81 +1,39 @@
-//! The report of one run on one adapter: a versioned value that the terminal, the page and the files all render.
-//! It holds nothing of the person or the machine beyond what the adapter says of itself: no paths, no prompt, no text.
+//! The timings of one text that was written.
 
-use super::{AdapterFacts, StageTime};
-use crate::engine::{PlayerChoice, Sampling, Session, Timings};
+use super::per_second;
+use crate::engine::{Sampling, Timings};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The version of the layout below: raised when a field goes or changes its meaning, not when one is added.
-pub const SCHEMA: u32 = 1;
-
-/// All that is known of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    /// [`SCHEMA`].
-    pub schema: u32,
-    /// Version of this program.
-    pub program: String,
-    /// Where it ran.
-    pub adapter: AdapterFacts,
-    /// What ran.
-    pub model: ModelFacts,
-    /// As it was asked to.
-    pub settings: Settings,
-    /// Reading the file's directory and uploading the weights, in milliseconds.
-    pub load_ms: f64,
-    /// Compiling shaders and binding buffers, in milliseconds.
-    pub compile_ms: f64,
+/// One text: how it was asked for, and what it took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TextTimes {
+    /// How its tokens were chosen.
+    pub sampling: SamplingSettings,
     /// The prompt.
     pub prefill: Prefill,
     /// From the begin of the prompt to the first token of the answer, in milliseconds; absent if none came.
     pub first_token_ms: Option<f64>,
     /// The tokens after the first; absent if there were none.
     pub decode: Option<Decode>,
-    /// Memory on the adapter, by purpose.
-    pub memory: MemoryBytes,
-    /// One decoded token, stage by stage; absent if no profile was asked for, or the adapter has no timestamps.
-    pub stages: Option<Vec<StageTime>>,
 }
 
-impl Report {
-    /// Of a text that a session has written.
+impl TextTimes {
+    /// Of what the engine timed; `on_cpu` where the CPU player wrote it.
     #[must_use]
-    pub fn new(session: &Session, model: ModelFacts, settings: Settings, timings: &Timings) -> Self {
-        let (load, memory) = (session.load_timings(), session.memory());
-        let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
+    pub fn new(sampling: SamplingSettings, timings: &Timings, on_cpu: bool) -> Self {
         Self {
-            schema: SCHEMA,
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            adapter: AdapterFacts::of_session(session),
-            model,
-            settings,
-            load_ms: load.directory_ms + load.upload_ms,
-            compile_ms: load.compile_ms,
+            sampling,
             prefill: Prefill::new(timings.n_prompt, timings.prefill_ms),
             first_token_ms: (timings.first_token_ms > 0.0).then_some(timings.first_token_ms),
             decode: Decode::new(timings, on_cpu),
-            memory: MemoryBytes { weights: memory.weights, cache: memory.cache, scratch: memory.scratch },
-            stages: None,
         }
     }
 }
 
-/// What a model is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelFacts {
-    /// The name of its file, without folders.
-    pub name: String,
-    /// The bytes of its files.
-    pub file_bytes: u64,
-    /// Its parameters.
-    pub n_params: u64,
-    /// Tokens that the session has room for.
-    pub n_context: u32,
-}
-
-/// How tokens were chosen, and what else changes the figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+/// How tokens were chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SamplingSettings {
     /// Tokens asked for.
     pub n_predict: u32,
     /// 0: always the likeliest token.
@@ -92,34 +50,12 @@ pub struct Settings {
     pub repeat_window: u32,
     /// The begin of the random numbers.
     pub seed: u32,
-    /// Whether the driver's bounds checks stayed in the shaders.
-    pub shader_checks: bool,
 }
 
-/// The prompt's way through the model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Prefill {
-    /// Tokens.
-    pub n_tokens: u32,
-    /// Milliseconds for all.
-    pub ms: f64,
-    /// Tokens per second.
-    pub tokens_per_s: f64,
-}
-
-impl ModelFacts {
-    /// Of a session's model, by the name and the bytes of its file.
-    #[must_use]
-    pub fn new(session: &Session, name: &str, file_bytes: u64) -> Self {
-        let (n_params, n_context) = (session.shape().n_parameters(), session.n_context());
-        Self { name: name.to_owned(), file_bytes, n_params, n_context }
-    }
-}
-
-impl Settings {
+impl SamplingSettings {
     /// Of a request.
     #[must_use]
-    pub fn new(sampling: &Sampling, n_predict: u32, shader_checks: bool) -> Self {
+    pub fn new(sampling: &Sampling, n_predict: u32) -> Self {
         Self {
             n_predict,
             temperature: sampling.temperature,
@@ -129,9 +65,19 @@ impl Settings {
             repeat_penalty: sampling.repeat_penalty,
             repeat_window: sampling.repeat_window,
             seed: sampling.seed,
-            shader_checks,
         }
     }
+}
+
+/// The prompt's way through the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Prefill {
+    /// Tokens.
+    pub n_tokens: u32,
+    /// Milliseconds for all.
+    pub ms: f64,
+    /// Tokens per second.
+    pub tokens_per_s: f64,
 }
 
 impl Prefill {
@@ -143,7 +89,7 @@ impl Prefill {
 }
 
 /// Token by token, after the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decode {
     /// Tokens timed.
     pub n_tokens: u32,
@@ -176,22 +122,6 @@ impl Decode {
             encode_share: (!on_cpu).then_some(timings.encode_ms / timings.decode_ms.max(f64::MIN_POSITIVE)),
         })
     }
-}
-
-/// Bytes on the adapter, by purpose.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryBytes {
-    /// Weights.
-    pub weights: u64,
-    /// What the model keeps of the text so far.
-    pub cache: u64,
-    /// Values of one step.
-    pub scratch: u64,
-}
-
-/// How many in a second, of `n` in so many milliseconds; 0 where no time was measured.
-pub(super) fn per_second(n: f64, ms: f64) -> f64 {
-    if ms > 0.0 { n * 1000.0 / ms } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -1,0 +1,96 @@
+//! Whether an adapter's numbers are right: what `verify` found, and the short form of it beside every timing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What comparing an adapter with the CPU player came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// The sum of it all.
+    pub verdict: Verdict,
+    /// In one sentence: what was compared, or the first thing that is wrong.
+    pub summary: String,
+    /// Kernels over odd shapes; absent in the short form.
+    pub kernels: Option<KernelCheck>,
+    /// The first stage of the model whose error is over its budget; absent if there is none, or no stage was compared.
+    pub first_wrong_stage: Option<StageError>,
+    /// The worst error of each stage as a share of its budget, in the order of the step; empty in the short form.
+    #[serde(default)]
+    pub stages: Vec<StageError>,
+    /// Tokens over a built-in text.
+    pub tokens: Option<TokenCheck>,
+    /// Whether prefill and decode gave the same logits, within the budget; absent in the short form.
+    pub prefill_equals_decode: Option<bool>,
+    /// Whether the same text twice gave the same logits, bit for bit; absent in the short form.
+    pub twice_the_same: Option<bool>,
+    /// The stage that was broken on purpose.
+    pub fault: Option<String>,
+}
+
+/// Whether numbers are right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All that was compared is within its budget.
+    Right,
+    /// Something is not.
+    Wrong,
+    /// Nothing could be compared.
+    #[default]
+    Unknown,
+}
+
+impl Verdict {
+    /// For a table's cell.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Right => "right",
+            Self::Wrong => "WRONG",
+            Self::Unknown => "not checked",
+        }
+    }
+}
+
+/// Kernels and their variants against their references.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelCheck {
+    /// Dispatches compared.
+    pub n_cases: u32,
+    /// Those that were wrong.
+    pub n_wrong: u32,
+    /// The first of them: kernel, shape, place.
+    pub first_wrong: Option<String>,
+}
+
+/// The error of a stage beside its budget.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StageError {
+    /// The stage's name.
+    pub stage: String,
+    /// The layer, where it belongs to one.
+    pub layer: Option<u32>,
+    /// Position of the token at which the step began.
+    pub position: u32,
+    /// The greatest error, relative to the size of the reference's values.
+    pub error: f64,
+    /// The greatest that is allowed.
+    pub budget: f64,
+}
+
+/// Tokens foretold by an adapter and by the CPU player.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCheck {
+    /// Positions compared.
+    pub n_tokens: u32,
+    /// Those at which both hold the same token likeliest.
+    pub n_same: u32,
+    /// Kullback-Leibler divergence from the CPU player, in nats: the mean over positions.
+    pub kl_mean: f64,
+    /// That which 99.9 % of positions do not exceed.
+    pub kl_p999: f64,
+    /// The greatest.
+    pub kl_max: f64,
+    /// The position of the greatest.
+    pub worst_position: u32,
+}
