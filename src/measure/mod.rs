@@ -1,6 +1,8 @@
 //! What a person comes to know of a run: one value, [`Report`], and the one way to show it, [`panel`].
 //! Knows the engine; knows no platform, terminal or page.
 
+use std::ops::ControlFlow;
+
 pub mod adapter_facts;
 pub mod panel;
 pub mod report;
@@ -13,3 +15,18 @@ pub use report::Report;
 pub use score::Score;
 pub use spread::Spread;
 pub use stage_time::StageTime;
+
+/// How far a measurement has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being measured, in a few words.
+    pub what: String,
+    /// Steps done.
+    pub done: u32,
+    /// Steps in all.
+    pub total: u32,
+}
+
+/// Hears how far a measurement has come, before each step, and says whether to go on. Where it breaks off, what was
+/// measured until then is kept.
+pub type Watch<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
