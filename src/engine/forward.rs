@@ -58,6 +58,19 @@ impl Hyper {
     }
 }
 
+/// A kind of step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One token through all layers, head and sampling.
+    Decode,
+    /// Up to so many tokens through all layers.
+    Body(u32),
+    /// Logits of the last of up to so many tokens, and sampling.
+    HeadLast(u32),
+    /// Logits of all of up to so many tokens.
+    HeadAll(u32),
+}
+
 /// Tokens that may be computed ahead of the host's knowledge.
 pub const MAX_AHEAD: u32 = 256;
 
@@ -112,6 +125,25 @@ impl Forward {
     /// Constant tables to write once.
     pub fn tables(&self) -> impl Iterator<Item = (Slice, &[u8])> {
         self.ropes.iter().zip(&self.rope_tables).map(|(slice, table)| (*slice, bytemuck::cast_slice(table)))
+    }
+
+    /// Records a kind of step.
+    pub fn record(&self, knobs: Knobs, kind: Kind) -> Recording {
+        let mut recording = Recording::new(knobs);
+        match kind {
+            Kind::Decode => {
+                recording = self.record_body(knobs, 1);
+                self.record_head(&mut recording, 1, true);
+                self.record_sample(&mut recording);
+            }
+            Kind::Body(n) => recording = self.record_body(knobs, n),
+            Kind::HeadLast(n) => {
+                self.record_head(&mut recording, n, true);
+                self.record_sample(&mut recording);
+            }
+            Kind::HeadAll(n) => self.record_head(&mut recording, n, false),
+        }
+        recording
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.

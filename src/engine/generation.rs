@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 use crate::gpu::play::Prepared;
 use crate::gpu::{Slice, Ticket};
 
-use super::session::{Kind, PlayerChoice, Session, ms_since};
+use super::forward::Kind;
+use super::session::{PlayerChoice, Session, ms_since};
 
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]

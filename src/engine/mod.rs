@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod buffers;
+pub mod fault;
 pub mod ffn;
 pub mod files;
 pub mod forward;

@@ -14,8 +14,9 @@ use crate::model::Shape;
 use crate::text::Tokenizer;
 
 use super::buffers::Scratch;
+use super::fault;
 use super::files::{ModelFiles, Opened};
-use super::forward::{Forward, MAX_AHEAD};
+use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::generation::{Generation, Sampling};
 use super::upload::Uploads;
 
@@ -41,11 +42,20 @@ pub struct LoadOptions {
     pub n_chunk: u32,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
+    /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU player stays whole.
+    pub fault: Option<String>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { n_context: None, shader_checks: ShaderChecks::Off, knobs: None, n_chunk: 256, shard_bytes: None }
+        Self {
+            n_context: None,
+            shader_checks: ShaderChecks::Off,
+            knobs: None,
+            n_chunk: 256,
+            shard_bytes: None,
+            fault: None,
+        }
     }
 }
 
@@ -92,19 +102,6 @@ pub struct Memory {
     pub scratch: u64,
 }
 
-/// A kind of step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    /// One token through all layers, head and sampling.
-    Decode,
-    /// Up to so many tokens through all layers.
-    Body(u32),
-    /// Logits of the last of up to so many tokens, and sampling.
-    HeadLast(u32),
-    /// Logits of all of up to so many tokens.
-    HeadAll(u32),
-}
-
 /// A step should not take longer than this: a watchdog ends submits of two seconds and more.
 const STEP_BUDGET_MS: f64 = 500.0;
 
@@ -113,6 +110,8 @@ pub struct Session {
     pub(super) player: Player,
     pub(super) forward: Forward,
     pub(super) choice: PlayerChoice,
+    /// The stage that is broken on purpose; never on the CPU.
+    fault: Option<String>,
     tokenizer: Option<Tokenizer>,
     notices: Vec<String>,
     knobs: Knobs,
@@ -150,6 +149,10 @@ impl Session {
         let n_chunk = Scratch::chunk_that_fits(&shape, n_context + MAX_AHEAD, binding_bytes, options.n_chunk);
         let forward = Forward::plan(&mut arena, &mut uploads, &shape, &weights, n_context, n_chunk);
         check_bindings(&arena, binding_bytes)?;
+        if let Some(name) = &options.fault {
+            let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
+            fault::check_name(name, &kinds.map(|kind| forward.record(knobs, kind)))?;
+        }
         player.allocate(&arena).await?;
         for (slice, bytes) in forward.tables() {
             player.write(slice, 0, bytes);
@@ -168,6 +171,7 @@ impl Session {
         let mut session = Self {
             player,
             forward,
+            fault: options.fault.clone().filter(|_| matches!(choice, PlayerChoice::Gpu(_))),
             choice,
             tokenizer,
             notices,
@@ -244,6 +248,11 @@ impl Session {
         &self.choice
     }
 
+    /// The stage that is broken on purpose, if one is.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
     /// The knobs in use.
     pub fn knobs(&self) -> &Knobs {
         &self.knobs
@@ -254,20 +263,10 @@ impl Session {
         self.record(Kind::Decode)
     }
 
-    fn record(&self, kind: Kind) -> Recording {
-        let mut recording = Recording::new(self.knobs);
-        match kind {
-            Kind::Decode => {
-                recording = self.forward.record_body(self.knobs, 1);
-                self.forward.record_head(&mut recording, 1, true);
-                self.forward.record_sample(&mut recording);
-            }
-            Kind::Body(n) => recording = self.forward.record_body(self.knobs, n),
-            Kind::HeadLast(n) => {
-                self.forward.record_head(&mut recording, n, true);
-                self.forward.record_sample(&mut recording);
-            }
-            Kind::HeadAll(n) => self.forward.record_head(&mut recording, n, false),
+    pub(super) fn record(&self, kind: Kind) -> Recording {
+        let mut recording = self.forward.record(self.knobs, kind);
+        if let Some(name) = &self.fault {
+            fault::break_stages(&mut recording, name);
         }
         recording
     }
@@ -331,10 +330,10 @@ impl Session {
         self.capacities.last().copied().unwrap_or(1)
     }
 
-    /// Plays tokens `begin .. end` of those written through all layers, in steps within the time budget, and hands each
-    /// step's first position and size to `each` before the next one begins.
-    async fn play_body(&mut self, begin: u32, end: u32, most: u32) -> Result<(u32, u32)> {
-        let n = (end - begin).min(self.step_tokens).min(most).min(self.largest_capacity());
+    /// Plays tokens from `begin` on, and before `end`, through all layers in one step: as many as are prescribed, else as
+    /// the time budget allows. Gives the step's size and its recorded size.
+    async fn play_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
+        let n = prescribed.unwrap_or(self.step_tokens).min(end - begin).clamp(1, self.largest_capacity());
         let capacity = self.capacity(n);
         let prepared = self.prepare(Kind::Body(capacity)).await?;
         self.write_step(begin, n, &Sampling::default());
@@ -393,7 +392,7 @@ impl Session {
         let mut position = known.min(end - 1);
         let mut last = (0, 1);
         while position < end {
-            last = self.play_body(position, end, u32::MAX).await?;
+            last = self.play_body(position, end, None).await?;
             position += last.0;
         }
         Ok(last)
@@ -407,7 +406,8 @@ impl Session {
         self.logits_in_steps(ids, &[], each).await
     }
 
-    /// As [`Self::logits`], with the sizes of the first steps prescribed.
+    /// As [`Self::logits`], with the sizes of the first steps prescribed, up to as many tokens as have room for their
+    /// logits; later ones are as large as the time budget allows, which is not the same on every run.
     ///
     /// # Errors
     /// As for [`Self::logits`].
@@ -422,8 +422,10 @@ impl Session {
         let mut steps = steps.iter().copied();
         let mut position = 0;
         while position < ids.len() as u32 {
-            let most = steps.next().unwrap_or(u32::MAX).clamp(1, self.forward.scratch.n_logits);
-            let (n, capacity) = self.play_body(position, ids.len() as u32, most).await?;
+            let n_logits = self.forward.scratch.n_logits;
+            let prescribed = steps.next().map(|n| n.min(n_logits));
+            let end = (position + n_logits).min(ids.len() as u32);
+            let (n, capacity) = self.play_body(position, end, prescribed).await?;
             let head = self.prepare(Kind::HeadAll(capacity.min(self.forward.scratch.n_logits))).await?;
             let read = Slice { bytes: u64::from(n) * n_vocab * 4, ..self.forward.scratch.logits };
             let ticket = self.player.play(head, 1, read)?;
@@ -450,7 +452,7 @@ impl Session {
             let wanted = steps.get(index).or(steps.last()).copied().unwrap_or(1);
             index += 1;
             let n = wanted.min(ids.len() as u32 - position).clamp(1, self.largest_capacity());
-            let body = self.forward.record_body(self.knobs, self.capacity(n));
+            let body = self.record(Kind::Body(self.capacity(n)));
             self.write_step(position, n, &Sampling::default());
             // The embedding's stages carry no layer and go with the first.
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {

@@ -12,6 +12,7 @@ pub mod experts_in;
 pub mod experts_in_tiled;
 pub mod experts_out;
 pub mod experts_out_tiled;
+pub mod fault;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -53,6 +54,7 @@ pub const ALL: &[&Kernel] = &[
     &experts_group::KERNEL,
     &experts_in_tiled::KERNEL,
     &experts_out_tiled::KERNEL,
+    &fault::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -9,6 +9,7 @@ pub mod report;
 pub mod score;
 pub mod spread;
 pub mod stage_time;
+pub mod verify;
 
 pub use adapter_facts::AdapterFacts;
 pub use report::Report;

@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What an error or a divergence is where a value is no number: JSON knows neither NaN nor infinity.
+pub const NO_NUMBER: f64 = f64::MAX;
+
 /// What comparing an adapter with the CPU player came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {

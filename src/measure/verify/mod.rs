@@ -1,0 +1,116 @@
+//! Whether an adapter's numbers are right: held against the CPU player, which runs the plain reference of every kernel.
+//! [`check`] compares a loaded model, whole or in the short form that stands beside every timing.
+
+mod foretold;
+mod text;
+mod verdict;
+
+pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
+pub use text::built_in_ids;
+pub use verdict::{add_kernels, describe, divergence};
+
+use super::report::Check;
+use super::{Progress, Watch};
+use crate::engine::{PlayerChoice, Session};
+use crate::error::{Error, Result};
+use foretold::is_right;
+
+/// How much is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    Full,
+    /// The logits after a few dozen tokens, which a fault in any stage moves that matters to them.
+    Short,
+}
+
+/// Which tokens are fed, and in which steps: first several together, as prefill plays them, then one by one, as decode
+/// does, since small and large steps take different kernels.
+struct Feed {
+    n_tokens: usize,
+    /// Sizes of the first steps; the others are of one token.
+    steps: &'static [u32],
+}
+
+/// More than a tile, and then some.
+const SHORT: Feed = Feed { n_tokens: 48, steps: &[32] };
+/// Past the 128th token, where the first entry of ratio 128 is finished, in small and in large steps.
+const FULL: Feed = Feed { n_tokens: 168, steps: &[24, 64, 60] };
+/// The same tokens with none by itself.
+const FULL_TOGETHER: Feed = Feed { n_tokens: 168, steps: &[64, 64, 40] };
+
+/// Holds a session's model against the same model on the CPU player, over `ids` (see [`built_in_ids`]). What was compared
+/// before the watch broke it off is kept; the verdict is then [`Verdict::Unknown`](super::report::Verdict), unless
+/// something was wrong.
+///
+/// # Errors
+/// When `oracle` is not the same model on the CPU player, `ids` cannot be played, or an adapter fails.
+pub async fn check(
+    session: &mut Session,
+    oracle: &mut Session,
+    ids: &[u32],
+    extent: Extent,
+    watch: &mut Watch<'_>,
+) -> Result<Check> {
+    check_oracle(session, oracle)?;
+    let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
+    let (feed, n_passes) = match extent {
+        Extent::Full => (FULL, 4),
+        Extent::Short => (SHORT, 2),
+    };
+    let mut passes = Passes { ids, n_passes, n_done: 0, watch };
+    let Some(expected) = passes.feed("the CPU player's logits", oracle, &feed).await? else {
+        return Ok(concluded(check, false));
+    };
+    let Some(found) = passes.feed("the adapter's logits", session, &feed).await? else {
+        return Ok(concluded(check, false));
+    };
+    check.tokens = Some(expected.against(&found));
+    if extent == Extent::Full {
+        let again = passes.feed("the same again", session, &feed).await?;
+        check.twice_the_same = again.map(|again| found.is_same(&again));
+        let together = passes.feed("in larger steps", session, &FULL_TOGETHER).await?;
+        check.prefill_equals_decode = together.map(|together| is_right(&found.against(&together)));
+        let whole = check.prefill_equals_decode.is_some() && check.twice_the_same.is_some();
+        return Ok(concluded(check, whole));
+    }
+    Ok(concluded(check, true))
+}
+
+fn concluded(mut check: Check, whole: bool) -> Check {
+    verdict::conclude(&mut check, whole);
+    check
+}
+
+/// The text's ways through a session, of which there are so many in all.
+struct Passes<'a, 'w> {
+    ids: &'a [u32],
+    n_passes: u32,
+    n_done: u32,
+    watch: &'a mut Watch<'w>,
+}
+
+impl Passes<'_, '_> {
+    async fn feed(&mut self, what: &str, session: &mut Session, feed: &Feed) -> Result<Option<Foretold>> {
+        let ids = &self.ids[..self.ids.len().min(feed.n_tokens)];
+        let n = ids.len() as u32;
+        let progress = Progress { what: what.to_owned(), done: self.n_done * n, total: self.n_passes * n };
+        self.n_done += 1;
+        Foretold::by(session, ids, feed.steps, &progress, self.watch).await
+    }
+}
+
+/// Fails unless `oracle` is on the CPU and has the session's shape.
+fn check_oracle(session: &Session, oracle: &Session) -> Result<()> {
+    if !matches!(oracle.choice(), PlayerChoice::Cpu) {
+        return Err(Error::usage("oracle", "a model on an adapter").expected("the same model on the CPU player"));
+    }
+    let facts = |session: &Session| {
+        let shape = session.shape();
+        (shape.n_parameters(), shape.n_vocab, shape.n_embd, shape.n_layers())
+    };
+    if facts(session) == facts(oracle) {
+        return Ok(());
+    }
+    Err(Error::usage("oracle", "another model than the adapter's").expected("the same model on the CPU player"))
+}
