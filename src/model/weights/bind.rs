@@ -2,20 +2,21 @@
 //! the extent of [`Part::extent`] and a format of its [`Kind`]; what is left over is sorted here as well.
 
 use super::names::Scheme;
-use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, TensorRef, Weights};
-use crate::error::{Error, Result};
+use super::take::{Taker, piece, tensor_error};
+use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Route, TensorRef, Weights};
+use crate::error::Result;
 use crate::format::directory::shown;
-use crate::format::{Directory, Format, TensorInfo};
+use crate::format::{Directory, TensorInfo};
 use crate::model::Shape;
-use crate::model::part::{Extent, Kind, Part};
-use std::collections::{BTreeSet, HashSet};
+use crate::model::part::{Extent, Part};
+use std::collections::BTreeSet;
 
 impl Weights {
     /// Finds every weight of a model of that shape, which must have passed its checks, under whichever of the three
     /// schemes of names the directory uses. Fails, naming the tensor, what was found and what was expected, if one
     /// is missing, of another extent, or of a format that does not suit it.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        let mut binder = Binder { shape, directory, scheme: Scheme::of(directory)?, used: HashSet::new() };
+        let mut binder = Binder { shape, scheme: Scheme::of(directory)?, taker: Taker::new(directory) };
         let layers = (0..shape.n_layers()).map(|layer| binder.layer(layer)).collect::<Result<_>>()?;
         let mut weights = Self {
             scheme: binder.scheme,
@@ -46,10 +47,8 @@ enum Stacking {
 
 struct Binder<'a> {
     shape: &'a Shape,
-    directory: &'a Directory,
     scheme: Scheme,
-    /// Names of the tensors that found their place.
-    used: HashSet<&'a str>,
+    taker: Taker<'a>,
 }
 
 impl<'a> Binder<'a> {
@@ -154,71 +153,24 @@ impl<'a> Binder<'a> {
         let [stacked, rows, width] = [n_stacked, n_rows, n_in].map(u64::from);
         let (format, pieces) = match stacking {
             Stacking::Whole => {
-                let (format, tensor) = self.take(&name, extent, &[stacked, rows, width])?;
+                let (format, tensor) = self.taker.take(&name, extent, &[stacked, rows, width])?;
                 (format, vec![piece(tensor, 0, n_stacked * n_rows)])
             }
             Stacking::Half(before) => {
-                let (format, tensor) = self.take(&name, extent, &[stacked, 2 * rows, width])?;
+                let (format, tensor) = self.taker.take(&name, extent, &[stacked, 2 * rows, width])?;
                 let row_bytes = format.row_bytes(width);
                 let begins = (0..stacked).map(|expert| (expert * 2 * rows + before) * row_bytes);
                 (format, begins.map(|begin| piece(tensor, begin, n_rows)).collect())
             }
-            Stacking::Each => self.take_each(&name, extent)?,
+            Stacking::Each => self.taker.take_each(&name, extent)?,
         };
         Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
-    }
-
-    /// The experts of a stack, each a tensor of its own; all of one format.
-    fn take_each(&mut self, name: &str, extent: Extent) -> Result<(Format, Vec<Piece>)> {
-        let dims = [u64::from(extent.n_rows), u64::from(extent.n_in)];
-        let mut pieces = Vec::new();
-        let mut first = None;
-        for expert in 0..extent.n_stacked {
-            let name = name.replace('*', &expert.to_string());
-            let (format, tensor) = self.take(&name, extent, &dims)?;
-            let common = *first.get_or_insert(format);
-            if format != common {
-                return Err(tensor_error(&name, format.name())
-                    .expected(format!("{common}, the format of the first expert"))
-                    .advice("All routed experts of a layer must be of one format."));
-            }
-            pieces.push(piece(tensor, 0, extent.n_rows));
-        }
-        // A shape that passed its checks has an expert at least.
-        Ok((first.unwrap_or(Format::F32), pieces))
-    }
-
-    /// One tensor, its dims and format checked.
-    fn take(&mut self, name: &str, extent: Extent, dims: &[u64]) -> Result<(Format, &'a TensorInfo)> {
-        let tensor = self.directory.require(name)?;
-        // Leading dims of 1 come and go: a GGUF does not keep them.
-        let significant = |dims: &[u64]| dims.iter().copied().skip_while(|&n| n == 1).collect::<Vec<_>>();
-        let expected = significant(dims);
-        if significant(&tensor.shape) != expected {
-            return Err(tensor_error(name, format!("of shape {:?}", tensor.shape))
-                .expected(format!("{expected:?} (rows first), as the model's keys say"))
-                .advice("The file is damaged, or its keys belong to another model."));
-        }
-        let format = tensor.require_supported()?;
-        let formats = match extent.kind {
-            Kind::Matrix => &Format::WEIGHTS[..],
-            Kind::Plain => &[Format::F32, Format::F16, Format::BF16],
-            Kind::Table => &[Format::I32, Format::I64],
-        };
-        if !formats.contains(&format) {
-            let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
-            return Err(tensor_error(name, format!("stored as {format}"))
-                .expected(format!("one of {}", names.join(", ")))
-                .advice("Get another quantization of the model."));
-        }
-        self.used.insert(&tensor.name);
-        Ok((format, tensor))
     }
 
     /// Counts the tensors of multi-token prediction, and lists those that nobody asked for. Fails for what would
     /// change the model if it were ignored: a scale beside a weight in use, a layer beyond the last.
     fn sort_the_rest(&self, weights: &mut Weights) -> Result<()> {
-        let rest = || self.directory.tensors().iter().filter(|tensor| !self.used.contains(tensor.name.as_str()));
+        let rest = || self.taker.rest();
         let mtp_blocks: BTreeSet<u64> =
             rest().filter(|tensor| is_draft(&tensor.name)).filter_map(|tensor| self.block(&tensor.name)).collect();
         for TensorInfo { name, .. } in rest() {
@@ -253,7 +205,7 @@ impl<'a> Binder<'a> {
         let endings = [".scale", ".weight_scale", ".weight_scale_inv", "_scale_inv"];
         let stem = endings.iter().find_map(|ending| name.strip_suffix(ending))?;
         let weight = [format!("{stem}.weight"), stem.to_owned()];
-        weight.into_iter().find(|weight| self.used.contains(weight.as_str()))
+        weight.into_iter().find(|weight| self.taker.has(weight))
     }
 }
 
@@ -261,12 +213,4 @@ impl<'a> Binder<'a> {
 fn is_draft(name: &str) -> bool {
     const MARKS: [&str; 5] = [".nextn.", ".eh_proj.", ".e_proj.", ".h_proj.", ".enorm."];
     MARKS.iter().any(|mark| name.contains(mark))
-}
-
-fn piece(tensor: &TensorInfo, begin: u64, n_rows: u32) -> Piece {
-    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows }
-}
-
-fn tensor_error(name: &str, found: impl Into<String>) -> Error {
-    Error::file(format!("tensor {}", shown(name)), found)
 }

@@ -3,6 +3,7 @@
 
 mod bind;
 mod names;
+pub(in crate::model) mod take;
 
 pub use names::Scheme;
 

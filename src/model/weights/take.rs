@@ -1,0 +1,93 @@
+//! Taking tensors out of a directory by name, each checked for its extent and its format, and each remembered, so that
+//! what nobody asked for can be told.
+
+use super::Piece;
+use crate::error::{Error, Result};
+use crate::format::directory::shown;
+use crate::format::{Directory, Format, TensorInfo};
+use crate::model::part::{Extent, Kind};
+use std::collections::HashSet;
+
+/// A directory, and which of its tensors found their place.
+pub(in crate::model) struct Taker<'a> {
+    directory: &'a Directory,
+    used: HashSet<&'a str>,
+}
+
+impl<'a> Taker<'a> {
+    pub(in crate::model) fn new(directory: &'a Directory) -> Self {
+        Self { directory, used: HashSet::new() }
+    }
+
+    /// Whether a tensor of that name was taken.
+    pub(in crate::model) fn has(&self, name: &str) -> bool {
+        self.used.contains(name)
+    }
+
+    /// The tensors that were not.
+    pub(in crate::model) fn rest(&self) -> impl Iterator<Item = &'a TensorInfo> {
+        self.directory.tensors().iter().filter(|tensor| !self.has(&tensor.name))
+    }
+
+    /// The experts of a stack, each a tensor of its own; all of one format.
+    pub(in crate::model) fn take_each(&mut self, name: &str, extent: Extent) -> Result<(Format, Vec<Piece>)> {
+        let dims = [u64::from(extent.n_rows), u64::from(extent.n_in)];
+        let mut pieces = Vec::new();
+        let mut first = None;
+        for expert in 0..extent.n_stacked {
+            let name = name.replace('*', &expert.to_string());
+            let (format, tensor) = self.take(&name, extent, &dims)?;
+            let common = *first.get_or_insert(format);
+            if format != common {
+                return Err(tensor_error(&name, format.name())
+                    .expected(format!("{common}, the format of the first expert"))
+                    .advice("All routed experts of a layer must be of one format."));
+            }
+            pieces.push(piece(tensor, 0, extent.n_rows));
+        }
+        // A shape that passed its checks has an expert at least.
+        Ok((first.unwrap_or(Format::F32), pieces))
+    }
+
+    /// One tensor, its dims and format checked.
+    pub(in crate::model) fn take(
+        &mut self,
+        name: &str,
+        extent: Extent,
+        dims: &[u64],
+    ) -> Result<(Format, &'a TensorInfo)> {
+        let tensor = self.directory.require(name)?;
+        // Leading dims of 1 come and go: a GGUF does not keep them.
+        let significant = |dims: &[u64]| dims.iter().copied().skip_while(|&n| n == 1).collect::<Vec<_>>();
+        let expected = significant(dims);
+        if significant(&tensor.shape) != expected {
+            return Err(tensor_error(name, format!("of shape {:?}", tensor.shape))
+                .expected(format!("{expected:?} (rows first), as the model's keys say"))
+                .advice("The file is damaged, or its keys belong to another model."));
+        }
+        let format = tensor.require_supported()?;
+        let formats = match extent.kind {
+            Kind::Matrix => &Format::WEIGHTS[..],
+            Kind::Plain => &[Format::F32, Format::F16, Format::BF16],
+            Kind::Table => &[Format::I32, Format::I64],
+        };
+        if !formats.contains(&format) {
+            let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+            return Err(tensor_error(name, format!("stored as {format}"))
+                .expected(format!("one of {}", names.join(", ")))
+                .advice("Get another quantization of the model."));
+        }
+        self.used.insert(&tensor.name);
+        Ok((format, tensor))
+    }
+}
+
+/// Rows of a tensor, from so many bytes after its begin on.
+pub(in crate::model) fn piece(tensor: &TensorInfo, begin: u64, n_rows: u32) -> Piece {
+    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows }
+}
+
+/// Something about a tensor that cannot be.
+pub(in crate::model) fn tensor_error(name: &str, found: impl Into<String>) -> Error {
+    Error::file(format!("tensor {}", shown(name)), found)
+}
