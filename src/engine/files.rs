@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::format::gguf::{self, Gguf};
+use crate::format::gguf;
 use crate::format::{Source, safetensors};
 use crate::model::Shape;
 use crate::model::weights::Weights;
@@ -64,8 +64,9 @@ impl ModelFiles {
     async fn open_gguf(&self) -> Result<Opened> {
         let file = gguf::read(self.sources[0].as_ref(), 0).await?;
         let shape = Shape::from_gguf(&file)?;
+        let tokenizer = Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?)?;
         let weights = Weights::bind(&shape, &file.directory)?;
-        Ok(Opened { shape, weights, tokenizer: gguf_tokenizer(&file)?, notices: Vec::new() })
+        Ok(Opened { shape, weights, tokenizer, notices: Vec::new() })
     }
 
     async fn open_safetensors(&self) -> Result<Opened> {
@@ -81,26 +82,4 @@ impl ModelFiles {
         let tokenizer = self.tokenizer.as_ref().map(|json| Tokenizer::from_json(json, special)).transpose()?;
         Ok(Opened { shape, weights, tokenizer, notices: Vec::new() })
     }
-}
-
-fn gguf_tokenizer(file: &Gguf) -> Result<Option<Tokenizer>> {
-    let metadata = &file.metadata;
-    let texts = |key| -> Result<Vec<String>> {
-        Ok(metadata.get_strs(key)?.map(|texts| texts.iter().map(str::to_owned).collect()).unwrap_or_default())
-    };
-    let types = metadata.get_u32s("tokenizer.ggml.token_type")?.unwrap_or_default();
-    let vocabulary = GgufVocabulary {
-        model: metadata.get_str("tokenizer.ggml.model")?.unwrap_or("no_vocab"),
-        pre: metadata.get_str("tokenizer.ggml.pre")?.unwrap_or_default(),
-        tokens: texts("tokenizer.ggml.tokens")?,
-        token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
-        merges: texts("tokenizer.ggml.merges")?,
-        special: SpecialIds {
-            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
-            pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
-            add_bos: metadata.get_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(false),
-        },
-    };
-    Tokenizer::from_gguf(vocabulary)
 }

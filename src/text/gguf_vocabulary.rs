@@ -1,63 +1,136 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
 use super::pre_tokenizer::PreTokenizer;
-use super::vocabulary::{Kind, SpecialIds, Token, Vocabulary, quote, split_merge};
+use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
+use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
+use crate::format::gguf::Metadata;
+use std::collections::HashSet;
 
 /// What a GGUF says of its tokenizer, as it stands there; nothing in it need be true.
 #[derive(Clone, Debug, Default)]
 pub struct GgufVocabulary<'a> {
-    /// `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `no_vocab` means that the file has no tokenizer.
+    /// `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` is SentencePiece, `no_vocab` means that the file has
+    /// no tokenizer.
     pub model: &'a str,
-    /// `tokenizer.ggml.pre`: how text is cut into words.
+    /// `tokenizer.ggml.pre`: how text is cut into words before byte-level BPE.
     pub pre: &'a str,
     /// `tokenizer.ggml.tokens`: [n_vocab].
     pub tokens: Vec<String>,
+    /// `tokenizer.ggml.scores`: [n_vocab], for SentencePiece.
+    pub scores: Vec<f32>,
     /// `tokenizer.ggml.token_type`: [n_vocab] of 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte;
     /// or empty: all are normal.
     pub token_types: Vec<i32>,
-    /// `tokenizer.ggml.merges`: "a b", best first.
+    /// `tokenizer.ggml.merges`: "a b", best first, for byte-level BPE.
     pub merges: Vec<String>,
-    /// `tokenizer.ggml.{bos,eos,padding}_token_id` and `tokenizer.ggml.add_bos_token`.
+    /// `tokenizer.ggml.{bos,eos,padding}_token_id`; `add_bos` is below.
     pub special: SpecialIds,
+    /// `tokenizer.ggml.add_bos_token`; where it is missing, SentencePiece and Llama 3 begin texts with it.
+    pub add_bos: Option<bool>,
+    /// `tokenizer.ggml.add_space_prefix`, for SentencePiece; where it is missing, the prefix is added.
+    pub add_space_prefix: Option<bool>,
 }
 
-impl GgufVocabulary<'_> {
+impl<'a> GgufVocabulary<'a> {
+    /// What the keys say. Keys of a wrong type are refused, missing ones are left empty.
+    ///
+    /// # Errors
+    /// A key that is there and holds something else.
+    pub fn from_metadata(metadata: &'a Metadata) -> Result<Self> {
+        let texts = |key| -> Result<Vec<String>> {
+            Ok(metadata.get_strs(key)?.map(|texts| texts.iter().map(str::to_owned).collect()).unwrap_or_default())
+        };
+        let types = metadata.get_u32s("tokenizer.ggml.token_type")?.unwrap_or_default();
+        Ok(Self {
+            model: metadata.get_str("tokenizer.ggml.model")?.unwrap_or("no_vocab"),
+            pre: metadata.get_str("tokenizer.ggml.pre")?.unwrap_or_default(),
+            tokens: texts("tokenizer.ggml.tokens")?,
+            scores: metadata.get_f32s("tokenizer.ggml.scores")?.unwrap_or_default(),
+            token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
+            merges: texts("tokenizer.ggml.merges")?,
+            special: SpecialIds {
+                bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
+                eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+                pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
+                add_bos: false,
+            },
+            add_bos: metadata.get_bool("tokenizer.ggml.add_bos_token")?,
+            add_space_prefix: metadata.get_bool("tokenizer.ggml.add_space_prefix")?,
+        })
+    }
+
     /// Whether the file says that it has no tokenizer: its model then takes and gives token ids only.
     pub fn is_absent(&self) -> bool {
         matches!(self.model, "no_vocab" | "none")
     }
 
     pub(super) fn read(self) -> Result<Vocabulary> {
-        if self.model != "gpt2" {
-            return Err(Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {}", quote(self.model)))
-                .expected("gpt2 (byte-level BPE) or no_vocab")
-                .advice("Token ids can still be given in place of a text."));
+        match self.model {
+            "gpt2" => self.read_byte_level(),
+            "llama" => self.read_sentence_piece(),
+            other => Err(Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {}", quote(other)))
+                .expected("gpt2 (byte-level BPE), llama (SentencePiece) or no_vocab")
+                .advice("Token ids can still be given in place of a text.")),
         }
+    }
+
+    fn read_byte_level(self) -> Result<Vocabulary> {
         let pre_tokenizer = PreTokenizer::named(self.pre)?;
+        let read_merge = |(index, merge): (_, &String)| split_merge("tokenizer.ggml.merges", index, merge);
+        let is_llama_3 = pre_tokenizer.is_llama_3;
+        Ok(Vocabulary {
+            merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
+            scheme: Scheme::ByteLevel { pre_tokenizer, whole_words: is_llama_3, composes: false },
+            special: self.special_ids(is_llama_3),
+            origin: "tokenizer.ggml.tokens",
+            tokens: self.read_tokens(read_kind)?,
+        })
+    }
+
+    fn read_sentence_piece(mut self) -> Result<Vocabulary> {
+        let n_tokens = self.tokens.len();
+        if self.scores.len() != n_tokens {
+            let found = format!("{} scores for {n_tokens} tokens", self.scores.len());
+            return Err(Error::file("tokenizer.ggml.scores", found).expected("one for each token"));
+        }
+        let prefix = if self.add_space_prefix.unwrap_or(true) { SpacePrefix::Always } else { SpacePrefix::Never };
+        let special = self.special_ids(true);
+        let scores = std::mem::take(&mut self.scores);
+        let tokens = self.read_tokens(|id, token_type, text| match byte_of(text) {
+            Some(byte) => Ok(Kind::Byte(byte)),
+            None => read_kind(id, token_type, text),
+        })?;
+        let reached: Vec<(&str, f32)> = tokens.iter().flatten().zip(scores).filter_map(reached_by_merging).collect();
+        let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
+        let merges = merges_of(&reached, |part| texts.contains(part))?;
+        let scheme = Scheme::SentencePiece { prefix };
+        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special })
+    }
+
+    fn special_ids(&self, add_bos: bool) -> SpecialIds {
+        // A default is no request: without a bos token there is nothing to add.
+        let add_bos = self.add_bos.unwrap_or(add_bos && self.special.bos.is_some());
+        SpecialIds { add_bos, ..self.special }
+    }
+
+    fn read_tokens(self, read_kind: impl Fn(usize, i32, &str) -> Result<Kind>) -> Result<Vec<Option<Token>>> {
         let n_tokens = self.tokens.len();
         let types = if self.token_types.is_empty() { vec![1; n_tokens] } else { self.token_types };
         if types.len() != n_tokens {
-            return Err(Error::file(
-                "tokenizer.ggml.token_type",
-                format!("{} types for {n_tokens} tokens", types.len()),
-            )
-            .expected("one for each token"));
+            let found = format!("{} types for {n_tokens} tokens", types.len());
+            return Err(Error::file("tokenizer.ggml.token_type", found).expected("one for each token"));
         }
-        let read_token = |(id, (text, kind))| Ok(Some(Token { text, kind: read_kind(id, kind)? }));
-        let read_merge = |(index, merge): (_, &String)| split_merge("tokenizer.ggml.merges", index, merge);
-        Ok(Vocabulary {
-            origin: "tokenizer.ggml.tokens",
-            tokens: self.tokens.into_iter().zip(types).enumerate().map(read_token).collect::<Result<_>>()?,
-            merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-            pre_tokenizer,
-            special: self.special,
-        })
+        let read_token = |(id, (text, kind)): (usize, (String, i32))| {
+            let kind = read_kind(id, kind, &text)?;
+            Ok(Some(Token { text, kind }))
+        };
+        self.tokens.into_iter().zip(types).enumerate().map(read_token).collect()
     }
 }
 
 /// llama.cpp searches a text for control, user-defined and unknown tokens; so do we.
-fn read_kind(id: usize, token_type: i32) -> Result<Kind> {
+fn read_kind(id: usize, token_type: i32, _: &str) -> Result<Kind> {
     match token_type {
         1 | 5 | 6 => Ok(Kind::Normal),
         2 | 3 => Ok(Kind::Control),
@@ -65,4 +138,8 @@ fn read_kind(id: usize, token_type: i32) -> Result<Kind> {
         other => Err(Error::file("tokenizer.ggml.token_type", format!("token {id} has type {other}"))
             .expected("a type from 1 to 6")),
     }
+}
+
+fn reached_by_merging((token, score): (&Token, f32)) -> Option<(&str, f32)> {
+    matches!(token.kind, Kind::Normal | Kind::Added).then_some((token.text.as_str(), score))
 }

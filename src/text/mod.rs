@@ -14,6 +14,7 @@
 mod byte_map;
 mod gguf_vocabulary;
 mod pre_tokenizer;
+mod sentence_piece;
 mod stream;
 mod tokenizer;
 mod tokenizer_json;

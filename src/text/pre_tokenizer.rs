@@ -14,30 +14,106 @@ use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
 /// One way of cutting.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PreTokenizer {
-    /// The values of GGUF's `tokenizer.ggml.pre` that mean it.
+    /// The values of GGUF's `tokenizer.ggml.pre` that mean it; none where only a `tokenizer.json` can ask for it.
     names: &'static [&'static str],
     /// Regexes applied in turn, each to the pieces that the one before left; matches and what lies between them
     /// become pieces ("isolated"). Then every byte is spelt by the byte map.
     patterns: &'static [&'static str],
+    /// In a GGUF, such a name also means that a word which is a token as it stands is taken whole, whatever the merges
+    /// would make of it, and that a text begins with the bos token unless the file says otherwise.
+    pub(super) is_llama_3: bool,
 }
 
+const LINE_END: &str = r"[\r\n]";
+const DIGIT: &str = r"\p{N}";
+/// Chinese, what lies before it in Unicode down to U+0800, Japanese therefore included, and Korean.
+const ASIAN: &str = "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+";
+/// Letters of the scripts that know upper and lower case, with the space before them.
+const CASED_WORD: &str = concat!(
+    r"\s?[",
+    "A-Za-z\u{B5}\u{C0}-\u{D6}\u{D8}-\u{F6}\u{F8}-\u{1BA}\u{1BC}-\u{1BF}\u{1C4}-\u{293}\u{295}-\u{2AF}",
+    "\u{370}-\u{373}\u{376}\u{377}\u{37B}-\u{37D}\u{37F}\u{386}\u{388}-\u{38A}\u{38C}\u{38E}-\u{3A1}\u{3A3}-\u{3F5}",
+    "\u{3F7}-\u{481}\u{48A}-\u{52F}\u{531}-\u{556}\u{10A0}-\u{10C5}\u{13A0}-\u{13F5}\u{13F8}-\u{13FD}",
+    "\u{1C90}-\u{1CBA}\u{1CBD}-\u{1CBF}\u{1D00}-\u{1D2B}\u{1D6B}-\u{1D77}\u{1D79}-\u{1D9A}\u{1E00}-\u{1F15}",
+    "\u{1F18}-\u{1F1D}\u{1F20}-\u{1F45}\u{1F48}-\u{1F4D}\u{1F50}-\u{1F57}\u{1F59}\u{1F5B}\u{1F5D}\u{1F5F}-\u{1F7D}",
+    "\u{1F80}-\u{1FB4}\u{1FB6}-\u{1FBC}\u{1FBE}\u{1FC2}-\u{1FC4}\u{1FC6}-\u{1FCC}\u{1FD0}-\u{1FD3}\u{1FD6}-\u{1FDB}",
+    "\u{1FE0}-\u{1FEC}\u{1FF2}-\u{1FF4}\u{1FF6}-\u{1FFC}\u{2102}\u{2107}\u{210A}-\u{2113}\u{2115}\u{2119}-\u{211D}",
+    "\u{2124}\u{2126}\u{2128}\u{212A}-\u{212D}\u{212F}-\u{2134}\u{2139}\u{213C}-\u{213F}\u{2145}-\u{2149}\u{214E}",
+    "\u{2183}\u{2184}\u{2C00}-\u{2C7B}\u{2C7E}-\u{2CE4}\u{2CEB}-\u{2CEE}\u{2CF2}\u{2CF3}\u{A640}-\u{A66D}",
+    "\u{A680}-\u{A69B}\u{A722}-\u{A76F}\u{A771}-\u{A787}\u{A78B}-\u{A78E}\u{AB70}-\u{ABBF}\u{FB00}-\u{FB06}",
+    "\u{FB13}-\u{FB17}\u{FF21}-\u{FF3A}\u{FF41}-\u{FF5A}\u{10400}-\u{1044F}\u{104B0}-\u{104D3}\u{104D8}-\u{104FB}",
+    "\u{10C80}-\u{10CB2}\u{10CC0}-\u{10CF2}\u{118A0}-\u{118DF}\u{1E900}-\u{1E943}",
+    "]+"
+);
+/// Punctuation of ASCII (and its letters: the range from `:` to `~` has them), full-width, quotes, Chinese stops.
+const PUNCTUATION: &str = "\\s?[!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}-\u{201F}\u{3000}-\u{3002}]+";
+
 /// All that are known.
-static PRE_TOKENIZERS: &[PreTokenizer] = &[PreTokenizer {
-    // V3, R1 and V4: numbers in threes, then Chinese and Japanese runs, then words, punctuation, line ends, spaces.
-    names: &["joyai-llm", "deepseek-v3"],
-    patterns: &[
-        r"\p{N}{1,3}",
-        r"[一-龥぀-ゟ゠-ヿ]+",
-        concat!(
-            r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##,
-            r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+",
-            r"| ?[\p{P}\p{S}]+[\r\n]*",
-            r"|\s*[\r\n]+",
-            r"|\s+(?!\S)",
-            r"|\s+",
-        ),
-    ],
-}];
+static PRE_TOKENIZERS: &[PreTokenizer] = &[
+    PreTokenizer {
+        // V3, R1 and V4: numbers in threes, then Chinese and Japanese runs, then words, punctuation, line ends, spaces.
+        names: &["joyai-llm", "deepseek-v3"],
+        patterns: &[
+            r"\p{N}{1,3}",
+            r"[一-龥぀-ゟ゠-ヿ]+",
+            concat!(
+                r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##,
+                r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+",
+                r"| ?[\p{P}\p{S}]+[\r\n]*",
+                r"|\s*[\r\n]+",
+                r"|\s+(?!\S)",
+                r"|\s+",
+            ),
+        ],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // Qwen 2 and 3, R1's distills among them: English contractions, words, single digits, the rest.
+        names: &["qwen2", "deepseek-r1-qwen"],
+        patterns: &[concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+            r"|[^\r\n\p{L}\p{N}]?\p{L}+",
+            r"|\p{N}",
+            r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+        )],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // Llama 3: the same with numbers in threes.
+        names: &["llama-bpe", "llama3", "llama-v3"],
+        patterns: &[concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+            r"|[^\r\n\p{L}\p{N}]?\p{L}+",
+            r"|\p{N}{1,3}",
+            r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+        )],
+        is_llama_3: true,
+    },
+    PreTokenizer {
+        names: &["gpt-2"],
+        patterns: &[r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // V2 and the first DeepSeek LLM, as GGUF has it: whole numbers, of which the vocabulary has only digits.
+        names: &["deepseek-llm"],
+        patterns: &[LINE_END, CASED_WORD, PUNCTUATION, r"\s+$", ASIAN, r"\p{N}+"],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // The same, as their `tokenizer.json` has it.
+        names: &[],
+        patterns: &[LINE_END, CASED_WORD, PUNCTUATION, r"\s+$", ASIAN, DIGIT],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        names: &["deepseek-coder"],
+        patterns: &[LINE_END, r"\s?\p{L}+", r"\s?\p{P}+", ASIAN, DIGIT],
+        is_llama_3: false,
+    },
+];
 
 impl PreTokenizer {
     /// The one with this GGUF name.
@@ -60,12 +136,18 @@ impl PreTokenizer {
         })
     }
 
+    /// The regex that the library's byte map brings along where a file asks for it.
+    pub(super) fn byte_map_pattern() -> &'static str {
+        let gpt_2 = PRE_TOKENIZERS.iter().find(|known| known.names == ["gpt-2"]);
+        gpt_2.map_or("", |known| known.patterns[0])
+    }
+
     /// The library's form of it.
     pub(super) fn build(&self) -> Result<PreTokenizerWrapper> {
         let mut steps = Vec::with_capacity(self.patterns.len() + 1);
         for pattern in self.patterns {
             let split = Split::new(SplitPattern::Regex((*pattern).into()), SplitDelimiterBehavior::Isolated, false)
-                .map_err(|error| Error::file(self.names[0], format!("a regex that does not compile: {error}")))?;
+                .map_err(|error| Error::file(*pattern, format!("a regex that does not compile: {error}")))?;
             steps.push(split.into());
         }
         steps.push(ByteLevel::new(false, true, false).into());
@@ -84,15 +166,16 @@ mod tests {
     use super::*;
     use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
 
-    fn cut(text: &str) -> Vec<String> {
+    fn cut(name: &str, text: &str) -> Vec<String> {
         let mut pieces = PreTokenizedString::from(text);
-        PreTokenizer::named("joyai-llm").unwrap().build().unwrap().pre_tokenize(&mut pieces).unwrap();
+        PreTokenizer::named(name).unwrap().build().unwrap().pre_tokenize(&mut pieces).unwrap();
         let spans = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
         spans.into_iter().map(|(_, (start, end), _)| text[start..end].to_owned()).collect()
     }
 
     #[test]
     fn the_regexes_cut_as_the_specification_says() {
+        let cut = |text| cut("joyai-llm", text);
         assert_eq!(cut("I have 12345 cats"), ["I", " have", " ", "123", "45", " cats"]);
         assert_eq!(cut("don't stop!!\n\n x"), ["don", "'t", " stop", "!!\n\n", " x"]);
         assert_eq!(cut("日本語です abc"), ["日本語です", " abc"]);
@@ -102,14 +185,25 @@ mod tests {
         assert_eq!(cut("e\u{301}t\u{e9}"), ["e\u{301}t\u{e9}"]);
     }
 
+    #[test]
+    fn numbers_and_contractions_are_cut_by_each_in_its_way() {
+        assert_eq!(cut("qwen2", "I'LL 1234"), ["I", "'LL", " ", "1", "2", "3", "4"]);
+        assert_eq!(cut("llama-bpe", "I'LL 1234"), ["I", "'LL", " ", "123", "4"]);
+        assert_eq!(cut("gpt-2", "I'll I'LL 1234"), ["I", "'ll", " I", "'", "LL", " 1234"]);
+        assert_eq!(cut("deepseek-coder", "x = 12;\n"), ["x", " =", " ", "1", "2", ";", "\n"]);
+        assert_eq!(cut("deepseek-llm", "x = 12;\n"), ["x", " =", " ", "12", ";", "\n"]);
+    }
+
     /// Runs longer than the regex library's limit of a million steps: were it reached, the end would not be cut.
     #[test]
     fn long_runs_are_cut_to_the_end() {
-        for run in [" ", "\0", "a", "!", " \n", "\u{301}", "\u{3000}", "\n  "] {
-            let text = run.repeat(1_200_000 / run.len()) + "\n12 ab,  cd";
-            let pieces = cut(&text);
-            let end: Vec<&str> = pieces[pieces.len() - 5..].iter().map(String::as_str).collect();
-            assert_eq!(end, ["12", " ab", ",", " ", " cd"], "after a run of {run:?}");
+        for known in PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()) {
+            for run in [" ", "\0", "a", "!", " \n", "\u{301}", "\u{3000}", "\n  "] {
+                let text = run.repeat(1_200_000 / run.len()) + "\n\n7 cd";
+                let pieces = cut(known, &text);
+                let end: Vec<&str> = pieces[pieces.len() - 2..].iter().map(String::as_str).collect();
+                assert!(matches!(end[..], ["7", " cd"]), "{known}: {end:?} after a run of {run:?}");
+            }
         }
     }
 

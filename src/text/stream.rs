@@ -12,8 +12,9 @@ pub enum Control {
     Hide,
 }
 
-/// A detokenizer that never gives half a character. Its parts together equal the text of all ids at once:
-/// [`super::Tokenizer::decode`].
+/// A detokenizer that never gives half a character. Its parts together equal the text of all ids at once,
+/// [`super::Tokenizer::decode`], but for the space that SentencePiece puts before a document: that is kept, as what
+/// comes here goes on from other text.
 #[derive(Clone, Debug)]
 pub struct Stream {
     pieces: Arc<Pieces>,

@@ -1,12 +1,14 @@
 //! Text to token ids and back. Encoding is the `tokenizers` library's; decoding is a table of bytes.
 
+use super::sentence_piece::SpacePrefix;
 use super::stream::{Control, Stream};
-use super::vocabulary::{Kind, Pieces, SpecialIds, Vocabulary, quote};
+use super::vocabulary::{Kind, Pieces, Scheme, SpecialIds, Vocabulary, quote};
 use super::{gguf_vocabulary::GgufVocabulary, tokenizer_json};
 use crate::error::{Error, Result};
 use std::sync::Arc;
 use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::NFC;
 
 /// Whether a text is given the token that begins a document. It is never given a second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +21,14 @@ pub enum Bos {
     Omit,
 }
 
-/// A byte-level BPE tokenizer.
+/// A tokenizer: byte-level BPE, or SentencePiece with byte fallback.
 #[derive(Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pieces: Arc<Pieces>,
     special: SpecialIds,
+    /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
+    prefixes_space: bool,
 }
 
 impl Tokenizer {
@@ -45,7 +49,7 @@ impl Tokenizer {
     /// in `config.json` or `tokenizer_config.json`.
     ///
     /// # Errors
-    /// As [`Self::from_gguf`], and for any step of the file's pipeline that is not plain byte-level BPE.
+    /// As [`Self::from_gguf`], and for any step of the file's pipeline that is not known.
     pub fn from_json(json: &str, special: SpecialIds) -> Result<Self> {
         Self::new(tokenizer_json::read(json, special)?)
     }
@@ -53,19 +57,34 @@ impl Tokenizer {
     fn new(mut vocabulary: Vocabulary) -> Result<Self> {
         let ids = vocabulary.check()?;
         let merges = std::mem::take(&mut vocabulary.merges);
-        let bpe = BPE::builder().vocab_and_merges(ids, merges).build();
+        let bpe = match vocabulary.scheme {
+            Scheme::ByteLevel { whole_words, .. } => BPE::builder().ignore_merges(whole_words),
+            Scheme::SentencePiece { .. } => BPE::builder().byte_fallback(true),
+        };
+        let bpe = bpe.vocab_and_merges(ids, merges).build();
         let bpe = bpe.map_err(|error| {
             let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
         let mut inner = tokenizers::Tokenizer::new(bpe);
-        inner.with_pre_tokenizer(Some(vocabulary.pre_tokenizer.build()?));
+        let (normalizer, pre_tokenizer) = match vocabulary.scheme {
+            Scheme::ByteLevel { pre_tokenizer, composes, .. } => {
+                (composes.then(|| NFC.into()), Some(pre_tokenizer.build()?))
+            }
+            Scheme::SentencePiece { prefix } => prefix.build()?,
+        };
+        inner.with_normalizer(normalizer).with_pre_tokenizer(pre_tokenizer);
         let added: Vec<AddedToken> = vocabulary
             .added()
             .map(|token| AddedToken::from(token.text.as_str(), token.kind == Kind::Control).normalized(false))
             .collect();
         inner.add_tokens(&added);
-        Ok(Self { inner, pieces: Arc::new(Pieces::new(&vocabulary.tokens)), special: vocabulary.special })
+        let prefixes_space = match vocabulary.scheme {
+            Scheme::ByteLevel { .. } => false,
+            Scheme::SentencePiece { prefix } => prefix != SpacePrefix::Never,
+        };
+        let pieces = Arc::new(Pieces::new(&vocabulary));
+        Ok(Self { inner, pieces, special: vocabulary.special, prefixes_space })
     }
 
     /// The ids of `text`, in order. Special tokens written in it become their own ids.
@@ -92,13 +111,16 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The text of `ids`. Bytes that are no UTF-8 become U+FFFD, as does an id that names no token.
+    /// The text of a document's `ids`: what [`Self::encode`] was given. Bytes that are no UTF-8 become U+FFFD, as does
+    /// an id that names no token. The space that SentencePiece puts before a document is taken away again.
     pub fn decode(&self, ids: &[u32], control: Control) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.pieces.bytes(id, control)).copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let text = String::from_utf8_lossy(&bytes);
+        text.strip_prefix(' ').filter(|_| self.prefixes_space).unwrap_or(&text).to_owned()
     }
 
-    /// A detokenizer for ids that come one at a time. It owns its share of the table.
+    /// A detokenizer for ids that come one at a time and go on from others: a space before the first word is theirs.
+    /// It owns its share of the table.
     pub fn stream(&self, control: Control) -> Stream {
         Stream::new(Arc::clone(&self.pieces), control)
     }

@@ -1,12 +1,14 @@
 //! A vocabulary from Hugging Face's `tokenizer.json`. The file may describe a whole pipeline; what we run is
-//! byte-level BPE behind a known cut into words, so whatever else would change the ids is refused by name.
-//! Its post-processor and decoder are not read: begin tokens follow [`SpecialIds`], and decoding is the byte map's.
+//! byte-level BPE behind a known cut into words, or SentencePiece by merging with byte fallback, so whatever else would
+//! change the ids is refused by name. Of its post-processor only the begin token is read; its decoder is not, as what a
+//! token writes follows from the scheme.
 
 use super::pre_tokenizer::PreTokenizer;
-use super::vocabulary::{Kind, MAX_TOKENS, SpecialIds, Token, Vocabulary, quote, split_merge};
+use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
+use super::vocabulary::{Kind, MAX_TOKENS, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 
@@ -17,8 +19,11 @@ struct File {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
     #[serde(default)]
-    normalizer: Value,
-    pre_tokenizer: Step,
+    normalizer: Option<Normalizer>,
+    #[serde(default)]
+    pre_tokenizer: Option<Step>,
+    #[serde(default)]
+    post_processor: Value,
     model: Model,
 }
 
@@ -40,16 +45,59 @@ struct AddedToken {
 #[derive(Deserialize)]
 #[serde(tag = "type")]
 enum Step {
-    Sequence { pretokenizers: Vec<Step> },
-    Split { pattern: Pattern, behavior: String, invert: bool },
-    ByteLevel { add_prefix_space: bool, use_regex: bool },
+    Sequence {
+        pretokenizers: Vec<Step>,
+    },
+    Split {
+        pattern: Pattern,
+        behavior: String,
+        invert: bool,
+    },
+    Digits {
+        individual_digits: bool,
+    },
+    ByteLevel {
+        add_prefix_space: bool,
+        /// Files that are older than the option mean yes.
+        #[serde(default = "yes")]
+        use_regex: bool,
+    },
+    Metaspace {
+        replacement: char,
+        #[serde(default)]
+        prepend_scheme: Option<String>,
+        #[serde(default = "yes")]
+        split: bool,
+    },
 }
 
-/// Where to split: at a regex or at a plain text, the latter refused.
+fn yes() -> bool {
+    true
+}
+
+/// A step of the normalizer.
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Normalizer {
+    Sequence {
+        normalizers: Vec<Normalizer>,
+    },
+    #[serde(rename = "NFC")]
+    Nfc,
+    Prepend {
+        prepend: String,
+    },
+    Replace {
+        pattern: Pattern,
+        content: String,
+    },
+}
+
+/// What to look for: a regex or a plain text.
 #[derive(Deserialize)]
 enum Pattern {
     Regex(String),
-    String(de::IgnoredAny),
+    String(String),
 }
 
 #[derive(Deserialize)]
@@ -58,17 +106,18 @@ struct Model {
     kind: String,
     vocab: Vocab,
     merges: Vec<Merge>,
-    /// The options that change the ids of byte-level BPE; each must be off.
+    /// The options that change the ids and are in no model of the families; each must be off.
     #[serde(default)]
     dropout: Value,
     #[serde(default)]
     continuing_subword_prefix: Value,
     #[serde(default)]
     end_of_word_suffix: Value,
+    /// SentencePiece.
     #[serde(default)]
-    byte_fallback: Value,
+    byte_fallback: bool,
     #[serde(default)]
-    ignore_merges: Value,
+    ignore_merges: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,13 +156,15 @@ impl<'de> Deserialize<'de> for Vocab {
 pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     let file: File = serde_json::from_str(json).map_err(|error| {
         Error::file(ORIGIN, format!("cannot be read: {}", quote(&error.to_string())))
-            .expected("a byte-level BPE tokenizer of the tokenizers library")
+            .expected("a BPE tokenizer of the tokenizers library")
     })?;
     refuse_unsupported(&file)?;
-    let pre_tokenizer = PreTokenizer::with_patterns(&read_patterns(file.pre_tokenizer)?)?;
+    let begins = begin_token(&file.post_processor).map(str::to_owned);
+    let scheme = read_scheme(&file.model, file.normalizer, file.pre_tokenizer)?;
     let mut tokens = Vec::new();
     for (text, id) in file.model.vocab.0 {
-        place(&mut tokens, id, Token { text, kind: Kind::Normal })?;
+        let byte = byte_of(&text).filter(|_| file.model.byte_fallback);
+        place(&mut tokens, id, Token { text, kind: byte.map_or(Kind::Normal, Kind::Byte) })?;
     }
     for added in file.added_tokens {
         let kind = if added.special { Kind::Control } else { Kind::Added };
@@ -123,13 +174,79 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
         Merge::Pair(a, b) => Ok((a, b)),
         Merge::Line(line) => split_merge(ORIGIN, index, &line),
     };
+    let special = with_begin_token(special, begins.as_deref(), &tokens);
     Ok(Vocabulary {
         origin: ORIGIN,
         tokens,
         merges: file.model.merges.into_iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-        pre_tokenizer,
+        scheme,
         special,
     })
+}
+
+/// The text of the token that the post-processor puts before every text.
+fn begin_token(post_processor: &Value) -> Option<&str> {
+    match post_processor["type"].as_str()? {
+        "TemplateProcessing" => post_processor["single"][0]["SpecialToken"]["id"].as_str(),
+        "Sequence" => post_processor["processors"].as_array()?.iter().find_map(begin_token),
+        _ => None,
+    }
+}
+
+/// The special ids, with the file's own word on what begins a text.
+fn with_begin_token(special: SpecialIds, begins: Option<&str>, tokens: &[Option<Token>]) -> SpecialIds {
+    let names = |token: &Option<Token>| token.as_ref().is_some_and(|token| Some(token.text.as_str()) == begins);
+    let id = (0..).zip(tokens).find(|(_, token)| names(token)).map(|(id, _)| id);
+    match id {
+        Some(id) if special.bos.is_none_or(|bos| bos == id) => SpecialIds { bos: Some(id), add_bos: true, ..special },
+        _ => special,
+    }
+}
+
+/// How the pipeline makes pieces that are merged: one of the two ways that are known.
+fn read_scheme(model: &Model, normalizer: Option<Normalizer>, steps: Option<Step>) -> Result<Scheme> {
+    let mut normalizers = Vec::new();
+    flatten_normalizer(normalizer, &mut normalizers);
+    let mut flat = Vec::new();
+    flatten(steps, &mut flat);
+    if model.byte_fallback {
+        return Ok(Scheme::SentencePiece { prefix: read_space_prefix(&normalizers, &flat)? });
+    }
+    let composes = match normalizers[..] {
+        [] => false,
+        [Normalizer::Nfc] => true,
+        _ => return Err(unknown("normalizer", "none or NFC for byte-level BPE")),
+    };
+    let pre_tokenizer = PreTokenizer::with_patterns(&read_patterns(flat)?)?;
+    Ok(Scheme::ByteLevel { pre_tokenizer, whole_words: model.ignore_merges, composes })
+}
+
+fn unknown(part: &str, expected: &str) -> Error {
+    Error::file(format!("{ORIGIN}: {part}"), "steps of other kinds").expected(expected)
+}
+
+/// Where SentencePiece puts a space before words.
+fn read_space_prefix(normalizers: &[Normalizer], steps: &[Step]) -> Result<SpacePrefix> {
+    let mark = SPACE.to_string();
+    let marks = |step: &Normalizer| matches!(step, Normalizer::Replace { pattern: Pattern::String(from), content } if from == " " && *content == mark);
+    let prepends = |step: &Normalizer| matches!(step, Normalizer::Prepend { prepend } if *prepend == mark);
+    match (normalizers, steps) {
+        ([replace], []) if marks(replace) => Ok(SpacePrefix::Never),
+        ([prepend, replace], []) if prepends(prepend) && marks(replace) => Ok(SpacePrefix::Always),
+        ([], [Step::Metaspace { replacement: SPACE, prepend_scheme, split: false }]) => {
+            match prepend_scheme.as_deref().unwrap_or("always") {
+                "always" => Ok(SpacePrefix::UnlessThere),
+                "first" => Ok(SpacePrefix::FirstUnlessThere),
+                "never" => Ok(SpacePrefix::Never),
+                other => Err(Error::file(ORIGIN, format!("the unknown prepend_scheme {}", quote(other)))
+                    .expected("always, first or never")),
+            }
+        }
+        _ => Err(unknown(
+            "normalizer and pre_tokenizer",
+            "spaces that become ▁, by Replace or by Metaspace without split",
+        )),
+    }
 }
 
 /// Puts a token where its id says. An added token may repeat one of the model's under the same id.
@@ -142,7 +259,10 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
     if index >= tokens.len() {
         tokens.resize(index + 1, None);
     }
-    if let Some(other) = tokens[index].as_ref().filter(|other| other.text != token.text || token.kind == Kind::Normal) {
+    if let Some(other) = tokens[index]
+        .as_ref()
+        .filter(|other| other.text != token.text || !matches!(token.kind, Kind::Added | Kind::Control))
+    {
         let found = format!("the id {id} names both {} and {}", quote(&other.text), quote(&token.text));
         return Err(Error::file(ORIGIN, found).expected("every id once"));
     }
@@ -151,28 +271,48 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
 }
 
 /// The regexes of the splits, in order; byte-level spelling must be the last step.
-fn read_patterns(step: Step) -> Result<Vec<String>> {
-    let mut steps = Vec::new();
-    flatten(step, &mut steps);
-    let spells = matches!(steps.pop(), Some(Step::ByteLevel { add_prefix_space: false, use_regex: false }));
+fn read_patterns(mut steps: Vec<Step>) -> Result<Vec<String>> {
+    let last = match steps.pop() {
+        Some(Step::ByteLevel { add_prefix_space: false, use_regex }) => Some(use_regex),
+        _ => None,
+    };
     let pattern = |step| match step {
         Step::Split { pattern: Pattern::Regex(regex), behavior, invert: false } if behavior == "Isolated" => {
             Some(regex)
         }
+        Step::Digits { individual_digits: true } => Some(r"\p{N}".to_owned()),
         _ => None,
     };
-    steps.into_iter().map(pattern).collect::<Option<_>>().filter(|_| spells).ok_or_else(|| {
-        Error::file("tokenizer.json: pre_tokenizer", "steps of other kinds").expected(
-            "isolated splits at regexes, not inverted, then ByteLevel with neither add_prefix_space nor use_regex",
-        )
-    })
+    let patterns: Option<Vec<String>> = steps.into_iter().map(pattern).collect();
+    let (Some(mut patterns), Some(use_regex)) = (patterns, last) else {
+        return Err(unknown(
+            "pre_tokenizer",
+            "isolated splits at regexes, not inverted, or at digits, then ByteLevel without add_prefix_space",
+        ));
+    };
+    if use_regex {
+        patterns.push(PreTokenizer::byte_map_pattern().to_owned());
+    }
+    Ok(patterns)
 }
 
 /// The steps without the sequences that hold them. The depth is bounded by the JSON reader's.
-fn flatten(step: Step, steps: &mut Vec<Step>) {
+fn flatten(step: Option<Step>, steps: &mut Vec<Step>) {
     match step {
-        Step::Sequence { pretokenizers } => pretokenizers.into_iter().for_each(|inner| flatten(inner, steps)),
-        step => steps.push(step),
+        Some(Step::Sequence { pretokenizers }) => {
+            pretokenizers.into_iter().for_each(|inner| flatten(Some(inner), steps));
+        }
+        step => steps.extend(step),
+    }
+}
+
+/// As [`flatten`].
+fn flatten_normalizer(step: Option<Normalizer>, steps: &mut Vec<Normalizer>) {
+    match step {
+        Some(Normalizer::Sequence { normalizers }) => {
+            normalizers.into_iter().for_each(|inner| flatten_normalizer(Some(inner), steps));
+        }
+        step => steps.extend(step),
     }
 }
 
@@ -181,20 +321,15 @@ fn refuse_unsupported(file: &File) -> Result<()> {
     if model.kind != "BPE" {
         return Err(Error::file(ORIGIN, format!("a model of type {}", quote(&model.kind))).expected("BPE"));
     }
-    let no_normalizers = file.normalizer["normalizers"].as_array().is_some_and(Vec::is_empty);
     let options = [
-        ("normalizer", !file.normalizer.is_null() && !no_normalizers),
         ("model.dropout", is_on(&model.dropout)),
         ("model.continuing_subword_prefix", is_on(&model.continuing_subword_prefix)),
         ("model.end_of_word_suffix", is_on(&model.end_of_word_suffix)),
-        ("model.byte_fallback", is_on(&model.byte_fallback)),
-        ("model.ignore_merges", is_on(&model.ignore_merges)),
         ("added_tokens", file.added_tokens.iter().any(|token| token.single_word || token.lstrip || token.rstrip)),
     ];
     match options.iter().find(|(_, on)| *on) {
-        Some((option, _)) => Err(Error::file(ORIGIN, format!("{option} is in use")).expected(
-            "plain byte-level BPE: no normalizer, no options, added tokens that neither strip nor need whole words",
-        )),
+        Some((option, _)) => Err(Error::file(ORIGIN, format!("{option} is in use"))
+            .expected("plain BPE, with added tokens that neither strip nor need whole words")),
         None => Ok(()),
     }
 }

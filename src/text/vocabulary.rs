@@ -3,6 +3,7 @@
 
 use super::byte_map;
 use super::pre_tokenizer::PreTokenizer;
+use super::sentence_piece::{self, SpacePrefix};
 use super::stream::Control;
 use crate::error::{Error, Result};
 use tokenizers::models::bpe;
@@ -26,11 +27,28 @@ pub struct SpecialIds {
     pub add_bos: bool,
 }
 
+/// How text becomes pieces that are merged.
+#[derive(Debug)]
+pub(super) enum Scheme {
+    /// Bytes, spelt by the byte map, in words.
+    ByteLevel {
+        pre_tokenizer: &'static PreTokenizer,
+        /// A word that is a token is taken whole, whatever the merges would make of it.
+        whole_words: bool,
+        /// Text is first brought into Unicode's composed form, NFC.
+        composes: bool,
+    },
+    /// Characters, and bytes where a character has no token, in one piece.
+    SentencePiece { prefix: SpacePrefix },
+}
+
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Reached by merging; its text is in the byte map's spelling.
+    /// Reached by merging; its text is in the scheme's spelling.
     Normal,
+    /// One byte of a character that has no token, in SentencePiece.
+    Byte(u8),
     /// Found in the text before it is cut; its text is its own.
     Added,
     /// Added, and no part of what a reader should see.
@@ -46,10 +64,12 @@ pub(super) struct Token {
 
 impl Token {
     /// What it writes.
-    fn bytes(&self) -> Vec<u8> {
-        match self.kind {
-            Kind::Normal => byte_map::bytes_of(&self.text),
-            Kind::Added | Kind::Control => self.text.as_bytes().to_vec(),
+    fn bytes(&self, scheme: &Scheme) -> Vec<u8> {
+        match (self.kind, scheme) {
+            (Kind::Normal, Scheme::ByteLevel { .. }) => byte_map::bytes_of(&self.text),
+            (Kind::Normal, Scheme::SentencePiece { .. }) => self.text.replace(sentence_piece::SPACE, " ").into_bytes(),
+            (Kind::Byte(byte), _) => vec![byte],
+            (Kind::Added | Kind::Control, _) => self.text.as_bytes().to_vec(),
         }
     }
 }
@@ -63,7 +83,7 @@ pub(super) struct Vocabulary {
     pub(super) tokens: Vec<Option<Token>>,
     /// Pairs of token texts, best first.
     pub(super) merges: Vec<(String, String)>,
-    pub(super) pre_tokenizer: &'static PreTokenizer,
+    pub(super) scheme: Scheme,
     pub(super) special: SpecialIds,
 }
 
@@ -89,7 +109,7 @@ impl Vocabulary {
 
     /// The tokens that are searched for in a text before it is cut.
     pub(super) fn added(&self) -> impl Iterator<Item = &Token> {
-        self.tokens.iter().flatten().filter(|token| token.kind != Kind::Normal)
+        self.tokens.iter().flatten().filter(|token| matches!(token.kind, Kind::Added | Kind::Control))
     }
 
     fn check_size(&self) -> Result<()> {
@@ -111,16 +131,20 @@ impl Vocabulary {
 
     /// A byte without a token would be lost from every text it stands in. 0xC0, 0xC1 and 0xF5 to 0xFF are in no UTF-8.
     fn check_spells_everything(&self, ids: &bpe::Vocab) -> Result<()> {
+        let token_of = |byte: u8| match self.scheme {
+            Scheme::ByteLevel { .. } => byte_map::char_of(byte).to_string(),
+            Scheme::SentencePiece { .. } => sentence_piece::byte_token(byte),
+        };
         let writes = |byte: u8| {
-            let id = ids.get(byte_map::char_of(byte).to_string().as_str());
+            let id = ids.get(&token_of(byte));
             let token = id.and_then(|&id| self.tokens.get(id as usize)?.as_ref());
-            token.is_some_and(|token| token.bytes() == [byte])
+            token.is_some_and(|token| token.bytes(&self.scheme) == [byte])
         };
         match (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1)).find(|&byte| !writes(byte)) {
             None => Ok(()),
             Some(byte) => Err(self
                 .fault(format!("{} tokens, none of them for the byte 0x{byte:02X}", ids.len()))
-                .expected("a byte-level vocabulary, with a token for every byte of UTF-8")),
+                .expected("a vocabulary with a token for every byte of UTF-8")),
         }
     }
 
@@ -153,7 +177,7 @@ pub(super) fn quote(text: &str) -> String {
     format!("{head:?}{rest}")
 }
 
-/// Splits a merge written as one string, "a b". Tokens spell a space as `Ġ`, so the one space stands between them.
+/// Splits a merge written as one string, "a b". Tokens spell a space as `Ġ` or `▁`, so the one space stands between them.
 pub(super) fn split_merge(origin: &str, index: usize, merge: &str) -> Result<(String, String)> {
     match merge.split_once(' ') {
         Some((a, b)) if !b.contains(' ') => Ok((a.to_owned(), b.to_owned())),
@@ -168,9 +192,9 @@ pub(super) fn split_merge(origin: &str, index: usize, merge: &str) -> Result<(St
 pub(super) struct Pieces(Vec<Option<(Box<[u8]>, Kind)>>);
 
 impl Pieces {
-    pub(super) fn new(tokens: &[Option<Token>]) -> Self {
-        let piece = |token: &Token| (token.bytes().into_boxed_slice(), token.kind);
-        Self(tokens.iter().map(|token| token.as_ref().map(piece)).collect())
+    pub(super) fn new(vocabulary: &Vocabulary) -> Self {
+        let piece = |token: &Token| (token.bytes(&vocabulary.scheme).into_boxed_slice(), token.kind);
+        Self(vocabulary.tokens.iter().map(|token| token.as_ref().map(piece)).collect())
     }
 
     /// How many ids there are.

@@ -1,0 +1,260 @@
+//! Every tokenizer that is known, from GGUF and from `tokenizer.json`, against llama.cpp, the `tokenizers` library and
+//! `sentencepiece` on texts that tokenizers stumble over (`tools/fixtures/tokenizer_ids.py`).
+
+#![allow(clippy::unwrap_used)]
+
+use headstart::format::{Memory, gguf};
+use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+const BPE: &[u8] = include_bytes!("fixtures/tokenizers/bpe.gguf");
+const SPM: &[u8] = include_bytes!("fixtures/tokenizers/spm.gguf");
+
+static FACTS: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("fixtures/tokenizers/ids.json")).unwrap());
+static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| serde_json::from_value(FACTS["texts"].clone()).unwrap());
+
+/// Reads a fixture's metadata and gives its vocabulary to `use_it`.
+fn with_vocabulary<T>(file: &'static [u8], use_it: impl FnOnce(GgufVocabulary<'_>) -> T) -> T {
+    let file = pollster::block_on(gguf::read(&Memory::new("fixture", file), 0)).unwrap();
+    use_it(GgufVocabulary::from_metadata(&file.metadata).unwrap())
+}
+
+fn bpe(pre: &str) -> Tokenizer {
+    with_vocabulary(BPE, |vocabulary| Tokenizer::from_gguf(GgufVocabulary { pre, ..vocabulary }).unwrap().unwrap())
+}
+
+fn spm() -> Tokenizer {
+    with_vocabulary(SPM, |vocabulary| Tokenizer::from_gguf(vocabulary).unwrap().unwrap())
+}
+
+/// The ids of every text: `facts["ids"]`, but for the texts that `facts[other]` has other ids for.
+fn expected(facts: &Value, other: &str) -> Vec<Vec<u32>> {
+    let mut ids: Vec<Vec<u32>> = serde_json::from_value(facts["ids"].clone()).unwrap();
+    let others: HashMap<String, Vec<u32>> =
+        if other.is_empty() { HashMap::new() } else { serde_json::from_value(facts[other].clone()).unwrap() };
+    for (index, other) in others {
+        ids[index.parse::<usize>().unwrap()] = other;
+    }
+    ids
+}
+
+fn ids_of(tokenizer: &Tokenizer) -> Vec<Vec<u32>> {
+    TEXTS.iter().map(|text| tokenizer.encode(text, Bos::Omit).unwrap()).collect()
+}
+
+fn check(what: &str, tokenizer: &Tokenizer, expected: &[Vec<u32>]) {
+    for ((text, ours), theirs) in TEXTS.iter().zip(ids_of(tokenizer)).zip(expected) {
+        assert_eq!(&ours, theirs, "{what}: {text:?}");
+    }
+}
+
+/// A vocabulary's model and added tokens, as a `tokenizer.json` writes them.
+fn as_json(vocabulary: &GgufVocabulary<'_>, merges: Value) -> Value {
+    let vocab: Map<String, Value> =
+        vocabulary.tokens.iter().zip(0..).map(|(token, id)| (token.clone(), json!(id))).collect();
+    let added = |(id, kind): (usize, &i32)| match kind {
+        2..=4 => Some(json!({"id": id, "content": vocabulary.tokens[id], "special": *kind != 4})),
+        _ => None,
+    };
+    let added: Vec<Value> = vocabulary.token_types.iter().enumerate().filter_map(added).collect();
+    json!({"added_tokens": added, "model": {"type": "BPE", "vocab": vocab, "merges": merges}})
+}
+
+fn bpe_json(facts: &Value) -> Value {
+    let mut json = with_vocabulary(BPE, |vocabulary| as_json(&vocabulary, json!(vocabulary.merges)));
+    json["pre_tokenizer"] = facts["pre_tokenizer"].clone();
+    json
+}
+
+fn spm_json() -> Value {
+    let mut json = with_vocabulary(SPM, |vocabulary| as_json(&vocabulary, FACTS["spm"]["merges"].clone()));
+    json["model"]["byte_fallback"] = json!(true);
+    json
+}
+
+fn from_json(json: &Value) -> Tokenizer {
+    Tokenizer::from_json(&json.to_string(), SpecialIds::default()).unwrap()
+}
+
+#[test]
+fn every_pre_tokenizer_has_the_ids_of_llama_cpp_and_of_transformers() {
+    let facts = FACTS["bpe"].as_object().unwrap();
+    let names: Vec<&str> = facts.keys().map(String::as_str).collect();
+    let known = ["deepseek-coder", "deepseek-llm", "deepseek-r1-qwen", "deepseek-v3", "gpt-2", "joyai-llm"];
+    assert_eq!(names, [&known[..], &["llama-bpe", "qwen2"]].concat());
+    for (name, facts) in facts {
+        check(&format!("{name} from gguf"), &bpe(name), &expected(facts, "llama_cpp"));
+        let mut json = bpe_json(facts);
+        json["model"]["ignore_merges"] = json!(name == "llama-bpe");
+        check(&format!("{name} from json"), &from_json(&json), &expected(facts, ""));
+    }
+}
+
+/// The texts would notice if any two were exchanged.
+#[test]
+fn no_two_pre_tokenizers_are_alike() {
+    let names = ["deepseek-coder", "deepseek-llm", "deepseek-v3", "gpt-2", "llama-bpe", "qwen2"];
+    let ids: Vec<Vec<Vec<u32>>> = names.iter().map(|name| ids_of(&bpe(name))).collect();
+    for a in 0..names.len() {
+        for b in 0..a {
+            assert_ne!(ids[a], ids[b], "{} and {}", names[a], names[b]);
+        }
+    }
+    assert_eq!(ids[2], ids_of(&bpe("joyai-llm")));
+    assert_eq!(ids[5], ids_of(&bpe("deepseek-r1-qwen")));
+}
+
+#[test]
+fn a_word_that_no_merges_reach_is_taken_whole_where_the_file_says_so() {
+    let whole = bpe("llama-bpe").encode("tabs", Bos::Omit).unwrap();
+    assert_eq!(whole, [bpe("llama-bpe").id_of("tabs").unwrap()]);
+    assert!(bpe("qwen2").encode("tabs", Bos::Omit).unwrap().len() > 1);
+    let mut json = bpe_json(&FACTS["bpe"]["llama-bpe"]);
+    assert!(from_json(&json).encode("tabs", Bos::Omit).unwrap().len() > 1);
+    json["model"]["ignore_merges"] = json!(true);
+    assert_eq!(from_json(&json).encode("tabs", Bos::Omit).unwrap(), whole);
+}
+
+#[test]
+fn text_is_composed_where_the_json_says_so() {
+    let facts = &FACTS["bpe"]["qwen2"];
+    let mut json = bpe_json(facts);
+    json["normalizer"] = json!({"type": "NFC"});
+    let composed = expected(facts, "nfc");
+    assert_ne!(composed, expected(facts, ""), "the texts would not notice");
+    check("qwen2, composed", &from_json(&json), &composed);
+}
+
+#[test]
+fn sentence_piece_has_the_ids_of_llama_cpp_transformers_and_sentencepiece() {
+    let facts = &FACTS["spm"];
+    check("spm from gguf", &spm(), &expected(facts, "llama_cpp"));
+    // Sentencepiece itself does not look for control tokens in a text, and gives no prefix after user-defined ones.
+    let others = facts["sentencepiece"].as_object().unwrap();
+    assert!(others.len() <= 3 && others.keys().all(|index| TEXTS[index.parse::<usize>().unwrap()].contains('<')));
+    let steps = facts["tokenizer_json"].as_object().unwrap();
+    let mut json = spm_json();
+    json["normalizer"] = steps["normalizer"].clone();
+    check("spm from json, prepend", &from_json(&json), &expected(facts, ""));
+    json["normalizer"] = Value::Null;
+    for scheme in ["first", "always", "never"] {
+        json["pre_tokenizer"] =
+            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+        check(&format!("spm from json, {scheme}"), &from_json(&json), &expected(facts, scheme));
+        assert_ne!(expected(facts, scheme), expected(facts, ""));
+    }
+    let never = with_vocabulary(SPM, |vocabulary| {
+        let vocabulary = GgufVocabulary { add_space_prefix: Some(false), ..vocabulary };
+        Tokenizer::from_gguf(vocabulary).unwrap().unwrap()
+    });
+    check("spm from gguf without prefix", &never, &expected(facts, "never"));
+}
+
+/// Another order of merges is another tokenizer: the scores are read.
+#[test]
+fn scores_decide_what_is_merged() {
+    let other = with_vocabulary(SPM, |mut vocabulary| {
+        vocabulary.scores.iter_mut().for_each(|score| *score = -*score);
+        Tokenizer::from_gguf(vocabulary).unwrap().unwrap()
+    });
+    assert_ne!(ids_of(&other), expected(&FACTS["spm"], ""));
+}
+
+#[test]
+fn what_was_encoded_comes_back() {
+    for name in FACTS["bpe"].as_object().unwrap().keys() {
+        let tokenizer = bpe(name);
+        for text in TEXTS.iter() {
+            assert_eq!(&tokenizer.decode(&tokenizer.encode(text, Bos::Omit).unwrap(), Control::Show), text, "{name}");
+        }
+    }
+    // After a special token SentencePiece puts a space of its own, which cannot be told from one of the text's; and
+    // its mark for spaces, written in a text, is a space.
+    let tokenizer = spm();
+    for text in TEXTS.iter().filter(|text| !text.contains("<s>") && !text.contains("<think>") && !text.contains('▁'))
+    {
+        assert_eq!(&tokenizer.decode(&tokenizer.encode(text, Bos::Omit).unwrap(), Control::Show), text);
+    }
+}
+
+#[test]
+fn parts_are_whole_characters_and_together_the_text() {
+    for (name, tokenizer) in [("bpe", bpe("qwen2")), ("spm", spm())] {
+        for text in TEXTS.iter() {
+            let ids = tokenizer.encode(text, Bos::Omit).unwrap();
+            let mut stream = tokenizer.stream(Control::Show);
+            let parts: Vec<String> = ids.iter().map(|&id| stream.push(id)).collect();
+            assert_eq!(stream.finish(), "", "{name}: {text:?} ends within a character");
+            let n_replaced = parts.concat().matches('\u{FFFD}').count();
+            assert_eq!(n_replaced, text.matches('\u{FFFD}').count(), "{name}: {text:?}");
+            let whole = parts.concat();
+            let whole = if name == "spm" { whole.strip_prefix(' ').unwrap_or(&whole) } else { &whole };
+            assert_eq!(whole, tokenizer.decode(&ids, Control::Show));
+        }
+    }
+}
+
+#[test]
+fn texts_begin_as_the_file_says() {
+    let spm_of = |add_bos| with_vocabulary(SPM, |v| Tokenizer::from_gguf(GgufVocabulary { add_bos, ..v }));
+    let first = |tokenizer: &Tokenizer| tokenizer.encode("x", Bos::AsModelSays).unwrap()[0];
+    // By default SentencePiece begins with it, and Llama 3 does; the others do not.
+    assert_eq!(first(&spm()), 1);
+    assert_ne!(first(&spm_of(Some(false)).unwrap().unwrap()), 1);
+    assert_eq!(spm().encode("<s>x", Bos::AsModelSays).unwrap().iter().filter(|&&id| id == 1).count(), 1);
+    for (pre, add_bos, begins) in [
+        ("llama-bpe", None, true),
+        ("llama-bpe", Some(false), false),
+        ("qwen2", None, false),
+        ("deepseek-r1-qwen", Some(true), true),
+    ] {
+        let tokenizer = with_vocabulary(BPE, |v| Tokenizer::from_gguf(GgufVocabulary { pre, add_bos, ..v }));
+        assert_eq!(first(&tokenizer.unwrap().unwrap()) == 0, begins, "{pre} {add_bos:?}");
+    }
+    // A tokenizer.json says it by its post-processor.
+    let mut json = bpe_json(&FACTS["bpe"]["llama-bpe"]);
+    assert_ne!(first(&from_json(&json)), 0);
+    let template = json!({"type": "TemplateProcessing", "single": [
+        {"SpecialToken": {"id": "<｜begin▁of▁sentence｜>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]});
+    json["post_processor"] = json!({"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]});
+    assert_eq!(first(&from_json(&json)), 0);
+}
+
+#[test]
+fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
+    type Spoil = fn(&mut GgufVocabulary<'_>);
+    let faults: [(&str, Spoil); 5] = [
+        ("799 scores for 800 tokens", |v| v.scores.truncate(799)),
+        ("0 scores for 800 tokens", |v| v.scores.clear()),
+        ("none of them for the byte 0x0A", |v| {
+            let at = v.tokens.iter().position(|token| token == "<0x0A>").unwrap();
+            v.tokens[at] = "<0x0a>".into();
+        }),
+        ("a token of 5000 bytes", |v| v.tokens[700] = "x".repeat(5000)),
+        ("token 5 has type 9", |v| {
+            v.tokens[5] = "x5".into();
+            v.token_types[5] = 9;
+        }),
+    ];
+    for (message, spoil) in faults {
+        let error = with_vocabulary(SPM, |mut vocabulary| {
+            spoil(&mut vocabulary);
+            Tokenizer::from_gguf(vocabulary).unwrap_err().to_string()
+        });
+        assert!(error.contains(message) && error.len() < 300, "{error:?} lacks {message:?}");
+    }
+    let mut json = spm_json();
+    for (steps, word) in [
+        (json!({"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": false}), "other kinds"),
+        (json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true}), "other kinds"),
+        (json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "odd", "split": false}), "odd"),
+        (Value::Null, "other kinds"),
+    ] {
+        json["pre_tokenizer"] = steps;
+        let error = Tokenizer::from_json(&json.to_string(), SpecialIds::default()).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
