@@ -11,7 +11,8 @@ use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
 use headstart::kernels;
 
 fn variants() -> Vec<Knobs> {
-    let knobs = |team, rows| Knobs { team, rows, row_lanes: 16, vector_lanes: 32, subgroup: 4, ..Knobs::default() };
+    let lanes = Knobs { row_lanes: 16, vector_lanes: 32, subgroup: 4, f16: true, packed_dot: true, ..Knobs::default() };
+    let knobs = |team, rows| Knobs { team, rows, ..lanes };
     vec![knobs(Team::Single, 1), knobs(Team::Single, 2), knobs(Team::Shared, 1), knobs(Team::Subgroup, 4)]
 }
 
@@ -35,8 +36,9 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                     let text = compose(stage.kernel, &stage.spec, false);
                     let module = parse(stage.kernel, &text);
                     let flags = naga::valid::ValidationFlags::all();
-                    let capabilities =
-                        naga::valid::Capabilities::SUBGROUP | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+                    let capabilities = naga::valid::Capabilities::SUBGROUP
+                        | naga::valid::Capabilities::SHADER_FLOAT16
+                        | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
                     if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
                         panic!("{} ({}): {}", stage.kernel.name, case.name, error.emit_to_string(&text));
                     }
@@ -139,6 +141,7 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
         let has_subgroups = adapter.has_fixed_subgroups();
         for mut knobs in variants().into_iter().filter(|k| k.team != Team::Subgroup || has_subgroups) {
             knobs.subgroup = adapter.subgroup_sizes().0.max(1);
+            (knobs.f16, knobs.packed_dot) = (adapter.knobs.f16, adapter.knobs.packed_dot);
             let opened = pollster::block_on(GpuPlayer::open(adapter, ShaderChecks::On)).unwrap();
             let mut gpu = Player::Gpu(Box::new(opened));
             for kernel in kernels::ALL {
@@ -163,7 +166,7 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
 #[test]
 fn comparison_notices_one_flipped_input_and_nan() {
     for kernel in kernels::ALL {
-        let mut case = (kernel.cases)(&Knobs::default()).remove(0);
+        let mut case = (kernel.cases)(&variants()[0]).remove(0);
         let mut cpu = Player::Cpu(Box::default());
         let expected = pollster::block_on(run(&mut cpu, &case));
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.

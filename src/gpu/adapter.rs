@@ -38,7 +38,9 @@ impl Adapter {
     pub async fn all() -> Vec<Self> {
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
         let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
-        let mut adapters: Vec<Self> = found.into_iter().map(Self::new).filter(Self::computes).collect();
+        let packed_dot = has_packed_dot(&instance);
+        let mut adapters: Vec<Self> =
+            found.into_iter().map(|inner| Self::new(inner, packed_dot)).filter(Self::computes).collect();
         adapters.sort_by_key(|adapter| {
             // Of the software adapters SwiftShader is several times slower than Mesa's.
             let is_slow = adapter.identity.name.contains("SwiftShader");
@@ -53,10 +55,11 @@ impl Adapter {
         let power_preference =
             if low_power { wgpu::PowerPreference::LowPower } else { wgpu::PowerPreference::HighPerformance };
         let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
-        instance.request_adapter(&options).await.ok().map(Self::new)
+        let inner = instance.request_adapter(&options).await.ok()?;
+        Some(Self::new(inner, has_packed_dot(&instance)))
     }
 
-    fn new(inner: wgpu::Adapter) -> Self {
+    fn new(inner: wgpu::Adapter, packed_dot: bool) -> Self {
         let info = inner.get_info();
         let kind = match info.device_type {
             wgpu::DeviceType::DiscreteGpu => "discrete",
@@ -74,14 +77,14 @@ impl Adapter {
             vendor_id: info.vendor,
             device_id: info.device,
         };
-        let knobs = knobs_for(&identity, inner.features(), &info);
+        let knobs = knobs_for(&identity, inner.features(), packed_dot, &info);
         Self { identity, knobs, inner }
     }
 
     /// The same adapter under an identity that the platform told another way, as browsers do; the knobs follow it.
     #[must_use]
     pub fn described(self, identity: Identity) -> Self {
-        let knobs = knobs_for(&identity, self.inner.features(), &self.inner.get_info());
+        let knobs = knobs_for(&identity, self.inner.features(), self.knobs.packed_dot, &self.inner.get_info());
         Self { identity, knobs, ..self }
     }
 
@@ -152,9 +155,10 @@ pub fn is_software(identity: &Identity) -> bool {
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
 }
 
-fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::AdapterInfo) -> Knobs {
+fn knobs_for(identity: &Identity, features: wgpu::Features, packed_dot: bool, info: &wgpu::AdapterInfo) -> Knobs {
+    let baseline = Knobs { f16: features.contains(wgpu::Features::SHADER_F16), packed_dot, ..Knobs::default() };
     if is_software(identity) {
-        return Knobs::default();
+        return baseline;
     }
     let team = if fixed_subgroups(features, info) { Team::Subgroup } else { Team::Shared };
     let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
@@ -162,8 +166,13 @@ fn knobs_for(identity: &Identity, features: wgpu::Features, info: &wgpu::Adapter
         team,
         subgroup: info.subgroup_min_size.max(1),
         subgroups_directive: in_browser && team == Team::Subgroup,
-        ..Knobs::default()
+        ..baseline
     }
+}
+
+/// Whether shaders may multiply packed 8-bit integers: a matter of the compiler, whatever the adapter.
+fn has_packed_dot(instance: &wgpu::Instance) -> bool {
+    instance.wgsl_language_features().contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct)
 }
 
 fn fixed_subgroups(features: wgpu::Features, info: &wgpu::AdapterInfo) -> bool {

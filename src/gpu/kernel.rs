@@ -65,6 +65,8 @@ pub struct Spec {
     pub parts: Vec<&'static str>,
     /// `const NAME: u32 = value;` lines.
     pub constants: Vec<(&'static str, u32)>,
+    /// Whether the text uses 16-bit floats, which the adapter must have.
+    pub f16: bool,
 }
 
 impl Spec {
@@ -81,6 +83,13 @@ impl Spec {
         self.constants.push((name, value));
         self
     }
+
+    /// The text uses 16-bit floats.
+    #[must_use]
+    pub fn with_f16(mut self) -> Self {
+        self.f16 = true;
+        self
+    }
 }
 
 /// The whole text of a variant. It alone writes directives; `subgroups_directive` asks for `enable subgroups;`, which
@@ -89,6 +98,9 @@ pub fn compose(kernel: &Kernel, spec: &Spec, subgroups_directive: bool) -> Strin
     let mut text = String::new();
     if subgroups_directive {
         text.push_str("enable subgroups;\n");
+    }
+    if spec.f16 {
+        text.push_str("enable f16;\n");
     }
     for (name, value) in &spec.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));

@@ -1,6 +1,8 @@
 //! The two players of a recording behind one face: the GPU's, and the CPU's, which runs each kernel's reference.
 //! The engine does not know which one it has.
 
+use web_time::Instant;
+
 use crate::error::Result;
 
 use super::play_cpu::CpuPlayer;
@@ -28,7 +30,8 @@ pub enum Player {
 }
 
 impl Player {
-    /// Makes the arena's buffers, filled with zeros.
+    /// Makes the arena's buffers, filled with zeros, in place of those from before; what was prepared over those goes
+    /// with them.
     ///
     /// # Errors
     /// When the adapter has not enough memory, or is lost.
@@ -74,6 +77,33 @@ impl Player {
                 }
                 Ok(Ticket::Cpu(player.read(read)))
             }
+        }
+    }
+
+    /// Plays a recording `n_times` in a row and waits for its end, with nothing read back. Says how many milliseconds
+    /// passed from the submit on: the encoding of the pass is left out.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn run(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
+        match self {
+            Self::Gpu(player) => player.run(prepared, n_times).await,
+            Self::Cpu(player) => {
+                let begin = Instant::now();
+                (0..n_times).for_each(|_| player.play(prepared));
+                Ok(begin.elapsed().as_secs_f64() * 1e3)
+            }
+        }
+    }
+
+    /// Waits until all that was written and played is done.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn wait(&mut self) -> Result<()> {
+        match self {
+            Self::Gpu(player) => player.wait().await,
+            Self::Cpu(_) => Ok(()),
         }
     }
 

@@ -102,7 +102,11 @@ impl GpuPlayer {
         }
     }
 
+    /// Buffers from before are given back at once, and recordings over them go with them.
     pub(super) async fn allocate(&mut self, arena: &Arena) -> Result<()> {
+        self.recordings.clear();
+        // A browser would keep them until its garbage is collected.
+        self.buffers.drain(..).for_each(|buffer| buffer.destroy());
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
@@ -247,6 +251,45 @@ impl GpuPlayer {
     }
 
     pub(super) fn play(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
+        let encoder = self.encode(prepared, n_times)?;
+        self.submit_and_map(encoder, read)
+    }
+
+    /// Plays, waits, and says how many milliseconds passed from the submit on.
+    pub(super) async fn run(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
+        let commands = self.encode(prepared, n_times)?.finish();
+        let begin = Instant::now();
+        self.queue.submit([commands]);
+        self.wait().await?;
+        Ok(begin.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// Waits until all that was written and submitted is done.
+    pub(super) async fn wait(&mut self) -> Result<()> {
+        // Writes go out with a submit, even an empty one.
+        let submission = self.queue.submit([]);
+        let (sender, done) = oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // A receiver that is gone no longer wants to know.
+            let _ = sender.send(());
+        });
+        self.poll(submission)?;
+        done.await.map_err(|_| self.unread("the device was dropped with work under way"))?;
+        self.check()
+    }
+
+    fn poll(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        let polled = self.device.poll(wait);
+        self.check()?;
+        polled.map(|_| ()).map_err(|error| self.unread(format!("waiting for results failed: {error}")))
+    }
+
+    fn unread(&self, found: impl Into<String>) -> Error {
+        Error::adapter(format!("adapter {}", self.adapter_name), found)
+    }
+
+    fn encode(&mut self, prepared: Prepared, n_times: u32) -> Result<wgpu::CommandEncoder> {
         self.check()?;
         let begin = Instant::now();
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -261,7 +304,7 @@ impl GpuPlayer {
             }
         }
         self.encoding += begin.elapsed();
-        self.submit_and_map(encoder, read)
+        Ok(encoder)
     }
 
     /// Time spent so far on encoding passes. Submitting is left out: software adapters compute inside it.
@@ -298,16 +341,12 @@ impl GpuPlayer {
     }
 
     pub(super) async fn finish(&mut self, mut ticket: GpuTicket) -> Result<Vec<u8>> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(ticket.submission.clone()), timeout: None };
-        let polled = self.device.poll(wait);
+        self.poll(ticket.submission.clone())?;
+        let mapped = ticket.mapped.await.map_err(|_| self.unread("the device was dropped with results under way"))?;
         self.check()?;
-        let unread = |found: String| Error::adapter(format!("adapter {}", self.adapter_name), found);
-        polled.map_err(|error| unread(format!("waiting for results failed: {error}")))?;
-        let mapped = ticket.mapped.await.map_err(|_| unread("the device was dropped with results under way".into()))?;
-        self.check()?;
-        mapped.map_err(|error| unread(format!("results cannot be read: {error}")))?;
+        mapped.map_err(|error| self.unread(format!("results cannot be read: {error}")))?;
         let Some(staging) = ticket.staging.take() else { return Ok(Vec::new()) };
-        let view = staging.get_mapped_range(..ticket.bytes).map_err(|error| unread(error.to_string()))?;
+        let view = staging.get_mapped_range(..ticket.bytes).map_err(|error| self.unread(error.to_string()))?;
         let bytes = view.to_vec();
         drop(view);
         staging.unmap();

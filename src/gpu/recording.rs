@@ -104,6 +104,12 @@ pub struct Knobs {
     pub subgroup: u32,
     /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
     pub subgroups_directive: bool,
+    /// Whether shaders may use 16-bit floats.
+    #[serde(default)]
+    pub f16: bool,
+    /// Whether shaders may use dot products of four packed 8-bit integers.
+    #[serde(default)]
+    pub packed_dot: bool,
 }
 
 impl Default for Knobs {
@@ -117,6 +123,8 @@ impl Default for Knobs {
             rows: 4,
             subgroup: 1,
             subgroups_directive: false,
+            f16: false,
+            packed_dot: false,
         }
     }
 }

@@ -23,6 +23,11 @@ pub mod latents;
 pub mod linear;
 pub mod linear_tiled;
 pub mod matrix;
+pub mod probe_copy;
+pub mod probe_dispatch;
+pub mod probe_dot;
+pub mod probe_fma;
+pub mod probe_read;
 pub mod rope;
 pub mod rotate;
 pub mod route;
@@ -55,6 +60,11 @@ pub const ALL: &[&Kernel] = &[
     &experts_in_tiled::KERNEL,
     &experts_out_tiled::KERNEL,
     &fault::KERNEL,
+    &probe_read::KERNEL,
+    &probe_copy::KERNEL,
+    &probe_fma::KERNEL,
+    &probe_dot::KERNEL,
+    &probe_dispatch::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

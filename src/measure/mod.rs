@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 pub mod adapter_facts;
 pub mod panel;
+pub mod probe;
 pub mod report;
 pub mod score;
 pub mod spread;

@@ -1,6 +1,6 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
-use super::report::{MemoryBytes, ModelFacts, Prefill, Share, TextTimes};
+use super::report::{MemoryBytes, ModelFacts, Prefill, Probe, Share, TextTimes};
 use super::{Report, StageTime};
 
 /// A label and its value.
@@ -43,6 +43,22 @@ pub fn rows(report: &Report) -> Vec<Row> {
 pub fn text(rows: &[Row]) -> String {
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(label, value)| format!("{label:>width$}  {value}\n")).collect()
+}
+
+/// The rows of what an adapter can do at best, as far as it was measured.
+#[must_use]
+pub fn probe_rows(report: &Report) -> Vec<Row> {
+    let identity = &report.adapter.identity;
+    let adapter = [("adapter", identity.name.clone()), ("backend", format!("{}, {}", identity.backend, identity.kind))];
+    let probes = report.probes.0.iter().map(|probe| (probe.kind.label(), probe_figure(probe)));
+    adapter.into_iter().chain(probes).collect()
+}
+
+/// A probe's median with its spread and unit; `WRONG` where its kernel computed wrongly, whatever its speed.
+#[must_use]
+pub fn probe_figure(probe: &Probe) -> String {
+    let (value, unit) = (&probe.value, probe.kind.unit());
+    if probe.right { format!("{} ± {} {unit}", figures(value.median), figures(value.sd)) } else { "WRONG".to_owned() }
 }
 
 /// The columns of [`stage_cells`].
@@ -142,12 +158,22 @@ pub fn figures(n: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Spread;
+    use crate::measure::report::ProbeKind;
 
     #[test]
     fn figures_keep_three() {
         assert_eq!([figures(1234.0), figures(12.345), figures(0.126)], ["1234", "12.3", "0.13"]);
         assert_eq!([bytes(1000), bytes(7_733_120), bytes(3 << 30)], ["1000 B", "7.37 MiB", "3.00 GiB"]);
         assert_eq!([millis(0.5), millis(1500.0), millis(12_500.0)], ["0.50 ms", "1500 ms", "12.5 s"]);
+    }
+
+    #[test]
+    fn a_probe_that_computes_wrongly_has_no_figure() {
+        let value = Spread::of(&[1.0, 2.0, 4.0]).expect("samples");
+        let probe = |right| Probe { kind: ProbeKind::Read, value, right };
+        assert_eq!(probe_figure(&probe(true)), "2.00 ± 1.53 GB/s");
+        assert_eq!(probe_figure(&probe(false)), "WRONG");
     }
 
     #[test]

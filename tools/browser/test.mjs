@@ -68,10 +68,11 @@ await check('Chromium accepts the text of every kernel in every variant', async 
   const { tab } = await open_tab(browser, server.url);
   const complaints = await tab.evaluate(async (texts) => {
     const adapter = await navigator.gpu.requestAdapter();
-    const requiredFeatures = adapter.features.has('subgroups') ? ['subgroups'] : [];
+    const requiredFeatures = ['subgroups', 'shader-f16'].filter((name) => adapter.features.has(name));
     const device = await adapter.requestDevice({ requiredFeatures });
     const found = [];
     for (const { name, text } of texts) {
+      if (text.includes('enable f16;') && !adapter.features.has('shader-f16')) continue;
       device.pushErrorScope('validation');
       const info = await device.createShaderModule({ code: text }).getCompilationInfo();
       await device.popErrorScope();

@@ -1,13 +1,85 @@
-//! `headstart adapters`: who is there, what it offers, and how the kernels would be set for it.
+//! `headstart adapters`: who is there, what it offers, how the kernels would be set for it, and with `--probe` what it
+//! can do at best.
 
-use super::{Ending, arguments, choice, json, write_out};
-use crate::error::Result;
+use super::new_file::NewFile;
+use super::progress::Progress;
+use super::{Ending, arguments, choice, ending, interrupt, json, platform, tables, write_out};
+use crate::engine::PlayerChoice;
+use crate::error::{Error, Result};
 use crate::gpu::Adapter;
-use crate::measure::AdapterFacts;
-use crate::measure::panel::{Row, bytes, text};
+use crate::measure::panel::{Row, bytes, probe_rows, text};
+use crate::measure::probe::probe_choice;
+use crate::measure::{AdapterFacts, Report};
+use std::ops::ControlFlow;
+
+/// Lists every adapter, or probes them.
+pub(super) fn adapters(arguments: &arguments::Adapters) -> Result<Ending> {
+    if arguments.probe { probe(arguments) } else { list(arguments) }
+}
+
+/// Measures one adapter after the other, and then the CPU. With the reports of those that work ends the first failure.
+fn probe(arguments: &arguments::Adapters) -> Result<Ending> {
+    // Begun now, so that a place that cannot be written to is found before the work and not after.
+    let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
+    let (mut reports, mut columns, mut failed) = (Vec::new(), Vec::new(), None);
+    let watch = interrupt::watch();
+    for choice in chosen(arguments.adapter.as_deref())? {
+        let name = choice::name(&choice);
+        match pollster::block_on(probe_one(&choice, &name)) {
+            Ok(report) => {
+                columns.push(probe_rows(&report));
+                reports.push(report);
+            }
+            Err(error) => {
+                eprintln!("headstart: {name}: {error}");
+                failed.get_or_insert(Error { thing: format!("{name}: {}", error.thing), ..error });
+            }
+        }
+        if interrupt::asked() {
+            break;
+        }
+    }
+    drop(watch);
+    let whole = json(&reports)?;
+    let shown = if arguments.json { whole.clone() } else { format!("{}\n", tables::side_by_side(&columns)) };
+    write_out(shown.as_bytes())?;
+    if let Some(mut file) = file {
+        file.write(whole.as_bytes())?;
+        file.finish()?;
+    }
+    failed.map_or(Ok(ending()), Err)
+}
+
+/// All adapters and the CPU, or the one that was named.
+fn chosen(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
+    match wanted {
+        None | Some("all") => {
+            let adapters = pollster::block_on(Adapter::all());
+            if adapters.is_empty() {
+                eprintln!("headstart: no usable GPU was found. {}", choice::INSTALL);
+            }
+            Ok(adapters.into_iter().map(PlayerChoice::Gpu).chain([PlayerChoice::Cpu]).collect())
+        }
+        wanted => Ok(vec![choice::one(wanted)?]),
+    }
+}
+
+async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
+    let mut progress = Progress::new();
+    let mut watch = |at: &crate::measure::Progress| {
+        progress.measure(name, at);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let probes = probe_choice(choice, &mut watch).await?;
+    let facts = match choice {
+        PlayerChoice::Gpu(adapter) => AdapterFacts::of(adapter, adapter.knobs),
+        PlayerChoice::Cpu => AdapterFacts::of_cpu(),
+    };
+    Ok(Report { probes, ..Report::of_adapter(platform::platform(), facts) })
+}
 
 /// Lists every adapter on stdout. That there is none is said on stderr, and is no failure.
-pub(super) fn adapters(arguments: &arguments::Adapters) -> Result<Ending> {
+fn list(arguments: &arguments::Adapters) -> Result<Ending> {
     let adapters = pollster::block_on(Adapter::all());
     let facts: Vec<AdapterFacts> = adapters.iter().map(|adapter| AdapterFacts::of(adapter, adapter.knobs)).collect();
     if facts.is_empty() {

@@ -144,7 +144,7 @@ pub(super) struct SamplingOptions {
     pub(super) seed: Option<u32>,
 }
 
-/// List every adapter on every backend, with what it offers and how the kernels are set for it.
+/// List every adapter on every backend, with what it offers, how the kernels are set for it, and how fast it is at best.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The number or a part of the name chooses an adapter for --adapter. The best comes first.
@@ -152,11 +152,21 @@ WGPU_BACKEND=vulkan,metal,dx12,gl limits the backends.
 
 Examples:
   headstart adapters
-  headstart adapters --json | jq '.[].name'")]
+  headstart adapters --json | jq '.[].name'
+  headstart adapters --probe --report limits.json")]
 pub(super) struct Adapters {
-    /// Everything, as JSON
+    /// Measure what each adapter can do at best: bandwidth, arithmetic, latencies. It takes a few seconds for each
+    #[arg(long)]
+    pub(super) probe: bool,
+    /// Probe only this one, by its number or a part of its name; `cpu` for plain loops on one thread [default: all]
+    #[arg(short, long, value_name = "INDEX|NAME|cpu|all", requires = "probe")]
+    pub(super) adapter: Option<String>,
+    /// Everything, as JSON; with --probe: a report of each adapter
     #[arg(long)]
     pub(super) json: bool,
+    /// Write the reports of --probe to a file as JSON
+    #[arg(long, value_name = "FILE", requires = "probe")]
+    pub(super) report: Option<PathBuf>,
 }
 
 const EVAL_EXAMPLES: &str = "\

@@ -1,6 +1,7 @@
 //! Progress on stderr: a bar in bytes, steps or tokens on a terminal, nothing elsewhere.
 
 use crate::engine::LoadProgress;
+use crate::measure;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;
 
@@ -15,12 +16,19 @@ enum Unit {
     Bytes,
     Steps,
     Tokens,
+    Probes,
 }
 
 impl Progress {
     /// A bar that is not drawn before there is something to tell. It is removed when dropped.
     pub(super) fn new() -> Self {
         Self { bar: ProgressBar::no_length(), showing: None }
+    }
+
+    /// The bar of a measurement on an adapter of this name, and what is measured now.
+    pub(super) fn measure(&mut self, adapter: &str, progress: &measure::Progress) {
+        self.show(Unit::Probes, progress.done.into(), progress.total.into());
+        self.bar.set_message(format!("{}, {adapter}", progress.what));
     }
 
     /// Something under way of which nobody knows how far it is.
@@ -66,6 +74,7 @@ fn style(unit: Unit) -> ProgressStyle {
         Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
         Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
+        Unit::Probes => "measure  {bar:30} {pos} of {len}: {msg}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

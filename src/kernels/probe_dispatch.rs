@@ -1,0 +1,52 @@
+//! `probe_dispatch`: adds one to a few counters. What a dispatch costs that has next to nothing to do.
+
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+
+crate::params! {
+    /// Parameters of `probe_dispatch`; the WGSL says what each is.
+    pub struct Params {
+        /// Counters.
+        pub n_threads: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "probe_dispatch",
+    source: include_str!("../../shaders/kernels/probe_dispatch.wgsl"),
+    parts: &[],
+    bindings: &[("counters", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends a dispatch that adds one to each of the first `n_threads` counters.
+pub fn record_probe_dispatch(recording: &mut Recording, counters: Slice, n_threads: u32) {
+    let cost = Cost { bytes: u64::from(n_threads) * 8, ops: u64::from(n_threads) };
+    recording.push_threads("probe_dispatch", &KERNEL, n_threads.into(), &Params { n_threads }, &[counters], cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let [counters] = call.outputs::<u32, 1>();
+    for counter in &mut counters[..p.n_threads as usize] {
+        *counter = counter.wrapping_add(1);
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    [5, 67].map(|n_threads| case(knobs, n_threads)).into()
+}
+
+fn case(knobs: &Knobs, n_threads: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_threads} counters"), knobs);
+    let counts: Vec<u32> = (0..n_threads).map(|_| case.random_u32()).collect();
+    let counters = case.input("counters", &counts);
+    case.also_compare(counters, 0.0);
+    record_probe_dispatch(&mut case.recording, counters, n_threads);
+    case.finish()
+}

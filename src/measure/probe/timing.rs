@@ -1,0 +1,99 @@
+//! How long a recording takes: played as often as a run takes long enough, several runs, less what a run costs without
+//! work.
+
+use super::Prober;
+use crate::error::Result;
+use crate::gpu::Recording;
+use crate::gpu::play::Prepared;
+use web_time::Instant;
+
+/// A run should take this long, in milliseconds: fifty steps of the coarsest clock that a browser has.
+const RUN_MS: f64 = 50.0;
+/// Samples of each kind.
+const REPEATS: usize = 7;
+/// No new sample is begun after this long, in milliseconds, once there are three.
+const PATIENCE_MS: f64 = 1500.0;
+/// Plays in one pass at most.
+const MAX_PLAYS: u32 = 1 << 15;
+
+/// Whether the host's work of encoding the pass belongs to what is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Counted,
+    LeftOut,
+}
+
+/// Collects samples until there are enough, or it has taken too long.
+pub(super) struct Samples {
+    begin: Instant,
+    pub(super) taken: Vec<f64>,
+}
+
+impl Samples {
+    pub(super) fn new() -> Self {
+        Self { begin: Instant::now(), taken: Vec::new() }
+    }
+
+    pub(super) fn wants_more(&self) -> bool {
+        let n = self.taken.len();
+        n < 3 || (n < REPEATS && self.begin.elapsed().as_secs_f64() * 1e3 < PATIENCE_MS)
+    }
+}
+
+/// How many more there should be of something of which `n` took `ms`, so that it takes `wanted_ms`: at least twice as
+/// many, since this is asked where it took too little.
+pub(super) fn grown(n: u32, ms: f64, wanted_ms: f64) -> u32 {
+    let factor = (1.2 * wanted_ms / ms.max(1e-3)).clamp(2.0, 16.0);
+    (f64::from(n) * factor) as u32
+}
+
+impl Prober<'_, '_> {
+    /// Makes a recording ready, with the fault in it that is to be noticed, if any.
+    pub(super) async fn prepare(&mut self, mut recording: Recording) -> Result<Prepared> {
+        (self.alter)(&mut recording);
+        self.player.prepare(&recording).await
+    }
+
+    /// Milliseconds of one run of `n` plays, as the host's clock has it.
+    pub(super) async fn run_ms(&mut self, prepared: Prepared, n: u32, encoding: Encoding) -> Result<f64> {
+        let begin = Instant::now();
+        let since_submit = self.player.run(prepared, n).await?;
+        self.n_plays = self.n_plays.wrapping_add(n);
+        Ok(if encoding == Encoding::Counted { begin.elapsed().as_secs_f64() * 1e3 } else { since_submit })
+    }
+
+    /// Samples of the milliseconds that one play takes.
+    pub(super) async fn play_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
+        let mut n = 1;
+        loop {
+            let ms = self.run_ms(prepared, n, encoding).await?;
+            if ms >= RUN_MS || n >= MAX_PLAYS {
+                break;
+            }
+            n = grown(n, ms, RUN_MS).min(MAX_PLAYS);
+        }
+        let mut samples = Samples::new();
+        while samples.wants_more() {
+            let ms = self.run_ms(prepared, n, encoding).await?;
+            samples.taken.push(self.less_overhead(ms, 1) / f64::from(n));
+        }
+        Ok(samples.taken)
+    }
+
+    /// `ms` without the fixed cost of so many submits; never less than half, as the fixed cost is uncertain too.
+    pub(super) fn less_overhead(&self, ms: f64, n_submits: u32) -> f64 {
+        (ms - f64::from(n_submits) * self.overhead_ms).max(ms / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_grows_towards_the_time_wanted_but_in_bounded_steps() {
+        assert_eq!(grown(10, 25.0, 50.0), 24);
+        assert_eq!(grown(10, 49.0, 50.0), 20);
+        assert_eq!(grown(10, 0.0, 50.0), 160);
+    }
+}
