@@ -13,6 +13,7 @@ pub mod experts_in_tiled;
 pub mod experts_out;
 pub mod experts_out_tiled;
 pub mod fault;
+pub mod fill;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -55,6 +56,7 @@ pub const ALL: &[&Kernel] = &[
     &experts_in_tiled::KERNEL,
     &experts_out_tiled::KERNEL,
     &fault::KERNEL,
+    &fill::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
