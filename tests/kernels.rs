@@ -163,6 +163,18 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
+/// Whether a case that was changed gives other outputs than `expected`. One that panics does not count.
+fn shows(case: &Case, expected: &[Vec<u8>]) -> bool {
+    let changed = std::panic::catch_unwind(|| {
+        let mut cpu = Player::Cpu(Box::default());
+        pollster::block_on(run(&mut cpu, case))
+    });
+    changed.is_ok_and(|changed| {
+        let outputs = expected.iter().zip(&changed).zip(&case.outputs);
+        outputs.into_iter().any(|((e, c), (_, tolerance))| difference(e, c, *tolerance).is_some())
+    })
+}
+
 #[test]
 fn comparison_notices_one_flipped_input_and_nan() {
     for kernel in kernels::ALL {
@@ -170,24 +182,27 @@ fn comparison_notices_one_flipped_input_and_nan() {
         let mut cpu = Player::Cpu(Box::default());
         let expected = pollster::block_on(run(&mut cpu, &case));
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
-        let noticed = (0..case.inputs.len()).any(|input| {
+        let mut noticed = (0..case.inputs.len()).any(|input| {
             let intact = case.inputs[input].1.clone();
             if intact.len() == size_of::<headstart::gpu::kernel::Step>() {
                 return false;
             }
             (0..intact.len() / 4).take(64).any(|word| {
                 case.inputs[input].1[word * 4 + 3] ^= 0x80;
-                let changed = std::panic::catch_unwind(|| {
-                    let mut cpu = Player::Cpu(Box::default());
-                    pollster::block_on(run(&mut cpu, &case))
-                });
+                let noticed = shows(&case, &expected);
                 case.inputs[input].1.clone_from(&intact);
-                changed.is_ok_and(|changed| {
-                    let outputs = expected.iter().zip(&changed).zip(&case.outputs);
-                    outputs.into_iter().any(|((e, c), (_, tolerance))| difference(e, c, *tolerance).is_some())
-                })
+                noticed
             })
         });
+        // A kernel without inputs depends on its parameters alone: flip a bit of each.
+        if case.inputs.is_empty() {
+            noticed = (0..case.recording.stages[0].params.len()).any(|byte| {
+                case.recording.stages[0].params[byte] ^= 1;
+                let noticed = shows(&case, &expected);
+                case.recording.stages[0].params[byte] ^= 1;
+                noticed
+            });
+        }
         assert!(noticed, "{}: no flipped input changes the output", kernel.name);
     }
     let nan = f32::NAN.to_le_bytes();

@@ -1,15 +1,17 @@
-//! The files of a model, opened: GGUF, or safetensors with `config.json` and `tokenizer.json` beside it.
+//! The files of a model, opened: GGUF, or safetensors with `config.json` and `tokenizer.json` beside it; or no files at
+//! all, for a synthetic model.
 
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::gguf;
 use crate::format::{Source, safetensors};
-use crate::model::Shape;
 use crate::model::weights::Weights;
+use crate::model::{Shape, SyntheticModel};
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer};
 
 /// The files of a model.
+#[derive(Default)]
 pub struct ModelFiles {
     /// The GGUF or safetensors files.
     pub sources: Vec<Rc<dyn Source>>,
@@ -17,6 +19,8 @@ pub struct ModelFiles {
     pub config: Option<String>,
     /// Text of `tokenizer.json`, beside safetensors.
     pub tokenizer: Option<String>,
+    /// A model that has no files: its weights are made up on the player.
+    pub synthetic: Option<Box<SyntheticModel>>,
 }
 
 /// What the files say.
@@ -30,11 +34,20 @@ pub(super) struct Opened {
 impl ModelFiles {
     /// One GGUF.
     pub fn gguf(source: Rc<dyn Source>) -> Self {
-        Self { sources: vec![source], config: None, tokenizer: None }
+        Self { sources: vec![source], ..Self::default() }
+    }
+
+    /// No files, but random weights.
+    pub fn synthetic(model: SyntheticModel) -> Self {
+        Self { synthetic: Some(Box::new(model)), ..Self::default() }
     }
 
     /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
     pub(super) async fn open(&self) -> Result<Opened> {
+        if let Some(model) = &self.synthetic {
+            let (shape, weights) = (model.shape.clone(), model.weights()?);
+            return Ok(Opened { shape, weights, tokenizer: None, notices: Vec::new() });
+        }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
         };

@@ -31,9 +31,8 @@ pub struct Forward {
     head_hyper: Hyper,
     norm: Slice,
     head: Vec<Matrix>,
-    /// Rotation tables of the layers without and with compression, and their contents.
+    /// Rotation tables of the layers without and with compression.
     ropes: [Slice; 2],
-    rope_tables: [Vec<[f32; 2]>; 2],
 }
 
 struct Layer {
@@ -86,9 +85,8 @@ impl Forward {
     ) -> Self {
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_context + 1 + MAX_AHEAD), Purpose::Cache);
-        let tables =
-            [false, true].map(|compressed| rope::table(&shape.rope_frequencies(compressed), n_context + MAX_AHEAD));
-        let ropes = [0, 1].map(|i: usize| arena.words("rope", tables[i].len() as u64 * 2, Purpose::Weights));
+        let rope_words = u64::from(n_context + MAX_AHEAD) * u64::from(shape.rope_dims);
+        let ropes = [(); 2].map(|()| arena.words("rope", rope_words, Purpose::Weights));
         let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn),
             attn_norm: uploads.vector(arena, &layer.attn_norm),
@@ -118,13 +116,15 @@ impl Forward {
             norm,
             head,
             ropes,
-            rope_tables: tables,
         }
     }
 
-    /// Constant tables to write once.
-    pub fn tables(&self) -> impl Iterator<Item = (Slice, &[u8])> {
-        self.ropes.iter().zip(&self.rope_tables).map(|(slice, table)| (*slice, bytemuck::cast_slice(table)))
+    /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
+    pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> {
+        let table = |compressed| {
+            rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD)
+        };
+        self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
     }
 
     /// Records a kind of step.

@@ -6,6 +6,7 @@ pub mod buffers;
 pub mod fault;
 pub mod ffn;
 pub mod files;
+mod fill;
 pub mod forward;
 pub mod generation;
 pub mod session;

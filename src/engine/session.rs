@@ -16,6 +16,7 @@ use crate::text::Tokenizer;
 use super::buffers::Scratch;
 use super::fault;
 use super::files::{ModelFiles, Opened};
+use super::fill;
 use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::generation::{Generation, Sampling};
 use super::upload::Uploads;
@@ -44,6 +45,9 @@ pub struct LoadOptions {
     pub shard_bytes: Option<u64>,
     /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU player stays whole.
     pub fault: Option<String>,
+    /// Bytes that all buffers may take together, where that is known: no adapter tells, but what computes on the CPU
+    /// takes the host's memory, and a program that takes more than there is gets killed and not told.
+    pub most_bytes: Option<u64>,
 }
 
 impl Default for LoadOptions {
@@ -55,6 +59,7 @@ impl Default for LoadOptions {
             n_chunk: 256,
             shard_bytes: None,
             fault: None,
+            most_bytes: None,
         }
     }
 }
@@ -153,13 +158,17 @@ impl Session {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
             fault::check_name(name, &kinds.map(|kind| forward.record(knobs, kind)))?;
         }
+        check_memory(&arena, options.most_bytes)?;
         player.allocate(&arena).await?;
-        for (slice, bytes) in forward.tables() {
-            player.write(slice, 0, bytes);
+        for (slice, table) in forward.tables() {
+            player.write(slice, 0, bytemuck::cast_slice(&table));
         }
         let total = uploads.bytes();
         let mut report = |done| progress(LoadProgress::Upload { done, total });
-        uploads.run(&files.sources, &mut player, &mut report).await?;
+        match &files.synthetic {
+            Some(model) => fill::fill(&uploads, model, knobs, &mut player, &mut report).await?,
+            None => uploads.run(&files.sources, &mut player, &mut report).await?,
+        }
         let upload_ms = ms_since(begin);
 
         let bytes = |purpose| arena.bytes(purpose);
@@ -538,6 +547,20 @@ fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
         Some(plan) => Err(Error::adapter(format!("buffer {}", plan.label), format!("{} MiB", plan.bytes >> 20))
             .expected(format!("at most {} MiB, the adapter's largest binding", binding_bytes >> 20))
             .advice("Choose a smaller context with -c")),
+    }
+}
+
+/// All buffers must fit the memory, where its size is known.
+fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
+    let needed: u64 = [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
+    match most_bytes {
+        Some(most) if needed > most => {
+            let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+            Err(Error::adapter("the model", format!("{} of buffers", gib(needed)))
+                .expected(format!("at most {}, the memory that is free", gib(most)))
+                .advice("Choose a smaller context with -c, a smaller model (of a synthetic one, fewer layers), or another adapter"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -21,10 +21,11 @@ const SETTLE_BYTES: u64 = 16 << 20;
 pub struct Uploads {
     /// The largest slice that may be bound.
     shard_bytes: u64,
-    steps: Vec<Upload>,
+    pub(super) steps: Vec<Upload>,
 }
 
-enum Upload {
+/// One tensor, or rows of one, on its way.
+pub(super) enum Upload {
     /// Rows of a weight matrix, into its planes.
     Planes { tensor: TensorRef, quants: Slice, scales: Option<Slice> },
     /// A small tensor as f32.

@@ -8,6 +8,7 @@ pub mod directory;
 pub mod gguf;
 pub mod plane;
 pub mod quant;
+pub mod random;
 pub mod repack;
 pub mod safetensors;
 pub mod source;

@@ -13,6 +13,7 @@ pub mod experts_in_tiled;
 pub mod experts_out;
 pub mod experts_out_tiled;
 pub mod fault;
+pub mod fill;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -65,6 +66,7 @@ pub const ALL: &[&Kernel] = &[
     &probe_fma::KERNEL,
     &probe_dot::KERNEL,
     &probe_dispatch::KERNEL,
+    &fill::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -25,7 +25,7 @@
 //!   `model::names_of_transformers_bind_like_the_official_ones`.
 //! * transformers stacks gate over up, expert by expert: the same test.
 //! * In a ratio-4 layer the compressor is twice as wide as its entries, in a ratio-128 layer as wide:
-//!   `synthetic::tests::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
+//!   `synthetic::published::tests::a_layer_projects_its_normed_input_to_what_its_ratio_asks_for`.
 //! * The forward pass has many places where a slip gives plausible text. The golden model was made so that each of them
 //!   moves its logits by more than 0.2 somewhere: `golden::logits_agree_in_one_chunk_in_uneven_chunks_and_token_by_token`
 //!   and, layer by layer, `golden::streams_and_compressed_entries_agree_after_every_layer` guard
@@ -41,10 +41,11 @@
 
 mod part;
 pub mod shape;
-mod synthetic;
+pub mod synthetic;
 pub mod weights;
 
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
+pub use synthetic::{Filling, SyntheticModel, SyntheticName};
 pub use weights::{
     Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scheme, TensorRef, Weights,
 };

@@ -39,3 +39,11 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
 pub(crate) fn divergence(p: &[f64], q: &[f64]) -> f64 {
     p.iter().zip(q).map(|(p, q)| p.exp() * (p - q)).sum()
 }
+
+/// Mean and standard deviation.
+pub(crate) fn spread(values: &[f32]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / n;
+    let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance.sqrt())
+}

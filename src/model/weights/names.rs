@@ -44,7 +44,7 @@ impl Scheme {
     }
 
     /// The name of a part. For experts under DeepSeek's names, `*` stands for the expert's number.
-    pub(super) fn name(self, part: Part, layer: usize) -> String {
+    pub(in super::super) fn name(self, part: Part, layer: usize) -> String {
         let [gguf, official, transformers] = names(part);
         let name = match self {
             Self::Gguf => gguf,

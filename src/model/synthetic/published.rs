@@ -1,6 +1,6 @@
-//! Shapes by value, with no file behind them: the two real V4 models. Source: their `config.json` (spec 2.1).
+//! The shapes of the two published V4 models, by value. Source: their `config.json` (spec 2.1).
 
-use super::shape::{RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
+use crate::model::shape::{RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 
 impl Shape {
     /// DeepSeek V4-Flash.

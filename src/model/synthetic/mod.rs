@@ -1,0 +1,105 @@
+//! Models that have a shape and no file: V4-Flash, V4-Pro, or whatever a `config.json` says, whole or a few layers of it,
+//! with random weights that the player makes up where they are needed. What it says of speed and memory is true of the
+//! real model; what it writes means nothing.
+
+mod name;
+mod published;
+mod weights;
+
+use super::Shape;
+use crate::error::{Error, Result};
+use crate::format::Format;
+use std::ops::Range;
+
+pub use name::SyntheticName;
+pub use weights::Filling;
+
+/// A model of random weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticModel {
+    /// What to call it: the name that asks for it, a path in it cut down to the file's name.
+    pub name: String,
+    /// The shape of the layers that are there.
+    pub shape: Shape,
+    /// The shape of the model that they are cut from.
+    pub whole: Shape,
+    /// Which of its layers are there.
+    pub layers: Range<u32>,
+    /// The format of the routed experts; [`Self::weights`] says what the rest have.
+    pub format: Format,
+    /// The begin of the random numbers.
+    pub seed: u32,
+}
+
+impl SyntheticModel {
+    /// Layers `layers` of a model of shape `whole`; all of them by default. Each keeps its ratio and its kind of routing.
+    ///
+    /// # Errors
+    /// When the shape does not pass its checks, or has no such layers.
+    pub fn new(name: String, whole: Shape, layers: Option<Range<u32>>, format: Format, seed: u32) -> Result<Self> {
+        whole.check()?;
+        // A shape that passed has at most 1024 layers.
+        let n_layers = whole.n_layers() as u32;
+        let layers = layers.unwrap_or(0..n_layers);
+        if layers.is_empty() || layers.end > n_layers {
+            return Err(Error::usage("layers", format!("{}..{}", layers.start, layers.end))
+                .expected(format!("a first and a later end within 0..{n_layers}, the model's layers")));
+        }
+        let shape = whole.cut(layers.start as usize..layers.end as usize);
+        Ok(Self { name, shape, whole, layers, format, seed })
+    }
+
+    /// Whether layers are left out.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.layers.len() < self.whole.n_layers()
+    }
+}
+
+impl Shape {
+    /// The same model with only these layers, each of its own kind: those that route by token id still do.
+    ///
+    /// # Panics
+    /// When there are no such layers.
+    #[must_use]
+    pub fn cut(&self, layers: Range<usize>) -> Self {
+        let n_hash = (self.n_hash_layers as usize).clamp(layers.start, layers.end) - layers.start;
+        Self {
+            ratios: self.ratios[layers.clone()].to_vec(),
+            swiglu_limit: self.swiglu_limit[layers.clone()].to_vec(),
+            swiglu_limit_shared: self.swiglu_limit_shared[layers].to_vec(),
+            n_hash_layers: n_hash as u32,
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_keeps_each_layers_kind() {
+        let flash = Shape::v4_flash();
+        for (begin, end) in [(0, 43), (1, 4), (2, 4), (3, 5), (42, 43)] {
+            let cut = flash.cut(begin..end);
+            assert!(cut.check().is_ok(), "{begin}..{end}");
+            assert_eq!(cut.n_layers(), end - begin);
+            for layer in begin..end {
+                assert_eq!(cut.ratios[layer - begin], flash.ratios[layer]);
+                assert_eq!(cut.is_hash_layer(layer - begin), flash.is_hash_layer(layer), "{begin}..{end} {layer}");
+            }
+        }
+    }
+
+    #[test]
+    fn layers_that_there_are_not_are_refused() {
+        let model = |layers| SyntheticModel::new("x".into(), Shape::v4_flash(), layers, Format::MXFP4, 0);
+        assert!(!model(None).expect("all").is_cut());
+        assert!(model(Some(2..4)).expect("two").is_cut());
+        for layers in [4..4, 43..44, 0..44, 0..u32::MAX, u32::MAX - 1..u32::MAX] {
+            let error = model(Some(layers)).expect_err("no such layers").to_string();
+            assert!(error.contains("0..43"), "{error}");
+        }
+    }
+}

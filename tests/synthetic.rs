@@ -1,0 +1,113 @@
+//! Models without files: the same words on every player, whichever way they are cut; finite logits in every format; and
+//! names and configurations that must be refused before anything is allocated.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::format::Format;
+use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::model::{Shape, SyntheticModel, SyntheticName};
+use pollster::block_on;
+use support::{places, spread};
+
+mod support;
+
+/// Tokens fed: more than 128, so that every kind of compressed entry is in use.
+const N_TOKENS: u32 = 133;
+
+/// A small model with every kind of layer: ratios 0, 4 and 128, routed by table and by scores. Rows suit blocks of 256.
+fn config(n_embd: u32, n_hidden: u32) -> String {
+    format!(
+        r#"{{"model_type": "deepseek_v4", "vocab_size": 300, "hidden_size": {n_embd}, "moe_intermediate_size": {n_hidden},
+        "num_hidden_layers": 5, "num_attention_heads": 8, "head_dim": 64, "q_lora_rank": {n_hidden}, "o_groups": 2,
+        "o_lora_rank": 128, "num_experts_per_tok": 2, "n_routed_experts": 6, "max_position_embeddings": 512,
+        "compress_ratios": [0, 4, 128, 4, 128], "num_hash_layers": 2, "sliding_window": 16, "index_n_heads": 4,
+        "index_head_dim": 32, "index_topk": 8, "qk_rope_head_dim": 16}}"#
+    )
+}
+
+fn model(shape: Shape, options: &str) -> SyntheticModel {
+    SyntheticName::parse(&format!("synthetic:config.json{options}")).unwrap().with_shape(shape).unwrap()
+}
+
+fn load(model: SyntheticModel, choice: PlayerChoice, shard_bytes: Option<u64>) -> Session {
+    let options = LoadOptions { shader_checks: ShaderChecks::On, shard_bytes, ..LoadOptions::default() };
+    block_on(Session::load(&ModelFiles::synthetic(model), choice, &options, &mut |_| ())).unwrap()
+}
+
+/// Logits after each of a few ids, `[n_tokens][n_vocab]`.
+fn logits(session: &mut Session) -> Vec<Vec<f32>> {
+    let n_vocab = session.shape().n_vocab;
+    let ids: Vec<u32> = (0..N_TOKENS).map(|i| i * 7 % n_vocab).collect();
+    let mut rows = Vec::new();
+    block_on(session.logits(&ids, &mut |_, row: &[f32]| {
+        rows.push(row.to_vec());
+        Ok(())
+    }))
+    .unwrap();
+    rows
+}
+
+/// The largest difference; NaN where anything is not a number.
+fn worst(expected: &[Vec<f32>], found: &[Vec<f32>]) -> f32 {
+    assert_eq!((expected.len(), expected[0].len()), (found.len(), found[0].len()));
+    let differences = expected.iter().flatten().zip(found.iter().flatten()).map(|(e, f)| (e - f).abs());
+    differences.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
+}
+
+#[test]
+fn every_format_gives_finite_and_equal_logits_on_every_player() {
+    let shape = Shape::from_config(&config(256, 256)).unwrap();
+    let narrow = Shape::from_config(&config(100, 36)).unwrap();
+    let mut models: Vec<SyntheticModel> =
+        Format::WEIGHTS.iter().map(|format| model(shape.clone(), &format!(":format={format}"))).collect();
+    // Rows that end inside a block, which must be filled up with zeros.
+    models.push(model(narrow.clone(), ":format=f32"));
+    models.push(model(narrow, ":format=f16"));
+    let places = places();
+    for model in models {
+        let expected = logits(&mut load(model.clone(), PlayerChoice::Cpu, None));
+        assert!(expected.iter().flatten().all(|logit| logit.is_finite()), "{}", model.name);
+        let (mean, deviation) = spread(&expected.concat());
+        println!("{}, width {}: logits {mean:.3} ± {deviation:.3}", model.name, model.shape.n_embd);
+        // A head of weights of size 1/√n_embd over a vector of size 1 gives logits of size 1.
+        assert!((0.3..3.0).contains(&deviation) && mean.abs() < 0.3, "{}: {mean} ± {deviation}", model.name);
+        for (name, choice) in places.iter().filter(|(_, choice)| matches!(choice, PlayerChoice::Gpu(_))) {
+            // Shards of a few rows: the words must not depend on how tensors are cut.
+            let found = logits(&mut load(model.clone(), choice.clone(), Some(24 << 10)));
+            let worst = worst(&expected, &found);
+            assert!(worst <= 1e-3, "{} on {name}: logits differ by {worst}", model.name);
+        }
+    }
+}
+
+#[test]
+fn seeds_and_layers_make_other_models_and_the_same_name_makes_the_same() {
+    let shape = Shape::from_config(&config(256, 256)).unwrap();
+    let of = |options: &str| logits(&mut load(model(shape.clone(), options), PlayerChoice::Cpu, None));
+    let first = of("");
+    assert_eq!(first, of(""));
+    for other in [":seed=1", ":layers=1..5", ":layers=0..4", ":format=q8_0"] {
+        assert!(worst(&first, &of(other)) > 0.1, "{other} changes nothing");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_it_is_allocated() {
+    // As wide, deep and many as the checks of a shape let through: 10^17 bytes and more.
+    let huge = config(65_536, 65_536)
+        .replace("\"n_routed_experts\": 6", "\"n_routed_experts\": 4096")
+        .replace("\"vocab_size\": 300", "\"vocab_size\": 4194304");
+    let huge = model(Shape::from_config(&huge).unwrap(), ":format=f32");
+    let options = LoadOptions { most_bytes: Some(1 << 30), ..LoadOptions::default() };
+    let refused = |model: &SyntheticModel, choice| {
+        let files = ModelFiles::synthetic(model.clone());
+        block_on(Session::load(&files, choice, &options, &mut |_| ())).err().unwrap().to_string()
+    };
+    for (name, choice) in places() {
+        let error = refused(&huge, choice);
+        assert!(error.contains("GiB") || error.contains("MiB"), "{name}: {error}");
+    }
+    let flash = model(Shape::v4_flash(), "");
+    let error = refused(&flash, PlayerChoice::Cpu);
+    assert!(error.contains("at most 1.0 GiB") && error.contains("fewer layers"), "{error}");
+}
