@@ -76,8 +76,8 @@ fn a_sound_gguf_file_is_read() -> Result<()> {
         assert_eq!(embedding.offset % 32, 0);
         let other = gguf.directory.require("blk.0.other.weight")?;
         check_error(
-            &other.require_supported().expect_err("Q5_K").in_crafted(),
-            &["blk.0.other.weight", "Q5_K", "Q4_K"],
+            &other.require_supported().expect_err("IQ2_XS").in_crafted(),
+            &["blk.0.other.weight", "IQ2_XS", "Q4_K"],
         );
         check_directory(&gguf.directory, file.bytes().len() as u64);
     }

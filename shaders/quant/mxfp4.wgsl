@@ -11,15 +11,6 @@ fn half_power(e: u32) -> f32 {
     return bitcast<f32>(select((e - 1u) << 23u, 0x00200000u << e, e < 2u));
 }
 
-// Twice the value of an E2M1 code: 0 1 2 3 4 6 8 12 and their negatives.
-fn doubled(codes: vec4<u32>) -> vec4<f32> {
-    let magnitude = codes & vec4<u32>(7u);
-    let exponent = max(magnitude >> vec4<u32>(1u), vec4<u32>(1u)) - 1u;
-    let mantissa = select((magnitude & vec4<u32>(1u)) + 2u, magnitude, magnitude < vec4<u32>(2u));
-    let value = vec4<f32>(mantissa << exponent);
-    return select(value, -value, codes >= vec4<u32>(8u));
-}
-
 fn load_block(i: u32) -> Block {
     let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 0xffu;
     return Block(quants[i], half_power(e));

@@ -19,8 +19,6 @@ fn load_block(i: u32) -> Block {
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    let high = select(b.high.x, b.high.y, j >= 4u) >> ((j & 3u) * 8u);
-    let bits = (vec4<u32>(high) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u);
-    let values = vec4<i32>(nibbles(b.bytes, j) | (bits << vec4<u32>(4u))) - 32;
+    let values = vec4<i32>(nibbles(b.bytes, j) | (two_bits(b.high, j) << vec4<u32>(4u))) - 32;
     return select(b.scale.x, b.scale.y, j >= 4u) * vec4<f32>(values);
 }

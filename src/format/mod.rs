@@ -18,7 +18,7 @@ mod tests;
 pub use directory::{Directory, Stored, TensorInfo};
 pub use source::{Memory, Reading, Source};
 
-/// A format that the program can use: eight for weights, two for tables of integers.
+/// A format that the program can use: those for weights, and two for tables of integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(non_camel_case_types, reason = "the names are those that ggml prints, and what people type")]
 pub enum Format {
@@ -32,12 +32,30 @@ pub enum Format {
     Q8_0,
     /// Blocks of 32: one f16 scale, 32 nibbles around 8.
     Q4_0,
+    /// Blocks of 32: f16 scale and f16 minimum, 32 nibbles.
+    Q4_1,
+    /// Blocks of 32: one f16 scale, 32 five-bit values around 16.
+    Q5_0,
+    /// Blocks of 32: f16 scale and f16 minimum, 32 five-bit values.
+    Q5_1,
+    /// Blocks of 256: f16 scale and f16 minimum, 16 sub-blocks with 4-bit scale and minimum, two-bit values.
+    Q2_K,
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 6-bit scales around 32, three-bit values around 4.
+    Q3_K,
     /// Blocks of 256: f16 scale and f16 minimum, 8 sub-blocks with 6-bit scale and minimum, nibbles.
     Q4_K,
+    /// Blocks of 256: as Q4_K with five-bit values.
+    Q5_K,
     /// Blocks of 256: one f16 scale, 16 sub-blocks with signed 8-bit scales, 6-bit values around 32.
     Q6_K,
+    /// Blocks of 32: one f16 scale, 32 nibbles that choose from an uneven table.
+    IQ4_NL,
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 6-bit scales around 32, nibbles as in IQ4_NL.
+    IQ4_XS,
     /// Blocks of 32: one power-of-two scale, 32 four-bit floats (E2M1).
     MXFP4,
+    /// Blocks of 64: four unsigned eight-bit floats (E4M3) as scales, 64 four-bit floats (E2M1).
+    NVFP4,
     /// Signed 32-bit integers: tables only.
     I32,
     /// Signed 64-bit integers: tables only, in safetensors.
@@ -46,19 +64,45 @@ pub enum Format {
 
 impl Format {
     /// The formats that a weight matrix may have.
-    pub const WEIGHTS: [Self; 8] =
-        [Self::F32, Self::F16, Self::BF16, Self::Q8_0, Self::Q4_0, Self::Q4_K, Self::Q6_K, Self::MXFP4];
-
-    /// Every format, weights first.
-    pub const ALL: [Self; 10] = [
+    pub const WEIGHTS: [Self; 17] = [
         Self::F32,
         Self::F16,
         Self::BF16,
         Self::Q8_0,
         Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q2_K,
+        Self::Q3_K,
         Self::Q4_K,
+        Self::Q5_K,
         Self::Q6_K,
+        Self::IQ4_NL,
+        Self::IQ4_XS,
         Self::MXFP4,
+        Self::NVFP4,
+    ];
+
+    /// Every format, weights first.
+    pub const ALL: [Self; 19] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q2_K,
+        Self::Q3_K,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+        Self::IQ4_NL,
+        Self::IQ4_XS,
+        Self::MXFP4,
+        Self::NVFP4,
         Self::I32,
         Self::I64,
     ];
@@ -72,9 +116,18 @@ impl Format {
             Self::BF16 => "BF16",
             Self::Q8_0 => "Q8_0",
             Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q2_K => "Q2_K",
+            Self::Q3_K => "Q3_K",
             Self::Q4_K => "Q4_K",
+            Self::Q5_K => "Q5_K",
             Self::Q6_K => "Q6_K",
+            Self::IQ4_NL => "IQ4_NL",
+            Self::IQ4_XS => "IQ4_XS",
             Self::MXFP4 => "MXFP4",
+            Self::NVFP4 => "NVFP4",
             Self::I32 => "I32",
             Self::I64 => "I64",
         }
@@ -93,13 +146,22 @@ impl Format {
             Self::F32 => 0,
             Self::F16 => 1,
             Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q5_0 => 6,
+            Self::Q5_1 => 7,
             Self::Q8_0 => 8,
+            Self::Q2_K => 10,
+            Self::Q3_K => 11,
             Self::Q4_K => 12,
+            Self::Q5_K => 13,
             Self::Q6_K => 14,
+            Self::IQ4_NL => 20,
+            Self::IQ4_XS => 23,
             Self::I32 => 26,
             Self::I64 => 27,
             Self::BF16 => 30,
             Self::MXFP4 => 39,
+            Self::NVFP4 => 40,
         }
     }
 
@@ -114,8 +176,9 @@ impl Format {
     pub const fn block_len(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::BF16 | Self::I32 | Self::I64 => 1,
-            Self::Q8_0 | Self::Q4_0 | Self::MXFP4 => 32,
-            Self::Q4_K | Self::Q6_K => 256,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::IQ4_NL | Self::MXFP4 => 32,
+            Self::NVFP4 => 64,
+            Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K | Self::IQ4_XS => 256,
         }
     }
 
@@ -127,10 +190,18 @@ impl Format {
             Self::F16 | Self::BF16 => 2,
             Self::I64 => 8,
             Self::Q8_0 => 34,
-            Self::Q4_0 => 18,
+            Self::Q4_0 | Self::IQ4_NL => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q2_K => 84,
+            Self::Q3_K => 110,
             Self::Q4_K => 144,
+            Self::Q5_K => 176,
             Self::Q6_K => 210,
+            Self::IQ4_XS => 136,
             Self::MXFP4 => 17,
+            Self::NVFP4 => 36,
         }
     }
 

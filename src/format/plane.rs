@@ -5,7 +5,9 @@
 //! panics.
 
 use super::Format;
-use super::quant::{DOUBLED_E2M1, half_power, unpack_scale_min};
+use super::quant::{
+    DOUBLED_E2M1, UNEVEN, half_power, half_scale, unpack_iq4_xs_scale, unpack_q3_k_scale, unpack_scale_min,
+};
 use super::repack::BLOCK_LEN;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -44,9 +46,18 @@ fn decoder(format: Format) -> fn(&[u32], &[u32], usize, &mut Block) {
         Format::BF16 => decode_bf16,
         Format::Q8_0 => decode_q8_0,
         Format::Q4_0 => decode_q4_0,
+        Format::Q4_1 => decode_q4_1,
+        Format::Q5_0 => decode_q5_0,
+        Format::Q5_1 => decode_q5_1,
+        Format::Q2_K => decode_q2_k,
+        Format::Q3_K => decode_q3_k,
         Format::Q4_K => decode_q4_k,
+        Format::Q5_K => decode_q5_k,
         Format::Q6_K => decode_q6_k,
+        Format::IQ4_NL => decode_iq4_nl,
+        Format::IQ4_XS => decode_iq4_xs,
         Format::MXFP4 => decode_mxfp4,
+        Format::NVFP4 => decode_nvfp4,
         Format::I32 | Format::I64 => |_, _, _, _| panic!("a table of integers has no planes"),
     }
 }
@@ -83,20 +94,84 @@ fn decode_q4_0(quants: &[u32], scales: &[u32], block: usize, values: &mut Block)
     nibbles(quants, block * 4, values, |q| (q as f32 - 8.0) * d);
 }
 
+fn decode_q4_1(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (d, m) = (half_of(scales, 2 * block), half_of(scales, 2 * block + 1));
+    nibbles(quants, block * 4, values, |q| q as f32 * d + m);
+}
+
+fn decode_q5_0(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let unit = &scales[block / 2 * 3..][..3];
+    let d = half_of(unit, block % 2);
+    nibbles(quants, block * 4, values, |q| q as f32);
+    add_bits(unit[1 + block % 2], 16.0, values);
+    values.iter_mut().for_each(|value| *value = (*value - 16.0) * d);
+}
+
+fn decode_q5_1(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (d, m) = (half_of(scales, 4 * block), half_of(scales, 4 * block + 1));
+    nibbles(quants, block * 4, values, |q| q as f32);
+    add_bits(scales[2 * block + 1], 16.0, values);
+    values.iter_mut().for_each(|value| *value = *value * d + m);
+}
+
+fn decode_iq4_nl(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let d = half_of(scales, block);
+    nibbles(quants, block * 4, values, |q| f32::from(UNEVEN[q as usize]) * d);
+}
+
+fn decode_iq4_xs(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let head = &scales[block / 8 * 2..][..2];
+    let scale = half_of(head, 0) * f32::from(unpack_iq4_xs_scale((head[0] >> 16) as u16, head[1], block % 8));
+    nibbles(quants, block * 4, values, |q| scale * f32::from(UNEVEN[q as usize]));
+}
+
+fn decode_nvfp4(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize]);
+    for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let d = half_scale(scales[block / 2].to_le_bytes()[block % 2 * 2 + half]);
+        sixteen.iter_mut().for_each(|value| *value *= d);
+    }
+}
+
+fn decode_q2_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let head = &scales[block / 8 * 5..][..5];
+    let (d, dmin) = (half_of(head, 8), half_of(head, 9));
+    let pairs = head[block % 8 / 2].to_le_bytes();
+    two_bits(&quants[block * 2..][..2], values);
+    for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let pair = pairs[block % 2 * 2 + half];
+        let (scale, min) = (d * f32::from(pair & 15), dmin * f32::from(pair >> 4));
+        sixteen.iter_mut().for_each(|value| *value = scale * *value - min);
+    }
+}
+
+fn decode_q3_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let head = &scales[block / 8 * 12..][..12];
+    let d = half_of(head, 6);
+    let packed = packed_scales(head);
+    two_bits(&quants[block * 2..][..2], values);
+    add_bits(head[4 + block % 8], 4.0, values);
+    for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(unpack_q3_k_scale(&packed, block % 8 * 2 + half));
+        sixteen.iter_mut().for_each(|value| *value = scale * (*value - 4.0));
+    }
+}
+
+fn decode_q5_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let head = &scales[block / 8 * 12..][..12];
+    let (scale, min) = scale_and_min(head, block % 8);
+    nibbles(quants, block * 4, values, |q| q as f32);
+    add_bits(head[4 + block % 8], 16.0, values);
+    values.iter_mut().for_each(|value| *value = scale * *value - min);
+}
+
 fn decode_mxfp4(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let d = half_power(scales[block / 4].to_le_bytes()[block % 4]);
     nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize] * d);
 }
 
 fn decode_q4_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
-    let head = &scales[block / 8 * 4..][..4];
-    let mut packed = [0; 12];
-    for (four, word) in packed.as_chunks_mut::<4>().0.iter_mut().zip(&head[1..]) {
-        *four = word.to_le_bytes();
-    }
-    let (scale, min) = unpack_scale_min(&packed, block % 8);
-    let scale = half_of(head, 0) * f32::from(scale);
-    let min = half_of(head, 1) * f32::from(min);
+    let (scale, min) = scale_and_min(&scales[block / 8 * 4..], block % 8);
     nibbles(quants, block * 4, values, |q| scale * q as f32 - min);
 }
 
@@ -113,6 +188,35 @@ fn decode_q6_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block)
             let high = high_words[half] >> (2 * i) & 3;
             *value = scale * (*value + (high << 4) as f32 - 32.0);
         }
+    }
+}
+
+/// The scale and minimum of a sub-block of Q4_K or Q5_K, from the words of its super-block.
+fn scale_and_min(head: &[u32], sub_block: usize) -> (f32, f32) {
+    let (scale, min) = unpack_scale_min(&packed_scales(&head[1..]), sub_block);
+    (half_of(head, 0) * f32::from(scale), half_of(head, 1) * f32::from(min))
+}
+
+/// The 12 bytes of packed scales in three words.
+fn packed_scales(words: &[u32]) -> [u8; 12] {
+    let mut packed = [0; 12];
+    for (four, word) in packed.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *four = word.to_le_bytes();
+    }
+    packed
+}
+
+/// The 32 two-bit numbers of two words.
+fn two_bits(words: &[u32], values: &mut Block) {
+    for (i, value) in values.iter_mut().enumerate() {
+        *value = (words[i / 16] >> (2 * (i % 16)) & 3) as f32;
+    }
+}
+
+/// Adds `weight` to the values whose bit of the word is set.
+fn add_bits(word: u32, weight: f32, values: &mut Block) {
+    for (i, value) in values.iter_mut().enumerate() {
+        *value += weight * (word >> i & 1) as f32;
     }
 }
 

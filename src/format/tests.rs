@@ -62,7 +62,7 @@ fn rows_decode_as_gguf_py_decodes_them_bit_for_bit() {
 #[test]
 fn reference_encoders_write_what_gguf_py_writes() {
     let values = floats(&fixture("encoder_input.bin"));
-    for format in [Format::Q8_0, Format::Q4_0] {
+    for format in [Format::Q8_0, Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1] {
         let mut bytes = Vec::new();
         encode_row(format, &values, &mut bytes).expect("finite values in whole blocks");
         let wanted = fixture(&format!("{format}.encoded.bin"));
@@ -161,9 +161,18 @@ fn encoders_lose_no_more_than_their_formats_must() {
         (Format::BF16, 2.5e-3),
         (Format::Q8_0, 8e-3),
         (Format::Q6_K, 2.5e-2),
+        (Format::Q5_1, 5e-2),
+        (Format::Q5_0, 7e-2),
+        (Format::Q5_K, 5e-2),
         (Format::Q4_K, 9e-2),
+        (Format::Q4_1, 1e-1),
         (Format::Q4_0, 1.4e-1),
+        (Format::IQ4_NL, 1e-1),
+        (Format::IQ4_XS, 1e-1),
+        (Format::NVFP4, 1.2e-1),
         (Format::MXFP4, 1.4e-1),
+        (Format::Q3_K, 2e-1),
+        (Format::Q2_K, 3.5e-1),
     ] {
         let error = relative_error(format, &values);
         assert!(error <= most, "{format}: {error}");
@@ -235,14 +244,14 @@ fn integers_are_read_and_checked() {
 fn an_unsupported_format_is_named_with_its_tensor_and_those_supported() {
     let tensor = TensorInfo {
         name: "blk.0.attn_q_a.weight".to_owned(),
-        stored: Stored::Other("Q5_K".to_owned()),
+        stored: Stored::Other("IQ2_XS".to_owned()),
         shape: vec![2, 256],
         offset: 0,
-        bytes: 352,
+        bytes: 148,
         source_index: 0,
     };
     let message = tensor.require_supported().expect_err("not supported").to_string();
-    for part in ["blk.0.attn_q_a.weight", "Q5_K", "Q8_0", "MXFP4"] {
+    for part in ["blk.0.attn_q_a.weight", "IQ2_XS", "Q8_0", "MXFP4"] {
         assert!(message.contains(part), "{message}");
     }
 }
@@ -257,7 +266,7 @@ fn names_and_numbers_of_formats_come_back() {
 
 proptest! {
     #[test]
-    fn rows_of_any_length_are_decoded_or_refused(index in 0usize..10, n_bytes in 0usize..900, n in 0usize..600) {
+    fn rows_of_any_length_are_decoded_or_refused(index in 0usize..Format::ALL.len(), n_bytes in 0usize..900, n in 0usize..600) {
         let format = Format::ALL[index];
         let (bytes, mut values) = (noise(n_bytes, 5), vec![0.0; n]);
         let fits = format.is_weight() && n % format.block_len() == 0 && format.row_bytes(n as u64) == n_bytes as u64;

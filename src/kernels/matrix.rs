@@ -21,7 +21,12 @@ pub struct Matrix {
     pub scales: Slice,
 }
 
-const NIBBLES: &str = include_str!("../../shaders/quant/nibbles.wgsl");
+/// The text of a decoder, or of what several share.
+macro_rules! quant {
+    ($name:literal) => {
+        include_str!(concat!("../../shaders/quant/", $name, ".wgsl"))
+    };
+}
 
 impl Matrix {
     /// Blocks of 32 weights in a row.
@@ -38,23 +43,36 @@ impl Matrix {
     /// Adds the format's decoder to a variant.
     #[must_use]
     pub fn decode_with(&self, spec: Spec) -> Spec {
-        let spec = spec.constant("FORMAT", self.format.ggml_id());
-        let text = match self.format {
-            Format::F32 => return spec.part(include_str!("../../shaders/quant/f32.wgsl")),
-            Format::F16 => return spec.part(include_str!("../../shaders/quant/f16.wgsl")),
-            Format::BF16 => return spec.part(include_str!("../../shaders/quant/bf16.wgsl")),
-            Format::Q8_0 => return spec.part(include_str!("../../shaders/quant/q8_0.wgsl")),
-            Format::Q4_0 => include_str!("../../shaders/quant/q4_0.wgsl"),
-            Format::Q4_K => include_str!("../../shaders/quant/q4_k.wgsl"),
-            Format::Q6_K => include_str!("../../shaders/quant/q6_k.wgsl"),
-            Format::MXFP4 => include_str!("../../shaders/quant/mxfp4.wgsl"),
-            Format::I32 | Format::I64 => unreachable!("a table of integers is no weight matrix"),
-        };
-        spec.part(NIBBLES).part(text)
+        let spec = spec.constant("FORMAT", self.format as u32);
+        texts_of(self.format).iter().fold(spec, |spec, text| spec.part(text))
+    }
+}
+
+/// The decoder of a format, after the parts that it shares with others.
+fn texts_of(format: Format) -> &'static [&'static str] {
+    match format {
+        Format::F32 => &[quant!("f32")],
+        Format::F16 => &[quant!("f16")],
+        Format::BF16 => &[quant!("bf16")],
+        Format::Q8_0 => &[quant!("q8_0")],
+        Format::Q4_0 => &[quant!("nibbles"), quant!("q4_0")],
+        Format::Q4_1 => &[quant!("nibbles"), quant!("q4_1")],
+        Format::Q5_0 => &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_0")],
+        Format::Q5_1 => &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_1")],
+        Format::Q2_K => &[quant!("two_bits"), quant!("q2_k")],
+        Format::Q3_K => &[quant!("two_bits"), quant!("fifth_bits"), quant!("q3_k")],
+        Format::Q4_K => &[quant!("nibbles"), quant!("scale_min"), quant!("q4_k")],
+        Format::Q5_K => &[quant!("nibbles"), quant!("scale_min"), quant!("fifth_bits"), quant!("q5_k")],
+        Format::Q6_K => &[quant!("nibbles"), quant!("two_bits"), quant!("q6_k")],
+        Format::IQ4_NL => &[quant!("nibbles"), quant!("uneven"), quant!("iq4_nl")],
+        Format::IQ4_XS => &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs")],
+        Format::MXFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4")],
+        Format::NVFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("nvfp4")],
+        Format::I32 | Format::I64 => unreachable!("a table of integers is no weight matrix"),
     }
 }
 
 /// The format of a variant, for references.
 pub(crate) fn format_of(call: &crate::gpu::Call<'_>) -> Format {
-    Format::from_ggml_id(call.constant("FORMAT")).expect("a format that decode_with wrote")
+    Format::ALL[call.constant("FORMAT") as usize]
 }

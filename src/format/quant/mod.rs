@@ -2,16 +2,31 @@
 //! Every such file has `decode(&block, &mut values)`, which equals ggml's scalar code bit for bit, and
 //! `encode(&values) -> block`. Plain loops: this is the oracle of the shaders, and what writes small files.
 
+mod iq4_nl;
+mod iq4_xs;
 mod mxfp4;
+mod nvfp4;
 mod plain;
+mod q2_k;
+mod q3_k;
 mod q4_0;
+mod q4_1;
 mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
 mod q6_k;
 mod q8_0;
+mod scale_min;
+mod scale_only;
 
 pub use plain::decode_integers;
 
+pub(super) use iq4_nl::UNEVEN;
+pub(super) use iq4_xs::unpack_scale as unpack_iq4_xs_scale;
 pub(super) use mxfp4::{DOUBLED_E2M1, half_power};
+pub(super) use nvfp4::half_scale;
+pub(super) use q3_k::unpack_scale as unpack_q3_k_scale;
 pub(super) use q4_k::unpack_scale_min;
 
 use super::Format;
@@ -33,9 +48,18 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
         Format::BF16 => decode_blocks(bytes, values, plain::decode_bf16),
         Format::Q8_0 => decode_blocks(bytes, values, q8_0::decode),
         Format::Q4_0 => decode_blocks(bytes, values, q4_0::decode),
+        Format::Q4_1 => decode_blocks(bytes, values, q4_1::decode),
+        Format::Q5_0 => decode_blocks(bytes, values, q5_0::decode),
+        Format::Q5_1 => decode_blocks(bytes, values, q5_1::decode),
+        Format::Q2_K => decode_blocks(bytes, values, q2_k::decode),
+        Format::Q3_K => decode_blocks(bytes, values, q3_k::decode),
         Format::Q4_K => decode_blocks(bytes, values, q4_k::decode),
+        Format::Q5_K => decode_blocks(bytes, values, q5_k::decode),
         Format::Q6_K => decode_blocks(bytes, values, q6_k::decode),
+        Format::IQ4_NL => decode_blocks(bytes, values, iq4_nl::decode),
+        Format::IQ4_XS => decode_blocks(bytes, values, iq4_xs::decode),
         Format::MXFP4 => decode_blocks(bytes, values, mxfp4::decode),
+        Format::NVFP4 => decode_blocks(bytes, values, nvfp4::decode),
         Format::I32 | Format::I64 => return Err(not_a_weight(format)),
     }
     Ok(())
@@ -43,7 +67,8 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
 
 /// Encodes one row, or several in a sequence, and appends the blocks to `bytes`.
 ///
-/// Q8_0 and Q4_0 are ggml's reference encoders bit for bit; the others search for the least squared error. Fails
+/// Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 are ggml's reference encoders bit for bit; the others search for the least squared
+/// error. Fails
 /// if the number of values is no multiple of the block's length, if a value is not finite and the format has
 /// blocks, and for the tables of integers.
 pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result<()> {
@@ -63,9 +88,18 @@ pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result
         Format::BF16 => encode_blocks(values, bytes, plain::encode_bf16),
         Format::Q8_0 => encode_blocks(values, bytes, q8_0::encode),
         Format::Q4_0 => encode_blocks(values, bytes, q4_0::encode),
+        Format::Q4_1 => encode_blocks(values, bytes, q4_1::encode),
+        Format::Q5_0 => encode_blocks(values, bytes, q5_0::encode),
+        Format::Q5_1 => encode_blocks(values, bytes, q5_1::encode),
+        Format::Q2_K => encode_blocks(values, bytes, q2_k::encode),
+        Format::Q3_K => encode_blocks(values, bytes, q3_k::encode),
         Format::Q4_K => encode_blocks(values, bytes, q4_k::encode),
+        Format::Q5_K => encode_blocks(values, bytes, q5_k::encode),
         Format::Q6_K => encode_blocks(values, bytes, q6_k::encode),
+        Format::IQ4_NL => encode_blocks(values, bytes, iq4_nl::encode),
+        Format::IQ4_XS => encode_blocks(values, bytes, iq4_xs::encode),
         Format::MXFP4 => encode_blocks(values, bytes, mxfp4::encode),
+        Format::NVFP4 => encode_blocks(values, bytes, nvfp4::encode),
         Format::I32 | Format::I64 => return Err(not_a_weight(format)),
     }
     Ok(())
@@ -113,6 +147,17 @@ fn read_f16(block: &[u8], at: usize) -> f32 {
 /// A scale as f16, kept finite: a block whose scale overflowed would decode to NaN where it holds zeros.
 fn finite_f16(scale: f32) -> f16 {
     f16::from_f32(scale.clamp(f16::MIN.to_f32(), f16::MAX.to_f32()))
+}
+
+/// The least and the greatest of a block.
+fn span_of(values: &[f32; 32]) -> (f32, f32) {
+    values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)))
+}
+
+/// A super-block cut into its sub-blocks.
+fn sub_blocks_of<const N: usize, const M: usize>(values: &[f32; 256]) -> [[f32; N]; M] {
+    const { assert!(N * M == 256, "sub-blocks fill the super-block") };
+    std::array::from_fn(|j| std::array::from_fn(|i| values[j * N + i]))
 }
 
 /// Sum of the squared differences, in f64 so that candidates that nearly tie are told apart.

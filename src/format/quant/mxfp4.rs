@@ -56,7 +56,7 @@ fn encode_with(values: &[f32; 32], e: u8) -> [u8; 17] {
 }
 
 /// The code whose doubled value is nearest; a tie goes to the smaller, and there is no negative zero.
-fn nearest_code(doubled: f32) -> u8 {
+pub(super) fn nearest_code(doubled: f32) -> u8 {
     /// Halfway between each magnitude and the next.
     const BETWEEN: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
     let magnitude = BETWEEN.iter().filter(|&&edge| doubled.abs() > edge).count() as u8;

@@ -2,12 +2,10 @@
 //! sub-block of 32, then 4 chunks of 32 bytes: the low nibbles of chunk c are sub-block 2c, the high ones 2c + 1.
 //! value = (d · scale) · q − dmin · min.
 
-use super::{finite_f16, read_f16, squared_error};
+use super::scale_min::{self, Fitted, Reach};
+use super::{read_f16, sub_blocks_of};
 
-/// The largest 6-bit scale and minimum.
-const LARGEST_SCALE: f32 = 63.0;
-/// The largest nibble.
-const LARGEST_CODE: f32 = 15.0;
+const REACH: Reach = Reach { code: 15.0, scale: 63.0 };
 
 /// The 6-bit (scale, min) of sub-block `j` from the 12 packed bytes. The first four pairs lie in the low six bits
 /// of bytes 0..4 and 4..8; of the others bytes 8..12 hold the low nibbles, and the two upper bits of the first
@@ -46,100 +44,31 @@ pub(super) fn decode(block: &[u8; 144], values: &mut [f32; 256]) {
     }
 }
 
-/// Fits a scale and a minimum to each sub-block, rounds both to 6 bits of the largest of the eight, then takes
-/// for each sub-block the best pair around the rounded one.
 pub(super) fn encode(values: &[f32; 256]) -> [u8; 144] {
-    let sub_blocks = values.as_chunks::<32>().0;
-    let fits: Vec<(f32, f32)> = sub_blocks.iter().map(fit).collect();
-    let largest = |part: fn(&(f32, f32)) -> f32| fits.iter().map(part).fold(0.0f32, f32::max);
-    let d = finite_f16(largest(|fit| fit.0) / LARGEST_SCALE);
-    let dmin = finite_f16(largest(|fit| fit.1) / LARGEST_SCALE);
-
-    let mut packed = [0; 12];
+    let sub_blocks = sub_blocks_of::<32, 8>(values);
+    let fitted = scale_min::fit_all(&sub_blocks, REACH);
     let mut block = [0; 144];
-    for (j, (sub_block, &fit)) in sub_blocks.iter().zip(&fits).enumerate() {
-        let (scale, min) = best_six_bits(sub_block, fit, d.to_f32(), dmin.to_f32());
-        pack_scale_min(&mut packed, j, scale, min);
-        let (scale, min) = (d.to_f32() * f32::from(scale), dmin.to_f32() * f32::from(min));
+    block[..16].copy_from_slice(&pack_head(&fitted));
+    for (j, sub_block) in sub_blocks.iter().enumerate() {
         let chunk = &mut block[16 + j / 2 * 32..][..32];
-        for (byte, value) in chunk.iter_mut().zip(sub_block) {
-            *byte |= (code(*value, scale, min) as u8) << (4 * (j % 2));
+        for (byte, code) in chunk.iter_mut().zip(fitted.codes(sub_block, j, REACH)) {
+            *byte |= code << (4 * (j % 2));
         }
     }
-    block[..2].copy_from_slice(&d.to_le_bytes());
-    block[2..4].copy_from_slice(&dmin.to_le_bytes());
-    block[4..16].copy_from_slice(&packed);
     block
 }
 
-/// The nibble nearest to `value`, as a number.
-fn code(value: f32, scale: f32, min: f32) -> f32 {
-    if scale > 0.0 { ((value + min) / scale).round().clamp(0.0, LARGEST_CODE) } else { 0.0 }
-}
-
-/// The scale and minimum, both at least zero, that bring `scale · q − min` nearest to the values. Spacings around
-/// the even one are tried; for the codes each of them gives, least squares finds scale and minimum.
-fn fit(values: &[f32; 32]) -> (f32, f32) {
-    let low = values.iter().fold(0.0f32, |low, &value| low.min(value));
-    let high = values.iter().fold(low, |high, &value| high.max(value));
-    let even = (high - low) / LARGEST_CODE;
-    if even == 0.0 {
-        return (0.0, -low);
+/// `d`, `dmin` and the packed pairs, as Q4_K and Q5_K begin.
+pub(super) fn pack_head(fitted: &Fitted<8>) -> [u8; 16] {
+    let mut packed = [0; 12];
+    for (j, &(scale, min)) in fitted.stored.iter().enumerate() {
+        pack_scale_min(&mut packed, j, scale, min);
     }
-    let mut best = ((even, -low), error_of(values, even, -low));
-    for step in -10..=20 {
-        let spacing = (high - low) / (LARGEST_CODE + 0.1 * step as f32);
-        let (scale, min) = least_squares(values, |value| code(value, spacing, -low));
-        let error = error_of(values, scale, min);
-        if error < best.1 {
-            best = ((scale, min), error);
-        }
-    }
-    best.0
-}
-
-/// The scale and minimum of least squared error for the codes given, with the minimum held at zero or above.
-fn least_squares(values: &[f32; 32], code: impl Fn(f32) -> f32) -> (f32, f32) {
-    let (mut q_sum, mut qq_sum, mut x_sum, mut xq_sum) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
-    for &value in values {
-        let (q, x) = (f64::from(code(value)), f64::from(value));
-        q_sum += q;
-        qq_sum += q * q;
-        x_sum += x;
-        xq_sum += x * q;
-    }
-    let n = values.len() as f64;
-    let determinant = n * qq_sum - q_sum * q_sum;
-    let (scale, min) = if determinant > 0.0 {
-        ((n * xq_sum - x_sum * q_sum) / determinant, (q_sum * xq_sum - qq_sum * x_sum) / determinant)
-    } else {
-        (0.0, -1.0)
-    };
-    // Through the origin, where the free line would need a negative minimum.
-    let (scale, min) = if min >= 0.0 { (scale, min) } else { (xq_sum / qq_sum.max(1.0), 0.0) };
-    (scale.max(0.0) as f32, min as f32)
-}
-
-fn error_of(values: &[f32; 32], scale: f32, min: f32) -> f64 {
-    squared_error(values, values.iter().map(|&value| scale * code(value, scale, min) - min))
-}
-
-/// The 6-bit scale and minimum with the least error among the rounded ones and their neighbours.
-fn best_six_bits(values: &[f32; 32], (scale, min): (f32, f32), d: f32, dmin: f32) -> (u8, u8) {
-    let around = |wanted: f32, unit: f32| {
-        let rounded = if unit > 0.0 { (wanted / unit).round() } else { 0.0 };
-        [rounded, rounded - 1.0, rounded + 1.0].map(|candidate| candidate.clamp(0.0, LARGEST_SCALE) as u8)
-    };
-    let mut best = ((0, 0), f64::INFINITY);
-    for scale in around(scale, d) {
-        for min in around(min, dmin) {
-            let error = error_of(values, d * f32::from(scale), dmin * f32::from(min));
-            if error < best.1 {
-                best = ((scale, min), error);
-            }
-        }
-    }
-    best.0
+    let mut head = [0; 16];
+    head[..2].copy_from_slice(&fitted.d.to_le_bytes());
+    head[2..4].copy_from_slice(&fitted.dmin.to_le_bytes());
+    head[4..].copy_from_slice(&packed);
+    head
 }
 
 #[cfg(test)]

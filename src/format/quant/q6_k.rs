@@ -4,7 +4,10 @@
 //! Element 128h + 32s + l, with l < 32: its low bits are in byte 64h + 32(s mod 2) + l, in the high nibble from
 //! s = 2 on; its high bits are in byte 128 + 32h + l, from bit 2s on.
 
-use super::{finite_f16, read_f16, squared_error};
+use super::scale_only::{self, Codes};
+use super::{read_f16, sub_blocks_of};
+
+const CODES: Codes = Codes { ends: (-32.0, 31.0), nearest: |x| x.round().clamp(-32.0, 31.0), margin: 1.0 };
 
 /// Where the high bits, the scales and d begin.
 const HIGH: usize = 128;
@@ -43,71 +46,19 @@ impl Place {
     }
 }
 
-/// Fits a scale to each sub-block, rounds it to a signed byte of the furthest of the sixteen, then takes for each
-/// sub-block the best byte around the rounded one.
 pub(super) fn encode(values: &[f32; 256]) -> [u8; 210] {
-    let sub_blocks = values.as_chunks::<16>().0;
-    let fits: Vec<f32> = sub_blocks.iter().map(fit).collect();
-    let furthest = fits.iter().fold(0.0f32, |kept, &scale| if scale.abs() > kept.abs() { scale } else { kept });
-    // The furthest becomes −128, the one value that has no opposite.
-    let d = finite_f16(furthest / -128.0);
-
+    let sub_blocks = sub_blocks_of::<16, 16>(values);
+    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-128.0, 127.0]);
     let mut block = [0; 210];
-    block[D..].copy_from_slice(&d.to_le_bytes());
-    for (j, (sub_block, &fit)) in sub_blocks.iter().zip(&fits).enumerate() {
-        let scale = best_byte(sub_block, fit, d.to_f32());
+    block[D..].copy_from_slice(&fitted.d.to_le_bytes());
+    for (j, (sub_block, &scale)) in sub_blocks.iter().zip(&fitted.stored).enumerate() {
         block[SCALES + j] = scale as u8;
         for (i, &value) in sub_block.iter().enumerate() {
             let place = Place::of(16 * j + i);
-            let q = (code(value, d.to_f32() * f32::from(scale)) + 32.0) as u8;
+            let q = (scale_only::nearest(value, fitted.d.to_f32() * f32::from(scale), CODES) + 32.0) as u8;
             block[place.low_byte] |= (q & 15) << place.low_shift;
             block[place.high_byte] |= (q >> 4) << place.high_shift;
         }
     }
     block
-}
-
-/// The whole number from −32 to 31 that brings `scale` times it nearest to `value`.
-fn code(value: f32, scale: f32) -> f32 {
-    if scale == 0.0 { 0.0 } else { (value / scale).round().clamp(-32.0, 31.0) }
-}
-
-/// The scale of least squared error. Scales that bring the furthest element near −32 are tried; for the codes
-/// each of them gives, least squares finds the scale.
-fn fit(values: &[f32; 16]) -> f32 {
-    let furthest = values.iter().fold(0.0f32, |kept, &value| if value.abs() > kept.abs() { value } else { kept });
-    let mut best = (0.0, error_of(values, 0.0));
-    for step in -10..=10 {
-        let trial = furthest / (-32.0 + 0.1 * step as f32);
-        let (mut xq_sum, mut qq_sum) = (0.0f64, 0.0f64);
-        for &value in values {
-            let q = f64::from(code(value, trial));
-            xq_sum += f64::from(value) * q;
-            qq_sum += q * q;
-        }
-        let scale = (xq_sum / qq_sum.max(1.0)) as f32;
-        let error = error_of(values, scale);
-        if error < best.1 {
-            best = (scale, error);
-        }
-    }
-    best.0
-}
-
-fn error_of(values: &[f32; 16], scale: f32) -> f64 {
-    squared_error(values, values.iter().map(|&value| scale * code(value, scale)))
-}
-
-/// The signed byte with the least error among the rounded scale and its neighbours.
-fn best_byte(values: &[f32; 16], scale: f32, d: f32) -> i8 {
-    let rounded = if d == 0.0 { 0.0 } else { (scale / d).round() };
-    let mut best = (0, f64::INFINITY);
-    for candidate in [rounded, rounded - 1.0, rounded + 1.0] {
-        let candidate = candidate.clamp(-128.0, 127.0) as i8;
-        let error = error_of(values, d * f32::from(candidate));
-        if error < best.1 {
-            best = (candidate, error);
-        }
-    }
-    best.0
 }

@@ -1,0 +1,16 @@
+// Weight-format contract: 32 weights of a row are a Block; `load_block(i)` reads block i of the matrix from the planes
+// `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
+// IQ4_NL: one vector of nibbles that choose from an uneven table, one f16 scale.
+struct Block {
+    bytes: vec4<u32>,
+    scale: f32,
+}
+
+fn load_block(i: u32) -> Block {
+    let pair = unpack2x16float(scales[i / 2u]);
+    return Block(quants[i], select(pair.x, pair.y, (i & 1u) == 1u));
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return b.scale * uneven(nibbles(b.bytes, j));
+}

@@ -1,0 +1,20 @@
+// Weight-format contract: 32 weights of a row are a Block; `load_block(i)` reads block i of the matrix from the planes
+// `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
+// IQ4_XS: one vector of nibbles per block that choose from an uneven table; eight blocks share two words of scales: the f16
+// scale of all and the two high bits of each block's scale, then their low four bits. They are around 32.
+struct Block {
+    bytes: vec4<u32>,
+    scale: f32,
+}
+
+fn load_block(i: u32) -> Block {
+    let at = i / 8u * 2u;
+    let j = i & 7u;
+    let head = scales[at];
+    let stored = ((scales[at + 1u] >> (j * 4u)) & 15u) | (((head >> (16u + j * 2u)) & 3u) << 4u);
+    return Block(quants[i], unpack2x16float(head).x * (f32(stored) - 32.0));
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return b.scale * uneven(nibbles(b.bytes, j));
+}

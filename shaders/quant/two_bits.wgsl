@@ -1,0 +1,5 @@
+// The two-bit codes of quad j: those of weights 0 to 15 are in the first word, of 16 to 31 in the second.
+fn two_bits(words: vec2<u32>, j: u32) -> vec4<u32> {
+    let word = select(words.x, words.y, j >= 4u) >> ((j & 3u) * 8u);
+    return (vec4<u32>(word) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(3u);
+}

@@ -1,0 +1,54 @@
+//! IQ4_NL: 18 bytes for 32 elements. `f16 d`, then 16 bytes of nibbles as in Q4_0; value = table(q) · d, with a table
+//! that is finer around zero.
+
+use super::scale_only::{self, Codes};
+use super::{finite_f16, read_f16};
+
+/// What the codes of IQ4_NL and IQ4_XS stand for.
+pub(in super::super) const UNEVEN: [i8; 16] =
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// The table, for the search of scales.
+pub(super) const CODES: Codes =
+    Codes { ends: (-127.0, 113.0), nearest: |x| f32::from(UNEVEN[code_of(x)]), margin: 10.0 };
+
+/// The code whose number is nearest; a tie goes to the lower.
+pub(super) fn code_of(x: f32) -> usize {
+    UNEVEN.windows(2).filter(|pair| x > (f32::from(pair[0]) + f32::from(pair[1])) / 2.0).count()
+}
+
+/// The code for a value at a scale; where there is none, whichever, as all are zero then.
+pub(super) fn code_at(value: f32, scale: f32) -> u8 {
+    if scale == 0.0 { 0 } else { code_of(value / scale) as u8 }
+}
+
+pub(super) fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
+    let d = read_f16(block, 0);
+    for (i, &pair) in block[2..].iter().enumerate() {
+        values[i] = f32::from(UNEVEN[usize::from(pair & 15)]) * d;
+        values[i + 16] = f32::from(UNEVEN[usize::from(pair >> 4)]) * d;
+    }
+}
+
+pub(super) fn encode(values: &[f32; 32]) -> [u8; 18] {
+    let d = finite_f16(scale_only::fit(values, CODES));
+    let mut block = [0; 18];
+    block[..2].copy_from_slice(&d.to_le_bytes());
+    for (i, byte) in block[2..].iter_mut().enumerate() {
+        *byte = code_at(values[i], d.to_f32()) | code_at(values[i + 16], d.to_f32()) << 4;
+    }
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_the_table_find_themselves() {
+        for (code, number) in UNEVEN.into_iter().enumerate() {
+            assert_eq!(code_of(f32::from(number)), code);
+        }
+        assert_eq!((code_of(-1e9), code_of(1e9)), (0, 15));
+    }
+}

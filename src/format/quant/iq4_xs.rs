@@ -1,0 +1,44 @@
+//! IQ4_XS: 136 bytes for 256 elements. `f16 d`; 16 bits with the two high bits of 8 scales, one for each sub-block of
+//! 32; 4 bytes with their low four bits; then 16 bytes of nibbles for each sub-block as in Q4_0.
+//! value = (d · (scale − 32)) · table(q), with the table of IQ4_NL.
+
+use super::iq4_nl::{CODES, UNEVEN, code_at};
+use super::{read_f16, scale_only, sub_blocks_of};
+
+/// The scale of sub-block `j`, from −32 to 31, of the high and the low bits of all.
+pub(in super::super) fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
+    ((low >> (4 * j) & 15) as u8 | ((high >> (2 * j) & 3) as u8) << 4) as i8 - 32
+}
+
+pub(super) fn decode(block: &[u8; 136], values: &mut [f32; 256]) {
+    let d = read_f16(block, 0);
+    let high = u16::from_le_bytes([block[2], block[3]]);
+    let low = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
+    for (j, sub_block) in values.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(unpack_scale(high, low, j));
+        for (i, &pair) in block[8 + 16 * j..][..16].iter().enumerate() {
+            sub_block[i] = scale * f32::from(UNEVEN[usize::from(pair & 15)]);
+            sub_block[i + 16] = scale * f32::from(UNEVEN[usize::from(pair >> 4)]);
+        }
+    }
+}
+
+pub(super) fn encode(values: &[f32; 256]) -> [u8; 136] {
+    let sub_blocks = sub_blocks_of::<32, 8>(values);
+    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-32.0, 31.0]);
+    let (mut high, mut low) = (0u16, 0u32);
+    let mut block = [0; 136];
+    for (j, (sub_block, &stored)) in sub_blocks.iter().zip(&fitted.stored).enumerate() {
+        let packed = (stored + 32) as u8;
+        low |= u32::from(packed & 15) << (4 * j);
+        high |= u16::from(packed >> 4) << (2 * j);
+        let scale = fitted.d.to_f32() * f32::from(stored);
+        for (i, byte) in block[8 + 16 * j..][..16].iter_mut().enumerate() {
+            *byte = code_at(sub_block[i], scale) | code_at(sub_block[i + 16], scale) << 4;
+        }
+    }
+    block[..2].copy_from_slice(&fitted.d.to_le_bytes());
+    block[2..4].copy_from_slice(&high.to_le_bytes());
+    block[4..8].copy_from_slice(&low.to_le_bytes());
+    block
+}

@@ -1,0 +1,85 @@
+//! NVFP4: 36 bytes for 64 elements. 4 unsigned E4M3 scales, one for each group of 16, then 8 bytes for each group: the
+//! low nibble of byte i is element i of the group, the high nibble element i + 8; value = E2M1(code) · scale.
+//! The table holds the doubled values, which are whole, and the scale is halved.
+
+use super::mxfp4::{DOUBLED_E2M1, nearest_code};
+use super::squared_error;
+
+/// Half the value of an E4M3 byte without regard to its sign. 0x7F, which is no number, is zero, as in ggml.
+pub(in super::super) fn half_scale(byte: u8) -> f32 {
+    if byte == 0x7f {
+        return 0.0;
+    }
+    let (exponent, mantissa) = (byte >> 3 & 15, u32::from(byte & 7));
+    // Without an exponent a mantissa has no leading one, and the weight of the smallest exponent.
+    let whole = if exponent == 0 { mantissa } else { (8 + mantissa) << (exponent - 1) };
+    whole as f32 / 1024.0
+}
+
+pub(super) fn decode(block: &[u8; 36], values: &mut [f32; 64]) {
+    for (g, group) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let d = half_scale(block[g]);
+        for (i, &pair) in block[4 + 8 * g..][..8].iter().enumerate() {
+            group[i] = DOUBLED_E2M1[usize::from(pair & 15)] * d;
+            group[i + 8] = DOUBLED_E2M1[usize::from(pair >> 4)] * d;
+        }
+    }
+}
+
+pub(super) fn encode(values: &[f32; 64]) -> [u8; 36] {
+    let mut block = [0; 36];
+    for (g, group) in values.as_chunks::<16>().0.iter().enumerate() {
+        let (scale, packed) = encode_group(group);
+        block[g] = scale;
+        block[4 + 8 * g..][..8].copy_from_slice(&packed);
+    }
+    block
+}
+
+/// Tries the scales around the one that brings the largest element to 6, and around the one that brings it to 4, from
+/// where the steps are finer; the best in squared error stays.
+fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
+    /// The greatest scale that is a number: 448.
+    const GREATEST: u8 = 0x7e;
+    let largest = group.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+    let mut best = ((0, [0; 8]), squared_error(group, group.iter().map(|_| 0.0)));
+    for doubled in [12.0, 8.0] {
+        let wanted = (0..=GREATEST).take_while(|&scale| half_scale(scale) * doubled < largest).count() as u8;
+        for scale in wanted.saturating_sub(2)..=wanted.saturating_add(1).min(GREATEST) {
+            let d = half_scale(scale);
+            if d == 0.0 {
+                continue;
+            }
+            let codes = group.map(|value| nearest_code(value / d));
+            let error = squared_error(group, codes.iter().map(|&code| DOUBLED_E2M1[usize::from(code)] * d));
+            if error < best.1 {
+                best = ((scale, std::array::from_fn(|i| codes[i] | codes[i + 8] << 4)), error);
+            }
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_those_of_e4m3() {
+        for (byte, value) in
+            [(0, 0.0), (1, 0.001_953_125), (7, 0.013_671_875), (8, 0.015_625), (0x38, 1.0), (0x7e, 448.0)]
+        {
+            assert_eq!(2.0 * half_scale(byte), value, "{byte:#x}");
+        }
+        assert_eq!(half_scale(0x7f), 0.0);
+        assert!((1..0x7e).all(|byte| half_scale(byte) < half_scale(byte + 1)));
+    }
+
+    #[test]
+    fn values_of_the_format_survive() {
+        let values: [f32; 64] = std::array::from_fn(|i| DOUBLED_E2M1[i % 16] * half_scale(0x20 + (i / 16) as u8));
+        let mut decoded = [0.0; 64];
+        decode(&encode(&values), &mut decoded);
+        assert_eq!(values, decoded);
+    }
+}

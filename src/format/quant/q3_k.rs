@@ -1,0 +1,75 @@
+//! Q3_K: 110 bytes for 256 elements. 32 bytes of third bits, 64 bytes of two-bit codes as in Q2_K, 12 bytes with 16
+//! scales of 6 bits, one for each sub-block of 16, and `f16 d` last. value = (d · (scale − 32)) · (q − 4), where q
+//! takes its third bit from bit 4h + s of byte l of the first 32, for element 128h + 32s + l.
+
+use super::q2_k::place_of;
+use super::scale_only::{self, Codes};
+use super::{read_f16, sub_blocks_of};
+
+const CODES: Codes = Codes { ends: (-4.0, 3.0), nearest: |x| x.round().clamp(-4.0, 3.0), margin: 1.0 };
+/// Where the two-bit codes, the scales and d begin.
+const LOW: usize = 32;
+const SCALES: usize = 96;
+const D: usize = 108;
+
+/// The scale of sub-block `j`, from −32 to 31, from the 12 packed bytes: the low four bits in bytes 0 to 7, those of
+/// the last eight above those of the first; the high two bits in bytes 8 to 11, four sub-blocks in each byte.
+pub(in super::super) fn unpack_scale(packed: &[u8; 12], j: usize) -> i8 {
+    let low = packed[j % 8] >> (4 * (j / 8)) & 15;
+    let high = packed[8 + j % 4] >> (2 * (j / 4)) & 3;
+    (low | high << 4) as i8 - 32
+}
+
+fn pack_scale(packed: &mut [u8; 12], j: usize, scale: i8) {
+    let scale = (scale + 32) as u8;
+    packed[j % 8] |= (scale & 15) << (4 * (j / 8));
+    packed[8 + j % 4] |= scale >> 4 << (2 * (j / 4));
+}
+
+pub(super) fn decode(block: &[u8; 110], values: &mut [f32; 256]) {
+    let d = read_f16(block, D);
+    let mut packed = [0; 12];
+    packed.copy_from_slice(&block[SCALES..D]);
+    for (index, value) in values.iter_mut().enumerate() {
+        let (byte, shift) = place_of(index);
+        let q = block[LOW + byte] >> shift & 3 | (block[index % 32] >> (index / 32) & 1) << 2;
+        *value = d * f32::from(unpack_scale(&packed, index / 16)) * (f32::from(q) - 4.0);
+    }
+}
+
+pub(super) fn encode(values: &[f32; 256]) -> [u8; 110] {
+    let sub_blocks = sub_blocks_of::<16, 16>(values);
+    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-32.0, 31.0]);
+    let mut block = [0; 110];
+    let mut packed = [0; 12];
+    block[D..].copy_from_slice(&fitted.d.to_le_bytes());
+    for (j, (sub_block, &scale)) in sub_blocks.iter().zip(&fitted.stored).enumerate() {
+        pack_scale(&mut packed, j, scale);
+        for (i, &value) in sub_block.iter().enumerate() {
+            let index = 16 * j + i;
+            let q = (scale_only::nearest(value, fitted.d.to_f32() * f32::from(scale), CODES) + 4.0) as u8;
+            let (byte, shift) = place_of(index);
+            block[LOW + byte] |= (q & 3) << shift;
+            block[index % 32] |= q >> 2 << (index / 32);
+        }
+    }
+    block[SCALES..D].copy_from_slice(&packed);
+    block
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_scales_come_back() {
+        let scale = |j: usize| ((j * 13 + 5) % 64) as i8 - 32;
+        let mut packed = [0; 12];
+        for j in 0..16 {
+            pack_scale(&mut packed, j, scale(j));
+        }
+        for j in 0..16 {
+            assert_eq!(unpack_scale(&packed, j), scale(j), "sub-block {j}");
+        }
+    }
+}
