@@ -73,6 +73,7 @@ impl Ffn {
                 bias: self.route,
                 table: self.route,
                 hash: self.hash,
+                scoring: route::Scoring::Root,
                 n_vocab: shape.n_vocab,
                 n_experts: shape.n_experts,
                 n_used: shape.n_used,

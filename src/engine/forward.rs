@@ -5,6 +5,7 @@ use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
 use crate::model::Shape;
+use crate::model::shape::N_STREAMS;
 use crate::model::weights::{self, Weights};
 
 use super::attention::{Attention, LayerStep, record_all};
@@ -151,7 +152,7 @@ impl Forward {
         let mut recording = Recording::new(knobs);
         let scratch = &self.scratch;
         for table in &self.embed {
-            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], n);
+            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], N_STREAMS, n);
         }
         for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
             recording.layer = Some(index as u32);
