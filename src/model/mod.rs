@@ -39,6 +39,7 @@
 //! * State at the ends of blocks and chunks: `golden::decode_after_a_prompt_of_any_length_agrees`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
+pub mod grouped;
 mod part;
 pub mod shape;
 pub mod synthetic;
