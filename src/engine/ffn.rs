@@ -94,6 +94,7 @@ impl Ffn {
             n_embd: shape.n_embd,
             n_hidden: shape.n_hidden,
             n_slots: Scratch::n_slots(shape),
+            n_shared: 1,
             n_experts: shape.n_experts,
             limit: 0.0,
             groups: (n >= MIN_TOKENS).then_some(scratch.groups),
