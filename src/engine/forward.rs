@@ -122,29 +122,8 @@ impl Forward {
 
     /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
     pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> {
-        let table = |compressed| {
-            rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD)
-        };
+        let table = |compressed| rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD);
         self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
-    }
-
-    /// Records a kind of step.
-    pub fn record(&self, knobs: Knobs, kind: Kind) -> Recording {
-        let mut recording = Recording::new(knobs);
-        match kind {
-            Kind::Decode => {
-                recording = self.record_body(knobs, 1);
-                self.record_head(&mut recording, 1, true);
-                self.record_sample(&mut recording);
-            }
-            Kind::Body(n) => recording = self.record_body(knobs, n),
-            Kind::HeadLast(n) => {
-                self.record_head(&mut recording, n, true);
-                self.record_sample(&mut recording);
-            }
-            Kind::HeadAll(n) => self.record_head(&mut recording, n, false),
-        }
-        recording
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.

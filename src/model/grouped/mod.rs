@@ -16,7 +16,7 @@ mod read;
 mod rope;
 
 pub use bind::rope_divisors;
-pub use read::architecture;
+pub use read::{architecture, is_config};
 pub use rope::{Rope, Scaling};
 
 use super::weights::{Experts, TensorRef};

@@ -33,6 +33,14 @@ pub fn architecture(name: &str) -> Option<&'static str> {
     ARCHITECTURES.iter().find(|(gguf, config)| name == *gguf || name == *config).map(|(gguf, _)| *gguf)
 }
 
+/// Whether a `config.json` is that of one of these architectures.
+#[must_use]
+pub fn is_config(json: &str) -> bool {
+    let keys = ConfigKeys::parse(json).ok();
+    let name = keys.as_ref().and_then(|keys| keys.at("model_type")?.as_str().map(str::to_owned));
+    name.is_some_and(|name| architecture(&name).is_some())
+}
+
 /// What the two kinds of file say each in their own way.
 struct Rest {
     n_vocab: u32,
