@@ -36,7 +36,7 @@ fn load(model: SyntheticModel, choice: PlayerChoice, shard_bytes: Option<u64>) -
 
 /// Logits after each of a few ids, `[n_tokens][n_vocab]`.
 fn logits(session: &mut Session) -> Vec<Vec<f32>> {
-    let n_vocab = session.shape().n_vocab;
+    let n_vocab = session.outline().n_vocab;
     let ids: Vec<u32> = (0..N_TOKENS).map(|i| i * 7 % n_vocab).collect();
     let mut rows = Vec::new();
     block_on(session.logits(&ids, &mut |_, row: &[f32]| {

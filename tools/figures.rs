@@ -70,11 +70,10 @@ fn median(values: &mut [f64]) -> f64 {
 fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
     let recording = session.decode_recording();
     let times = block_on(session.profile_decode())?;
-    let ratios = session.shape().ratios.clone();
-    for ratio in [0, 4, 128] {
-        let Some(layer) = ratios.iter().position(|r| *r == ratio) else { continue };
+    let kinds = session.outline().layer_kinds.clone();
+    for (layer, kind) in kinds.iter().enumerate().filter(|(layer, kind)| !kinds[..*layer].contains(kind)) {
         let of_layer = recording.stages.iter().enumerate().filter(|(_, s)| s.layer == Some(layer as u32));
-        println!("decode, layer {layer}, ratio {ratio}: {} dispatches", of_layer.clone().count());
+        println!("decode, layer {layer}, {kind}: {} dispatches", of_layer.clone().count());
         for (index, stage) in of_layer {
             let time = times.as_ref().map_or(String::new(), |t| format!("{:8.1} µs", t[index] * 1e3));
             println!("  {:16} {:>10} bytes {time}", stage.name, stage.work(session.n_context() - 1).bytes);

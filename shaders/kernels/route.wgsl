@@ -1,7 +1,8 @@
-// Which experts a token goes to, and with what weight. With s = sqrt(softplus(logits)):
-//   experts = the N_USED greatest of s + bias, greatest first, ties to the lower id; or, in hash layers, a table's row
-//             for the token's id
-//   weights = scale · s / (Σ s of the chosen + 1e-20): the bias chooses, and does not weigh
+// Which experts a token goes to, and with what weight. With rank and weigh (w) of a score contract (lib/score_*.wgsl):
+//   experts = the N_USED greatest of rank(logits) + bias, greatest first, ties to the lower id; or, in hash layers, a
+//             table's row for the token's id
+//   weights = scale · w / (Σ w of the chosen + 1e-20), or of all experts where sum_all: the bias chooses, and does not
+//             weigh
 // Where there is a shared expert, one more slot gets it: expert n_experts with weight 1.
 // A team takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
 struct Params {
@@ -10,6 +11,7 @@ struct Params {
     n_experts: u32,   // routed experts
     n_slots: u32,     // experts of a token: N_USED, and the shared one if there is one
     hash: u32,        // 1 to take experts from the table
+    sum_all: u32,     // 1 to divide by the sum over all experts
     scale: f32,       // sum of a token's weights
     max_tokens: u32,  // tokens to compute at most
 }
@@ -25,13 +27,6 @@ struct Params {
 
 const NONE = 0xffffffffu;
 const LEAST = -1e30;
-
-// log(1 + e) is taken as a series where e would drown in the 1.
-fn score(logit: f32) -> f32 {
-    let e = exp(-abs(logit));
-    let log_1p = select(log(1.0 + e), e * (1.0 - e * (0.5 - e / 3.0)), e < 0.01);
-    return sqrt(max(logit, 0.0) + log_1p);
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn route(
@@ -59,7 +54,7 @@ fn route(
             ids[k] = NONE;
         }
         for (var i = lane; i < params.n_experts; i += TEAM) {
-            var value = score(logits[at + i]) + bias[i];
+            var value = rank(logits[at + i]) + bias[i];
             var id = i;
             for (var k = 0u; k < N_USED; k += 1u) {
                 if value > values[k] || (value == values[k] && id < ids[k]) {
@@ -83,16 +78,26 @@ fn route(
         }
     }
     if lane == 0u {
-        var sum = 0.0;
+        var greatest = LEAST;
         for (var k = 0u; k < N_USED; k += 1u) {
             // Only a broken table or logits that are no numbers name an expert that is not there.
             chosen[k] = min(chosen[k], params.n_experts - 1u);
-            sum += score(logits[at + chosen[k]]);
+            greatest = max(greatest, logits[at + chosen[k]]);
+        }
+        var sum = 0.0;
+        for (var k = 0u; k < N_USED; k += 1u) {
+            sum += weigh(logits[at + chosen[k]], greatest);
+        }
+        if params.sum_all == 1u {
+            sum = 0.0;
+            for (var i = 0u; i < params.n_experts; i += 1u) {
+                sum += weigh(logits[at + i], greatest);
+            }
         }
         let slot = token * params.n_slots;
         for (var k = 0u; k < N_USED; k += 1u) {
             experts[slot + k] = chosen[k];
-            weights[slot + k] = score(logits[at + chosen[k]]) / (sum + 1e-20) * params.scale;
+            weights[slot + k] = weigh(logits[at + chosen[k]], greatest) / (sum + 1e-20) * params.scale;
         }
         if params.n_slots > N_USED {
             experts[slot + N_USED] = params.n_experts;

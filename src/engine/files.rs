@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::gguf;
-use crate::format::{Source, safetensors};
-use crate::model::weights::Weights;
-use crate::model::{Shape, SyntheticModel};
+use crate::format::{Directory, Source, safetensors};
+use crate::model::{Model, Shape, SyntheticModel, grouped};
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer};
 
 /// The files of a model.
@@ -25,8 +24,7 @@ pub struct ModelFiles {
 
 /// What the files say.
 pub(super) struct Opened {
-    pub shape: Shape,
-    pub weights: Weights,
+    pub model: Model,
     pub tokenizer: Option<Tokenizer>,
     pub notices: Vec<String>,
 }
@@ -45,8 +43,8 @@ impl ModelFiles {
     /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
     pub(super) async fn open(&self) -> Result<Opened> {
         if let Some(model) = &self.synthetic {
-            let (shape, weights) = (model.shape.clone(), model.weights()?);
-            return Ok(Opened { shape, weights, tokenizer: None, notices: Vec::new() });
+            let model = Model::V4(model.shape.clone(), model.weights()?);
+            return Ok(Opened { model, tokenizer: None, notices: Vec::new() });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
@@ -57,29 +55,28 @@ impl ModelFiles {
         }
         let mut opened = if magic == *b"GGUF" { self.open_gguf().await? } else { self.open_safetensors().await? };
         if let Some(tokenizer) = &opened.tokenizer
-            && tokenizer.n_vocab() > opened.shape.n_vocab as usize
+            && tokenizer.n_vocab() > opened.model.outline().n_vocab as usize
         {
             let found = format!("{} tokens", tokenizer.n_vocab());
-            let expected = format!("at most {}, the rows of the embedding", opened.shape.n_vocab);
+            let expected = format!("at most {}, the rows of the embedding", opened.model.outline().n_vocab);
             return Err(Error::file(format!("{}: tokenizer", source.name()), found).expected(expected));
         }
-        if opened.weights.n_mtp_tensors > 0 {
-            let n = opened.weights.n_mtp_tensors;
-            opened.notices.push(format!("{n} tensors of the multi-token prediction block are skipped"));
-        }
-        if let Some(first) = opened.weights.ignored.first() {
-            let n = opened.weights.ignored.len();
-            opened.notices.push(format!("{n} unknown tensors are ignored, the first of them {first}"));
-        }
+        opened.notices.extend(opened.model.notices());
         Ok(opened)
     }
 
     async fn open_gguf(&self) -> Result<Opened> {
-        let file = gguf::read(self.sources[0].as_ref(), 0).await?;
-        let shape = Shape::from_gguf(&file)?;
+        let source = self.sources[0].as_ref();
+        let file = gguf::read(source, 0).await?;
+        let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
+        let model = if grouped::architecture(architecture).is_some() {
+            let divisors = rope_divisors(source, &file.directory).await?;
+            Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
+        } else {
+            Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
+        };
         let tokenizer = Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?)?;
-        let weights = Weights::bind(&shape, &file.directory)?;
-        Ok(Opened { shape, weights, tokenizer, notices: Vec::new() })
+        Ok(Opened { model, tokenizer, notices: Vec::new() })
     }
 
     async fn open_safetensors(&self) -> Result<Opened> {
@@ -89,10 +86,24 @@ impl ModelFiles {
             return Err(Error::file(source.name(), "no config.json beside the safetensors file")
                 .advice("Keep config.json (and tokenizer.json) in the same folder"));
         };
-        let shape = Shape::from_config(config)?;
-        let weights = Weights::bind(&shape, &file.directory)?;
-        let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), pad: None, add_bos: false };
+        let model = if grouped::is_config(config) {
+            Model::bind_grouped(grouped::Shape::from_config(config)?, &file.directory)?
+        } else {
+            Model::bind_v4(Shape::from_config(config)?, &file.directory)?
+        };
+        let outline = model.outline();
+        let special = SpecialIds { bos: outline.bos, eos: outline.eos, pad: None, add_bos: false };
         let tokenizer = self.tokenizer.as_ref().map(|json| Tokenizer::from_json(json, special)).transpose()?;
-        Ok(Opened { shape, weights, tokenizer, notices: Vec::new() })
+        Ok(Opened { model, tokenizer, notices: Vec::new() })
     }
+}
+
+/// What divides the rotary frequencies, if the file says so.
+async fn rope_divisors(source: &dyn Source, directory: &Directory) -> Result<Vec<f32>> {
+    let Some(tensor) = grouped::rope_divisors(directory)? else { return Ok(Vec::new()) };
+    let mut divisors = vec![0.0f32; tensor.n_in as usize];
+    if let Some(piece) = tensor.pieces.first() {
+        source.read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
+    }
+    Ok(divisors)
 }

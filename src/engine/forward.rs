@@ -5,6 +5,7 @@ use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
 use crate::model::Shape;
+use crate::model::shape::N_STREAMS;
 use crate::model::weights::{self, Weights};
 
 use super::attention::{Attention, LayerStep, record_all};
@@ -121,29 +122,8 @@ impl Forward {
 
     /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
     pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> {
-        let table = |compressed| {
-            rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD)
-        };
+        let table = |compressed| rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD);
         self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
-    }
-
-    /// Records a kind of step.
-    pub fn record(&self, knobs: Knobs, kind: Kind) -> Recording {
-        let mut recording = Recording::new(knobs);
-        match kind {
-            Kind::Decode => {
-                recording = self.record_body(knobs, 1);
-                self.record_head(&mut recording, 1, true);
-                self.record_sample(&mut recording);
-            }
-            Kind::Body(n) => recording = self.record_body(knobs, n),
-            Kind::HeadLast(n) => {
-                self.record_head(&mut recording, n, true);
-                self.record_sample(&mut recording);
-            }
-            Kind::HeadAll(n) => self.record_head(&mut recording, n, false),
-        }
-        recording
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
@@ -151,7 +131,7 @@ impl Forward {
         let mut recording = Recording::new(knobs);
         let scratch = &self.scratch;
         for table in &self.embed {
-            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], n);
+            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], N_STREAMS, n);
         }
         for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
             recording.layer = Some(index as u32);

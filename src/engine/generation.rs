@@ -145,7 +145,7 @@ impl<'a> Generation<'a> {
     }
 
     fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
-        let tokens = self.session.forward.tokens;
+        let tokens = self.session.network.tokens();
         let offset = u64::from(self.first + self.issued) * 4;
         let read = Slice { offset: tokens.offset + offset, bytes: u64::from(n) * 4, ..tokens };
         let ticket = self.session.player.play(prepared, n, read)?;
@@ -183,7 +183,7 @@ impl<'a> Generation<'a> {
         }
         let Some(id) = self.ready.pop_front() else { return Ok(None) };
         self.taken += 1;
-        let end = self.session.shape().eos == id;
+        let end = self.session.outline().eos == Some(id);
         self.ended = end || self.taken >= self.wanted;
         Ok((!end).then_some(id))
     }

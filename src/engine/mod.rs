@@ -9,6 +9,8 @@ pub mod files;
 mod fill;
 pub mod forward;
 pub mod generation;
+pub mod grouped;
+mod network;
 pub mod session;
 pub mod upload;
 

@@ -10,15 +10,16 @@ use crate::gpu::kernel::Step;
 use crate::gpu::play::Prepared;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
 use crate::gpu::{Adapter, Arena, Knobs, Player, Purpose, Recording, Slice};
-use crate::model::Shape;
+use crate::kernels::cache::CacheType;
+use crate::model::{Outline, Shape};
 use crate::text::Tokenizer;
 
-use super::buffers::Scratch;
 use super::fault;
 use super::files::{ModelFiles, Opened};
 use super::fill;
-use super::forward::{Forward, Kind, MAX_AHEAD};
+use super::forward::Kind;
 use super::generation::{Generation, Sampling};
+use super::network::Network;
 use super::upload::Uploads;
 
 /// Where a model runs.
@@ -41,6 +42,8 @@ pub struct LoadOptions {
     pub knobs: Option<Knobs>,
     /// Tokens in one step at most.
     pub n_chunk: u32,
+    /// How keys and values are kept in models with grouped-query attention; V4 keeps f32.
+    pub cache_type: CacheType,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
     /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU player stays whole.
@@ -57,6 +60,7 @@ impl Default for LoadOptions {
             shader_checks: ShaderChecks::Off,
             knobs: None,
             n_chunk: 256,
+            cache_type: CacheType::F32,
             shard_bytes: None,
             fault: None,
             most_bytes: None,
@@ -113,7 +117,8 @@ const STEP_BUDGET_MS: f64 = 500.0;
 /// A loaded model on one player.
 pub struct Session {
     pub(super) player: Player,
-    pub(super) forward: Forward,
+    pub(super) network: Network,
+    outline: Outline,
     pub(super) choice: PlayerChoice,
     /// The stage that is broken on purpose; never on the CPU.
     fault: Option<String>,
@@ -143,24 +148,25 @@ impl Session {
     ) -> Result<Self> {
         let begin = Instant::now();
         progress(LoadProgress::Directory);
-        let Opened { shape, weights, tokenizer, notices } = files.open().await?;
+        let Opened { model, tokenizer, notices } = files.open().await?;
+        let outline = model.outline();
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();
         let (mut player, knobs, binding_bytes) = open_player(&choice, options).await?;
-        let n_context = context(&shape, options.n_context)?;
+        let n_context = context(outline.context_length, options.n_context)?;
         let mut arena = Arena::default();
         let mut uploads = Uploads::new(options.shard_bytes.unwrap_or(binding_bytes));
-        let n_chunk = Scratch::chunk_that_fits(&shape, n_context + MAX_AHEAD, binding_bytes, options.n_chunk);
-        let forward = Forward::plan(&mut arena, &mut uploads, &shape, &weights, n_context, n_chunk);
+        let wanted = (options.n_chunk, binding_bytes);
+        let (network, n_chunk) = Network::plan(&mut arena, &mut uploads, &model, n_context, wanted, options.cache_type);
         check_bindings(&arena, binding_bytes)?;
         if let Some(name) = &options.fault {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
-            fault::check_name(name, &kinds.map(|kind| forward.record(knobs, kind)))?;
+            fault::check_name(name, &kinds.map(|kind| network.record(knobs, kind)))?;
         }
         check_memory(&arena, options.most_bytes)?;
         player.allocate(&arena).await?;
-        for (slice, table) in forward.tables() {
+        for (slice, table) in network.tables() {
             player.write(slice, 0, bytemuck::cast_slice(&table));
         }
         let total = uploads.bytes();
@@ -179,7 +185,8 @@ impl Session {
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
         let mut session = Self {
             player,
-            forward,
+            network,
+            outline,
             fault: options.fault.clone().filter(|_| matches!(choice, PlayerChoice::Gpu(_))),
             choice,
             tokenizer,
@@ -222,14 +229,22 @@ impl Session {
         self.tokenizer.as_ref()
     }
 
-    /// The model's shape.
-    pub fn shape(&self) -> &Shape {
-        &self.forward.shape
+    /// What is known of the model.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// The shape, where the model is a DeepSeek V4.
+    pub fn v4_shape(&self) -> Option<&Shape> {
+        match &self.network {
+            Network::V4(forward) => Some(&forward.shape),
+            Network::Grouped(_) => None,
+        }
     }
 
     /// Positions that fit.
     pub fn n_context(&self) -> u32 {
-        self.forward.n_context
+        self.network.n_context()
     }
 
     /// Memory on the player.
@@ -273,7 +288,7 @@ impl Session {
     }
 
     pub(super) fn record(&self, kind: Kind) -> Recording {
-        let mut recording = self.forward.record(self.knobs, kind);
+        let mut recording = self.network.record(self.knobs, kind);
         if let Some(name) = &self.fault {
             fault::break_stages(&mut recording, name);
         }
@@ -303,30 +318,30 @@ impl Session {
             seed: sampling.seed,
             padding: [0; 3],
         };
-        self.player.write(self.forward.step, 0, bytemuck::bytes_of(&step));
+        self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));
     }
 
     async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
-        let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.forward.step })?;
+        let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.network.step() })?;
         self.player.finish(ticket).await?;
         Ok(())
     }
 
     /// Checks ids and writes them to their positions.
     pub(super) fn write_tokens(&mut self, ids: &[u32]) -> Result<()> {
-        let n_vocab = self.forward.shape.n_vocab;
+        let n_vocab = self.outline.n_vocab;
         if let Some(id) = ids.iter().find(|id| **id >= n_vocab) {
             return Err(Error::usage("token ids", format!("{id}")).expected(format!("ids below {n_vocab}")));
         }
         if ids.is_empty() {
             return Err(Error::usage("prompt", "no tokens").advice("Give a prompt of at least one token"));
         }
-        if ids.len() > self.forward.n_context as usize {
+        if ids.len() > self.network.n_context() as usize {
             let found = format!("{} tokens", ids.len());
-            let expected = format!("at most {}, the context", self.forward.n_context);
+            let expected = format!("at most {}, the context", self.network.n_context());
             return Err(Error::usage("prompt", found).expected(expected).advice("Shorten it, or raise -c"));
         }
-        self.player.write(self.forward.tokens, 0, bytemuck::cast_slice(ids));
+        self.player.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
         Ok(())
     }
 
@@ -427,16 +442,16 @@ impl Session {
         each: &mut dyn FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
         self.write_tokens(ids)?;
-        let n_vocab = u64::from(self.forward.shape.n_vocab);
+        let n_vocab = u64::from(self.outline.n_vocab);
         let mut steps = steps.iter().copied();
         let mut position = 0;
         while position < ids.len() as u32 {
-            let n_logits = self.forward.scratch.n_logits;
+            let (logits, n_logits) = self.network.logits();
             let prescribed = steps.next().map(|n| n.min(n_logits));
             let end = (position + n_logits).min(ids.len() as u32);
             let (n, capacity) = self.play_body(position, end, prescribed).await?;
-            let head = self.prepare(Kind::HeadAll(capacity.min(self.forward.scratch.n_logits))).await?;
-            let read = Slice { bytes: u64::from(n) * n_vocab * 4, ..self.forward.scratch.logits };
+            let head = self.prepare(Kind::HeadAll(capacity.min(n_logits))).await?;
+            let read = Slice { bytes: u64::from(n) * n_vocab * 4, ..logits };
             let ticket = self.player.play(head, 1, read)?;
             let bytes = self.player.finish(ticket).await?;
             let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -448,7 +463,7 @@ impl Session {
         Ok(())
     }
 
-    /// Feeds `ids` in steps of the given sizes (the last one repeats) and hands the residual streams `[n, 4, n_embd]`
+    /// Feeds `ids` in steps of the given sizes (the last one repeats) and hands the residual streams `[n, n_streams, n_embd]`
     /// after each layer of each step to `each(layer, position, streams)`: for finding the first layer that goes wrong.
     ///
     /// # Errors
@@ -467,8 +482,9 @@ impl Session {
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {
                 let recording = Recording { stages: part.to_vec(), knobs: self.knobs, layer: None };
                 let prepared = self.player.prepare(&recording).await?;
-                let row = u64::from(self.forward.shape.n_embd) * 16;
-                let read = Slice { bytes: u64::from(n) * row, ..self.forward.scratch.streams[0] };
+                let (streams, n_streams) = self.network.streams();
+                let row = u64::from(self.outline.n_embd) * u64::from(n_streams) * 4;
+                let read = Slice { bytes: u64::from(n) * row, ..streams };
                 let ticket = self.player.play(prepared, 1, read)?;
                 let bytes = self.player.finish(ticket).await?;
                 let layer = part.last().and_then(|stage| stage.layer).unwrap_or(0);
@@ -485,7 +501,8 @@ impl Session {
     /// # Errors
     /// When the adapter fails.
     pub async fn read_entries(&mut self, layer: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-        let state = &self.forward.states[layer];
+        let Network::V4(forward) = &self.network else { return Ok((Vec::new(), Vec::new())) };
+        let state = &forward.states[layer];
         let mut read = Vec::new();
         let slices = [(state.entries, state.ratio > 0), (state.index_keys, state.ratio == 4)];
         for (slice, there) in slices {
@@ -530,8 +547,7 @@ async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Pl
     })
 }
 
-fn context(shape: &Shape, wanted: Option<u32>) -> Result<u32> {
-    let most = shape.context_length;
+fn context(most: u32, wanted: Option<u32>) -> Result<u32> {
     let n = wanted.unwrap_or(most.min(4096));
     if n == 0 || n > most {
         let expected = format!("1 to {most}, the model's own");
@@ -552,7 +568,8 @@ fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
 
 /// All buffers must fit the memory, where its size is known.
 fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
-    let needed: u64 = [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
+    let needed: u64 =
+        [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
     match most_bytes {
         Some(most) if needed > most => {
             let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));

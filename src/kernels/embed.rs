@@ -1,13 +1,13 @@
-//! `embed`: rows of the embedding table, decoded and copied into the four residual streams.
+//! `embed`: rows of the embedding table, decoded and copied into the residual streams.
 
 use crate::format::{Format, plane};
 use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
+use super::STEP;
 use super::case::CaseBuilder;
 use super::matrix::{Matrix, format_of};
-use super::{N_STREAMS, STEP};
 
 crate::params! {
     /// Parameters of `embed`; the WGSL says what each is.
@@ -20,6 +20,8 @@ crate::params! {
         pub n_blocks: u32,
         /// Vectors of 4 in a stream.
         pub n_quads: u32,
+        /// Residual streams.
+        pub n_streams: u32,
         /// Ids that `tokens` holds.
         pub n_positions: u32,
         /// Tokens to compute at most.
@@ -46,7 +48,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Appends `streams[t, s, :] = table[tokens[position + t]]` for one shard of the table.
 ///
-/// `tokens` are u32 by position, `streams` is `[max_tokens, 4, n_embd]` in f32 with `n_embd = table.n_in`.
+/// `tokens` are u32 by position, `streams` is `[max_tokens, n_streams, n_embd]` in f32 with `n_embd = table.n_in`.
 /// Tokens whose row is in another shard are left as they are.
 ///
 /// # Panics
@@ -57,6 +59,7 @@ pub fn record_embed(
     tokens: Slice,
     table: &Matrix,
     streams: Slice,
+    n_streams: u32,
     max_tokens: u32,
 ) {
     assert!(table.n_in.is_multiple_of(4), "embed: rows are multiples of 4");
@@ -65,6 +68,7 @@ pub fn record_embed(
         n_rows: table.n_rows,
         n_blocks: table.n_blocks(),
         n_quads: table.n_in / 4,
+        n_streams,
         n_positions: (tokens.bytes / 4) as u32,
         max_tokens,
     };
@@ -72,7 +76,7 @@ pub fn record_embed(
     let spec = table.decode_with(Spec::default().constant("WORKGROUP", workgroup));
     let n_threads = u64::from(max_tokens) * u64::from(params.n_blocks);
     let row_bytes = table.bytes() / u64::from(table.n_rows.max(1));
-    let written = u64::from(N_STREAMS * table.n_in) * 4;
+    let written = u64::from(n_streams * table.n_in) * 4;
     let cost = Cost { bytes: u64::from(max_tokens) * (row_bytes + written), ops: 0 };
     let bindings = [step, tokens, table.quants, table.scales, streams];
     recording.push("embed", &KERNEL, spec, n_threads.div_ceil(u64::from(workgroup)), &params, &bindings, cost);
@@ -88,8 +92,8 @@ fn reference(call: &mut Call<'_>) {
     for token in 0..step.n_tokens.min(p.max_tokens) {
         let id = tokens[(step.position + token).min(p.n_positions - 1) as usize];
         let Some(row) = id.checked_sub(p.first_row).filter(|row| *row < p.n_rows) else { continue };
-        for stream in 0..N_STREAMS {
-            let at = (token * N_STREAMS + stream) as usize * n_embd;
+        for stream in 0..p.n_streams {
+            let at = (token * p.n_streams + stream) as usize * n_embd;
             let values = &mut streams[at..at + n_embd];
             plane::decode_plane_row(format, quants, scales, (row * p.n_blocks) as usize, values);
         }
@@ -97,19 +101,19 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases(knobs: &Knobs) -> Vec<Case> {
-    let mut cases = vec![case(knobs, Format::BF16, 100, 3), case(knobs, Format::F32, 36, 0)];
-    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(knobs, format, 256, 5)));
+    let mut cases = vec![case(knobs, Format::BF16, 100, 3, 4), case(knobs, Format::F32, 36, 0, 1)];
+    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(knobs, format, 256, 5, 4)));
     cases
 }
 
 /// Six tokens of a prompt of seven, in a shard of 9 rows from `first_row` on; ids go past both of its ends.
-fn case(knobs: &Knobs, format: Format, n_embd: usize, first_row: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{format} [9, {n_embd}] from row {first_row}"), knobs);
+fn case(knobs: &Knobs, format: Format, n_embd: usize, first_row: u32, n_streams: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{format} [9, {n_embd}] from row {first_row}, {n_streams} streams"), knobs);
     let mut table = case.matrix("table", format, 9, n_embd);
     table.first_row = first_row;
     let tokens = case.input("tokens", &[1, first_row, first_row + 8, first_row + 9, 0, u32::MAX, first_row + 3, 2]);
     let step = case.step(1, 6);
-    let streams = case.output("streams", 7 * N_STREAMS as usize * n_embd, 1e-6);
-    record_embed(&mut case.recording, step, tokens, &table, streams, 7);
+    let streams = case.output("streams", 7 * n_streams as usize * n_embd, 1e-6);
+    record_embed(&mut case.recording, step, tokens, &table, streams, n_streams, 7);
     case.finish()
 }

@@ -54,6 +54,8 @@ pub struct Flow {
     pub n_hidden: u32,
     /// Experts of a token, the shared one included.
     pub n_slots: u32,
+    /// Shared experts among them, 0 or 1.
+    pub n_shared: u32,
     /// Routed experts of a layer.
     pub n_experts: u32,
     /// Where the gate (above) and the up projection (both ways) are cut off.
@@ -66,10 +68,10 @@ pub struct Flow {
 
 impl Flow {
     /// What a dispatch over a shard is expected to move and do when tokens choose experts evenly. `n_read` and
-    /// `n_written` are values of a slot. One slot of a token is the shared expert's.
+    /// `n_written` are values of a slot.
     pub(super) fn cost(&self, shard: &Shard, n_read: u32, n_written: u32) -> Cost {
         let tokens = u64::from(self.max_tokens);
-        let routed = tokens * u64::from(self.n_slots.saturating_sub(1)) * u64::from(shard.n_experts);
+        let routed = tokens * u64::from(self.n_slots.saturating_sub(self.n_shared)) * u64::from(shard.n_experts);
         let shared = shard.first_expert >= self.n_experts;
         let slots = if shared { tokens } else { routed.div_ceil(u64::from(self.n_experts.max(1))) };
         let (n_rows, n_experts) = (u64::from(shard.matrix.n_rows), u64::from(shard.n_experts.max(1)));
@@ -145,6 +147,7 @@ pub(super) fn odd_case(knobs: &Knobs, kernel: &str, odd: &Odd) -> (CaseBuilder, 
         n_embd,
         n_hidden,
         n_slots,
+        n_shared: 1,
         n_experts,
         limit: 1.0,
         groups,

@@ -92,6 +92,7 @@ fn case(knobs: &Knobs, n_experts: u32, n_slots: u32, max_tokens: u32, n_tokens: 
         n_embd: 4,
         n_hidden: 4,
         n_slots,
+        n_shared: 1,
         n_experts,
         limit: 1.0,
         groups: Some(groups),

@@ -1,8 +1,10 @@
 //! One Rust file per file of `shaders/kernels/`: the layout of its parameters, how it is recorded, its scalar reference.
 //! Knows weight formats and the GPU's recordings, and no model.
 
+pub mod add_norm;
 pub mod attend;
 pub mod attend_score;
+pub mod cache;
 pub mod case;
 pub mod compress;
 pub mod embed;
@@ -14,6 +16,9 @@ pub mod experts_out;
 pub mod experts_out_tiled;
 pub mod fault;
 pub mod fill;
+pub mod grouped_attend;
+pub mod grouped_heads;
+pub mod grouped_merge;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
@@ -33,6 +38,7 @@ pub mod rope;
 pub mod rotate;
 pub mod route;
 pub mod sample;
+pub mod swiglu;
 
 pub use matrix::Matrix;
 
@@ -67,6 +73,11 @@ pub const ALL: &[&Kernel] = &[
     &probe_dot::KERNEL,
     &probe_dispatch::KERNEL,
     &fill::KERNEL,
+    &add_norm::KERNEL,
+    &swiglu::KERNEL,
+    &grouped_heads::KERNEL,
+    &grouped_attend::KERNEL,
+    &grouped_merge::KERNEL,
 ];
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -20,6 +20,8 @@ crate::params! {
         pub n_slots: u32,
         /// 1 to take experts from the table.
         pub hash: u32,
+        /// 1 to divide by the sum over all experts.
+        pub sum_all: u32,
         /// Sum of a token's weights.
         pub scale: f32,
         /// Tokens to compute at most.
@@ -46,6 +48,27 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
+/// How experts are ranked and weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scoring {
+    /// `sqrt(softplus(logit))`, the weights divided by the sum of those chosen: DeepSeek V4.
+    Root,
+    /// Softmax over all experts.
+    Softmax {
+        /// Whether the weights of those chosen are then divided by their sum.
+        normed: bool,
+    },
+}
+
+impl Scoring {
+    fn part(self) -> &'static str {
+        match self {
+            Self::Root => include_str!("../../shaders/lib/score_root.wgsl"),
+            Self::Softmax { .. } => include_str!("../../shaders/lib/score_softmax.wgsl"),
+        }
+    }
+}
+
 /// What `route` reads and writes. A token has `n_slots = n_used + n_shared` slots.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
@@ -61,6 +84,8 @@ pub struct Flow {
     pub table: Slice,
     /// Take experts from the table instead of the scores.
     pub hash: bool,
+    /// How experts are ranked and weighed.
+    pub scoring: Scoring,
     /// Rows of the table.
     pub n_vocab: u32,
     /// Routed experts of a layer.
@@ -92,12 +117,14 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
         n_experts: flow.n_experts,
         n_slots: flow.n_used + flow.n_shared,
         hash: u32::from(flow.hash),
+        sum_all: u32::from(flow.scoring == Scoring::Softmax { normed: false }),
         scale: flow.scale,
         max_tokens: flow.max_tokens,
     };
     let knobs = recording.knobs;
     let (spec, teams) = knobs.team_spec(knobs.vector_lanes);
-    let spec = spec.constant("N_USED", flow.n_used);
+    let is_softmax = u32::from(flow.scoring != Scoring::Root);
+    let spec = spec.constant("N_USED", flow.n_used).constant("SOFTMAX", is_softmax).part(flow.scoring.part());
     let tokens = u64::from(flow.max_tokens);
     let scores = tokens * u64::from(flow.n_experts);
     let cost = Cost { bytes: scores * 4 + tokens * 8 * u64::from(params.n_slots), ops: scores * 8 };
@@ -105,37 +132,40 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
     recording.push("route", &KERNEL, spec, tokens.div_ceil(u64::from(teams)), &params, &bindings, cost);
 }
 
-/// `sqrt(softplus(logit))`.
-fn score(logit: f32) -> f32 {
-    (logit.max(0.0) + (-logit.abs()).exp().ln_1p()).sqrt()
+/// `sqrt(softplus(logit))`, or softmax up to a common factor.
+fn weigh(is_softmax: bool, logit: f32, greatest: f32) -> f32 {
+    if is_softmax { (logit - greatest).exp() } else { (logit.max(0.0) + (-logit.abs()).exp().ln_1p()).sqrt() }
 }
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let n_used = call.constant("N_USED") as usize;
+    let (n_used, is_softmax) = (call.constant("N_USED") as usize, call.constant("SOFTMAX") == 1);
     let step = call.input::<Step>(0)[0];
     let (tokens, logits, bias) = (call.inputs[1], call.input::<f32>(2), call.input::<f32>(3));
     let table = call.input::<i32>(4);
     let [experts, weights] = call.outputs::<u32, 2>();
     let (n_experts, n_slots) = (p.n_experts as usize, p.n_slots as usize);
     for token in 0..step.n_tokens.min(p.max_tokens) as usize {
-        let scores: Vec<f32> = logits[token * n_experts..][..n_experts].iter().map(|l| score(*l)).collect();
+        let logits = &logits[token * n_experts..][..n_experts];
         let mut chosen: Vec<u32> = (0..p.n_experts).collect();
         if p.hash == 1 {
             let id = tokens[(step.position as usize + token).min(p.n_positions as usize - 1)].min(p.n_vocab - 1);
             let row = &table[id as usize * n_used..][..n_used];
             chosen = row.iter().map(|e| (*e).max(0) as u32).map(|e| e.min(p.n_experts - 1)).collect();
         } else {
-            let of = |e: &u32| scores[*e as usize] + bias[*e as usize];
+            let rank = |logit: f32| if is_softmax { logit } else { weigh(false, logit, 0.0) };
+            let of = |e: &u32| rank(logits[*e as usize]) + bias[*e as usize];
             // The sort is stable, so that ties stay in order of their ids.
             chosen.sort_by(|a, b| of(b).total_cmp(&of(a)));
         }
         chosen.truncate(n_used);
-        let sum: f32 = chosen.iter().map(|e| scores[*e as usize]).sum();
+        let greatest = chosen.iter().map(|e| logits[*e as usize]).fold(f32::MIN, f32::max);
+        let of = |expert: u32| weigh(is_softmax, logits[expert as usize], greatest);
+        let sum: f32 =
+            if p.sum_all == 1 { (0..p.n_experts).map(of).sum() } else { chosen.iter().copied().map(of).sum() };
         for (k, expert) in chosen.into_iter().enumerate() {
             experts[token * n_slots + k] = expert;
-            let weight = scores[expert as usize] / (sum + 1e-20) * p.scale;
-            weights[token * n_slots + k] = weight.to_bits();
+            weights[token * n_slots + k] = (of(expert) / (sum + 1e-20) * p.scale).to_bits();
         }
         if n_slots > n_used {
             experts[token * n_slots + n_used] = p.n_experts;
@@ -146,26 +176,30 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases(knobs: &Knobs) -> Vec<Case> {
     vec![
-        case(knobs, 40, 6, 1, false, false, 4, 3),
-        case(knobs, 40, 6, 1, true, false, 4, 3),
-        case(knobs, 40, 6, 0, false, true, 2, 2),
-        case(knobs, 3, 2, 1, false, true, 1, 1),
+        case(knobs, [40, 6, 1], Scoring::Root, false, false, 4, 3),
+        case(knobs, [40, 6, 1], Scoring::Root, true, false, 4, 3),
+        case(knobs, [40, 6, 0], Scoring::Root, false, true, 2, 2),
+        case(knobs, [3, 2, 1], Scoring::Root, false, true, 1, 1),
+        case(knobs, [17, 3, 0], Scoring::Softmax { normed: true }, false, true, 3, 2),
+        case(knobs, [8, 8, 0], Scoring::Softmax { normed: false }, false, false, 2, 2),
     ]
 }
 
-/// With `ties` all experts of one remainder by 13 have the same logit and bias.
-#[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
+/// `experts` are how many there are, are used, and are shared. With `ties` all experts of one remainder by 13 have the
+/// same logit and bias.
 fn case(
     knobs: &Knobs,
-    n_experts: u32,
-    n_used: u32,
-    n_shared: u32,
+    experts: [u32; 3],
+    scoring: Scoring,
     hash: bool,
     ties: bool,
     max_tokens: u32,
     n_tokens: u32,
 ) -> Case {
-    let name = format!("{n_used} of {n_experts} and {n_shared}, hash {hash}, ties {ties}, {n_tokens} of {max_tokens}");
+    let [n_experts, n_used, n_shared] = experts;
+    let name = format!(
+        "{n_used} of {n_experts} and {n_shared}, {scoring:?}, hash {hash}, ties {ties}, {n_tokens} of {max_tokens}"
+    );
     let mut case = CaseBuilder::new(name, knobs);
     let (n_vocab, n_slots) = (5, n_used + n_shared);
     let same = |i: u32| if ties { i % n_experts % 13 } else { i };
@@ -183,6 +217,7 @@ fn case(
         bias: case.input("bias", &bias),
         table: case.input("table", &table),
         hash,
+        scoring,
         n_vocab,
         n_experts,
         n_used,

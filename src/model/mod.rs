@@ -39,11 +39,14 @@
 //! * State at the ends of blocks and chunks: `golden::decode_after_a_prompt_of_any_length_agrees`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
+pub mod grouped;
+mod outline;
 mod part;
 pub mod shape;
 pub mod synthetic;
 pub mod weights;
 
+pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 pub use synthetic::{Filling, SyntheticModel, SyntheticName};
 pub use weights::{

@@ -74,7 +74,7 @@ impl Given {
             Self::Text(text) => prompt::encode(session.tokenizer(), text)?,
             Self::Ids(ids) => ids.clone(),
         };
-        prompt::check_ids(&ids, session.shape().n_vocab)?;
+        prompt::check_ids(&ids, session.outline().n_vocab)?;
         Ok(ids)
     }
 }
@@ -126,7 +126,7 @@ fn check_room(n_tokens: usize, n_greedy: usize, n_context: usize) -> Result<()> 
 
 /// Feeds all tokens, window by window; writes the logits on the way where they are wanted.
 async fn score(session: &mut Session, ids: &[u32], arguments: &arguments::Eval) -> Result<Score> {
-    let n_vocab = session.shape().n_vocab as usize;
+    let n_vocab = session.outline().n_vocab as usize;
     let create = |path| NpyWriter::create(path, ids.len(), n_vocab);
     let mut file = arguments.logits.as_deref().map(create).transpose()?;
     let mut progress = Progress::new();

@@ -16,14 +16,19 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The model in a few facts, in reading order.
     pub(crate) fn card(&self) -> ModelCard {
-        let shape = self.session.shape();
+        let outline = self.session.outline();
         let fact = |what: &str, how: String| (what.to_owned(), how);
+        let architecture = match outline.architecture.as_str() {
+            "deepseek4" => "DeepSeek V4",
+            other => other,
+        };
+        let experts = outline.experts.map_or_else(|| "none".into(), |(n, used)| format!("{n}, {used} used"));
         let facts = vec![
-            fact("Architecture", "DeepSeek V4".into()),
-            fact("Parameters", short(shape.n_parameters())),
-            fact("Layers", shape.n_layers().to_string()),
-            fact("Width", format!("{} × 4 streams", shape.n_embd)),
-            fact("Experts", format!("{}, {} used", shape.n_experts, shape.n_used)),
+            fact("Architecture", architecture.into()),
+            fact("Parameters", short(outline.n_parameters)),
+            fact("Layers", outline.layer_kinds.len().to_string()),
+            fact("Width", outline.n_embd.to_string()),
+            fact("Experts", experts),
             fact("Context", format!("{} tokens", self.session.n_context())),
         ];
         let name = self.file.strip_suffix(".gguf").unwrap_or(&self.file).to_owned();

@@ -192,7 +192,7 @@ impl Worker {
 
     async fn eval(&mut self, job: Job, ids: &[u32]) -> Result<Event> {
         let session = &mut loaded(&mut self.loaded)?.session;
-        let n_vocab = session.shape().n_vocab;
+        let n_vocab = session.outline().n_vocab;
         let (mut top, mut log_probs) = (Vec::new(), Vec::new());
         let mut each = |_position: usize, logits: &[f32]| {
             top.push(log_softmax(logits, &mut log_probs));

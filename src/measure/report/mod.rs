@@ -202,7 +202,7 @@ impl ModelFacts {
             name: name.to_owned(),
             file_bytes,
             sha256: None,
-            n_params: session.shape().n_parameters(),
+            n_params: session.outline().n_parameters,
             format: session.weight_format().to_string(),
             n_context: session.n_context(),
         }

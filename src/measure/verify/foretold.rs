@@ -38,7 +38,7 @@ impl Foretold {
         watch: &mut Watch<'_>,
     ) -> Result<Option<Self>> {
         let steps: Vec<u32> = steps.iter().copied().chain(std::iter::repeat_n(1, ids.len())).collect();
-        let mut found = Self { logits: Vec::new(), n_vocab: session.shape().n_vocab as usize };
+        let mut found = Self { logits: Vec::new(), n_vocab: session.outline().n_vocab as usize };
         let mut stopped = false;
         let mut each = |position: usize, row: &[f32]| {
             found.logits.extend_from_slice(row);

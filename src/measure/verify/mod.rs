@@ -105,11 +105,7 @@ fn check_oracle(session: &Session, oracle: &Session) -> Result<()> {
     if !matches!(oracle.choice(), PlayerChoice::Cpu) {
         return Err(Error::usage("oracle", "a model on an adapter").expected("the same model on the CPU player"));
     }
-    let facts = |session: &Session| {
-        let shape = session.shape();
-        (shape.n_parameters(), shape.n_vocab, shape.n_embd, shape.n_layers())
-    };
-    if facts(session) == facts(oracle) {
+    if session.outline() == oracle.outline() {
         return Ok(());
     }
     Err(Error::usage("oracle", "another model than the adapter's").expected("the same model on the CPU player"))

@@ -26,7 +26,7 @@ pub fn built_in_ids(session: &Session) -> Result<Vec<u32>> {
             let bos = if tokenizer.special().bos.is_some() { Bos::Add } else { Bos::Omit };
             tokenizer.encode(TEXT, bos)?
         }
-        None => random_ids(session.shape().n_vocab),
+        None => random_ids(session.outline().n_vocab),
     };
     ids.truncate(session.n_context() as usize);
     Ok(ids)

@@ -9,15 +9,22 @@ use crate::format::directory::shown;
 use serde_json::Value;
 
 /// What to do about a value that makes no sense.
-const ADVICE: &str = "Is this the config.json of a DeepSeek V4?";
+const ADVICE: &str = "Is this the config.json of a supported model?";
 
-struct ConfigKeys {
+pub(in crate::model) struct ConfigKeys {
     config: Value,
 }
 
 impl ConfigKeys {
+    /// Of a `config.json`'s text.
+    pub(in crate::model) fn parse(json: &str) -> Result<Self> {
+        let config = serde_json::from_str(json)
+            .map_err(|error| Error::file("config.json", error.to_string()).expected("JSON").advice(ADVICE))?;
+        Ok(Self { config })
+    }
+
     /// The value at a path of names with dots between; `null` counts as nothing.
-    fn at(&self, path: &str) -> Option<&Value> {
+    pub(in crate::model) fn at(&self, path: &str) -> Option<&Value> {
         let found = path.split('.').try_fold(&self.config, |value, name| value.get(name));
         found.filter(|value| !value.is_null())
     }
@@ -45,7 +52,7 @@ impl ConfigKeys {
     }
 
     /// Fails unless the value at a path is absent or the one that every V4 has.
-    fn refuse_other(&self, path: &str, only: &Value) -> Result<()> {
+    pub(in crate::model) fn refuse_other(&self, path: &str, only: &Value) -> Result<()> {
         match self.at(path) {
             Some(value) if value != only => Err(wrong(path, value, &format!("{only}, as in every published V4"))),
             _ => Ok(()),
@@ -53,7 +60,7 @@ impl ConfigKeys {
     }
 }
 
-fn thing(path: &str) -> String {
+pub(in crate::model) fn thing(path: &str) -> String {
     format!("config.json: key {path:?}")
 }
 
@@ -92,9 +99,7 @@ impl Shape {
     /// Reads and checks the shape of a `config.json`, given as text. Fails, naming the key, for text that is no
     /// JSON, for another architecture, for a core key that is missing, and for values outside what V4 allows.
     pub fn from_config(json: &str) -> Result<Self> {
-        let config: Value = serde_json::from_str(json)
-            .map_err(|error| Error::file("config.json", error.to_string()).expected("JSON").advice(ADVICE))?;
-        let keys = ConfigKeys { config };
+        let keys = ConfigKeys::parse(json)?;
         let architecture = keys.at("model_type").and_then(Value::as_str).unwrap_or("nothing");
         keys::require_v4(&thing("model_type"), architecture)?;
         refuse_variants(&keys)?;
@@ -189,6 +194,6 @@ fn rope_dims(keys: &ConfigKeys, default: &Shape) -> Result<u32> {
 }
 
 /// A token's id: a number, or a list of which the first is the one.
-fn token(keys: &ConfigKeys, key: &Key) -> Result<Option<u32>> {
+pub(in crate::model) fn token(keys: &ConfigKeys, key: &Key) -> Result<Option<u32>> {
     keys.get(key, "a token's id", |value| to_u32(value.as_array().and_then(|ids| ids.first()).unwrap_or(value)))
 }

@@ -9,20 +9,20 @@ use crate::format::directory::{Directory, shown};
 use crate::format::gguf::{Gguf, Metadata};
 use std::collections::BTreeSet;
 
-const ARCHITECTURE: &str = "general.architecture";
+pub(in crate::model) const ARCHITECTURE: &str = "general.architecture";
 /// The layers of multi-token prediction among the blocks.
 const N_MTP: Key = Key { gguf: "nextn_predict_layers", config: &[] };
 const LIMIT_SHARED: Key = Key { gguf: "swiglu_clamp_shexp", config: &[] };
 /// How the router scores: 4 is sqrt(softplus).
 const GATING: Key = Key { gguf: "expert_gating_func", config: &[] };
 
-struct GgufKeys<'a> {
-    metadata: &'a Metadata,
-    architecture: &'a str,
+pub(in crate::model) struct GgufKeys<'a> {
+    pub(in crate::model) metadata: &'a Metadata,
+    pub(in crate::model) architecture: &'a str,
 }
 
 impl GgufKeys<'_> {
-    fn name(&self, key: &Key) -> String {
+    pub(in crate::model) fn name(&self, key: &Key) -> String {
         format!("{}.{}", self.architecture, key.gguf)
     }
 }
@@ -86,7 +86,7 @@ fn limits(keys: &GgufKeys<'_>, key: &Key, n_layers: usize) -> Result<Option<Vec<
 }
 
 /// The vocabulary's size, by its key or by the rows of the embedding.
-fn n_vocab(keys: &GgufKeys<'_>, directory: &Directory) -> Result<u32> {
+pub(in crate::model) fn n_vocab(keys: &GgufKeys<'_>, directory: &Directory) -> Result<u32> {
     if let Some(n_vocab) = keys.whole(&keys::N_VOCAB)? {
         return Ok(n_vocab);
     }

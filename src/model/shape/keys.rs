@@ -5,55 +5,56 @@ use super::{Shape, Yarn};
 use crate::error::{Error, Result};
 
 /// A setting by its names.
-pub(super) struct Key {
+pub(in crate::model) struct Key {
     /// In a GGUF, after the architecture's name and a dot.
-    pub(super) gguf: &'static str,
+    pub(in crate::model) gguf: &'static str,
     /// In a `config.json`: the paths that it may have there, the usual one first.
-    pub(super) config: &'static [&'static str],
+    pub(in crate::model) config: &'static [&'static str],
 }
 
-const fn key(gguf: &'static str, config: &'static [&'static str]) -> Key {
+pub(in crate::model) const fn key(gguf: &'static str, config: &'static [&'static str]) -> Key {
     Key { gguf, config }
 }
 
-pub(super) const N_VOCAB: Key = key("vocab_size", &["vocab_size"]);
-pub(super) const N_EMBD: Key = key("embedding_length", &["hidden_size"]);
-pub(super) const N_LAYERS: Key = key("block_count", &["num_hidden_layers"]);
-pub(super) const N_HEADS: Key = key("attention.head_count", &["num_attention_heads"]);
-pub(super) const N_KV_HEADS: Key = key("attention.head_count_kv", &["num_key_value_heads"]);
-pub(super) const HEAD_DIM: Key = key("attention.key_length", &["head_dim"]);
-pub(super) const VALUE_DIM: Key = key("attention.value_length", &["v_head_dim"]);
-pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &["qk_rope_head_dim"]);
-pub(super) const Q_LORA: Key = key("attention.q_lora_rank", &["q_lora_rank"]);
-pub(super) const O_GROUPS: Key = key("attention.output_group_count", &["o_groups"]);
-pub(super) const O_LORA: Key = key("attention.output_lora_rank", &["o_lora_rank"]);
-pub(super) const WINDOW: Key = key("attention.sliding_window", &["sliding_window"]);
-pub(super) const RATIOS: Key = key("attention.compress_ratios", &["compress_ratios"]);
-pub(super) const INDEX_HEADS: Key = key("attention.indexer.head_count", &["index_n_heads"]);
-pub(super) const INDEX_HEAD_DIM: Key = key("attention.indexer.key_length", &["index_head_dim"]);
-pub(super) const INDEX_TOP_K: Key = key("attention.indexer.top_k", &["index_topk"]);
-pub(super) const N_EXPERTS: Key = key("expert_count", &["n_routed_experts", "num_local_experts"]);
-pub(super) const N_USED: Key = key("expert_used_count", &["num_experts_per_tok"]);
-pub(super) const N_SHARED: Key = key("expert_shared_count", &["n_shared_experts"]);
-pub(super) const N_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size", "intermediate_size"]);
-pub(super) const N_HASH_LAYERS: Key = key("hash_layer_count", &["num_hash_layers"]);
-pub(super) const ROUTED_SCALE: Key = key("expert_weights_scale", &["routed_scaling_factor"]);
-pub(super) const WEIGHTS_NORM: Key = key("expert_weights_norm", &["norm_topk_prob"]);
-pub(super) const LIMIT: Key = key("swiglu_clamp_exp", &["swiglu_limit"]);
-pub(super) const N_STREAMS: Key = key("hyper_connection.count", &["hc_mult"]);
-pub(super) const SINKHORN: Key = key("hyper_connection.sinkhorn_iterations", &["hc_sinkhorn_iters"]);
-pub(super) const HYPER_EPS: Key = key("hyper_connection.epsilon", &["hc_eps"]);
-pub(super) const NORM_EPS: Key = key("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]);
-pub(super) const ROPE_BASE: Key = key("rope.freq_base", &["rope_parameters.main.rope_theta", "rope_theta"]);
-pub(super) const COMPRESS_ROPE_BASE: Key =
+pub(in crate::model) const N_VOCAB: Key = key("vocab_size", &["vocab_size"]);
+pub(in crate::model) const N_EMBD: Key = key("embedding_length", &["hidden_size"]);
+pub(in crate::model) const N_LAYERS: Key = key("block_count", &["num_hidden_layers"]);
+pub(in crate::model) const N_HEADS: Key = key("attention.head_count", &["num_attention_heads"]);
+pub(in crate::model) const N_KV_HEADS: Key = key("attention.head_count_kv", &["num_key_value_heads"]);
+pub(in crate::model) const HEAD_DIM: Key = key("attention.key_length", &["head_dim"]);
+pub(in crate::model) const VALUE_DIM: Key = key("attention.value_length", &["v_head_dim"]);
+pub(in crate::model) const ROPE_DIMS: Key = key("rope.dimension_count", &["qk_rope_head_dim"]);
+pub(in crate::model) const Q_LORA: Key = key("attention.q_lora_rank", &["q_lora_rank"]);
+pub(in crate::model) const O_GROUPS: Key = key("attention.output_group_count", &["o_groups"]);
+pub(in crate::model) const O_LORA: Key = key("attention.output_lora_rank", &["o_lora_rank"]);
+pub(in crate::model) const WINDOW: Key = key("attention.sliding_window", &["sliding_window"]);
+pub(in crate::model) const RATIOS: Key = key("attention.compress_ratios", &["compress_ratios"]);
+pub(in crate::model) const INDEX_HEADS: Key = key("attention.indexer.head_count", &["index_n_heads"]);
+pub(in crate::model) const INDEX_HEAD_DIM: Key = key("attention.indexer.key_length", &["index_head_dim"]);
+pub(in crate::model) const INDEX_TOP_K: Key = key("attention.indexer.top_k", &["index_topk"]);
+pub(in crate::model) const N_EXPERTS: Key = key("expert_count", &["n_routed_experts", "num_local_experts"]);
+pub(in crate::model) const N_USED: Key = key("expert_used_count", &["num_experts_per_tok"]);
+pub(in crate::model) const N_SHARED: Key = key("expert_shared_count", &["n_shared_experts"]);
+pub(in crate::model) const N_HIDDEN: Key =
+    key("expert_feed_forward_length", &["moe_intermediate_size", "intermediate_size"]);
+pub(in crate::model) const N_HASH_LAYERS: Key = key("hash_layer_count", &["num_hash_layers"]);
+pub(in crate::model) const ROUTED_SCALE: Key = key("expert_weights_scale", &["routed_scaling_factor"]);
+pub(in crate::model) const WEIGHTS_NORM: Key = key("expert_weights_norm", &["norm_topk_prob"]);
+pub(in crate::model) const LIMIT: Key = key("swiglu_clamp_exp", &["swiglu_limit"]);
+pub(in crate::model) const N_STREAMS: Key = key("hyper_connection.count", &["hc_mult"]);
+pub(in crate::model) const SINKHORN: Key = key("hyper_connection.sinkhorn_iterations", &["hc_sinkhorn_iters"]);
+pub(in crate::model) const HYPER_EPS: Key = key("hyper_connection.epsilon", &["hc_eps"]);
+pub(in crate::model) const NORM_EPS: Key = key("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]);
+pub(in crate::model) const ROPE_BASE: Key = key("rope.freq_base", &["rope_parameters.main.rope_theta", "rope_theta"]);
+pub(in crate::model) const COMPRESS_ROPE_BASE: Key =
     key("attention.compress_rope_freq_base", &["rope_parameters.compress.rope_theta", "compress_rope_theta"]);
-pub(super) const YARN_TYPE: Key = key(
+pub(in crate::model) const YARN_TYPE: Key = key(
     "rope.scaling.type",
     &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"],
 );
-pub(super) const YARN_FACTOR: Key =
+pub(in crate::model) const YARN_FACTOR: Key =
     key("rope.scaling.factor", &["rope_parameters.compress.factor", "rope_parameters.factor", "rope_scaling.factor"]);
-pub(super) const YARN_ORIGINAL: Key = key(
+pub(in crate::model) const YARN_ORIGINAL: Key = key(
     "rope.scaling.original_context_length",
     &[
         "rope_parameters.compress.original_max_position_embeddings",
@@ -61,21 +62,21 @@ pub(super) const YARN_ORIGINAL: Key = key(
         "rope_scaling.original_max_position_embeddings",
     ],
 );
-pub(super) const YARN_FAST: Key = key(
+pub(in crate::model) const YARN_FAST: Key = key(
     "rope.scaling.yarn_beta_fast",
     &["rope_parameters.compress.beta_fast", "rope_parameters.beta_fast", "rope_scaling.beta_fast"],
 );
-pub(super) const YARN_SLOW: Key = key(
+pub(in crate::model) const YARN_SLOW: Key = key(
     "rope.scaling.yarn_beta_slow",
     &["rope_parameters.compress.beta_slow", "rope_parameters.beta_slow", "rope_scaling.beta_slow"],
 );
-pub(super) const CONTEXT: Key = key("context_length", &["max_position_embeddings"]);
-pub(super) const BOS: Key = key("bos_token_id", &["bos_token_id"]);
-pub(super) const EOS: Key = key("eos_token_id", &["eos_token_id"]);
+pub(in crate::model) const CONTEXT: Key = key("context_length", &["max_position_embeddings"]);
+pub(in crate::model) const BOS: Key = key("bos_token_id", &["bos_token_id"]);
+pub(in crate::model) const EOS: Key = key("eos_token_id", &["eos_token_id"]);
 
 /// Where settings are read from. `None` is a setting that is not there; one that is there and holds something
 /// else is an error.
-pub(super) trait Keys {
+pub(in crate::model) trait Keys {
     fn whole(&self, key: &Key) -> Result<Option<u32>>;
     fn number(&self, key: &Key) -> Result<Option<f64>>;
     fn flag(&self, key: &Key) -> Result<Option<bool>>;
@@ -199,10 +200,10 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
     let advice = match architecture {
         "deepseek4" | "deepseek_v4" => return Ok(()),
         "deepseek41" | "deepseek_v41" => "DeepSeek V4.1 is another architecture; take a V4-Flash or V4-Pro model.",
-        _ => "Take a DeepSeek V4 model.",
+        _ => "Take a model of one of these architectures.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
-        .expected("\"deepseek4\" or \"deepseek_v4\", the one architecture supported")
+        .expected("\"deepseek4\" or \"deepseek_v4\", or llama, qwen2, qwen3, qwen3moe")
         .advice(advice))
 }
 

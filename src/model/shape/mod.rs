@@ -5,9 +5,9 @@
 //! expert, ratios out of 0, 4 and 128, a router of sqrt(softplus) with weights normed to one.
 
 mod check;
-mod config;
-mod gguf;
-mod keys;
+pub(super) mod config;
+pub(super) mod gguf;
+pub(super) mod keys;
 mod rope;
 
 use super::part::{Part, parts_of};

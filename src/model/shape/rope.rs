@@ -27,7 +27,7 @@ impl Shape {
 
 impl Yarn {
     /// For each pair, how far it is divided by the factor: 0 not at all, 1 wholly.
-    fn ramp(self, n_dims: f64, base: f64) -> impl Iterator<Item = f64> {
+    pub(in crate::model) fn ramp(self, n_dims: f64, base: f64) -> impl Iterator<Item = f64> {
         // The pair, with fraction, that turns so many times within the original context.
         let pair_of = |turns: f64| n_dims * (f64::from(self.original) / (TAU * turns)).ln() / (2.0 * base.ln());
         let low = pair_of(self.beta_fast).floor().max(0.0);

@@ -1,0 +1,130 @@
+// A part of grouped-query attention: the token at position p sees keys 0 … p, cut into n_splits runs of whole blocks.
+// For each query head and each run, over its keys k, with z_k = scale · query · key_k and M = max z_k:
+//   partial = Σ_k exp(z_k − M) · value_k;   stats = (M, Σ_k exp(z_k − M))
+// and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them.
+// A team takes HEADS query heads that share a key head, over one run, block by block of BLOCK keys: M and the sums are
+// carried from block to block, the older ones scaled down when M rises. Lanes take keys in turn for the scores, and
+// vectors of 4 for the sums. All in f32.
+struct Params {
+    n_heads: u32,
+    n_kv_heads: u32,
+    n_quads: u32,      // vectors of 4 in a head
+    heads_stride: u32, // vectors of 4 from token to token in heads
+    n_positions: u32,  // positions in the cache
+    n_splits: u32,
+    scale: f32,
+    max_tokens: u32,   // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;         // [n_tokens, heads_stride], queries first
+@group(0) @binding(3) var<storage, read> keys: array<CacheQuad>;          // [n_kv_heads, n_positions, n_quads]
+@group(0) @binding(4) var<storage, read> values: array<CacheQuad>;        // [n_kv_heads, n_positions, n_quads]
+@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, n_quads]
+@group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
+
+const LEAST = -1e30;
+
+@compute @workgroup_size(WORKGROUP)
+fn grouped_attend(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let team = team_index(workgroup, n_workgroups, local);
+    let lane = team_lane(local);
+    let n = params.n_quads;
+    let group = params.n_heads / params.n_kv_heads;
+    let n_tiles = (group + HEADS - 1u) / HEADS;
+    let run = team % params.n_splits;
+    let tile = team / params.n_splits % n_tiles;
+    let kv_head = team / params.n_splits / n_tiles % params.n_kv_heads;
+    let token = team / params.n_splits / n_tiles / params.n_kv_heads;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let n_keys = step.position + token + 1u;
+    let n_blocks = (n_keys + BLOCK - 1u) / BLOCK;
+    let run_keys = (n_blocks + params.n_splits - 1u) / params.n_splits * BLOCK;
+    let first = min(run * run_keys, n_keys);
+    let end = min(first + run_keys, n_keys);
+    let cache_at = kv_head * params.n_positions * n;
+
+    // Heads past the group's end repeat its last one, and are not written.
+    var query_at: array<u32, HEADS>;
+    var out_at: array<u32, HEADS>;
+    var is_there: array<bool, HEADS>;
+    var greatest: array<f32, HEADS>;
+    var totals: array<f32, HEADS>;
+    for (var h = 0u; h < HEADS; h += 1u) {
+        let member = tile * HEADS + h;
+        let head = kv_head * group + min(member, group - 1u);
+        query_at[h] = token * params.heads_stride + head * n;
+        out_at[h] = (token * params.n_heads + head) * params.n_splits + run;
+        is_there[h] = member < group;
+        greatest[h] = LEAST;
+        totals[h] = 0.0;
+    }
+    for (var block = first; block < end; block += BLOCK) {
+        let n_here = min(BLOCK, end - block);
+        block_barrier(); // Readers of the block before are done.
+        var most: array<f32, HEADS>;
+        for (var h = 0u; h < HEADS; h += 1u) {
+            most[h] = LEAST;
+        }
+        for (var k = lane; k < n_here; k += TEAM) {
+            let key_at = cache_at + (block + k) * n;
+            var z: array<f32, HEADS>;
+            for (var i = 0u; i < n; i += 1u) {
+                let key = unpack_quad(keys[key_at + i]);
+                for (var h = 0u; h < HEADS; h += 1u) {
+                    z[h] += dot(key, heads[query_at[h] + i]);
+                }
+            }
+            for (var h = 0u; h < HEADS; h += 1u) {
+                let score = params.scale * z[h];
+                block_weights[h * BLOCK + k] = score;
+                most[h] = max(most[h], score);
+            }
+        }
+        var kept: array<f32, HEADS>;
+        for (var h = 0u; h < HEADS; h += 1u) {
+            let m = max(greatest[h], team_max(lane, most[h]));
+            kept[h] = exp(greatest[h] - m);
+            greatest[h] = m;
+            var sum = 0.0;
+            for (var k = lane; k < n_here; k += TEAM) {
+                let weight = exp(block_weights[h * BLOCK + k] - m);
+                block_weights[h * BLOCK + k] = weight;
+                sum += weight;
+            }
+            totals[h] = kept[h] * totals[h] + team_sum(lane, sum);
+        }
+        block_barrier(); // All weights of the block are there.
+        for (var i = lane; i < n; i += TEAM) {
+            var sums: array<vec4<f32>, HEADS>;
+            for (var k = 0u; k < n_here; k += 1u) {
+                let value = unpack_quad(values[cache_at + (block + k) * n + i]);
+                for (var h = 0u; h < HEADS; h += 1u) {
+                    sums[h] += block_weights[h * BLOCK + k] * value;
+                }
+            }
+            for (var h = 0u; h < HEADS; h += 1u) {
+                if is_there[h] {
+                    let at = out_at[h] * n + i;
+                    // What lies there from another step may be no number, which a product with 0 would keep.
+                    let older = select(kept[h] * partial[at], vec4<f32>(), block == first);
+                    partial[at] = older + sums[h];
+                }
+            }
+        }
+    }
+    if lane == 0u {
+        for (var h = 0u; h < HEADS; h += 1u) {
+            if is_there[h] {
+                stats[out_at[h]] = vec2<f32>(greatest[h], totals[h]);
+            }
+        }
+    }
+}

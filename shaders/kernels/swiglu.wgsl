@@ -1,0 +1,29 @@
+// hidden[t] = silu(gate[t]) ⊙ up[t], silu(v) = v / (1 + exp(−v)), for a feed-forward network without experts.
+// An invocation takes 4 elements. All in f32.
+struct Params {
+    n_quads: u32,    // vectors of 4 in the hidden values
+    max_tokens: u32, // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> gate_up: array<vec4<f32>>;      // [n_tokens, 2, n_quads]: gate, then up
+@group(0) @binding(3) var<storage, read_write> hidden: array<vec4<f32>>; // [n_tokens, n_quads]
+
+@compute @workgroup_size(WORKGROUP)
+fn swiglu(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let thread = (workgroup.y * n_workgroups.x + workgroup.x) * WORKGROUP + local;
+    let n = params.n_quads;
+    let token = thread / n;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let gate = gate_up[token * 2u * n + thread % n];
+    let up = gate_up[(token * 2u + 1u) * n + thread % n];
+    // The clamp keeps exp finite; beyond it the result is 0 to rounding.
+    hidden[thread] = gate / (1.0 + exp(-max(gate, vec4<f32>(-80.0)))) * up;
+}

@@ -1,0 +1,5 @@
+// Block contract: weights of a block of keys, seen by all lanes of a team. Here one invocation is the team.
+var<private> block_weights: array<f32, BLOCK * HEADS>;
+
+fn block_barrier() {
+}

@@ -1,0 +1,137 @@
+//! The forward pass of whatever architecture a model has, behind one face: the session does not ask which it is.
+
+use crate::gpu::{Arena, Knobs, Recording, Slice};
+use crate::kernels::cache::CacheType;
+use crate::model::Model;
+
+use super::buffers::Scratch;
+use super::forward::{Forward, Kind, MAX_AHEAD};
+use super::grouped::{GroupedForward, GroupedScratch};
+
+use super::upload::Uploads;
+
+/// A model planned on a player.
+pub(super) enum Network {
+    /// DeepSeek V4.
+    V4(Box<Forward>),
+    /// Grouped-query attention.
+    Grouped(Box<GroupedForward>),
+}
+
+/// A constant table, and where it goes.
+type Table = (Slice, Vec<[f32; 2]>);
+
+impl Network {
+    /// Plans everything for `n_context` positions, and says how many tokens a step may have: as many as wanted, or as
+    /// fit the adapter's bindings.
+    pub(super) fn plan(
+        arena: &mut Arena,
+        uploads: &mut Uploads,
+        model: &Model,
+        n_context: u32,
+        (wanted, binding_bytes): (u32, u64),
+        cache_type: CacheType,
+    ) -> (Self, u32) {
+        match model {
+            Model::V4(shape, weights) => {
+                let n_chunk = Scratch::chunk_that_fits(shape, n_context + MAX_AHEAD, binding_bytes, wanted);
+                let forward = Forward::plan(arena, uploads, shape, weights, n_context, n_chunk);
+                (Self::V4(Box::new(forward)), n_chunk)
+            }
+            Model::Grouped(shape, weights) => {
+                let n_chunk = GroupedScratch::chunk_that_fits(shape, binding_bytes, wanted);
+                let forward = GroupedForward::plan(arena, uploads, shape, weights, n_context, n_chunk, cache_type);
+                (Self::Grouped(Box::new(forward)), n_chunk)
+            }
+        }
+    }
+
+    /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
+    pub(super) fn tables(&self) -> Box<dyn Iterator<Item = Table> + '_> {
+        match self {
+            Self::V4(forward) => Box::new(forward.tables()),
+            Self::Grouped(forward) => Box::new(std::iter::once_with(|| forward.table())),
+        }
+    }
+
+    /// Records a kind of step.
+    pub(super) fn record(&self, knobs: Knobs, kind: Kind) -> Recording {
+        let mut recording = Recording::new(knobs);
+        match kind {
+            Kind::Decode => {
+                recording = self.record_body(knobs, 1);
+                self.record_head(&mut recording, 1, true);
+                self.record_sample(&mut recording);
+            }
+            Kind::Body(n) => recording = self.record_body(knobs, n),
+            Kind::HeadLast(n) => {
+                self.record_head(&mut recording, n, true);
+                self.record_sample(&mut recording);
+            }
+            Kind::HeadAll(n) => self.record_head(&mut recording, n, false),
+        }
+        recording
+    }
+
+    /// Records a step of up to `n` tokens through all layers.
+    pub(super) fn record_body(&self, knobs: Knobs, n: u32) -> Recording {
+        match self {
+            Self::V4(forward) => forward.record_body(knobs, n),
+            Self::Grouped(forward) => forward.record_body(knobs, n),
+        }
+    }
+
+    fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
+        match self {
+            Self::V4(forward) => forward.record_head(recording, n, last_only),
+            Self::Grouped(forward) => forward.record_head(recording, n, last_only),
+        }
+    }
+
+    fn record_sample(&self, recording: &mut Recording) {
+        match self {
+            Self::V4(forward) => forward.record_sample(recording),
+            Self::Grouped(forward) => forward.record_sample(recording),
+        }
+    }
+
+    /// Positions that fit.
+    pub(super) fn n_context(&self) -> u32 {
+        match self {
+            Self::V4(forward) => forward.n_context,
+            Self::Grouped(forward) => forward.n_context,
+        }
+    }
+
+    /// What changes from token to token.
+    pub(super) fn step(&self) -> Slice {
+        match self {
+            Self::V4(forward) => forward.step,
+            Self::Grouped(forward) => forward.step,
+        }
+    }
+
+    /// Token ids by position.
+    pub(super) fn tokens(&self) -> Slice {
+        match self {
+            Self::V4(forward) => forward.tokens,
+            Self::Grouped(forward) => forward.tokens,
+        }
+    }
+
+    /// Logits, and of how many tokens they fit.
+    pub(super) fn logits(&self) -> (Slice, u32) {
+        match self {
+            Self::V4(forward) => (forward.scratch.logits, forward.scratch.n_logits),
+            Self::Grouped(forward) => (forward.scratch.logits, forward.scratch.n_logits),
+        }
+    }
+
+    /// The residual streams after a step, and how many there are: `[n_tokens, n_streams, n_embd]`.
+    pub(super) fn streams(&self) -> (Slice, u32) {
+        match self {
+            Self::V4(forward) => (forward.scratch.streams[0], crate::model::N_STREAMS),
+            Self::Grouped(forward) => (forward.scratch.stream, 1),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `grouped_attend`: grouped-query attention of each token over runs of the keys before it, to be merged.
+
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::recording::{Cost, KeyCost};
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+
+use super::cache::CacheType;
+use super::case::CaseBuilder;
+use super::grouped_heads::{Cache, cache_type};
+use super::grouped_merge::record_grouped_merge;
+use super::{STEP, dot};
+
+crate::params! {
+    /// Parameters of `grouped_attend`; the WGSL says what each is.
+    pub struct Params {
+        /// Query heads.
+        pub n_heads: u32,
+        /// Key heads.
+        pub n_kv_heads: u32,
+        /// Vectors of 4 in a head.
+        pub n_quads: u32,
+        /// Vectors of 4 from token to token in the heads.
+        pub heads_stride: u32,
+        /// Positions in the cache.
+        pub n_positions: u32,
+        /// Runs that the keys are cut into.
+        pub n_splits: u32,
+        /// Factor of every product.
+        pub scale: f32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "grouped_attend",
+    source: include_str!("../../shaders/kernels/grouped_attend.wgsl"),
+    parts: &[STEP],
+    bindings: &[
+        ("step", Access::Read),
+        ("heads", Access::Read),
+        ("keys", Access::Read),
+        ("values", Access::Read),
+        ("partial", Access::Write),
+        ("stats", Access::Write),
+    ],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Keys whose weights a team holds at a time.
+const BLOCK: u32 = 64;
+
+/// Query heads that a team takes together at most, since they share the keys.
+const MOST_HEADS: u32 = 4;
+
+/// Runs that the keys of a step are cut into: one token alone fills a GPU only so.
+#[must_use]
+pub fn n_splits(max_tokens: u32, n_positions: u32) -> u32 {
+    if max_tokens > 1 { 1 } else { n_positions.div_ceil(4 * BLOCK).clamp(1, 32) }
+}
+
+/// What attention reads and writes; all but the cache in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// `[max_tokens, heads_width]`: queries made ready, first in each row.
+    pub heads: Slice,
+    /// The keys and values, those of this step's tokens among them.
+    pub cache: Cache,
+    /// Room for the runs: `[max_tokens, n_heads, n_splits, head_dim]`.
+    pub partial: Slice,
+    /// Room for `[max_tokens, n_heads, n_splits, 2]`.
+    pub stats: Slice,
+    /// Output `[max_tokens, n_heads * head_dim]`.
+    pub out: Slice,
+    /// Factor of every product of a query and a key.
+    pub scale: f32,
+    /// Tokens to compute at most.
+    pub max_tokens: u32,
+}
+
+/// Appends the stages `attend` and `attend_merge`.
+///
+/// # Panics
+/// When widths are no multiples of 4: shapes are checked before they come here.
+pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
+    let cache = &flow.cache;
+    cache.check();
+    let n_splits = n_splits(flow.max_tokens, cache.n_positions);
+    let params = Params {
+        n_heads: cache.n_heads,
+        n_kv_heads: cache.n_kv_heads,
+        n_quads: cache.head_dim / 4,
+        heads_stride: cache.heads_width() / 4,
+        n_positions: cache.n_positions,
+        n_splits,
+        scale: flow.scale,
+        max_tokens: flow.max_tokens,
+    };
+    let group = cache.n_heads / cache.n_kv_heads;
+    let heads = group.min(MOST_HEADS);
+    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
+    let spec = variant(spec, recording.knobs, cache.cache_type, heads);
+    let tokens = u64::from(flow.max_tokens);
+    let n_teams = tokens * u64::from(n_splits) * u64::from(cache.n_kv_heads) * u64::from(group.div_ceil(heads));
+    let (head_dim, n_heads) = (u64::from(cache.head_dim), u64::from(cache.n_heads));
+    let results = tokens * n_heads * u64::from(n_splits) * (head_dim + 2);
+    let cost = Cost { bytes: 4 * (tokens * n_heads * head_dim + results), ops: 0 };
+    let bindings = [flow.step, flow.heads, cache.keys, cache.values, flow.partial, flow.stats];
+    recording.push("attend", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.see_keys(KeyCost {
+        n_tokens: flow.max_tokens,
+        window: cache.n_positions,
+        key_bytes: 2 * u64::from(cache.n_kv_heads) * head_dim * cache.cache_type.bytes(),
+        score_ops: 4 * n_heads * head_dim,
+        ..KeyCost::default()
+    });
+    record_grouped_merge(recording, flow, n_splits);
+}
+
+fn variant(spec: Spec, knobs: Knobs, cache_type: CacheType, heads: u32) -> Spec {
+    let block = match knobs.team {
+        Team::Single => include_str!("../../shaders/lib/block_single.wgsl"),
+        Team::Shared | Team::Subgroup => include_str!("../../shaders/lib/block_shared.wgsl"),
+    };
+    let spec = spec.constant("F16_CACHE", u32::from(cache_type == CacheType::F16));
+    spec.constant("BLOCK", BLOCK).constant("HEADS", heads).part(cache_type.part()).part(block)
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let cache_type = cache_type(call);
+    let step = call.input::<Step>(0)[0];
+    let heads: &[f32] = call.input(1);
+    let (keys, values) = (call.inputs[2], call.inputs[3]);
+    let [partial, stats] = call.outputs::<f32, 2>();
+    let width = p.n_quads as usize * 4;
+    let group = p.n_heads / p.n_kv_heads;
+    for token in 0..step.n_tokens.min(p.max_tokens) {
+        let n_keys = (step.position + token + 1) as usize;
+        let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
+        for head in 0..p.n_heads {
+            let query = &heads[(token * p.heads_stride) as usize * 4 + head as usize * width..][..width];
+            let row = |cache: &[u32], k: usize| {
+                let at = ((head / group * p.n_positions) as usize + k) * width;
+                cache_type.load(cache, at, width)
+            };
+            for run in 0..p.n_splits as usize {
+                let at = (token * p.n_heads + head) as usize * p.n_splits as usize + run;
+                let run_of_keys = (run * run_keys).min(n_keys)..((run + 1) * run_keys).min(n_keys);
+                let scores: Vec<f32> = run_of_keys.clone().map(|k| p.scale * dot(query, &row(keys, k))).collect();
+                let greatest = scores.iter().copied().fold(-1e30, f32::max);
+                let weights: Vec<f32> = scores.iter().map(|z| (z - greatest).exp()).collect();
+                stats[2 * at] = greatest;
+                stats[2 * at + 1] = weights.iter().sum();
+                if run_of_keys.is_empty() {
+                    continue;
+                }
+                let sums = &mut partial[at * width..][..width];
+                sums.fill(0.0);
+                for (k, weight) in run_of_keys.zip(weights) {
+                    sums.iter_mut().zip(row(values, k)).for_each(|(sum, value)| *sum += weight * value);
+                }
+            }
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    vec![
+        case(knobs, [4, 2, 12], CacheType::F32, 3, 3, 70, 200),
+        case(knobs, [5, 1, 8], CacheType::F16, 2, 1, 0, 40),
+        case(knobs, [7, 1, 16], CacheType::F32, 1, 1, 300, 700),
+        case(knobs, [6, 3, 32], CacheType::F16, 1, 1, 639, 640),
+    ]
+}
+
+/// `heads` are n_heads, n_kv_heads, head_dim.
+fn case(
+    knobs: &Knobs,
+    heads: [u32; 3],
+    cache_type: CacheType,
+    capacity: u32,
+    n_tokens: u32,
+    position: u32,
+    n_positions: u32,
+) -> Case {
+    let [n_heads, n_kv_heads, head_dim] = heads;
+    let name = format!("heads {heads:?}, {cache_type:?}, {n_tokens} of {capacity} at {position} of {n_positions}");
+    let mut case = CaseBuilder::new(name, knobs);
+    let step = case.step(position, n_tokens);
+    let mut filled = |label: &str| {
+        let elements = case.random_values((n_kv_heads * n_positions * head_dim) as usize);
+        let mut words = vec![0u32; cache_type.words(elements.len() as u64) as usize];
+        cache_type.store(&mut words, 0, &elements);
+        case.input(label, &words)
+    };
+    let (keys, values) = (filled("keys"), filled("values"));
+    let cache = Cache { cache_type, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+    let flow = Flow {
+        step,
+        heads: case.random_input("heads", (capacity * cache.heads_width()) as usize),
+        cache,
+        partial: case.output("partial", n_results * head_dim as usize, 1e-4),
+        stats: case.output("stats", n_results * 2, 1e-4),
+        out: case.output("out", (capacity * n_heads * head_dim) as usize, 1e-4),
+        scale: 3.0 / (head_dim as f32).sqrt(),
+        max_tokens: capacity,
+    };
+    record_grouped_attend(&mut case.recording, &flow);
+    case.finish()
+}

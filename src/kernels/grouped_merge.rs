@@ -1,0 +1,91 @@
+//! `grouped_merge`: the runs of `grouped_attend` become one output for each head.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+
+use super::STEP;
+use super::case::CaseBuilder;
+use super::grouped_attend::Flow;
+
+crate::params! {
+    /// Parameters of `grouped_merge`; the WGSL says what each is.
+    pub struct Params {
+        /// Query heads.
+        pub n_heads: u32,
+        /// Vectors of 4 in a head.
+        pub n_quads: u32,
+        /// Runs that the keys were cut into.
+        pub n_splits: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "grouped_merge",
+    source: include_str!("../../shaders/kernels/grouped_merge.wgsl"),
+    parts: &[STEP],
+    bindings: &[("step", Access::Read), ("partial", Access::Read), ("stats", Access::Read), ("out", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends the stage `attend_merge`, after the attention that `flow` describes.
+pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_splits: u32) {
+    let (n_heads, n_quads) = (flow.cache.n_heads, flow.cache.head_dim / 4);
+    let params = Params { n_heads, n_quads, n_splits, max_tokens: flow.max_tokens };
+    let n = u64::from(flow.max_tokens) * u64::from(n_heads) * u64::from(n_quads);
+    let runs = u64::from(n_splits);
+    let cost = Cost { bytes: 16 * n * (runs + 1), ops: 8 * n * runs };
+    let bindings = [flow.step, flow.partial, flow.stats, flow.out];
+    recording.push_threads("attend_merge", &KERNEL, n, &params, &bindings, cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let (partial, stats): (&[f32], &[f32]) = (call.input(1), call.input(2));
+    let [out] = call.outputs::<f32, 1>();
+    let (width, n_splits) = (p.n_quads as usize * 4, p.n_splits as usize);
+    for head in 0..step.n_tokens.min(p.max_tokens) as usize * p.n_heads as usize {
+        let stats = &stats[head * n_splits * 2..][..n_splits * 2];
+        let greatest = stats.chunks_exact(2).map(|stat| stat[0]).fold(-1e30, f32::max);
+        let weights: Vec<f32> = stats.chunks_exact(2).map(|stat| (stat[0] - greatest).exp()).collect();
+        let total: f32 = stats.chunks_exact(2).zip(&weights).map(|(stat, weight)| weight * stat[1]).sum();
+        for (i, out) in out[head * width..][..width].iter_mut().enumerate() {
+            let of = |run: usize| weights[run] * partial[(head * n_splits + run) * width + i];
+            let sum: f32 = (0..n_splits).filter(|run| stats[2 * run + 1] > 0.0).map(of).sum();
+            *out = sum / total;
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    vec![case(knobs, [3, 3, 5], 2, 2), case(knobs, [2, 8, 1], 3, 1)]
+}
+
+/// `of` are n_heads, n_quads, n_splits. The last run has no keys, and no numbers lie there.
+fn case(knobs: &Knobs, of: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
+    let [n_heads, n_quads, n_splits] = of;
+    let mut case = CaseBuilder::new(format!("{of:?}, {n_tokens} of {max_tokens}"), knobs);
+    let step = case.step(5, n_tokens);
+    let n_runs = max_tokens * n_heads * n_splits;
+    let is_empty = |run: u32| n_splits > 1 && run % n_splits == n_splits - 1;
+    let width = 4 * n_quads;
+    let random = case.random_values((n_runs * width) as usize);
+    let partial: Vec<f32> =
+        (0..n_runs * width).map(|i| if is_empty(i / width) { f32::NAN } else { random[i as usize] }).collect();
+    let stat = |run: u32| if is_empty(run) { [-1e30, 0.0] } else { [run as f32 / 4.0, 1.0 + run as f32] };
+    let stats: Vec<[f32; 2]> = (0..n_runs).map(stat).collect();
+    let partial = case.input("partial", &partial);
+    let stats = case.input("stats", &stats);
+    let out = case.output("out", (max_tokens * n_heads * width) as usize, 1e-4);
+    let bindings = [step, partial, stats, out];
+    let params = Params { n_heads, n_quads, n_splits, max_tokens };
+    let n = u64::from(max_tokens * n_heads * n_quads);
+    case.recording.push_threads("attend_merge", &KERNEL, n, &params, &bindings, Cost::default());
+    case.finish()
+}

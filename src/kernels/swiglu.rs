@@ -1,0 +1,79 @@
+//! `swiglu`: the hidden values of a feed-forward network without experts.
+
+use crate::gpu::kernel::Step;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+
+use super::case::CaseBuilder;
+use super::{STEP, sigmoid};
+
+crate::params! {
+    /// Parameters of `swiglu`; the WGSL says what each is.
+    pub struct Params {
+        /// Vectors of 4 in the hidden values.
+        pub n_quads: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static KERNEL: Kernel = Kernel {
+    name: "swiglu",
+    source: include_str!("../../shaders/kernels/swiglu.wgsl"),
+    parts: &[STEP],
+    bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Appends `hidden = silu(gate) ⊙ up`: `gate_up` `[max_tokens, 2 * n_hidden]`, gate first, `hidden`
+/// `[max_tokens, n_hidden]`, f32.
+///
+/// # Panics
+/// When the width is no multiple of 4: shapes are checked before they come here.
+pub fn record_swiglu(
+    recording: &mut Recording,
+    step: Slice,
+    gate_up: Slice,
+    hidden: Slice,
+    n_hidden: u32,
+    max_tokens: u32,
+) {
+    assert!(n_hidden.is_multiple_of(4), "swiglu: the width is a multiple of 4");
+    let params = Params { n_quads: n_hidden / 4, max_tokens };
+    let n = u64::from(max_tokens) * u64::from(n_hidden);
+    let cost = Cost { bytes: 12 * n, ops: 5 * n };
+    recording.push_threads("swiglu", &KERNEL, n / 4, &params, &[step, gate_up, hidden], cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let gate_up: &[f32] = call.input(1);
+    let [hidden] = call.outputs::<f32, 1>();
+    let n = p.n_quads as usize * 4;
+    for token in 0..step.n_tokens.min(p.max_tokens) as usize {
+        let (gate, up) = gate_up[token * 2 * n..][..2 * n].split_at(n);
+        for (i, hidden) in hidden[token * n..][..n].iter_mut().enumerate() {
+            *hidden = gate[i] * sigmoid(gate[i]) * up[i];
+        }
+    }
+}
+
+fn cases(knobs: &Knobs) -> Vec<Case> {
+    vec![case(knobs, 36, 5, 4), case(knobs, 256, 1, 1)]
+}
+
+fn case(knobs: &Knobs, n_hidden: u32, max_tokens: u32, n_tokens: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("width {n_hidden}, {n_tokens} of {max_tokens}"), knobs);
+    let step = case.step(3, n_tokens);
+    let n = (max_tokens * n_hidden) as usize;
+    // Some gates are far below where exp overflows.
+    let values: Vec<f32> = case.random_values(2 * n).into_iter().map(|v| v * v * v * 200.0).collect();
+    let gate_up = case.input("gate_up", &values);
+    let hidden = case.output("hidden", n, 1e-5);
+    record_swiglu(&mut case.recording, step, gate_up, hidden, n_hidden, max_tokens);
+    case.finish()
+}

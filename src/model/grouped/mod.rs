@@ -1,0 +1,230 @@
+//! What a decoder with grouped-query attention is: Llama, Qwen2, Qwen3 and Qwen3-MoE, and with them DeepSeek R1's
+//! distills. Shapes are read, never derived from one another, but for what a file leaves out by custom.
+//! Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe}`; llama.cpp's loaders of the same names.
+//!
+//! # Easy to get wrong
+//!
+//! * A GGUF of architecture `llama` holds the rows of q and k permuted, so that neighbours turn together; everything
+//!   else turns the two halves of a head: `grouped::logits_of_a_gguf_agree_with_transformers`.
+//! * `rope_freqs` divides the frequencies in a GGUF where a `config.json` has `llama3` scaling: the same test.
+//! * The head's width is not the model's width divided by the heads:
+//!   `grouped::logits_agree_with_transformers_in_chunks_and_token_by_token`, on qwen3.
+//! * A file without an output head uses the embedding again: the same test, on qwen2.
+
+mod bind;
+mod read;
+mod rope;
+
+pub use bind::rope_divisors;
+pub use read::{architecture, is_config};
+pub use rope::{Rope, Scaling};
+
+use super::weights::{Experts, TensorRef};
+use crate::error::{Error, Result};
+
+/// What such a model may choose. Widths are counts of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// `llama`, `qwen2`, `qwen3` or `qwen3moe`.
+    pub architecture: String,
+    /// Tokens in the vocabulary.
+    pub n_vocab: u32,
+    /// Width of the residual stream.
+    pub n_embd: u32,
+    /// Layers.
+    pub n_layers: u32,
+    /// Query heads, a multiple of `n_kv_heads`.
+    pub n_heads: u32,
+    /// Key heads, and as many value heads.
+    pub n_kv_heads: u32,
+    /// Width of every head.
+    pub head_dim: u32,
+    /// Hidden width of a layer without experts.
+    pub n_hidden: u32,
+    /// The experts, where there are any.
+    pub experts: Option<ExpertsShape>,
+    /// Whether queries, keys and values have a bias.
+    pub has_bias: bool,
+    /// Whether query and key heads are normed.
+    pub has_head_norm: bool,
+    /// How heads turn.
+    pub rope: Rope,
+    /// Added to the mean square in every norm.
+    pub norm_eps: f32,
+    /// The longest context, in tokens, that the model was made for.
+    pub context_length: u32,
+    /// The token that begins a text, where there is one.
+    pub bos: Option<u32>,
+    /// The token that ends one, where there is one.
+    pub eos: Option<u32>,
+}
+
+/// A layer's experts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpertsShape {
+    /// Experts in a layer.
+    pub n_experts: u32,
+    /// Experts that a token uses.
+    pub n_used: u32,
+    /// Hidden width of an expert.
+    pub n_hidden: u32,
+    /// Whether the weights of the experts used are divided by their sum.
+    pub normed: bool,
+    /// For each layer, whether it has experts.
+    pub layers: Vec<bool>,
+}
+
+/// All weights of a model, checked against its shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// `[n_vocab, n_embd]`
+    pub embed: TensorRef,
+    /// `[n_vocab, n_embd]`; absent where the embedding serves again.
+    pub head: Option<TensorRef>,
+    /// `[n_embd]`
+    pub norm: TensorRef,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+    /// Names of tensors that mean nothing here.
+    pub ignored: Vec<String>,
+}
+
+/// The weights of one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// `[n_embd]`
+    pub attn_norm: TensorRef,
+    /// `[n_heads * head_dim, n_embd]`
+    pub q: TensorRef,
+    /// `[n_kv_heads * head_dim, n_embd]`
+    pub k: TensorRef,
+    /// `[n_kv_heads * head_dim, n_embd]`
+    pub v: TensorRef,
+    /// Biases of q, k and v, as long as those have rows.
+    pub bias: Option<[TensorRef; 3]>,
+    /// Norms of query and of key heads, `[head_dim]` each.
+    pub head_norm: Option<[TensorRef; 2]>,
+    /// `[n_embd, n_heads * head_dim]`
+    pub o: TensorRef,
+    /// `[n_embd]`
+    pub ffn_norm: TensorRef,
+    /// The feed-forward network.
+    pub ffn: Ffn,
+}
+
+/// The weights of a layer's feed-forward network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ffn {
+    /// Without experts.
+    Dense {
+        /// `[n_hidden, n_embd]`
+        gate: TensorRef,
+        /// `[n_hidden, n_embd]`
+        up: TensorRef,
+        /// `[n_embd, n_hidden]`
+        down: TensorRef,
+    },
+    /// With experts.
+    Experts {
+        /// `[n_experts, n_embd]`
+        router: TensorRef,
+        /// Them.
+        experts: Experts,
+    },
+}
+
+/// More layers than this no model has.
+const MOST_LAYERS: u32 = 1024;
+
+impl Shape {
+    /// Whether a layer has experts.
+    #[must_use]
+    pub fn has_experts(&self, layer: usize) -> bool {
+        self.experts.as_ref().is_some_and(|experts| experts.layers.get(layer) == Some(&true))
+    }
+
+    /// Width of all query heads.
+    #[must_use]
+    pub fn q_width(&self) -> u32 {
+        self.n_heads * self.head_dim
+    }
+
+    /// Width of all key heads.
+    #[must_use]
+    pub fn kv_width(&self) -> u32 {
+        self.n_kv_heads * self.head_dim
+    }
+
+    /// Fails, naming the setting, what was found and what was expected, unless all sizes are within reason. The upper
+    /// bounds keep every product of a kernel's sizes inside 32 bits.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn check(&self, file: &str) -> Result<()> {
+        let wrong = |what: &str, found: String, expected: String| {
+            Err(Error::file(format!("{file}: {what}"), found)
+                .expected(expected)
+                .advice("The file is damaged, or holds a kind of model that is not supported."))
+        };
+        let none = ExpertsShape { n_experts: 1, n_used: 1, n_hidden: 4, normed: true, layers: Vec::new() };
+        let experts = self.experts.as_ref().unwrap_or(&none);
+        let widths = [
+            ("width of the model", self.n_embd, 1 << 16),
+            ("width of a head", self.head_dim, 1 << 12),
+            ("hidden width", self.n_hidden, 1 << 18),
+            ("hidden width of an expert", experts.n_hidden, 1 << 16),
+            ("rotated dims", self.rope.n_dims, self.head_dim),
+        ];
+        for (what, found, most) in widths {
+            if !(4..=most).contains(&found) || !found.is_multiple_of(4) {
+                return wrong(what, found.to_string(), format!("a multiple of 4 from 4 to {most}"));
+            }
+        }
+        let counts = [
+            ("layers", self.n_layers, MOST_LAYERS),
+            ("tokens in the vocabulary", self.n_vocab, 1 << 22),
+            ("query heads", self.n_heads, 1 << 10),
+            ("key heads", self.n_kv_heads, self.n_heads),
+            ("experts", experts.n_experts, 1 << 12),
+            ("experts used", experts.n_used, experts.n_experts.min(64)),
+            ("context", self.context_length, 1 << 26),
+        ];
+        for (what, found, most) in counts {
+            if !(1..=most).contains(&found) {
+                return wrong(what, found.to_string(), format!("from 1 to {most}"));
+            }
+        }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            return wrong(
+                "query heads",
+                self.n_heads.to_string(),
+                format!("a multiple of {} key heads", self.n_kv_heads),
+            );
+        }
+        if !(0.0..=0.1).contains(&self.norm_eps) {
+            return wrong("epsilon of the norms", self.norm_eps.to_string(), "from 0 to 0.1".to_owned());
+        }
+        for (what, token) in [("begin token", self.bos), ("end token", self.eos)] {
+            if let Some(token) = token.filter(|token| *token >= self.n_vocab) {
+                return wrong(what, token.to_string(), format!("below {}, the vocabulary", self.n_vocab));
+            }
+        }
+        self.rope.check(file)
+    }
+
+    /// Parameters of the whole model; an embedding that serves twice counts once. `tied` says whether it does.
+    #[must_use]
+    pub fn n_parameters(&self, tied: bool) -> u64 {
+        let [n_embd, q, kv] = [self.n_embd, self.q_width(), self.kv_width()].map(u64::from);
+        let bias = if self.has_bias { q + 2 * kv } else { 0 };
+        let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
+        let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + 2 * n_embd;
+        let ffn = |layer| match &self.experts {
+            Some(of) if self.has_experts(layer) => u64::from(of.n_experts) * n_embd * (1 + 3 * u64::from(of.n_hidden)),
+            _ => 3 * n_embd * u64::from(self.n_hidden),
+        };
+        let layers: u64 = (0..self.n_layers as usize).map(|layer| attention + ffn(layer)).sum();
+        let tables = if tied { 1 } else { 2 };
+        layers + tables * u64::from(self.n_vocab) * n_embd + n_embd
+    }
+}

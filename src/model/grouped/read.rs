@@ -1,0 +1,216 @@
+//! The shape in the keys of a GGUF, or in a `config.json`, by one path.
+
+use super::{ExpertsShape, Rope, Scaling, Shape};
+use crate::error::{Error, Result};
+use crate::format::directory::shown;
+use crate::format::gguf::Gguf;
+use crate::model::shape::config::{ConfigKeys, thing, token};
+use crate::model::shape::gguf::{ARCHITECTURE, GgufKeys, n_vocab};
+use crate::model::shape::keys::{self, Key, Keys, key};
+use crate::model::shape::{Shape as V4, Yarn};
+
+const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
+const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
+const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
+const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
+const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
+const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
+const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
+const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
+const ATTENTION_FACTOR: Key =
+    key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
+const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
+const TYPE: Key =
+    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
+
+/// Architectures by their names in a GGUF and in a `config.json`.
+const ARCHITECTURES: [(&str, &str); 4] =
+    [("llama", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("qwen3moe", "qwen3_moe")];
+
+/// The name of an architecture in a GGUF, if it is one of ours; `name` as either kind of file has it.
+#[must_use]
+pub fn architecture(name: &str) -> Option<&'static str> {
+    ARCHITECTURES.iter().find(|(gguf, config)| name == *gguf || name == *config).map(|(gguf, _)| *gguf)
+}
+
+/// Whether a `config.json` is that of one of these architectures.
+#[must_use]
+pub fn is_config(json: &str) -> bool {
+    let keys = ConfigKeys::parse(json).ok();
+    let name = keys.as_ref().and_then(|keys| keys.at("model_type")?.as_str().map(str::to_owned));
+    name.is_some_and(|name| architecture(&name).is_some())
+}
+
+/// What the two kinds of file say each in their own way.
+struct Rest {
+    n_vocab: u32,
+    rope_dims: Option<u32>,
+    halves: bool,
+    is_gguf: bool,
+    divisors: Vec<f32>,
+    /// Whether each layer has experts; empty for all of them.
+    expert_layers: Vec<bool>,
+    bos: Option<u32>,
+    eos: Option<u32>,
+}
+
+impl Shape {
+    /// Reads and checks the shape of a GGUF; `divisors` is its tensor `rope_freqs.weight`, empty where there is none.
+    ///
+    /// # Errors
+    /// When a key is missing or makes no sense; the error names it.
+    pub fn from_gguf(gguf: &Gguf, divisors: Vec<f32>) -> Result<Self> {
+        let metadata = &gguf.metadata;
+        let name = metadata.require_str(ARCHITECTURE)?;
+        let keys = GgufKeys { metadata, architecture: name };
+        let architecture = known(&format!("{}: key {ARCHITECTURE:?}", metadata.file()), name)?;
+        let n_layers = keys.require(&keys::N_LAYERS)?.min(super::MOST_LAYERS + 1);
+        let has_router = |layer| gguf.directory.get(&format!("blk.{layer}.ffn_gate_inp.weight")).is_some();
+        let rest = Rest {
+            n_vocab: n_vocab(&keys, &gguf.directory)?,
+            rope_dims: keys.whole(&ROPE_DIMS)?,
+            halves: architecture != "llama",
+            is_gguf: true,
+            divisors,
+            expert_layers: (0..n_layers).map(has_router).collect(),
+            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+        };
+        read(&keys, architecture, metadata.file(), rest)
+    }
+
+    /// Reads and checks the shape of a `config.json`, given as text.
+    ///
+    /// # Errors
+    /// As [`Shape::from_gguf`].
+    pub fn from_config(json: &str) -> Result<Self> {
+        let keys = ConfigKeys::parse(json)?;
+        let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
+        let architecture = known(&thing("model_type"), name)?;
+        keys.refuse_other("hidden_act", &"silu".into())?;
+        keys.refuse_other("mlp_bias", &false.into())?;
+        keys.refuse_other("use_sliding_window", &false.into())?;
+        if architecture != "qwen2" {
+            keys.refuse_other("attention_bias", &false.into())?;
+        }
+        let head_dim = keys.whole(&keys::HEAD_DIM)?;
+        let partial = keys.number(&PARTIAL)?;
+        // What does not fit saturates, and fails the check of the shape.
+        let rope_dims = head_dim.zip(partial).map(|(head_dim, partial)| (f64::from(head_dim) * partial) as u32);
+        let rest = Rest {
+            n_vocab: keys.require(&keys::N_VOCAB)?,
+            rope_dims,
+            halves: true,
+            is_gguf: false,
+            divisors: Vec::new(),
+            expert_layers: expert_layers(&keys)?,
+            bos: token(&keys, &keys::BOS)?,
+            eos: token(&keys, &keys::EOS)?,
+        };
+        read(&keys, architecture, "config.json", rest)
+    }
+}
+
+fn known(thing: &str, name: &str) -> Result<&'static str> {
+    architecture(name).ok_or_else(|| {
+        let names: Vec<&str> = ARCHITECTURES.iter().map(|(gguf, _)| *gguf).collect();
+        Error::file(thing, shown(name))
+            .expected(format!("deepseek4, {}", names.join(", ")))
+            .advice("Take a model of one of these architectures.")
+    })
+}
+
+/// Which layers have experts: every `decoder_sparse_step`-th, but those of `mlp_only_layers`.
+fn expert_layers(keys: &ConfigKeys) -> Result<Vec<bool>> {
+    let n_layers = keys.require(&keys::N_LAYERS)?.min(super::MOST_LAYERS + 1);
+    let step = keys.whole(&SPARSE_STEP)?.unwrap_or(1).max(1);
+    let dense = keys.at("mlp_only_layers").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let is_dense = |layer: u32| dense.iter().any(|value| value.as_u64() == Some(u64::from(layer)));
+    Ok((0..n_layers).map(|layer| (layer + 1).is_multiple_of(step) && !is_dense(layer)).collect())
+}
+
+fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<Shape> {
+    let (n_embd, n_heads) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_HEADS)?);
+    // A file that leaves the head's width out means an equal part of the model's.
+    let head_dim = keys.whole(&keys::HEAD_DIM)?.unwrap_or(n_embd / n_heads.max(1));
+    match keys.whole(&keys::VALUE_DIM)? {
+        Some(width) if width != head_dim => {
+            return Err(Error::file(keys.thing(&keys::VALUE_DIM), width.to_string())
+                .expected(format!("{head_dim}, as wide as the keys")));
+        }
+        _ => {}
+    }
+    let is_moe = architecture == "qwen3moe";
+    let experts = is_moe.then(|| read_experts(keys, rest.expert_layers)).transpose()?;
+    let shape = Shape {
+        architecture: architecture.to_owned(),
+        n_vocab: rest.n_vocab,
+        n_embd,
+        n_layers: keys.require(&keys::N_LAYERS)?,
+        n_heads,
+        n_kv_heads: keys.whole(&keys::N_KV_HEADS)?.unwrap_or(n_heads),
+        head_dim,
+        n_hidden: keys.require(&HIDDEN)?,
+        experts,
+        has_bias: architecture == "qwen2",
+        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe"),
+        rope: Rope {
+            n_dims: rest.rope_dims.unwrap_or(head_dim),
+            halves: rest.halves,
+            base: keys.number(&BASE)?.unwrap_or(10_000.0),
+            scaling: scaling(keys, rest.is_gguf)?,
+            divisors: rest.divisors,
+        },
+        norm_eps: keys.number(&keys::NORM_EPS)?.unwrap_or(1e-6) as f32,
+        context_length: keys.whole(&keys::CONTEXT)?.unwrap_or(2048),
+        bos: rest.bos,
+        eos: rest.eos,
+    };
+    shape.check(file)?;
+    Ok(shape)
+}
+
+fn read_experts(keys: &dyn Keys, layers: Vec<bool>) -> Result<ExpertsShape> {
+    let n_hidden = keys.whole(&EXPERT_HIDDEN)?.map_or_else(|| keys.require(&HIDDEN), Ok)?;
+    Ok(ExpertsShape {
+        n_experts: keys.require(&N_EXPERTS)?,
+        n_used: keys.require(&keys::N_USED)?,
+        n_hidden,
+        normed: keys.flag(&keys::WEIGHTS_NORM)?.unwrap_or(true),
+        layers,
+    })
+}
+
+fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scaling> {
+    let factor = || Ok::<_, Error>(keys.number(&keys::YARN_FACTOR)?.unwrap_or(1.0));
+    let original = || keys.require(&keys::YARN_ORIGINAL);
+    Ok(match keys.text(&TYPE)?.as_deref() {
+        None | Some("none" | "default") => Scaling::None,
+        Some("linear") => Scaling::Linear { factor: factor()? },
+        Some("llama3") => Scaling::Llama3 {
+            factor: factor()?,
+            low: keys.number(&LOW)?.unwrap_or(1.0),
+            high: keys.number(&HIGH)?.unwrap_or(4.0),
+            original: original()?,
+        },
+        Some("yarn") => {
+            let default = V4::v4_flash().yarn;
+            let yarn = Yarn {
+                factor: factor()?,
+                original: original()?,
+                beta_fast: keys.number(&keys::YARN_FAST)?.unwrap_or(default.beta_fast),
+                beta_slow: keys.number(&keys::YARN_SLOW)?.unwrap_or(default.beta_slow),
+            };
+            // A GGUF's factor comes on top of the usual amplitude, transformers' stands in its place (spec 12.4).
+            let usual = 1.0 + 0.1 * yarn.factor.ln();
+            let told = keys.number(&ATTENTION_FACTOR)?;
+            let scale = if is_gguf { told.unwrap_or(1.0) * usual } else { told.unwrap_or(usual) };
+            Scaling::Yarn(yarn, scale as f32)
+        }
+        Some(other) => {
+            return Err(Error::file(keys.thing(&TYPE), shown(other))
+                .expected("\"none\", \"linear\", \"llama3\" or \"yarn\"")
+                .advice("This kind of scaling is not supported."));
+        }
+    })
+}

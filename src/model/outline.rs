@@ -1,0 +1,106 @@
+//! A model of any supported architecture, and what all of them have in common.
+
+use super::{Shape, Weights, grouped};
+use crate::error::Result;
+use crate::format::Directory;
+
+/// A model as its files tell it: shape and weights, checked against each other.
+#[derive(Clone, Debug)]
+pub enum Model {
+    /// DeepSeek V4.
+    V4(Shape, Weights),
+    /// Llama, Qwen2, Qwen3, Qwen3-MoE: grouped-query attention.
+    Grouped(grouped::Shape, grouped::Weights),
+}
+
+/// What is known of every model, for whoever runs, measures or shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The architecture by the name that GGUF files give it.
+    pub architecture: String,
+    /// Tokens in the vocabulary.
+    pub n_vocab: u32,
+    /// Width of the model.
+    pub n_embd: u32,
+    /// Parameters.
+    pub n_parameters: u64,
+    /// The longest context, in tokens, that the model was made for.
+    pub context_length: u32,
+    /// The kind of each layer: `ratio 4`, `dense`, `experts`.
+    pub layer_kinds: Vec<String>,
+    /// Experts of a layer, and how many of them a token uses, where there are any.
+    pub experts: Option<(u32, u32)>,
+    /// The token that begins a text, where there is one.
+    pub bos: Option<u32>,
+    /// The token that ends one, where there is one.
+    pub eos: Option<u32>,
+}
+
+impl Model {
+    /// Binds a V4's tensors.
+    ///
+    /// # Errors
+    /// As [`Weights::bind`].
+    pub fn bind_v4(shape: Shape, directory: &Directory) -> Result<Self> {
+        let weights = Weights::bind(&shape, directory)?;
+        Ok(Self::V4(shape, weights))
+    }
+
+    /// Binds a grouped-query model's tensors.
+    ///
+    /// # Errors
+    /// As [`grouped::Weights::bind`].
+    pub fn bind_grouped(shape: grouped::Shape, directory: &Directory) -> Result<Self> {
+        let weights = grouped::Weights::bind(&shape, directory)?;
+        Ok(Self::Grouped(shape, weights))
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        match self {
+            Self::V4(shape, _) => Outline {
+                architecture: "deepseek4".to_owned(),
+                n_vocab: shape.n_vocab,
+                n_embd: shape.n_embd,
+                n_parameters: shape.n_parameters(),
+                context_length: shape.context_length,
+                layer_kinds: shape.ratios.iter().map(|ratio| format!("ratio {ratio}")).collect(),
+                experts: Some((shape.n_experts, shape.n_used)),
+                bos: Some(shape.bos),
+                eos: Some(shape.eos),
+            },
+            Self::Grouped(shape, weights) => {
+                let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
+                Outline {
+                    architecture: shape.architecture.clone(),
+                    n_vocab: shape.n_vocab,
+                    n_embd: shape.n_embd,
+                    n_parameters: shape.n_parameters(weights.head.is_none()),
+                    context_length: shape.context_length,
+                    layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
+                    experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
+                    bos: shape.bos,
+                    eos: shape.eos,
+                }
+            }
+        }
+    }
+
+    /// What a person should know that was left out of the files.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let (n_mtp, ignored) = match self {
+            Self::V4(_, weights) => (weights.n_mtp_tensors, &weights.ignored),
+            Self::Grouped(_, weights) => (0, &weights.ignored),
+        };
+        let mut notices = Vec::new();
+        if n_mtp > 0 {
+            notices.push(format!("{n_mtp} tensors of the multi-token prediction block are skipped"));
+        }
+        if let Some(first) = ignored.first() {
+            notices.push(format!("{} unknown tensors are ignored, the first of them {first}", ignored.len()));
+        }
+        notices
+    }
+}

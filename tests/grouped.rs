@@ -1,0 +1,151 @@
+//! Llama, Qwen2, Qwen3 and Qwen3-MoE against transformers: logits by prefill, in chunks and token by token, and greedy
+//! tokens, on the CPU player and on every adapter present; and the cache in halves.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+#![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::format::{quant, safetensors};
+use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::kernels::cache::CacheType;
+use pollster::block_on;
+use support::{divergence, fixture, log_softmax, memory, places};
+
+mod support;
+
+const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "qwen3moe"];
+const BUDGET: f32 = 1e-3;
+const N_VOCAB: usize = 256;
+
+/// What transformers computed: ids, logits after each, and the tokens that follow.
+struct Expected {
+    ids: Vec<u32>,
+    logits: Vec<f32>,
+    greedy: Vec<u32>,
+}
+
+fn expected(family: &str) -> Expected {
+    let source = memory(&format!("families/{family}/expected.safetensors"));
+    let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
+    let bytes = |name: &str| {
+        let info = directory.require(name).unwrap();
+        let mut bytes = vec![0; info.bytes as usize];
+        block_on(source.read_at(info.offset, &mut bytes)).unwrap();
+        (info.require_supported().unwrap(), bytes)
+    };
+    let integers = |name: &str| {
+        let (format, bytes) = bytes(name);
+        let mut values = Vec::new();
+        quant::decode_integers(format, &bytes, &mut values).unwrap();
+        values.into_iter().map(|id| u32::try_from(id).unwrap()).collect::<Vec<u32>>()
+    };
+    let (format, bytes) = bytes("logits");
+    let mut logits = vec![0.0; bytes.len() / 4];
+    quant::decode_row(format, &bytes, &mut logits).unwrap();
+    Expected { ids: integers("ids"), logits, greedy: integers("greedy") }
+}
+
+fn options() -> LoadOptions {
+    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
+}
+
+fn safetensors_files(family: &str) -> ModelFiles {
+    let config = std::fs::read_to_string(fixture(&format!("families/{family}/config.json"))).unwrap();
+    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
+    ModelFiles { sources, config: Some(config), ..ModelFiles::default() }
+}
+
+fn gguf_files(family: &str) -> ModelFiles {
+    ModelFiles::gguf(memory(&format!("families/{family}/model.gguf")))
+}
+
+fn load(files: &ModelFiles, choice: PlayerChoice, options: &LoadOptions) -> Session {
+    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
+}
+
+fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
+    let mut all = Vec::new();
+    let mut each = |_, logits: &[f32]| {
+        all.extend_from_slice(logits);
+        Ok(())
+    };
+    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
+    all
+}
+
+/// The largest difference, and NaN where anything is not a number.
+fn worst(expected: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(expected.len(), found.len());
+    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
+    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
+}
+
+#[test]
+fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
+    for family in FAMILIES {
+        let expected = expected(family);
+        for (place, choice) in places() {
+            let mut session = load(&safetensors_files(family), choice, &options());
+            for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
+                let found = logits(&mut session, &expected.ids, steps);
+                let worst = worst(&expected.logits, &found);
+                assert!(worst <= BUDGET, "{family} on {place}, steps {steps:?}: off by {worst}");
+            }
+            let mut generation =
+                block_on(session.generate(&expected.ids, &Sampling::default(), expected.greedy.len())).unwrap();
+            let mut ids = Vec::new();
+            while let Some(id) = block_on(generation.next()).unwrap() {
+                ids.push(id);
+            }
+            block_on(generation.finish()).unwrap();
+            let until_end = expected.greedy.iter().take_while(|id| **id != 1).copied().collect::<Vec<_>>();
+            assert_eq!(ids, until_end, "{family} on {place}");
+        }
+    }
+}
+
+#[test]
+fn logits_of_a_gguf_agree_with_transformers() {
+    for family in ["llama", "qwen3moe"] {
+        let expected = expected(family);
+        let mut session = load(&gguf_files(family), PlayerChoice::Cpu, &options());
+        assert_eq!(session.outline().architecture, family);
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst <= BUDGET, "{family}: off by {worst}");
+    }
+}
+
+#[test]
+fn a_cache_of_halves_is_near_and_not_the_same() {
+    for (place, choice) in places() {
+        let expected = expected("qwen2");
+        let half = LoadOptions { cache_type: CacheType::F16, ..options() };
+        let whole = load(&safetensors_files("qwen2"), choice.clone(), &options());
+        let mut session = load(&safetensors_files("qwen2"), choice, &half);
+        assert!(session.memory().cache * 3 < whole.memory().cache * 2, "{place}: halves take less");
+        let found = logits(&mut session, &expected.ids, &[]);
+        let rows = expected.logits.chunks_exact(N_VOCAB).zip(found.chunks_exact(N_VOCAB));
+        let kl: Vec<f64> = rows.map(|(e, f)| divergence(&log_softmax(e), &log_softmax(f))).collect();
+        let mean = kl.iter().sum::<f64>() / kl.len() as f64;
+        assert!(mean < 1e-5 && mean > 1e-12, "{place}: {mean} nats");
+    }
+}
+
+#[test]
+fn a_permuted_head_or_a_lost_divisor_would_show() {
+    let expected = expected("llama");
+    let text = std::fs::read_to_string(fixture("families/llama/config.json")).unwrap();
+    let plain = text.replace("\"llama3\"", "\"default\"");
+    assert_ne!(text, plain);
+    let files = ModelFiles { config: Some(plain), ..safetensors_files("llama") };
+    let mut session = load(&files, PlayerChoice::Cpu, &options());
+    assert!(worst(&expected.logits, &logits(&mut session, &expected.ids, &[])) > 0.01, "scaling does not matter");
+    // The same file as another architecture turns halves, as if its rows were not permuted.
+    let mut bytes = std::fs::read(fixture("families/llama/model.gguf")).unwrap();
+    let at = |bytes: &[u8]| bytes.windows(5).position(|name| name == b"llama");
+    while let Some(at) = at(&bytes) {
+        bytes[at..at + 5].copy_from_slice(b"qwen2");
+    }
+    let renamed = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("renamed.gguf", bytes)));
+    let error = block_on(Session::load(&renamed, PlayerChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
+    assert!(error.to_string().contains("attn_q.bias"), "{error}");
+}
