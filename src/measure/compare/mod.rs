@@ -1,5 +1,12 @@
 //! Reports beside each other: one table of adapters by figure for everything that may be compared, and never more than
-//! that. Reports of other models, settings or versions stand in groups of their own.
+//! that. Reports of other models, settings or versions stand in groups of their own; a timing whose numbers are wrong
+//! or were not checked says so in its own cell.
+
+mod figures;
+mod group;
+mod markdown;
+mod pairs;
+mod table;
 
 use super::Spread;
 use super::report::{Entry, Share};
@@ -17,11 +24,11 @@ pub struct Comparison {
 pub struct Group {
     /// The model's name, or what else holds the group together.
     pub title: String,
-    /// What all its reports have in common, as labels and values.
-    pub facts: Vec<(String, String)>,
+    /// What all its reports have in common.
+    pub facts: Vec<Fact>,
     /// What a reader must know: why the group stands apart, which figures are not to be trusted.
     pub notes: Vec<String>,
-    /// Adapters.
+    /// Adapters, in the order of their entries; machines with published figures come last.
     pub columns: Vec<Column>,
     /// Which column the ratios are to; absent where there is nothing to compare with.
     pub baseline: Option<usize>,
@@ -29,6 +36,15 @@ pub struct Group {
     pub rows: Vec<Row>,
     /// The same adapter under the native program and in a browser.
     pub pairs: Vec<Pair>,
+}
+
+/// A label and its value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// What: `context`.
+    pub label: String,
+    /// Its value: `1024`.
+    pub value: String,
 }
 
 /// One adapter under one platform.
@@ -42,14 +58,14 @@ pub struct Column {
     pub detail: String,
     /// Whether its timings may be trusted.
     pub mark: Mark,
-    /// Why not, in a sentence; or where it was published.
+    /// Why not, in a sentence; or what the source adds.
     pub remark: String,
     /// Where it was published; absent for what was measured.
     pub source: Option<String>,
 }
 
 /// How far a column's timings may be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// Its numbers were checked and are right.
@@ -63,12 +79,25 @@ pub enum Mark {
     Published,
 }
 
+impl Mark {
+    /// What stands beside a figure; empty where nothing need be said.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Right => "",
+            Self::Wrong => "WRONG",
+            Self::NotChecked => "not checked",
+            Self::Published => "published",
+        }
+    }
+}
+
 /// One figure of all columns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Row {
     /// What kind of figure it is.
     pub section: Section,
-    /// Its name: `tg128`, `load`, `probe read`.
+    /// Its name: `tg128`, `upload`, `FMA f32`.
     pub figure: String,
     /// Its unit; empty for words.
     pub unit: String,
@@ -77,11 +106,13 @@ pub struct Row {
 }
 
 /// What kind of figure a row has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Section {
-    /// Whether the numbers are right.
+    /// What it is.
     #[default]
+    Adapter,
+    /// Whether the numbers are right.
     Check,
     /// Tests of speed.
     Tests,
@@ -93,8 +124,35 @@ pub enum Section {
     Memory,
     /// What the adapter can do at best.
     Probes,
-    /// What a source says.
+    /// What else a source says.
     Published,
+}
+
+impl Section {
+    /// A heading.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Adapter => "Adapter",
+            Self::Check => "Numeric check against the CPU player",
+            Self::Tests => "Speed",
+            Self::Text => "A text",
+            Self::Load => "Loading",
+            Self::Memory => "Memory",
+            Self::Probes => "What the adapter can do at best",
+            Self::Published => "Published",
+        }
+    }
+
+    /// Whether a figure of it means nothing unless the model's numbers are right.
+    fn needs_check(self) -> bool {
+        matches!(self, Self::Tests | Self::Text | Self::Load)
+    }
+
+    /// Whether its figures may be divided by a baseline's.
+    fn has_ratio(self) -> bool {
+        self.needs_check() || matches!(self, Self::Memory | Self::Probes)
+    }
 }
 
 /// One figure of one column.
@@ -108,7 +166,7 @@ pub struct Cell {
     pub share: Option<Share>,
     /// How many times the baseline's value it is.
     pub ratio: Option<f64>,
-    /// As it is shown, with its unit where that is not the row's.
+    /// As it is shown, without share, ratio and mark.
     pub text: String,
     /// Whether it may be trusted.
     pub mark: Mark,
@@ -121,22 +179,33 @@ pub struct Pair {
     pub native: usize,
     /// The browser column's index.
     pub browser: usize,
-    /// Indices of rows that both have, with the browser's figure as a multiple of the native one.
-    pub ratios: Vec<(usize, f64)>,
+    /// What both have.
+    pub ratios: Vec<PairRatio>,
 }
 
-/// Compares entries; ratios are to the entry of index `baseline`, or to the first of each group.
+/// A figure that an adapter has natively and in a browser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PairRatio {
+    /// Index of its row.
+    pub row: usize,
+    /// The browser's figure as a multiple of the native one.
+    pub ratio: f64,
+}
+
+/// Compares entries; ratios are to the entry of index `baseline`, or to the first of each group that is right.
 #[must_use]
 pub fn compare(entries: &[Entry], baseline: Option<usize>) -> Comparison {
-    let _ = (entries, baseline);
-    Comparison::default()
+    let sets = group::sets(entries);
+    let mut groups: Vec<Group> = sets.iter().map(|set| table::table(entries, set, baseline)).collect();
+    group::tell_apart(&mut groups);
+    Comparison { groups }
 }
 
 impl Comparison {
     /// As tables in markdown.
     #[must_use]
     pub fn markdown(&self) -> String {
-        String::new()
+        self.groups.iter().map(markdown::group).collect::<Vec<_>>().join("\n")
     }
 
     /// As JSON, indented.

@@ -1,8 +1,8 @@
 //! A report as a short text for a link's fragment: `1.` and then its compact JSON, deflated, in the alphabet of
 //! addresses. Nothing is sent anywhere: the link is the report.
 
-use super::read::{Entry, MAX_BYTES, read};
 use super::Report;
+use super::read::{Entry, MAX_BYTES, read};
 use crate::error::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -3,10 +3,12 @@
 //! browser say of themselves: no paths, no prompt, no text.
 
 mod check;
+pub mod index;
 pub mod link;
 mod probe;
 mod published;
 pub mod read;
+pub mod schema;
 mod test;
 mod text;
 

@@ -12,7 +12,7 @@
 //! }
 //! ```
 
-use super::read::{Bounds, place};
+use super::read::{Bounds, MAX_ENTRIES, place};
 use crate::error::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ impl Published {
         }
         if self.figures.is_empty() {
             return fault("figures", "none".into(), "at least one figure");
+        }
+        if self.figures.len() > MAX_ENTRIES {
+            return fault("figures", self.figures.len().to_string(), "256 at most");
         }
         for (index, figure) in self.figures.iter().enumerate() {
             let at = place(at, &format!("figures[{index}]"));

@@ -15,6 +15,8 @@ use serde_json::Value;
 pub const MAX_BYTES: usize = 4 << 20;
 /// The most entries of a list.
 pub const MAX_LIST: usize = 4096;
+/// The most reports of one text, and the most figures of a source.
+pub const MAX_ENTRIES: usize = 256;
 /// The longest string, in bytes.
 pub const MAX_STRING: usize = 4096;
 /// The greatest number that is not a count: beyond it nothing was measured.
@@ -47,6 +49,7 @@ pub fn read(text: &str) -> Result<Vec<Entry>> {
     Bounds::default().tame(&mut value).map_err(|error| below("report", error))?;
     match value {
         Value::Array(values) => {
+            bounded(values.len(), MAX_ENTRIES, "reports").map_err(|error| below("report", error))?;
             values.into_iter().enumerate().map(|(index, value)| entry(value, &format!("report[{index}]"))).collect()
         }
         value => Ok(vec![entry(value, "report")?]),
@@ -74,9 +77,8 @@ fn entry(value: Value, at: &str) -> Result<Entry> {
 /// Refuses other versions by name, before anything else of them is looked at.
 fn version(value: &Value, field: &str, wanted: u32, at: &str) -> Result<()> {
     let Some(found) = value.get(field) else {
-        return Err(Error::file(at, "neither a report nor published figures").expected(
-            "an object with `schema` (a report of this program) or `published` (figures typed by hand)",
-        ));
+        return Err(Error::file(at, "neither a report nor published figures")
+            .expected("an object with `schema` (a report of this program) or `published` (figures typed by hand)"));
     };
     if found.as_u64() == Some(wanted.into()) {
         return Ok(());
@@ -129,7 +131,9 @@ impl Bounds {
             Value::Array(values) => {
                 bounded(values.len(), self.list, "entries")?;
                 let mut values = values.iter_mut().enumerate();
-                values.try_for_each(|(index, value)| self.tame(value).map_err(|error| below(&format!("[{index}]"), error)))
+                values.try_for_each(|(index, value)| {
+                    self.tame(value).map_err(|error| below(&format!("[{index}]"), error))
+                })
             }
             Value::Object(fields) => {
                 bounded(fields.len(), self.list, "fields")?;
@@ -160,10 +164,11 @@ fn bounded(n: usize, most: usize, of: &str) -> Result<()> {
     if n <= most { Ok(()) } else { Err(Error::file("", format!("{n} {of}")).expected(format!("at most {most}"))) }
 }
 
-/// Characters that a terminal or a browser obeys instead of showing them: controls, and those that turn the direction
-/// of the text, so that a name reads as another.
+/// Characters that a terminal or a browser obeys instead of showing them: controls, those that turn the direction of
+/// the text, so that a name reads as another, and those that no XML may hold.
 fn is_obeyed(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// The text with such characters shown by their numbers.
