@@ -137,19 +137,20 @@ impl Panel {
     fn draw(&self, canvas: &mut Canvas, at: (f64, f64), width: f64, rows: &[usize]) {
         let (left, top) = at;
         let bars = || rows.iter().enumerate().filter_map(|(place, &row)| Some((place, self.bars[row].as_ref()?)));
-        // Labels stand behind the bars: the longest of them has room behind the longest bar.
-        let labels = bars().map(|(_, bar)| width_of(&bar.label, 12.0) + 10.0).fold(0.0, f64::max);
-        let long = (width - labels.min(width * 0.6)).max(20.0);
         let longest = bars().map(|(_, bar)| bar.reach()).fold(self.at_least, f64::max);
-        let scale = Linear::new(longest, (long / 60.0).clamp(2.0, 6.0));
+        // Labels stand behind the bars: the scale is as long as lets every one of them end within the panel.
+        let room =
+            |bar: &Bar| (width - width_of(&bar.label, 12.0) - 10.0) * longest / bar.reach().max(f64::MIN_POSITIVE);
+        let long = bars().map(|(_, bar)| room(bar)).fold(width - 24.0, f64::min).max(width * 0.2);
+        let scale = Linear::new(longest, (long / 48.0).clamp(2.0, 6.0));
         let bottom = top + HEAD + ROW * rows.len() as f64;
-        canvas.text((left, top + 12.0), 13.0, "ink", Anchor::Start, width, &self.heading);
+        canvas.text((left, top + 12.0), 13.0, "ink strong", Anchor::Start, width, &self.heading);
         for figure in scale.ticks() {
             let x = left + long * scale.at(figure);
             canvas.line((x, top + HEAD - 4.0), (x, bottom), if figure == 0.0 { "axis" } else { "grid" }, 1.0);
             canvas.text((x, bottom + 15.0), 11.0, "soft", Anchor::Middle, 60.0, &tick(figure));
         }
-        canvas.text((left + long / 2.0, bottom + 31.0), 11.0, "soft", Anchor::Middle, width, &self.unit);
+        canvas.text((left, bottom + 31.0), 11.0, "soft", Anchor::Start, width, &self.unit);
         for (place, bar) in bars() {
             let y = top + HEAD + ROW * place as f64 + (ROW - BAR) / 2.0;
             bar.draw(canvas, (left, y), |figure| long * scale.at(figure), width);

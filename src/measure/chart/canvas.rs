@@ -21,7 +21,7 @@ const STYLE: &str = "\
 .hs-chart{font-family:system-ui,'Segoe UI',Roboto,'Helvetica Neue',sans-serif;font-variant-numeric:tabular-nums}\
 .hs-chart .ground{fill:#fff}.hs-chart .ink{fill:#14191d}.hs-chart .soft{fill:#55606a}.hs-chart .bad{fill:#b3261e}\
 .hs-chart .axis{stroke:#55606a;fill:none}.hs-chart .grid{stroke:#d7dde1;fill:none}.hs-chart .roof{stroke:#14191d;fill:none}\
-.hs-chart .halo{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}\
+.hs-chart .strong{font-weight:600}.hs-chart .halo{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}\
 .hs-chart .s0{fill:#c23613;stroke:#c23613}.hs-chart .s1{fill:#2f6fb7;stroke:#2f6fb7}.hs-chart .s2{fill:#d9930d;stroke:#d9930d}\
 .hs-chart .s3{fill:#1d7a4d;stroke:#1d7a4d}.hs-chart .s4{fill:#7b53b8;stroke:#7b53b8}.hs-chart .s5{fill:#12898b;stroke:#12898b}\
 .hs-chart .s6{fill:#c0508a;stroke:#c0508a}.hs-chart .s7{fill:#80705a;stroke:#80705a}.hs-chart .s8{fill:#a3adb5;stroke:#a3adb5}\
@@ -124,7 +124,7 @@ impl Canvas {
     /// The whole document: ground, title, what it shows in words, and the drawing.
     pub(super) fn finish(mut self, name: &'static str, index: usize, words: &Words, height: f64) -> Chart {
         let within = WIDTH - 2.0 * MARGIN;
-        self.text((MARGIN, 30.0), 17.0, "ink", Anchor::Start, within, &words.title);
+        self.text((MARGIN, 30.0), 17.0, "ink strong", Anchor::Start, within, &words.title);
         self.text((MARGIN, 49.0), 12.0, "soft", Anchor::Start, within, &words.subtitle);
         let (title_id, text_id) = (format!("hs-{name}-{index}-title"), format!("hs-{name}-{index}-text"));
         let description: String = printable(&words.description).chars().take(2000).collect();

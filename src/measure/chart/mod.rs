@@ -98,8 +98,9 @@ fn token_bar(cell: &Cell) -> Option<Bar> {
     let value = cell.value.filter(|value| *value > 0.0)?;
     let spread = cell.spread.filter(|spread| spread.n > 1).map_or(0.0, |spread| spread.sd);
     let label = match cell.mark {
-        Mark::Wrong => format!("{} WRONG", cell.text),
-        _ => cell.text.clone(),
+        // The figure itself counts for nothing.
+        Mark::Wrong => Mark::Wrong.label().to_owned(),
+        _ => panel::figures(value),
     };
     Some(Bar { parts: vec![(value, 0, String::new())], spread: spread.clamp(0.0, value), label, mark: cell.mark })
 }
@@ -110,13 +111,12 @@ fn shares<'a>(group: &'a Group, of_group: &str) -> Bars<'a> {
     let bar = |cell: &Cell| {
         let share = cell.share.filter(|share| share.share > 0.0)?;
         let percent = share.share * 100.0;
-        let wrong = if cell.mark == Mark::Wrong { " WRONG" } else { "" };
-        let label = format!("{}{wrong}", panel::share(&share));
+        let label = if cell.mark == Mark::Wrong { Mark::Wrong.label().to_owned() } else { panel::percent(share.share) };
         Some(Bar { parts: vec![(percent, series(share.of), String::new())], spread: 0.0, label, mark: cell.mark })
     };
     let panel = |row: &Row| Panel {
         heading: row.figure.clone(),
-        unit: "% of the adapter's own limit".into(),
+        unit: "% of its own limit".into(),
         at_least: 100.0,
         bars: row.cells.iter().map(|cell| cell.as_ref().and_then(bar)).collect(),
     };
@@ -162,6 +162,7 @@ fn memory<'a>(entries: &[Entry], group: &'a Group, of_group: &str) -> Bars<'a> {
     let bars = group.columns.iter().map(bar).collect();
     let panel = Panel { heading: "Memory on the adapter".into(), unit: unit.into(), at_least: 0.0, bars };
     let series = names.iter().enumerate().map(|(index, name)| (index + 1, (*name).to_owned())).collect();
-    let words = Words { title: format!("Memory by purpose{of_group}"), ..Words::default() };
+    let subtitle = "What the loaded model holds on the adapter.".into();
+    let words = Words { title: format!("Memory by purpose{of_group}"), subtitle, ..Words::default() };
     Bars { name: "memory", words, columns: &group.columns, panels: vec![panel], series, n_beside: 1 }
 }

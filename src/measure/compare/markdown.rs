@@ -1,8 +1,8 @@
 //! A group as markdown, for a page, an issue or a terminal. Names come from drivers and strangers: nothing of them is
 //! left to mean anything.
 
-use super::{Cell, Group, Mark, Pair, Row};
-use crate::measure::panel::{percent, share};
+use super::{Cell, Group, Mark, Pair, Row, times};
+use crate::measure::panel::share;
 
 /// One group: heading, facts, notes, table, pairs.
 pub(super) fn group(group: &Group) -> String {
@@ -42,9 +42,10 @@ fn cell_text(cell: &Cell) -> String {
         return format!("~~{text}~~ **WRONG**");
     }
     let share = cell.share.as_ref().map(share);
-    let ratio = cell.ratio.map(|ratio| format!("{ratio:.2}×"));
-    let mark =
-        Some(cell.mark.label()).filter(|label| !label.is_empty() && *label != text).map(|mark| format!("({mark})"));
+    let ratio = cell.ratio.map(times);
+    let mark = Some(cell.mark.label())
+        .filter(|label| !label.is_empty() && cell.value.is_some())
+        .map(|mark| format!("({mark})"));
     let text = if cell.mark == Mark::Wrong { format!("**{text}**") } else { text };
     std::iter::once(text).chain([share, ratio, mark].into_iter().flatten()).collect::<Vec<_>>().join(" · ")
 }
@@ -59,8 +60,7 @@ fn pair(group: &Group, pair: &Pair) -> String {
     for ratio in &pair.ratios {
         let row = &group.rows[ratio.row];
         let value = |column: usize| row.cells[column].as_ref().map_or_else(String::new, plain_cell);
-        let share = format!("{:.2}× ({})", ratio.ratio, percent(ratio.ratio));
-        out += &line([figure(row), escape(&row.unit), value(pair.native), value(pair.browser), share]);
+        out += &line([figure(row), escape(&row.unit), value(pair.native), value(pair.browser), times(ratio.ratio)]);
     }
     out
 }
@@ -86,7 +86,7 @@ fn escape(text: &str) -> String {
             '<' => out += "&lt;",
             '>' => out += "&gt;",
             '&' => out += "&amp;",
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '~' | '!' | '$' | '@' => out.extend(['\\', c]),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '|' | '#' | '~' | '!' | '$' => out.extend(['\\', c]),
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }

@@ -192,6 +192,12 @@ pub struct PairRatio {
     pub ratio: f64,
 }
 
+/// A ratio as it is shown: `0.57×`.
+#[must_use]
+pub fn times(ratio: f64) -> String {
+    if ratio >= 100.0 { format!("{ratio:.0}×") } else { format!("{ratio:.2}×") }
+}
+
 /// Compares entries; ratios are to the entry of index `baseline`, or to the first of each group that is right.
 #[must_use]
 pub fn compare(entries: &[Entry], baseline: Option<usize>) -> Comparison {

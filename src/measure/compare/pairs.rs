@@ -1,7 +1,7 @@
 //! The same adapter under the native program and in a browser. A browser tells less of it, and in other words: the two
 //! are taken for one if the words of the one's name are among the other's, and no third adapter has them.
 
-use super::{Column, Mark, Pair, PairRatio, Row};
+use super::{Column, Mark, Pair, PairRatio, Row, Section};
 use crate::gpu::adapter::Identity;
 use crate::measure::report::{Entry, Host};
 use std::collections::BTreeSet;
@@ -63,10 +63,12 @@ fn ratios(rows: &[Row], native: usize, browser: usize) -> Vec<PairRatio> {
     let value = |row: &Row, column: usize| {
         row.cells[column].as_ref().filter(|cell| cell.mark != Mark::Wrong).and_then(|cell| cell.value)
     };
+    // Memory is the same in both by design: it says nothing.
     let of_row = |(index, row): (usize, &Row)| {
         let (native, browser) = (value(row, native)?, value(row, browser)?);
         let ratio = browser / native;
-        (row.section.has_ratio() && ratio.is_finite()).then_some(PairRatio { row: index, ratio })
+        (row.section.has_ratio() && row.section != Section::Memory && ratio.is_finite())
+            .then_some(PairRatio { row: index, ratio })
     };
     rows.iter().enumerate().filter_map(of_row).collect()
 }

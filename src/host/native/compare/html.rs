@@ -2,7 +2,7 @@
 //! escapes it; the charts are SVG that escaped theirs when they were drawn.
 
 use crate::measure::chart::Chart;
-use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, Row};
+use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, Row, times};
 use crate::measure::panel::share;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -100,13 +100,13 @@ fn row_head(row: &Row) -> Markup {
 fn data(cell: Option<&Cell>) -> Markup {
     let Some(cell) = cell else { return html! { td.none { "–" } } };
     let is_word = cell.value.is_none();
-    let label = Some(cell.mark.label()).filter(|label| !label.is_empty() && *label != cell.text);
+    let label = Some(cell.mark.label()).filter(|label| !label.is_empty() && cell.value.is_some());
     html! {
         td.(class(cell.mark)).word[is_word] {
             @if cell.mark == Mark::Wrong && !is_word { s { (cell.text) } } @else { span { (cell.text) } }
             @if cell.mark != Mark::Wrong || is_word {
                 @if let Some(of) = &cell.share { small { (share(of)) } }
-                @if let Some(ratio) = cell.ratio { small { (format!("{ratio:.2}×")) } }
+                @if let Some(ratio) = cell.ratio { small { (times(ratio)) } }
             }
             @if let Some(label) = label { small.mark { (label) } }
         }
@@ -144,7 +144,7 @@ fn pair(group: &Group, pair: &Pair) -> Markup {
                         th scope="row" { (row.section.label()) ": " (row.figure) small { " " (row.unit) } }
                         (plain(row, pair.native))
                         (plain(row, pair.browser))
-                        td { (format!("{:.2}×", ratio.ratio)) }
+                        td { (times(ratio.ratio)) }
                     }
                 }
             }
