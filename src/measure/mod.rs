@@ -4,6 +4,8 @@
 use std::ops::ControlFlow;
 
 pub mod adapter_facts;
+pub mod chart;
+pub mod compare;
 pub mod panel;
 pub mod probe;
 pub mod report;

@@ -21,6 +21,7 @@ Examples:
   headstart run -p 'The prince' -n 200        continue a text
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
   headstart adapters                          which adapters there are
+  headstart compare a.json b.json -o html     reports beside each other, as a page
   headstart eval -f text.txt                  how well a model foretells a text
 ";
 
@@ -43,6 +44,10 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
+    /// Put reports beside each other: tables, charts, a page
+    Compare(super::compare::Compare),
+    /// Print the JSON Schema of reports
+    Schema(super::compare::Schema),
     /// Print a completion script for a shell
     Completions(Completions),
 }

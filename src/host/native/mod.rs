@@ -4,6 +4,7 @@
 mod adapters;
 mod arguments;
 mod choice;
+mod compare;
 mod eval;
 mod interrupt;
 mod model_files;
@@ -48,6 +49,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Schema(_) => compare::print_schema(),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {

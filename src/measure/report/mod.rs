@@ -3,12 +3,19 @@
 //! browser say of themselves: no paths, no prompt, no text.
 
 mod check;
+pub mod index;
+pub mod link;
 mod probe;
+mod published;
+pub mod read;
+pub mod schema;
 mod test;
 mod text;
 
 pub use check::{Check, KernelCheck, NO_NUMBER, StageError, TokenCheck, Verdict};
 pub use probe::{Probe, ProbeKind, Probes};
+pub use published::{PUBLISHED, Published, PublishedFigure};
+pub use read::Entry;
 pub use test::{LayerTimes, Profile, Share, Test};
 pub use text::{Decode, Prefill, SamplingSettings, TextTimes};
 

@@ -1,0 +1,163 @@
+//! `headstart compare`: reports from anywhere beside each other, as tables, charts, one self-contained page, or JSON.
+
+mod html;
+
+use super::new_file::NewFile;
+use super::{Ending, write_out};
+use crate::error::{Error, ErrorKind, Result};
+use crate::measure::chart::{self, Chart, charts};
+use crate::measure::compare::compare;
+use crate::measure::report::read::{MAX_BYTES, read};
+use crate::measure::report::{Entry, schema};
+use clap::{Args, ValueEnum};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+A report is what `headstart run --report` and the page write: one, or a list. Reports of other models, settings or
+versions stand in tables of their own. A timing whose numbers are wrong or were not checked says so. Figures of a
+machine that headstart cannot run on may be typed in by hand (the README shows how); they are always marked.
+A file that cannot be read is named on stderr, the others are compared all the same, and the exit code is 3.
+
+Examples:
+  headstart compare www/timings/*.json
+  headstart compare mine.json theirs.json --baseline llvmpipe -o html --out compare.html
+  headstart compare mine.json -o svg --chart roofline > roofline.svg";
+
+/// Put reports beside each other.
+#[derive(Debug, Args)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Compare {
+    /// Files with reports, or with published figures; `-` for stdin
+    #[arg(required = true, value_name = "REPORT")]
+    reports: Vec<PathBuf>,
+    /// Tables as markdown, a page with tables and charts, charts, or everything as JSON
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Md)]
+    output: Format,
+    /// Whose figures the others are multiples of: an adapter's number, counted from 0 in the order of the reports, or
+    /// a part of its name [default: the first that is right]
+    #[arg(long, value_name = "NAME|INDEX")]
+    baseline: Option<String>,
+    /// With -o svg: only this chart
+    #[arg(long, value_name = "NAME", value_parser = chart::NAMES)]
+    chart: Option<String>,
+    /// Write to a file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Md,
+    Html,
+    Svg,
+    Json,
+}
+
+/// Print the JSON Schema of reports.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headstart schema > www/report.schema.json")]
+pub(super) struct Schema {}
+
+/// Carries out `compare`.
+pub(super) fn run(arguments: &Compare) -> Result<Ending> {
+    if arguments.chart.is_some() && arguments.output != Format::Svg {
+        return Err(Error::usage("--chart", "given without -o svg").advice("Add -o svg."));
+    }
+    // Begun now, so that a place that cannot be written to is found before the work and not after.
+    let file = arguments.out.as_deref().map(NewFile::create).transpose()?;
+    let (mut entries, mut failures) = (Vec::new(), Vec::new());
+    for path in &arguments.reports {
+        match read_file(path) {
+            Ok(mut read) => entries.append(&mut read),
+            Err(error) => failures.push(error),
+        }
+    }
+    let last = failures.pop();
+    failures.iter().for_each(|error| eprintln!("headstart: {error}"));
+    if entries.is_empty() {
+        return last.map_or_else(|| Err(Error::file("reports", "the files hold none")), Err);
+    }
+    let output = render(arguments, &entries)?;
+    match file {
+        Some(mut file) => {
+            file.write(output.as_bytes())?;
+            file.finish()?;
+        }
+        None => write_out(output.as_bytes())?,
+    }
+    last.map_or(Ok(Ending::Done), Err)
+}
+
+/// Carries out `schema`.
+pub(super) fn print_schema() -> Result<Ending> {
+    write_out(schema::text().as_bytes())?;
+    Ok(Ending::Done)
+}
+
+fn render(arguments: &Compare, entries: &[Entry]) -> Result<String> {
+    let baseline = arguments.baseline.as_deref().map(|wanted| find(entries, wanted)).transpose()?;
+    Ok(match arguments.output {
+        Format::Md => compare(entries, baseline).markdown(),
+        Format::Json => compare(entries, baseline).json(),
+        Format::Html => html::page(&compare(entries, baseline), &charts(entries)),
+        Format::Svg => svg(entries, arguments.chart.as_deref())?,
+    })
+}
+
+/// One chart as it is, several below each other.
+fn svg(entries: &[Entry], wanted: Option<&str>) -> Result<String> {
+    let charts: Vec<Chart> =
+        charts(entries).into_iter().filter(|chart| wanted.is_none_or(|wanted| wanted == chart.name)).collect();
+    match &charts[..] {
+        [] => {
+            let error =
+                Error::usage(format!("chart {:?}", wanted.unwrap_or("any")), "the reports have no figures of it");
+            Err(error.advice("Rooflines and time by stage need a profile, and rooflines and shares need probes."))
+        }
+        [one] => Ok(one.svg.clone()),
+        several => Ok(chart::sheet(several)),
+    }
+}
+
+/// Reads one file; no more of it than a report may have.
+fn read_file(path: &Path) -> Result<Vec<Entry>> {
+    let shown = path.display().to_string();
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Error::file(&shown, "no UTF-8 text").expected("a report as JSON"),
+        _ => Error::io(&shown, error),
+    };
+    let mut text = String::new();
+    let most = MAX_BYTES as u64 + 1;
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(failed)?;
+    } else {
+        File::open(path).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(failed)?;
+    }
+    read(&text).map_err(|error| Error { thing: format!("{shown}: {}", error.thing), ..error })
+}
+
+/// The index of the entry that `wanted` means: its number, else its whole name, else a part of it, in any case of
+/// letters; the first where several fit.
+fn find(entries: &[Entry], wanted: &str) -> Result<usize> {
+    let names: Vec<&str> = entries.iter().map(name).collect();
+    let lower = wanted.to_lowercase();
+    let by_number = wanted.parse().ok().filter(|&index: &usize| index < names.len());
+    let by_name = |fits: &dyn Fn(&str) -> bool| names.iter().position(|name| fits(&name.to_lowercase()));
+    let found = by_number.or_else(|| by_name(&|name| name == lower)).or_else(|| by_name(&|name| name.contains(&lower)));
+    found.filter(|_| !wanted.is_empty()).ok_or_else(|| {
+        let listed: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index} ({name})")).collect();
+        let error = Error::usage(format!("baseline {wanted:?}"), "no adapter of this number or name");
+        Error { kind: ErrorKind::Usage, ..error.expected(listed.join(", ")) }
+    })
+}
+
+fn name(entry: &Entry) -> &str {
+    match entry {
+        Entry::Measured(report) => &report.adapter.identity.name,
+        Entry::Published(published) => &published.machine,
+    }
+}

@@ -1,0 +1,266 @@
+//! A report as figures: each with its name, unit, value, spread and share. The same name means the same measurement.
+
+use super::Section;
+use crate::measure::panel::{bytes, figures, millis, percent};
+use crate::measure::report::read::printable;
+use crate::measure::report::{Check, Load, MemoryBytes, Probes, Published, Share, Test, TextTimes};
+use crate::measure::{Report, Spread};
+
+/// One figure of one report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Figure {
+    pub(super) section: Section,
+    /// Where its row stands within the section.
+    pub(super) order: Order,
+    pub(super) name: String,
+    pub(super) unit: &'static str,
+    pub(super) value: Option<f64>,
+    pub(super) spread: Option<Spread>,
+    pub(super) share: Option<Share>,
+    pub(super) text: String,
+    /// A probe whose kernel computed wrongly.
+    pub(super) is_wrong: bool,
+}
+
+/// Sorts rows the same way whatever the order of reports: by depth, kind, sizes, then place among the rows of one test.
+pub(super) type Order = [u32; 5];
+
+/// All figures of a report; what is absent or no finite number is left out.
+pub(super) fn of_report(report: &Report) -> Vec<Figure> {
+    let mut all = about(report);
+    all.extend(report.check.iter().flat_map(check));
+    all.extend(report.tests.iter().flat_map(test));
+    all.extend(report.text.iter().flat_map(text));
+    all.extend(report.load.iter().flat_map(load));
+    all.extend(report.memory.iter().flat_map(memory));
+    all.extend(probes(&report.probes));
+    all.retain(|figure| figure.value.is_none_or(f64::is_finite));
+    all
+}
+
+/// What a source says. Tests stand in the rows of measured ones if they have their unit; the rest are rows of their
+/// own.
+pub(super) fn of_published(published: &Published) -> Vec<Figure> {
+    let figure = |figure: &crate::measure::report::PublishedFigure| {
+        let order = test_order(&figure.name).filter(|_| figure.unit == TOKENS_PER_S);
+        let (section, order) = order.map_or((Section::Published, Order::default()), |o| (Section::Tests, o));
+        let unit = if section == Section::Tests { String::new() } else { format!(" {}", printable(&figure.unit)) };
+        Figure {
+            section,
+            order,
+            name: printable(&figure.name),
+            unit: if section == Section::Tests { TOKENS_PER_S } else { "" },
+            value: Some(figure.value),
+            text: format!("{}{unit}", number(figure.value)),
+            ..Figure::default()
+        }
+    };
+    published.figures.iter().map(figure).filter(|figure| figure.value.is_some_and(f64::is_finite)).collect()
+}
+
+const TOKENS_PER_S: &str = "tokens/s";
+
+/// Where a test of this name stands: the inverse of [`Test::name`].
+fn test_order(name: &str) -> Option<Order> {
+    let (what, depth) = name.split_once(" @ d").map_or((name, Some(0)), |(what, depth)| (what, depth.parse().ok()));
+    let (mut n_prompt, mut n_gen) = (0, 0);
+    for part in what.split('+') {
+        match (part.strip_prefix("pp"), part.strip_prefix("tg")) {
+            (Some(n), _) => n_prompt = n.parse().ok()?,
+            (_, Some(n)) => n_gen = n.parse().ok()?,
+            _ => return None,
+        }
+    }
+    let test = Test { n_prompt, n_gen, depth: depth?, ..Test::default() };
+    (test.name() == name).then(|| order(&test, 0))
+}
+
+fn order(test: &Test, place: u32) -> Order {
+    let kind = match (test.n_prompt, test.n_gen) {
+        (_, 0) => 0,
+        (0, _) => 1,
+        _ => 2,
+    };
+    [test.depth, kind, test.n_prompt, test.n_gen, place]
+}
+
+fn about(report: &Report) -> Vec<Figure> {
+    let words = |place: u32, name: &str, text: String| Figure {
+        order: [place, 0, 0, 0, 0],
+        name: name.into(),
+        text: printable(&text),
+        ..Figure::default()
+    };
+    let adapter = &report.adapter;
+    let mut all = vec![words(1, "kernels", adapter.variant.clone())];
+    if !adapter.identity.driver.is_empty() {
+        all.push(words(0, "driver", adapter.identity.driver.clone()));
+    }
+    if report.platform.clock_us > 0.0 && report.platform.clock_us.is_finite() {
+        all.push(words(2, "step of the clock", format!("{} µs", number(report.platform.clock_us))));
+    }
+    all
+}
+
+fn check(check: &Check) -> Vec<Figure> {
+    let figure = |place: u32, name: &str, unit: &'static str, value: f64, text: String| Figure {
+        section: Section::Check,
+        order: [place, 0, 0, 0, 0],
+        name: name.into(),
+        unit,
+        value: Some(value),
+        text,
+        ..Figure::default()
+    };
+    let Some(tokens) = check.tokens.filter(|tokens| tokens.n_tokens > 0) else { return Vec::new() };
+    let same = f64::from(tokens.n_same) / f64::from(tokens.n_tokens);
+    let nats = |place, name, value: f64| figure(place, name, "nats", value, format!("{value:.1e}"));
+    vec![
+        figure(0, "same likeliest token", "", same, format!("{} of {}", percent(same), tokens.n_tokens)),
+        nats(1, "KL divergence, mean", tokens.kl_mean),
+        nats(2, "KL divergence, 99.9 %", tokens.kl_p999),
+        nats(3, "KL divergence, worst token", tokens.kl_max),
+    ]
+}
+
+fn test(test: &Test) -> Vec<Figure> {
+    let name = test.name();
+    let figure = |place: u32, suffix: &str, unit: &'static str, value: f64| Figure {
+        section: Section::Tests,
+        order: order(test, place),
+        name: name.clone() + suffix,
+        unit,
+        value: Some(value),
+        text: number(value),
+        ..Figure::default()
+    };
+    let mut all = Vec::new();
+    // A rate of nothing is a test that gave no time.
+    if test.tokens_per_s.median > 0.0 {
+        let share = test.share.filter(|share| share.share.is_finite());
+        let spread = Some(test.tokens_per_s).filter(|spread| spread.sd.is_finite());
+        let speed = figure(0, "", TOKENS_PER_S, test.tokens_per_s.median);
+        all.push(Figure { spread, share, text: with_sd(&test.tokens_per_s), ..speed });
+        all.push(figure(1, ", a token", "ms", test.ms_per_token));
+    }
+    all.extend(test.first_token_ms.map(|ms| figure(2, ", first token", "ms", ms)));
+    if test.gb_per_s > 0.0 {
+        all.push(figure(3, ", bytes moved", "GB/s", test.gb_per_s));
+    }
+    all
+}
+
+fn text(text: &TextTimes) -> Vec<Figure> {
+    let n_prompt = text.prefill.n_tokens;
+    let n_written = text.decode.map_or(0, |decode| decode.n_tokens);
+    let figure = |place: u32, name: String, unit: &'static str, value: f64| Figure {
+        section: Section::Text,
+        order: [n_prompt, n_written, place, 0, 0],
+        name,
+        unit,
+        value: Some(value),
+        text: number(value),
+        ..Figure::default()
+    };
+    let mut all = Vec::new();
+    if text.prefill.tokens_per_s > 0.0 {
+        all.push(figure(0, format!("prompt of {n_prompt}"), TOKENS_PER_S, text.prefill.tokens_per_s));
+    }
+    let after = format!("after {n_prompt}");
+    all.extend(text.first_token_ms.map(|ms| figure(1, format!("first token {after}"), "ms", ms)));
+    if let Some(decode) = text.decode {
+        all.push(figure(2, format!("{n_written} tokens {after}"), TOKENS_PER_S, decode.tokens_per_s));
+        let token = figure(3, format!("{n_written} tokens {after}, a token"), "ms", decode.median_ms);
+        let range = format!(" ({} to {})", number(decode.p10_ms), number(decode.p90_ms));
+        all.push(Figure { text: token.text.clone() + &range, ..token });
+    }
+    all
+}
+
+fn load(load: &Load) -> Vec<Figure> {
+    let steps = [
+        ("directory", load.directory_ms),
+        ("upload", load.upload_ms),
+        ("shader compile", load.compile_ms),
+        ("in all", load.directory_ms + load.upload_ms + load.compile_ms),
+    ];
+    let figure = |(place, (name, ms)): (usize, (&str, f64))| Figure {
+        section: Section::Load,
+        order: [place as u32, 0, 0, 0, 0],
+        name: name.into(),
+        unit: "ms",
+        value: Some(ms),
+        text: if ms >= 10_000.0 { millis(ms) } else { number(ms) },
+        ..Figure::default()
+    };
+    steps.into_iter().enumerate().map(figure).collect()
+}
+
+fn memory(memory: &MemoryBytes) -> Vec<Figure> {
+    let all = memory.weights.saturating_add(memory.cache).saturating_add(memory.scratch);
+    let parts = [("weights", memory.weights), ("cache", memory.cache), ("scratch", memory.scratch), ("in all", all)];
+    let figure = |(place, (name, n)): (usize, (&str, u64))| Figure {
+        section: Section::Memory,
+        order: [place as u32, 0, 0, 0, 0],
+        name: name.into(),
+        value: Some(n as f64),
+        text: bytes(n),
+        ..Figure::default()
+    };
+    parts.into_iter().enumerate().map(figure).collect()
+}
+
+fn probes(probes: &Probes) -> Vec<Figure> {
+    let figure = |probe: &crate::measure::report::Probe| Figure {
+        section: Section::Probes,
+        order: [probe.kind as u32, 0, 0, 0, 0],
+        name: probe.kind.label().into(),
+        unit: probe.kind.unit(),
+        value: Some(probe.value.median),
+        spread: Some(probe.value),
+        text: with_sd(&probe.value),
+        is_wrong: !probe.right,
+        ..Figure::default()
+    };
+    probes.0.iter().map(figure).collect()
+}
+
+/// The median and the standard deviation, which one measurement has not.
+fn with_sd(spread: &Spread) -> String {
+    let median = number(spread.median);
+    if spread.n > 1 && spread.sd.is_finite() { format!("{median} ± {}", number(spread.sd)) } else { median }
+}
+
+/// Three figures that count, also of what is small or very great.
+pub(super) fn number(n: f64) -> String {
+    match n.abs() {
+        size if size >= 1e7 => format!("{n:.2e}"),
+        size if size > 0.0 && size < 0.01 => format!("{n:.1e}"),
+        _ => figures(n),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_test_stands_where_the_measured_one_does() {
+        for (n_prompt, n_gen, depth) in [(512, 0, 0), (0, 128, 4096), (512, 128, 16)] {
+            let test = Test { n_prompt, n_gen, depth, ..Test::default() };
+            assert_eq!(test_order(&test.name()), Some(order(&test, 0)));
+        }
+        for other in ["", "tg", "pp0", "tg128 @ d0", "throughput", "tg128+pp512", "pp+1"] {
+            assert_eq!(test_order(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_test_that_gave_no_time_has_no_figures() {
+        let no_number = Spread { n: 1, median: f64::NAN, ..Spread::default() };
+        for tokens_per_s in [Spread::default(), no_number] {
+            assert_eq!(test(&Test { n_gen: 8, tokens_per_s, ..Test::default() }), []);
+        }
+        assert_eq!([number(1e9), number(0.001), number(0.0), number(12.34)], ["1.00e9", "1.0e-3", "0.00", "12.3"]);
+    }
+}
