@@ -5,6 +5,7 @@ mod adapters;
 mod arguments;
 mod choice;
 mod eval;
+mod host_memory;
 mod interrupt;
 mod model_files;
 mod new_file;
