@@ -71,7 +71,12 @@ fn every_format_gives_finite_and_equal_logits_on_every_player() {
         println!("{}, width {}: logits {mean:.3} ± {deviation:.3}", model.name, model.shape.n_embd);
         // A head of weights of size 1/√n_embd over a vector of size 1 gives logits of size 1.
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 0.3, "{}: {mean} ± {deviation}", model.name);
-        for (name, choice) in places.iter().filter(|(_, choice)| matches!(choice, PlayerChoice::Gpu(_))) {
+        for (name, choice) in &places {
+            let PlayerChoice::Gpu(adapter) = choice else { continue };
+            // GL compiles every shader anew: only the format that mixes others, and the odd rows.
+            if adapter.identity.backend == "gl" && ![Format::MXFP4, Format::F32].contains(&model.format) {
+                continue;
+            }
             // Shards of a few rows: the words must not depend on how tensors are cut.
             let found = logits(&mut load(model.clone(), choice.clone(), Some(24 << 10)));
             let worst = worst(&expected, &found);

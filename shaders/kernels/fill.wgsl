@@ -1,8 +1,9 @@
-// Rows of random words, the same on every adapter: word c of the row that begins at word r of n_words is
-//   (hash(first + r + c) & mask) | bits[c mod period]     where c < used_words, and 0 where a row is filled up;
-// or, where n_experts > 0, (hash(first + r) + c · (n_experts / row_words)) mod n_experts: ids that differ within a row.
+// Rows of random words, the same on every adapter. Word number i, word c of the row that begins at word r, is
+//   KIND 0: (hash(first + i) & mask) | bits[0];
+//   KIND 1: (hash(first + i) & mask) | bits[c mod period] where c < used_words, and 0 where the row is filled up;
+//   KIND 2: (hash(first + r) + c · (n_experts / row_words)) mod n_experts: ids that differ within a row.
 // An invocation writes WORDS_PER_THREAD words, a workgroup apart, so that neighbours write side by side. Whole numbers
-// only, which wrap alike everywhere.
+// only, which wrap alike everywhere. The kinds are apart because a remainder costs several times the rest.
 struct Params {
     begin: u32,           // where in `words` the first row begins
     n_words: u32,         // words to write, whole rows
@@ -11,7 +12,7 @@ struct Params {
     row_words: u32,       // words of a row
     used_words: u32,      // of which these are filled
     mask: u32,            // the bits that are random
-    n_experts: u32,       // 0: no table of ids
+    n_experts: u32,       // ids are below this
     period: u32,          // words of `bits` in use
     bits: array<u32, 8>,  // the bits that are set
 }
@@ -28,6 +29,19 @@ fn hash(index: u32) -> u32 {
     return word ^ (word >> 16u);
 }
 
+fn word(i: u32) -> u32 {
+    if KIND == 0u {
+        return (hash(params.first + i) & params.mask) | params.bits[0];
+    }
+    let column = i % params.row_words;
+    if KIND == 1u {
+        let word = (hash(params.first + i) & params.mask) | params.bits[column % params.period];
+        return select(0u, word, column < params.used_words);
+    }
+    let apart = params.n_experts / params.row_words;
+    return (hash(params.first + i - column) % params.n_experts + column * apart) % params.n_experts;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn fill(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -40,14 +54,6 @@ fn fill(
         if i >= params.n_words {
             return;
         }
-        let column = i % params.row_words;
-        var word = 0u;
-        if params.n_experts > 0u {
-            let apart = params.n_experts / params.row_words;
-            word = (hash(params.first + i - column) % params.n_experts + column * apart) % params.n_experts;
-        } else if column < params.used_words {
-            word = (hash(params.first + i) & params.mask) | params.bits[column % params.period];
-        }
-        words[params.begin + i] = word;
+        words[params.begin + i] = word(i);
     }
 }

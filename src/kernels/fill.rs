@@ -28,7 +28,7 @@ crate::params! {
         pub used_words: u32,
         /// The bits that are random.
         pub mask: u32,
-        /// 0: no table of ids.
+        /// Ids are below this.
         pub n_experts: u32,
         /// Words of `bits` in use.
         pub period: u32,
@@ -100,24 +100,31 @@ pub fn record_fill(recording: &mut Recording, flow: &Flow<'_>) {
         period: 1,
         ..Params::default()
     };
-    match flow.words {
+    let kind = match flow.words {
         Words::Masked { mask, bits, used_words } => {
             assert!((1..=MOST_BITS).contains(&bits.len()), "fill: {} words of bits", bits.len());
             params.bits[..bits.len()].copy_from_slice(bits);
             params = Params { mask, used_words, period: bits.len() as u32, ..params };
+            u32::from(bits.len() > 1 || used_words < flow.row_words)
         }
-        Words::Ids(n) => params.n_experts = n,
-    }
+        Words::Ids(n) => {
+            params.n_experts = n.max(1);
+            2
+        }
+    };
+    let (spec, workgroup) = recording.knobs.thread_spec();
+    let n_workgroups = n_words.div_ceil(WORDS_PER_THREAD * u64::from(workgroup));
     let cost = Cost { bytes: n_words * 4, ops: 0 };
-    recording.push_threads("fill", &KERNEL, n_words.div_ceil(WORDS_PER_THREAD), &params, &[flow.to], cost);
+    recording.push("fill", &KERNEL, spec.constant("KIND", kind), n_workgroups, &params, &[flow.to], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
+    let kind = call.constant("KIND");
     let [words] = call.outputs::<u32, 1>();
     for i in 0..p.n_words {
         let column = i % p.row_words;
-        words[(p.begin + i) as usize] = if p.n_experts > 0 {
+        words[(p.begin + i) as usize] = if kind == 2 {
             let apart = p.n_experts / p.row_words;
             (hash(p.first.wrapping_add(i - column), p.seed) % p.n_experts + column * apart) % p.n_experts
         } else if column < p.used_words {

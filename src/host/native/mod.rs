@@ -6,6 +6,7 @@ mod arguments;
 mod choice;
 mod compare;
 mod eval;
+mod host_memory;
 mod interrupt;
 mod model_files;
 mod new_file;

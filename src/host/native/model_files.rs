@@ -1,17 +1,21 @@
 //! From the path that a person gives to the files of a model: the embedded one, a GGUF, or a safetensors file with the
-//! JSON files beside it.
+//! JSON files beside it; or from the name of a synthetic model to its shape.
 
 use super::source::File;
 use super::{EMBEDDED_MODEL, EMBEDDED_NAME};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
 use crate::format::{Memory, Source};
+use crate::model::{Shape, SyntheticName};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// No `config.json` or `tokenizer.json` is longer: the largest known has 20 MB.
 const MOST_JSON_BYTES: u64 = 128 << 20;
+
+/// A `config.json` has a few kilobytes.
+const MOST_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A model's files, opened, and what to call them.
 pub(super) struct Named {
@@ -23,21 +27,39 @@ pub(super) struct Named {
     pub(super) files: ModelFiles,
 }
 
-/// Opens the model at `path`, or the embedded one. Nothing is read yet but the JSON files.
+/// Opens the model at `path`, or the embedded one, or the synthetic model that `path` names (`synthetic:…`). Nothing is
+/// read yet but the JSON files.
 pub(super) fn open(path: Option<&Path>) -> Result<Named> {
     let Some(path) = path else {
         let source = Memory::new(EMBEDDED_NAME, EMBEDDED_MODEL);
         return Ok(named(EMBEDDED_NAME.to_owned(), Rc::new(source), None, None));
     };
+    if let Some(name) = path.to_str().filter(|text| SyntheticName::is_meant(text)) {
+        return synthetic(&SyntheticName::parse(name)?);
+    }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let file = if path.is_dir() { safetensors_in(path)? } else { path.to_owned() };
     let source = Rc::new(File::open(&file)?);
     let (mut config, mut tokenizer) = (None, None);
     if is_safetensors(&file) {
-        config = read_json(&file.with_file_name("config.json"))?;
-        tokenizer = read_json(&file.with_file_name("tokenizer.json"))?;
+        config = read_json(&file.with_file_name("config.json"), MOST_JSON_BYTES)?;
+        tokenizer = read_json(&file.with_file_name("tokenizer.json"), MOST_JSON_BYTES)?;
     }
     Ok(named(name, source, config, tokenizer))
+}
+
+/// A model known by name, or of the shape in a `config.json`; its bytes are those that a file of it would have.
+fn synthetic(name: &SyntheticName) -> Result<Named> {
+    let shape = match name.published() {
+        Some(shape) => shape,
+        None => {
+            let json = read_json(Path::new(&name.model), MOST_CONFIG_BYTES)?.ok_or_else(|| name.unknown())?;
+            Shape::from_config(&json)?
+        }
+    };
+    let model = name.with_shape(shape)?;
+    let bytes = model.weights()?.bytes();
+    Ok(Named { name: model.name.clone(), bytes, files: ModelFiles::synthetic(model) })
 }
 
 fn named(name: String, source: Rc<dyn Source>, config: Option<String>, tokenizer: Option<String>) -> Named {
@@ -70,14 +92,14 @@ fn safetensors_in(folder: &Path) -> Result<PathBuf> {
 }
 
 /// A JSON file's text; `None` if there is no such file.
-fn read_json(path: &Path) -> Result<Option<String>> {
+fn read_json(path: &Path, most_bytes: u64) -> Result<Option<String>> {
     let name = path.display().to_string();
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(name, error)),
     };
-    read_text(file, &name, MOST_JSON_BYTES).map(Some)
+    read_text(file, &name, most_bytes).map(Some)
 }
 
 /// All of a reader as text. Fails, naming it, if that is longer than `most_bytes`, or no UTF-8.
@@ -96,6 +118,36 @@ pub(super) fn read_text(reader: impl Read, name: &str, most_bytes: u64) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_synthetic_model_is_known_by_name_or_has_a_config() -> Result<()> {
+        let open = |name: &str| open(Some(Path::new(name)));
+        let cut = open("synthetic:deepseek-v4-flash:layers=2..4")?;
+        assert_eq!(cut.name, "synthetic:deepseek-v4-flash:layers=2..4");
+        // Two layers' routed experts, embedding and head; the rest is less than a tenth of that.
+        let most = 2 * 256 * 3 * 2048 * 4096 / 32 * 17 + 2 * 129_280 * 4096 * 2;
+        assert!((most..most / 10 * 11).contains(&cut.bytes), "{}", cut.bytes);
+
+        let folder = tempfile::tempdir().map_err(|error| Error::io("a folder", error))?;
+        let path = folder.path().join("config.json");
+        let name = format!("synthetic:{}:seed=3", path.display());
+        let refused = |name: &str, why: &str| {
+            let error = open(name).err().expect(why).to_string();
+            assert!(error.contains(why) && error.len() < 600, "{error}");
+        };
+        refused(&name, "deepseek-v4-flash");
+        refused("synthetic:deepseek-v9", "deepseek-v4-pro");
+        let write = |text: &[u8]| std::fs::write(&path, text).expect("a file");
+        write(&vec![b' '; 2 << 20]);
+        refused(&name, "too long");
+        write(b"{\"model_type\": \"deepseek_v4\", \"num_hidden_layers\": 4000000000}");
+        refused(&name, "num_hidden_layers");
+        write(b"[1, 2");
+        refused(&name, "JSON");
+        write(&[0xff; 9]);
+        refused(&name, "UTF-8");
+        Ok(())
+    }
 
     #[test]
     fn a_folder_must_hold_one_model() -> Result<()> {

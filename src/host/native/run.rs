@@ -5,7 +5,7 @@ use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::text_out::TextOut;
-use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, prompt, tables};
+use super::{Ending, arguments, choice, ending, host_memory, interrupt, json, model_files, platform, prompt, tables};
 use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
@@ -13,8 +13,10 @@ use crate::measure::panel;
 use crate::measure::report::{ModelFacts, Probes, Profile, SamplingSettings, Settings, TextTimes};
 use crate::measure::spread::median;
 use crate::measure::{Report, StageTime};
+use crate::model::SyntheticName;
 use crate::text::Control;
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
 
 /// Tokens whose stages are timed for a profile, at most; each stage's median counts.
 const PROFILES: usize = 5;
@@ -35,6 +37,7 @@ struct Written {
 
 /// Carries out the command.
 pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
+    refuse_synthetic(arguments.model.model.as_deref())?;
     let request = Request {
         model: model_files::open(arguments.model.model.as_deref())?,
         prompt: prompt::read(&arguments.prompt)?,
@@ -56,6 +59,16 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
         file.finish()?;
     }
     failed.map_or(Ok(ending()), Err)
+}
+
+/// Said before anything is loaded: a model of random weights has no words.
+fn refuse_synthetic(path: Option<&Path>) -> Result<()> {
+    match path.and_then(Path::to_str).filter(|name| SyntheticName::is_meant(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::usage("model", format!("{name}, which has random weights and no vocabulary"))
+            .expected("a model that can write")
+            .advice(format!("Measure it with `headstart bench -m {name}`."))),
+    }
 }
 
 fn run_one(request: &Request<'_>, choice: PlayerChoice) -> Result<Report> {
@@ -174,7 +187,8 @@ impl Request<'_> {
 /// Loads a model with a bar on stderr, and tells what was noticed.
 pub(super) async fn load(model: &Named, options: &arguments::Model, choice: PlayerChoice) -> Result<Session> {
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
-    let options = LoadOptions { n_context: options.ctx_size, shader_checks, ..LoadOptions::default() };
+    let most_bytes = host_memory::free_bytes(&choice);
+    let options = LoadOptions { n_context: options.ctx_size, shader_checks, most_bytes, ..LoadOptions::default() };
     let mut progress = Progress::new();
     let session = Session::load(&model.files, choice, &options, &mut |at| progress.load(&at)).await?;
     drop(progress);

@@ -23,8 +23,7 @@ pub struct SyntheticName {
 }
 
 /// The models that are known by name.
-const PUBLISHED: [(&str, fn() -> Shape); 2] =
-    [("deepseek-v4-flash", Shape::v4_flash), ("deepseek-v4-pro", Shape::v4_pro)];
+const PUBLISHED: [&str; 2] = ["deepseek-v4-flash", "deepseek-v4-pro"];
 
 const PREFIX: &str = "synthetic:";
 
@@ -41,7 +40,7 @@ impl SyntheticName {
     /// Naming the part, what was found and what may stand there.
     pub fn parse(text: &str) -> Result<Self> {
         let rest = text.strip_prefix(PREFIX).ok_or_else(|| {
-            Error::usage("model", shown(text)).expected(format!("{PREFIX} and a model, such as {}", PUBLISHED[0].0))
+            Error::usage("model", shown(text)).expected(format!("{PREFIX} and a model, such as {}", PUBLISHED[0]))
         })?;
         let parts: Vec<&str> = rest.split(':').collect();
         let n_model = parts.iter().position(|part| part.contains('=')).unwrap_or(parts.len());
@@ -76,7 +75,8 @@ impl SyntheticName {
     /// The shape, where the model is known by name; the letters' case does not matter.
     #[must_use]
     pub fn published(&self) -> Option<Shape> {
-        let known = PUBLISHED.iter().find(|(name, _)| self.model.eq_ignore_ascii_case(name));
+        let shapes = [Shape::v4_flash, Shape::v4_pro];
+        let known = PUBLISHED.iter().zip(shapes).find(|(name, _)| self.model.eq_ignore_ascii_case(name));
         known.map(|(_, shape)| shape())
     }
 
@@ -120,8 +120,7 @@ impl SyntheticName {
 }
 
 fn models() -> String {
-    let names = PUBLISHED.map(|(name, _)| name);
-    format!("{}, or the path of a config.json", names.join(", "))
+    format!("{}, or the path of a config.json", PUBLISHED.join(", "))
 }
 
 /// A range as Rust writes it: `2..4`, `2..=3`, `2..`, `..4`.

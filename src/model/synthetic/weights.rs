@@ -107,7 +107,7 @@ fn fitting(format: Format, n_in: u32) -> Format {
 mod tests {
     use super::*;
     use crate::model::Shape;
-    use crate::model::weights::Route;
+    use crate::model::weights::{Route, TensorRef};
     use std::collections::HashSet;
 
     fn model(format: Format, layers: std::ops::Range<u32>) -> SyntheticModel {
@@ -138,6 +138,10 @@ mod tests {
     fn the_whole_of_flash_has_the_bytes_of_its_checkpoint() -> Result<()> {
         let flash = model(Format::MXFP4, 0..43);
         let weights = flash.weights()?;
+        // Every number is in some tensor once, those of the tables besides.
+        let tables = 3 * 129_280 * 6;
+        let n_elements: u64 = weights.tensors().map(TensorRef::n_elements).sum();
+        assert_eq!(n_elements, Shape::v4_flash().n_parameters() + tables);
         let experts = |layer: &crate::model::Layer| {
             let experts = &layer.ffn.experts;
             experts.gate.bytes() + experts.up.bytes() + experts.down.bytes()

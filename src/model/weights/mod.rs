@@ -31,6 +31,20 @@ pub struct Weights {
     pub ignored: Vec<String>,
 }
 
+impl Weights {
+    /// The bytes of all of them in the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.tensors().map(TensorRef::bytes).sum()
+    }
+
+    /// Every tensor, in the order of the fields.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorRef> {
+        let global = [&self.embed, &self.head, &self.norm].into_iter().chain(self.hyper_head.tensors());
+        global.chain(self.layers.iter().flat_map(Layer::tensors))
+    }
+}
+
 /// The weights of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -48,6 +62,27 @@ pub struct Layer {
     pub ffn: Ffn,
 }
 
+impl Layer {
+    /// Every tensor, in the order of the fields.
+    pub fn tensors(&self) -> impl Iterator<Item = &TensorRef> {
+        let Self { attn_norm, ffn_norm, hyper_attn, hyper_ffn, attn, ffn } = self;
+        let compressors = [attn.compressor.as_ref(), attn.indexer.as_ref().map(|indexer| &indexer.compressor)];
+        let route = match &ffn.route {
+            Route::Bias(tensor) | Route::Table(tensor) => tensor,
+        };
+        let (experts, shared) = (&ffn.experts, &ffn.shared);
+        [attn_norm, ffn_norm]
+            .into_iter()
+            .chain(hyper_attn.tensors())
+            .chain(hyper_ffn.tensors())
+            .chain([&attn.q_a, &attn.q_norm, &attn.q_b, &attn.kv, &attn.kv_norm, &attn.o_a, &attn.o_b, &attn.sinks])
+            .chain(compressors.into_iter().flatten().flat_map(|c| [&c.kv, &c.gate, &c.ape, &c.norm]))
+            .chain(attn.indexer.iter().flat_map(|indexer| [&indexer.q_b, &indexer.weights]))
+            .chain([&ffn.gate, route, &experts.gate, &experts.up, &experts.down])
+            .chain([&shared.gate, &shared.up, &shared.down])
+    }
+}
+
 /// The weights of a hyper-connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hyper {
@@ -57,6 +92,12 @@ pub struct Hyper {
     pub base: TensorRef,
     /// Multiplies each kind of them.
     pub scale: TensorRef,
+}
+
+impl Hyper {
+    fn tensors(&self) -> [&TensorRef; 3] {
+        [&self.fn_, &self.base, &self.scale]
+    }
 }
 
 /// The weights of a layer's attention.
