@@ -59,7 +59,7 @@ fn options() -> LoadOptions {
 fn golden_session(choice: PlayerChoice, options: &LoadOptions) -> Session {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources = vec![memory("golden/model.safetensors")];
-    let files = ModelFiles { sources, config: Some(config), tokenizer: None };
+    let files = ModelFiles { sources, config: Some(config), ..ModelFiles::default() };
     block_on(Session::load(&files, choice, options, &mut |_| ())).unwrap()
 }
 
@@ -199,7 +199,7 @@ fn a_flipped_weight_is_noticed() {
     file[offset + 3] ^= 0x80;
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("flipped", file))];
-    let files = ModelFiles { sources, config: Some(config), tokenizer: None };
+    let files = ModelFiles { sources, config: Some(config), ..ModelFiles::default() };
     let mut session = block_on(Session::load(&files, PlayerChoice::Cpu, &options(), &mut |_| ())).unwrap();
     let mut worst_found: f32 = 0.0;
     let mut each = |position: usize, row: &[f32]| {

@@ -43,6 +43,10 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
+    /// Turn a text into token ids
+    Tokenize(super::tokenize::Tokenize),
+    /// Turn token ids into text
+    Detokenize(super::tokenize::Detokenize),
     /// Print a completion script for a shell
     Completions(Completions),
 }

@@ -16,6 +16,7 @@ mod run;
 pub mod source;
 mod tables;
 mod text_out;
+mod tokenize;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
@@ -48,6 +49,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
+        Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {
