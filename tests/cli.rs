@@ -370,3 +370,45 @@ fn a_reader_that_had_enough_is_no_error() {
     let output = child.wait_with_output().expect("the program ends");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
+
+fn vocabulary(name: &str) -> String {
+    format!("{}/tests/fixtures/tokenizers/{name}.gguf", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file of a vocabulary alone will do: no weights are read.
+#[test]
+fn texts_become_ids_and_ids_texts() {
+    for name in ["bpe", "spm"] {
+        let (model, text) = (vocabulary(name), "  12 naïve 😀 lines\n\n");
+        let tokenized = headstart_reading(text.as_bytes(), &["tokenize", "-m", &model]);
+        done(&tokenized);
+        let ids = stdout(&tokenized);
+        assert!(ids.ends_with('\n') && ids.split(',').count() > 5, "{ids}");
+        let given = headstart(&["tokenize", "-m", &model, "-p", text]);
+        assert_eq!(stdout(&given), ids);
+        let back = headstart_reading(ids.as_bytes(), &["detokenize", "-m", &model, "--no-special"]);
+        done(&back);
+        assert_eq!(stdout(&back), text);
+        let json = headstart(&["tokenize", "-m", &model, "-p", text, "--json"]);
+        let json: Value = serde_json::from_str(&stdout(&json)).expect("JSON");
+        let listed: Vec<String> = json["ids"].as_array().expect("ids").iter().map(Value::to_string).collect();
+        assert_eq!(listed.join(",") + "\n", ids);
+        assert_eq!(json["pieces"].as_array().map(Vec::len), Some(listed.len()));
+        let lines = headstart(&["tokenize", "-m", &model, "-p", text, "--pieces"]);
+        assert_eq!(stdout(&lines).lines().count(), listed.len());
+    }
+    let begun = headstart(&["tokenize", "-p", "It was"]);
+    let bare = headstart(&["tokenize", "-p", "It was", "--no-bos"]);
+    assert_eq!(stdout(&begun), format!("0,{}", stdout(&bare)));
+    let shown = headstart(&["detokenize", "--json", stdout(&begun).trim()]);
+    assert_eq!(stdout(&shown), "{\n  \"text\": \"<｜begin▁of▁sentence｜>It was\"\n}\n");
+}
+
+#[test]
+fn ids_and_models_without_meaning_are_refused() {
+    refused(&headstart(&["detokenize", "1,2,99999999"]), 2, &["99999999", "vocabulary"]);
+    refused(&headstart(&["detokenize", "1,two"]), 2, &["two"]);
+    refused(&headstart(&["tokenize", "-m", &golden("gguf/v4_random_f32.gguf"), "-p", "x"]), 2, &["no vocabulary"]);
+    refused(&headstart(&["tokenize", "-m", "nosuchfile.gguf", "-p", "x"]), 5, &["nosuchfile.gguf"]);
+    refused(&headstart_reading(b"\xff", &["tokenize"]), 2, &["UTF-8"]);
+}

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::format::gguf;
 use crate::format::{Directory, Source, safetensors};
 use crate::model::{Model, Shape, SyntheticModel, grouped};
-use crate::text::{GgufVocabulary, SpecialIds, Tokenizer};
+use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
+use serde_json::Value;
 
 /// The files of a model.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub struct ModelFiles {
     pub tokenizer: Option<String>,
     /// A model that has no files: its weights are made up on the player.
     pub synthetic: Option<Box<SyntheticModel>>,
+    /// Text of `tokenizer_config.json`, beside safetensors.
+    pub tokenizer_config: Option<String>,
 }
 
 /// What the files say.
@@ -49,11 +52,7 @@ impl ModelFiles {
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
         };
-        let mut magic = [0; 4];
-        if source.bytes() >= 4 {
-            source.read_at(0, &mut magic).await?;
-        }
-        let mut opened = if magic == *b"GGUF" { self.open_gguf().await? } else { self.open_safetensors().await? };
+        let mut opened = if self.is_gguf().await? { self.open_gguf().await? } else { self.open_safetensors().await? };
         if let Some(tokenizer) = &opened.tokenizer
             && tokenizer.n_vocab() > opened.model.outline().n_vocab as usize
         {
@@ -63,6 +62,36 @@ impl ModelFiles {
         }
         opened.notices.extend(opened.model.notices());
         Ok(opened)
+    }
+
+    /// The tokenizer alone, if there is one: no weights, and no question of whether the model can be run.
+    pub async fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        if self.is_gguf().await? {
+            let file = gguf::read(self.sources[0].as_ref(), 0).await?;
+            return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
+        }
+        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
+        let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
+        self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), pad: None, add_bos: false })
+    }
+
+    async fn is_gguf(&self) -> Result<bool> {
+        let mut magic = [0; 4];
+        match self.sources.first() {
+            Some(source) if source.bytes() >= 4 => source.read_at(0, &mut magic).await?,
+            _ => {}
+        }
+        Ok(magic == *b"GGUF")
+    }
+
+    /// The tokenizer of `tokenizer.json`, with the special tokens that `tokenizer_config.json` names, or else with these.
+    fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
+        let Some(json) = &self.tokenizer else { return Ok(None) };
+        let mut tokenizer = Tokenizer::from_json(json, special)?;
+        if let Some(config) = &self.tokenizer_config {
+            tokenizer.configure(&TokenizerConfig::read(config)?)?;
+        }
+        Ok(Some(tokenizer))
     }
 
     async fn open_gguf(&self) -> Result<Opened> {
@@ -93,8 +122,7 @@ impl ModelFiles {
         };
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, pad: None, add_bos: false };
-        let tokenizer = self.tokenizer.as_ref().map(|json| Tokenizer::from_json(json, special)).transpose()?;
-        Ok(Opened { model, tokenizer, notices: Vec::new() })
+        Ok(Opened { model, tokenizer: self.json_tokenizer(special)?, notices: Vec::new() })
     }
 }
 

@@ -12,15 +12,18 @@
 //! - a look-ahead that gives up in a long run of spaces leaves the rest uncut: `long_runs_are_cut_to_the_end`.
 
 mod byte_map;
+mod cut;
 mod gguf_vocabulary;
 mod pre_tokenizer;
 mod sentence_piece;
 mod stream;
 mod tokenizer;
+mod tokenizer_config;
 mod tokenizer_json;
 mod vocabulary;
 
 pub use gguf_vocabulary::GgufVocabulary;
 pub use stream::{Control, Stream};
 pub use tokenizer::{Bos, Tokenizer};
+pub use tokenizer_config::TokenizerConfig;
 pub use vocabulary::SpecialIds;

@@ -5,10 +5,11 @@
 //! The library's BPE does it with byte fallback on: scores become merges, best first. Not done: unigram models, and
 //! normalization of the text beyond its spaces.
 
+use super::cut::Cut;
 use crate::error::{Error, Result};
+use tokenizers::NormalizerWrapper;
 use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
-use tokenizers::{NormalizerWrapper, PreTokenizerWrapper};
 
 /// Stands for a space in tokens.
 pub(super) const SPACE: char = '▁';
@@ -34,8 +35,8 @@ pub(super) enum SpacePrefix {
 
 impl SpacePrefix {
     /// The library's form of it: a normalizer or a pre-tokenizer.
-    pub(super) fn build(self) -> Result<(Option<NormalizerWrapper>, Option<PreTokenizerWrapper>)> {
-        let metaspace = |scheme| Ok((None, Some(Metaspace::new(SPACE, scheme, false).into())));
+    pub(super) fn build(self) -> Result<(Option<NormalizerWrapper>, Option<Cut>)> {
+        let metaspace = |scheme| Ok((None, Some(Cut::Spaces(Metaspace::new(SPACE, scheme, false)))));
         match self {
             Self::UnlessThere => metaspace(PrependScheme::Always),
             Self::FirstUnlessThere => metaspace(PrependScheme::First),

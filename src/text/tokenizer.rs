@@ -1,14 +1,18 @@
 //! Text to token ids and back. Encoding is the `tokenizers` library's; decoding is a table of bytes.
 
+use super::cut::Cut;
 use super::sentence_piece::SpacePrefix;
 use super::stream::{Control, Stream};
 use super::vocabulary::{Kind, Pieces, Scheme, SpecialIds, Vocabulary, quote};
-use super::{gguf_vocabulary::GgufVocabulary, tokenizer_json};
+use super::{gguf_vocabulary::GgufVocabulary, tokenizer_config::TokenizerConfig, tokenizer_json};
 use crate::error::{Error, Result};
 use std::sync::Arc;
-use tokenizers::AddedToken;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
+use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
+
+/// The library's pipeline with our cut in it; post-processor and decoder stay empty.
+type Pipeline = TokenizerImpl<BPE, NormalizerWrapper, Cut, PostProcessorWrapper, DecoderWrapper>;
 
 /// Whether a text is given the token that begins a document. It is never given a second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub enum Bos {
 /// A tokenizer: byte-level BPE, or SentencePiece with byte fallback.
 #[derive(Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Pipeline,
     pieces: Arc<Pieces>,
     special: SpecialIds,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
@@ -54,6 +58,27 @@ impl Tokenizer {
         Self::new(tokenizer_json::read(json, special)?)
     }
 
+    /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the begin token.
+    ///
+    /// # Errors
+    /// A token that the vocabulary does not have.
+    pub fn configure(&mut self, config: &TokenizerConfig) -> Result<()> {
+        let id_of = |token: &String| {
+            self.id_of(token).ok_or_else(|| {
+                Error::file("tokenizer_config.json", format!("the special token {}", quote(token)))
+                    .expected("a token of tokenizer.json")
+            })
+        };
+        let mut special = self.special;
+        special.bos = config.bos.as_ref().map(id_of).transpose()?.or(special.bos);
+        special.eos = config.eos.as_ref().map(id_of).transpose()?.or(special.eos);
+        // Some files name a pad token that they do not have; nothing is ever padded here.
+        special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
+        special.add_bos = config.add_bos.unwrap_or(special.add_bos) && special.bos.is_some();
+        self.special = special;
+        Ok(())
+    }
+
     fn new(mut vocabulary: Vocabulary) -> Result<Self> {
         let ids = vocabulary.check()?;
         let merges = std::mem::take(&mut vocabulary.merges);
@@ -66,14 +91,15 @@ impl Tokenizer {
             let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
-        let mut inner = tokenizers::Tokenizer::new(bpe);
         let (normalizer, pre_tokenizer) = match vocabulary.scheme {
             Scheme::ByteLevel { pre_tokenizer, composes, .. } => {
                 (composes.then(|| NFC.into()), Some(pre_tokenizer.build()?))
             }
             Scheme::SentencePiece { prefix } => prefix.build()?,
         };
-        inner.with_normalizer(normalizer).with_pre_tokenizer(pre_tokenizer);
+        let mut inner = Pipeline::new(bpe);
+        inner.with_normalizer(normalizer);
+        inner.with_pre_tokenizer(pre_tokenizer);
         let added: Vec<AddedToken> = vocabulary
             .added()
             .map(|token| AddedToken::from(token.text.as_str(), token.kind == Kind::Control).normalized(false))

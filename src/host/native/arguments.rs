@@ -48,6 +48,10 @@ pub(super) enum Command {
     Compare(super::compare::Compare),
     /// Print the JSON Schema of reports
     Schema(super::compare::Schema),
+    /// Turn a text into token ids
+    Tokenize(super::tokenize::Tokenize),
+    /// Turn token ids into text
+    Detokenize(super::tokenize::Detokenize),
     /// Print a completion script for a shell
     Completions(Completions),
 }

@@ -18,6 +18,7 @@ mod run;
 pub mod source;
 mod tables;
 mod text_out;
+mod tokenize;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
@@ -52,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Schema(_) => compare::print_schema(),
+        Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
+        Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {

@@ -5,7 +5,7 @@ use super::source::File;
 use super::{EMBEDDED_MODEL, EMBEDDED_NAME};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
-use crate::format::{Memory, Source};
+use crate::format::Memory;
 use crate::model::{Shape, SyntheticName};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,20 +32,20 @@ pub(super) struct Named {
 pub(super) fn open(path: Option<&Path>) -> Result<Named> {
     let Some(path) = path else {
         let source = Memory::new(EMBEDDED_NAME, EMBEDDED_MODEL);
-        return Ok(named(EMBEDDED_NAME.to_owned(), Rc::new(source), None, None));
+        return Ok(named(EMBEDDED_NAME.to_owned(), ModelFiles::gguf(Rc::new(source))));
     };
     if let Some(name) = path.to_str().filter(|text| SyntheticName::is_meant(text)) {
         return synthetic(&SyntheticName::parse(name)?);
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let file = if path.is_dir() { safetensors_in(path)? } else { path.to_owned() };
-    let source = Rc::new(File::open(&file)?);
-    let (mut config, mut tokenizer) = (None, None);
+    let mut files = ModelFiles::gguf(Rc::new(File::open(&file)?));
     if is_safetensors(&file) {
-        config = read_json(&file.with_file_name("config.json"), MOST_JSON_BYTES)?;
-        tokenizer = read_json(&file.with_file_name("tokenizer.json"), MOST_JSON_BYTES)?;
+        files.config = read_json(&file.with_file_name("config.json"), MOST_JSON_BYTES)?;
+        files.tokenizer = read_json(&file.with_file_name("tokenizer.json"), MOST_JSON_BYTES)?;
+        files.tokenizer_config = read_json(&file.with_file_name("tokenizer_config.json"), MOST_JSON_BYTES)?;
     }
-    Ok(named(name, source, config, tokenizer))
+    Ok(named(name, files))
 }
 
 /// A model known by name, or of the shape in a `config.json`; its bytes are those that a file of it would have.
@@ -62,12 +62,8 @@ fn synthetic(name: &SyntheticName) -> Result<Named> {
     Ok(Named { name: model.name.clone(), bytes, files: ModelFiles::synthetic(model) })
 }
 
-fn named(name: String, source: Rc<dyn Source>, config: Option<String>, tokenizer: Option<String>) -> Named {
-    Named {
-        name,
-        bytes: source.bytes(),
-        files: ModelFiles { sources: vec![source], config, tokenizer, synthetic: None },
-    }
+fn named(name: String, files: ModelFiles) -> Named {
+    Named { name, bytes: files.sources.iter().map(|source| source.bytes()).sum(), files }
 }
 
 fn is_safetensors(path: &Path) -> bool {

@@ -38,16 +38,24 @@ fn read_stdin() -> Result<String> {
     read_text(std::io::stdin().lock(), "stdin", MOST_BYTES)
 }
 
-/// The ids of a text, begun as a document begins, where the model knows how. V4's files say that its tokenizer adds no
-/// begin token, because the encoder of prompts does; that is this.
+/// The begin token of DeepSeek's models.
+const DEEPSEEK_BEGINS: &str = "<｜begin▁of▁sentence｜>";
+
+/// Whether a text is begun with the begin token: as the file says, but with DeepSeek's models always. V4's files say that
+/// its tokenizer adds none, because the encoder of prompts does; that is this.
+pub(super) fn begin(tokenizer: &Tokenizer) -> Bos {
+    let bos = tokenizer.special().bos;
+    if bos.is_some() && bos == tokenizer.id_of(DEEPSEEK_BEGINS) { Bos::Add } else { Bos::AsModelSays }
+}
+
+/// The ids of a text, begun as a document begins.
 pub(super) fn encode(tokenizer: Option<&Tokenizer>, text: &str) -> Result<Vec<u32>> {
     let tokenizer = tokenizer.ok_or_else(|| {
         Error::usage("text", "the model's file has no vocabulary to read it with")
             .expected("token ids")
             .advice("Use `headstart eval --ids 1,2,3 --greedy N`.")
     })?;
-    let bos = if tokenizer.special().bos.is_some() { Bos::Add } else { Bos::Omit };
-    let ids = tokenizer.encode(text, bos)?;
+    let ids = tokenizer.encode(text, begin(tokenizer))?;
     if ids.is_empty() {
         return Err(Error::usage("text", "empty").expected("a text, as this model has no token to begin one with"));
     }
