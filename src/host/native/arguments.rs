@@ -1,5 +1,6 @@
 //! The command line's words, as clap reads them; options are named as llama.cpp's are.
 
+use super::quantize::Quantize;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ Examples:
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
   headstart adapters                          which adapters there are
   headstart eval -f text.txt                  how well a model foretells a text
+  headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
 ";
 
 /// Runs the DeepSeek V4 architecture on any GPU through WGSL compute shaders, and says how fast.
@@ -43,6 +45,8 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
+    /// Write a model again with its matrices in another weight format
+    Quantize(Quantize),
     /// Print a completion script for a shell
     Completions(Completions),
 }

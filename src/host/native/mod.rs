@@ -12,6 +12,7 @@ mod npy;
 mod platform;
 mod progress;
 mod prompt;
+mod quantize;
 mod run;
 pub mod source;
 mod tables;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Quantize(arguments) => quantize::quantize(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {
