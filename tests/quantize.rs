@@ -67,7 +67,10 @@ fn every_format_is_written_as_its_encoder_says() {
     for format in Format::WEIGHTS {
         let ended = quantize(&input, &output, &format.name().to_lowercase());
         done(&ended);
-        assert!(ended.stdout.is_empty() && stderr(&ended).contains(format.name()), "{}", stderr(&ended));
+        assert!(ended.stdout.is_empty());
+        // From F32 to F32 there is nothing to encode.
+        let word = if format == Format::F32 { "copied" } else { format.name() };
+        assert!(stderr(&ended).contains(word), "{word} is not in: {}", stderr(&ended));
         let written = read(&output);
         assert_eq!(written.tensors.len(), source.tensors.len());
         for (before, after) in source.tensors.iter().zip(&written.tensors) {
