@@ -14,7 +14,7 @@ struct Params {
     mask: u32,            // the bits that are random
     n_experts: u32,       // ids are below this
     period: u32,          // words of `bits` in use
-    bits: array<u32, 8>,  // the bits that are set
+    bits: array<u32, 16>, // the bits that are set
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;

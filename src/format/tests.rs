@@ -179,6 +179,20 @@ fn encoders_lose_no_more_than_their_formats_must() {
     }
 }
 
+/// `errors.json` holds what ggml's encoders lose on the same numbers, by its library and by gguf-py.
+#[test]
+fn encoders_lose_no_more_than_ggmls_own() {
+    let values = floats(&fixture("weights.bin"));
+    let theirs: serde_json::Value = serde_json::from_slice(&fixture("errors.json")).expect("JSON");
+    for format in Format::WEIGHTS.into_iter().filter(|&format| format != Format::F32) {
+        let theirs = theirs[format.name()].as_object().expect("figures for every format");
+        let least = theirs.values().filter_map(serde_json::Value::as_f64).fold(f64::INFINITY, f64::min);
+        let ours = relative_error(format, &values);
+        println!("{format}: {ours:.5}, ggml {least:.5}");
+        assert!(ours <= least * (1.0 + 1e-6), "{format}: {ours}, ggml {least}");
+    }
+}
+
 /// The relative error of rounding each run of `LEN` elements to even steps: what an encoder without a search does,
 /// and with steps that cost nothing. `spacing` gives step and origin from the least and greatest of zero and the
 /// elements.

@@ -7,7 +7,7 @@ use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 use super::case::CaseBuilder;
 
 /// Words of `bits`.
-pub const MOST_BITS: usize = 8;
+pub const MOST_BITS: usize = 16;
 /// Words that an invocation writes.
 const WORDS_PER_THREAD: u64 = 16;
 

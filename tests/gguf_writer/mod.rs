@@ -113,7 +113,7 @@ fn write_value(file: &mut Vec<u8>, value: &Value) {
     const TEXT: u32 = 8;
     const ARRAY: u32 = 9;
     match value {
-        Value::Scalar(scalar) => {
+        Value::Scalar(_, scalar) => {
             let (id, bytes) = scalar_bytes(*scalar);
             file.extend(id.to_le_bytes());
             file.extend(bytes);

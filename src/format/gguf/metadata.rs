@@ -14,8 +14,8 @@ const LONGEST_KEY: u64 = 65_535;
 /// Texts are bounded by the header; this keeps the ends inside [`Texts`] in 32 bits.
 const LONGEST_TEXT: u64 = 64 << 20;
 /// The type numbers of what is no single value.
-const TEXT_ID: u32 = 8;
-const ARRAY_ID: u32 = 9;
+pub(super) const TEXT_ID: u32 = 8;
+pub(super) const ARRAY_ID: u32 = 9;
 /// No model has more layers than this; a scalar that stands for all of them is not repeated further.
 const MOST_REPEATED: usize = 1 << 16;
 
@@ -142,7 +142,7 @@ impl Metadata {
     fn scalar<T>(&self, key: &str, expected: &str, convert: fn(Scalar) -> Option<T>) -> Result<Option<T>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let scalar = match value {
-            Value::Scalar(scalar) => Some(*scalar),
+            Value::Scalar(_, scalar) => Some(*scalar),
             Value::Scalars(scalars) => {
                 let first = scalars.iter().next();
                 first.filter(|&first| scalars.iter().all(|other| other == first))
@@ -170,7 +170,7 @@ impl Metadata {
     ) -> Result<Option<Vec<T>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let converted = match value {
-            Value::Scalar(scalar) if n <= MOST_REPEATED => convert(*scalar).map(|one| vec![one; n]),
+            Value::Scalar(_, scalar) if n <= MOST_REPEATED => convert(*scalar).map(|one| vec![one; n]),
             Value::Scalars(scalars) if scalars.len() >= n => scalars.iter().take(n).map(convert).collect(),
             _ => None,
         };

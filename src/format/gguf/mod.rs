@@ -8,9 +8,12 @@ mod header;
 mod metadata;
 mod tensors;
 mod value;
+mod write;
 
 pub use metadata::Metadata;
+pub use tensors::type_id;
 pub use value::{Scalar, ScalarKind, Scalars, Texts, Value};
+pub use write::{NewTensor, head, padding};
 
 use super::directory::in_file;
 use super::{Directory, Source};

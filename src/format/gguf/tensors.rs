@@ -39,6 +39,15 @@ fn stored_as(id: u32) -> (Stored, Option<(u64, u64)>) {
     }
 }
 
+/// The type number of what [`stored_as`] gives; `None` for a format whose blocks are unknown.
+#[must_use]
+pub fn type_id(stored: &Stored) -> Option<u32> {
+    match stored {
+        Stored::Supported(format) => Some(format.ggml_id()),
+        Stored::Other(name) => OTHERS.iter().find(|other| other.1 == name).map(|other| other.0),
+    }
+}
+
 /// Reads the entries. Their offsets still count from where the data begins.
 pub(super) async fn read(header: &mut Header<'_>, count: u64, source_index: usize) -> Result<Vec<TensorInfo>> {
     let mut tensors = Vec::new();

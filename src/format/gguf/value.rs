@@ -37,6 +37,34 @@ impl ScalarKind {
         })
     }
 
+    /// The type number, as [`Self::from_id`] takes it.
+    pub(super) const fn id(self) -> u32 {
+        match self {
+            Self::U8 => 0,
+            Self::I8 => 1,
+            Self::U16 => 2,
+            Self::I16 => 3,
+            Self::U32 => 4,
+            Self::I32 => 5,
+            Self::F32 => 6,
+            Self::Bool => 7,
+            Self::U64 => 10,
+            Self::I64 => 11,
+            Self::F64 => 12,
+        }
+    }
+
+    /// The bytes of a value of this kind, of which [`Self::bytes`] count.
+    pub(super) fn wide_bytes(self, value: Scalar) -> [u8; 8] {
+        match value {
+            Scalar::Unsigned(value) => value.to_le_bytes(),
+            Scalar::Signed(value) => value.to_le_bytes(),
+            Scalar::Float(value) if self == Self::F32 => u64::from((value as f32).to_bits()).to_le_bytes(),
+            Scalar::Float(value) => value.to_le_bytes(),
+            Scalar::Bool(value) => u64::from(value).to_le_bytes(),
+        }
+    }
+
     /// The bytes that a value takes.
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -141,6 +169,11 @@ impl Scalars {
         self.kind
     }
 
+    /// The bytes as in the file.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The values in order.
     pub fn iter(&self) -> impl Iterator<Item = Scalar> {
         self.bytes.chunks_exact(self.kind.bytes()).map(|bytes| self.kind.value(bytes))
@@ -191,8 +224,8 @@ impl Texts {
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A number or a truth value.
-    Scalar(Scalar),
+    /// A number or a truth value, with the kind that the file has it in.
+    Scalar(ScalarKind, Scalar),
     /// A string.
     Text(String),
     /// An array of numbers or truth values.
@@ -204,16 +237,16 @@ pub enum Value {
 impl Value {
     /// The value in `bytes`, of which there are as many as the kind takes.
     pub(super) fn scalar(kind: ScalarKind, bytes: &[u8]) -> Self {
-        Self::Scalar(kind.value(bytes))
+        Self::Scalar(kind, kind.value(bytes))
     }
 
     /// What it is, in a few words for messages.
     pub(super) fn description(&self) -> String {
         match self {
-            Self::Scalar(Scalar::Unsigned(value)) => format!("the number {value}"),
-            Self::Scalar(Scalar::Signed(value)) => format!("the number {value}"),
-            Self::Scalar(Scalar::Float(value)) => format!("the number {value:?}"),
-            Self::Scalar(Scalar::Bool(value)) => format!("{value}"),
+            Self::Scalar(_, Scalar::Unsigned(value)) => format!("the number {value}"),
+            Self::Scalar(_, Scalar::Signed(value)) => format!("the number {value}"),
+            Self::Scalar(_, Scalar::Float(value)) => format!("the number {value:?}"),
+            Self::Scalar(_, Scalar::Bool(value)) => format!("{value}"),
             Self::Text(text) => format!("the string {}", super::super::directory::shown(text)),
             Self::Scalars(scalars) => format!("an array of {} {:?}", scalars.len(), scalars.kind()),
             Self::Texts(texts) => format!("an array of {} strings", texts.len()),

@@ -1,5 +1,6 @@
 //! The command line's words, as clap reads them; options are named as llama.cpp's are.
 
+use super::quantize::Quantize;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ Examples:
   headstart adapters                          which adapters there are
   headstart compare a.json b.json -o html     reports beside each other, as a page
   headstart eval -f text.txt                  how well a model foretells a text
+  headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
 ";
 
 /// Runs the DeepSeek V4 architecture on any GPU through WGSL compute shaders, and says how fast.
@@ -52,6 +54,8 @@ pub(super) enum Command {
     Tokenize(super::tokenize::Tokenize),
     /// Turn token ids into text
     Detokenize(super::tokenize::Detokenize),
+    /// Write a model again with its matrices in another weight format
+    Quantize(Quantize),
     /// Print a completion script for a shell
     Completions(Completions),
 }

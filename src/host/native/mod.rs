@@ -14,6 +14,7 @@ mod npy;
 mod platform;
 mod progress;
 mod prompt;
+mod quantize;
 mod run;
 pub mod source;
 mod tables;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Schema(_) => compare::print_schema(),
         Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
+        Command::Quantize(arguments) => quantize::quantize(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {

@@ -1,0 +1,137 @@
+//! `headstart quantize`: a model file written again with its matrices in another format, streamed in pieces. Sizes and
+//! errors are told on stderr, format by format.
+
+mod plan;
+mod tally;
+mod work;
+
+use super::new_file::NewFile;
+use super::progress::Progress;
+use super::source::File;
+use super::{Ending, ending, interrupt};
+use crate::engine::LoadProgress;
+use crate::error::{Error, Result};
+use crate::format::gguf::{self, Scalar, ScalarKind, Value};
+use crate::format::{Format, Source};
+use clap::Args;
+use plan::Planned;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tally::Tally;
+
+const EXAMPLES: &str = "\
+Every matrix takes the format. Vectors, and what is small and decides much (norms, routers, the mixing of the
+residual streams), become F32; tables of integers and formats unknown here are copied. A matrix whose rows are
+no whole blocks of the format becomes Q8_0, or F16 where those do not fit either.
+Formats that search for the least error (all but Q8_0, Q4_0, Q4_1, Q5_0, Q5_1) take a minute for a thousand
+million weights, on several cores.
+
+Examples:
+  headstart quantize model-f16.gguf model-q4_k.gguf --to q4_k
+  headstart quantize model-bf16.gguf model-mxfp4.gguf --to mxfp4";
+
+/// Write a GGUF model again with its matrices in another format.
+#[derive(Debug, Args)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Quantize {
+    /// The model: a GGUF file
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+    /// The GGUF file to write
+    #[arg(value_name = "OUT")]
+    output: PathBuf,
+    /// The format of the matrices
+    #[arg(long, value_name = "FORMAT", value_parser = weight_format)]
+    to: Format,
+}
+
+fn weight_format(text: &str) -> std::result::Result<Format, String> {
+    Format::from_name(text)
+        .filter(|format| format.is_weight())
+        .ok_or_else(|| format!("expected one of {}", Format::supported_names()))
+}
+
+/// Carries out the command.
+pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
+    let (input, output) = (&arguments.input, &arguments.output);
+    if same_file(input, output) {
+        return Err(Error::usage(output.display().to_string(), "the file that is read")
+            .expected("another place for what is written"));
+    }
+    let source = File::open(input)?;
+    let file = pollster::block_on(gguf::read(&source, 0))?;
+    let planned = plan::plan(&file.directory, arguments.to)?;
+    let keys = keys_of(&file.metadata, arguments.to);
+    let tensors: Vec<gguf::NewTensor> = planned.iter().map(Planned::written).collect();
+    let head = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors)?;
+
+    let _watch = interrupt::watch();
+    let mut new_file = NewFile::create(output)?;
+    new_file.write(&head)?;
+    let Some(tally) = write_tensors(&source, &planned, &mut new_file)? else { return Ok(ending()) };
+    new_file.finish()?;
+    let written =
+        head.len() as u64 + tensors.iter().map(|t| t.bytes + gguf::padding(t.bytes).len() as u64).sum::<u64>();
+    plan::notices(&planned, arguments.to).iter().for_each(|notice| eprintln!("headstart: {notice}"));
+    eprint!("{}", tally.lines(source.bytes(), written));
+    Ok(ending())
+}
+
+/// Whether both paths lead to one file that is there.
+fn same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Writes the data of all tensors; `None` where the person wanted an end.
+fn write_tensors(source: &File, planned: &[Planned], to: &mut NewFile) -> Result<Option<Tally>> {
+    let mut tally = Tally::default();
+    let mut progress = Progress::new();
+    let total = planned.iter().map(|tensor| tensor.info.bytes).sum();
+    let mut done = 0;
+    for tensor in planned {
+        let finished = work::write(source, tensor, to, &mut tally, &mut |bytes| {
+            done += bytes;
+            progress.load(&LoadProgress::Upload { done, total });
+            interrupt::asked()
+        })?;
+        if !finished {
+            return Ok(None);
+        }
+        to.write(gguf::padding(tensor.written().bytes))?;
+    }
+    Ok(Some(tally))
+}
+
+/// The keys of the file, those changed that speak of its formats or of its parts.
+fn keys_of(metadata: &gguf::Metadata, to: Format) -> BTreeMap<String, Value> {
+    let of_the_container = |key: &str| key == "general.alignment" || key.starts_with("split.");
+    let kept = metadata.iter().filter(|(key, _)| !of_the_container(key));
+    let mut keys: BTreeMap<String, Value> = kept.map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    let number = |value| Value::Scalar(ScalarKind::U32, Scalar::Unsigned(value));
+    keys.insert("general.file_type".to_owned(), number(file_type(to)));
+    keys.insert("general.quantization_version".to_owned(), number(2));
+    keys
+}
+
+/// What llama.cpp calls a file whose matrices are mostly of a format (`enum llama_ftype`).
+fn file_type(format: Format) -> u64 {
+    match format {
+        Format::F32 | Format::I32 | Format::I64 => 0,
+        Format::F16 => 1,
+        Format::Q4_0 => 2,
+        Format::Q4_1 => 3,
+        Format::Q8_0 => 7,
+        Format::Q5_0 => 8,
+        Format::Q5_1 => 9,
+        Format::Q2_K => 10,
+        Format::Q3_K => 11,
+        Format::Q4_K => 14,
+        Format::Q5_K => 16,
+        Format::Q6_K => 18,
+        Format::IQ4_NL => 25,
+        Format::IQ4_XS => 30,
+        Format::BF16 => 32,
+        Format::MXFP4 => 38,
+        Format::NVFP4 => 39,
+    }
+}

@@ -1,0 +1,134 @@
+//! What becomes of each tensor, decided from the directory alone.
+
+use crate::error::{Error, Result};
+use crate::format::directory::shown;
+use crate::format::gguf::{self, NewTensor};
+use crate::format::{Directory, Format, Stored, TensorInfo};
+
+/// A tensor of the model, and what becomes of it.
+pub(super) struct Planned {
+    pub(super) info: TensorInfo,
+    pub(super) fate: Fate,
+}
+
+/// What becomes of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its bytes as they are, under their type number.
+    Copied { type_id: u32 },
+    /// Decoded and encoded.
+    Encoded { from: Format, to: Format },
+}
+
+impl Planned {
+    /// The tensor as it will stand in the new file.
+    pub(super) fn written(&self) -> NewTensor {
+        let (type_id, bytes) = match self.fate {
+            Fate::Copied { type_id } => (type_id, self.info.bytes),
+            Fate::Encoded { to, .. } => (to.ggml_id(), to.row_bytes(self.info.n_in()) * self.info.n_rows()),
+        };
+        NewTensor { name: self.info.name.clone(), shape: self.info.shape.clone(), type_id, bytes }
+    }
+}
+
+/// Decides for every tensor. Fails for one whose bytes cannot be told because nothing is known of its format.
+pub(super) fn plan(directory: &Directory, to: Format) -> Result<Vec<Planned>> {
+    let decide = |info: &TensorInfo| Ok(Planned { fate: fate(info, to)?, info: info.clone() });
+    directory.tensors().iter().map(decide).collect()
+}
+
+fn fate(info: &TensorInfo, to: Format) -> Result<Fate> {
+    let from = match &info.stored {
+        Stored::Supported(format) => *format,
+        Stored::Other(_) => {
+            let type_id = gguf::type_id(&info.stored).filter(|_| info.bytes > 0);
+            return type_id.map(|type_id| Fate::Copied { type_id }).ok_or_else(|| {
+                Error::file(format!("tensor {}", shown(&info.name)), format!("stored as {}", info.stored.name()))
+                    .expected("a format whose size is known")
+            });
+        }
+    };
+    let wanted = match from {
+        _ if is_matrix(info) => fitting(to, info.n_in()),
+        Format::F16 | Format::BF16 => Format::F32,
+        other => other,
+    };
+    let same = Fate::Copied { type_id: from.ggml_id() };
+    Ok(if wanted == from { same } else { Fate::Encoded { from, to: wanted } })
+}
+
+/// Whether a tensor is the weight of a product that bears a coarse format. Routers and the mixing of residual streams
+/// are small and decide much; tables of positions are added, not multiplied by.
+fn is_matrix(info: &TensorInfo) -> bool {
+    const KEPT: [&str; 6] = ["_norm", "ffn_gate_inp", "hc_", "_ape", "rope_freqs", "position_embd"];
+    let is_weight = matches!(&info.stored, Stored::Supported(format) if format.is_weight());
+    is_weight
+        && info.n_rows() > 1
+        && info.name.ends_with(".weight")
+        && !KEPT.iter().any(|part| info.name.contains(part))
+}
+
+/// The format, or the next one whose blocks the rows are made of.
+fn fitting(format: Format, n_in: u64) -> Format {
+    let fits = |format: &Format| n_in.is_multiple_of(format.block_len() as u64);
+    [format, Format::Q8_0].into_iter().find(fits).unwrap_or(Format::F16)
+}
+
+/// What a person should know of the plan.
+pub(super) fn notices(planned: &[Planned], to: Format) -> Vec<String> {
+    let mut notices = Vec::new();
+    let mut tell = |what: &str, concerns: &dyn Fn(&Planned) -> bool| {
+        let names: Vec<&str> = planned.iter().filter(|p| concerns(p)).map(|p| p.info.name.as_str()).collect();
+        if let Some(first) = names.first() {
+            notices.push(format!("{} tensors {what}, the first of them {}", names.len(), shown(first)));
+        }
+    };
+    let misfit = |p: &Planned| is_matrix(&p.info) && fitting(to, p.info.n_in()) != to;
+    tell(&format!("become Q8_0 or F16, as their rows are no multiple of {}", to.block_len()), &misfit);
+    let coarse = |p: &Planned| matches!(p.fate, Fate::Encoded { from, .. } if from.block_len() > 1);
+    tell("were quantized before: their errors add up", &coarse);
+    let other = |p: &Planned| matches!(p.info.stored, Stored::Other(_));
+    tell("are of a format that is unknown here and are copied", &other);
+    notices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(name: &str, shape: &[u64], format: Format) -> TensorInfo {
+        let rows: u64 = shape[..shape.len() - 1].iter().product();
+        TensorInfo {
+            name: name.to_owned(),
+            stored: Stored::Supported(format),
+            shape: shape.to_vec(),
+            offset: 0,
+            bytes: rows * format.row_bytes(shape[shape.len() - 1]),
+            source_index: 0,
+        }
+    }
+
+    #[test]
+    fn matrices_take_the_format_and_the_rest_does_not() -> Result<()> {
+        let encoded = |from, to| Fate::Encoded { from, to };
+        let copied = |format: Format| Fate::Copied { type_id: format.ggml_id() };
+        for (name, shape, from, wanted) in [
+            ("blk.0.attn_q_a.weight", &[4, 256][..], Format::BF16, encoded(Format::BF16, Format::Q4_K)),
+            ("blk.0.ffn_up_exps.weight", &[2, 4, 512], Format::F32, encoded(Format::F32, Format::Q4_K)),
+            ("blk.0.attn_q_b.weight", &[4, 96], Format::F16, encoded(Format::F16, Format::Q8_0)),
+            ("blk.0.attn_kv.weight", &[4, 36], Format::F32, encoded(Format::F32, Format::F16)),
+            ("token_embd.weight", &[4, 256], Format::Q4_K, copied(Format::Q4_K)),
+            ("output_norm.weight", &[256], Format::BF16, encoded(Format::BF16, Format::F32)),
+            ("blk.0.ffn_gate_inp.weight", &[8, 256], Format::F32, copied(Format::F32)),
+            ("blk.0.hc_attn_fn.weight", &[24, 1024], Format::F16, encoded(Format::F16, Format::F32)),
+            ("blk.0.attn_compressor_ape.weight", &[4, 256], Format::F32, copied(Format::F32)),
+            ("blk.0.ffn_gate_tid2eid.weight", &[4, 256], Format::I32, copied(Format::I32)),
+        ] {
+            assert_eq!(fate(&info(name, shape, from), Format::Q4_K)?, wanted, "{name}");
+        }
+        let other = TensorInfo { stored: Stored::Other("IQ1_S".to_owned()), ..info("x", &[256], Format::F32) };
+        assert_eq!(fate(&other, Format::Q4_K)?, Fate::Copied { type_id: 19 });
+        assert!(fate(&TensorInfo { bytes: 0, ..other }, Format::Q4_K).is_err());
+        Ok(())
+    }
+}
