@@ -11,6 +11,7 @@ pub mod forward;
 pub mod generation;
 pub mod session;
 pub mod upload;
+pub mod work;
 
 pub use files::ModelFiles;
 pub use generation::{Generation, Sampling, Timings};

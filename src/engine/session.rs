@@ -232,6 +232,11 @@ impl Session {
         self.forward.n_context
     }
 
+    /// Tokens in a step of a prompt at most.
+    pub fn most_step_tokens(&self) -> u32 {
+        self.largest_capacity()
+    }
+
     /// Memory on the player.
     pub fn memory(&self) -> Memory {
         self.memory
@@ -335,7 +340,7 @@ impl Session {
         self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
     }
 
-    fn largest_capacity(&self) -> u32 {
+    pub(super) fn largest_capacity(&self) -> u32 {
         self.capacities.last().copied().unwrap_or(1)
     }
 
@@ -348,9 +353,7 @@ impl Session {
         self.write_step(begin, n, &Sampling::default());
         let start = Instant::now();
         self.play_and_wait(prepared).await?;
-        let per_token = ms_since(start).max(0.001) / f64::from(n);
-        let affordable = (STEP_BUDGET_MS / per_token) as u32;
-        self.step_tokens = affordable.clamp(1, n.saturating_mul(8));
+        self.step_tokens = next_step_tokens(self.step_tokens, n, ms_since(start));
         Ok((n, capacity))
     }
 
@@ -530,6 +533,13 @@ async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Pl
     })
 }
 
+/// Tokens that the next step may take, after one of `n` tokens of `allowed` took `ms`. A step that was short for want of
+/// tokens says nothing of longer ones, whose tokens cost less each; but one over the budget always shortens the next.
+fn next_step_tokens(allowed: u32, n: u32, ms: f64) -> u32 {
+    let affordable = (STEP_BUDGET_MS / (ms.max(0.001) / f64::from(n))) as u32;
+    if n < allowed && affordable >= n { allowed } else { affordable.clamp(1, n.saturating_mul(8)) }
+}
+
 fn context(shape: &Shape, wanted: Option<u32>) -> Result<u32> {
     let most = shape.context_length;
     let n = wanted.unwrap_or(most.min(4096));
@@ -566,4 +576,17 @@ fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
 
 pub(super) fn ms_since(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {
+        assert_eq!(next_step_tokens(16, 16, 10.0), 128);
+        assert_eq!(next_step_tokens(128, 128, 1000.0), 64);
+        assert_eq!(next_step_tokens(256, 1, 20.0), 256);
+        assert_eq!(next_step_tokens(256, 1, 2000.0), 1);
+    }
 }

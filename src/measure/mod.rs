@@ -4,8 +4,11 @@
 use std::ops::ControlFlow;
 
 pub mod adapter_facts;
+pub mod bench;
+pub mod model_hash;
 pub mod panel;
 pub mod probe;
+pub mod profile;
 pub mod report;
 pub mod score;
 pub mod spread;

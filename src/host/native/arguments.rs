@@ -1,5 +1,6 @@
 //! The command line's words, as clap reads them; options are named as llama.cpp's are.
 
+use super::bench::Options as Bench;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ Examples:
   headstart                                   write with the embedded model
   headstart run -p 'The prince' -n 200        continue a text
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
+  headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
   headstart eval -f text.txt                  how well a model foretells a text
 ";
@@ -41,6 +43,8 @@ pub(super) enum Command {
     Run(Box<Run>),
     /// List every adapter on every backend
     Adapters(Adapters),
+    /// Measure speed: repeated tests on one adapter or all, in one table
+    Bench(Box<Bench>),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
     /// Print a completion script for a shell

@@ -1,12 +1,15 @@
 //! From the path that a person gives to the files of a model: the embedded one, a GGUF, or a safetensors file with the
 //! JSON files beside it.
 
+use super::progress::Progress;
 use super::source::File;
-use super::{EMBEDDED_MODEL, EMBEDDED_NAME};
+use super::{EMBEDDED_MODEL, EMBEDDED_NAME, interrupt};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
 use crate::format::{Memory, Source};
+use crate::measure::model_hash::model_hash;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -38,6 +41,16 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
         tokenizer = read_json(&file.with_file_name("tokenizer.json"))?;
     }
     Ok(named(name, source, config, tokenizer))
+}
+
+/// The hash of a model's files, with a bar on stderr; `None` where there are none, or after Ctrl-C.
+pub(super) fn hash(model: &Named) -> Result<Option<String>> {
+    let mut progress = Progress::new();
+    let mut watch = |at: &_| {
+        progress.measure(at);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    pollster::block_on(model_hash(&model.files.sources, &mut watch))
 }
 
 fn named(name: String, source: Rc<dyn Source>, config: Option<String>, tokenizer: Option<String>) -> Named {
