@@ -1,0 +1,207 @@
+//! Repeated tests of speed, on every adapter present and the CPU player: every figure there and consistent with the
+//! others, the order as promised, nothing lost where an adapter fails or a person has had enough. No time is asserted.
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::ops::ControlFlow;
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::gpu::recording::Cost;
+use headstart::measure::bench::{Lane, Plan, TestPlan, bench};
+use headstart::measure::report::{Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Settings, Test};
+use headstart::measure::{Progress, Report, Spread};
+use pollster::block_on;
+use support::{memory, places};
+
+const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
+
+fn session(choice: PlayerChoice, n_context: u32) -> Session {
+    let options = LoadOptions { n_context: Some(n_context), n_chunk: 32, ..LoadOptions::default() };
+    block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
+}
+
+fn lane(choice: PlayerChoice, n_context: u32) -> Lane {
+    let session = session(choice, n_context);
+    let facts = ModelFacts::new(&session, "tiny", 1);
+    let platform = Platform::new(Host::Native, String::new(), None);
+    let mut report = Report::of_session(platform, &session, facts, Settings::default());
+    let read = Spread { n: 1, median: 10.0, ..Spread::default() };
+    report.probes = Probes(vec![Probe { kind: ProbeKind::Read, value: read, right: true }]);
+    Lane::new(session, report)
+}
+
+fn test(n_prompt: u32, n_gen: u32, depth: u32) -> TestPlan {
+    TestPlan { n_prompt, n_gen, depth }
+}
+
+fn plan(tests: &[TestPlan]) -> Plan {
+    Plan { tests: tests.to_vec(), repeats: 2, warm_up: true, fill: true, profile: false }
+}
+
+fn run(lanes: &mut [Lane], plan: &Plan) {
+    block_on(bench(lanes, plan, &mut |_| ControlFlow::Continue(()))).unwrap();
+}
+
+fn names(lane: &Lane) -> Vec<String> {
+    lane.report.tests.iter().map(Test::name).collect()
+}
+
+/// Fails unless a test's figures are there and agree with each other.
+fn consistent(test: &Test, repeats: u32) {
+    let (name, speed) = (test.name(), test.tokens_per_s);
+    let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
+    assert_eq!(speed.n, repeats, "{name}");
+    assert!(speed.min > 0.0 && speed.min <= speed.median && speed.median <= speed.max, "{name}: {speed:?}");
+    // Of two runs, the median of rates and that of times are both their means: a harmonic and an arithmetic one.
+    let product = speed.median * test.ms_per_token;
+    let most = 500.0 * (1.0 + speed.max / speed.min);
+    assert!((999.999..=most + 0.001).contains(&product), "{name}: {product}");
+    assert!(test.bytes_per_token > 0 && test.ops_per_token > 0, "{name}: {test:?}");
+    assert!(near(test.gb_per_s * test.ms_per_token * 1e6, test.bytes_per_token as f64), "{name}: {test:?}");
+    let share = test.share.unwrap();
+    assert!(share.of == ProbeKind::Read && near(share.share, test.gb_per_s / 10.0), "{name}: {test:?}");
+    assert!(test.prefill_ms > 0.0, "{name}: {test:?}");
+    assert_eq!(test.first_token_ms.is_some(), test.n_gen > 0, "{name}");
+    if let Some(first) = test.first_token_ms {
+        let whole = test.ms_per_token * f64::from(test.n_prompt + test.n_gen);
+        assert!(first > 0.0 && test.decode_ms > 0.0 && whole > 0.0, "{name}: {test:?}");
+    }
+}
+
+#[test]
+fn every_figure_is_there_and_agrees_with_the_others_on_every_adapter() {
+    let mut lanes: Vec<Lane> = places().into_iter().map(|(_, choice)| lane(choice, 128)).collect();
+    let tests = [test(16, 0, 0), test(0, 8, 0), test(16, 8, 64), test(40, 0, 64)];
+    run(&mut lanes, &Plan { profile: true, ..plan(&tests) });
+    for lane in &lanes {
+        assert_eq!(lane.failed, None, "{}", lane.name());
+        assert_eq!(names(lane), ["pp16", "tg8", "pp16+tg8 @ d64", "pp40 @ d64"], "{}", lane.name());
+        lane.report.tests.iter().for_each(|test| consistent(test, 2));
+        let settings = lane.report.settings.clone().unwrap();
+        assert_eq!((settings.repeats, settings.warm_up), (2, true));
+    }
+    // The CPU player always has a clock for stages: decode and a prompt's step, at each of the depths.
+    let profiles = &lanes[0].report.profiles;
+    let steps: Vec<(u32, u32)> = profiles.iter().map(|profile| (profile.n_tokens, profile.depth)).collect();
+    assert_eq!(steps, [(1, 0), (1, 80), (16, 0), (32, 64)]);
+    for profile in profiles {
+        let kinds: Vec<&str> = profile.layers.iter().map(|layers| layers.kind.as_str()).collect();
+        assert_eq!(kinds, ["ratio 0", "ratio 4", "ratio 128"]);
+        let n_layers: u32 = profile.layers.iter().map(|layers| layers.n_layers).sum();
+        assert_eq!(n_layers, lanes[0].session.shape().n_layers());
+        let whole: f64 = profile.stages.iter().map(|stage| stage.ms).sum();
+        let in_layers: f64 = profile.layers.iter().map(|kind| kind.ms_per_layer * f64::from(kind.n_layers)).sum();
+        assert!(in_layers > 0.0 && in_layers < whole, "{in_layers} of {whole}");
+    }
+}
+
+#[test]
+fn rounds_go_through_all_tests_and_in_each_through_all_lanes() {
+    let mut lanes = [lane(PlayerChoice::Cpu, 32), lane(PlayerChoice::Cpu, 32)];
+    lanes[1].report.adapter.identity.name = "other".to_owned();
+    let mut heard = Vec::new();
+    let plan = Plan { repeats: 1, ..plan(&[test(2, 0, 0), test(0, 2, 0)]) };
+    let mut watch = |progress: &Progress| {
+        heard.push((progress.done, progress.what.clone()));
+        assert_eq!(progress.total, 8);
+        ControlFlow::Continue(())
+    };
+    block_on(bench(&mut lanes, &plan, &mut watch)).unwrap();
+    heard.dedup();
+    let round = |round: &str| {
+        ["pp2 on CPU", "pp2 on other", "tg2 on CPU", "tg2 on other"].map(|what| format!("{what} (cpu), {round}"))
+    };
+    let expected = [round("warm-up"), round("run 1 of 1")].concat();
+    assert_eq!(heard, (0..8).zip(expected).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_lane_that_fails_keeps_its_error_and_the_others_their_results() {
+    let mut lanes = [lane(PlayerChoice::Cpu, 8), lane(PlayerChoice::Cpu, 64)];
+    run(&mut lanes, &plan(&[test(4, 0, 0), test(0, 16, 0)]));
+    let error = lanes[0].failed.clone().unwrap();
+    assert!(error.to_string().contains("room for 8 tokens; expected 17"), "{error}");
+    assert!(lanes[0].report.tests.is_empty());
+    assert_eq!((names(&lanes[1]), lanes[1].failed.clone()), (vec!["pp4".to_owned(), "tg16".to_owned()], None));
+}
+
+#[test]
+fn what_was_measured_before_it_was_broken_off_is_kept() {
+    let mut lanes = [lane(PlayerChoice::Cpu, 64)];
+    let plan = Plan { repeats: 50, profile: true, ..plan(&[test(2, 0, 0), test(0, 2, 0)]) };
+    // The warm-up, two whole rounds, and the first test of the third.
+    let mut watch = |progress: &Progress| match progress.done {
+        7 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    block_on(bench(&mut lanes, &plan, &mut watch)).unwrap();
+    let counts: Vec<u32> = lanes[0].report.tests.iter().map(|test| test.tokens_per_s.n).collect();
+    assert_eq!((counts, lanes[0].report.profiles.len()), (vec![3, 2], 0));
+}
+
+#[test]
+fn plans_that_make_no_sense_are_refused() {
+    let mut lanes = [lane(PlayerChoice::Cpu, 32)];
+    for plan in [plan(&[]), plan(&[test(0, 0, 4)]), Plan { repeats: 0, ..plan(&[test(1, 0, 0)]) }] {
+        assert!(block_on(bench(&mut lanes, &plan, &mut |_| ControlFlow::Continue(()))).is_err(), "{plan:?}");
+    }
+    // So large that nothing may be allocated for it.
+    run(&mut lanes, &plan(&[test(u32::MAX, u32::MAX, u32::MAX)]));
+    assert!(lanes[0].failed.is_some());
+}
+
+#[test]
+fn the_tokens_before_a_test_are_played_once_if_they_are_wanted() {
+    let entries = |fill: bool| {
+        let mut lanes = [lane(PlayerChoice::Cpu, 128)];
+        run(&mut lanes, &Plan { fill, ..plan(&[test(4, 0, 64)]) });
+        let layer = lanes[0].session.shape().ratios.iter().position(|ratio| *ratio == 4).unwrap();
+        let width = lanes[0].session.shape().head_dim as usize;
+        block_on(lanes[0].session.read_entries(layer)).unwrap().0[..16 * width].to_vec()
+    };
+    assert!(entries(true).chunks_exact(16).all(|part| part.iter().any(|x| *x != 0.0)));
+    // The test's own first token finishes nothing before it.
+    assert!(entries(false).iter().all(|x| *x == 0.0));
+}
+
+#[test]
+fn the_work_of_a_test_is_that_of_its_recordings() {
+    let session = session(PlayerChoice::Cpu, 128);
+    let at = |position: u32| {
+        let stages = session.decode_recording().stages;
+        let work = |sum: Cost, own: Cost| Cost { bytes: sum.bytes + own.bytes, ops: sum.ops + own.ops };
+        stages.iter().map(|stage| stage.work(position)).fold(Cost::default(), work)
+    };
+    // One token after 50, and the next: two decode steps, though the first is played as a prompt.
+    assert_eq!(session.work_of_generation(50, 1, 1), at(50));
+    let two = session.work_of_generation(50, 1, 2);
+    assert_eq!((two.bytes, two.ops), (at(50).bytes + at(51).bytes, at(50).ops + at(51).ops));
+    // Steps hold 32 tokens here: what is left over is a step of its own.
+    let (whole, rest, both) =
+        (session.work_of_prompt(0, 32), session.work_of_prompt(32, 5), session.work_of_prompt(0, 37));
+    assert_eq!((both.bytes, both.ops), (whole.bytes + rest.bytes, whole.ops + rest.ops));
+    assert_eq!(session.work_of_prompt(9, 0), Cost::default());
+    assert!(session.work_of_prompt(64, 32).ops > whole.ops, "more keys are seen after 64 tokens");
+}
+
+#[test]
+fn an_end_token_ends_a_text_but_no_measurement() {
+    let mut session = session(PlayerChoice::Cpu, 256);
+    let mut write = |seed: u32, past: bool| {
+        let sampling = Sampling { temperature: 100.0, seed, ..Sampling::default() };
+        block_on(async {
+            let mut generation = session.generate(&[1], &sampling, 100).await.unwrap();
+            if past {
+                generation = generation.past_its_end();
+            }
+            let mut n = 0;
+            while generation.next().await.unwrap().is_some() {
+                n += 1;
+            }
+            n
+        })
+    };
+    let seed = (0..100).find(|seed| write(*seed, false) < 100).expect("a seed that draws the end token");
+    assert_eq!(write(seed, true), 100);
+}
