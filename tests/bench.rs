@@ -4,15 +4,18 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
+use std::process::{Command, Output, Stdio};
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::gpu::recording::Cost;
 use headstart::measure::bench::{Lane, Plan, TestPlan, bench};
-use headstart::measure::report::{Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Settings, Test};
+use headstart::measure::report::{Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Settings, Test, Verdict};
 use headstart::measure::{Progress, Report, Spread};
 use pollster::block_on;
-use support::{memory, places};
+use serde_json::Value;
+use support::{fixture, memory, places};
 
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
@@ -89,7 +92,7 @@ fn every_figure_is_there_and_agrees_with_the_others_on_every_adapter() {
         let kinds: Vec<&str> = profile.layers.iter().map(|layers| layers.kind.as_str()).collect();
         assert_eq!(kinds, ["ratio 0", "ratio 4", "ratio 128"]);
         let n_layers: u32 = profile.layers.iter().map(|layers| layers.n_layers).sum();
-        assert_eq!(n_layers, lanes[0].session.shape().n_layers());
+        assert_eq!(n_layers as usize, lanes[0].session.shape().n_layers());
         let whole: f64 = profile.stages.iter().map(|stage| stage.ms).sum();
         let in_layers: f64 = profile.layers.iter().map(|kind| kind.ms_per_layer * f64::from(kind.n_layers)).sum();
         assert!(in_layers > 0.0 && in_layers < whole, "{in_layers} of {whole}");
@@ -204,4 +207,134 @@ fn an_end_token_ends_a_text_but_no_measurement() {
     };
     let seed = (0..100).find(|seed| write(*seed, false) < 100).expect("a seed that draws the end token");
     assert_eq!(write(seed, true), 100);
+}
+
+fn headstart(arguments: &[&str]) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_headstart"));
+    program.arg("bench").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+fn output(arguments: &[&str]) -> Output {
+    headstart(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The tiny model on the CPU player, in a few tokens.
+fn tiny(more: &[&str]) -> Output {
+    let model = fixture(MODEL);
+    let tests = ["-m", model.to_str().unwrap(), "--adapter", "cpu", "-p", "4", "-n", "0", "-pg", "2,3", "-r", "2"];
+    output(&[&tests[..], more].concat())
+}
+
+#[test]
+fn the_command_measures_and_checks_every_adapter_and_reports_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("reports.json");
+    let file = path.to_str().unwrap();
+    let more = ["-p", "16", "-n", "8", "-r", "2", "-d", "0,32", "--adapter", "all,cpu", "-o", "json", "--report", file];
+    let rows: Vec<Value> = serde_json::from_str(&stdout(&output(&more))).unwrap();
+    let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(reports.len(), places().len());
+    assert_eq!(rows.len(), reports.len() * 4);
+    for (report, rows) in reports.iter().zip(rows.chunks(4)) {
+        let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);
+        let names: Vec<String> = report.tests.iter().map(Test::name).collect();
+        assert_eq!(names, ["pp16", "tg8", "pp16 @ d32", "tg8 @ d32"]);
+        let model = report.model.clone().unwrap();
+        assert_eq!((model.name.as_str(), model.n_context), ("headstart-v4-11m.gguf", 4096));
+        assert!(model.sha256.is_some_and(|hash| hash.len() == 64), "{name}");
+        assert!(report.load.is_some_and(|load| load.upload_ms > 0.0), "{name}");
+        let check = report.check.clone().unwrap();
+        let expected = if backend == "cpu" { Verdict::Unknown } else { Verdict::Right };
+        assert_eq!(check.verdict, expected, "{name}: {}", check.summary);
+        for (test, row) in report.tests.iter().zip(rows) {
+            assert!(test.share.is_some_and(|share| share.share > 0.0), "{name}: {test:?}");
+            assert_eq!((row["adapter"].as_str(), row["backend"].as_str()), (Some(&**name), Some(&**backend)));
+            assert_eq!((row["test"].as_str(), row["runs"].as_u64()), (Some(&*test.name()), Some(2)));
+            assert_eq!(row["tokens_per_s"].as_f64(), Some(test.tokens_per_s.median));
+            assert_eq!((row["load_ms"].is_f64(), row["prefill_ms"].as_f64()), (true, Some(test.prefill_ms)));
+            assert_eq!(row["check"], serde_json::to_value(expected).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_format_tells_the_same_rows() {
+    let table = stdout(&tiny(&["--no-probe", "--no-check", "--profile"]));
+    let lines: Vec<&str> = table.lines().collect();
+    for column in ["model", "size", "params", "adapter", "backend", "t/s", "ms/token", "first token", "GB/s", "share"] {
+        assert!(lines[0].contains(column), "{column}: {table}");
+    }
+    assert!(lines[2].contains(" pp4 ") && lines[2].contains(" ± "), "{table}");
+    assert!(lines[3].contains(" pp2+tg3 ") && lines[3].contains("not probed") && lines[3].contains("not checked"));
+    assert!(table.contains("compile") && table.contains("Stages of prefill of 4 tokens"), "{table}");
+    assert!(table.contains("layers of ratio 128"), "{table}");
+
+    let lines = stdout(&tiny(&["--no-check", "-o", "jsonl"]));
+    let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!([&rows[0]["test"], &rows[1]["test"]], ["pp4", "pp2+tg3"]);
+    assert!(rows.iter().all(|row| row["share"].is_f64() && row["model"] == "v4_random_f32.gguf"), "{lines}");
+
+    let text = stdout(&tiny(&["--no-probe", "-o", "csv"]));
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let fields: Vec<&str> = names.iter().collect();
+    let mut keys: Vec<&str> = rows[0].as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let mut sorted = fields.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, keys);
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let test = fields.iter().position(|name| *name == "test").unwrap();
+    assert_eq!([&records[0][test], &records[1][test]], ["pp4", "pp2+tg3"]);
+
+    let text = stdout(&tiny(&["--no-probe", "--no-check", "-o", "sql"]));
+    assert_eq!(text.matches("CREATE TABLE IF NOT EXISTS").count(), 1, "{text}");
+    assert_eq!(text.matches("INSERT INTO").count(), 2, "{text}");
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused_by_name() {
+    for (more, words) in [
+        (&["-p", "0", "-n", "0"][..], "no tokens"),
+        (&["-p", "9-1"], "smaller number first"),
+        (&["-m", "no/such/file.gguf"], "no/such/file.gguf"),
+        (&["-d", "100000000"], "context"),
+        (&["-o", "xml"], "xml"),
+    ] {
+        let refused = output(&[&["--adapter", "cpu", "--no-probe"], more].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code().is_some_and(|code| code > 1), "{more:?}: {said}");
+        assert!(said.contains(words), "{more:?}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_tests_and_shows_what_was_measured() {
+    let model = fixture(MODEL);
+    let tests = ["-m", model.to_str().unwrap(), "--adapter", "cpu", "-p", "2", "-n", "0", "-r", "100000", "-o", "json"];
+    let mut child = headstart(&tests).args(["--no-probe", "--no-check"]).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("measuring on") {
+        line.clear();
+        assert!(errors.read_line(&mut line).unwrap() > 0, "it ended before it measured");
+    }
+    // Long enough for a few runs of two tokens; were there none, the list would be empty and still be one.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let mut said = String::new();
+    errors.read_to_string(&mut said).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(rows.iter().all(|row| row["runs"].as_u64().is_some_and(|runs| runs > 0 && runs < 100_000)), "{rows:?}");
 }

@@ -498,29 +498,6 @@ impl Session {
         let keys = read.pop().unwrap_or_default();
         Ok((read.pop().unwrap_or_default(), keys))
     }
-
-    /// The recording of the largest step of a prompt, and the time of each of its stages in milliseconds when it plays
-    /// the first `n` tokens of the last prompt; `None` where the adapter has no timestamps.
-    ///
-    /// # Errors
-    /// When the adapter fails.
-    pub async fn profile_prefill(&mut self, n: u32) -> Result<(Recording, Option<Vec<f64>>)> {
-        let kind = Kind::Body(self.largest_capacity());
-        let prepared = self.prepare(kind).await?;
-        self.write_step(0, n.min(self.largest_capacity()), &Sampling::default());
-        let times = self.player.profile(prepared).await?;
-        Ok((self.record(kind), times))
-    }
-
-    /// Time of each stage of one decode step at the present position, in the order of
-    /// [`Self::decode_recording`], in milliseconds; `None` where the adapter has no timestamps.
-    ///
-    /// # Errors
-    /// When the adapter fails.
-    pub async fn profile_decode(&mut self) -> Result<Option<Vec<f64>>> {
-        let prepared = self.prepare(Kind::Decode).await?;
-        self.player.profile(prepared).await
-    }
 }
 
 async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
@@ -562,7 +539,8 @@ fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
 
 /// All buffers must fit the memory, where its size is known.
 fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
-    let needed: u64 = [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
+    let needed: u64 =
+        [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
     match most_bytes {
         Some(most) if needed > most => {
             let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));

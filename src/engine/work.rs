@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::gpu::Recording;
 use crate::gpu::recording::Cost;
 
+use super::forward::Kind;
 use super::generation::Sampling;
-use super::session::{Kind, Session};
+use super::session::Session;
 
 impl Session {
     /// What a prompt of `n` tokens that begins at position `depth` must move and do, in steps as large as they can be.

@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod choice;
 mod eval;
+mod host_memory;
 mod interrupt;
 mod model_files;
 mod new_file;

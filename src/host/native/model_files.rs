@@ -54,7 +54,11 @@ pub(super) fn hash(model: &Named) -> Result<Option<String>> {
 }
 
 fn named(name: String, source: Rc<dyn Source>, config: Option<String>, tokenizer: Option<String>) -> Named {
-    Named { name, bytes: source.bytes(), files: ModelFiles { sources: vec![source], config, tokenizer, synthetic: None } }
+    Named {
+        name,
+        bytes: source.bytes(),
+        files: ModelFiles { sources: vec![source], config, tokenizer, synthetic: None },
+    }
 }
 
 fn is_safetensors(path: &Path) -> bool {

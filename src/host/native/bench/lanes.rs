@@ -1,19 +1,20 @@
 //! Models on adapters, loaded side by side as far as memory goes: those that are loaded together run interleaved, and
 //! where no more fit, the next ones take their turn after them.
 
+use super::check;
 use super::options::Options;
 use crate::engine::PlayerChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
 use crate::host::native::run::load;
-use crate::host::native::{arguments, choice, interrupt, platform};
+use crate::host::native::{arguments, choice, host_memory, interrupt, platform};
 use crate::measure::Report;
 use crate::measure::bench::{Lane, Plan, bench};
-use crate::measure::report::{ModelFacts, Settings};
+use crate::measure::probe::probe_choice;
+use crate::measure::report::{ModelFacts, Probes, Settings};
 use pollster::block_on;
 use std::ops::ControlFlow;
-use sysinfo::System;
 
 /// A model to measure.
 pub(super) struct Model {
@@ -27,8 +28,14 @@ pub(super) struct Model {
 pub(super) struct Bench<'a> {
     options: &'a Options,
     plan: &'a Plan,
+    models: &'a [Model],
+    choices: &'a [PlayerChoice],
+    /// What each place can do at best, from its first lane on.
+    probes: Vec<Option<Probes>>,
     /// Loaded, not measured yet.
     lanes: Vec<Lane>,
+    /// The model of each of these lanes.
+    models_of_lanes: Vec<usize>,
     /// What was measured.
     pub(super) reports: Vec<Report>,
     /// What failed meanwhile; each names its adapter.
@@ -38,14 +45,25 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(options: &'a Options, plan: &'a Plan) -> Self {
-        Self { options, plan, lanes: Vec::new(), reports: Vec::new(), failures: Vec::new(), watch: None }
+    pub(super) fn new(options: &'a Options, plan: &'a Plan, models: &'a [Model], choices: &'a [PlayerChoice]) -> Self {
+        Self {
+            options,
+            plan,
+            models,
+            choices,
+            probes: vec![None; choices.len()],
+            lanes: Vec::new(),
+            models_of_lanes: Vec::new(),
+            reports: Vec::new(),
+            failures: Vec::new(),
+            watch: None,
+        }
     }
 
     /// Measures all models on all adapters, or as many as are done before Ctrl-C.
-    pub(super) fn run(&mut self, models: &[Model], choices: &[PlayerChoice]) -> Result<()> {
-        for model in models {
-            for choice in choices {
+    pub(super) fn run(&mut self) -> Result<()> {
+        for model in 0..self.models.len() {
+            for choice in 0..self.choices.len() {
                 if interrupt::asked() {
                     return self.measure();
                 }
@@ -56,8 +74,9 @@ impl<'a> Bench<'a> {
     }
 
     /// Loads one more lane beside the others; after them, where it does not fit.
-    fn add(&mut self, model: &Model, choice: &PlayerChoice) -> Result<()> {
-        if !self.lanes.is_empty() && !host_has_room(model.named.bytes, choice) {
+    fn add(&mut self, model: usize, choice: usize) -> Result<()> {
+        let (bytes, place) = (self.models[model].named.bytes, &self.choices[choice]);
+        if !self.lanes.is_empty() && !host_has_room(bytes, place) {
             self.measure()?;
         }
         let mut loaded = self.load(model, choice);
@@ -67,16 +86,19 @@ impl<'a> Bench<'a> {
             loaded = self.load(model, choice);
         }
         match loaded {
-            Ok(lane) => {
+            Ok(mut lane) => {
                 self.watch.get_or_insert_with(interrupt::watch);
+                lane.report.probes = self.probe(choice);
                 self.lanes.push(lane);
+                self.models_of_lanes.push(model);
             }
-            Err(error) => self.fail(&choice::name(choice), error),
+            Err(error) => self.fail(&choice::name(&self.choices[choice]), error),
         }
         Ok(())
     }
 
-    fn load(&self, model: &Model, choice: &PlayerChoice) -> Result<Lane> {
+    fn load(&self, model: usize, choice: usize) -> Result<Lane> {
+        let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
         let options = arguments::Model { model: None, ctx_size, shader_checks };
@@ -88,22 +110,53 @@ impl<'a> Bench<'a> {
         Ok(Lane::new(session, report))
     }
 
-    /// Measures the lanes that are loaded, and lets go of them.
+    /// The limits of a place, measured once for all models; none where that is not wanted, or fails.
+    fn probe(&mut self, choice: usize) -> Probes {
+        if self.options.no_probe {
+            return Probes::default();
+        }
+        if let Some(known) = &self.probes[choice] {
+            return known.clone();
+        }
+        let place = &self.choices[choice];
+        let name = choice::name(place);
+        let mut progress = Progress::new();
+        let probed = block_on(probe_choice(place, &mut |at| {
+            progress.measure_on(&name, at);
+            go_on()
+        }));
+        drop(progress);
+        let probes = probed.unwrap_or_else(|error| {
+            self.fail(&name, error);
+            Probes::default()
+        });
+        self.probes[choice] = Some(probes.clone());
+        probes
+    }
+
+    /// Measures the lanes that are loaded, checks their numbers, and lets go of them.
     fn measure(&mut self) -> Result<()> {
         if self.lanes.is_empty() {
             return Ok(());
         }
+        let names: Vec<String> = self.lanes.iter().map(Lane::name).collect();
+        eprintln!("headstart: measuring on {}", names.join(", "));
         let mut progress = Progress::new();
         let mut watch = |at: &_| {
             progress.measure(at);
-            if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            go_on()
         };
         block_on(bench(&mut self.lanes, self.plan, &mut watch))?;
         drop(progress);
+        if !self.options.no_check {
+            let models = std::mem::take(&mut self.models_of_lanes);
+            check::check(&mut self.lanes, &models, self.models);
+        }
+        self.models_of_lanes.clear();
         for mut lane in std::mem::take(&mut self.lanes) {
             let name = lane.name();
             if self.plan.profile && lane.report.profiles.is_empty() && lane.failed.is_none() && !interrupt::asked() {
-                eprintln!("headstart: the stages on {name} cannot be timed: this adapter has no timestamps");
+                eprintln!("headstart: {name}: the stages cannot be timed: this adapter has no timestamps");
             }
             if let Some(error) = lane.failed.take() {
                 self.fail(&name, error);
@@ -118,18 +171,14 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Whether the host's memory has room for a model of so many bytes, where the place keeps it there.
-fn host_has_room(model_bytes: u64, choice: &PlayerChoice) -> bool {
-    let in_host_memory = match choice {
-        PlayerChoice::Cpu => true,
-        PlayerChoice::Gpu(adapter) => ["software", "integrated"].contains(&adapter.identity.kind.as_str()),
-    };
-    // A system that does not tell lets everything try.
-    let Some(mut system) = Some(System::new()).filter(|_| in_host_memory).and_then(Result::ok) else { return true };
-    system.refresh_memory();
-    // A quarter more for the cache and the values of a step, and something for everybody else.
-    model_bytes.saturating_add(model_bytes / 4).saturating_add(SPARE_BYTES) <= system.available_memory()
+/// Whether Ctrl-C has not been pressed.
+pub(super) fn go_on() -> ControlFlow<()> {
+    if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// What is left to the rest of the machine.
-const SPARE_BYTES: u64 = 512 << 20;
+/// Whether the host's memory has room for a model of so many bytes, where the place keeps it there.
+pub(super) fn host_has_room(model_bytes: u64, choice: &PlayerChoice) -> bool {
+    // A quarter more for the cache and the values of a step.
+    let wanted = model_bytes.saturating_add(model_bytes / 4);
+    host_memory::free_bytes(choice).is_none_or(|free| wanted <= free)
+}

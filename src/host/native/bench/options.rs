@@ -59,6 +59,12 @@ pub(in crate::host::native) struct Options {
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer
     #[arg(long)]
     profile: bool,
+    /// Do not measure first what each adapter can do at best: no shares of a limit
+    #[arg(long)]
+    pub(super) no_probe: bool,
+    /// Do not check each adapter's numbers against the CPU player
+    #[arg(long)]
+    pub(super) no_check: bool,
     /// How the results go to stdout
     #[arg(short, long, value_name = "FORMAT", default_value = "md")]
     pub(super) output: Format,
