@@ -68,8 +68,7 @@ fn median(values: &mut [f64]) -> f64 {
 
 /// Every dispatch of the first layer of each kind in decode, with the bytes it moves, and the time of prefill's stages.
 fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
-    let recording = session.decode_recording();
-    let times = block_on(session.profile_decode())?;
+    let (recording, times) = block_on(session.profile_step(256, 1))?;
     let kinds = session.outline().layer_kinds.clone();
     for (layer, kind) in kinds.iter().enumerate().filter(|(layer, kind)| !kinds[..*layer].contains(kind)) {
         let of_layer = recording.stages.iter().enumerate().filter(|(_, s)| s.layer == Some(layer as u32));
@@ -79,7 +78,7 @@ fn stages(session: &mut Session) -> Result<(), Box<dyn Error>> {
             println!("  {:16} {:>10} bytes {time}", stage.name, stage.work(session.n_context() - 1).bytes);
         }
     }
-    let (recording, times) = block_on(session.profile_prefill(256))?;
+    let (recording, times) = block_on(session.profile_step(0, 256))?;
     let Some(times) = times else { return Ok(()) };
     let mut by_name = BTreeMap::<&str, f64>::new();
     recording.stages.iter().zip(times).for_each(|(stage, ms)| *by_name.entry(stage.name).or_default() += ms);

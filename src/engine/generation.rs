@@ -104,6 +104,8 @@ pub struct Generation<'a> {
     /// New tokens wanted.
     wanted: u32,
     burst: u32,
+    /// Whether the model's end token ends the text.
+    heeds_end: bool,
     ended: bool,
     begin: Instant,
     last: Instant,
@@ -133,6 +135,7 @@ impl<'a> Generation<'a> {
             taken: 0,
             wanted,
             burst: 1,
+            heeds_end: true,
             ended: wanted == 0,
             begin,
             last: begin,
@@ -142,6 +145,13 @@ impl<'a> Generation<'a> {
             generation.issue(head, 1)?;
         }
         Ok(generation)
+    }
+
+    /// The same text, but the model's end token is one like any other: for measuring.
+    #[must_use]
+    pub fn past_its_end(mut self) -> Self {
+        self.heeds_end = false;
+        self
     }
 
     fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
@@ -183,7 +193,7 @@ impl<'a> Generation<'a> {
         }
         let Some(id) = self.ready.pop_front() else { return Ok(None) };
         self.taken += 1;
-        let end = self.session.outline().eos == Some(id);
+        let end = self.heeds_end && self.session.outline().eos == Some(id);
         self.ended = end || self.taken >= self.wanted;
         Ok((!end).then_some(id))
     }

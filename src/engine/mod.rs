@@ -13,6 +13,7 @@ pub mod grouped;
 mod network;
 pub mod session;
 pub mod upload;
+pub mod work;
 
 pub use files::ModelFiles;
 pub use generation::{Generation, Sampling, Timings};

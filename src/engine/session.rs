@@ -247,6 +247,11 @@ impl Session {
         self.network.n_context()
     }
 
+    /// Tokens in a step of a prompt at most.
+    pub fn most_step_tokens(&self) -> u32 {
+        self.largest_capacity()
+    }
+
     /// Memory on the player.
     pub fn memory(&self) -> Memory {
         self.memory
@@ -350,7 +355,7 @@ impl Session {
         self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
     }
 
-    fn largest_capacity(&self) -> u32 {
+    pub(super) fn largest_capacity(&self) -> u32 {
         self.capacities.last().copied().unwrap_or(1)
     }
 
@@ -363,9 +368,7 @@ impl Session {
         self.write_step(begin, n, &Sampling::default());
         let start = Instant::now();
         self.play_and_wait(prepared).await?;
-        let per_token = ms_since(start).max(0.001) / f64::from(n);
-        let affordable = (STEP_BUDGET_MS / per_token) as u32;
-        self.step_tokens = affordable.clamp(1, n.saturating_mul(8));
+        self.step_tokens = next_step_tokens(self.step_tokens, n, ms_since(start));
         Ok((n, capacity))
     }
 
@@ -512,29 +515,6 @@ impl Session {
         let keys = read.pop().unwrap_or_default();
         Ok((read.pop().unwrap_or_default(), keys))
     }
-
-    /// The recording of the largest step of a prompt, and the time of each of its stages in milliseconds when it plays
-    /// the first `n` tokens of the last prompt; `None` where the adapter has no timestamps.
-    ///
-    /// # Errors
-    /// When the adapter fails.
-    pub async fn profile_prefill(&mut self, n: u32) -> Result<(Recording, Option<Vec<f64>>)> {
-        let kind = Kind::Body(self.largest_capacity());
-        let prepared = self.prepare(kind).await?;
-        self.write_step(0, n.min(self.largest_capacity()), &Sampling::default());
-        let times = self.player.profile(prepared).await?;
-        Ok((self.record(kind), times))
-    }
-
-    /// Time of each stage of one decode step at the present position, in the order of
-    /// [`Self::decode_recording`], in milliseconds; `None` where the adapter has no timestamps.
-    ///
-    /// # Errors
-    /// When the adapter fails.
-    pub async fn profile_decode(&mut self) -> Result<Option<Vec<f64>>> {
-        let prepared = self.prepare(Kind::Decode).await?;
-        self.player.profile(prepared).await
-    }
 }
 
 async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
@@ -545,6 +525,13 @@ async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Pl
             (Player::Gpu(Box::new(player)), options.knobs.unwrap_or(adapter.knobs), adapter.binding_bytes())
         }
     })
+}
+
+/// Tokens that the next step may take, after one of `n` tokens of `allowed` took `ms`. A step that was short for want of
+/// tokens says nothing of longer ones, whose tokens cost less each; but one over the budget always shortens the next.
+fn next_step_tokens(allowed: u32, n: u32, ms: f64) -> u32 {
+    let affordable = (STEP_BUDGET_MS / (ms.max(0.001) / f64::from(n))) as u32;
+    if n < allowed && affordable >= n { allowed } else { affordable.clamp(1, n.saturating_mul(8)) }
 }
 
 fn context(most: u32, wanted: Option<u32>) -> Result<u32> {
@@ -583,4 +570,17 @@ fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
 
 pub(super) fn ms_since(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {
+        assert_eq!(next_step_tokens(16, 16, 10.0), 128);
+        assert_eq!(next_step_tokens(128, 128, 1000.0), 64);
+        assert_eq!(next_step_tokens(256, 1, 20.0), 256);
+        assert_eq!(next_step_tokens(256, 1, 2000.0), 1);
+    }
 }

@@ -4,10 +4,13 @@
 use std::ops::ControlFlow;
 
 pub mod adapter_facts;
+pub mod bench;
 pub mod chart;
 pub mod compare;
+pub mod model_hash;
 pub mod panel;
 pub mod probe;
+pub mod profile;
 pub mod report;
 pub mod score;
 pub mod spread;

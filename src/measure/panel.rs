@@ -85,9 +85,8 @@ pub fn share(share: &Share) -> String {
 }
 
 fn model(model: &ModelFacts) -> String {
-    let params = model.n_params as f64;
-    let params = if params >= 1e9 { format!("{:.1} G", params / 1e9) } else { format!("{:.1} M", params / 1e6) };
-    format!("{}, {params} parameters, {}, context {}", model.name, bytes(model.file_bytes), model.n_context)
+    let (params, bytes) = (params(model.n_params), bytes(model.file_bytes));
+    format!("{}, {params} parameters, {bytes}, context {}", model.name, model.n_context)
 }
 
 fn prefill(prefill: &Prefill) -> String {
@@ -125,6 +124,13 @@ fn memory(memory: &MemoryBytes) -> String {
 #[must_use]
 pub fn millis(ms: f64) -> String {
     if ms >= 10_000.0 { format!("{} s", figures(ms / 1000.0)) } else { format!("{} ms", figures(ms)) }
+}
+
+/// Parameters in millions or thousands of millions.
+#[must_use]
+pub fn params(n: u64) -> String {
+    let n = n as f64;
+    if n >= 1e9 { format!("{:.1} G", n / 1e9) } else { format!("{:.1} M", n / 1e6) }
 }
 
 /// Bytes in the binary unit that suits.

@@ -67,7 +67,7 @@ fn chosen(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
 async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
     let mut progress = Progress::new();
     let mut watch = |at: &crate::measure::Progress| {
-        progress.measure(name, at);
+        progress.measure_on(name, at);
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let probes = probe_choice(choice, &mut watch).await?;

@@ -1,5 +1,6 @@
 //! The command line's words, as clap reads them; options are named as llama.cpp's are.
 
+use super::bench::Options as Bench;
 use super::quantize::Quantize;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ Examples:
   headstart                                   write with the embedded model
   headstart run -p 'The prince' -n 200        continue a text
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
+  headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
   headstart compare a.json b.json -o html     reports beside each other, as a page
   headstart eval -f text.txt                  how well a model foretells a text
@@ -44,6 +46,8 @@ pub(super) enum Command {
     Run(Box<Run>),
     /// List every adapter on every backend
     Adapters(Adapters),
+    /// Measure speed: repeated tests on one adapter or all, in one table
+    Bench(Box<Bench>),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
     /// Put reports beside each other: tables, charts, a page

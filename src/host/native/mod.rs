@@ -3,6 +3,7 @@
 
 mod adapters;
 mod arguments;
+mod bench;
 mod choice;
 mod compare;
 mod eval;
@@ -47,9 +48,10 @@ fn ending() -> Ending {
 /// Runs the command line. The exit code tells what happened; `headstart --help` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Arguments::parse().command.unwrap_or_default();
+    let command = Arguments::parse_from(bench::with_long_pg(std::env::args_os())).command.unwrap_or_default();
     let ending = match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Bench(options) => bench::bench(&options),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

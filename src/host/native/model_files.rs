@@ -1,13 +1,16 @@
 //! From the path that a person gives to the files of a model: the embedded one, a GGUF, or a safetensors file with the
 //! JSON files beside it; or from the name of a synthetic model to its shape.
 
+use super::progress::Progress;
 use super::source::File;
-use super::{EMBEDDED_MODEL, EMBEDDED_NAME};
+use super::{EMBEDDED_MODEL, EMBEDDED_NAME, interrupt};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
 use crate::format::Memory;
+use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, SyntheticName};
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -64,6 +67,16 @@ fn synthetic(name: &SyntheticName) -> Result<Named> {
 
 fn named(name: String, files: ModelFiles) -> Named {
     Named { name, bytes: files.sources.iter().map(|source| source.bytes()).sum(), files }
+}
+
+/// The hash of a model's files, with a bar on stderr; `None` where there are none, or after Ctrl-C.
+pub(super) fn hash(model: &Named) -> Result<Option<String>> {
+    let mut progress = Progress::new();
+    let mut watch = |at: &_| {
+        progress.measure(at);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    pollster::block_on(model_hash(&model.files.sources, &mut watch))
 }
 
 fn is_safetensors(path: &Path) -> bool {

@@ -16,19 +16,13 @@ enum Unit {
     Bytes,
     Steps,
     Tokens,
-    Probes,
+    Measured,
 }
 
 impl Progress {
     /// A bar that is not drawn before there is something to tell. It is removed when dropped.
     pub(super) fn new() -> Self {
         Self { bar: ProgressBar::no_length(), showing: None }
-    }
-
-    /// The bar of a measurement on an adapter of this name, and what is measured now.
-    pub(super) fn measure(&mut self, adapter: &str, progress: &measure::Progress) {
-        self.show(Unit::Probes, progress.done.into(), progress.total.into());
-        self.bar.set_message(format!("{}, {adapter}", progress.what));
     }
 
     /// Something under way of which nobody knows how far it is.
@@ -50,6 +44,18 @@ impl Progress {
     /// Shows how many tokens are done.
     pub(super) fn tokens(&mut self, done: usize, total: usize) {
         self.show(Unit::Tokens, done as u64, total as u64);
+    }
+
+    /// Shows how far a measurement has come, and what is measured now.
+    pub(super) fn measure(&mut self, progress: &measure::Progress) {
+        self.show(Unit::Measured, progress.done.into(), progress.total.into());
+        self.bar.set_message(progress.what.clone());
+    }
+
+    /// The same for a measurement on an adapter of this name.
+    pub(super) fn measure_on(&mut self, adapter: &str, progress: &measure::Progress) {
+        self.measure(progress);
+        self.bar.set_message(format!("{}, {adapter}", progress.what));
     }
 
     fn show(&mut self, unit: Unit, done: u64, total: u64) {
@@ -74,7 +80,7 @@ fn style(unit: Unit) -> ProgressStyle {
         Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
         Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
-        Unit::Probes => "measure  {bar:30} {pos} of {len}: {msg}",
+        Unit::Measured => "measure  {bar:30} {pos} of {len}: {msg}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

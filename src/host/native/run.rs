@@ -9,21 +9,20 @@ use super::{Ending, arguments, choice, ending, host_memory, interrupt, json, mod
 use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
+use crate::measure::Report;
 use crate::measure::panel;
-use crate::measure::report::{ModelFacts, Probes, Profile, SamplingSettings, Settings, TextTimes};
-use crate::measure::spread::median;
-use crate::measure::{Report, StageTime};
+use crate::measure::profile::profile;
+use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::model::SyntheticName;
 use crate::text::Control;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-/// Tokens whose stages are timed for a profile, at most; each stage's median counts.
-const PROFILES: usize = 5;
-
 /// What is the same on every adapter.
 struct Request<'a> {
     model: Named,
+    /// The hash of its files, where a report is to have it.
+    sha256: Option<String>,
     prompt: String,
     sampling: Sampling,
     arguments: &'a arguments::Run,
@@ -38,14 +37,12 @@ struct Written {
 /// Carries out the command.
 pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     refuse_synthetic(arguments.model.model.as_deref())?;
-    let request = Request {
-        model: model_files::open(arguments.model.model.as_deref())?,
-        prompt: prompt::read(&arguments.prompt)?,
-        sampling: sampling(&arguments.sampling),
-        arguments,
-    };
+    refuse_synthetic(arguments.model.model.as_deref())?;
+    let (model, prompt) = (model_files::open(arguments.model.model.as_deref())?, prompt::read(&arguments.prompt)?);
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
+    let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
+    let request = Request { model, sha256, prompt, sampling: sampling(&arguments.sampling), arguments };
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
             let (reports, failed) = run_all(&request);
@@ -127,15 +124,19 @@ impl Request<'_> {
         let n_wanted = self.room(&session, prompt.len())?;
         let (ids, timings) = self.generate(&mut session, &prompt, n_wanted, out).await?;
         let model = ModelFacts::new(&session, &self.model.name, self.model.bytes);
+        let model = ModelFacts { sha256: self.sha256.clone(), ..model };
         let settings = Settings { shader_checks: self.arguments.model.shader_checks, ..Settings::default() };
         let mut report = Report::of_session(platform::platform(), &session, model, settings);
         let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
         let sampling = SamplingSettings::new(&self.sampling, self.arguments.n_predict);
         report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
         if self.arguments.profile {
-            let depth = prompt.len() + n_wanted;
-            let room = session.n_context() as usize - depth;
-            report.profiles.extend(profile(&mut session, depth as u32, room.min(PROFILES)).await?);
+            let depth = (prompt.len() + n_wanted).min(session.n_context() as usize - 1);
+            let profile = profile(&mut session, 1, depth as u32, &report.probes).await?;
+            if profile.is_none() {
+                eprintln!("headstart: the stages cannot be timed: this adapter has no timestamps");
+            }
+            report.profiles.extend(profile);
         }
         Ok(Written { report, ids })
     }
@@ -196,28 +197,6 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
         eprintln!("headstart: {notice}");
     }
     Ok(session)
-}
-
-/// Times the stages of `n` more tokens after `depth`, for which there must be room.
-async fn profile(session: &mut Session, depth: u32, n: usize) -> Result<Option<Profile>> {
-    let mut profiles = Vec::new();
-    for _ in 0..n {
-        profiles.extend(session.profile_decode().await?);
-    }
-    if profiles.is_empty() {
-        let reason = if n == 0 { "the context is full" } else { "this adapter has no timestamps" };
-        eprintln!("headstart: the stages cannot be timed: {reason}");
-        return Ok(None);
-    }
-    let recording = session.decode_recording();
-    let median_ms = |index: usize| {
-        let times: Vec<f64> = profiles.iter().filter_map(|profile| profile.get(index).copied()).collect();
-        median(&times)
-    };
-    let stages = recording.stages.iter().enumerate();
-    let times = stages.map(|(index, stage)| (stage.name, median_ms(index), stage.work(depth)));
-    let stages = StageTime::by_name(times, &Probes::default());
-    Ok(Some(Profile { n_tokens: 1, depth, stages, layers: Vec::new() }))
 }
 
 fn show_stages(report: &Report) {

@@ -37,6 +37,13 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
     table
 }
 
+/// An empty table that is never narrowed to the terminal: for results that are kept.
+pub(super) fn wide_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
 fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Dynamic);

@@ -217,6 +217,6 @@ impl ModelFacts {
 }
 
 /// How many in a second, of `n` in so many milliseconds; 0 where no time was measured.
-pub(super) fn per_second(n: f64, ms: f64) -> f64 {
+pub(in crate::measure) fn per_second(n: f64, ms: f64) -> f64 {
     if ms > 0.0 { n * 1000.0 / ms } else { 0.0 }
 }

@@ -21,6 +21,12 @@ pub struct Test {
     pub ms_per_token: f64,
     /// From the begin of a repetition to its first new token, in milliseconds; absent where none was written.
     pub first_token_ms: Option<f64>,
+    /// Milliseconds of a repetition until its prompt (or the token that writing begins with) was played, the median.
+    #[serde(default)]
+    pub prefill_ms: f64,
+    /// Milliseconds of a repetition from its first new token to its last, the median; 0 where none was written.
+    #[serde(default)]
+    pub decode_ms: f64,
     /// Bytes that one token must move, on average over the test, and operations that it must do.
     pub bytes_per_token: u64,
     /// See `bytes_per_token`.

@@ -1,0 +1,68 @@
+//! The numeric check beside every timing: each lane's model against the same model on the CPU player, in the short form.
+
+use super::lanes::{Model, go_on, host_has_room};
+use crate::engine::{PlayerChoice, Session};
+use crate::error::Result;
+use crate::host::native::progress::Progress;
+use crate::host::native::run::load;
+use crate::host::native::{arguments, interrupt};
+use crate::measure::bench::Lane;
+use crate::measure::report::{Check, Verdict};
+use crate::measure::verify::{self, Extent, built_in_ids};
+use pollster::block_on;
+
+/// Tokens that the check needs room for, and the oracle has.
+const N_CONTEXT: u32 = 64;
+
+/// Operations that the CPU player may have to do for a check, at some 10^9 in a second: minutes.
+const MOST_OPS: u64 = 200_000_000_000;
+
+/// Checks every lane that works, and says on stderr what is not right. `models_of_lanes` has the model of each of them.
+pub(super) fn check(lanes: &mut [Lane], models_of_lanes: &[usize], models: &[Model]) {
+    for (index, model) in models.iter().enumerate() {
+        let of_model =
+            lanes.iter_mut().zip(models_of_lanes).filter(|(lane, of)| **of == index && lane.failed.is_none());
+        let mut oracle = None;
+        for (lane, _) in of_model {
+            if interrupt::asked() {
+                return;
+            }
+            let check = check_one(lane, model, &mut oracle).unwrap_or_else(|error| unknown(error.to_string()));
+            if check.verdict != Verdict::Right {
+                eprintln!("headstart: {}: {}: {}", lane.name(), check.verdict.label(), check.summary);
+            }
+            lane.report.check = Some(check);
+        }
+    }
+}
+
+/// The oracle is loaded for the first lane that needs it.
+fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Result<Check> {
+    if matches!(lane.session.choice(), PlayerChoice::Cpu) {
+        return Ok(unknown("this is the reference that the others are held against".to_owned()));
+    }
+    if lane.session.work_of_prompt(0, N_CONTEXT).ops > MOST_OPS {
+        return Ok(unknown("the CPU player would take too long for a model of this size".to_owned()));
+    }
+    if oracle.is_none() {
+        if !host_has_room(model.named.bytes, &PlayerChoice::Cpu) {
+            return Ok(unknown("the CPU player has no memory for the model beside the others".to_owned()));
+        }
+        let ctx_size = Some(N_CONTEXT.min(lane.session.n_context()));
+        let options = arguments::Model { model: None, ctx_size, shader_checks: false };
+        *oracle = Some(block_on(load(&model.named, &options, PlayerChoice::Cpu))?);
+    }
+    let Some(oracle) = oracle else { return Ok(Check::default()) };
+    let ids = built_in_ids(oracle)?;
+    let name = lane.name();
+    let mut progress = Progress::new();
+    let mut watch = |at: &_| {
+        progress.measure_on(&name, at);
+        go_on()
+    };
+    block_on(verify::check(&mut lane.session, oracle, &ids, Extent::Short, &mut watch))
+}
+
+fn unknown(summary: String) -> Check {
+    Check { summary, ..Check::default() }
+}

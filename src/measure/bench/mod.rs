@@ -1,0 +1,254 @@
+//! Repeated tests of speed, on one adapter or several: a warm-up, then rounds, in each of which every test runs once on
+//! every adapter, so that whatever the machine does meanwhile falls on all alike. Medians with their spread go into
+//! each adapter's report.
+//!
+//! A token that counts is a token that was played through the model. Tokens are ids made by arithmetic, so nothing is
+//! tokenized, and what the model writes has no influence on how much is written: its end token ends nothing.
+
+mod repetition;
+mod results;
+mod rounds;
+
+use super::{Progress, Report, Watch, profile};
+use crate::engine::Session;
+use crate::error::{Error, Result};
+use repetition::{Sample, Text};
+use rounds::{Plays, Turn};
+use std::cmp::Reverse;
+use std::ops::ControlFlow;
+
+/// What to test, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The tests, in the order in which they run and are reported.
+    pub tests: Vec<TestPlan>,
+    /// How often each of them counts.
+    pub repeats: u32,
+    /// Whether each is run once before it counts.
+    pub warm_up: bool,
+    /// Whether the tokens that stand before a test are really played. Without, the state holds what it held before,
+    /// zeros at first: as many bytes are read and as many operations done, but of a text that was never there.
+    pub fill: bool,
+    /// Whether the stages of a step are timed at last, at every depth.
+    pub profile: bool,
+}
+
+/// One test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TestPlan {
+    /// Tokens of a prompt, played together; 0 for none.
+    pub n_prompt: u32,
+    /// Tokens played one after the other, each after it was written; 0 for none.
+    pub n_gen: u32,
+    /// Tokens that stand before.
+    pub depth: u32,
+}
+
+impl TestPlan {
+    /// Positions that it needs room for: what is played, and the last id, which is only written.
+    #[must_use]
+    pub fn n_context(&self) -> u32 {
+        let written = if self.n_gen > 0 { self.n_gen.saturating_add(1) } else { 0 };
+        self.depth.saturating_add(self.n_prompt).saturating_add(written)
+    }
+
+    /// Tokens that count.
+    fn n_tokens(&self) -> u32 {
+        self.n_prompt.saturating_add(self.n_gen)
+    }
+}
+
+impl Plan {
+    /// Positions that its longest test needs room for.
+    #[must_use]
+    pub fn n_context(&self) -> u32 {
+        self.tests.iter().map(TestPlan::n_context).max().unwrap_or(0)
+    }
+
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn check(&self) -> Result<()> {
+        if self.tests.is_empty() || self.tests.iter().any(|test| test.n_tokens() == 0) {
+            return Err(Error::usage("bench", "a test of no tokens").expected("a prompt (-p) or tokens to write (-n)"));
+        }
+        if self.repeats == 0 {
+            return Err(Error::usage("bench", "0 repetitions").expected("1 at least"));
+        }
+        Ok(())
+    }
+}
+
+/// An adapter with a model loaded, and its report.
+pub struct Lane {
+    /// The model.
+    pub session: Session,
+    /// What is known so far; the tests are added to it.
+    pub report: Report,
+    /// Why it fell out, if it did. What it had measured until then is in the report.
+    pub failed: Option<Error>,
+}
+
+impl Lane {
+    /// With nothing measured yet.
+    #[must_use]
+    pub fn new(session: Session, report: Report) -> Self {
+        Self { session, report, failed: None }
+    }
+
+    /// The adapter with its backend, for messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let identity = &self.report.adapter.identity;
+        format!("{} ({})", identity.name, identity.backend)
+    }
+}
+
+/// Runs the plan on all lanes and fills their reports: `tests`, `settings` and, where asked for, `profiles`. A lane that
+/// fails keeps its error and what it had measured, and the others go on. Where `watch` breaks off, the repetitions that
+/// were done count; [`Test::tokens_per_s`](super::report::Test) says how many.
+///
+/// # Errors
+/// When the plan makes no sense. Failures of adapters stay with their lanes.
+pub async fn bench(lanes: &mut [Lane], plan: &Plan, watch: &mut Watch<'_>) -> Result<()> {
+    plan.check()?;
+    for lane in lanes.iter_mut() {
+        let settings = lane.report.settings.get_or_insert_default();
+        (settings.repeats, settings.warm_up) = (plan.repeats, plan.warm_up);
+        lane.failed = room(&lane.session, plan).err();
+    }
+    let mut bench = Bench::new(lanes, plan);
+    if bench.fill(watch).await.is_continue() {
+        let n_rounds = plan.repeats + u32::from(plan.warm_up);
+        let ended = rounds::play(&mut bench, n_rounds, plan.tests.len(), watch).await;
+        bench.report();
+        if plan.profile && ended.is_continue() {
+            bench.profile(watch).await;
+        }
+    }
+    Ok(())
+}
+
+/// A test that does not fit is refused before anything is measured, not in its midst.
+fn room(session: &Session, plan: &Plan) -> Result<()> {
+    let (there, needed) = (session.n_context(), plan.n_context());
+    if needed <= there {
+        return Ok(());
+    }
+    Err(Error::usage("context", format!("room for {there} tokens"))
+        .expected(format!("{needed}, as the longest test needs"))
+        .advice("Make room with -c, or choose a smaller -p, -n or -d"))
+}
+
+/// A bench under way.
+struct Bench<'a> {
+    lanes: &'a mut [Lane],
+    plan: &'a Plan,
+    /// Ids to play, by lane.
+    texts: Vec<Text>,
+    /// What was measured, by lane and test.
+    samples: Vec<Vec<Vec<Sample>>>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(lanes: &'a mut [Lane], plan: &'a Plan) -> Self {
+        // A lane without room gets no ids: what a plan asks for is no bound on memory, what a session allowed is.
+        let text = |lane: &Lane| Text::new(&lane.session, plan.n_context().min(lane.session.n_context()));
+        let texts = lanes.iter().map(text).collect();
+        let samples = vec![vec![Vec::new(); plan.tests.len()]; lanes.len()];
+        Self { lanes, plan, texts, samples }
+    }
+
+    /// Plays the tokens that stand before the deepest test, once for each lane; see [`Text::fill`].
+    async fn fill(&mut self, watch: &mut Watch<'_>) -> ControlFlow<()> {
+        let depth = self.plan.tests.iter().map(|test| test.depth).max().unwrap_or(0);
+        if depth == 0 || !self.plan.fill {
+            return ControlFlow::Continue(());
+        }
+        for (lane, text) in self.lanes.iter_mut().zip(&self.texts).filter(|(lane, _)| lane.failed.is_none()) {
+            let what = format!("{depth} tokens before the tests on {}", lane.name());
+            match text.fill(&mut lane.session, depth, &what, watch).await {
+                Ok(flow) => flow?,
+                Err(error) => lane.failed = Some(error),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn report(&mut self) {
+        for (lane, samples) in self.lanes.iter_mut().zip(&self.samples) {
+            let done = self.plan.tests.iter().zip(samples);
+            let tests = done.filter_map(|(test, samples)| {
+                let work = repetition::work(&lane.session, test);
+                results::test(test, samples, work, &lane.report.probes)
+            });
+            lane.report.tests = tests.collect();
+        }
+    }
+
+    /// Times the stages of a decode step at every depth at which tokens are written, and of a prompt's step at every
+    /// depth at which one is played.
+    async fn profile(&mut self, watch: &mut Watch<'_>) {
+        let mut steps: Vec<(u32, u32)> = Vec::new();
+        for test in &self.plan.tests {
+            let decode = (test.n_gen > 0).then_some((1, test.depth.saturating_add(test.n_prompt)));
+            let prompt = (test.n_prompt > 0).then_some((test.n_prompt, test.depth));
+            steps.extend(decode.into_iter().chain(prompt));
+        }
+        steps.sort_unstable_by_key(|(n_tokens, depth)| (*n_tokens > 1, *depth, Reverse(*n_tokens)));
+        steps.dedup_by_key(|(n_tokens, depth)| (*n_tokens > 1, *depth));
+        let total = (steps.len() * self.lanes.len()) as u32;
+        let mut done = 0;
+        for (n_tokens, depth) in steps {
+            for lane in self.lanes.iter_mut() {
+                let what = format!("stages on {}", lane.name());
+                if watch(&Progress { what, done, total }).is_break() {
+                    return;
+                }
+                done += 1;
+                if lane.failed.is_some() {
+                    continue;
+                }
+                match profile::profile(&mut lane.session, n_tokens, depth, &lane.report.probes).await {
+                    Ok(profile) => lane.report.profiles.extend(profile),
+                    Err(error) => lane.failed = Some(error),
+                }
+            }
+        }
+    }
+}
+
+impl Plays for Bench<'_> {
+    fn n_lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn is_out(&self, lane: usize) -> bool {
+        self.lanes[lane].failed.is_some()
+    }
+
+    fn fall_out(&mut self, lane: usize, error: Error) {
+        self.lanes[lane].failed = Some(error);
+    }
+
+    fn describe(&self, turn: Turn) -> String {
+        let test = results::name(&self.plan.tests[turn.test]);
+        let round = match (self.plan.warm_up, turn.round) {
+            (true, 0) => "warm-up".to_owned(),
+            (warm_up, round) => format!("run {} of {}", round + u32::from(!warm_up), self.plan.repeats),
+        };
+        format!("{test} on {}, {round}", self.lanes[turn.lane].name())
+    }
+
+    async fn play(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>> {
+        let Turn { round, test, lane } = turn;
+        let session = &mut self.lanes[lane].session;
+        let sample = self.texts[lane].repeat(session, &self.plan.tests[test], progress, watch).await?;
+        let Some(sample) = sample else { return Ok(ControlFlow::Break(())) };
+        if round > 0 || !self.plan.warm_up {
+            self.samples[lane][test].push(sample);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
