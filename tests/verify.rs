@@ -40,6 +40,7 @@ fn an_intact_model_is_right_everywhere() {
         for extent in [Extent::Short, Extent::Full] {
             let check = checked(choice.clone(), None, extent);
             println!("{place}: {}", check.summary);
+            check.stages.iter().for_each(|stage| println!("  {stage:?}"));
             assert_eq!(check.verdict, Verdict::Right, "{place}, {extent:?}: {check:?}");
         }
     }

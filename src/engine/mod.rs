@@ -9,6 +9,7 @@ pub mod files;
 mod fill;
 pub mod forward;
 pub mod generation;
+pub mod lockstep;
 pub mod session;
 pub mod upload;
 

@@ -19,6 +19,7 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::generation::{Generation, Sampling};
+use super::lockstep::Parts;
 use super::upload::Uploads;
 
 /// Where a model runs.
@@ -121,6 +122,7 @@ pub struct Session {
     notices: Vec<String>,
     knobs: Knobs,
     prepared: HashMap<Kind, Prepared>,
+    pub(super) parts: Parts,
     /// Sizes of steps that are recorded, ascending.
     capacities: Vec<u32>,
     /// Tokens that the next step may take within its budget.
@@ -186,6 +188,7 @@ impl Session {
             notices,
             knobs,
             prepared: HashMap::new(),
+            parts: Parts::default(),
             capacities,
             step_tokens: 16,
             memory,
@@ -230,6 +233,16 @@ impl Session {
     /// Positions that fit.
     pub fn n_context(&self) -> u32 {
         self.forward.n_context
+    }
+
+    /// Tokens in one step at most.
+    pub fn n_chunk(&self) -> u32 {
+        self.largest_capacity()
+    }
+
+    /// Tokens in one step at most whose logits are all wanted.
+    pub fn n_logits(&self) -> u32 {
+        self.forward.scratch.n_logits.min(self.largest_capacity())
     }
 
     /// Memory on the player.
@@ -306,7 +319,7 @@ impl Session {
         self.player.write(self.forward.step, 0, bytemuck::bytes_of(&step));
     }
 
-    async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
+    pub(super) async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
         let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.forward.step })?;
         self.player.finish(ticket).await?;
         Ok(())
@@ -331,11 +344,11 @@ impl Session {
     }
 
     /// The smallest recorded size that takes `n` tokens.
-    fn capacity(&self, n: u32) -> u32 {
+    pub(super) fn capacity(&self, n: u32) -> u32 {
         self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
     }
 
-    fn largest_capacity(&self) -> u32 {
+    pub(super) fn largest_capacity(&self) -> u32 {
         self.capacities.last().copied().unwrap_or(1)
     }
 

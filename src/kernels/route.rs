@@ -105,6 +105,15 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
     recording.push("route", &KERNEL, spec, tokens.div_ceil(u64::from(teams)), &params, &bindings, cost);
 }
 
+/// Which of the stage's bindings are the logits, and the bias.
+pub(crate) const LOGITS: usize = 2;
+pub(crate) const BIAS: usize = 3;
+
+/// What an expert is chosen by.
+pub(crate) fn rank(logit: f32, bias: f32) -> f32 {
+    score(logit) + bias
+}
+
 /// `sqrt(softplus(logit))`.
 fn score(logit: f32) -> f32 {
     (logit.max(0.0) + (-logit.abs()).exp().ln_1p()).sqrt()

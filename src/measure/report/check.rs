@@ -81,6 +81,20 @@ pub struct StageError {
     pub budget: f64,
 }
 
+impl StageError {
+    /// The error as a share of its budget.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.budget > 0.0 { self.error / self.budget } else { self.error * NO_NUMBER }
+    }
+
+    /// Whether it is within its budget.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.error <= self.budget
+    }
+}
+
 /// Tokens foretold by an adapter and by the CPU player.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCheck {

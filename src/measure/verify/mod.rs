@@ -2,6 +2,7 @@
 //! [`check`] compares a loaded model, whole or in the short form that stands beside every timing.
 
 mod foretold;
+mod stages;
 mod text;
 mod verdict;
 
@@ -54,27 +55,16 @@ pub async fn check(
 ) -> Result<Check> {
     check_oracle(session, oracle)?;
     let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
+    if extent == Extent::Full && !stages::compare_stages(session, oracle, ids, &mut check, watch).await? {
+        return Ok(concluded(check, false));
+    }
     let (feed, n_passes) = match extent {
         Extent::Full => (FULL, 4),
         Extent::Short => (SHORT, 2),
     };
     let mut passes = Passes { ids, n_passes, n_done: 0, watch };
-    let Some(expected) = passes.feed("the CPU player's logits", oracle, &feed).await? else {
-        return Ok(concluded(check, false));
-    };
-    let Some(found) = passes.feed("the adapter's logits", session, &feed).await? else {
-        return Ok(concluded(check, false));
-    };
-    check.tokens = Some(expected.against(&found));
-    if extent == Extent::Full {
-        let again = passes.feed("the same again", session, &feed).await?;
-        check.twice_the_same = again.map(|again| found.is_same(&again));
-        let together = passes.feed("in larger steps", session, &FULL_TOGETHER).await?;
-        check.prefill_equals_decode = together.map(|together| is_right(&found.against(&together)));
-        let whole = check.prefill_equals_decode.is_some() && check.twice_the_same.is_some();
-        return Ok(concluded(check, whole));
-    }
-    Ok(concluded(check, true))
+    let whole = passes.foretell(session, oracle, &feed, extent, &mut check).await?.is_some();
+    Ok(concluded(check, whole))
 }
 
 fn concluded(mut check: Check, whole: bool) -> Check {
@@ -91,6 +81,28 @@ struct Passes<'a, 'w> {
 }
 
 impl Passes<'_, '_> {
+    /// Compares logits and adds what was found to `check`; `None` where the watch broke it off.
+    async fn foretell(
+        &mut self,
+        session: &mut Session,
+        oracle: &mut Session,
+        feed: &Feed,
+        extent: Extent,
+        check: &mut Check,
+    ) -> Result<Option<()>> {
+        let Some(expected) = self.feed("logits of the CPU player", oracle, feed).await? else { return Ok(None) };
+        let Some(found) = self.feed("logits of the adapter", session, feed).await? else { return Ok(None) };
+        check.tokens = Some(expected.against(&found));
+        if extent == Extent::Short {
+            return Ok(Some(()));
+        }
+        let Some(again) = self.feed("the same again", session, feed).await? else { return Ok(None) };
+        check.twice_the_same = Some(found.is_same(&again));
+        let Some(together) = self.feed("the same together", session, &FULL_TOGETHER).await? else { return Ok(None) };
+        check.prefill_equals_decode = Some(is_right(&found.against(&together)));
+        Ok(Some(()))
+    }
+
     async fn feed(&mut self, what: &str, session: &mut Session, feed: &Feed) -> Result<Option<Foretold>> {
         let ids = &self.ids[..self.ids.len().min(feed.n_tokens)];
         let n = ids.len() as u32;
