@@ -7,6 +7,7 @@ mod text;
 mod verdict;
 
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
+pub use stages::compare_stages;
 pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};
 
@@ -55,7 +56,7 @@ pub async fn check(
 ) -> Result<Check> {
     check_oracle(session, oracle)?;
     let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
-    if extent == Extent::Full && !stages::compare_stages(session, oracle, ids, &mut check, watch).await? {
+    if extent == Extent::Full && !compare_stages(session, oracle, ids, &mut check, watch).await? {
         return Ok(concluded(check, false));
     }
     let (feed, n_passes) = match extent {

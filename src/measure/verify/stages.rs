@@ -15,8 +15,13 @@ const N_FIRST: u32 = 24;
 /// Tokens that are played once more, one by one, as decode does: among them is the 128th, too.
 const N_DECODED: u32 = 12;
 
-/// Compares the stages and adds what was found to `check`. Gives whether it came to its end.
-pub(super) async fn compare_stages(
+/// Compares every stage of a model, as the session and as the CPU player compute it from the same inputs, over the first
+/// 136 of `ids`, and adds what was found to `check`: the worst of each stage that had something to do, and the first that is
+/// wrong. Gives whether it came to its end before the watch broke it off. The sessions' state is lost by it.
+///
+/// # Errors
+/// When `oracle` is not the same model in contexts and steps of the same size, an id is unknown, or an adapter fails.
+pub async fn compare_stages(
     session: &mut Session,
     oracle: &mut Session,
     ids: &[u32],
