@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an error or a divergence is where a value is no number: JSON knows neither NaN nor infinity.
-pub const NO_NUMBER: f64 = f64::MAX;
+/// What an error or a divergence is where a value is no number: JSON knows neither NaN nor infinity. No true one is as
+/// large.
+pub const NO_NUMBER: f64 = 1e18;
 
 /// What comparing an adapter with the CPU player came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,11 +2,13 @@
 //! [`check`] compares a loaded model, whole or in the short form that stands beside every timing.
 
 mod foretold;
+mod kernels;
 mod stages;
 mod text;
 mod verdict;
 
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
+pub use kernels::{difference, kernels, run_case, variants};
 pub use stages::compare_stages;
 pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};
