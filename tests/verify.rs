@@ -28,7 +28,7 @@ fn embedded() -> ModelFiles {
 /// A model of random weights whose window and selections are full after 40 tokens.
 fn small() -> ModelFiles {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
-    ModelFiles { sources: vec![memory("golden/model.safetensors")], config: Some(config), tokenizer: None }
+    ModelFiles { sources: vec![memory("golden/model.safetensors")], config: Some(config), ..ModelFiles::default() }
 }
 
 fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Session {

@@ -69,13 +69,20 @@ impl Filler<'_> {
             let n_words = repack::scale_words(format, n_rows, n_in) as u32;
             let turns = bits.len() as u32;
             let masked = Words::Masked { mask: 0, bits, used_words: turns };
-            let flow = Flow { to, begin: 0, n_rows: n_words / turns, row_words: turns, first: 0, seed: 0, words: masked };
+            let flow =
+                Flow { to, begin: 0, n_rows: n_words / turns, row_words: turns, first: 0, seed: 0, words: masked };
             self.rows(flow).await?;
             // The last turn may be taken in part.
             let rest = n_words % turns;
             let masked = Words::Masked { mask: 0, bits, used_words: rest };
-            self.rows(Flow { begin: n_words - rest, n_rows: rest.min(1), row_words: rest.max(1), words: masked, ..flow })
-                .await?;
+            self.rows(Flow {
+                begin: n_words - rest,
+                n_rows: rest.min(1),
+                row_words: rest.max(1),
+                words: masked,
+                ..flow
+            })
+            .await?;
         }
         Ok(())
     }

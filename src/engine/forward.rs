@@ -121,9 +121,7 @@ impl Forward {
 
     /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
     pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> {
-        let table = |compressed| {
-            rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD)
-        };
+        let table = |compressed| rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD);
         self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
     }
 

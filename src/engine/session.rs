@@ -565,7 +565,8 @@ fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
 
 /// All buffers must fit the memory, where its size is known.
 fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
-    let needed: u64 = [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
+    let needed: u64 =
+        [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
     match most_bytes {
         Some(most) if needed > most => {
             let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));

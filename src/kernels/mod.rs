@@ -78,6 +78,11 @@ pub fn writes_integers(kernel: &Kernel, binding: &str) -> bool {
         "index_top_k" => &["selected"],
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
+        "fill" => &["words"],
+        "probe_copy" => &["copied"],
+        "probe_dispatch" => &["counters"],
+        "probe_dot" => &["y"],
+        "probe_read" => &["sums"],
         _ => &[],
     };
     integers.contains(&binding)

@@ -1,5 +1,6 @@
 //! The command line's words, as clap reads them; options are named as llama.cpp's are.
 
+use super::verify::Options as Verify;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ Exit codes:
   3    a model file: damaged, or of a kind that is not supported
   4    the adapter: missing, lost, too small, failing
   5    reading or writing failed
+  6    wrong numbers: `verify` found an adapter that computes something else than the CPU does
   130  ended by Ctrl-C; what was done until then is reported
 
 Results go to stdout, everything else to stderr.";
@@ -21,6 +23,7 @@ Examples:
   headstart run -p 'The prince' -n 200        continue a text
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
   headstart adapters                          which adapters there are
+  headstart verify                            whether every adapter computes right
   headstart eval -f text.txt                  how well a model foretells a text
 ";
 
@@ -43,6 +46,8 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure how well a model foretells a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
+    /// Find out whether adapters compute right, against the CPU and against each other
+    Verify(Box<Verify>),
     /// Print a completion script for a shell
     Completions(Completions),
 }

@@ -3,6 +3,7 @@
 use crate::engine::PlayerChoice;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
+use std::collections::HashSet;
 
 /// What to do where no adapter was found.
 pub(super) const INSTALL: &str = "\
@@ -33,6 +34,38 @@ pub(super) fn all() -> Vec<PlayerChoice> {
         return vec![PlayerChoice::Cpu];
     }
     adapters.into_iter().map(PlayerChoice::Gpu).collect()
+}
+
+/// Every place that a list means: names and numbers as for [`one`] with commas between, and `all` for every adapter; the
+/// best where nothing is wanted. A place that is named twice comes once.
+pub(super) fn list(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
+    let Some(wanted) = wanted else { return Ok(vec![all().swap_remove(0)]) };
+    if wanted == "all" {
+        return Ok(all());
+    }
+    let adapters = pollster::block_on(Adapter::all());
+    let names: Vec<&str> = adapters.iter().map(|adapter| adapter.identity.name.as_str()).collect();
+    let choice = |index: &Option<usize>| index.map_or(PlayerChoice::Cpu, |i| PlayerChoice::Gpu(adapters[i].clone()));
+    Ok(find_all(&names, wanted)?.iter().map(choice).collect())
+}
+
+/// The indices that a list means; `None` is the CPU. Drivers put commas into names, so a name is tried whole first.
+fn find_all(names: &[&str], wanted: &str) -> Result<Vec<Option<usize>>> {
+    if names.iter().any(|name| name.eq_ignore_ascii_case(wanted)) {
+        return Ok(vec![Some(find(names, wanted)?)]);
+    }
+    let mut found = Vec::new();
+    for wanted in wanted.split(',').map(str::trim) {
+        let places = match wanted {
+            "cpu" => vec![None],
+            "all" => (0..names.len()).map(Some).collect(),
+            wanted => vec![Some(find(names, wanted)?)],
+        };
+        found.extend(places);
+    }
+    let mut seen = HashSet::new();
+    found.retain(|place| seen.insert(*place));
+    Ok(found)
 }
 
 /// What to call it in messages.
@@ -74,6 +107,18 @@ mod tests {
         for wanted in ["3", "", "radeon"] {
             let error = find(&names, wanted).expect_err("no such adapter");
             assert!(error.to_string().contains("1 (llvmpipe"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_names_each_place_once_and_in_its_order() {
+        let names = ["NVIDIA H100", "llvmpipe (LLVM 19, 256 bits)", "H100"];
+        let find = |wanted| find_all(&names, wanted);
+        assert_eq!(find("cpu, 1,llvm,h100"), Ok(vec![None, Some(1), Some(2)]));
+        assert_eq!(find("cpu,all"), Ok(vec![None, Some(0), Some(1), Some(2)]));
+        assert_eq!(find("LLVMpipe (LLVM 19, 256 bits)"), Ok(vec![Some(1)]));
+        for wanted in ["0,radeon", "0,,1", ""] {
+            assert!(find(wanted).is_err(), "{wanted}");
         }
     }
 }

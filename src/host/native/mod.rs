@@ -16,6 +16,7 @@ mod run;
 pub mod source;
 mod tables;
 mod text_out;
+mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
+        Command::Verify(options) => verify::verify(&options),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {
@@ -67,6 +69,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::File => 3,
         ErrorKind::Adapter => 4,
         ErrorKind::Io => 5,
+        ErrorKind::Numbers => 6,
     }
 }
 

@@ -41,7 +41,11 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
 }
 
 fn named(name: String, source: Rc<dyn Source>, config: Option<String>, tokenizer: Option<String>) -> Named {
-    Named { name, bytes: source.bytes(), files: ModelFiles { sources: vec![source], config, tokenizer, synthetic: None } }
+    Named {
+        name,
+        bytes: source.bytes(),
+        files: ModelFiles { sources: vec![source], config, tokenizer, synthetic: None },
+    }
 }
 
 fn is_safetensors(path: &Path) -> bool {

@@ -103,16 +103,13 @@ fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
 }
 
 /// Every adapter that works, and the first failure of one that does not.
-async fn verify_all(
-    options: &Options,
-    model: &Named,
-    adapters: &[Adapter],
-) -> Result<(Vec<Verified>, Option<Error>)> {
+async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> Result<(Vec<Verified>, Option<Error>)> {
     let n_context = match options.model.ctx_size {
         Some(n) => n,
-        None => model.files.open().await?.shape.context_length.min(N_CONTEXT),
+        None => model.files.context_length().await?.min(N_CONTEXT),
     };
-    let load = LoadOptions { n_context: Some(n_context), shader_checks: shader_checks(options), ..LoadOptions::default() };
+    let load =
+        LoadOptions { n_context: Some(n_context), shader_checks: shader_checks(options), ..LoadOptions::default() };
     let mut oracle = load_session(model, PlayerChoice::Cpu, &load).await?;
     let broken = LoadOptions { fault: options.fault.clone(), ..load };
     let (mut verified, mut failed) = (Vec::new(), None);

@@ -27,8 +27,20 @@ pub struct Check {
     pub prefill_equals_decode: Option<bool>,
     /// Whether the same text twice gave the same logits, bit for bit; absent in the short form.
     pub twice_the_same: Option<bool>,
+    /// How far the logits of other adapters are from this one's; empty where none was held against it.
+    #[serde(default)]
+    pub others: Vec<OtherCheck>,
     /// The stage that was broken on purpose.
     pub fault: Option<String>,
+}
+
+/// Tokens foretold by another adapter, held against those of this one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OtherCheck {
+    /// The other's name and backend.
+    pub adapter: String,
+    /// How far it is from this one, as both are from the CPU player.
+    pub tokens: TokenCheck,
 }
 
 /// Whether numbers are right.

@@ -7,7 +7,7 @@ mod probe;
 mod test;
 mod text;
 
-pub use check::{Check, KernelCheck, NO_NUMBER, StageError, TokenCheck, Verdict};
+pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, StageError, TokenCheck, Verdict};
 pub use probe::{Probe, ProbeKind, Probes};
 pub use test::{LayerTimes, Profile, Share, Test};
 pub use text::{Decode, Prefill, SamplingSettings, TextTimes};

@@ -8,9 +8,8 @@ use crate::measure::report::{Check, NO_NUMBER, StageError};
 #[must_use]
 pub fn rows(check: &Check) -> Vec<Row> {
     let absent = || "not compared".to_owned();
-    let tokens = |show: &dyn Fn(&crate::measure::report::TokenCheck) -> String| {
-        check.tokens.as_ref().map_or_else(absent, show)
-    };
+    let tokens =
+        |show: &dyn Fn(&crate::measure::report::TokenCheck) -> String| check.tokens.as_ref().map_or_else(absent, show);
     let flag = |flag: Option<bool>| flag.map_or_else(absent, |yes| if yes { "yes" } else { "NO" }.to_owned());
     let kernels = check.kernels.as_ref().map_or_else(absent, |kernels| match kernels.n_wrong {
         0 => format!("{} right", kernels.n_cases),
@@ -24,10 +23,7 @@ pub fn rows(check: &Check) -> Vec<Row> {
         ("first wrong stage", check.first_wrong_stage.as_ref().map_or_else(|| "none".to_owned(), describe)),
         ("KL mean", tokens(&|tokens| divergence(tokens.kl_mean))),
         ("KL 99.9 %", tokens(&|tokens| divergence(tokens.kl_p999))),
-        (
-            "KL worst",
-            tokens(&|tokens| format!("{} at position {}", divergence(tokens.kl_max), tokens.worst_position)),
-        ),
+        ("KL worst", tokens(&|tokens| format!("{} at position {}", divergence(tokens.kl_max), tokens.worst_position))),
         ("same likeliest token", tokens(&|tokens| format!("{} of {}", tokens.n_same, tokens.n_tokens))),
         ("prefill = decode", flag(check.prefill_equals_decode)),
         ("twice the same", flag(check.twice_the_same)),
@@ -80,7 +76,10 @@ mod tests {
         assert!(value(&check, "first wrong stage").starts_with("attend of layer 1 from position 24 on"));
         assert_eq!(value(&check, "KL worst"), "no number at position 0");
         assert_eq!(value(&check, "same likeliest token"), "8 of 9");
-        assert_eq!((value(&check, "twice the same"), value(&check, "prefill = decode")), ("NO".into(), "not compared".into()));
+        assert_eq!(
+            (value(&check, "twice the same"), value(&check, "prefill = decode")),
+            ("NO".into(), "not compared".into())
+        );
         assert_eq!(value(&Check::default(), "worst stage"), "not compared");
     }
 }

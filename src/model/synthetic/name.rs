@@ -128,7 +128,8 @@ fn models() -> String {
 fn layers(text: &str) -> Result<Range<u32>> {
     let wrong = || Error::usage("layers", shown(text)).expected("a range of layers such as 2..4 (without 4) or 2..=3");
     let (start, end) = text.split_once("..").ok_or_else(wrong)?;
-    let number = |text: &str, default: u32| if text.is_empty() { Ok(default) } else { text.parse().map_err(|_| wrong()) };
+    let number =
+        |text: &str, default: u32| if text.is_empty() { Ok(default) } else { text.parse().map_err(|_| wrong()) };
     let end = match end.strip_prefix('=') {
         Some(last) => last.parse::<u32>().ok().and_then(|last| last.checked_add(1)).ok_or_else(wrong)?,
         None => number(end, u32::MAX)?,
