@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Adapter,
     /// Reading or writing failed underneath.
     Io,
+    /// An adapter whose numbers are wrong.
+    Numbers,
 }
 
 /// An error that a person can act on.
@@ -57,6 +59,11 @@ impl Error {
     /// A read or write that failed.
     pub fn io(thing: impl Into<String>, found: impl fmt::Display) -> Self {
         Self::new(ErrorKind::Io, thing, found.to_string())
+    }
+
+    /// Numbers that a check found to be wrong.
+    pub fn numbers(thing: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Numbers, thing, found)
     }
 
     /// Says what was expected instead.

@@ -3,18 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use headstart::gpu::kernel::compose;
-use headstart::gpu::play_gpu::{GpuPlayer, ShaderChecks};
+use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
 use headstart::kernels;
-
-fn variants() -> Vec<Knobs> {
-    let lanes = Knobs { row_lanes: 16, vector_lanes: 32, subgroup: 4, f16: true, packed_dot: true, ..Knobs::default() };
-    let knobs = |team, rows| Knobs { team, rows, ..lanes };
-    vec![knobs(Team::Single, 1), knobs(Team::Single, 2), knobs(Team::Shared, 1), knobs(Team::Subgroup, 4)]
-}
+use headstart::measure::Progress;
+use headstart::measure::verify::{self, difference, run_case, variants};
 
 fn parse(kernel: &Kernel, text: &str) -> naga::Module {
     naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(text)))
@@ -77,6 +74,9 @@ fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
         if declared.get(binding) != Some(&(name, access)) {
             return Err(format!("binding {binding} is {name} {access:?}, in Rust {:?}", declared.get(binding)));
         }
+        if access == Access::Write && is_integer(module, global.ty) != kernels::writes_integers(kernel, name) {
+            return Err(format!("binding {binding}, {name}: Rust knows another kind of number"));
+        }
         let naga::TypeInner::Struct { members, .. } = &module.types[global.ty].inner else { continue };
         if name == "params" {
             let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset as usize)).collect();
@@ -87,6 +87,15 @@ fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a binding's elements are anything but floats.
+fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
+    match module.types[ty].inner {
+        naga::TypeInner::Array { base, .. } => is_integer(module, base),
+        naga::TypeInner::Scalar(scalar) | naga::TypeInner::Vector { scalar, .. } => scalar != naga::Scalar::F32,
+        _ => true,
+    }
 }
 
 #[test]
@@ -102,79 +111,35 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     }
 }
 
-fn adapters() -> Vec<Adapter> {
-    pollster::block_on(Adapter::all())
+fn run(case: &Case) -> Vec<Vec<u8>> {
+    pollster::block_on(run_case(&mut Player::Cpu(Box::default()), case)).unwrap()
 }
 
-async fn run(player: &mut Player, case: &Case) -> Vec<Vec<u8>> {
-    player.allocate(&case.arena).await.unwrap();
-    for (buffer, bytes) in &case.inputs {
-        player.write(case.arena.whole(*buffer), 0, bytes);
+#[test]
+fn every_case_expects_something() {
+    for kernel in kernels::ALL {
+        for case in (kernel.cases)(&variants()[0]) {
+            for output in run(&case) {
+                assert!(output.iter().any(|b| *b != 0), "{} {}: expects nothing", kernel.name, case.name);
+            }
+        }
     }
-    let prepared = player.prepare(&case.recording).await.unwrap();
-    let mut read = Vec::new();
-    for (index, (buffer, _)) in case.outputs.iter().enumerate() {
-        let slice = case.arena.whole(*buffer);
-        let ticket = player.play(prepared, u32::from(index == 0), slice).unwrap();
-        read.push(player.finish(ticket).await.unwrap());
-    }
-    read
-}
-
-/// The first place where two outputs differ by more than allowed.
-fn difference(expected: &[u8], found: &[u8], tolerance: f32) -> Option<String> {
-    let words = |bytes: &[u8]| -> Vec<u32> { bytemuck::pod_collect_to_vec(bytes) };
-    let pairs = words(expected).into_iter().zip(words(found));
-    pairs.enumerate().find_map(|(index, (e, f))| {
-        let (x, y) = (f32::from_bits(e), f32::from_bits(f));
-        let same = e == f || (tolerance > 0.0 && (x - y).abs() <= tolerance * (1.0 + x.abs()));
-        (!same).then(|| format!("at {index}: expected {x} ({e}), found {y} ({f})"))
-    })
 }
 
 #[test]
 fn every_variant_agrees_with_its_reference_on_every_adapter() {
-    let adapters = adapters();
-    println!("{} adapters: {:?}", adapters.len(), adapters.iter().map(|a| &a.identity.name).collect::<Vec<_>>());
-    let mut faults = Vec::new();
-    for adapter in &adapters {
-        let has_subgroups = adapter.has_fixed_subgroups();
-        // Many kernels have one text whatever the team: each text runs a case once.
-        let mut done = BTreeSet::new();
-        for mut knobs in variants().into_iter().filter(|k| k.team != Team::Subgroup || has_subgroups) {
-            knobs.subgroup = adapter.subgroup_sizes().0.max(1);
-            (knobs.f16, knobs.packed_dot) = (adapter.knobs.f16, adapter.knobs.packed_dot);
-            let opened = pollster::block_on(GpuPlayer::open(adapter, ShaderChecks::On)).unwrap();
-            let mut gpu = Player::Gpu(Box::new(opened));
-            for kernel in kernels::ALL {
-                for case in (kernel.cases)(&knobs) {
-                    let texts = case.recording.stages.iter().map(|stage| compose(stage.kernel, &stage.spec, false));
-                    if !done.insert((kernel.name, case.name.clone(), texts.collect::<Vec<_>>())) {
-                        continue;
-                    }
-                    let mut cpu = Player::Cpu(Box::default());
-                    let expected = pollster::block_on(run(&mut cpu, &case));
-                    let found = pollster::block_on(run(&mut gpu, &case));
-                    for (i, (_, tolerance)) in case.outputs.iter().enumerate() {
-                        assert!(expected[i].iter().any(|b| *b != 0), "{} {}: expects nothing", kernel.name, case.name);
-                        if let Some(place) = difference(&expected[i], &found[i], *tolerance) {
-                            let at = format!("{} {:?}", adapter.identity.name, knobs.team);
-                            faults.push(format!("{} on {at}, {}, output {i} {place}", kernel.name, case.name));
-                        }
-                    }
-                }
-            }
-        }
+    for adapter in pollster::block_on(Adapter::all()) {
+        let mut go_on = |_: &Progress| ControlFlow::Continue(());
+        let check = pollster::block_on(verify::kernels(&adapter, ShaderChecks::On, &mut go_on)).unwrap();
+        println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
+        assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
+        assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
     }
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }
 
 /// Whether a case that was changed gives other outputs than `expected`. One that panics does not count.
 fn shows(case: &Case, expected: &[Vec<u8>]) -> bool {
-    let changed = std::panic::catch_unwind(|| {
-        let mut cpu = Player::Cpu(Box::default());
-        pollster::block_on(run(&mut cpu, case))
-    });
+    let changed = std::panic::catch_unwind(|| run(case));
     changed.is_ok_and(|changed| {
         let outputs = expected.iter().zip(&changed).zip(&case.outputs);
         outputs.into_iter().any(|((e, c), (_, tolerance))| difference(e, c, *tolerance).is_some())
@@ -185,8 +150,7 @@ fn shows(case: &Case, expected: &[Vec<u8>]) -> bool {
 fn comparison_notices_one_flipped_input_and_nan() {
     for kernel in kernels::ALL {
         let mut case = (kernel.cases)(&variants()[0]).remove(0);
-        let mut cpu = Player::Cpu(Box::default());
-        let expected = pollster::block_on(run(&mut cpu, &case));
+        let expected = run(&case);
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
         let mut noticed = (0..case.inputs.len()).any(|input| {
             let intact = case.inputs[input].1.clone();
@@ -211,7 +175,4 @@ fn comparison_notices_one_flipped_input_and_nan() {
         }
         assert!(noticed, "{}: no flipped input changes the output", kernel.name);
     }
-    let nan = f32::NAN.to_le_bytes();
-    assert!(difference(&1f32.to_le_bytes(), &nan, 1.0).is_some());
-    assert!(difference(&nan, &1f32.to_le_bytes(), 1.0).is_some());
 }

@@ -4,55 +4,205 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Instant;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::Memory;
 use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::{Knobs, Team};
+use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
-use headstart::measure::verify::{Extent, built_in_ids, check};
+use headstart::measure::verify::{Extent, built_in_ids, check, compare_stages};
 use pollster::block_on;
-use support::places;
+use support::{fixture, memory, places};
 
 mod support;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 
-fn session(choice: PlayerChoice, fault: Option<&str>) -> Session {
-    let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
+/// The embedded model.
+fn embedded() -> ModelFiles {
+    ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)))
+}
+
+/// A model of random weights whose window and selections are full after 40 tokens.
+fn small() -> ModelFiles {
+    let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
+    ModelFiles { sources: vec![memory("golden/model.safetensors")], config: Some(config), ..ModelFiles::default() }
+}
+
+fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Session {
     let options = LoadOptions {
         shader_checks: ShaderChecks::On,
-        n_context: Some(512),
+        n_context: Some(256),
+        n_chunk: 64,
         fault: fault.map(str::to_owned),
         ..LoadOptions::default()
     };
-    block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap()
+    block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 
-fn checked(choice: PlayerChoice, fault: Option<&str>, extent: Extent) -> Check {
-    let (mut session, mut oracle) = (session(choice, fault), session(PlayerChoice::Cpu, None));
+fn go_on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn checked(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>, extent: Extent) -> Check {
+    let (mut session, mut oracle) = (session(files, choice, fault), session(files, PlayerChoice::Cpu, None));
     let ids = built_in_ids(&session).unwrap();
-    block_on(check(&mut session, &mut oracle, &ids, extent, &mut |_| ControlFlow::Continue(()))).unwrap()
+    block_on(check(&mut session, &mut oracle, &ids, extent, &mut go_on)).unwrap()
+}
+
+fn adapters() -> impl Iterator<Item = (String, PlayerChoice)> {
+    places().into_iter().skip(1)
+}
+
+/// Names of all stages of a model, prompts' and decode's.
+fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
+    let session = session(files, PlayerChoice::Cpu, None);
+    let mut names: BTreeSet<_> = session.decode_recording().stages.iter().map(|stage| stage.name).collect();
+    names.insert("experts_group");
+    names
 }
 
 #[test]
 fn an_intact_model_is_right_everywhere() {
-    for (place, choice) in places() {
-        for extent in [Extent::Short, Extent::Full] {
-            let check = checked(choice.clone(), None, extent);
-            println!("{place}: {}", check.summary);
-            assert_eq!(check.verdict, Verdict::Right, "{place}, {extent:?}: {check:?}");
+    for (index, (place, choice)) in adapters().enumerate() {
+        let begin = Instant::now();
+        let files = if index == 0 { embedded() } else { small() };
+        let check = checked(&files, choice, None, Extent::Full);
+        println!("{place}, {:?}: {}", begin.elapsed(), check.summary);
+        check.stages.iter().for_each(|stage| println!("  {stage:?}"));
+        assert_eq!(check.verdict, Verdict::Right, "{place}: {check:?}");
+        assert_eq!((check.prefill_equals_decode, check.twice_the_same), (Some(true), Some(true)), "{place}");
+        let compared: BTreeSet<&str> = check.stages.iter().map(|stage| stage.stage.as_str()).collect();
+        assert_eq!(compared, stage_names(&embedded()), "{place}: every stage had something to do");
+    }
+}
+
+/// Stage by stage over 40 tokens of the small model.
+fn stages_checked(choice: PlayerChoice, fault: Option<&str>) -> Check {
+    let (mut session, mut oracle) = (session(&small(), choice, fault), session(&small(), PlayerChoice::Cpu, None));
+    let ids = built_in_ids(&session).unwrap();
+    let mut check = Check::default();
+    let whole = block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
+    assert!(whole);
+    check
+}
+
+/// The first stage that is wrong must be the broken one, and no other may be wrong.
+fn is_caught(choice: PlayerChoice, place: &str, fault: &str) {
+    let check = stages_checked(choice, Some(fault));
+    let first = check.first_wrong_stage.unwrap_or_else(|| panic!("{place}: a fault in {fault} is not caught"));
+    assert_eq!(first.stage, fault, "{place}: {first:?}");
+    for stage in check.stages {
+        assert_eq!(stage.is_right(), stage.stage != fault, "{place}, {fault} broken: {stage:?}");
+    }
+}
+
+/// A test for each stage, on the first adapter, and the list of them.
+macro_rules! faults {
+    ($($stage:ident)*) => {
+        mod a_fault_is_caught_in {
+            $(#[test]
+            fn $stage() {
+                let Some((place, choice)) = super::adapters().next() else { return };
+                super::is_caught(choice, &place, stringify!($stage));
+            })*
         }
+        const FAULTS: &[&str] = &[$(stringify!($stage)),*];
+    };
+}
+
+faults! {
+    attend attend_score compress embed experts_group experts_in experts_out gate head head_collapse head_mix
+    hyper_collapse hyper_expand hyper_mix index_compress index_score index_top_k latents o_a o_b project q rotate route
+    sample
+}
+
+#[test]
+fn every_stage_has_its_fault() {
+    for files in [embedded(), small()] {
+        assert_eq!(FAULTS.iter().copied().collect::<BTreeSet<_>>(), stage_names(&files));
+    }
+}
+
+#[test]
+fn other_adapters_catch_faults_too() {
+    for (place, choice) in adapters().skip(1) {
+        assert!(stages_checked(choice.clone(), None).first_wrong_stage.is_none(), "{place}");
+        for fault in ["route", "attend", "sample"] {
+            is_caught(choice.clone(), &place, fault);
+        }
+    }
+}
+
+/// Teams as hardware GPUs have them, and weights in shards, which make up one stage together.
+#[test]
+fn stages_agree_in_every_variant() {
+    let Some((place, choice)) = adapters().next() else { return };
+    let teams = Knobs { team: Team::Shared, row_lanes: 8, vector_lanes: 32, ..Knobs::default() };
+    for (fault, shard_bytes) in [(None, None), (None, Some(32 << 10)), (Some("experts_in"), Some(32 << 10))] {
+        let mut oracle = session(&small(), PlayerChoice::Cpu, None);
+        let options = LoadOptions {
+            n_context: Some(256),
+            n_chunk: 64,
+            knobs: Some(teams),
+            shard_bytes,
+            fault: fault.map(str::to_owned),
+            ..LoadOptions::default()
+        };
+        let mut session = block_on(Session::load(&small(), choice.clone(), &options, &mut |_| ())).unwrap();
+        let ids = built_in_ids(&session).unwrap();
+        let mut check = Check::default();
+        block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
+        let first = check.first_wrong_stage.map(|stage| stage.stage);
+        assert_eq!(first.as_deref(), fault, "{place}, shards of {shard_bytes:?} bytes");
+    }
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let mut oracle = session(&small(), PlayerChoice::Cpu, None);
+    let mut other = session(&embedded(), PlayerChoice::Cpu, None);
+    let mut refused = |session: &mut Session, ids: &[u32], words: &str| {
+        let error = block_on(check(session, &mut oracle, ids, Extent::Full, &mut go_on)).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(&mut other, &[1, 2], "another model");
+    let options = LoadOptions { n_context: Some(128), ..LoadOptions::default() };
+    let mut shorter = block_on(Session::load(&small(), PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
+    refused(&mut shorter, &[1, 2], "of the same size");
+    refused(&mut session(&small(), PlayerChoice::Cpu, None), &[1, 512], "512");
+    refused(&mut session(&small(), PlayerChoice::Cpu, None), &[], "no tokens");
+    let fault = LoadOptions { fault: Some("atend".into()), ..LoadOptions::default() };
+    let error = block_on(Session::load(&small(), PlayerChoice::Cpu, &fault, &mut |_| ())).err().unwrap().to_string();
+    assert!(error.contains("\"atend\"") && error.contains("attend, attend_score, compress"), "{error}");
+}
+
+#[test]
+fn a_check_that_is_broken_off_knows_that_it_knows_nothing() {
+    let mut sessions = [session(&small(), PlayerChoice::Cpu, None), session(&small(), PlayerChoice::Cpu, None)];
+    let ids = built_in_ids(&sessions[0]).unwrap();
+    for (extent, most) in [(Extent::Full, 3), (Extent::Short, 3), (Extent::Short, 60)] {
+        let mut heard = 0;
+        let mut watch = |progress: &Progress| {
+            heard += 1;
+            assert!(progress.done <= progress.total, "{progress:?}");
+            if heard < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let [session, oracle] = &mut sessions;
+        let check = block_on(check(session, oracle, &ids, extent, &mut watch)).unwrap();
+        assert_eq!((check.verdict, heard), (Verdict::Unknown, most), "{check:?}");
     }
 }
 
 /// All but those that 48 tokens do not need: fewer entries than are selected need no scores, and nothing is sampled.
 #[test]
 fn the_short_form_catches_a_fault_in_every_stage_on_the_way_to_the_logits() {
-    let (place, choice) = places().swap_remove(1);
-    let recording = session(PlayerChoice::Cpu, None).decode_recording();
-    let names: BTreeSet<&str> = recording.stages.iter().map(|stage| stage.name).collect();
-    for name in names.into_iter().filter(|name| !["index_compress", "index_score", "sample"].contains(name)) {
-        let check = checked(choice.clone(), Some(name), Extent::Short);
+    let Some((place, choice)) = adapters().next() else { return };
+    for name in FAULTS.iter().copied().filter(|name| !["index_compress", "index_score", "sample"].contains(name)) {
+        // Where no weight means anything, a fault means least.
+        let check = checked(&small(), choice.clone(), Some(name), Extent::Short);
         println!("{place}, {name} broken: {}", check.summary);
         assert_eq!(check.verdict, Verdict::Wrong, "{place}, {name} broken: {check:?}");
         assert_eq!(check.fault.as_deref(), Some(name));

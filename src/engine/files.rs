@@ -43,6 +43,14 @@ impl ModelFiles {
         Self { synthetic: Some(Box::new(model)), ..Self::default() }
     }
 
+    /// The positions that the model was made for, which is the longest context that it can be loaded with.
+    ///
+    /// # Errors
+    /// When a file is damaged or not supported.
+    pub async fn context_length(&self) -> Result<u32> {
+        Ok(self.open().await?.model.outline().context_length)
+    }
+
     /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
     pub(super) async fn open(&self) -> Result<Opened> {
         if let Some(model) = &self.synthetic {

@@ -10,6 +10,7 @@ mod fill;
 pub mod forward;
 pub mod generation;
 pub mod grouped;
+pub mod lockstep;
 mod network;
 pub mod session;
 pub mod upload;

@@ -19,6 +19,7 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::forward::Kind;
 use super::generation::{Generation, Sampling};
+use super::lockstep::Parts;
 use super::network::Network;
 use super::upload::Uploads;
 
@@ -126,6 +127,7 @@ pub struct Session {
     notices: Vec<String>,
     knobs: Knobs,
     prepared: HashMap<Kind, Prepared>,
+    pub(super) parts: Parts,
     /// Sizes of steps that are recorded, ascending.
     capacities: Vec<u32>,
     /// Tokens that the next step may take within its budget.
@@ -193,6 +195,7 @@ impl Session {
             notices,
             knobs,
             prepared: HashMap::new(),
+            parts: Parts::default(),
             capacities,
             step_tokens: 16,
             memory,
@@ -250,6 +253,16 @@ impl Session {
     /// Tokens in a step of a prompt at most.
     pub fn most_step_tokens(&self) -> u32 {
         self.largest_capacity()
+    }
+
+    /// Tokens in one step at most.
+    pub fn n_chunk(&self) -> u32 {
+        self.largest_capacity()
+    }
+
+    /// Tokens in one step at most whose logits are all wanted.
+    pub fn n_logits(&self) -> u32 {
+        self.network.logits().1.min(self.largest_capacity())
     }
 
     /// Memory on the player.
@@ -326,7 +339,7 @@ impl Session {
         self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));
     }
 
-    async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
+    pub(super) async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
         let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.network.step() })?;
         self.player.finish(ticket).await?;
         Ok(())
@@ -351,7 +364,7 @@ impl Session {
     }
 
     /// The smallest recorded size that takes `n` tokens.
-    fn capacity(&self, n: u32) -> u32 {
+    pub(super) fn capacity(&self, n: u32) -> u32 {
         self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
     }
 

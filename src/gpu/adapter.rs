@@ -116,6 +116,11 @@ impl Adapter {
         fixed_subgroups(self.inner.features(), &self.inner.get_info())
     }
 
+    /// Whether a browser gives it, whose compiler wants to be told of extensions.
+    pub fn is_in_browser(&self) -> bool {
+        self.inner.get_info().backend == wgpu::Backend::BrowserWebGpu
+    }
+
     /// The largest slice that may be bound, in bytes: the limit for a shard of weights.
     pub fn binding_bytes(&self) -> u64 {
         let limits = self.inner.limits();

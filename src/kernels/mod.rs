@@ -80,6 +80,25 @@ pub const ALL: &[&Kernel] = &[
     &grouped_merge::KERNEL,
 ];
 
+/// Whether an output of a kernel holds integers (or words of several kinds, as the step does), which are equal or wrong; the
+/// others hold f32.
+pub fn writes_integers(kernel: &Kernel, binding: &str) -> bool {
+    let integers: &[&str] = match kernel.name {
+        "experts_group" => &["lists", "counts"],
+        "route" => &["experts"],
+        "index_top_k" => &["selected"],
+        "sample" => &["step", "tokens"],
+        "fault" => &["values"],
+        "fill" => &["words"],
+        "probe_copy" => &["copied"],
+        "probe_dispatch" => &["counters"],
+        "probe_dot" => &["y"],
+        "probe_read" => &["sums"],
+        _ => &[],
+    };
+    integers.contains(&binding)
+}
+
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
 
 /// `Σ a·b` in f32, in order.

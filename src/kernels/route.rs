@@ -1,6 +1,6 @@
 //! `route`: which experts a token goes to, and with what weight.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
@@ -130,6 +130,15 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
     let cost = Cost { bytes: scores * 4 + tokens * 8 * u64::from(params.n_slots), ops: scores * 8 };
     let bindings = [flow.step, flow.tokens, flow.logits, flow.bias, flow.table, flow.experts, flow.weights];
     recording.push("route", &KERNEL, spec, tokens.div_ceil(u64::from(teams)), &params, &bindings, cost);
+}
+
+/// Which of the stage's bindings are the logits, and the bias.
+pub(crate) const LOGITS: usize = 2;
+pub(crate) const BIAS: usize = 3;
+
+/// What an expert is chosen by, in a variant of the kernel.
+pub(crate) fn rank(spec: &Spec, logit: f32, bias: f32) -> f32 {
+    if spec.constants.contains(&("SOFTMAX", 1)) { logit + bias } else { weigh(false, logit, 0.0) + bias }
 }
 
 /// `sqrt(softplus(logit))`, or softmax up to a common factor.

@@ -2,6 +2,7 @@
 
 use super::bench::Options as Bench;
 use super::quantize::Quantize;
+use super::verify::Options as Verify;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ Exit codes:
   3    a model file: damaged, or of a kind that is not supported
   4    the adapter: missing, lost, too small, failing
   5    reading or writing failed
+  6    wrong numbers: `verify` found an adapter that computes something else than the CPU does
   130  ended by Ctrl-C; what was done until then is reported
 
 Results go to stdout, everything else to stderr.";
@@ -25,6 +27,7 @@ Examples:
   headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
   headstart compare a.json b.json -o html     reports beside each other, as a page
+  headstart verify                            whether every adapter computes right
   headstart eval -f text.txt                  how well a model foretells a text
   headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
 ";
@@ -60,6 +63,8 @@ pub(super) enum Command {
     Detokenize(super::tokenize::Detokenize),
     /// Write a model again with its matrices in another weight format
     Quantize(Quantize),
+    /// Find out whether adapters compute right, against the CPU and against each other
+    Verify(Box<Verify>),
     /// Print a completion script for a shell
     Completions(Completions),
 }

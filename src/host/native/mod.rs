@@ -21,6 +21,7 @@ pub mod source;
 mod tables;
 mod text_out;
 mod tokenize;
+mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Quantize(arguments) => quantize::quantize(&arguments),
+        Command::Verify(options) => verify::verify(&options),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {
@@ -78,6 +80,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::File => 3,
         ErrorKind::Adapter => 4,
         ErrorKind::Io => 5,
+        ErrorKind::Numbers => 6,
     }
 }
 

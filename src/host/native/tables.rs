@@ -44,6 +44,14 @@ pub(super) fn wide_table() -> Table {
     table
 }
 
+/// One column for each name, and rows that begin with theirs.
+pub(super) fn square(corner: &str, names: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = new_table();
+    table.set_header([corner].into_iter().chain(names.iter().copied()));
+    table.add_rows(rows);
+    table
+}
+
 fn new_table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Dynamic);

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an error or a divergence is where a value is no number: JSON knows neither NaN nor infinity.
-pub const NO_NUMBER: f64 = f64::MAX;
+/// What an error or a divergence is where a value is no number: JSON knows neither NaN nor infinity. No true one is as
+/// large.
+pub const NO_NUMBER: f64 = 1e18;
 
 /// What comparing an adapter with the CPU player came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +27,20 @@ pub struct Check {
     pub prefill_equals_decode: Option<bool>,
     /// Whether the same text twice gave the same logits, bit for bit; absent in the short form.
     pub twice_the_same: Option<bool>,
+    /// How far the logits of other adapters are from this one's; empty where none was held against it.
+    #[serde(default)]
+    pub others: Vec<OtherCheck>,
     /// The stage that was broken on purpose.
     pub fault: Option<String>,
+}
+
+/// Tokens foretold by another adapter, held against those of this one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OtherCheck {
+    /// The other's name and backend.
+    pub adapter: String,
+    /// How far it is from this one, as both are from the CPU player.
+    pub tokens: TokenCheck,
 }
 
 /// Whether numbers are right.
@@ -79,6 +92,20 @@ pub struct StageError {
     pub error: f64,
     /// The greatest that is allowed.
     pub budget: f64,
+}
+
+impl StageError {
+    /// The error as a share of its budget.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.budget > 0.0 { self.error / self.budget } else { self.error * NO_NUMBER }
+    }
+
+    /// Whether it is within its budget.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.error <= self.budget
+    }
 }
 
 /// Tokens foretold by an adapter and by the CPU player.

@@ -12,7 +12,7 @@ pub mod schema;
 mod test;
 mod text;
 
-pub use check::{Check, KernelCheck, NO_NUMBER, StageError, TokenCheck, Verdict};
+pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, StageError, TokenCheck, Verdict};
 pub use probe::{Probe, ProbeKind, Probes};
 pub use published::{PUBLISHED, Published, PublishedFigure};
 pub use read::Entry;

@@ -2,10 +2,16 @@
 //! [`check`] compares a loaded model, whole or in the short form that stands beside every timing.
 
 mod foretold;
+mod kernels;
+mod rows;
+mod stages;
 mod text;
 mod verdict;
 
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
+pub use kernels::{difference, kernels, run_case, variants};
+pub use rows::rows;
+pub use stages::compare_stages;
 pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};
 
@@ -52,29 +58,48 @@ pub async fn check(
     extent: Extent,
     watch: &mut Watch<'_>,
 ) -> Result<Check> {
+    Ok(check_and_keep(session, oracle, ids, extent, watch).await?.check)
+}
+
+/// A check, and the logits that came of it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What was found.
+    pub check: Check,
+    /// The adapter's logits over the text, to hold another adapter's against them; `None` where it was broken off before.
+    pub foretold: Option<Foretold>,
+}
+
+/// As [`check`], and keeps the adapter's logits: `[168, n_vocab]` in the full form.
+///
+/// # Errors
+/// As [`check`].
+pub async fn check_and_keep(
+    session: &mut Session,
+    oracle: &mut Session,
+    ids: &[u32],
+    extent: Extent,
+    watch: &mut Watch<'_>,
+) -> Result<Checked> {
     check_oracle(session, oracle)?;
     let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
+    if extent == Extent::Full && !compare_stages(session, oracle, ids, &mut check, watch).await? {
+        return Ok(Checked { check: concluded(check, false), foretold: None });
+    }
     let (feed, n_passes) = match extent {
         Extent::Full => (FULL, 4),
         Extent::Short => (SHORT, 2),
     };
     let mut passes = Passes { ids, n_passes, n_done: 0, watch };
-    let Some(expected) = passes.feed("the CPU player's logits", oracle, &feed).await? else {
-        return Ok(concluded(check, false));
+    let Some(expected) = passes.feed("logits of the CPU player", oracle, &feed).await? else {
+        return Ok(Checked { check: concluded(check, false), foretold: None });
     };
-    let Some(found) = passes.feed("the adapter's logits", session, &feed).await? else {
-        return Ok(concluded(check, false));
+    let Some(found) = passes.feed("logits of the adapter", session, &feed).await? else {
+        return Ok(Checked { check: concluded(check, false), foretold: None });
     };
     check.tokens = Some(expected.against(&found));
-    if extent == Extent::Full {
-        let again = passes.feed("the same again", session, &feed).await?;
-        check.twice_the_same = again.map(|again| found.is_same(&again));
-        let together = passes.feed("in larger steps", session, &FULL_TOGETHER).await?;
-        check.prefill_equals_decode = together.map(|together| is_right(&found.against(&together)));
-        let whole = check.prefill_equals_decode.is_some() && check.twice_the_same.is_some();
-        return Ok(concluded(check, whole));
-    }
-    Ok(concluded(check, true))
+    let whole = extent == Extent::Short || passes.repeat(session, &feed, &found, &mut check).await?.is_some();
+    Ok(Checked { check: concluded(check, whole), foretold: Some(found) })
 }
 
 fn concluded(mut check: Check, whole: bool) -> Check {
@@ -91,6 +116,22 @@ struct Passes<'a, 'w> {
 }
 
 impl Passes<'_, '_> {
+    /// Compares the logits that were found with those of the same text again, and in other steps; `None` where the watch
+    /// broke it off.
+    async fn repeat(
+        &mut self,
+        session: &mut Session,
+        feed: &Feed,
+        found: &Foretold,
+        check: &mut Check,
+    ) -> Result<Option<()>> {
+        let Some(again) = self.feed("the same again", session, feed).await? else { return Ok(None) };
+        check.twice_the_same = Some(found.is_same(&again));
+        let Some(together) = self.feed("the same together", session, &FULL_TOGETHER).await? else { return Ok(None) };
+        check.prefill_equals_decode = Some(is_right(&found.against(&together)));
+        Ok(Some(()))
+    }
+
     async fn feed(&mut self, what: &str, session: &mut Session, feed: &Feed) -> Result<Option<Foretold>> {
         let ids = &self.ids[..self.ids.len().min(feed.n_tokens)];
         let n = ids.len() as u32;

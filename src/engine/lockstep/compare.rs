@@ -1,0 +1,112 @@
+//! What a stage wrote on both players, word by word. Only words count that one of the two has changed, so that a slice may
+//! be larger than what is in use.
+
+/// A slice before a stage and after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written<'a> {
+    pub(super) before: &'a [u32],
+    /// By the CPU player.
+    pub(super) expected: &'a [u32],
+    /// By the adapter.
+    pub(super) found: &'a [u32],
+}
+
+/// How far two players are apart in what they wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Deviation {
+    /// Words that either changed.
+    pub(super) n_words: usize,
+    /// The greatest difference; NaN or infinite where a value is no number.
+    pub(super) error: f64,
+}
+
+impl<'a> Written<'a> {
+    /// Places, and what each player wrote there.
+    fn changed(&self) -> impl Iterator<Item = (usize, u32, u32)> + 'a {
+        let words = self.before.iter().zip(self.expected).zip(self.found).enumerate();
+        let words = words.map(|(at, ((before, expected), found))| (at, *before, *expected, *found));
+        words.filter(|(_, before, x, y)| before != x || before != y).map(|(at, _, x, y)| (at, x, y))
+    }
+
+    /// The greatest |x − y| relative to the greater of |x| and the root mean square of what the CPU player wrote: a sum's
+    /// rounding grows with its terms, however small it comes out itself. Places in `skipped` do not count.
+    pub(super) fn floats(&self, skipped: &dyn Fn(usize) -> bool) -> Deviation {
+        let values = || {
+            let kept = self.changed().filter(|(at, ..)| !skipped(*at));
+            kept.map(|(_, x, y)| (f64::from(f32::from_bits(x)), f64::from(f32::from_bits(y))))
+        };
+        let (n_words, squares) = values().fold((0, 0.0), |(n, sum), (x, _)| (n + 1, sum + x * x));
+        let rms = (squares / f64::from(n_words.max(1))).sqrt();
+        let error = |(x, y): (f64, f64)| if x == y && x.is_finite() { 0.0 } else { (x - y).abs() / x.abs().max(rms) };
+        Deviation { n_words: n_words as usize, error: values().map(error).fold(0.0, worse) }
+    }
+
+    /// The share of words that are not equal, those left out that `is_tie(place, expected, found)` excuses.
+    pub(super) fn integers(&self, is_tie: &dyn Fn(usize, u32, u32) -> bool) -> Deviation {
+        let (mut n_words, mut n_wrong) = (0, 0.0);
+        for (at, x, y) in self.changed() {
+            n_words += 1;
+            n_wrong += f64::from(u8::from(x != y && !is_tie(at, x, y)));
+        }
+        Deviation { n_words, error: n_wrong / n_words.max(1) as f64 }
+    }
+}
+
+/// The greater of two errors; what is no number is the greatest.
+fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before all stages: what no value of a test is.
+    const BEFORE: [u32; 4] = [7; 4];
+
+    fn floats(expected: [f32; 4], found: [f32; 4]) -> f64 {
+        let (expected, found) = (expected.map(f32::to_bits), found.map(f32::to_bits));
+        Written { before: &BEFORE, expected: &expected, found: &found }.floats(&|_| false).error
+    }
+
+    #[test]
+    fn errors_are_relative_to_the_stage_and_to_the_value() {
+        // The root mean square is 5: sqrt((9 + 16 + 75 + 0) / 4).
+        let x = [3.0, 4.0, -75.0f32.sqrt(), 0.0];
+        assert_eq!(floats(x, x), 0.0);
+        assert!((floats(x, [3.0, 4.0, x[2], 0.5]) - 0.1).abs() < 1e-9);
+        assert!((floats(x, [3.0, 4.0, 0.0, 0.0]) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_number_passes_no_budget_wherever_it_stands() {
+        let x = [1.0, 2.0, 3.0, 4.0];
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..4 {
+                let mut y = x;
+                y[at] = wrong;
+                assert!(!(floats(x, y) <= 1e30), "{wrong} at {at}");
+                assert!(!(floats(y, x) <= 1e30), "{wrong} expected at {at}");
+                assert!(!(floats(y, y) <= 1e30), "{wrong} on both at {at}");
+            }
+        }
+        assert!(!(floats([0.0; 4], [0.0, 0.0, 1e-20, 0.0]) <= 1e30), "something where nothing is expected");
+    }
+
+    #[test]
+    fn a_flipped_sign_is_twice_its_value() {
+        assert!(floats([1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0]) >= 2.0);
+    }
+
+    #[test]
+    fn only_changed_words_count() {
+        let (expected, found) = ([7, 7, 2, 3], [7, 7, 2, 4]);
+        let written = Written { before: &BEFORE, expected: &expected, found: &found };
+        assert_eq!(written.integers(&|_, _, _| false), Deviation { n_words: 2, error: 0.5 });
+        assert_eq!(written.integers(&|at, x, y| (at, x, y) == (3, 3, 4)).error, 0.0);
+        let idle = Written { before: &BEFORE, expected: &BEFORE, found: &BEFORE };
+        assert_eq!((idle.floats(&|_| false), idle.integers(&|_, _, _| false)), Default::default());
+        let stray = Written { before: &BEFORE, expected: &BEFORE, found: &[7, 7, 7, 8] };
+        assert_eq!(stray.integers(&|_, _, _| false), Deviation { n_words: 1, error: 1.0 });
+    }
+}

@@ -1,0 +1,297 @@
+//! A model on an adapter and on the CPU player in lock step: stage by stage, each from the same inputs, each judged by
+//! itself. After each stage the adapter gets what the CPU player wrote, so that rounding does not add up, choices do not
+//! part, and a stage behind a broken one is not blamed for it.
+
+mod compare;
+mod ties;
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::gpu::play::Prepared;
+use crate::gpu::{Access, Player, Recording, Slice, Stage};
+use crate::kernels::{self, route};
+
+use super::fault::is_same_stage;
+use super::forward::Kind;
+use super::generation::Sampling;
+use super::session::Session;
+use compare::{Deviation, Written};
+use ties::Ties;
+
+/// What numbers may be off by, see [`StageDeviation::error`]. All of it is rounding, since inputs are equal: of f32 sums,
+/// whose order differs between players, and of exp and log, which WGSL leaves inexact. Measured are 3.4e-6 at most, over
+/// sums of 1024 terms; that grows with the root of their number, to 2e-5 for the 28672 terms of the largest known model.
+/// The budget leaves room for that and for an exp of 3 + 2 |x| units in the last place. A stage that computes something
+/// else is off by about 1.
+const NUMBER_BUDGET: f64 = 1e-4;
+/// The share of integers that may be off: less than one word of any slice, so none. What [`ties`] excuses is not off.
+const INTEGER_BUDGET: f64 = 1e-12;
+
+/// One step to play in lock step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockstepStep {
+    /// Position of the first token; the tokens before it were played by earlier steps.
+    pub position: u32,
+    /// Tokens, at most as many as a step of the session takes.
+    pub n_tokens: u32,
+    /// What becomes of them.
+    pub head: Head,
+}
+
+/// What becomes of a step's tokens after the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Logits after the last, and a next token: how a prompt ends, and, for one token, what decode does.
+    Last,
+    /// Logits after each.
+    All,
+}
+
+/// A stage on both players.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StageDeviation {
+    /// Its name.
+    pub stage: &'static str,
+    /// The layer, where it belongs to one.
+    pub layer: Option<u32>,
+    /// Position of the step's first token.
+    pub position: u32,
+    /// Words that it wrote; 0 where it had nothing to do, and nothing was compared.
+    pub n_words: usize,
+    /// How far the players are apart: for numbers the greatest difference, relative to the greater of the number and the
+    /// root mean square of what the stage wrote; for integers the share that differs. Of several outputs the one nearest
+    /// to its budget. NaN or infinite where a value is no number.
+    pub error: f64,
+    /// The greatest that is allowed.
+    pub budget: f64,
+}
+
+impl StageDeviation {
+    /// Whether it is within its budget.
+    #[must_use]
+    pub fn is_right(&self) -> bool {
+        self.error <= self.budget
+    }
+}
+
+/// Dispatches that make up one stage, made ready, and what they write.
+pub(super) struct Part {
+    name: &'static str,
+    layer: Option<u32>,
+    prepared: Prepared,
+    outputs: Vec<Output>,
+    /// The dispatch that chooses experts, if it is one.
+    route: Option<Stage>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+struct Output {
+    slice: Slice,
+    /// What the kernel calls it.
+    binding: &'static str,
+    is_integer: bool,
+    budget: f64,
+}
+
+/// Parts of the kinds of step that were played in lock step, kept for the next time.
+pub(super) type Parts = HashMap<Kind, Rc<Vec<Part>>>;
+
+/// Plays `steps` over `ids` on a session and on the same model on the CPU player, and hands `each` every stage with its
+/// number and the number of all. Both sessions' state is lost by it. Breaks off where `each` says so.
+///
+/// # Errors
+/// When the two are not the same model in steps and contexts of the same size, a step does not fit, or an adapter fails.
+pub async fn lockstep(
+    session: &mut Session,
+    oracle: &mut Session,
+    ids: &[u32],
+    steps: &[LockstepStep],
+    each: &mut dyn FnMut(&StageDeviation, u32, u32) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    session.write_tokens(ids)?;
+    oracle.write_tokens(ids)?;
+    check_steps(session, ids, steps)?;
+    let mut pairs = Vec::new();
+    for step in steps {
+        for kind in kinds(session, *step) {
+            let (parts, expected) = (session.parts(kind).await?, oracle.parts(kind).await?);
+            check_same(&parts, &expected)?;
+            pairs.push((*step, parts, expected));
+        }
+    }
+    for (_, parts, expected) in &pairs {
+        clear(&mut session.player, parts);
+        clear(&mut oracle.player, expected);
+    }
+    let total = pairs.iter().map(|(_, parts, _)| parts.len() as u32).sum();
+    let mut done = 0;
+    let mut last = None;
+    for (step, parts, expected) in &pairs {
+        if last.replace(*step) != Some(*step) {
+            for session in [&mut *session, &mut *oracle] {
+                session.write_tokens(ids)?;
+                session.write_step(step.position, step.n_tokens, &Sampling::default());
+            }
+        }
+        for (part, expected) in parts.iter().zip(expected.iter()) {
+            let deviation = play_part((session, part), (oracle, expected), *step).await?;
+            done += 1;
+            if each(&deviation, done, total).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The recordings of a step, in order.
+fn kinds(session: &Session, step: LockstepStep) -> Vec<Kind> {
+    let capacity = session.capacity(step.n_tokens);
+    match step.head {
+        Head::Last if step.n_tokens == 1 => vec![Kind::Decode],
+        Head::Last => vec![Kind::Body(capacity), Kind::HeadLast(capacity)],
+        Head::All => vec![Kind::Body(capacity), Kind::HeadAll(capacity.min(session.n_logits()))],
+    }
+}
+
+fn check_steps(session: &Session, ids: &[u32], steps: &[LockstepStep]) -> Result<()> {
+    let most = |step: &LockstepStep| match step.head {
+        Head::Last => session.n_chunk(),
+        Head::All => session.n_logits(),
+    };
+    let fits = |step: &LockstepStep| {
+        let end = u64::from(step.position) + u64::from(step.n_tokens);
+        (1..=most(step)).contains(&step.n_tokens) && end <= ids.len() as u64
+    };
+    match steps.iter().find(|step| !fits(step)) {
+        None => Ok(()),
+        Some(step) => Err(Error::usage("lock step", format!("{step:?} of {} tokens", ids.len()))
+            .expected(format!("1 to {} tokens, all of them given", most(step)))),
+    }
+}
+
+/// Fails unless both have the same stages, which write as many bytes.
+fn check_same(parts: &[Part], expected: &[Part]) -> Result<()> {
+    let facts = |part: &Part| (part.name, part.layer, part.outputs.iter().map(|o| o.slice.bytes).collect::<Vec<_>>());
+    let differs = |(a, b): &(&Part, &Part)| facts(a) != facts(b);
+    let stage = match parts.iter().zip(expected).find(differs) {
+        None if parts.len() == expected.len() => return Ok(()),
+        None => format!("{} stages against {}", parts.len(), expected.len()),
+        Some((a, b)) => format!("stage {} of layer {:?} against {} of {:?}", a.name, a.layer, b.name, b.layer),
+    };
+    Err(Error::usage("lock step", stage)
+        .expected("the same model in contexts and steps of the same size")
+        .advice("Load the CPU player's with the adapter's context and step"))
+}
+
+/// Sets what the stages write to zeros, so that both players begin in the same state; the step is set by the host.
+fn clear(player: &mut Player, parts: &[Part]) {
+    for output in parts.iter().flat_map(|part| &part.outputs).filter(|output| output.binding != "step") {
+        player.write(output.slice, 0, &vec![0; output.slice.bytes as usize]);
+    }
+}
+
+/// Plays one stage on both players, compares, and gives the session what the oracle wrote.
+async fn play_part(
+    (session, part): (&mut Session, &Part),
+    (oracle, expected): (&mut Session, &Part),
+    step: LockstepStep,
+) -> Result<StageDeviation> {
+    let before = read(&mut oracle.player, expected).await?;
+    session.play_and_wait(part.prepared).await?;
+    oracle.play_and_wait(expected.prepared).await?;
+    let found = read(&mut session.player, part).await?;
+    let wanted = read(&mut oracle.player, expected).await?;
+    let ties = match &expected.route {
+        Some(stage) => Some(Ties::read(&mut oracle.player, stage).await?),
+        None => None,
+    };
+    let mut deviation = StageDeviation {
+        stage: part.name,
+        layer: part.layer,
+        position: step.position,
+        n_words: 0,
+        error: 0.0,
+        budget: NUMBER_BUDGET,
+    };
+    for (at, output) in expected.outputs.iter().enumerate() {
+        let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
+        let Deviation { n_words, error } = match (&ties, output.is_integer) {
+            (Some(ties), true) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
+            (None, true) => written.integers(&|_, _, _| false),
+            // Where other experts were chosen, their weights are others too; the experts are the first output.
+            (Some(ties), false) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
+            (None, false) => written.floats(&|_| false),
+        };
+        deviation.n_words += n_words;
+        let (share, worst) = (error / output.budget, deviation.error / deviation.budget);
+        if share.is_nan() || share > worst {
+            (deviation.error, deviation.budget) = (error, output.budget);
+        }
+        give(&mut session.player, part.outputs[at].slice, &found[at], &wanted[at]);
+    }
+    Ok(deviation)
+}
+
+/// What a part's outputs hold.
+async fn read(player: &mut Player, part: &Part) -> Result<Vec<Vec<u32>>> {
+    let mut read = Vec::with_capacity(part.outputs.len());
+    for output in &part.outputs {
+        read.push(words(&player.read(output.slice).await?));
+    }
+    Ok(read)
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(bytes)
+}
+
+/// Makes a slice that holds `found` hold `wanted`, from the first word that differs to the last.
+fn give(player: &mut Player, slice: Slice, found: &[u32], wanted: &[u32]) {
+    let differs = |(a, b): (&u32, &u32)| a != b;
+    let Some(first) = found.iter().zip(wanted).position(differs) else { return };
+    let last = found.iter().zip(wanted).rposition(differs).unwrap_or(first);
+    player.write(slice, first as u64 * 4, bytemuck::cast_slice(&wanted[first..=last]));
+}
+
+impl Session {
+    /// The stages of a kind of step, each made ready by itself.
+    async fn parts(&mut self, kind: Kind) -> Result<Rc<Vec<Part>>> {
+        if let Some(parts) = self.parts.get(&kind) {
+            return Ok(Rc::clone(parts));
+        }
+        let recording = self.record(kind);
+        let mut parts = Vec::new();
+        for stages in recording.stages.chunk_by(is_same_stage) {
+            let alone = Recording { stages: stages.to_vec(), knobs: recording.knobs, layer: None };
+            parts.push(Part {
+                name: stages[0].name,
+                layer: stages[0].layer,
+                prepared: self.player.prepare(&alone).await?,
+                outputs: outputs(stages),
+                route: stages.iter().find(|stage| stage.kernel.name == route::KERNEL.name).cloned(),
+            });
+        }
+        let parts = Rc::new(parts);
+        self.parts.insert(kind, Rc::clone(&parts));
+        Ok(parts)
+    }
+}
+
+/// What dispatches of one stage write, each slice once. A fault has no outputs of its own.
+fn outputs(stages: &[Stage]) -> Vec<Output> {
+    let mut outputs: Vec<Output> = Vec::new();
+    for stage in stages.iter().filter(|stage| stage.kernel.name != kernels::fault::KERNEL.name) {
+        for (slice, (binding, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {
+            if *access == Access::Write && !outputs.iter().any(|output| output.slice == *slice) {
+                let is_integer = kernels::writes_integers(stage.kernel, binding);
+                let budget = if is_integer { INTEGER_BUDGET } else { NUMBER_BUDGET };
+                outputs.push(Output { slice: *slice, binding, is_integer, budget });
+            }
+        }
+    }
+    outputs
+}

@@ -1,0 +1,144 @@
+//! Every kernel in every variant that an adapter can run, over small dispatches of odd shapes, against its reference.
+
+use crate::error::Result;
+use crate::gpu::kernel::compose;
+use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
+use crate::gpu::{Adapter, Case, Knobs, Player, Team};
+use crate::kernels::ALL;
+use crate::measure::report::KernelCheck;
+use crate::measure::{Progress, Watch};
+use std::collections::BTreeSet;
+
+/// Holds every kernel on an adapter against its reference, in every variant; what the watch broke off is not counted.
+/// A shader that the adapter refuses is a wrong kernel. In a browser the adapter must be a fresh one, since it gives only
+/// one device.
+///
+/// # Errors
+/// When the adapter gives no device.
+pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut Watch<'_>) -> Result<KernelCheck> {
+    let mut player = open(adapter, shader_checks).await?;
+    let variants = variants_of(adapter);
+    let total = (variants.len() * ALL.len()) as u32;
+    let mut check = KernelCheck::default();
+    let mut done = 0;
+    // Many kernels have one text whatever the team: each text runs a case once.
+    let mut seen = BTreeSet::new();
+    for knobs in variants {
+        for kernel in ALL {
+            let what = format!("kernel {}, {:?}", kernel.name, knobs.team);
+            if watch(&Progress { what, done, total }).is_break() {
+                return Ok(check);
+            }
+            done += 1;
+            for case in (kernel.cases)(&knobs) {
+                let texts = case.recording.stages.iter().map(|stage| compose(stage.kernel, &stage.spec, false));
+                if !seen.insert((kernel.name, case.name.clone(), texts.collect::<Vec<_>>())) {
+                    continue;
+                }
+                check.n_cases += 1;
+                let found = wrong_in(&mut player, &case).await;
+                let is_lost = found.is_err();
+                if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
+                    let words = || format!("{} {:?}, {}: {place}", kernel.name, knobs.team, case.name);
+                    check.first_wrong.get_or_insert_with(words);
+                    check.n_wrong += 1;
+                }
+                if is_lost {
+                    // A device that has reported a fault does nothing any more.
+                    let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
+                    player = another;
+                }
+            }
+        }
+    }
+    Ok(check)
+}
+
+async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Player> {
+    Ok(Player::Gpu(Box::new(GpuPlayer::open(adapter, shader_checks).await?)))
+}
+
+/// Sizes of teams and tiles for the cases, which are small, so that every path of a kernel is taken; with everything
+/// that adapters may offer.
+#[must_use]
+pub fn variants() -> Vec<Knobs> {
+    let lanes = Knobs { row_lanes: 16, vector_lanes: 32, subgroup: 4, f16: true, packed_dot: true, ..Knobs::default() };
+    let knobs = |team, rows| Knobs { team, rows, ..lanes };
+    vec![knobs(Team::Single, 1), knobs(Team::Single, 2), knobs(Team::Shared, 1), knobs(Team::Subgroup, 4)]
+}
+
+/// Those that an adapter can run, and the one that it is set for.
+fn variants_of(adapter: &Adapter) -> Vec<Knobs> {
+    let mut variants = variants();
+    variants.retain(|knobs| knobs.team != Team::Subgroup || adapter.has_fixed_subgroups());
+    for knobs in &mut variants {
+        knobs.subgroup = adapter.subgroup_sizes().0.max(1);
+        knobs.subgroups_directive = knobs.team == Team::Subgroup && adapter.is_in_browser();
+        (knobs.f16, knobs.packed_dot) = (adapter.knobs.f16, adapter.knobs.packed_dot);
+    }
+    variants.push(adapter.knobs);
+    variants
+}
+
+/// Runs a case and reads its outputs.
+///
+/// # Errors
+/// When the adapter refuses a shader, or is lost.
+pub async fn run_case(player: &mut Player, case: &Case) -> Result<Vec<Vec<u8>>> {
+    player.allocate(&case.arena).await?;
+    for (buffer, bytes) in &case.inputs {
+        player.write(case.arena.whole(*buffer), 0, bytes);
+    }
+    let prepared = player.prepare(&case.recording).await?;
+    let mut read = Vec::new();
+    for (index, (buffer, _)) in case.outputs.iter().enumerate() {
+        let ticket = player.play(prepared, u32::from(index == 0), case.arena.whole(*buffer))?;
+        read.push(player.finish(ticket).await?);
+    }
+    Ok(read)
+}
+
+/// What is wrong with a case on a player, if anything is; an error is that, too.
+async fn wrong_in(player: &mut Player, case: &Case) -> Result<Option<String>> {
+    let expected = run_case(&mut Player::Cpu(Box::default()), case).await?;
+    let found = run_case(player, case).await?;
+    let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
+    Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
+        difference(expected, found, *tolerance).map(|place| format!("output {index} {place}"))
+    }))
+}
+
+/// The first place where two outputs differ by more than `tolerance` relative to `1 + |expected|`; where it is 0, by
+/// any bit. What is no number is equal to nothing but its own bits.
+#[must_use]
+pub fn difference(expected: &[u8], found: &[u8], tolerance: f32) -> Option<String> {
+    let words = |bytes: &[u8]| -> Vec<u32> { bytemuck::pod_collect_to_vec(bytes) };
+    if expected.len() != found.len() {
+        return Some(format!("has {} bytes, expected {}", found.len(), expected.len()));
+    }
+    let pairs = words(expected).into_iter().zip(words(found));
+    pairs.enumerate().find_map(|(index, (e, f))| {
+        let (x, y) = (f32::from_bits(e), f32::from_bits(f));
+        let same = e == f || (tolerance > 0.0 && (x - y).abs() <= tolerance * (1.0 + x.abs()));
+        (!same).then(|| format!("at {index}: expected {x} ({e}), found {y} ({f})"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_one_word_past_its_tolerance() {
+        let bytes = |values: [f32; 2]| bytemuck::cast_slice::<f32, u8>(&values).to_vec();
+        let expected = bytes([1.0, -2.0]);
+        assert_eq!(difference(&expected, &expected, 0.0), None);
+        assert_eq!(difference(&expected, &bytes([1.0, -2.0003]), 1e-3), None);
+        for wrong in [2.0, -2.01, f32::NAN, f32::INFINITY] {
+            assert!(difference(&expected, &bytes([1.0, wrong]), 1e-3).is_some_and(|place| place.contains("at 1")));
+            assert!(difference(&bytes([1.0, wrong]), &expected, 1e-3).is_some());
+        }
+        assert!(difference(&expected, &bytes([1.0, -2.0 - 1e-6]), 0.0).is_some());
+        assert!(difference(&expected, &expected[..4], 1.0).is_some());
+    }
+}
