@@ -1,7 +1,7 @@
 //! What the browser says about its adapter, read from `navigator.gpu`, beside what wgpu sees of the same one:
 //! wgpu's browser backend knows no name, no subgroup sizes, and not every feature.
 
-use super::protocol::{AdapterCard, NoGpu, Row};
+use super::protocol::{AdapterCard, NoGpu, Power, Row};
 use super::source::get;
 use crate::gpu::Adapter;
 use crate::gpu::adapter::{Identity, is_software};
@@ -9,18 +9,22 @@ use js_sys::{Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-/// Asks the browser for its fast adapter.
+/// Asks the browser for its fast adapter, or for the one that takes less power.
 ///
 /// # Errors
 /// Why there is none. A worker cannot tell whether the window has WebGPU, so that case is the window's to add.
-pub(crate) async fn request() -> Result<JsValue, NoGpu> {
+pub(crate) async fn request(power: Power) -> Result<JsValue, NoGpu> {
     let global = js_sys::global();
     let gpu = get(&get(&global, "navigator"), "gpu");
     if gpu.is_undefined() {
         return Err(if get(&global, "isSecureContext").is_truthy() { NoGpu::NoApi } else { NoGpu::Insecure });
     }
+    let preference = match power {
+        Power::HighPerformance => "high-performance",
+        Power::LowPower => "low-power",
+    };
     let options = Object::new();
-    let asked = Reflect::set(&options, &"powerPreference".into(), &"high-performance".into())
+    let asked = Reflect::set(&options, &"powerPreference".into(), &preference.into())
         .and_then(|_| get(&gpu, "requestAdapter").dyn_into::<Function>())
         .and_then(|request| request.call1(&gpu, &options))
         .and_then(JsCast::dyn_into::<Promise>);
@@ -29,6 +33,14 @@ pub(crate) async fn request() -> Result<JsValue, NoGpu> {
         Ok(adapter) if !adapter.is_null() && !adapter.is_undefined() => Ok(adapter),
         _ => Err(NoGpu::NoAdapter),
     }
+}
+
+/// The name of the adapter that the browser gives for the other wish, if it is another adapter. Browsers do not say so:
+/// it is another where it is told in other words.
+pub(crate) async fn other_than(browser: &JsValue, power: Power) -> Option<String> {
+    let other = request(power.other()).await.ok()?;
+    let words = |adapter| ["vendor", "architecture", "device", "description"].map(|key| text(adapter, key));
+    (words(&other) != words(browser)).then(|| name(&other))
 }
 
 /// Both views of one adapter, row by row.
@@ -42,6 +54,7 @@ pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
         remark: remark.into(),
         identity: identity(browser, &found.identity, found.features()),
         limits: limit_rows(browser, &found.limits()),
+        ..AdapterCard::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a loaded model and a finished text come to, as the page and its report tell it.
 
 use super::platform;
-use super::protocol::{LoadTimes, ModelCard};
+use super::protocol::{AdapterCard, LoadTimes, ModelCard};
 use crate::engine::{PlayerChoice, Sampling, Session, Timings};
 use crate::measure::Report;
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
@@ -11,6 +11,8 @@ pub(crate) struct Loaded {
     pub(crate) session: Session,
     pub(crate) file: String,
     pub(crate) bytes: u64,
+    /// Where it runs.
+    pub(crate) adapter: AdapterCard,
 }
 
 impl Loaded {

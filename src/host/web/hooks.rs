@@ -1,13 +1,19 @@
 //! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
 //!
 //! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `eval({ids})` and
-//! `load_file(file)` resolve with what the worker answers; `stop()` ends the continuation under way.
+//! `load_file(file)` resolve with what the worker answers; `stop()` ends whatever is under way. `reports()` lists the
+//! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
+//! JSON, `share_link(id)` the link that carries one.
 
 use super::page::controls::random_seed;
+use super::page::history::record::{Place, Record};
+use super::page::history::{History, files, share};
 use super::page::link::{Answer, Link, plain};
 use super::page::state::{Page, Status};
 use super::protocol::{AdapterCard, ModelCard, ModelFile, Settings};
+use super::store::Origin;
 use crate::measure::Report;
+use crate::measure::report::Entry;
 use futures_channel::oneshot;
 use js_sys::{Object, Promise, Reflect};
 use leptos::prelude::*;
@@ -30,6 +36,21 @@ struct State {
     first_token_ms: f64,
     text: String,
     report: Option<Report>,
+}
+
+/// A run in what `reports()` returns.
+#[derive(Serialize)]
+struct Run<'a> {
+    /// As text: JavaScript's numbers are not for every u64.
+    id: String,
+    name: &'a str,
+    adapter: String,
+    model: Option<&'a str>,
+    verdict: &'static str,
+    origin: &'a Origin,
+    compared: bool,
+    stored: bool,
+    report: &'a Entry,
 }
 
 /// What `generate()` takes; whatever is left out is as on a page just opened.
@@ -75,7 +96,36 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
         promise(file.map(|file| to.load(ModelFile::File(file))))
     };
     set("load_file", Closure::<dyn Fn(JsValue) -> Promise>::new(load).into_js_value());
+    install_runs(page.history, set);
     let _ = Reflect::set(&js_sys::global(), &"headstart".into(), &hooks);
+}
+
+/// The hooks that have to do with runs.
+fn install_runs(history: History, set: impl Fn(&str, JsValue)) {
+    let reports = move || history.records.with_untracked(|all| plain(&all.iter().map(run).collect::<Vec<_>>()));
+    set("reports", Closure::<dyn Fn() -> JsValue>::new(reports).into_js_value());
+    let import = move |text: String, name: String| {
+        let new = files::import_text(history, &name, &text).map_err(|message| js_sys::Error::new(&message));
+        new.map(|ids| plain(&ids.iter().map(u64::to_string).collect::<Vec<_>>())).map_err(JsValue::from)
+    };
+    set("import_reports", Closure::<dyn Fn(String, String) -> Result<JsValue, JsValue>>::new(import).into_js_value());
+    set("export_reports", Closure::<dyn Fn() -> String>::new(move || files::all_as_json(history)).into_js_value());
+    let link = move |id: String| history.find(id.parse().ok()?).as_ref().and_then(share::link_of);
+    set("share_link", Closure::<dyn Fn(String) -> Option<String>>::new(link).into_js_value());
+}
+
+fn run(record: &Record) -> Run<'_> {
+    Run {
+        id: record.id.to_string(),
+        name: &record.name,
+        adapter: record.adapter(),
+        model: record.model(),
+        verdict: record.verdict().label(),
+        origin: &record.origin,
+        compared: record.compared,
+        stored: record.place == Place::Stored,
+        report: &record.entry,
+    }
 }
 
 fn state(page: Page) -> State {

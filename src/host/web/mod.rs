@@ -8,6 +8,7 @@ mod page;
 mod platform;
 mod protocol;
 mod source;
+mod store;
 mod worker;
 
 use wasm_bindgen::JsCast;

@@ -11,7 +11,7 @@ use serde_wasm_bindgen::preserve;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
     /// Loads a model; the one loaded before goes on working if that fails.
-    Load { job: Job, model: ModelFile, player: Player },
+    Load { job: Job, model: ModelFile, player: Player, power: Power },
     /// Continues a prompt; answered by `Token`s and one `Done`.
     Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
     /// Ends the generation under way after the token it is at.
@@ -71,6 +71,25 @@ pub(crate) enum ModelFile {
 pub(crate) enum Player {
     Gpu,
     Cpu,
+}
+
+/// Which adapter the browser is asked for, where it has two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Power {
+    #[default]
+    HighPerformance,
+    LowPower,
+}
+
+impl Power {
+    /// The other one.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::HighPerformance => Self::LowPower,
+            Self::LowPower => Self::HighPerformance,
+        }
+    }
 }
 
 /// Why a worker found no adapter.
@@ -151,6 +170,10 @@ pub(crate) struct AdapterCard {
     pub(crate) name: String,
     /// What to expect of it, where that is out of the ordinary.
     pub(crate) remark: String,
+    /// As which of the browser's two it was asked for.
+    pub(crate) power: Power,
+    /// The name of the other one, where the browser has another.
+    pub(crate) other: Option<String>,
     /// Identity and features.
     pub(crate) identity: Vec<Row>,
     /// Limits that matter for a language model.

@@ -4,7 +4,7 @@
 
 use super::adapter;
 use super::facts::Loaded;
-use super::protocol::{Event, Job, ModelFile, Player, Progress, Request, Settings, Step};
+use super::protocol::{AdapterCard, Event, Job, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step};
 use super::source::{BlobSource, fetch_blob};
 use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,10 +79,16 @@ impl Worker {
     async fn serve(mut self, mut requests: UnboundedReceiver<Request>) {
         while let Ok(request) = requests.recv().await {
             match request {
-                Request::Load { job, model, player } => match self.load(job, model, player).await {
+                Request::Load { job, model, player, power } => match self.load(job, model, player, power).await {
                     Ok(Some(event)) => self.post(&event),
                     Ok(None) => {}
-                    Err(e) => self.post(&Event::Failed { job, message: e.to_string() }),
+                    Err(e) => {
+                        // What works still is on the adapter from before.
+                        if let Some(loaded) = &self.loaded {
+                            self.post(&Event::Adapter(Box::new(loaded.adapter.clone())));
+                        }
+                        self.post(&Event::Failed { job, message: e.to_string() });
+                    }
                 },
                 Request::Generate { job, prompt, n_tokens, sampling } => {
                     let done = self.generate(job, &prompt, n_tokens, sampling).await;
@@ -112,18 +118,19 @@ impl Worker {
     }
 
     /// Loads a model in place of the one there; None where there is no adapter, which has then been said.
-    async fn load(&mut self, job: Job, model: ModelFile, player: Player) -> Result<Option<Event>> {
+    async fn load(&mut self, job: Job, model: ModelFile, player: Player, power: Power) -> Result<Option<Event>> {
         let scope = self.scope.clone();
-        let choice = match player {
-            Player::Cpu => {
-                self.post(&Event::Adapter(Box::new(adapter::cpu_card())));
-                PlayerChoice::Cpu
-            }
-            Player::Gpu => match self.find_adapter().await {
-                Some(adapter) => PlayerChoice::Gpu(adapter),
-                None => return Ok(None),
+        let (card, choice) = match player {
+            Player::Cpu => (adapter::cpu_card(), PlayerChoice::Cpu),
+            Player::Gpu => match find_adapter(power).await {
+                Ok((card, adapter)) => (card, PlayerChoice::Gpu(adapter)),
+                Err(reason) => {
+                    self.post(&Event::NoGpu { reason });
+                    return Ok(None);
+                }
             },
         };
+        self.post(&Event::Adapter(Box::new(card.clone())));
         let source = match model {
             ModelFile::File(file) => BlobSource { name: file.name(), blob: file.into() },
             ModelFile::Embedded => {
@@ -136,27 +143,8 @@ impl Worker {
         let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
         let files = ModelFiles::gguf(Rc::new(source));
         let session = Session::load(&files, choice, &LoadOptions::default(), &mut progress).await?;
-        let loaded = self.loaded.insert(Loaded { session, file, bytes });
+        let loaded = self.loaded.insert(Loaded { session, file, bytes, adapter: card });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
-    }
-
-    /// The browser's adapter under the browser's name for it, which wgpu does not tell.
-    async fn find_adapter(&self) -> Option<crate::gpu::Adapter> {
-        let browser = match adapter::request().await {
-            Ok(browser) => browser,
-            Err(reason) => {
-                self.post(&Event::NoGpu { reason });
-                return None;
-            }
-        };
-        let Some(found) = crate::gpu::Adapter::preferred(false).await else {
-            self.post(&Event::NoGpu { reason: super::protocol::NoGpu::NoAdapter });
-            return None;
-        };
-        let card = adapter::card(&browser, &found);
-        let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
-        self.post(&Event::Adapter(Box::new(card)));
-        Some(found.described(identity))
     }
 
     async fn generate(&mut self, job: Job, prompt: &str, n_tokens: u32, settings: Settings) -> Result<Event> {
@@ -201,6 +189,16 @@ impl Worker {
         session.logits(ids, &mut each).await?;
         Ok(Event::Evaluated { job, top, n_vocab, log_probs: Float32Array::from(&log_probs[..]) })
     }
+}
+
+/// The browser's adapter under the browser's name for it, which wgpu does not tell.
+async fn find_adapter(power: Power) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+    let browser = adapter::request(power).await?;
+    let found = crate::gpu::Adapter::preferred(power == Power::LowPower).await.ok_or(NoGpu::NoAdapter)?;
+    let other = adapter::other_than(&browser, power).await;
+    let card = AdapterCard { power, other, ..adapter::card(&browser, &found) };
+    let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
+    Ok((card, found.described(identity)))
 }
 
 /// Lets the messages that wait be heard.

@@ -1,16 +1,17 @@
 //! The adapter twice: as the browser tells it and as wgpu sees it. Where they differ, the difference is the news.
 
-use super::state::Page;
-use crate::host::web::protocol::{AdapterCard, Row};
+use super::LinkHandle;
+use super::state::{Page, Status};
+use crate::host::web::protocol::{AdapterCard, Power, Row};
 use leptos::prelude::*;
 
 #[component]
-pub(crate) fn AdapterPanel(page: Page) -> impl IntoView {
+pub(crate) fn AdapterPanel(page: Page, link: LinkHandle) -> impl IntoView {
     view! {
         <section id="adapter" class="card" aria-labelledby="adapter-title">
             <h2 id="adapter-title">"Adapter"</h2>
             {move || match page.adapter.get() {
-                Some(card) => view! { <Card card /> }.into_any(),
+                Some(card) => view! { <Card page link card /> }.into_any(),
                 None => view! { <p class="hint">"Not known yet."</p> }.into_any(),
             }}
         </section>
@@ -18,10 +19,11 @@ pub(crate) fn AdapterPanel(page: Page) -> impl IntoView {
 }
 
 #[component]
-fn Card(card: AdapterCard) -> impl IntoView {
+fn Card(page: Page, link: LinkHandle, card: AdapterCard) -> impl IntoView {
     view! {
-        <p class="name">{card.name}</p>
+        <p class="name">{card.name.clone()}</p>
         <p class="hint">{card.remark}</p>
+        {card.other.clone().map(|other| view! { <Choice page link power=card.power name=card.name.clone() other /> })}
         {(!card.identity.is_empty()).then(|| view! {
             <Rows caption="Identity and features" rows=card.identity />
             <details>
@@ -29,6 +31,46 @@ fn Card(card: AdapterCard) -> impl IntoView {
                 <Rows caption="Limits" rows=card.limits />
             </details>
         })}
+    }
+}
+
+/// The browser's two adapters, where it has two. The model is loaded again on the one that is chosen.
+#[component]
+fn Choice(page: Page, link: LinkHandle, power: Power, name: String, other: String) -> impl IntoView {
+    let (fast, frugal) = match power {
+        Power::HighPerformance => (name, other),
+        Power::LowPower => (other, name),
+    };
+    let option = move |of: Power, label: &'static str, name: String| {
+        let change = move |_| {
+            if of != power {
+                link.with_value(|link| drop(link.change_adapter()));
+            }
+        };
+        let id = match of {
+            Power::HighPerformance => "high-performance",
+            Power::LowPower => "low-power",
+        };
+        view! {
+            <label>
+                <input
+                    type="radio"
+                    name="power"
+                    id=id
+                    prop:checked=of == power
+                    disabled=move || page.status.get() != Status::Ready
+                    on:change=change
+                />
+                {label}<span class="hint">{name}</span>
+            </label>
+        }
+    };
+    view! {
+        <fieldset class="choice">
+            <legend class="hint">"This browser has two"</legend>
+            {option(Power::HighPerformance, "High performance", fast)}
+            {option(Power::LowPower, "Low power", frugal)}
+        </fieldset>
     }
 }
 

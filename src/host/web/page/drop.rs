@@ -1,13 +1,14 @@
-//! A GGUF may be dropped anywhere: the whole window is the target, and says so while a file hovers over it.
+//! A GGUF or a report may be dropped anywhere: the whole window is the target, and says so while a file hovers over it.
 
 use super::LinkHandle;
-use crate::host::web::protocol::ModelFile;
+use super::history::History;
+use super::history::files::take_files;
 use leptos::ev::{dragleave, dragover, drop as dropped};
 use leptos::prelude::*;
 use web_sys::DragEvent;
 
 #[component]
-pub(crate) fn DropTarget(link: LinkHandle) -> impl IntoView {
+pub(crate) fn DropTarget(history: History, link: LinkHandle) -> impl IntoView {
     let hovering = RwSignal::new(false);
     let listeners = [
         window_event_listener(dragover, move |event: DragEvent| {
@@ -25,11 +26,11 @@ pub(crate) fn DropTarget(link: LinkHandle) -> impl IntoView {
             event.prevent_default();
             hovering.set(false);
             let files = event.data_transfer().and_then(|data| data.files());
-            if let Some(file) = files.and_then(|files| files.get(0)) {
-                link.with_value(|link| std::mem::drop(link.load(ModelFile::File(file))));
+            if let Some(files) = files {
+                take_files(history, link, &files);
             }
         }),
     ];
     on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
-    view! { <div class="drop" class:hovering=hovering aria-hidden="true"><p>"Drop the GGUF to load it"</p></div> }
+    view! { <div class="drop" class:hovering=hovering aria-hidden="true"><p>"Drop a GGUF to load it, or a report to compare"</p></div> }
 }

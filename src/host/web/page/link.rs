@@ -1,7 +1,7 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
 use super::state::Page;
-use crate::host::web::protocol::{Event, Job, ModelFile, NoGpu, Player, Request, Settings};
+use crate::host::web::protocol::{Event, Job, ModelFile, NoGpu, Player, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
 use serde::Serialize;
@@ -24,6 +24,8 @@ pub(crate) struct Link {
     waiting: RefCell<HashMap<Job, oneshot::Sender<Answer>>>,
     last_job: Cell<Job>,
     player: Cell<Player>,
+    /// Which of the browser's adapters is in use.
+    power: Cell<Power>,
     /// The model that works, and the one being loaded.
     model: RefCell<ModelFile>,
     coming: RefCell<Option<(Job, ModelFile)>>,
@@ -52,6 +54,7 @@ impl Link {
             waiting: RefCell::default(),
             last_job: Cell::new(0),
             player: Cell::new(Player::Gpu),
+            power: Cell::default(),
             model: RefCell::new(ModelFile::Embedded),
             coming: RefCell::new(None),
         })
@@ -75,12 +78,22 @@ impl Link {
 
     /// Loads a model beside the one that works.
     pub(crate) fn load(&self, model: ModelFile) -> oneshot::Receiver<Answer> {
+        self.load_on(model, self.power.get())
+    }
+
+    /// Loads the model that works on the other of the browser's adapters.
+    pub(crate) fn change_adapter(&self) -> oneshot::Receiver<Answer> {
+        let model = self.model.borrow().clone();
+        self.load_on(model, self.power.get().other())
+    }
+
+    fn load_on(&self, model: ModelFile, power: Power) -> oneshot::Receiver<Answer> {
         // Otherwise the load would wait for the continuation under way.
         self.stop();
         self.page.begin_load();
         let (job, answer) = self.open_job();
         *self.coming.borrow_mut() = Some((job, model.clone()));
-        self.send(Request::Load { job, model, player: self.player.get() });
+        self.send(Request::Load { job, model, player: self.player.get(), power });
         answer
     }
 
@@ -173,7 +186,8 @@ impl Link {
             Event::Failed { job, message } => self.answer(*job, Err(message.clone())),
             Event::NoGpu { .. } => self.fail_all("there is no GPU to run on"),
             Event::Lost { message } => self.fail_all(message),
-            Event::Adapter(_) | Event::Progress(_) | Event::Token { .. } => {}
+            Event::Adapter(card) => self.power.set(card.power),
+            Event::Progress(_) | Event::Token { .. } => {}
         }
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {

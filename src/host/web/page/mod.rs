@@ -5,8 +5,11 @@
 
 mod adapter_panel;
 mod advice;
+mod comparison;
 pub(crate) mod controls;
 mod drop;
+mod figures;
+pub(crate) mod history;
 pub(crate) mod link;
 mod masthead;
 mod meters;
@@ -39,6 +42,9 @@ fn App() -> impl IntoView {
     let page = Page::new();
     let link = Link::new(page);
     hooks::install(page, &link);
+    page.history.open_storage();
+    history::share::listen(page.history);
+    history::published::fetch(page.history);
     link.start(Player::Gpu);
     let link = StoredValue::new_local(link);
     view! {
@@ -51,7 +57,11 @@ fn App() -> impl IntoView {
             </div>
             <div class="instruments">
                 <model_card::Model page link />
-                <adapter_panel::AdapterPanel page />
+                <adapter_panel::AdapterPanel page link />
+            </div>
+            <div class="bench">
+                <comparison::ComparisonPanel history=page.history />
+                <history::list::Runs history=page.history link />
             </div>
         </main>
         <footer>
@@ -61,6 +71,6 @@ fn App() -> impl IntoView {
             </p>
             <p>"Everything runs in this tab. Nothing that you type leaves it."</p>
         </footer>
-        <drop::DropTarget link />
+        <drop::DropTarget history=page.history link />
     }
 }

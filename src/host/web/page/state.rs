@@ -1,8 +1,11 @@
 //! What the page shows, as signals, and how each of the worker's words changes it.
 
 use super::advice::{Advice, advice, user_agent};
+use super::history::History;
 use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
+use crate::host::web::store::Origin;
 use crate::measure::Report;
+use crate::measure::report::Entry;
 use leptos::prelude::*;
 use serde::Serialize;
 use web_time::Instant;
@@ -83,6 +86,7 @@ pub(crate) struct Page {
     pub(crate) times: RwSignal<Option<LoadTimes>>,
     pub(crate) report: RwSignal<Option<Report>>,
     pub(crate) run: RwSignal<Option<Run>>,
+    pub(crate) history: History,
 }
 
 impl Page {
@@ -97,6 +101,7 @@ impl Page {
             times: RwSignal::new(None),
             report: RwSignal::new(None),
             run: RwSignal::new(None),
+            history: History::new(),
         }
     }
 
@@ -127,6 +132,7 @@ impl Page {
                         run.stopped = stopped;
                     }
                 });
+                self.history.add(Entry::Measured(report.clone()), Origin::Measured);
                 self.report.set(Some(*report));
                 // A load may be waiting for its turn already.
                 if self.status.get_untracked() == Status::Generating {

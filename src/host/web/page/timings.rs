@@ -51,23 +51,15 @@ fn Lanes(steps: Vec<(&'static str, f64)>) -> impl IntoView {
     view! { <ul class="lanes">{steps.into_iter().map(lane).collect_view()}</ul> }
 }
 
-/// The report in the terminal's rows, and the whole of it to keep.
+/// The report in the terminal's rows; the runs below have the whole of it.
 #[component]
 fn Rows(report: Report) -> impl IntoView {
     let row = |(what, how): panel::Row| view! { <tr><th scope="row">{what}</th><td>{how}</td></tr> };
     let rows = panel::rows(&report);
-    let text = panel::text(&rows);
-    let json = serde_json::to_string_pretty(&report).unwrap_or_default();
-    let href = format!("data:application/json;charset=utf-8,{}", js_sys::encode_uri_component(&json));
-    let copy = move |_| drop(window().navigator().clipboard().write_text(&text));
     view! {
         <details>
             <summary>"Report of the last text"</summary>
             <table>{rows.into_iter().map(row).collect_view()}</table>
-            <p class="buttons">
-                <button type="button" class="small" on:click=copy>"Copy"</button>
-                <a class="button small" download="headstart-report.json" href=href>"Save as JSON"</a>
-            </p>
         </details>
     }
 }

@@ -1,0 +1,107 @@
+//! The runs that were picked, beside each other: one table for those that may be compared, and the charts.
+
+use super::history::History;
+use super::history::record::{Record, RecordId};
+use super::history::share::copy;
+use crate::measure::chart::{Chart, charts};
+use crate::measure::compare::{Column, Comparison, Group, Mark, Row, compare};
+use crate::measure::report::Entry;
+use leptos::prelude::*;
+
+#[component]
+pub(crate) fn ComparisonPanel(history: History) -> impl IntoView {
+    let baseline = RwSignal::new(None::<RecordId>);
+    let is_compared = |record: &&Record| record.compared;
+    let compared =
+        Memo::new(move |_| history.records.with(|all| all.iter().filter(is_compared).cloned().collect::<Vec<_>>()));
+    let entries = move || compared.with(|all| all.iter().map(|record| (*record.entry).clone()).collect::<Vec<Entry>>());
+    let comparison = Memo::new(move |_| {
+        let place = baseline.get().and_then(|id| compared.with(|all| all.iter().position(|record| record.id == id)));
+        compare(&entries(), place)
+    });
+    let drawn = Memo::new(move |_| charts(&entries()));
+    let n_compared = Memo::new(move |_| compared.with(Vec::len));
+    let markdown =
+        move |_| copy(history, comparison.with_untracked(Comparison::markdown), "Copied as markdown.".into());
+    view! {
+        <section id="comparison" class="card" aria-labelledby="comparison-title" hidden=move || n_compared.get() == 0>
+            <h2 id="comparison-title">"Comparison"</h2>
+            <div class="buttons">
+                <label for="baseline">"Ratios are to"</label>
+                <select id="baseline" on:change=move |event| baseline.set(event_target_value(&event).parse().ok())>
+                    <option value="">"the first of each table"</option>
+                    {move || compared.get().into_iter().map(|record| view! { <Choice record baseline /> }).collect_view()}
+                </select>
+                <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
+            </div>
+            {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
+            <div class="charts">{move || drawn.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
+        </section>
+    }
+}
+
+#[component]
+fn Choice(record: Record, baseline: RwSignal<Option<RecordId>>) -> impl IntoView {
+    let label = format!("{}, {}, {}", record.name, record.adapter(), record.when());
+    view! {
+        <option value=record.id.to_string() selected=move || baseline.get() == Some(record.id)>{label}</option>
+    }
+}
+
+/// Adapters that may be compared, figure by figure.
+#[component]
+fn Table(group: Group) -> impl IntoView {
+    let Group { title, facts, notes, columns, rows, .. } = group;
+    let facts = facts.into_iter().map(|(what, how)| format!("{what} {how}")).collect::<Vec<_>>().join(" · ");
+    view! {
+        <h3>{title.clone()}</h3>
+        <p class="hint">{facts}</p>
+        {notes.into_iter().map(|note| view! { <p class="note">{note}</p> }).collect_view()}
+        <div class="scroll" tabindex="0" role="group" aria-label=format!("Table: {title}")>
+            <table class="compared">
+                <thead><tr><th scope="col"><span class="unseen">"Figure"</span></th>{columns.into_iter().map(head).collect_view()}</tr></thead>
+                <tbody>{rows.into_iter().map(|row| view! { <Figure row /> }).collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}
+
+fn head(column: Column) -> impl IntoView {
+    let (state, label) = match column.mark {
+        Mark::Right => ("right", "right"),
+        Mark::Wrong => ("wrong", "WRONG"),
+        Mark::NotChecked => ("unknown", "not checked"),
+        Mark::Published => ("unknown", "published"),
+    };
+    view! {
+        <th scope="col" title=column.remark>
+            <span class="run-name">{column.name}</span>
+            <span class="hint">{column.detail}</span>
+            <span class="verdict" data-verdict=state>{label}</span>
+        </th>
+    }
+}
+
+#[component]
+fn Figure(row: Row) -> impl IntoView {
+    let cell = |cell: Option<crate::measure::compare::Cell>| match cell {
+        None => view! { <td>"–"</td> }.into_any(),
+        Some(cell) => {
+            let ratio = cell.ratio.map(|ratio| format!("{ratio:.2} ×"));
+            let share = cell.share.as_ref().map(crate::measure::panel::share);
+            view! { <td>{cell.text}<small>{ratio}</small><small>{share}</small></td> }.into_any()
+        }
+    };
+    view! { <tr><th scope="row">{row.figure}</th>{row.cells.into_iter().map(cell).collect_view()}</tr> }
+}
+
+/// A chart. Its SVG is this program's own: `measure::chart` escapes every word that comes from a report.
+#[component]
+fn Drawn(chart: Chart) -> impl IntoView {
+    view! {
+        <figure>
+            <figcaption>{chart.title}</figcaption>
+            <div class="scroll" inner_html=chart.svg></div>
+        </figure>
+    }
+}

@@ -1,0 +1,118 @@
+//! Reports into files and out of them. A file may hold anything at all: it is read with care, and what is wrong with it
+//! is said in words.
+
+use super::History;
+use super::record::{Record, RecordId};
+use crate::host::web::page::LinkHandle;
+use crate::host::web::protocol::ModelFile;
+use crate::host::web::source::message_of;
+use crate::host::web::store::Origin;
+use crate::measure::report::read::MAX_BYTES;
+use crate::measure::report::{self, Entry};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, BlobPropertyBag, File, FileList, HtmlAnchorElement, Url};
+
+/// Files that were picked or dropped: reports are taken in, a model is loaded.
+pub(crate) fn take_files(history: History, link: LinkHandle, files: &FileList) {
+    for file in (0..files.length()).filter_map(|index| files.get(index)) {
+        let name = file.name().to_lowercase();
+        if name.ends_with(".json") || name.ends_with(".jsonl") {
+            import(history, file);
+        } else {
+            link.with_value(|link| drop(link.load(ModelFile::File(file))));
+        }
+    }
+}
+
+/// Takes in the reports of a file.
+pub(crate) fn import(history: History, file: File) {
+    spawn_local(async move {
+        let name = file.name();
+        if let Err(why) = import_file(history, file).await {
+            history.complain(format!("{name} was not imported: {why}"));
+        }
+    });
+}
+
+async fn import_file(history: History, file: File) -> Result<(), String> {
+    // Asked before it is read: a file may be larger than memory.
+    if file.size() > MAX_BYTES as f64 {
+        return Err(format!("it has {} bytes, and a file of reports at most {MAX_BYTES}.", file.size()));
+    }
+    let text = JsFuture::from(file.text()).await.map_err(|e| message_of(&e))?;
+    import_text(history, &file.name(), &text.as_string().unwrap_or_default()).map(drop)
+}
+
+/// Takes in the reports of a text, but for those that are there already; gives the numbers of the new ones.
+///
+/// # Errors
+/// What is wrong with the text; nothing of it is taken in then.
+pub(crate) fn import_text(history: History, name: &str, text: &str) -> Result<Vec<RecordId>, String> {
+    let entries = report::read::read(text).map_err(|e| e.to_string())?;
+    let n_entries = entries.len();
+    let mut new = Vec::new();
+    for entry in entries {
+        if history.find_same(&entry).is_none() {
+            new.push(history.add(entry, Origin::Imported(name.to_owned())));
+        }
+    }
+    if let [id] = new[..] {
+        history.open.set(Some(id));
+    }
+    history.said.set(match (new.len(), n_entries - new.len()) {
+        (0, _) => format!("All that {name} holds is here already."),
+        (n, 0) => format!("{n} imported from {name}."),
+        (n, known) => format!("{n} imported from {name}; {known} were here already."),
+    });
+    Ok(new)
+}
+
+/// Saves one run to the person's disk.
+pub(crate) fn export(record: &Record) {
+    let json = serde_json::to_string_pretty(&*record.entry).unwrap_or_default();
+    download(&file_name(record), &json);
+}
+
+/// Saves every run that is the person's own: those that came with the page are there anyway.
+pub(crate) fn export_all(history: History) {
+    download("headstart-reports.json", &all_as_json(history));
+}
+
+/// The person's runs as one JSON text: an array of reports.
+pub(crate) fn all_as_json(history: History) -> String {
+    history.records.with_untracked(|records| {
+        let own: Vec<&Entry> =
+            records.iter().filter(|record| record.origin != Origin::Published).map(|record| &*record.entry).collect();
+        serde_json::to_string(&own).unwrap_or_default()
+    })
+}
+
+/// `headstart-bench-google-swiftshader.json`: letters and digits, whatever the report says.
+fn file_name(record: &Record) -> String {
+    let said = format!("headstart {} {}", record.name, record.adapter()).to_lowercase();
+    let words = said.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let name: String = words.collect::<Vec<_>>().join("-").chars().take(60).collect();
+    name + ".json"
+}
+
+fn download(name: &str, json: &str) {
+    let offer = || -> Result<(), JsValue> {
+        let options = BlobPropertyBag::new();
+        options.set_type("application/json");
+        let blob = Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&json.into()), &options)?;
+        let url = Url::create_object_url_with_blob(&blob)?;
+        let anchor: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
+        anchor.set_href(&url);
+        anchor.set_download(name);
+        anchor.click();
+        // The click has handed the blob to the browser, which may take a while to write it.
+        set_timeout(move || drop(Url::revoke_object_url(&url)), std::time::Duration::from_secs(60));
+        Ok(())
+    };
+    if let Err(e) = offer() {
+        web_sys::console::error_2(&"a file was not offered".into(), &e);
+    }
+}
