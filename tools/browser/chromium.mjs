@@ -14,14 +14,18 @@ export function start_chromium({ webgpu = true } = {}) {
   return chromium.launch({ executablePath, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] });
 }
 
-/** Opens `url` in a tab of its own, and collects in `problems` whatever the page or its workers complain of. */
-export async function open_tab(browser, url, options = {}) {
+/**
+ * Opens `url` in a tab of its own, and collects in `problems` whatever the page or its workers complain of.
+ * `before(tab)` may prepare the tab.
+ */
+export async function open_tab(browser, url, { before, ...options } = {}) {
   const tab = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
   const problems = [];
   tab.on('console', (message) => message.type() === 'error' && problems.push(`console: ${message.text()}`));
   tab.on('pageerror', (error) => problems.push(`uncaught: ${error}`));
   tab.on('requestfailed', (request) => problems.push(`request: ${request.url()}: ${request.failure()?.errorText}`));
   tab.on('response', (response) => response.status() >= 400 && problems.push(`${response.status()}: ${response.url()}`));
+  await before?.(tab);
   await tab.goto(url, { waitUntil: 'commit' });
   return { tab, problems };
 }

@@ -8,7 +8,9 @@ import { check, finish } from './check.mjs';
 import { open_tab, start_chromium } from './chromium.mjs';
 import { run_in_firefox } from './firefox.mjs';
 import { damaged_files } from './damaged.mjs';
+import { check_runs } from './runs.mjs';
 import { serve } from './serve.mjs';
+import { generate, ready, state, until, visit } from './visitor.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const dist = path.resolve(process.argv[2] ?? path.join(root, 'dist'));
@@ -24,31 +26,7 @@ let gate = Promise.resolve();
 const server = await serve(dist, { under, before: (wanted) => wanted.endsWith('.gguf') && gate });
 const browser = await start_chromium();
 
-const state = (tab) => tab.evaluate(() => window.headstart.state());
-const generate = (tab, request) => {
-  const answer = tab.evaluate((request) => window.headstart.generate(request), request);
-  answer.catch(() => {}); // a check that fails meanwhile closes the tab; that is no second failure
-  return answer;
-};
-const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { timeout: 90_000 });
-const ready = (tab) => until(tab, () => window.headstart?.state().status === 'ready');
-
-/** Opens the page, waits for its model, runs `body(tab)`, and demands that nothing was complained of. */
-async function on_the_page(body, options) {
-  const { tab, problems } = await open_tab(browser, server.url, options);
-  try {
-    await ready(tab);
-    const remark = await body(tab);
-    assert.deepEqual(problems, []);
-    return remark;
-  } catch (error) {
-    const now = await state(tab).catch(() => null);
-    error.stack += `\nproblems: ${JSON.stringify(problems)}\nstate: ${JSON.stringify(now)?.slice(0, 500)}`;
-    throw error;
-  } finally {
-    await tab.close();
-  }
-}
+const on_the_page = (body, options) => visit(browser, server.url, body, options);
 
 await check('all wasm together is at most 2 MB gzipped', () => {
   const wasm = files_in(dist).filter((file) => file.endsWith('.wasm'));
@@ -265,6 +243,7 @@ for (const colorScheme of ['dark', 'light']) {
     );
   }
 }
+await check_runs(browser, server.url, screenshots);
 await browser.close();
 
 await check('without WebGPU it says why, and what to do', async () => {

@@ -2,17 +2,27 @@
 
 use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
-use crate::engine::{PlayerChoice, Sampling, Session, Timings};
+use crate::engine::{ModelFiles, PlayerChoice, Sampling, Session, Timings};
 use crate::measure::Report;
-use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
+use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settings, TextTimes};
 
-/// A model that works, and the file it came from.
+/// A model that works, and what is known of it.
 pub(crate) struct Loaded {
     pub(crate) session: Session,
+    pub(crate) known: Known,
+}
+
+/// What is known of a model that works.
+pub(crate) struct Known {
+    /// The file that it came from: its name, its bytes, and itself.
     pub(crate) file: String,
     pub(crate) bytes: u64,
-    /// Where it runs.
+    pub(crate) files: ModelFiles,
+    /// Where it runs, and what that can do at best; empty until it was asked.
     pub(crate) adapter: AdapterCard,
+    pub(crate) probes: Probes,
+    /// The last check of it there.
+    pub(crate) check: Option<Check>,
 }
 
 impl Loaded {
@@ -33,8 +43,8 @@ impl Loaded {
             fact("Experts", experts),
             fact("Context", format!("{} tokens", self.session.n_context())),
         ];
-        let name = self.file.strip_suffix(".gguf").unwrap_or(&self.file).to_owned();
-        ModelCard { name, file: self.file.clone(), bytes: self.bytes as f64, facts }
+        let name = self.known.file.strip_suffix(".gguf").unwrap_or(&self.known.file).to_owned();
+        ModelCard { name, file: self.known.file.clone(), bytes: self.known.bytes as f64, facts }
     }
 
     /// What loading took.
@@ -50,12 +60,13 @@ impl Loaded {
         Report { text: Some(text), ..self.blank() }
     }
 
-    /// A report of this session with nothing measured yet.
+    /// A report of this session, in which the limits of its adapter are all that is measured, if they are.
     pub(crate) fn blank(&self) -> Report {
-        let model = ModelFacts::new(&self.session, &self.file, self.bytes);
+        let model = ModelFacts::new(&self.session, &self.known.file, self.known.bytes);
         // Browsers never leave the shader checks out.
         let settings = Settings { shader_checks: true, ..Settings::default() };
-        Report::of_session(platform::platform(), &self.session, model, settings)
+        let report = Report::of_session(platform::platform(), &self.session, model, settings);
+        Report { probes: self.known.probes.clone(), ..report }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
 //!
 //! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `eval({ids})` and
-//! `load_file(file)` resolve with what the worker answers; `stop()` ends whatever is under way. `reports()` lists the
+//! `load_file(file)` resolve with what the worker answers, `probe()`, `bench({p, n, d, r})` and `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
@@ -10,7 +10,7 @@ use super::page::history::record::{Place, Record};
 use super::page::history::{History, files, share};
 use super::page::link::{Answer, Link, plain};
 use super::page::state::{Page, Status};
-use super::protocol::{AdapterCard, ModelCard, ModelFile, Settings};
+use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings};
 use super::store::Origin;
 use crate::measure::Report;
 use crate::measure::report::Entry;
@@ -91,6 +91,15 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     };
     set("eval", Closure::<dyn Fn(JsValue) -> Promise>::new(eval).into_js_value());
     let to = Rc::clone(link);
+    let probe = move || promise(measure(page, &to, Measurement::Probe));
+    set("probe", Closure::<dyn Fn() -> Promise>::new(probe).into_js_value());
+    let to = Rc::clone(link);
+    let verify = move || promise(measure(page, &to, Measurement::Verify));
+    set("verify", Closure::<dyn Fn() -> Promise>::new(verify).into_js_value());
+    let to = Rc::clone(link);
+    let bench = move |arguments: JsValue| promise(plan(arguments).and_then(|plan| measure(page, &to, Measurement::Bench(plan))));
+    set("bench", Closure::<dyn Fn(JsValue) -> Promise>::new(bench).into_js_value());
+    let to = Rc::clone(link);
     let load = move |file: JsValue| {
         let file = file.dyn_into::<File>().map_err(|_| "load_file takes a File".to_owned());
         promise(file.map(|file| to.load(ModelFile::File(file))))
@@ -163,6 +172,50 @@ fn generate(page: Page, link: &Link, arguments: JsValue) -> Result<oneshot::Rece
         seed: asked.seed.unwrap_or_else(random_seed),
     };
     Ok(link.generate(asked.prompt, asked.n.unwrap_or(64), settings))
+}
+
+fn measure(page: Page, link: &Link, what: Measurement) -> Result<oneshot::Receiver<Answer>, String> {
+    let status = page.status.get_untracked();
+    if status != Status::Ready {
+        return Err(format!("the page is not ready to measure: its status is {status:?}"));
+    }
+    Ok(link.measure(what))
+}
+
+/// What `bench()` takes: numbers or arrays of them; whatever is left out is as on a page just opened.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Bench {
+    p: Option<Several>,
+    n: Option<Several>,
+    d: Option<Several>,
+    r: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Several {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+fn plan(arguments: JsValue) -> Result<BenchPlan, String> {
+    let usual = BenchPlan::default();
+    if arguments.is_undefined() {
+        return Ok(usual);
+    }
+    let asked: Bench = serde_wasm_bindgen::from_value(arguments).map_err(|e| e.to_string())?;
+    let list = |asked: Option<Several>, usual| match asked {
+        None => usual,
+        Some(Several::One(n)) => vec![n],
+        Some(Several::Many(all)) => all,
+    };
+    Ok(BenchPlan {
+        p: list(asked.p, usual.p),
+        n: list(asked.n, usual.n),
+        d: list(asked.d, usual.d),
+        r: asked.r.unwrap_or(usual.r),
+    })
 }
 
 /// A promise of an answer; it rejects with an `Error`, as scripts expect.

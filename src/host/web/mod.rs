@@ -3,7 +3,9 @@
 
 mod adapter;
 mod facts;
+mod giving_way;
 mod hooks;
+mod measuring;
 mod page;
 mod platform;
 mod protocol;

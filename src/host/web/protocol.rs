@@ -14,7 +14,9 @@ pub(crate) enum Request {
     Load { job: Job, model: ModelFile, player: Player, power: Power },
     /// Continues a prompt; answered by `Token`s and one `Done`.
     Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
-    /// Ends the generation under way after the token it is at.
+    /// Measures something; answered by `Measuring`s, perhaps `Partial`s, and one `Measured`.
+    Measure { job: Job, what: Measurement },
+    /// Ends the generation or the measurement under way after the step it is at; what was had until then counts.
     Stop,
     /// Logits of every position under teacher forcing; answered by `Evaluated`.
     Eval { job: Job, ids: Vec<u32> },
@@ -38,6 +40,12 @@ pub(crate) enum Event {
     Token { text: String, n_tokens: u32, elapsed_ms: f64 },
     /// A generation ended. `text` is the whole continuation.
     Done { job: Job, text: String, ids: Vec<u32>, stopped: bool, report: Box<Report> },
+    /// How far a measurement has come.
+    Measuring { what: String, done: u32, total: u32 },
+    /// What a measurement has found so far.
+    Partial(Box<Report>),
+    /// A measurement ended; `stopped` where it was broken off.
+    Measured { job: Job, report: Box<Report>, stopped: bool },
     /// The likeliest id at each position, and natural-log probabilities [n_ids, n_vocab].
     Evaluated {
         job: Job,
@@ -63,6 +71,37 @@ pub(crate) enum ModelFile {
     Embedded,
     /// A file that the person picked or dropped.
     File(#[serde(with = "preserve")] web_sys::File),
+}
+
+/// What can be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measurement {
+    /// What the adapter can do at best.
+    Probe,
+    /// How fast the model is on it.
+    Bench(BenchPlan),
+    /// Whether its numbers are right.
+    Verify,
+}
+
+/// A bench in llama-bench's letters: every prompt length and every number of tokens to write, at every depth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BenchPlan {
+    /// Lengths of prompts.
+    pub(crate) p: Vec<u32>,
+    /// Numbers of tokens to write.
+    pub(crate) n: Vec<u32>,
+    /// Tokens that stand before.
+    pub(crate) d: Vec<u32>,
+    /// Repetitions.
+    pub(crate) r: u32,
+}
+
+impl Default for BenchPlan {
+    fn default() -> Self {
+        Self { p: vec![512], n: vec![128], d: vec![0], r: 5 }
+    }
 }
 
 /// Which of the two players runs the recording.

@@ -3,7 +3,9 @@
 //! looks at after each token.
 
 use super::adapter;
-use super::facts::Loaded;
+use super::facts::{Known, Loaded};
+use super::giving_way::giving_way;
+use super::measuring::{Found, measure};
 use super::protocol::{AdapterCard, Event, Job, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step};
 use super::source::{BlobSource, fetch_blob};
 use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
@@ -38,7 +40,8 @@ pub(super) fn start(scope: DedicatedWorkerGlobalScope) {
     let (sender, receiver) = unbounded();
     listen(&scope, sender, Rc::clone(&stop));
     post(&scope, &Event::Up);
-    spawn_local(Worker { scope, stop, loaded: None }.serve(receiver));
+    // Where the CPU computes, a stop could not be heard otherwise.
+    spawn_local(giving_way(Worker { scope, stop, loaded: None }.serve(receiver)));
 }
 
 /// A panic ends the worker for good; the window has to know, since nothing else will tell it.
@@ -55,7 +58,7 @@ fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>
             Ok(Request::Stop) => stop.set(true),
             Ok(request) => {
                 // A stop that came before was meant for the text before.
-                if matches!(request, Request::Generate { .. }) {
+                if matches!(request, Request::Generate { .. } | Request::Measure { .. }) {
                     stop.set(false);
                 }
                 // The other end lives as long as the worker.
@@ -85,7 +88,7 @@ impl Worker {
                     Err(e) => {
                         // What works still is on the adapter from before.
                         if let Some(loaded) = &self.loaded {
-                            self.post(&Event::Adapter(Box::new(loaded.adapter.clone())));
+                            self.post(&Event::Adapter(Box::new(loaded.known.adapter.clone())));
                         }
                         self.post(&Event::Failed { job, message: e.to_string() });
                     }
@@ -98,6 +101,7 @@ impl Worker {
                     let done = self.eval(job, &ids).await;
                     self.answer(job, done);
                 }
+                Request::Measure { job, what } => self.measure(job, what).await,
                 Request::Stop => {}
             }
         }
@@ -143,7 +147,11 @@ impl Worker {
         let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
         let files = ModelFiles::gguf(Rc::new(source));
         let session = Session::load(&files, choice, &LoadOptions::default(), &mut progress).await?;
-        let loaded = self.loaded.insert(Loaded { session, file, bytes, adapter: card });
+        // What the adapter can do does not change with the model.
+        let before = self.loaded.take().filter(|before| before.known.adapter == card);
+        let probes = before.map(|before| before.known.probes).unwrap_or_default();
+        let known = Known { file, bytes, files, adapter: card, probes, check: None };
+        let loaded = self.loaded.insert(Loaded { session, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
     }
 
@@ -155,7 +163,6 @@ impl Worker {
         let bos = if tokenizer.special().bos.is_some() { Bos::Add } else { Bos::Omit };
         let prompt_ids = tokenizer.encode(prompt, bos)?;
         let mut stream = tokenizer.stream(Control::Hide);
-        let on_cpu = matches!(loaded.session.choice(), PlayerChoice::Cpu);
         let (mut text, mut ids) = (String::new(), Vec::new());
         let sampling = sampling(settings);
         let mut generation = loaded.session.generate(&prompt_ids, &sampling, n_tokens as usize).await?;
@@ -166,16 +173,40 @@ impl Worker {
             ids.push(id);
             let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;
             post(&self.scope, &Event::Token { text: piece, n_tokens: ids.len() as u32, elapsed_ms });
-            if on_cpu {
-                // Nothing else gives way to the messages that wait; a GPU's answer is itself one of them.
-                turn(&self.scope).await;
-            }
         }
         let stopped = self.stop.get();
         let timings = generation.finish().await?;
         text.push_str(&stream.finish());
         let report = Box::new(loaded.report(&sampling, n_tokens, &timings));
         Ok(Event::Done { job, text, ids, stopped, report })
+    }
+
+    /// Measures, says how far it is, and answers with what was found.
+    async fn measure(&mut self, job: Job, what: Measurement) {
+        let Some(loaded) = self.loaded.take() else {
+            return self.answer(job, loaded_or_not(None).map(|_| Event::Up));
+        };
+        let is_probe = what == Measurement::Probe;
+        let (scope, stop) = (self.scope.clone(), Rc::clone(&self.stop));
+        let mut last = None::<Instant>;
+        let mut watch = |progress: &crate::measure::Progress| {
+            // A step may be as short as a token; so many need not be shown.
+            if last.is_none_or(|last| last.elapsed().as_millis() >= 50) {
+                last = Some(Instant::now());
+                let crate::measure::Progress { what, done, total } = progress.clone();
+                post(&scope, &Event::Measuring { what, done, total });
+            }
+            if stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let (loaded, Found { report, failed }) = measure(loaded, what, &mut watch).await;
+        self.loaded = Some(loaded);
+        self.post(&Event::Measured { job, report: Box::new(report), stopped: self.stop.get() });
+        match failed {
+            None => {}
+            // The limits are measured on a device of their own.
+            Some(e) if is_probe => self.post(&Event::Failed { job, message: e.to_string() }),
+            Some(e) => self.answer(job, Err(e)),
+        }
     }
 
     async fn eval(&mut self, job: Job, ids: &[u32]) -> Result<Event> {
@@ -192,24 +223,13 @@ impl Worker {
 }
 
 /// The browser's adapter under the browser's name for it, which wgpu does not tell.
-async fn find_adapter(power: Power) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+pub(super) async fn find_adapter(power: Power) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
     let browser = adapter::request(power).await?;
     let found = crate::gpu::Adapter::preferred(power == Power::LowPower).await.ok_or(NoGpu::NoAdapter)?;
     let other = adapter::other_than(&browser, power).await;
     let card = AdapterCard { power, other, ..adapter::card(&browser, &found) };
     let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
     Ok((card, found.described(identity)))
-}
-
-/// Lets the messages that wait be heard.
-async fn turn(scope: &DedicatedWorkerGlobalScope) {
-    let mut ask = |resolve: js_sys::Function, _reject| {
-        // A timer that cannot be set leaves the promise to the next line.
-        if scope.set_timeout_with_callback(&resolve).is_err() {
-            let _ = resolve.call0(&JsValue::UNDEFINED);
-        }
-    };
-    let _ = JsFuture::from(Promise::new(&mut ask)).await;
 }
 
 fn loaded(loaded: &mut Option<Loaded>) -> Result<&mut Loaded> {

@@ -1,6 +1,7 @@
 //! The adapter twice: as the browser tells it and as wgpu sees it. Where they differ, the difference is the news.
 
 use super::LinkHandle;
+use super::figures::badge::CheckBadge;
 use super::state::{Page, Status};
 use crate::host::web::protocol::{AdapterCard, Power, Row};
 use leptos::prelude::*;
@@ -24,6 +25,7 @@ fn Card(page: Page, link: LinkHandle, card: AdapterCard) -> impl IntoView {
         <p class="name">{card.name.clone()}</p>
         <p class="hint">{card.remark}</p>
         {card.other.clone().map(|other| view! { <Choice page link power=card.power name=card.name.clone() other /> })}
+        {move || view! { <CheckBadge check=page.check.get() /> }}
         {(!card.identity.is_empty()).then(|| view! {
             <Rows caption="Identity and features" rows=card.identity />
             <details>

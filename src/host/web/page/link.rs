@@ -1,7 +1,7 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
 use super::state::Page;
-use crate::host::web::protocol::{Event, Job, ModelFile, NoGpu, Player, Power, Request, Settings};
+use crate::host::web::protocol::{Event, Job, ModelFile, Measurement, NoGpu, Player, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
 use serde::Serialize;
@@ -105,7 +105,19 @@ impl Link {
         answer
     }
 
-    /// Ends the continuation under way.
+    /// Measures the adapter, or the model on it.
+    pub(crate) fn measure(&self, what: Measurement) -> oneshot::Receiver<Answer> {
+        self.page.begin_measurement(match what {
+            Measurement::Probe => "Probe",
+            Measurement::Bench(_) => "Bench",
+            Measurement::Verify => "Verify",
+        });
+        let (job, answer) = self.open_job();
+        self.send(Request::Measure { job, what });
+        answer
+    }
+
+    /// Ends the continuation or the measurement under way.
     pub(crate) fn stop(&self) {
         self.send(Request::Stop);
     }
@@ -183,11 +195,12 @@ impl Link {
                 let log_probs = log_probs.clone();
                 self.answer(*job, Ok(plain(&Evaluation { top, n_vocab: *n_vocab, log_probs })));
             }
+            Event::Measured { job, report, .. } => self.answer(*job, Ok(plain(report))),
             Event::Failed { job, message } => self.answer(*job, Err(message.clone())),
             Event::NoGpu { .. } => self.fail_all("there is no GPU to run on"),
             Event::Lost { message } => self.fail_all(message),
             Event::Adapter(card) => self.power.set(card.power),
-            Event::Progress(_) | Event::Token { .. } => {}
+            Event::Progress(_) | Event::Token { .. } | Event::Measuring { .. } | Event::Partial(_) => {}
         }
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {

@@ -8,7 +8,7 @@ pub(crate) fn Masthead(page: Page) -> impl IntoView {
     let state = move || match page.status.get() {
         Status::NoWebgpu | Status::Error => "bad",
         Status::Loading => "busy",
-        Status::Generating => "live",
+        Status::Generating | Status::Measuring => "live",
         Status::Ready => "good",
     };
     let share = move || {

@@ -12,6 +12,7 @@ mod figures;
 pub(crate) mod history;
 pub(crate) mod link;
 mod masthead;
+mod measure;
 mod meters;
 mod model_card;
 mod notices;
@@ -60,6 +61,7 @@ fn App() -> impl IntoView {
                 <adapter_panel::AdapterPanel page link />
             </div>
             <div class="bench">
+                <measure::Measure page link />
                 <comparison::ComparisonPanel history=page.history />
                 <history::list::Runs history=page.history link />
             </div>

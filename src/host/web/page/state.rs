@@ -5,7 +5,7 @@ use super::history::History;
 use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
-use crate::measure::report::Entry;
+use crate::measure::report::{Check, Entry};
 use leptos::prelude::*;
 use serde::Serialize;
 use web_time::Instant;
@@ -18,7 +18,19 @@ pub(crate) enum Status {
     Loading,
     Ready,
     Generating,
+    Measuring,
     Error,
+}
+
+/// A measurement under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Measuring {
+    /// Which one, in a word.
+    pub(crate) label: &'static str,
+    /// The step that it is at.
+    pub(crate) step: String,
+    pub(crate) done: u32,
+    pub(crate) total: u32,
 }
 
 /// Something that a person has to know, and may have to act on.
@@ -86,6 +98,11 @@ pub(crate) struct Page {
     pub(crate) times: RwSignal<Option<LoadTimes>>,
     pub(crate) report: RwSignal<Option<Report>>,
     pub(crate) run: RwSignal<Option<Run>>,
+    pub(crate) measuring: RwSignal<Option<Measuring>>,
+    /// What the measurement under way has found so far.
+    pub(crate) partial: RwSignal<Option<Report>>,
+    /// The last check of this model on this adapter.
+    pub(crate) check: RwSignal<Option<Check>>,
     pub(crate) history: History,
 }
 
@@ -101,6 +118,9 @@ impl Page {
             times: RwSignal::new(None),
             report: RwSignal::new(None),
             run: RwSignal::new(None),
+            measuring: RwSignal::new(None),
+            partial: RwSignal::new(None),
+            check: RwSignal::new(None),
             history: History::new(),
         }
     }
@@ -121,6 +141,7 @@ impl Page {
                 self.times.set(Some(times));
                 // The report before was another model's.
                 self.report.set(None);
+                self.check.set(None);
                 self.loading.set(None);
                 self.status.set(Status::Ready);
             }
@@ -139,10 +160,19 @@ impl Page {
                     self.status.set(Status::Ready);
                 }
             }
+            Event::Measuring { what, done, total } => self.measuring.update(|measuring| {
+                if let Some(measuring) = measuring {
+                    (measuring.step, measuring.done, measuring.total) = (what, done, total);
+                }
+            }),
+            Event::Partial(report) => self.partial.set(Some(*report)),
+            Event::Measured { report, stopped, .. } => self.end_measurement(report, stopped),
             Event::Failed { message, .. } => self.fail(message),
             Event::Lost { message } => {
                 self.notice.set(Some(Notice::Lost(message)));
                 self.loading.set(None);
+                self.measuring.set(None);
+                self.partial.set(None);
                 self.status.set(Status::Error);
             }
         }
@@ -163,12 +193,43 @@ impl Page {
         self.status.set(Status::Generating);
     }
 
+    /// A measurement begins.
+    pub(crate) fn begin_measurement(self, label: &'static str) {
+        self.notice.set(None);
+        self.measuring.set(Some(Measuring { label, ..Measuring::default() }));
+        self.status.set(Status::Measuring);
+    }
+
+    /// What was found is kept, as far as it came.
+    fn end_measurement(self, report: Box<Report>, stopped: bool) {
+        let label = self.measuring.with_untracked(|measuring| measuring.as_ref().map_or("", |m| m.label));
+        self.measuring.set(None);
+        self.partial.set(None);
+        if report.check.is_some() {
+            self.check.set(report.check.clone());
+        }
+        let holds_something = report.check.is_some() || !report.tests.is_empty() || !report.probes.0.is_empty();
+        if holds_something {
+            let id = self.history.add(Entry::Measured(report), Origin::Measured);
+            self.history.open.set(Some(id));
+        }
+        self.history.said.set(match (stopped, holds_something) {
+            (false, _) => format!("{label} is done."),
+            (true, true) => format!("{label} was cancelled; what it had measured is kept."),
+            (true, false) => format!("{label} was cancelled before it had measured anything."),
+        });
+        if self.status.get_untracked() == Status::Measuring {
+            self.status.set(Status::Ready);
+        }
+    }
+
     /// One sentence on where the page stands, for the status line and for screen readers.
     pub(crate) fn message(self) -> String {
         match self.status.get() {
             Status::NoWebgpu => "No GPU to run on".into(),
             Status::Error => "Stopped by an error".into(),
             Status::Generating => "Writing".into(),
+            Status::Measuring => "Measuring".into(),
             Status::Ready => "Ready".into(),
             Status::Loading => match self.loading.get().map(|loading| loading.progress.step) {
                 None => "Starting".into(),
@@ -212,6 +273,8 @@ impl Page {
         };
         self.notice.set(Some(Notice::Failed { title, message }));
         self.loading.set(None);
+        self.measuring.set(None);
+        self.partial.set(None);
         let works = self.model.with_untracked(Option::is_some);
         self.status.set(if works { Status::Ready } else { Status::Error });
     }

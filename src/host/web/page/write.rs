@@ -29,7 +29,7 @@ pub(crate) fn Write(page: Page, link: LinkHandle) -> impl IntoView {
         }
     };
     let stop = move || {
-        if page.status.get_untracked() == Status::Generating {
+        if matches!(page.status.get_untracked(), Status::Generating | Status::Measuring) {
             link.with_value(|link| link.stop());
         }
     };

@@ -1,0 +1,108 @@
+//! The worker's measurements. Each ends in one report of the model that is loaded; what was measured before on the same
+//! adapter goes into it, so that a bench has its limits and its check beside it.
+
+use super::facts::Loaded;
+use super::protocol::{BenchPlan, Measurement};
+use super::worker::find_adapter;
+use crate::engine::{LoadOptions, PlayerChoice, Session};
+use crate::error::{Error, Result};
+use crate::measure::bench::{self, Lane, Plan, TestPlan};
+use crate::measure::probe::probe_choice;
+use crate::measure::report::{Check, Verdict};
+use crate::measure::verify::{self, Extent};
+use crate::measure::{Progress, Report, Watch, panel};
+
+/// The CPU player needs the weights in the tab's own memory, of which there are 4 GiB at most.
+const MOST_ORACLE_BYTES: u64 = 1 << 30;
+
+/// What was found, and what went wrong after that.
+pub(super) struct Found {
+    pub(super) report: Report,
+    pub(super) failed: Option<Error>,
+}
+
+/// Measures what was asked for. Where `watch` breaks off, what was measured until then is the result.
+pub(super) async fn measure(mut loaded: Loaded, what: Measurement, watch: &mut Watch<'_>) -> (Loaded, Found) {
+    match what {
+        Measurement::Probe => {
+            let failed = probe(&mut loaded, watch).await.err();
+            let report = loaded.blank();
+            (loaded, Found { report, failed })
+        }
+        Measurement::Verify => {
+            let (check, failed) = either(check(&mut loaded, Extent::Full, watch).await);
+            let report = Report { check, ..loaded.blank() };
+            (loaded, Found { report, failed })
+        }
+        Measurement::Bench(asked) => bench(loaded, &plan(&asked), watch).await,
+    }
+}
+
+async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
+    let choice = match loaded.session.choice() {
+        PlayerChoice::Cpu => PlayerChoice::Cpu,
+        // A browser's adapter gives one device, and the model has it.
+        PlayerChoice::Gpu(adapter) => match find_adapter(loaded.known.adapter.power).await {
+            Ok((_, another)) => PlayerChoice::Gpu(another),
+            Err(_) => return Err(Error::adapter(&adapter.identity.name, "the browser gives it no second time")),
+        },
+    };
+    loaded.known.probes = probe_choice(&choice, watch).await?;
+    Ok(())
+}
+
+/// The adapter's limits first, unless they are known; then the tests; then the short check, unless there is one.
+async fn bench(mut loaded: Loaded, plan: &Plan, watch: &mut Watch<'_>) -> (Loaded, Found) {
+    let mut failed = None;
+    if loaded.known.probes.0.is_empty() {
+        failed = probe(&mut loaded, watch).await.err();
+    }
+    let report = loaded.blank();
+    let Loaded { session, known } = loaded;
+    let mut lanes = [Lane::new(session, report)];
+    let refused = bench::bench(&mut lanes, plan, watch).await.err();
+    let [Lane { session, mut report, failed: fell_out }] = lanes;
+    let mut loaded = Loaded { session, known };
+    failed = refused.or(fell_out).or(failed);
+    report.check.clone_from(&loaded.known.check);
+    if failed.is_none() && report.check.is_none() && watch(&CHECKING).is_continue() {
+        (report.check, failed) = either(check(&mut loaded, Extent::Short, watch).await);
+    }
+    (loaded, Found { report, failed })
+}
+
+async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Result<Check> {
+    let weights = loaded.session.memory().weights;
+    if weights > MOST_ORACLE_BYTES {
+        return Err(Error::usage("verify", format!("weights of {}", panel::bytes(weights)))
+            .expected(format!("at most {}, which the CPU player can hold in a tab", panel::bytes(MOST_ORACLE_BYTES)))
+            .advice("Check this model with `headstart verify` on the command line."));
+    }
+    let options = LoadOptions { n_context: Some(loaded.session.n_context()), ..LoadOptions::default() };
+    let mut oracle = Session::load(&loaded.known.files, PlayerChoice::Cpu, &options, &mut |_| {}).await?;
+    let ids = verify::built_in_ids(&loaded.session)?;
+    let check = verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?;
+    // One that was broken off says nothing that a later report should carry.
+    if check.verdict != Verdict::Unknown {
+        loaded.known.check = Some(check.clone());
+    }
+    Ok(check)
+}
+
+fn either<T>(done: Result<T>) -> (Option<T>, Option<Error>) {
+    match done {
+        Ok(found) => (Some(found), None),
+        Err(failed) => (None, Some(failed)),
+    }
+}
+
+/// Prompts and texts of every length at every depth; lengths of 0 are left out.
+fn plan(asked: &BenchPlan) -> Plan {
+    let at = |depth: u32| {
+        let prompts = asked.p.iter().map(move |n| TestPlan { n_prompt: *n, depth, ..TestPlan::default() });
+        let texts = asked.n.iter().map(move |n| TestPlan { n_gen: *n, depth, ..TestPlan::default() });
+        prompts.chain(texts).filter(|test| test.n_prompt + test.n_gen > 0)
+    };
+    let tests = asked.d.iter().flat_map(|depth| at(*depth)).collect();
+    Plan { tests, repeats: asked.r, warm_up: true, fill: true, profile: true }
+}

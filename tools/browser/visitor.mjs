@@ -1,0 +1,33 @@
+// A visitor of the page: opens it, waits for it, reads it, and demands that nothing is complained of.
+import assert from 'node:assert/strict';
+import { open_tab } from './chromium.mjs';
+
+export const state = (tab) => tab.evaluate(() => window.headstart.state());
+export const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { timeout: 90_000 });
+export const ready = (tab) => until(tab, () => window.headstart?.state().status === 'ready');
+
+export function generate(tab, request) {
+  const answer = tab.evaluate((request) => window.headstart.generate(request), request);
+  answer.catch(() => {}); // a check that fails meanwhile closes the tab; that is no second failure
+  return answer;
+}
+
+/**
+ * Opens `url`, waits for the model, runs `body(tab)`, and demands that nothing was complained of but what matches
+ * `expected`. `before(tab)` runs before the page does.
+ */
+export async function visit(browser, url, body, { before, expected, ...options } = {}) {
+  const { tab, problems } = await open_tab(browser, url, { before, ...options });
+  try {
+    await ready(tab);
+    const remark = await body(tab);
+    assert.deepEqual(problems.filter((problem) => !expected?.test(problem)), []);
+    return remark;
+  } catch (error) {
+    const now = await state(tab).catch(() => null);
+    error.stack += `\nproblems: ${JSON.stringify(problems)}\nstate: ${JSON.stringify(now)?.slice(0, 500)}`;
+    throw error;
+  } finally {
+    await tab.close();
+  }
+}
