@@ -317,7 +317,7 @@ function drop(tab, name, text) {
 function publish(tab, reports) {
   return tab.route('**/timings/*.json', (route) => {
     const name = route.request().url().split('/').at(-1);
-    return route.fulfill({ json: name === 'index.json' ? Object.keys(reports) : reports[name] });
+    return route.fulfill({ json: name === 'index.json' ? { reports: Object.keys(reports) } : reports[name] });
   });
 }
 

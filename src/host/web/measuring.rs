@@ -21,8 +21,14 @@ pub(super) struct Found {
     pub(super) failed: Option<Error>,
 }
 
-/// Measures what was asked for. Where `watch` breaks off, what was measured until then is the result.
-pub(super) async fn measure(mut loaded: Loaded, what: Measurement, watch: &mut Watch<'_>) -> (Loaded, Found) {
+/// Measures what was asked for; `live` hears what is known so far. Where `watch` breaks off, what was measured until then
+/// is the result.
+pub(super) async fn measure(
+    mut loaded: Loaded,
+    what: Measurement,
+    watch: &mut Watch<'_>,
+    live: impl FnMut(&Report) + 'static,
+) -> (Loaded, Found) {
     match what {
         Measurement::Probe => {
             let failed = probe(&mut loaded, watch).await.err();
@@ -34,7 +40,7 @@ pub(super) async fn measure(mut loaded: Loaded, what: Measurement, watch: &mut W
             let report = Report { check, ..loaded.blank() };
             (loaded, Found { report, failed })
         }
-        Measurement::Bench(asked) => bench(loaded, &plan(&asked), watch).await,
+        Measurement::Bench(asked) => bench(loaded, &plan(&asked), watch, live).await,
     }
 }
 
@@ -52,20 +58,27 @@ async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
 }
 
 /// The adapter's limits first, unless they are known; then the tests; then the short check, unless there is one.
-async fn bench(mut loaded: Loaded, plan: &Plan, watch: &mut Watch<'_>) -> (Loaded, Found) {
+async fn bench(
+    mut loaded: Loaded,
+    plan: &Plan,
+    watch: &mut Watch<'_>,
+    mut live: impl FnMut(&Report) + 'static,
+) -> (Loaded, Found) {
     let mut failed = None;
     if loaded.known.probes.0.is_empty() {
         failed = probe(&mut loaded, watch).await.err();
     }
     let report = loaded.blank();
+    live(&report);
     let Loaded { session, known } = loaded;
-    let mut lanes = [Lane::new(session, report)];
+    let mut lanes = [Lane { hear: Some(Box::new(live)), ..Lane::new(session, report) }];
     let refused = bench::bench(&mut lanes, plan, watch).await.err();
-    let [Lane { session, mut report, failed: fell_out }] = lanes;
+    let [Lane { session, mut report, failed: fell_out, .. }] = lanes;
     let mut loaded = Loaded { session, known };
     failed = refused.or(fell_out).or(failed);
+    let checking = Progress { what: "the short check".into(), done: 0, total: 1 };
     report.check.clone_from(&loaded.known.check);
-    if failed.is_none() && report.check.is_none() && watch(&CHECKING).is_continue() {
+    if failed.is_none() && report.check.is_none() && watch(&checking).is_continue() {
         (report.check, failed) = either(check(&mut loaded, Extent::Short, watch).await);
     }
     (loaded, Found { report, failed })

@@ -6,20 +6,22 @@ use super::adapter;
 use super::facts::{Known, Loaded};
 use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
-use super::protocol::{AdapterCard, Event, Job, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step};
+use super::protocol::{AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step};
 use super::source::{BlobSource, fetch_blob};
 use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::source::Source;
 use crate::gpu::adapter::Identity;
+use crate::measure::Report;
 use crate::text::{Bos, Control, Tokenizer};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use js_sys::{Float32Array, Promise};
+use js_sys::Float32Array;
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use wasm_bindgen::prelude::Closure;
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use web_time::Instant;
 
@@ -184,10 +186,12 @@ impl Worker {
     /// Measures, says how far it is, and answers with what was found.
     async fn measure(&mut self, job: Job, what: Measurement) {
         let Some(loaded) = self.loaded.take() else {
-            return self.answer(job, loaded_or_not(None).map(|_| Event::Up));
+            return self.answer(job, Err(no_model()));
         };
         let is_probe = what == Measurement::Probe;
         let (scope, stop) = (self.scope.clone(), Rc::clone(&self.stop));
+        let to = self.scope.clone();
+        let live = move |report: &Report| post(&to, &Event::Partial(Box::new(report.clone())));
         let mut last = None::<Instant>;
         let mut watch = |progress: &crate::measure::Progress| {
             // A step may be as short as a token; so many need not be shown.
@@ -198,7 +202,7 @@ impl Worker {
             }
             if stop.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let (loaded, Found { report, failed }) = measure(loaded, what, &mut watch).await;
+        let (loaded, Found { report, failed }) = measure(loaded, what, &mut watch, live).await;
         self.loaded = Some(loaded);
         self.post(&Event::Measured { job, report: Box::new(report), stopped: self.stop.get() });
         match failed {
@@ -233,9 +237,11 @@ pub(super) async fn find_adapter(power: Power) -> std::result::Result<(AdapterCa
 }
 
 fn loaded(loaded: &mut Option<Loaded>) -> Result<&mut Loaded> {
-    loaded
-        .as_mut()
-        .ok_or_else(|| Error::usage("model", "none is loaded").advice("Open a GGUF, or load the page again."))
+    loaded.as_mut().ok_or_else(no_model)
+}
+
+fn no_model() -> Error {
+    Error::usage("model", "none is loaded").advice("Open a GGUF, or load the page again.")
 }
 
 fn tokenizer(session: &Session) -> Result<&Tokenizer> {

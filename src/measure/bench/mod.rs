@@ -88,13 +88,15 @@ pub struct Lane {
     pub report: Report,
     /// Why it fell out, if it did. What it had measured until then is in the report.
     pub failed: Option<Error>,
+    /// Hears the report as it grows, between two repetitions.
+    pub hear: Option<Box<dyn FnMut(&Report)>>,
 }
 
 impl Lane {
     /// With nothing measured yet.
     #[must_use]
     pub fn new(session: Session, report: Report) -> Self {
-        Self { session, report, failed: None }
+        Self { session, report, failed: None, hear: None }
     }
 
     /// The adapter with its backend, for messages.
@@ -177,13 +179,18 @@ impl<'a> Bench<'a> {
     }
 
     fn report(&mut self) {
-        for (lane, samples) in self.lanes.iter_mut().zip(&self.samples) {
-            let done = self.plan.tests.iter().zip(samples);
-            let tests = done.filter_map(|(test, samples)| {
-                let work = repetition::work(&lane.session, test);
-                results::test(test, samples, work, &lane.report.probes)
-            });
-            lane.report.tests = tests.collect();
+        (0..self.lanes.len()).for_each(|lane| self.report_lane(lane));
+    }
+
+    fn report_lane(&mut self, lane: usize) {
+        let (lane, samples) = (&mut self.lanes[lane], &self.samples[lane]);
+        let tests = self.plan.tests.iter().zip(samples).filter_map(|(test, samples)| {
+            let work = repetition::work(&lane.session, test);
+            results::test(test, samples, work, &lane.report.probes)
+        });
+        lane.report.tests = tests.collect();
+        if let Some(hear) = &mut lane.hear {
+            hear(&lane.report);
         }
     }
 
@@ -248,6 +255,9 @@ impl Plays for Bench<'_> {
         let Some(sample) = sample else { return Ok(ControlFlow::Break(())) };
         if round > 0 || !self.plan.warm_up {
             self.samples[lane][test].push(sample);
+            if self.lanes[lane].hear.is_some() {
+                self.report_lane(lane);
+            }
         }
         Ok(ControlFlow::Continue(()))
     }

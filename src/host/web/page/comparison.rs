@@ -4,7 +4,8 @@ use super::history::History;
 use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use crate::measure::chart::{Chart, charts};
-use crate::measure::compare::{Column, Comparison, Group, Mark, Row, compare};
+use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
+use crate::measure::panel;
 use crate::measure::report::Entry;
 use leptos::prelude::*;
 
@@ -51,8 +52,12 @@ fn Choice(record: Record, baseline: RwSignal<Option<RecordId>>) -> impl IntoView
 /// Adapters that may be compared, figure by figure.
 #[component]
 fn Table(group: Group) -> impl IntoView {
-    let Group { title, facts, notes, columns, rows, .. } = group;
-    let facts = facts.into_iter().map(|(what, how)| format!("{what} {how}")).collect::<Vec<_>>().join(" · ");
+    let Group { title, facts, notes, columns, rows, pairs, .. } = group;
+    let facts = facts.into_iter().map(|fact| format!("{} {}", fact.label, fact.value)).collect::<Vec<_>>().join(" · ");
+    let pairs: Vec<_> = pairs.into_iter().filter_map(|pair| told(&pair, &columns, &rows)).collect();
+    let n_columns = columns.len() + 1;
+    let sections = rows.chunk_by(|a, b| a.section == b.section).map(|rows| (rows[0].section, rows.to_vec()));
+    let sections: Vec<_> = sections.collect();
     view! {
         <h3>{title.clone()}</h3>
         <p class="hint">{facts}</p>
@@ -60,39 +65,57 @@ fn Table(group: Group) -> impl IntoView {
         <div class="scroll" tabindex="0" role="group" aria-label=format!("Table: {title}")>
             <table class="compared">
                 <thead><tr><th scope="col"><span class="unseen">"Figure"</span></th>{columns.into_iter().map(head).collect_view()}</tr></thead>
-                <tbody>{rows.into_iter().map(|row| view! { <Figure row /> }).collect_view()}</tbody>
+                {sections.into_iter().map(|(section, rows)| view! {
+                    <tbody>
+                        <tr class="section"><th scope="rowgroup" colspan=n_columns>{section.label()}</th></tr>
+                        {rows.into_iter().map(|row| view! { <Figure row /> }).collect_view()}
+                    </tbody>
+                }).collect_view()}
             </table>
         </div>
+        {pairs.into_iter().map(|pair| view! { <p class="hint">{pair}</p> }).collect_view()}
     }
 }
 
 fn head(column: Column) -> impl IntoView {
-    let (state, label) = match column.mark {
-        Mark::Right => ("right", "right"),
-        Mark::Wrong => ("wrong", "WRONG"),
-        Mark::NotChecked => ("unknown", "not checked"),
-        Mark::Published => ("unknown", "published"),
-    };
     view! {
-        <th scope="col" title=column.remark>
+        <th scope="col">
             <span class="run-name">{column.name}</span>
             <span class="hint">{column.detail}</span>
-            <span class="verdict" data-verdict=state>{label}</span>
+            <span class="verdict" data-verdict=key(column.mark)>{column.mark.label()}</span>
+            <span class="hint">{column.remark}</span>
         </th>
+    }
+}
+
+fn key(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Right => "right",
+        Mark::Wrong => "wrong",
+        Mark::NotChecked | Mark::Published => "unknown",
     }
 }
 
 #[component]
 fn Figure(row: Row) -> impl IntoView {
-    let cell = |cell: Option<crate::measure::compare::Cell>| match cell {
+    let cell = |cell: Option<Cell>| match cell {
         None => view! { <td>"–"</td> }.into_any(),
         Some(cell) => {
-            let ratio = cell.ratio.map(|ratio| format!("{ratio:.2} ×"));
-            let share = cell.share.as_ref().map(crate::measure::panel::share);
-            view! { <td>{cell.text}<small>{ratio}</small><small>{share}</small></td> }.into_any()
+            let share = cell.share.as_ref().map(|share| view! { <small>{panel::share(share)}</small> });
+            let ratio = cell.ratio.map(|ratio| view! { <small>{format!("{ratio:.2} ×")}</small> });
+            view! { <td data-verdict=key(cell.mark)>{cell.text}{share}{ratio}</td> }.into_any()
         }
     };
-    view! { <tr><th scope="row">{row.figure}</th>{row.cells.into_iter().map(cell).collect_view()}</tr> }
+    let figure = if row.unit.is_empty() { row.figure } else { format!("{}, {}", row.figure, row.unit) };
+    view! { <tr><th scope="row">{figure}</th>{row.cells.into_iter().map(cell).collect_view()}</tr> }
+}
+
+/// The same adapter twice, in a sentence.
+fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
+    let (native, browser) = (columns.get(pair.native)?, columns.get(pair.browser)?);
+    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row)?.figure, at.ratio));
+    let ratios: Vec<String> = pair.ratios.iter().filter_map(ratio).collect();
+    Some(format!("{} in the browser ({}), against native: {}", native.name, browser.detail, ratios.join(", ")))
 }
 
 /// A chart. Its SVG is this program's own: `measure::chart` escapes every word that comes from a report.

@@ -8,6 +8,7 @@ use crate::host::web::store::Origin;
 use crate::measure::report::read::read;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
@@ -24,11 +25,17 @@ pub(crate) fn fetch(history: History) {
     });
 }
 
-/// The index is an array of file names.
+/// What the index says; it may say more.
+#[derive(Deserialize)]
+struct Index {
+    /// Names of files beside it.
+    reports: Vec<String>,
+}
+
 async fn fetch_all(history: History) -> Result<(), String> {
-    let index: Vec<String> =
+    let index: Index =
         serde_json::from_str(&fetch_text("index.json").await?).map_err(|e| format!("timings/index.json: {e}"))?;
-    for name in index.iter().filter(|name| is_plain(name)) {
+    for name in index.reports.iter().filter(|name| is_plain(name)) {
         let text = fetch_text(name).await?;
         for entry in read(&text).map_err(|e| format!("timings/{name}: {e}"))? {
             let record = Record { name: title(name), added_ms: 0.0, ..Record::new(entry, Origin::Published) };
