@@ -8,6 +8,7 @@ import { check, finish } from './check.mjs';
 import { open_tab, start_chromium } from './chromium.mjs';
 import { run_in_firefox } from './firefox.mjs';
 import { damaged_files } from './damaged.mjs';
+import { check_measure } from './measure.mjs';
 import { check_runs } from './runs.mjs';
 import { serve } from './serve.mjs';
 import { generate, ready, state, until, visit } from './visitor.mjs';
@@ -214,7 +215,7 @@ await check('every control has a name, and the keyboard reaches it', () =>
       await tab.keyboard.press('Tab');
       reached.add(await tab.evaluate(() => document.activeElement?.id));
     }
-    for (const id of ['prompt', 'generate', 'file']) assert.ok(reached.has(id), `Tab does not reach #${id}`);
+    for (const id of ['prompt', 'generate', 'file', 'bench', 'probe', 'verify', 'import']) assert.ok(reached.has(id), `Tab does not reach #${id}`);
     await tab.locator('#generate').focus();
     await tab.keyboard.press('Enter');
     await until(tab, () => window.headstart.state().n_tokens >= 2);
@@ -243,6 +244,7 @@ for (const colorScheme of ['dark', 'light']) {
     );
   }
 }
+await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);
 await browser.close();
 
@@ -263,10 +265,11 @@ await check('without WebGPU it says why, and what to do', async () => {
 server.close();
 
 await check(
-  'Firefox writes the same 64 tokens',
+  'Firefox writes the same 64 tokens, and its numbers are right',
   async () => {
-    const { ids, adapter } = await run_in_firefox(dist, visit_in_firefox(greedy));
+    const { ids, adapter, verified } = await run_in_firefox(dist, visit_in_firefox(greedy));
     assert_same_ids(ids);
+    assert.equal(verified.verdict, 'right', verified.summary);
     return JSON.stringify(adapter)?.slice(0, 120);
   },
   { timeout_ms: 240_000 },
@@ -284,7 +287,8 @@ function visit_in_firefox({ prompt, ids }) {
     }
     const request = { prompt: ${JSON.stringify(prompt)}, n: ${ids.length}, temperature: 0, seed: 0 };
     const { ids } = await window.headstart.generate(request);
-    return { ids: Array.from(ids), adapter: window.headstart.state().adapter };
+    const { check: verified } = await window.headstart.verify();
+    return { ids: Array.from(ids), verified, adapter: window.headstart.state().adapter };
   }`;
 }
 

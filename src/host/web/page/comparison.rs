@@ -1,8 +1,8 @@
 //! The runs that were picked, beside each other: one table for those that may be compared, and the charts.
 
-use super::history::History;
 use super::history::record::{Record, RecordId};
 use super::history::share::copy;
+use super::state::Page;
 use crate::measure::chart::{Chart, charts};
 use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
 use crate::measure::panel;
@@ -10,22 +10,29 @@ use crate::measure::report::Entry;
 use leptos::prelude::*;
 
 #[component]
-pub(crate) fn ComparisonPanel(history: History) -> impl IntoView {
+pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
+    let history = page.history;
     let baseline = RwSignal::new(None::<RecordId>);
     let is_compared = |record: &&Record| record.compared;
     let compared =
         Memo::new(move |_| history.records.with(|all| all.iter().filter(is_compared).cloned().collect::<Vec<_>>()));
-    let entries = move || compared.with(|all| all.iter().map(|record| (*record.entry).clone()).collect::<Vec<Entry>>());
+    let is_live = Memo::new(move |_| page.partial.with(|report| report.as_ref().is_some_and(|report| !report.tests.is_empty())));
+    // What is being measured stands last, so that the places of the others stay.
+    let entries = move || {
+        let live = is_live.get().then(|| page.partial.get()).flatten().map(|report| Entry::Measured(Box::new(report)));
+        let kept = compared.with(|all| all.iter().map(|record| (*record.entry).clone()).collect::<Vec<_>>());
+        kept.into_iter().chain(live).collect::<Vec<Entry>>()
+    };
     let comparison = Memo::new(move |_| {
         let place = baseline.get().and_then(|id| compared.with(|all| all.iter().position(|record| record.id == id)));
         compare(&entries(), place)
     });
     let drawn = Memo::new(move |_| charts(&entries()));
-    let n_compared = Memo::new(move |_| compared.with(Vec::len));
+    let is_empty = Memo::new(move |_| compared.with(Vec::is_empty) && !is_live.get());
     let markdown =
         move |_| copy(history, comparison.with_untracked(Comparison::markdown), "Copied as markdown.".into());
     view! {
-        <section id="comparison" class="card" aria-labelledby="comparison-title" hidden=move || n_compared.get() == 0>
+        <section id="comparison" class="card" aria-labelledby="comparison-title" hidden=move || is_empty.get()>
             <h2 id="comparison-title">"Comparison"</h2>
             <div class="buttons">
                 <label for="baseline">"Ratios are to"</label>

@@ -62,7 +62,7 @@ fn App() -> impl IntoView {
             </div>
             <div class="bench">
                 <measure::Measure page link />
-                <comparison::ComparisonPanel history=page.history />
+                <comparison::ComparisonPanel page />
                 <history::list::Runs history=page.history link />
             </div>
         </main>

@@ -1,0 +1,150 @@
+// Checks of what the page measures: probe, bench and verify, each by its button or its hook, broken off, and kept.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { check } from './check.mjs';
+import { open_tab, start_chromium } from './chromium.mjs';
+import { generate, ready, state, until, visit } from './visitor.mjs';
+
+const SHORT = { p: 16, n: 4, d: 0, r: 2 };
+const measured = (tab) => tab.evaluate(() => window.headstart.reports().filter((run) => run.origin === 'measured'));
+
+export async function check_measure(browser, url, screenshots) {
+  const on_the_page = (body, options) => visit(browser, url, body, options);
+
+  await check('a bench has its tests, its limits, its stages and its check, is shown and kept', () =>
+    on_the_page(async (tab) => {
+      const report = await tab.evaluate((plan) => window.headstart.bench(plan), SHORT);
+      assert_bench(report);
+      const [run] = await measured(tab);
+      assert.deepEqual(run.report, report);
+      assert.equal(run.verdict, 'right');
+      const shown = await tab.locator('.run.open').innerText();
+      for (const word of ['pp16', 'tg4', 'read', 'right']) assert.ok(shown.includes(word), `no ${word}: ${shown}`);
+      assert.ok((await tab.locator('#comparison svg').count()) > 0, 'no charts');
+      assert.match(await tab.locator('#adapter .check').innerText(), /right/);
+      // Measuring leaves the model as it was.
+      await generate(tab, { prompt: 'It was', n: 4, temperature: 0, seed: 0 });
+      const [test] = report.tests.filter(({ n_gen }) => n_gen > 0);
+      return `${test.tokens_per_s.median.toFixed(1)} tokens/s, ${((test.share?.share ?? 0) * 100).toFixed(0)} % of ${test.share?.of}`;
+    }),
+  );
+
+  await check('a probe measures limits that later figures are held against', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#probe').click();
+      await until(tab, () => window.headstart.state().status === 'measuring');
+      await ready(tab);
+      const [{ report }] = await measured(tab);
+      assert_probes(report);
+      const bench = await tab.evaluate((plan) => window.headstart.bench(plan), SHORT);
+      assert.deepEqual(bench.probes, report.probes);
+      return report.probes.map(({ kind, value }) => `${kind} ${value.median.toPrecision(3)}`).join(', ');
+    }),
+  );
+
+  await check('verify holds the adapter against the CPU player, and the badge opens the details', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#verify').click();
+      await until(tab, () => window.headstart.state().status === 'measuring');
+      await ready(tab);
+      const [{ report, verdict }] = await measured(tab);
+      assert.equal(verdict, 'right');
+      assert_check(report);
+      const badge = tab.locator('#adapter .check');
+      assert.equal(await badge.locator('table').isVisible(), false);
+      await badge.locator('summary').click();
+      assert.match(await badge.locator('table').innerText(), /KL divergence/);
+      const { n_same, n_tokens, kl_max } = report.check.tokens;
+      return `${n_same} of ${n_tokens} tokens, KL at most ${kl_max.toExponential(1)}`;
+    }),
+    { timeout_ms: 240_000 },
+  );
+
+  await check('while it measures, figures come and the page answers; cancelled, what was measured is kept', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('summary', { hasText: 'Bench settings' }).click();
+      await tab.locator('#bench-p').fill('0');
+      await tab.locator('#bench-n').fill('4');
+      await tab.locator('#bench-r').fill('100');
+      await tab.locator('#bench-r').press('Tab');
+      await tab.locator('#bench').click();
+      await tab.locator('#measure .figures', { hasText: 'tg4' }).waitFor({ timeout: 90_000 });
+      assert.ok((await tab.locator('#measure progress').getAttribute('aria-label')).length > 0);
+      assert.equal(await tab.locator('#generate').isDisabled(), true);
+      await tab.locator('#cancel').click();
+      await ready(tab);
+      const [{ report }] = await measured(tab);
+      const { n } = report.tests[0].tokens_per_s;
+      assert.ok(n >= 1 && n < 100, `${n} repetitions`);
+      assert.match(await tab.locator('#runs').innerText(), /was cancelled; what it had measured is kept/);
+      return `after ${n} of 100 repetitions`;
+    }),
+  );
+
+  await check('without a GPU the CPU is measured, and hears a cancel', async () => {
+    const plain = await start_chromium({ webgpu: false });
+    try {
+      const { tab } = await open_tab(plain, url);
+      await tab.getByRole('button', { name: 'Run on the CPU' }).click();
+      await ready(tab);
+      const running = tab.evaluate(() => window.headstart.bench({ p: 0, n: 8, d: 0, r: 100 }));
+      running.catch(() => {}); // as above: a check that fails meanwhile closes the tab
+      await tab.locator('#measure .figures', { hasText: 'tg8' }).waitFor({ timeout: 90_000 });
+      await tab.locator('#cancel').click();
+      const { tests, adapter } = await running;
+      assert.equal(adapter.backend, 'cpu');
+      assert.ok(tests[0].tokens_per_s.n >= 1 && tests[0].tokens_per_s.n < 100);
+      return `${tests[0].tokens_per_s.median.toFixed(1)} tokens/s`;
+    } finally {
+      await plain.close();
+    }
+  });
+
+  await check('a bench that has no room is refused in words', () =>
+    on_the_page(async (tab) => {
+      const answer = await tab.evaluate(() => window.headstart.bench({ p: 5000, n: 0, r: 1 }).catch((error) => error.message));
+      assert.match(typeof answer === 'string' ? answer : (await state(tab)).message, /context/);
+      await ready(tab);
+    }),
+  );
+
+  for (const [form, viewport] of [['wide', { width: 1400, height: 900 }], ['narrow', { width: 390, height: 844 }]]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await check(`looks: a bench, ${colorScheme}, ${form}`, () =>
+        on_the_page(
+          async (tab) => {
+            await tab.evaluate((plan) => window.headstart.bench(plan), SHORT);
+            const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+            assert.ok(wider <= 0, `${wider} px wider than the window`);
+            await tab.screenshot({ path: path.join(screenshots, `bench-${colorScheme}-${form}.png`), fullPage: true });
+          },
+          { viewport, colorScheme },
+        ),
+      );
+    }
+  }
+}
+
+function assert_bench(report) {
+  assert.equal(report.tests.length, 2);
+  for (const test of report.tests) {
+    assert.equal(test.tokens_per_s.n, SHORT.r);
+    assert.ok(test.tokens_per_s.median > 0 && test.ms_per_token > 0 && test.bytes_per_token > 0);
+    assert.ok(test.share.share > 0, 'no share of a limit');
+  }
+  assert_probes(report);
+  if (report.adapter.features.includes('timestamp-query')) assert.ok(report.profiles.length > 0 && report.profiles[0].stages.length > 3);
+  assert.equal(report.check.verdict, 'right', report.check.summary);
+}
+
+function assert_probes({ probes }) {
+  assert.ok(probes.length >= 5, `${probes.length} probes`);
+  for (const { kind, value, right } of probes) assert.ok(right && value.median > 0 && value.n > 0, `${kind}: ${JSON.stringify(value)}`);
+}
+
+function assert_check({ check }) {
+  assert.equal(check.verdict, 'right', check.summary);
+  assert.ok(check.tokens.n_tokens > 32 && check.tokens.n_same >= check.tokens.n_tokens - 1);
+  assert.equal(check.twice_the_same, true);
+  assert.equal(check.prefill_equals_decode, true);
+}
