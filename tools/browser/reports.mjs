@@ -16,7 +16,7 @@ export function bench_of(base, adapter_name, tokens_per_s) {
     tests: [
       {
         n_prompt: 0, n_gen: 128, depth: 0, tokens_per_s: spread(tokens_per_s), ms_per_token: 1000 / tokens_per_s,
-        first_token_ms: 9, bytes_per_token: 8_000_000, ops_per_token: 16_000_000, gb_per_s: 1.5,
+        first_token_ms: 9, prefill_ms: 0, decode_ms: 0, bytes_per_token: 8_000_000, ops_per_token: 16_000_000, gb_per_s: 1.5,
         share: { of: 'read', share: 0.41 },
       },
     ],

@@ -48,7 +48,6 @@ export async function check_runs(browser, url, screenshots) {
       assert.deepEqual(await runs(tab), []);
       await tab.locator('#undelete').click();
       await stored(tab, 1);
-      await head(tab, 'Text').click();
       await action(tab, 'Delete').click();
       // Deleting is over when it is over in storage; the page does not show that moment.
       await until(tab, in_storage, 0);

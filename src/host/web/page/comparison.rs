@@ -42,8 +42,8 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
                 </select>
                 <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
             </div>
-            {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
             <div class="charts">{move || drawn.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
+            {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
         </section>
     }
 }
@@ -85,11 +85,13 @@ fn Table(group: Group) -> impl IntoView {
 }
 
 fn head(column: Column) -> impl IntoView {
+    // Where nothing need be said in a cell, the head of the column says it once.
+    let label = if column.mark == Mark::Right { "right" } else { column.mark.label() };
     view! {
         <th scope="col">
             <span class="run-name">{column.name}</span>
             <span class="hint">{column.detail}</span>
-            <span class="verdict" data-verdict=key(column.mark)>{column.mark.label()}</span>
+            <span class="verdict" data-verdict=key(column.mark)>{label}</span>
             <span class="hint">{column.remark}</span>
         </th>
     }
@@ -130,8 +132,8 @@ fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
 fn Drawn(chart: Chart) -> impl IntoView {
     view! {
         <figure>
-            <figcaption>{chart.title}</figcaption>
-            <div class="scroll" inner_html=chart.svg></div>
+            <figcaption class="unseen">{chart.title}</figcaption>
+            <div class="scroll" tabindex="0" inner_html=chart.svg></div>
         </figure>
     }
 }

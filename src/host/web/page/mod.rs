@@ -62,8 +62,8 @@ fn App() -> impl IntoView {
             </div>
             <div class="bench">
                 <measure::Measure page link />
-                <comparison::ComparisonPanel page />
                 <history::list::Runs history=page.history link />
+                <comparison::ComparisonPanel page />
             </div>
         </main>
         <footer>
