@@ -53,7 +53,7 @@ export async function check_measure(browser, url, screenshots) {
       const badge = tab.locator('#adapter .check');
       assert.equal(await badge.locator('table').isVisible(), false);
       await badge.locator('summary').click();
-      assert.match(await badge.locator('table').innerText(), /KL divergence/);
+      assert.match(await badge.locator('table').innerText(), /KL worst/);
       const { n_same, n_tokens, kl_max } = report.check.tokens;
       return `${n_same} of ${n_tokens} tokens, KL at most ${kl_max.toExponential(1)}`;
     }),
@@ -147,4 +147,6 @@ function assert_check({ check }) {
   assert.ok(check.tokens.n_tokens > 32 && check.tokens.n_same >= check.tokens.n_tokens - 1);
   assert.equal(check.twice_the_same, true);
   assert.equal(check.prefill_equals_decode, true);
+  assert.ok(check.stages.length > 10, `${check.stages.length} stages`);
+  assert.ok(check.kernels.n_cases > 50 && check.kernels.n_wrong === 0, JSON.stringify(check.kernels));
 }

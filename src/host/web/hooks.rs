@@ -97,7 +97,9 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     let verify = move || promise(measure(page, &to, Measurement::Verify));
     set("verify", Closure::<dyn Fn() -> Promise>::new(verify).into_js_value());
     let to = Rc::clone(link);
-    let bench = move |arguments: JsValue| promise(plan(arguments).and_then(|plan| measure(page, &to, Measurement::Bench(plan))));
+    let bench = move |arguments: JsValue| {
+        promise(plan(arguments).and_then(|plan| measure(page, &to, Measurement::Bench(plan))))
+    };
     set("bench", Closure::<dyn Fn(JsValue) -> Promise>::new(bench).into_js_value());
     let to = Rc::clone(link);
     let load = move |file: JsValue| {

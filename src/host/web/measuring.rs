@@ -1,11 +1,13 @@
 //! The worker's measurements. Each ends in one report of the model that is loaded; what was measured before on the same
 //! adapter goes into it, so that a bench has its limits and its check beside it.
 
-use super::facts::Loaded;
+use super::facts::{Known, Loaded};
 use super::protocol::{BenchPlan, Measurement};
 use super::worker::find_adapter;
 use crate::engine::{LoadOptions, PlayerChoice, Session};
 use crate::error::{Error, Result};
+use crate::gpu::Adapter;
+use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, Verdict};
@@ -36,7 +38,7 @@ pub(super) async fn measure(
             (loaded, Found { report, failed })
         }
         Measurement::Verify => {
-            let (check, failed) = either(check(&mut loaded, Extent::Full, watch).await);
+            let (check, failed) = verify(&mut loaded, watch).await;
             let report = Report { check, ..loaded.blank() };
             (loaded, Found { report, failed })
         }
@@ -47,14 +49,46 @@ pub(super) async fn measure(
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
     let choice = match loaded.session.choice() {
         PlayerChoice::Cpu => PlayerChoice::Cpu,
-        // A browser's adapter gives one device, and the model has it.
-        PlayerChoice::Gpu(adapter) => match find_adapter(loaded.known.adapter.power).await {
-            Ok((_, another)) => PlayerChoice::Gpu(another),
-            Err(_) => return Err(Error::adapter(&adapter.identity.name, "the browser gives it no second time")),
-        },
+        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(loaded).await?),
     };
     loaded.known.probes = probe_choice(&choice, watch).await?;
     Ok(())
+}
+
+/// A browser's adapter gives one device, and the model has it: another is asked for.
+async fn adapter_again(loaded: &Loaded) -> Result<Adapter> {
+    let Known { adapter, .. } = &loaded.known;
+    match find_adapter(adapter.power).await {
+        Ok((_, again)) => Ok(again),
+        Err(_) => Err(Error::adapter(&adapter.name, "the browser gives it no second time")),
+    }
+}
+
+/// The model first, since that is what people wait for; then every kernel by itself.
+async fn verify(loaded: &mut Loaded, watch: &mut Watch<'_>) -> (Option<Check>, Option<Error>) {
+    let mut check = match check(loaded, Extent::Full, watch).await {
+        Ok(check) => check,
+        Err(failed) => return (None, Some(failed)),
+    };
+    if check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), PlayerChoice::Cpu) {
+        return (Some(check), None);
+    }
+    let kernels = match adapter_again(loaded).await {
+        Ok(adapter) => verify::kernels(&adapter, ShaderChecks::Off, watch).await,
+        Err(failed) => Err(failed),
+    };
+    match kernels {
+        Ok(kernels) => {
+            // Broken off, they count for what is wrong, not for what is right.
+            let done = Progress { what: "kernels".into(), done: 1, total: 1 };
+            if kernels.n_wrong > 0 || watch(&done).is_continue() {
+                verify::add_kernels(&mut check, kernels);
+                loaded.known.check = Some(check.clone());
+            }
+            (Some(check), None)
+        }
+        Err(failed) => (Some(check), Some(failed)),
+    }
 }
 
 /// The adapter's limits first, unless they are known; then the tests; then the short check, unless there is one.

@@ -6,7 +6,9 @@ use super::adapter;
 use super::facts::{Known, Loaded};
 use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
-use super::protocol::{AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step};
+use super::protocol::{
+    AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step,
+};
 use super::source::{BlobSource, fetch_blob};
 use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,8 +21,8 @@ use js_sys::Float32Array;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use web_time::Instant;

@@ -16,7 +16,8 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
     let is_compared = |record: &&Record| record.compared;
     let compared =
         Memo::new(move |_| history.records.with(|all| all.iter().filter(is_compared).cloned().collect::<Vec<_>>()));
-    let is_live = Memo::new(move |_| page.partial.with(|report| report.as_ref().is_some_and(|report| !report.tests.is_empty())));
+    let is_live =
+        Memo::new(move |_| page.partial.with(|report| report.as_ref().is_some_and(|report| !report.tests.is_empty())));
     // What is being measured stands last, so that the places of the others stay.
     let entries = move || {
         let live = is_live.get().then(|| page.partial.get()).flatten().map(|report| Entry::Measured(Box::new(report)));

@@ -1,7 +1,7 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
 use super::state::Page;
-use crate::host::web::protocol::{Event, Job, ModelFile, Measurement, NoGpu, Player, Power, Request, Settings};
+use crate::host::web::protocol::{Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
 use serde::Serialize;

@@ -118,7 +118,8 @@ fn Settings(plan: RwSignal<BenchPlan>) -> impl IntoView {
 /// The numbers of a list as it was typed; whatever is none is left out.
 fn numbers(typed: &str) -> Vec<u32> {
     let words = typed.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
-    let mut all: Vec<u32> = words.filter_map(|word| word.parse().ok()).map(|n: u32| n.min(MOST_TOKENS)).take(MOST_NUMBERS).collect();
+    let mut all: Vec<u32> =
+        words.filter_map(|word| word.parse().ok()).map(|n: u32| n.min(MOST_TOKENS)).take(MOST_NUMBERS).collect();
     if all.is_empty() {
         all.push(0);
     }
@@ -127,7 +128,8 @@ fn numbers(typed: &str) -> Vec<u32> {
 
 /// The plan in a line, in llama-bench's words.
 fn summary(plan: &BenchPlan) -> String {
-    let list = |what: &str, all: &[u32]| all.iter().filter(|n| **n > 0).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
+    let list =
+        |what: &str, all: &[u32]| all.iter().filter(|n| **n > 0).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
     let tests = [list("pp", &plan.p), list("tg", &plan.n)].concat().join(", ");
     let depths = list("d", &plan.d).join(", ");
     let at = if depths.is_empty() { String::new() } else { format!(" @ {depths}") };
