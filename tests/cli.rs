@@ -84,10 +84,10 @@ fn run_on_cpu(n: &str, more: &[&str]) -> Output {
 #[test]
 fn help_is_worth_reading() {
     let help = stdout(&headstart(&["--help"]));
-    for word in ["run", "adapters", "eval", "completions", "Examples:", "Exit codes:", "130"] {
+    for word in ["run", "adapters", "eval", "verify", "completions", "Examples:", "Exit codes:", "130"] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for command in ["run", "adapters", "eval", "completions"] {
+    for command in ["run", "adapters", "eval", "verify", "completions"] {
         let output = headstart(&[command, "--help"]);
         done(&output);
         assert!(stdout(&output).contains("Examples:"), "{command}");
@@ -112,6 +112,7 @@ fn requests_that_make_no_sense_are_refused() {
     refused(&headstart(&["eval"]), 2, &["--ids"]);
     refused(&headstart(&["eval", "--ids", "1,x"]), 2, &["--ids"]);
     refused(&headstart(&["eval", "--ids", "1", "--adapter", "all"]), 2, &["--adapter", "one adapter"]);
+    refused(&headstart(&["verify", "--adapter", "cpu"]), 4, &["no adapter"]);
     refused(&headstart(&["dance"]), 2, &["dance"]);
 }
 

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use headstart::gpu::kernel::compose;
+use headstart::gpu::kernel::{Spec, compose};
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
-use headstart::kernels;
+use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
 use headstart::measure::verify::{self, difference, run_case, variants};
 
@@ -39,7 +39,8 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                     if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
                         panic!("{} ({}): {}", stage.kernel.name, case.name, error.emit_to_string(&text));
                     }
-                    reflect(stage.kernel, &module).unwrap_or_else(|e| panic!("{}: {e}", stage.kernel.name));
+                    reflect(stage.kernel, &stage.spec, &module)
+                        .unwrap_or_else(|e| panic!("{}: {e}", stage.kernel.name));
                     texts.insert((stage.kernel.name, compose(stage.kernel, &stage.spec, knobs.team == Team::Subgroup)));
                 }
             }
@@ -54,7 +55,7 @@ fn composed_texts_validate_and_match_their_rust_twins() {
 }
 
 /// Holds entry point, bindings and parameter struct against the Rust declarations.
-fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
+fn reflect(kernel: &Kernel, spec: &Spec, module: &naga::Module) -> Result<(), String> {
     if module.entry_points.len() != 1 || module.entry_points[0].name != kernel.name {
         return Err("the one entry point is named like the file".into());
     }
@@ -74,7 +75,8 @@ fn reflect(kernel: &Kernel, module: &naga::Module) -> Result<(), String> {
         if declared.get(binding) != Some(&(name, access)) {
             return Err(format!("binding {binding} is {name} {access:?}, in Rust {:?}", declared.get(binding)));
         }
-        if access == Access::Write && is_integer(module, global.ty) != kernels::writes_integers(kernel, name) {
+        let is_float = words_written(kernel, spec, name) == Words::Floats;
+        if access == Access::Write && is_integer(module, global.ty) == is_float {
             return Err(format!("binding {binding}, {name}: Rust knows another kind of number"));
         }
         let naga::TypeInner::Struct { members, .. } = &module.types[global.ty].inner else { continue };
@@ -102,12 +104,13 @@ fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
 fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     let kernel = &kernels::linear::KERNEL;
     let case = (kernel.cases)(&Knobs::default()).remove(0);
-    let text = compose(kernel, &case.recording.stages[0].spec, false);
-    assert!(reflect(kernel, &parse(kernel, &text)).is_ok());
+    let spec = &case.recording.stages[0].spec;
+    let text = compose(kernel, spec, false);
+    assert!(reflect(kernel, spec, &parse(kernel, &text)).is_ok());
     for (from, to) in [("    n_in: u32,", "    @align(16) n_in: u32,"), ("n_blocks", "n_chunks"), ("quants", "quanta")]
     {
         let broken = text.replace(from, to);
-        assert!(reflect(kernel, &parse(kernel, &broken)).is_err(), "{to} was not noticed");
+        assert!(reflect(kernel, spec, &parse(kernel, &broken)).is_err(), "{to} was not noticed");
     }
 }
 

@@ -43,6 +43,7 @@ pub mod swiglu;
 pub use matrix::Matrix;
 
 use crate::gpu::Kernel;
+use crate::gpu::kernel::Spec;
 
 /// Every kernel.
 pub const ALL: &[&Kernel] = &[
@@ -80,9 +81,19 @@ pub const ALL: &[&Kernel] = &[
     &grouped_merge::KERNEL,
 ];
 
-/// Whether an output of a kernel holds integers (or words of several kinds, as the step does), which are equal or wrong; the
-/// others hold f32.
-pub fn writes_integers(kernel: &Kernel, binding: &str) -> bool {
+/// What the words of a kernel's output are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// f32.
+    Floats,
+    /// Two f16, the first in the lower bits.
+    Halves,
+    /// Integers, or words of several kinds as in the step: they are equal or wrong.
+    Integers,
+}
+
+/// What a dispatch writes to one of its kernel's bindings.
+pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
     let integers: &[&str] = match kernel.name {
         "experts_group" => &["lists", "counts"],
         "route" => &["experts"],
@@ -94,9 +105,10 @@ pub fn writes_integers(kernel: &Kernel, binding: &str) -> bool {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
+        "grouped_heads" if spec.constants.contains(&("F16_CACHE", 1)) && binding != "heads" => return Words::Halves,
         _ => &[],
     };
-    integers.contains(&binding)
+    if integers.contains(&binding) { Words::Integers } else { Words::Floats }
 }
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

@@ -1,6 +1,8 @@
 //! What a stage wrote on both players, word by word. Only words count that one of the two has changed, so that a slice may
 //! be larger than what is in use.
 
+use half::f16;
+
 /// A slice before a stage and after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written<'a> {
@@ -41,6 +43,12 @@ impl<'a> Written<'a> {
         Deviation { n_words: n_words as usize, error: values().map(error).fold(0.0, worse) }
     }
 
+    /// As [`Self::floats`], of words that hold two f16 each.
+    pub(super) fn halves(&self) -> Deviation {
+        let [before, expected, found] = [self.before, self.expected, self.found].map(unpacked);
+        Written { before: &before, expected: &expected, found: &found }.floats(&|_| false)
+    }
+
     /// The share of words that are not equal, those left out that `is_tie(place, expected, found)` excuses.
     pub(super) fn integers(&self, is_tie: &dyn Fn(usize, u32, u32) -> bool) -> Deviation {
         let (mut n_words, mut n_wrong) = (0, 0.0);
@@ -50,6 +58,12 @@ impl<'a> Written<'a> {
         }
         Deviation { n_words, error: n_wrong / n_words.max(1) as f64 }
     }
+}
+
+/// Words of two f16 each as words of one f32.
+fn unpacked(words: &[u32]) -> Vec<u32> {
+    let wide = |half: u32| f16::from_bits(half as u16).to_f32().to_bits();
+    words.iter().flat_map(|word| [wide(*word), wide(word >> 16)]).collect()
 }
 
 /// The greater of two errors; what is no number is the greatest.
@@ -69,6 +83,10 @@ mod tests {
         Written { before: &BEFORE, expected: &expected, found: &found }.floats(&|_| false).error
     }
 
+    fn passes(error: f64) -> bool {
+        error <= 1e30
+    }
+
     #[test]
     fn errors_are_relative_to_the_stage_and_to_the_value() {
         // The root mean square is 5: sqrt((9 + 16 + 75 + 0) / 4).
@@ -85,9 +103,9 @@ mod tests {
             for at in 0..4 {
                 let mut y = x;
                 y[at] = wrong;
-                assert!(!(floats(x, y) <= 1e30), "{wrong} at {at}");
-                assert!(!(floats(y, x) <= 1e30), "{wrong} expected at {at}");
-                assert!(!(floats(y, y) <= 1e30), "{wrong} on both at {at}");
+                assert!(!passes(floats(x, y)), "{wrong} at {at}");
+                assert!(!passes(floats(y, x)), "{wrong} expected at {at}");
+                assert!(!passes(floats(y, y)), "{wrong} on both at {at}");
             }
         }
         assert!(!(floats([0.0; 4], [0.0, 0.0, 1e-20, 0.0]) <= 1e30), "something where nothing is expected");
@@ -96,6 +114,20 @@ mod tests {
     #[test]
     fn a_flipped_sign_is_twice_its_value() {
         assert!(floats([1.0, 1.0, 1.0, 1.0], [1.0, -1.0, 1.0, 1.0]) >= 2.0);
+    }
+
+    #[test]
+    fn halves_are_compared_one_by_one() {
+        let words =
+            |a: f32, b: f32| u32::from(f16::from_f32(a).to_bits()) | u32::from(f16::from_f32(b).to_bits()) << 16;
+        let error = |x: u32, y: u32| Written { before: &[7], expected: &[x], found: &[y] }.halves().error;
+        assert_eq!(error(words(1.0, -1.0), words(1.0, -1.0)), 0.0);
+        // The next half after 1, in either place.
+        for y in [words(1.0 + 1.0 / 1024.0, -1.0), words(1.0, -1.0 - 1.0 / 1024.0)] {
+            assert!((error(words(1.0, -1.0), y) - 1.0 / 1024.0).abs() < 1e-9);
+        }
+        assert!(error(words(1.0, -1.0), words(1.0, 1.0)) >= 2.0);
+        assert!(!passes(error(words(1.0, -1.0), words(f32::NAN, -1.0))));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::gpu::play::Prepared;
 use crate::gpu::{Access, Player, Recording, Slice, Stage};
-use crate::kernels::{self, route};
+use crate::kernels::{self, Words, route, words_written};
 
 use super::fault::is_same_stage;
 use super::forward::Kind;
@@ -27,6 +27,8 @@ use ties::Ties;
 /// The budget leaves room for that and for an exp of 3 + 2 |x| units in the last place. A stage that computes something
 /// else is off by about 1.
 const NUMBER_BUDGET: f64 = 1e-4;
+/// The same for numbers kept as f16: rounding may fall to either side, which is 2⁻¹⁰ of the number at most.
+const HALF_BUDGET: f64 = 1.5e-3;
 /// The share of integers that may be off: less than one word of any slice, so none. What [`ties`] excuses is not off.
 const INTEGER_BUDGET: f64 = 1e-12;
 
@@ -92,8 +94,7 @@ struct Output {
     slice: Slice,
     /// What the kernel calls it.
     binding: &'static str,
-    is_integer: bool,
-    budget: f64,
+    words: Words,
 }
 
 /// Parts of the kinds of step that were played in lock step, kept for the next time.
@@ -219,17 +220,18 @@ async fn play_part(
     };
     for (at, output) in expected.outputs.iter().enumerate() {
         let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
-        let Deviation { n_words, error } = match (&ties, output.is_integer) {
-            (Some(ties), true) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
-            (None, true) => written.integers(&|_, _, _| false),
+        let Deviation { n_words, error } = match (&ties, output.words) {
+            (Some(ties), Words::Integers) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
+            (None, Words::Integers) => written.integers(&|_, _, _| false),
             // Where other experts were chosen, their weights are others too; the experts are the first output.
-            (Some(ties), false) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
-            (None, false) => written.floats(&|_| false),
+            (Some(ties), Words::Floats) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
+            (None, Words::Floats) => written.floats(&|_| false),
+            (_, Words::Halves) => written.halves(),
         };
         deviation.n_words += n_words;
-        let (share, worst) = (error / output.budget, deviation.error / deviation.budget);
+        let (share, worst) = (error / output.budget(), deviation.error / deviation.budget);
         if share.is_nan() || share > worst {
-            (deviation.error, deviation.budget) = (error, output.budget);
+            (deviation.error, deviation.budget) = (error, output.budget());
         }
         give(&mut session.player, part.outputs[at].slice, &found[at], &wanted[at]);
     }
@@ -255,6 +257,16 @@ fn give(player: &mut Player, slice: Slice, found: &[u32], wanted: &[u32]) {
     let Some(first) = found.iter().zip(wanted).position(differs) else { return };
     let last = found.iter().zip(wanted).rposition(differs).unwrap_or(first);
     player.write(slice, first as u64 * 4, bytemuck::cast_slice(&wanted[first..=last]));
+}
+
+impl Output {
+    fn budget(&self) -> f64 {
+        match self.words {
+            Words::Floats => NUMBER_BUDGET,
+            Words::Halves => HALF_BUDGET,
+            Words::Integers => INTEGER_BUDGET,
+        }
+    }
 }
 
 impl Session {
@@ -287,9 +299,8 @@ fn outputs(stages: &[Stage]) -> Vec<Output> {
     for stage in stages.iter().filter(|stage| stage.kernel.name != kernels::fault::KERNEL.name) {
         for (slice, (binding, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {
             if *access == Access::Write && !outputs.iter().any(|output| output.slice == *slice) {
-                let is_integer = kernels::writes_integers(stage.kernel, binding);
-                let budget = if is_integer { INTEGER_BUDGET } else { NUMBER_BUDGET };
-                outputs.push(Output { slice: *slice, binding, is_integer, budget });
+                let words = words_written(stage.kernel, &stage.spec, binding);
+                outputs.push(Output { slice: *slice, binding, words });
             }
         }
     }

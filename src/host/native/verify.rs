@@ -6,7 +6,7 @@ use super::new_file::NewFile;
 use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, tables, write_out};
 use crate::engine::{LoadOptions, PlayerChoice, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
 use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::Report;
@@ -95,7 +95,10 @@ fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
         PlayerChoice::Gpu(adapter) => Some(adapter),
         PlayerChoice::Cpu => None,
     };
-    let adapters: Vec<Adapter> = choice::list(Some(wanted))?.into_iter().filter_map(gpu).collect();
+    let adapters: Vec<Adapter> = match wanted {
+        "all" => pollster::block_on(Adapter::all()),
+        wanted => choice::list(Some(wanted))?.into_iter().filter_map(gpu).collect(),
+    };
     if adapters.is_empty() {
         return Err(Error::adapter("verify", "no adapter to hold against the CPU player").advice(choice::INSTALL));
     }
@@ -117,7 +120,7 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
         match verify_one(options, model, adapter, &broken, &mut oracle).await {
             Ok(one) => verified.push(one),
             // A stage that the model does not have is no fault of an adapter.
-            Err(error) if error.kind == crate::error::ErrorKind::Usage => return Err(error),
+            Err(error) if error.kind == ErrorKind::Usage => return Err(error),
             Err(error) => {
                 let name = choice::name(&PlayerChoice::Gpu(adapter.clone()));
                 let error = Error { thing: format!("{name}: {}", error.thing), ..error };
@@ -233,5 +236,35 @@ fn conclude(fault: Option<&str>, verified: &[Verified]) -> Result<Ending> {
         None if wrong.is_empty() => Ok(ending()),
         None => Err(Error::numbers("wrong numbers", wrong.join("; "))
             .advice("Update the driver, try --shader-checks, and tell us with --report")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::AdapterFacts;
+    use crate::measure::report::Platform;
+
+    fn verified(name: &str, verdict: Verdict) -> Verified {
+        let mut report = Report::of_adapter(Platform::default(), AdapterFacts::of_cpu());
+        report.check = Some(Check { verdict, summary: format!("{name} in words"), ..Check::default() });
+        Verified { name: name.to_owned(), report, foretold: None }
+    }
+
+    #[test]
+    fn wrong_numbers_are_an_error_that_names_the_adapter() {
+        let all = [verified("one", Verdict::Right), verified("two", Verdict::Wrong)];
+        let error = conclude(None, &all).expect_err("wrong numbers");
+        assert_eq!(error.kind, ErrorKind::Numbers);
+        assert!(error.found.contains("two: two in words") && !error.found.contains("one"), "{error}");
+        assert_eq!(conclude(None, &all[..1]), Ok(Ending::Done));
+    }
+
+    #[test]
+    fn a_fault_is_an_error_where_every_adapter_catches_it() {
+        let all = [verified("one", Verdict::Wrong), verified("two", Verdict::Wrong), verified("three", Verdict::Right)];
+        let error = conclude(Some("attend"), &all[..2]).expect_err("wrong numbers");
+        assert!(error.kind == ErrorKind::Numbers && error.to_string().starts_with("the fault in attend was caught"));
+        assert_eq!(conclude(Some("attend"), &all), Ok(Ending::Done), "not caught on three");
     }
 }
