@@ -84,7 +84,7 @@ impl Prober<'_, '_> {
         y: Slice,
         n_threads: u32,
     ) -> Result<(Prepared, u32)> {
-        let (mut n_rounds, wanted_ms) = (4, self.options.run_ms / DISPATCHES);
+        let (mut n_rounds, wanted_ms) = (4, self.wanted_ms() / DISPATCHES);
         loop {
             let prepared = self.prepare(chains.recording(self, x, y, n_rounds, n_threads)).await?;
             // Once for the compiler.

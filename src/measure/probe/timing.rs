@@ -7,6 +7,8 @@ use crate::gpu::Recording;
 use crate::gpu::play::Prepared;
 use web_time::Instant;
 
+/// No run is made longer than this on purpose, in milliseconds: watchdogs end what takes two seconds.
+const LONGEST_MS: f64 = 600.0;
 /// Plays in one pass at most.
 const MAX_PLAYS: u32 = 1 << 15;
 
@@ -61,7 +63,7 @@ impl Prober<'_, '_> {
 
     /// Samples of the milliseconds that one play takes.
     pub(super) async fn play_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
-        let (mut n, wanted_ms) = (1, self.options.run_ms);
+        let (mut n, wanted_ms) = (1, self.wanted_ms());
         loop {
             let ms = self.run_ms(prepared, n, encoding).await?;
             if ms >= wanted_ms || n >= MAX_PLAYS {
@@ -75,6 +77,11 @@ impl Prober<'_, '_> {
             samples.taken.push(self.less_overhead(ms, 1) / f64::from(n));
         }
         Ok(samples.taken)
+    }
+
+    /// How long a run should take: long beside what it costs without work, and not so long that a watchdog ends it.
+    pub(super) fn wanted_ms(&self) -> f64 {
+        self.options.run_ms.max((10.0 * self.overhead_ms).min(LONGEST_MS))
     }
 
     /// `ms` without the fixed cost of so many submits; never less than half, as the fixed cost is uncertain too.
