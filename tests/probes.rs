@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use headstart::gpu::{Adapter, Kernel, Recording};
 use headstart::kernels;
-use headstart::measure::Progress;
+use headstart::measure::{Progress, Report};
 use headstart::measure::probe::{Options, probe_cpu, probe_with};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
 
@@ -134,4 +134,23 @@ fn who_breaks_off_keeps_what_was_measured() {
     let done: Vec<u32> = told.iter().map(|at| at.done).collect();
     assert_eq!((probes.0.len(), done), (2, vec![0, 1, 2]));
     assert!(told.iter().all(|at| at.total >= 9 && !at.what.is_empty()), "{told:?}");
+}
+
+#[test]
+fn the_command_writes_reports_of_the_probes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("limits.json");
+    let headstart = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_headstart")).arg("adapters").args(arguments).output().unwrap()
+    };
+    let done = headstart(&["--probe", "--adapter", "cpu", "--report", file.to_str().unwrap()]);
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && ["read", "copy", "GB/s", "FMA f32", "Gop/s"].iter().all(|s| table.contains(s)));
+    let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!((reports.len(), reports[0].adapter.identity.backend.as_str()), (1, "cpu"));
+    reports[0].probes.0.iter().for_each(|probe| assert_plausible("CPU", probe));
+    assert!(reports[0].probes.limit(ProbeKind::Read).is_some());
+    // An adapter to choose, without anything to do on it, is a request that nobody can mean.
+    assert_eq!(headstart(&["--adapter", "cpu"]).status.code(), Some(2));
+    assert_eq!(headstart(&["--probe", "--adapter", "no such"]).status.code(), Some(4));
 }
