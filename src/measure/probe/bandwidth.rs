@@ -66,7 +66,7 @@ impl Prober<'_, '_> {
 
     /// Makes the two buffers, smaller ones where the adapter has no room for those that are wanted.
     async fn allocate_large(&mut self) -> Result<Large> {
-        let mut bytes = wanted_bytes(self.adapter);
+        let mut bytes = wanted_bytes(self.adapter, self.options.large_bytes);
         loop {
             let (arena, large) = Large::plan(self.adapter, bytes);
             match self.player.allocate(&arena).await {
@@ -81,7 +81,7 @@ impl Prober<'_, '_> {
     async fn upload_ms(&mut self, large: &Large) -> Result<Vec<f64>> {
         let n_chunks = large.bytes / CHUNK_BYTES;
         let n_waits = n_chunks.div_ceil(CHUNKS_AT_ONCE) as u32;
-        let mut samples = Samples::new();
+        let mut samples = Samples::new(self.options);
         while samples.wants_more() {
             let begin = Instant::now();
             for chunk in 0..n_chunks {
@@ -149,9 +149,8 @@ impl Large {
             .map(|slice| u64::from(Sharing::new(&adapter.knobs, (slice.bytes / QUAD_BYTES) as u32).n_threads))
             .sum();
         let sums = buffer("sums", n_sums * 4);
-        // Any words do, as long as they differ from place to place.
-        let words = (0..CHUNK_BYTES as u32 / 4).map(|index| (index ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b1));
-        (arena, Self { bytes, source, copied, sums, chunk: words.collect() })
+        let chunk = (0..CHUNK_BYTES as u32 / 4).map(scrambled).collect();
+        (arena, Self { bytes, source, copied, sums, chunk })
     }
 
     /// What all words of a buffer add up to, modulo 2^32.
@@ -161,9 +160,17 @@ impl Large {
     }
 }
 
+/// A word that looks like chance, so that no part of the words adds up to nothing.
+fn scrambled(index: u32) -> u32 {
+    let word = (index ^ (index >> 15)).wrapping_mul(0x2c1b_3c6d) ^ 0x9e37_79b9;
+    let word = (word ^ (word >> 12)).wrapping_mul(0x297a_2d39);
+    word ^ (word >> 15)
+}
+
 /// Bytes that no cache holds: the largest on GPUs now are of 256 MiB, those of a CPU are shared by others. Whole chunks.
-fn wanted_bytes(adapter: &Adapter) -> u64 {
+fn wanted_bytes(adapter: &Adapter, asked: Option<u64>) -> u64 {
     let wanted: u64 = match adapter.identity.kind.as_str() {
+        _ if asked.is_some() => asked.unwrap_or_default(),
         _ if is_software(&adapter.identity) => 128 << 20,
         "discrete" => 512 << 20,
         _ => 256 << 20,

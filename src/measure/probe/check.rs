@@ -7,7 +7,7 @@ use crate::gpu::{Case, Kernel, Player, Recording};
 impl Prober<'_, '_> {
     /// Whether the adapter agrees with the reference on a kernel's cases, of those that `wanted` chooses.
     pub(super) async fn is_right(&mut self, kernel: &Kernel, wanted: fn(&Case) -> bool) -> Result<bool> {
-        let (alter, player) = (self.alter, &mut self.player);
+        let (alter, player) = (self.options.alter, &mut self.player);
         for case in (kernel.cases)(&self.adapter.knobs).into_iter().filter(wanted) {
             let expected = outputs(&mut Player::Cpu(Box::default()), &case, &|_| {}).await?;
             let found = outputs(player, &case, alter).await?;

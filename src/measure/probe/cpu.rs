@@ -1,19 +1,18 @@
 //! The limits of the CPU player: what plain loops on one thread come to, as its references are plain loops on one thread.
 //! Dispatches, submits and compiling have no meaning there.
 
-use super::Log;
 use super::timing::{Samples, grown};
+use super::{Log, Options};
 use crate::measure::Watch;
 use crate::measure::report::{ProbeKind, Probes};
 use std::hint::black_box;
 use web_time::Instant;
 
-/// Words of a buffer past the caches of most CPUs: 64 MiB, as a browser's 32-bit memory grows and never shrinks.
-const N_WORDS: usize = 16 << 20;
+/// Words of a buffer past the caches of most CPUs: 64 MiB, as a browser's 32-bit memory grows and never shrinks. Not a
+/// power of two, by which their sum would mostly be zeros.
+const N_WORDS: usize = (16 << 20) - 1;
 /// From word to word of what is read.
 const WORD_STEP: u32 = 0x9e37_79b1;
-/// A sample should take this long, in milliseconds.
-const SAMPLE_MS: f64 = 50.0;
 /// Independent chains: what vector units hold.
 const CHAINS: usize = 32;
 const FACTOR: f32 = 0.875;
@@ -67,6 +66,7 @@ fn multiply_add(mut chains: [f32; CHAINS], factor: f32, n_steps: usize) -> [f32;
 
 /// Samples of the milliseconds that a play takes.
 fn play_ms(mut play: impl FnMut()) -> Vec<f64> {
+    let options = Options::default();
     let mut run_ms = |n: u32| {
         let begin = Instant::now();
         (0..n).for_each(|_| play());
@@ -75,12 +75,12 @@ fn play_ms(mut play: impl FnMut()) -> Vec<f64> {
     let mut n = 1;
     loop {
         let ms = run_ms(n);
-        if ms >= SAMPLE_MS {
+        if ms >= options.run_ms {
             break;
         }
-        n = grown(n, ms, SAMPLE_MS);
+        n = grown(n, ms, options.run_ms);
     }
-    let mut samples = Samples::new();
+    let mut samples = Samples::new(&options);
     while samples.wants_more() {
         samples.taken.push(run_ms(n) / f64::from(n));
     }

@@ -12,8 +12,6 @@ use crate::measure::report::ProbeKind;
 use crate::measure::spread::median;
 use web_time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// One sample of something short repeats it until that takes this long, in milliseconds.
-const SAMPLE_MS: f64 = 20.0;
 /// Repetitions for one sample at most.
 const MAX_REPEATS: u32 = 1 << 12;
 /// Counters of the dispatch that does next to nothing: one workgroup.
@@ -84,15 +82,16 @@ impl Prober<'_, '_> {
 
     /// Samples of the milliseconds that something short takes, each the mean of as many repetitions as the clock needs.
     async fn short_ms(&mut self, what: Short, salted: &mut Option<Salted>) -> Result<Vec<f64>> {
-        let mut n = 1;
+        // Every one of them passes by the host's clock, so fewer will do than for what is divided.
+        let (mut n, wanted_ms) = (1, self.options.run_ms / 2.0);
         loop {
             let ms = self.repeated_ms(what, n, salted).await?;
-            if ms >= SAMPLE_MS || n >= MAX_REPEATS {
+            if ms >= wanted_ms || n >= MAX_REPEATS {
                 break;
             }
-            n = grown(n, ms, SAMPLE_MS).min(MAX_REPEATS);
+            n = grown(n, ms, wanted_ms).min(MAX_REPEATS);
         }
-        let mut samples = Samples::new();
+        let mut samples = Samples::new(self.options);
         while samples.wants_more() {
             let ms = self.repeated_ms(what, n, salted).await?;
             samples.taken.push(ms / f64::from(n));

@@ -24,6 +24,28 @@ use crate::gpu::{Adapter, Player, Recording};
 /// Changes a recording before it is played: how a fault is brought in, to see that it is noticed.
 pub type Alter<'a> = dyn Fn(&mut Recording) + 'a;
 
+/// How long to look, and what to do to what is looked at.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// A timed run should take this long, in milliseconds.
+    pub run_ms: f64,
+    /// Samples of each kind.
+    pub repeats: u32,
+    /// After this long, in milliseconds, no new sample of a kind is begun, once there are three.
+    pub patience_ms: f64,
+    /// Bytes of each of the two buffers that are read and copied; chosen to lie past the adapter's caches when `None`.
+    pub large_bytes: Option<u64>,
+    /// Changes every recording before the adapter plays it; the references stay as they are.
+    pub alter: &'a Alter<'a>,
+}
+
+impl Default for Options<'_> {
+    /// Runs of fifty steps of the coarsest clock that a browser has.
+    fn default() -> Self {
+        Self { run_ms: 50.0, repeats: 7, patience_ms: 1500.0, large_bytes: None, alter: &|_| {} }
+    }
+}
+
 /// Measures what an adapter can do at best, on a device opened for it. Browsers give one device for each adapter that
 /// they hand out, so there it wants an adapter of its own. Where `watch` breaks off, what was measured until then is
 /// the result.
@@ -31,7 +53,7 @@ pub type Alter<'a> = dyn Fn(&mut Recording) + 'a;
 /// # Errors
 /// When the adapter gives no device, refuses a kernel, has no room for 16 MiB, or is lost.
 pub async fn probe(adapter: &Adapter, watch: &mut Watch<'_>) -> Result<Probes> {
-    probe_altered(adapter, &|_| {}, watch).await
+    probe_with(adapter, &Options::default(), watch).await
 }
 
 /// The probes of wherever a model runs.
@@ -45,14 +67,14 @@ pub async fn probe_choice(choice: &PlayerChoice, watch: &mut Watch<'_>) -> Resul
     }
 }
 
-/// [`probe`] with every recording changed by `alter` before the adapter plays it. The references stay as they are.
+/// [`probe`] in another way than the usual.
 ///
 /// # Errors
 /// See [`probe`].
-pub async fn probe_altered(adapter: &Adapter, alter: &Alter<'_>, watch: &mut Watch<'_>) -> Result<Probes> {
+pub async fn probe_with(adapter: &Adapter, options: &Options<'_>, watch: &mut Watch<'_>) -> Result<Probes> {
     let player = Player::Gpu(Box::new(GpuPlayer::open(adapter, ShaderChecks::Off).await?));
-    let mut prober =
-        Prober { adapter, alter, player, overhead_ms: 0.0, n_plays: 0, log: Log::new(kinds(adapter), watch) };
+    let log = Log::new(kinds(adapter), watch);
+    let mut prober = Prober { adapter, options, player, overhead_ms: 0.0, n_plays: 0, log };
     prober.latencies().await?;
     prober.bandwidths().await?;
     prober.arithmetic().await?;
@@ -72,7 +94,7 @@ fn kinds(adapter: &Adapter) -> Vec<ProbeKind> {
 /// A device under measurement.
 struct Prober<'a, 'w> {
     adapter: &'a Adapter,
-    alter: &'a Alter<'a>,
+    options: &'a Options<'a>,
     player: Player,
     /// What submitting and waiting take without work, in milliseconds; known after the first probe.
     overhead_ms: f64,

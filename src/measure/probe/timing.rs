@@ -1,18 +1,14 @@
 //! How long a recording takes: played as often as a run takes long enough, several runs, less what a run costs without
 //! work.
 
-use super::Prober;
+use super::{Options, Prober};
 use crate::error::Result;
 use crate::gpu::Recording;
 use crate::gpu::play::Prepared;
 use web_time::Instant;
 
-/// A run should take this long, in milliseconds: fifty steps of the coarsest clock that a browser has.
-const RUN_MS: f64 = 50.0;
-/// Samples of each kind.
-const REPEATS: usize = 7;
-/// No new sample is begun after this long, in milliseconds, once there are three.
-const PATIENCE_MS: f64 = 1500.0;
+/// No run is made longer than this on purpose, in milliseconds: watchdogs end what takes two seconds.
+const LONGEST_MS: f64 = 600.0;
 /// Plays in one pass at most.
 const MAX_PLAYS: u32 = 1 << 15;
 
@@ -26,17 +22,20 @@ pub(super) enum Encoding {
 /// Collects samples until there are enough, or it has taken too long.
 pub(super) struct Samples {
     begin: Instant,
+    repeats: u32,
+    patience_ms: f64,
     pub(super) taken: Vec<f64>,
 }
 
 impl Samples {
-    pub(super) fn new() -> Self {
-        Self { begin: Instant::now(), taken: Vec::new() }
+    pub(super) fn new(options: &Options<'_>) -> Self {
+        let Options { repeats, patience_ms, .. } = *options;
+        Self { begin: Instant::now(), repeats, patience_ms, taken: Vec::new() }
     }
 
     pub(super) fn wants_more(&self) -> bool {
-        let n = self.taken.len();
-        n < 3 || (n < REPEATS && self.begin.elapsed().as_secs_f64() * 1e3 < PATIENCE_MS)
+        let n = self.taken.len() as u32;
+        n < self.repeats.min(3) || (n < self.repeats && self.begin.elapsed().as_secs_f64() * 1e3 < self.patience_ms)
     }
 }
 
@@ -50,7 +49,7 @@ pub(super) fn grown(n: u32, ms: f64, wanted_ms: f64) -> u32 {
 impl Prober<'_, '_> {
     /// Makes a recording ready, with the fault in it that is to be noticed, if any.
     pub(super) async fn prepare(&mut self, mut recording: Recording) -> Result<Prepared> {
-        (self.alter)(&mut recording);
+        (self.options.alter)(&mut recording);
         self.player.prepare(&recording).await
     }
 
@@ -64,20 +63,25 @@ impl Prober<'_, '_> {
 
     /// Samples of the milliseconds that one play takes.
     pub(super) async fn play_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
-        let mut n = 1;
+        let (mut n, wanted_ms) = (1, self.wanted_ms());
         loop {
             let ms = self.run_ms(prepared, n, encoding).await?;
-            if ms >= RUN_MS || n >= MAX_PLAYS {
+            if ms >= wanted_ms || n >= MAX_PLAYS {
                 break;
             }
-            n = grown(n, ms, RUN_MS).min(MAX_PLAYS);
+            n = grown(n, ms, wanted_ms).min(MAX_PLAYS);
         }
-        let mut samples = Samples::new();
+        let mut samples = Samples::new(self.options);
         while samples.wants_more() {
             let ms = self.run_ms(prepared, n, encoding).await?;
             samples.taken.push(self.less_overhead(ms, 1) / f64::from(n));
         }
         Ok(samples.taken)
+    }
+
+    /// How long a run should take: long beside what it costs without work, and not so long that a watchdog ends it.
+    pub(super) fn wanted_ms(&self) -> f64 {
+        self.options.run_ms.max((10.0 * self.overhead_ms).min(LONGEST_MS))
     }
 
     /// `ms` without the fixed cost of so many submits; never less than half, as the fixed cost is uncertain too.

@@ -1,0 +1,156 @@
+//! The probes of every adapter present: there, plausible, the same within a wide factor when measured again; and none
+//! of a kernel that computes wrongly counts. No time is asserted: bounds are those of any machine.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+
+use std::ops::ControlFlow;
+
+use headstart::gpu::{Adapter, Kernel, Recording};
+use headstart::kernels;
+use headstart::measure::{Progress, Report};
+use headstart::measure::probe::{Options, probe_cpu, probe_with};
+use headstart::measure::report::{Probe, ProbeKind, Probes};
+
+/// As short as a probe can be: the figures are poor, but everything runs.
+const SHORT: Options<'_> =
+    Options { run_ms: 2.0, repeats: 3, patience_ms: 0.0, large_bytes: Some(16 << 20), alter: &|_| {} };
+
+fn adapters() -> Vec<Adapter> {
+    pollster::block_on(Adapter::all())
+}
+
+fn probe(adapter: &Adapter, options: &Options<'_>) -> Probes {
+    pollster::block_on(probe_with(adapter, options, &mut |_: &Progress| ControlFlow::Continue(()))).unwrap()
+}
+
+/// Between which bounds a figure of a kind must lie on any machine, in its unit.
+fn bounds(kind: ProbeKind) -> (f64, f64) {
+    match kind.unit() {
+        "GB/s" => (0.001, 1e5),
+        "Gop/s" => (0.001, 1e7),
+        "µs" => (0.01, 1e6),
+        "ms" => (0.001, 1e5),
+        unit => panic!("{unit} is no unit of a probe"),
+    }
+}
+
+fn assert_plausible(name: &str, probe: &Probe) {
+    let Probe { kind, value, right } = probe;
+    assert!(right, "{name}: {kind:?} is not right");
+    assert!(value.n >= 3 && value.sd.is_finite() && value.sd >= 0.0, "{name}: {kind:?} {value:?}");
+    let (least, most) = bounds(*kind);
+    for figure in [value.min, value.median, value.max] {
+        assert!(figure >= least && figure <= most, "{name}: {kind:?} is {figure} {}", kind.unit());
+    }
+}
+
+#[test]
+fn every_adapter_has_plausible_probes_that_come_again() {
+    for adapter in &adapters() {
+        let name = format!("{} ({})", adapter.identity.name, adapter.identity.backend);
+        let [first, second] = [(); 2].map(|()| probe(adapter, &SHORT));
+        println!("{name}: {first:?}");
+        let kinds: Vec<ProbeKind> = first.0.iter().map(|probe| probe.kind).collect();
+        let missing: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect();
+        assert!(missing.iter().all(|kind| *kind == ProbeKind::FmaF16), "{name}: {missing:?} are missing");
+        assert_eq!(missing.is_empty(), adapter.knobs.f16, "{name}: f16 is measured where it is there");
+        assert!(kinds.is_sorted(), "{name}: {kinds:?}");
+        for (a, b) in first.0.iter().zip(&second.0) {
+            assert_plausible(&name, a);
+            assert_plausible(&name, b);
+            let factor = a.value.median / b.value.median;
+            assert!((0.01..=100.0).contains(&factor), "{name}: {:?} then {:?}", a, b);
+            assert_eq!(first.limit(a.kind), Some(a.value.median));
+        }
+    }
+}
+
+#[test]
+fn the_cpu_has_limits_too() {
+    let probes = probe_cpu(&mut |_: &Progress| ControlFlow::Continue(()));
+    let kinds: Vec<ProbeKind> = probes.0.iter().map(|probe| probe.kind).collect();
+    assert_eq!(kinds, [ProbeKind::Read, ProbeKind::Copy, ProbeKind::FmaF32]);
+    probes.0.iter().for_each(|probe| assert_plausible("CPU", probe));
+}
+
+/// A kernel with a mistake in its text.
+fn broken(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
+    assert!(kernel.source.contains(from), "{}: no `{from}`", kernel.name);
+    let source: &'static str = Box::leak(kernel.source.replacen(from, to, 1).into_boxed_str());
+    Box::leak(Box::new(Kernel { source, ..*kernel }))
+}
+
+#[test]
+fn no_probe_of_a_kernel_that_computes_wrongly_counts() {
+    use ProbeKind::{Compile, Copy, Dispatch, DotI8, FmaF16, FmaF32, Read, Readback, Submit};
+    let Some(adapter) = adapters().into_iter().next() else { return };
+    let faults: [(&'static Kernel, &'static Kernel, &[ProbeKind]); 5] = [
+        (
+            &kernels::probe_dispatch::KERNEL,
+            broken(&kernels::probe_dispatch::KERNEL, "+= 1u", "+= 2u"),
+            &[Submit, Readback, Dispatch],
+        ),
+        // The copy is added up by this kernel too.
+        (&kernels::probe_read::KERNEL, broken(&kernels::probe_read::KERNEL, "sum.z + sum.w", "sum.z"), &[Read, Copy]),
+        (
+            &kernels::probe_copy::KERNEL,
+            broken(&kernels::probe_copy::KERNEL, "copied[at + step] = v1", "copied[at + step] = v0"),
+            &[Copy],
+        ),
+        (
+            &kernels::probe_fma::KERNEL,
+            broken(&kernels::probe_fma::KERNEL, "a = fma(a, factor, addend)", "a = fma(a, addend, factor)"),
+            &[FmaF32, FmaF16, Compile],
+        ),
+        (
+            &kernels::probe_dot::KERNEL,
+            broken(&kernels::probe_dot::KERNEL, "bitcast<u32>(a3), factor)", "bitcast<u32>(a2), factor)"),
+            &[DotI8],
+        ),
+    ];
+    for (kernel, broken, touched) in faults {
+        let alter = |recording: &mut Recording| {
+            for stage in recording.stages.iter_mut().filter(|stage| stage.kernel.name == kernel.name) {
+                stage.kernel = broken;
+            }
+        };
+        let probes = probe(&adapter, &Options { alter: &alter, ..SHORT });
+        for probe in &probes.0 {
+            let is_touched = touched.contains(&probe.kind);
+            assert_eq!(probe.right, !is_touched, "{} is broken: {:?}", kernel.name, probe.kind);
+            assert_eq!(probes.limit(probe.kind).is_some(), !is_touched, "{:?}", probe.kind);
+        }
+    }
+}
+
+#[test]
+fn who_breaks_off_keeps_what_was_measured() {
+    let Some(adapter) = adapters().into_iter().next() else { return };
+    let mut told: Vec<Progress> = Vec::new();
+    let mut watch = |at: &Progress| {
+        told.push(at.clone());
+        if at.done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let probes = pollster::block_on(probe_with(&adapter, &SHORT, &mut watch)).unwrap();
+    let done: Vec<u32> = told.iter().map(|at| at.done).collect();
+    assert_eq!((probes.0.len(), done), (2, vec![0, 1, 2]));
+    assert!(told.iter().all(|at| at.total >= 9 && !at.what.is_empty()), "{told:?}");
+}
+
+#[test]
+fn the_command_writes_reports_of_the_probes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("limits.json");
+    let headstart = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_headstart")).arg("adapters").args(arguments).output().unwrap()
+    };
+    let done = headstart(&["--probe", "--adapter", "cpu", "--report", file.to_str().unwrap()]);
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && ["read", "copy", "GB/s", "FMA f32", "Gop/s"].iter().all(|s| table.contains(s)));
+    let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!((reports.len(), reports[0].adapter.identity.backend.as_str()), (1, "cpu"));
+    reports[0].probes.0.iter().for_each(|probe| assert_plausible("CPU", probe));
+    assert!(reports[0].probes.limit(ProbeKind::Read).is_some());
+    // An adapter to choose, without anything to do on it, is a request that nobody can mean.
+    assert_eq!(headstart(&["--adapter", "cpu"]).status.code(), Some(2));
+    assert_eq!(headstart(&["--probe", "--adapter", "no such"]).status.code(), Some(4));
+}
