@@ -71,13 +71,16 @@ impl Flow {
     /// `n_written` are values of a slot.
     pub(super) fn cost(&self, shard: &Shard, n_read: u32, n_written: u32) -> Cost {
         let tokens = u64::from(self.max_tokens);
-        let routed = tokens * u64::from(self.n_slots.saturating_sub(self.n_shared)) * u64::from(shard.n_experts);
         let shared = shard.first_expert >= self.n_experts;
-        let slots = if shared { tokens } else { routed.div_ceil(u64::from(self.n_experts.max(1))) };
-        let (n_rows, n_experts) = (u64::from(shard.matrix.n_rows), u64::from(shard.n_experts.max(1)));
-        let weights = n_rows * u64::from(shard.matrix.n_in) / n_experts;
-        let values = slots * (u64::from(n_read) + u64::from(n_written));
-        Cost { bytes: shard.matrix.bytes() / n_experts * slots.min(n_experts) + values * 4, ops: 2 * weights * slots }
+        // Each expert of the shard is chosen `chosen / of` times: a fraction, so that shards add up to the whole.
+        let routed = tokens * u64::from(self.n_slots.saturating_sub(1));
+        let (chosen, of) = if shared { (tokens, 1) } else { (routed, u64::from(self.n_experts.max(1))) };
+        let weights = u64::from(shard.matrix.n_rows) * u64::from(shard.matrix.n_in);
+        let values = u64::from(shard.n_experts) * (u64::from(n_read) + u64::from(n_written));
+        Cost {
+            bytes: shard.matrix.bytes() * chosen.min(of) / of + values * chosen / of * 4,
+            ops: 2 * weights * chosen / of,
+        }
     }
 
     /// Tiles of `tokens_per_tile` entries of one expert's list that a shard can need at most.

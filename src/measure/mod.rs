@@ -9,6 +9,7 @@ pub mod chart;
 pub mod compare;
 pub mod model_hash;
 pub mod panel;
+pub mod predict;
 pub mod probe;
 pub mod profile;
 pub mod report;

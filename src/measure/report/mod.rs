@@ -5,6 +5,7 @@
 mod check;
 pub mod index;
 pub mod link;
+mod prediction;
 mod probe;
 mod published;
 pub mod read;
@@ -13,6 +14,7 @@ mod test;
 mod text;
 
 pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, StageError, TokenCheck, Verdict};
+pub use prediction::{Basis, MemoryPrediction, PartPrediction, Prediction, StepPrediction};
 pub use probe::{Probe, ProbeKind, Probes};
 pub use published::{PUBLISHED, Published, PublishedFigure};
 pub use read::Entry;
@@ -60,6 +62,9 @@ pub struct Report {
     /// The time of each stage of a step.
     #[serde(default)]
     pub profiles: Vec<Profile>,
+    /// What the whole model would do, where some layers of a synthetic one were measured.
+    #[serde(default)]
+    pub prediction: Option<Prediction>,
     /// Whether the numbers are right; absent if it was not checked.
     pub check: Option<Check>,
 }
@@ -83,6 +88,7 @@ impl Report {
             text: None,
             tests: Vec::new(),
             profiles: Vec::new(),
+            prediction: None,
             check: None,
         }
     }

@@ -1,8 +1,8 @@
 //! Models on adapters, loaded side by side as far as memory goes: those that are loaded together run interleaved, and
 //! where no more fit, the next ones take their turn after them.
 
-use super::check;
 use super::options::Options;
+use super::{check, predict};
 use crate::engine::PlayerChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::native::model_files::Named;
@@ -148,6 +148,11 @@ impl<'a> Bench<'a> {
         };
         block_on(bench(&mut self.lanes, self.plan, &mut watch))?;
         drop(progress);
+        for (lane, model) in self.lanes.iter_mut().zip(&self.models_of_lanes) {
+            if lane.failed.is_none() && !interrupt::asked() {
+                lane.failed = predict::of_lane(lane, &self.models[*model]).err();
+            }
+        }
         if !self.options.no_check {
             let models = std::mem::take(&mut self.models_of_lanes);
             check::check(&mut self.lanes, &models, self.models);

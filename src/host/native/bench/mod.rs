@@ -6,6 +6,7 @@ mod lanes;
 mod numbers;
 mod options;
 mod output;
+mod predict;
 mod row;
 
 pub(super) use options::{Options, with_long_pg};

@@ -5,7 +5,7 @@ use super::row::{COLUMNS, PHASES, Row, rows};
 use crate::error::{Error, Result};
 use crate::host::native::{json, tables};
 use crate::measure::Report;
-use crate::measure::panel;
+use crate::measure::{panel, predict};
 use crate::measure::report::{ProbeKind, Profile};
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -31,6 +31,12 @@ fn markdown(reports: &[Report], rows: &[Row]) -> String {
     for report in reports {
         for profile in &report.profiles {
             stages(&mut text, report, profile);
+        }
+        if let Some(prediction) = &report.prediction {
+            let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);
+            let model = report.model.as_ref().map(|model| model.name.as_str()).unwrap_or_default();
+            // Writing to a string does not fail.
+            let _ = write!(text, "\n{model} on {name} ({backend}):\n\n{}", predict::text(prediction));
         }
     }
     text

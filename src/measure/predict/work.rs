@@ -1,0 +1,156 @@
+//! The work and the memory of a model, from its real recordings at full shape, which are planned without any buffer.
+
+use super::OUTSIDE;
+use crate::engine::buffers::Scratch;
+use crate::engine::forward::{Forward, MAX_AHEAD};
+use crate::engine::upload::Uploads;
+use crate::error::Result;
+use crate::gpu::recording::Cost;
+use crate::gpu::{Arena, Knobs, Purpose};
+use crate::measure::report::MemoryPrediction;
+use crate::model::{Shape, SyntheticModel, Weights};
+use std::collections::BTreeMap;
+
+/// The work of a step by kind of layer and name of stage, all layers of the kind together.
+pub(super) type Works = BTreeMap<(String, &'static str), Cost>;
+
+/// A model on an adapter, as far as planning needs to know it.
+pub struct Planner {
+    shape: Shape,
+    weights: Weights,
+    knobs: Knobs,
+    binding_bytes: u64,
+    n_chunk: u32,
+}
+
+impl Planner {
+    /// Of the layers that are there, or of the whole model; for steps of up to `n_chunk` tokens.
+    ///
+    /// # Errors
+    /// None for a model that was made by [`SyntheticModel::new`].
+    pub fn new(model: &SyntheticModel, whole: bool, knobs: Knobs, binding_bytes: u64, n_chunk: u32) -> Result<Self> {
+        let model = if whole {
+            let (shape, layers) = (model.whole.clone(), 0..model.whole.n_layers() as u32);
+            SyntheticModel { shape, layers, ..model.clone() }
+        } else {
+            model.clone()
+        };
+        Ok(Self { weights: model.weights()?, shape: model.shape, knobs, binding_bytes, n_chunk })
+    }
+
+    fn plan(&self, n_context: u32) -> (Arena, Forward) {
+        let n_context = n_context.min(self.shape.context_length).max(1);
+        let n_chunk = Scratch::chunk_that_fits(&self.shape, n_context + MAX_AHEAD, self.binding_bytes, self.n_chunk);
+        let (mut arena, mut uploads) = (Arena::default(), Uploads::new(self.binding_bytes));
+        let forward = Forward::plan(&mut arena, &mut uploads, &self.shape, &self.weights, n_context, n_chunk);
+        (arena, forward)
+    }
+
+    /// Layers by kind.
+    pub(super) fn kinds(&self) -> BTreeMap<String, u32> {
+        let mut kinds = BTreeMap::new();
+        for ratio in &self.shape.ratios {
+            *kinds.entry(kind(*ratio)).or_default() += 1;
+        }
+        kinds
+    }
+
+    /// The work of a step of `n_tokens` (1: a token that is written, with the choice of the next) after `depth` tokens.
+    pub(super) fn works(&self, n_tokens: u32, depth: u32) -> Works {
+        let (_, forward) = self.plan(depth.saturating_add(n_tokens).max(4096));
+        let mut recording = forward.record_body(self.knobs, n_tokens);
+        forward.record_head(&mut recording, n_tokens, true);
+        forward.record_sample(&mut recording);
+        let mut works = Works::new();
+        for stage in &recording.stages {
+            let kind = stage.layer.map_or_else(|| OUTSIDE.to_owned(), |layer| kind(self.shape.ratios[layer as usize]));
+            let (sum, work) = (works.entry((kind, stage.name)).or_default(), stage.work(depth));
+            *sum = Cost { bytes: sum.bytes + work.bytes, ops: sum.ops + work.ops };
+        }
+        works
+    }
+
+    /// The memory for texts of `n_context` tokens.
+    #[must_use]
+    pub fn memory(&self, n_context: u32) -> MemoryPrediction {
+        let (arena, _) = self.plan(n_context);
+        let state = |what: &str| -> u64 {
+            let ends = |label: &str| label.starts_with("layers.") && label.ends_with(what);
+            let meant = |plan: &&crate::gpu::recording::BufferPlan| plan.purpose == Purpose::Cache && ends(&plan.label);
+            arena.buffers.iter().filter(meant).map(|plan| plan.bytes).sum()
+        };
+        let (window, entries, index_keys) = (state(".window"), state(".entries"), state(".index_keys"));
+        let rest = arena.buffers.iter().filter(|plan| plan.purpose != Purpose::Weights);
+        MemoryPrediction {
+            n_context,
+            weights: arena.bytes(Purpose::Weights),
+            window,
+            entries,
+            index_keys,
+            other_state: arena.bytes(Purpose::Cache) - window - entries - index_keys,
+            scratch: arena.bytes(Purpose::Scratch),
+            largest_buffer: rest.map(|plan| plan.bytes).max().unwrap_or(0),
+        }
+    }
+}
+
+fn kind(ratio: u32) -> String {
+    format!("ratio {ratio}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::Format;
+
+    fn flash() -> Planner {
+        let model = SyntheticModel::new("x".into(), Shape::v4_flash(), Some(2..4), Format::MXFP4, 0).expect("a model");
+        Planner::new(&model, true, Knobs::default(), 1 << 30, 32).expect("a planner")
+    }
+
+    /// By hand from the spec (2.1, 7): V4-Flash has 43 layers, 2 of ratio 0, 21 of ratio 4, 20 of ratio 128. A key is
+    /// 512 f32 = 2048 bytes, an indexer's key 128 f32 = 512 bytes. The window's ring has 128 rows and those of a step of
+    /// 32 tokens. There is room for 256 tokens beyond the context, which are computed ahead, and for one entry more than
+    /// are full. Each buffer ends in 32 words (128 bytes) that are read and not used.
+    #[test]
+    fn flash_takes_the_memory_that_is_computed_by_hand() {
+        // At 4 Ki tokens: (4096 + 256) / 4 + 1 = 1089 entries, / 128 + 1 = 35.
+        // At 128 Ki: 131,328 / 4 + 1 = 32,833 and / 128 + 1 = 1027. At 1 Mi: 1,048,832 / 4 + 1 = 262,209 and 8195.
+        for (n_context, sparse, heavy) in [(4096, 1089, 35), (131_072, 32_833, 1027), (1 << 20, 262_209, 8195)] {
+            let memory = flash().memory(n_context);
+            assert_eq!(memory.window, 43 * ((128 + 32) * 2048 + 128));
+            assert_eq!(memory.entries, 21 * (sparse * 2048 + 128) + 20 * (heavy * 2048 + 128), "{n_context}");
+            assert_eq!(memory.index_keys, 21 * (sparse * 512 + 128), "{n_context}");
+            // 147.1 GB of routed experts, 1.06 GB each of embedding and head, and less than 8 GB of the rest.
+            let experts = 43 * 256 * 3 * 2048 * 4096 / 32 * 17;
+            let rest = memory.weights - experts - 2 * 129_280 * 4096 * 2;
+            assert!((5_000_000_000..8_000_000_000).contains(&rest), "{rest}");
+            assert!(memory.largest_buffer >= sparse * 2048 && memory.total() > memory.weights + memory.entries);
+        }
+        // At a million tokens the entries alone are 11.6 GB, and one layer's 537 MB do not fit a binding of 128 MiB.
+        let memory = flash().memory(1 << 20);
+        assert_eq!((memory.entries + memory.index_keys) / 100_000_000, 144);
+        assert!(memory.largest_buffer > 128 << 20);
+    }
+
+    /// By hand (spec 11.1): a decoded token reads, of each layer, 6 routed experts of 3 · 2048 · 4096 weights in 17 bytes
+    /// for 32 and as many of the shared one in 34 for 32, and the head once in BF16: together 43 · (80.2 + 26.7) MB + 1.06 GB
+    /// = 5.66 GB. The spec's 11.2 GB are with the attention's weights, which are 125 MB a layer and more.
+    #[test]
+    fn a_token_of_flash_moves_the_bytes_that_are_computed_by_hand() {
+        let works = flash().works(1, 0);
+        let of =
+            |name: &str| -> u64 { works.iter().filter(|((_, n), _)| *n == name).map(|(_, work)| work.bytes).sum() };
+        let all: u64 = works.values().map(|work| work.bytes).sum();
+        let experts = 43 * (6 * 3 * 2048 * 4096 / 32 * 17 + 3 * 2048 * 4096 / 32 * 34);
+        let read = of("experts_in") + of("experts_out");
+        assert!(read > experts && read < experts + experts / 100, "{read}, not {experts}");
+        let head = 129_280 * 4096 * 2;
+        assert!(of("head") > head && of("head") < head + head / 100);
+        assert!((10_000_000_000..13_000_000_000).contains(&all), "{all}");
+        // Every weight of a matrix is multiplied and added once: 2 operations for each active parameter, and the keys'.
+        let ops: u64 = works.values().map(|work| work.ops).sum();
+        let active = 2 * Shape::v4_flash().n_active_parameters();
+        assert!(ops > active / 100 * 99 && ops < active / 100 * 120, "{ops} operations, {active} of weights");
+    }
+}
