@@ -12,6 +12,7 @@ pub mod generation;
 pub mod grouped;
 pub mod lockstep;
 mod network;
+mod rows;
 pub mod session;
 pub mod upload;
 pub mod work;

@@ -9,7 +9,9 @@ use crate::format::{Format, Source, quant, repack};
 use crate::gpu::{Arena, Player, Purpose, Slice};
 use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
-use crate::model::weights::{Piece, TensorRef};
+use crate::model::weights::TensorRef;
+
+use super::rows::read_rows;
 
 /// Bytes read and repacked at a time.
 const CHUNK_BYTES: u64 = 8 << 20;
@@ -211,19 +213,9 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Fills a buffer with the rows of these pieces.
-    async fn read(&self, pieces: impl Iterator<Item = Piece>, row_bytes: u64, mut to: &mut [u8]) -> Result<()> {
-        for piece in pieces {
-            let (part, rest) = to.split_at_mut((u64::from(piece.n_rows) * row_bytes) as usize);
-            self.sources[piece.source_index].read_at(piece.offset, part).await?;
-            to = rest;
-        }
-        Ok(())
-    }
-
     async fn whole(&self, tensor: &TensorRef) -> Result<Vec<u8>> {
         let mut bytes = vec![0; tensor.bytes() as usize];
-        self.read(tensor.pieces.iter().copied(), tensor.row_bytes(), &mut bytes).await?;
+        read_rows(self.sources, tensor, tensor.pieces.iter().copied(), &mut bytes).await?;
         Ok(bytes)
     }
 
@@ -237,7 +229,7 @@ impl Stream<'_> {
         for begin in (0..tensor.n_rows).step_by(chunk_rows as usize) {
             let n_rows = chunk_rows.min(tensor.n_rows - begin);
             let chunk = &mut bytes[..(u64::from(n_rows) * row_bytes) as usize];
-            self.read(tensor.pieces_of(begin..begin + n_rows), row_bytes, chunk).await?;
+            read_rows(self.sources, tensor, tensor.pieces_of(begin..begin + n_rows), chunk).await?;
             quants.clear();
             scales.clear();
             repack::repack_rows(tensor.format, chunk, u64::from(n_rows), n_in, &mut quants, &mut scales)?;

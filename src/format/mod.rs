@@ -11,6 +11,7 @@ pub mod quant;
 pub mod random;
 pub mod repack;
 pub mod safetensors;
+pub mod scaled;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,11 @@ pub enum Format {
     MXFP4,
     /// Blocks of 64: four unsigned eight-bit floats (E4M3) as scales, 64 four-bit floats (E2M1).
     NVFP4,
+    /// Blocks of 32: one power-of-two scale, 32 eight-bit floats (E4M3). Joined from two tensors of DeepSeek's
+    /// safetensors; not in GGUF.
+    FP8,
+    /// Blocks of 32: one F32 scale, 32 eight-bit floats (E4M3); as [`Self::FP8`].
+    FP8_F32,
     /// Signed 32-bit integers: tables only.
     I32,
     /// Signed 64-bit integers: tables only, in safetensors.
@@ -64,7 +70,7 @@ pub enum Format {
 
 impl Format {
     /// The formats that a weight matrix may have.
-    pub const WEIGHTS: [Self; 17] = [
+    pub const WEIGHTS: [Self; 19] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -82,10 +88,12 @@ impl Format {
         Self::IQ4_XS,
         Self::MXFP4,
         Self::NVFP4,
+        Self::FP8,
+        Self::FP8_F32,
     ];
 
     /// Every format, weights first.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -103,6 +111,8 @@ impl Format {
         Self::IQ4_XS,
         Self::MXFP4,
         Self::NVFP4,
+        Self::FP8,
+        Self::FP8_F32,
         Self::I32,
         Self::I64,
     ];
@@ -128,6 +138,8 @@ impl Format {
             Self::IQ4_XS => "IQ4_XS",
             Self::MXFP4 => "MXFP4",
             Self::NVFP4 => "NVFP4",
+            Self::FP8 => "FP8",
+            Self::FP8_F32 => "FP8_F32",
             Self::I32 => "I32",
             Self::I64 => "I64",
         }
@@ -139,10 +151,10 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// The type number in a GGUF file (`enum ggml_type`).
+    /// The type number in a GGUF file (`enum ggml_type`); `None` for what GGUF does not have.
     #[must_use]
-    pub const fn ggml_id(self) -> u32 {
-        match self {
+    pub const fn ggml_id(self) -> Option<u32> {
+        let id = match self {
             Self::F32 => 0,
             Self::F16 => 1,
             Self::Q4_0 => 2,
@@ -162,13 +174,15 @@ impl Format {
             Self::BF16 => 30,
             Self::MXFP4 => 39,
             Self::NVFP4 => 40,
-        }
+            Self::FP8 | Self::FP8_F32 => return None,
+        };
+        Some(id)
     }
 
     /// The format with that type number in a GGUF file, if it is one of ours.
     #[must_use]
     pub fn from_ggml_id(id: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.ggml_id() == id)
+        Self::ALL.into_iter().find(|format| format.ggml_id() == Some(id))
     }
 
     /// How many elements of a row make one block of the file.
@@ -176,7 +190,15 @@ impl Format {
     pub const fn block_len(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::BF16 | Self::I32 | Self::I64 => 1,
-            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::IQ4_NL | Self::MXFP4 => 32,
+            Self::Q8_0
+            | Self::Q4_0
+            | Self::Q4_1
+            | Self::Q5_0
+            | Self::Q5_1
+            | Self::IQ4_NL
+            | Self::MXFP4
+            | Self::FP8
+            | Self::FP8_F32 => 32,
             Self::NVFP4 => 64,
             Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K | Self::IQ4_XS => 256,
         }
@@ -201,7 +223,8 @@ impl Format {
             Self::Q6_K => 210,
             Self::IQ4_XS => 136,
             Self::MXFP4 => 17,
-            Self::NVFP4 => 36,
+            Self::NVFP4 | Self::FP8_F32 => 36,
+            Self::FP8 => 33,
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::Format;
 use super::quant::{
-    DOUBLED_E2M1, UNEVEN, half_power, half_scale, unpack_iq4_xs_scale, unpack_q3_k_scale, unpack_scale_min,
+    DOUBLED_E2M1, UNEVEN, e4m3, half_power, half_scale, power, unpack_iq4_xs_scale, unpack_q3_k_scale, unpack_scale_min,
 };
 use super::repack::BLOCK_LEN;
 use half::f16;
@@ -58,6 +58,8 @@ fn decoder(format: Format) -> fn(&[u32], &[u32], usize, &mut Block) {
         Format::IQ4_XS => decode_iq4_xs,
         Format::MXFP4 => decode_mxfp4,
         Format::NVFP4 => decode_nvfp4,
+        Format::FP8 => decode_fp8,
+        Format::FP8_F32 => decode_fp8_f32,
         Format::I32 | Format::I64 => |_, _, _, _| panic!("a table of integers has no planes"),
     }
 }
@@ -87,6 +89,15 @@ fn decode_q8_0(quants: &[u32], scales: &[u32], block: usize, values: &mut Block)
     for (four, &word) in values.as_chunks_mut::<4>().0.iter_mut().zip(&quants[block * 8..][..8]) {
         *four = word.to_le_bytes().map(|byte| f32::from(byte as i8) * d);
     }
+}
+
+fn decode_fp8(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let scale = power(scales[block / 4].to_le_bytes()[block % 4]);
+    e4m3_bytes(quants, block, scale, values);
+}
+
+fn decode_fp8_f32(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    e4m3_bytes(quants, block, f32::from_bits(scales[block]), values);
 }
 
 fn decode_q4_0(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
@@ -188,6 +199,13 @@ fn decode_q6_k(quants: &[u32], scales: &[u32], block: usize, values: &mut Block)
             let high = high_words[half] >> (2 * i) & 3;
             *value = scale * (*value + (high << 4) as f32 - 32.0);
         }
+    }
+}
+
+/// The E4M3 bytes of a block, times its scale.
+fn e4m3_bytes(quants: &[u32], block: usize, scale: f32, values: &mut Block) {
+    for (four, &word) in values.as_chunks_mut::<4>().0.iter_mut().zip(&quants[block * 8..][..8]) {
+        *four = word.to_le_bytes().map(|byte| e4m3(byte) * scale);
     }
 }
 

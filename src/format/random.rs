@@ -4,8 +4,8 @@
 //! **Quants** of the block formats may have any bits: every code is a number. **Scales** are those of an honestly encoded
 //! row of random numbers, repeated from super-block to super-block, so that they are as finite and as various as in a
 //! file; what they make of random codes is measured, and the row is made larger or smaller until the size fits. A size
-//! is a root of a mean square. Where scales are powers of two (MXFP4) it fits within a factor √2, in NVFP4, whose scales have a
-//! least step, within 1.8, else within a few per cent. **F32, F16 and BF16** have random signs and mantissas and one exponent, the one whose numbers, of size
+//! is a root of a mean square. Where scales are powers of two (MXFP4) it fits within a factor √2, in FP8, where they
+//! are never the lesser one, within 2, in NVFP4, whose scales have a least step, within 1.8, else within a few per cent. **F32, F16 and BF16** have random signs and mantissas and one exponent, the one whose numbers, of size
 //! `√(7/3) · 2^e`, are nearest; that fits within √2, too.
 
 use super::Format;
@@ -116,6 +116,9 @@ mod tests {
                 } else if format == Format::NVFP4 {
                     // Its scales are whole multiples of 2^-9, which is coarse for small weights.
                     1.8
+                } else if format == Format::FP8 {
+                    // Its scales are the next greater power of two.
+                    2.05
                 } else {
                     1.45
                 };

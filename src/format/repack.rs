@@ -15,6 +15,8 @@
 //! | Q5_1 | 1 vec4 of low bits, as Q4_0 | 2 words per block: `d` and `m << 16`, then the fifth bits |
 //! | MXFP4 | 1 vec4, as Q4_0 | E8M0 byte per block, four to a word |
 //! | NVFP4 | 1 vec4, as Q4_0 | E4M3 byte per 16 elements, four to a word |
+//! | FP8 | 2 vec4: 32 E4M3 bytes in order | E8M0 byte per block, four to a word |
+//! | FP8_F32 | 2 vec4, as FP8 | F32 per block |
 //! | Q2_K | 2 words for each sub-block of 32: element i has bits 2(i mod 16) of word i / 16 | 5 words for 256: 16 bytes of scale and minimum, then `d` and `dmin << 16` |
 //! | Q3_K | 2 words of low bits, as Q2_K | 12 words for 256: the 12 packed bytes, `d`, then a word of third bits for each sub-block of 32 |
 //! | Q4_K | 1 vec4 for each sub-block of 32, as Q4_0 | 4 words for 256: `d` and `dmin << 16`, then the 12 packed bytes |
@@ -46,7 +48,7 @@ pub const fn quant_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
     let words_per_block = match format {
         Format::F32 => 32,
         Format::F16 | Format::BF16 => 16,
-        Format::Q8_0 => 8,
+        Format::Q8_0 | Format::FP8 | Format::FP8_F32 => 8,
         Format::Q6_K => 6,
         Format::Q4_0
         | Format::Q4_1
@@ -72,9 +74,9 @@ pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
         Format::F32 | Format::F16 | Format::BF16 | Format::I32 | Format::I64 => 0,
         Format::Q8_0 | Format::Q4_0 | Format::IQ4_NL | Format::NVFP4 => blocks.div_ceil(2),
         Format::Q5_0 => blocks.div_ceil(2).saturating_mul(3),
-        Format::Q4_1 => blocks,
+        Format::Q4_1 | Format::FP8_F32 => blocks,
         Format::Q5_1 => blocks.saturating_mul(2),
-        Format::MXFP4 => blocks.div_ceil(4),
+        Format::MXFP4 | Format::FP8 => blocks.div_ceil(4),
         Format::IQ4_XS => (blocks / 8).saturating_mul(2),
         Format::Q4_K => (blocks / 8).saturating_mul(4),
         Format::Q2_K | Format::Q6_K => (blocks / 8).saturating_mul(5),
@@ -88,7 +90,7 @@ pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
 pub const fn row_quantum(format: Format, n_in: u64) -> u64 {
     let blocks_per_unit: u64 = match format {
         Format::Q8_0 | Format::Q4_0 | Format::IQ4_NL | Format::Q5_0 => 2,
-        Format::MXFP4 => 4,
+        Format::MXFP4 | Format::FP8 => 4,
         _ => 1,
     };
     match blocks_per_row(n_in) % 4 {
@@ -127,6 +129,8 @@ pub fn repack_rows(
         Format::F16 | Format::BF16 => repack_plain(bytes, row_bytes as usize, 64, quants),
         Format::Q8_0 => repack_q8_0(bytes, quants, scales),
         Format::Q4_0 | Format::IQ4_NL => repack_q4_0(bytes, quants, scales),
+        Format::FP8 => repack_fp8(bytes, quants, scales),
+        Format::FP8_F32 => repack_fp8_f32(bytes, quants, scales),
         Format::Q4_1 => repack_q4_1(bytes, quants, scales),
         Format::Q5_0 => repack_q5_0(bytes, quants, scales),
         Format::Q5_1 => repack_q5_1(bytes, quants, scales),
@@ -192,6 +196,19 @@ fn repack_q5_1(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     for block in bytes.as_chunks::<24>().0 {
         scales.extend(words(&block[..8]));
         quants.extend(words(&block[8..]));
+    }
+}
+
+fn repack_fp8(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<33>().0;
+    extend_scales(scales, 4, blocks.iter().map(|block| u32::from(block[0])));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
+}
+
+fn repack_fp8_f32(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<36>().0 {
+        scales.extend(words(&block[..4]));
+        quants.extend(words(&block[4..]));
     }
 }
 

@@ -68,6 +68,8 @@ fn texts_of(format: Format) -> &'static [&'static str] {
         Format::IQ4_XS => &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs")],
         Format::MXFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4")],
         Format::NVFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("nvfp4")],
+        Format::FP8 => &[quant!("e4m3"), quant!("fp8")],
+        Format::FP8_F32 => &[quant!("e4m3"), quant!("fp8_f32")],
         Format::I32 | Format::I64 => unreachable!("a table of integers is no weight matrix"),
     }
 }

@@ -50,5 +50,5 @@ pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 pub use synthetic::{Filling, SyntheticModel, SyntheticName};
 pub use weights::{
-    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scheme, TensorRef, Weights,
+    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scales, Scheme, TensorRef, Weights,
 };

@@ -90,7 +90,7 @@ impl GgufModel {
             write_text(&mut file, &tensor.name);
             file.extend((tensor.shape.len() as u32).to_le_bytes());
             file.extend(tensor.shape.iter().rev().flat_map(|n| n.to_le_bytes()));
-            file.extend(tensor.format.ggml_id().to_le_bytes());
+            file.extend(tensor.format.ggml_id().unwrap().to_le_bytes());
             file.extend((offset as u64).to_le_bytes());
             offset += tensor.bytes.len().next_multiple_of(ALIGNMENT);
         }

@@ -43,7 +43,7 @@ fn stored_as(id: u32) -> (Stored, Option<(u64, u64)>) {
 #[must_use]
 pub fn type_id(stored: &Stored) -> Option<u32> {
     match stored {
-        Stored::Supported(format) => Some(format.ggml_id()),
+        Stored::Supported(format) => format.ggml_id(),
         Stored::Other(name) => OTHERS.iter().find(|other| other.1 == name).map(|other| other.0),
     }
 }

@@ -115,7 +115,7 @@ mod tests {
         let tensor = |name: &str, shape: Vec<u64>, format: Format, bytes| NewTensor {
             name: name.to_owned(),
             shape,
-            type_id: format.ggml_id(),
+            type_id: format.ggml_id().expect("a format of GGUF"),
             bytes,
         };
         let tensors = [

@@ -2,6 +2,8 @@
 //! Every such file has `decode(&block, &mut values)`, which equals ggml's scalar code bit for bit, and
 //! `encode(&values) -> block`. Plain loops: this is the oracle of the shaders, and what writes small files.
 
+mod fp8;
+mod fp8_f32;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
@@ -22,6 +24,7 @@ mod scale_only;
 
 pub use plain::decode_integers;
 
+pub(super) use fp8::{e4m3, power};
 pub(super) use iq4_nl::UNEVEN;
 pub(super) use iq4_xs::unpack_scale as unpack_iq4_xs_scale;
 pub(super) use mxfp4::{DOUBLED_E2M1, half_power};
@@ -60,6 +63,8 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
         Format::IQ4_XS => decode_blocks(bytes, values, iq4_xs::decode),
         Format::MXFP4 => decode_blocks(bytes, values, mxfp4::decode),
         Format::NVFP4 => decode_blocks(bytes, values, nvfp4::decode),
+        Format::FP8 => decode_blocks(bytes, values, fp8::decode),
+        Format::FP8_F32 => decode_blocks(bytes, values, fp8_f32::decode),
         Format::I32 | Format::I64 => return Err(not_a_weight(format)),
     }
     Ok(())
@@ -100,6 +105,8 @@ pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result
         Format::IQ4_XS => encode_blocks(values, bytes, iq4_xs::encode),
         Format::MXFP4 => encode_blocks(values, bytes, mxfp4::encode),
         Format::NVFP4 => encode_blocks(values, bytes, nvfp4::encode),
+        Format::FP8 => encode_blocks(values, bytes, fp8::encode),
+        Format::FP8_F32 => encode_blocks(values, bytes, fp8_f32::encode),
         Format::I32 | Format::I64 => return Err(not_a_weight(format)),
     }
     Ok(())

@@ -141,8 +141,8 @@ impl Binder<'_> {
             self.taker.take_each(&name, extent)?
         } else {
             let dims = [n_stacked, n_rows, n_in].map(u64::from);
-            let (format, tensor) = self.taker.take(&name, extent, &dims)?;
-            (format, vec![piece(tensor, 0, n_stacked * n_rows)])
+            let (format, piece) = self.taker.take_rows(&name, extent, n_stacked * n_rows, &dims)?;
+            (format, vec![piece])
         };
         Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
     }

@@ -2,6 +2,7 @@
 //! the extent of [`Part::extent`] and a format of its [`Kind`]; what is left over is sorted here as well.
 
 use super::names::Scheme;
+use super::scaled::scaled_by;
 use super::take::{Taker, piece, tensor_error};
 use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Route, TensorRef, Weights};
 use crate::error::Result;
@@ -153,8 +154,9 @@ impl<'a> Binder<'a> {
         let [stacked, rows, width] = [n_stacked, n_rows, n_in].map(u64::from);
         let (format, pieces) = match stacking {
             Stacking::Whole => {
-                let (format, tensor) = self.taker.take(&name, extent, &[stacked, rows, width])?;
-                (format, vec![piece(tensor, 0, n_stacked * n_rows)])
+                let dims = [stacked, rows, width];
+                let (format, piece) = self.taker.take_rows(&name, extent, n_stacked * n_rows, &dims)?;
+                (format, vec![piece])
             }
             Stacking::Half(before) => {
                 let (format, tensor) = self.taker.take(&name, extent, &[stacked, 2 * rows, width])?;
@@ -184,9 +186,9 @@ impl<'a> Binder<'a> {
                 return Err(tensor_error(name, "a tensor of a layer beyond the last")
                     .expected(format!("layers 0 to {}, as the model's keys say", self.shape.n_layers() - 1))
                     .advice("The file's keys belong to another model."));
-            } else if let Some(weight) = self.scaled(name) {
-                return Err(tensor_error(name, format!("a scale for {}", shown(&weight)))
-                    .expected("weights that carry their scales in their own blocks")
+            } else if let Some(weight) = scaled_by(name, |weight| self.taker.has(weight)) {
+                return Err(tensor_error(name, format!("a scale for {weight}"))
+                    .expected("weights in FP8 or FP4 with the scales that belong to them, or weights that carry their scales in their blocks")
                     .advice("Convert the model to one of the supported formats."));
             } else {
                 weights.ignored.push(name.clone());
@@ -198,14 +200,6 @@ impl<'a> Binder<'a> {
     /// The number of the layer that a name belongs to.
     fn block(&self, name: &str) -> Option<u64> {
         name.strip_prefix(self.scheme.layer_prefix())?.split_once('.')?.0.parse().ok()
-    }
-
-    /// The weight in use that a name is the scale of.
-    fn scaled(&self, name: &str) -> Option<String> {
-        let endings = [".scale", ".weight_scale", ".weight_scale_inv", "_scale_inv"];
-        let stem = endings.iter().find_map(|ending| name.strip_suffix(ending))?;
-        let weight = [format!("{stem}.weight"), stem.to_owned()];
-        weight.into_iter().find(|weight| self.taker.has(weight))
     }
 }
 

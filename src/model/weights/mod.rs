@@ -3,11 +3,14 @@
 
 mod bind;
 mod names;
+mod scaled;
 pub(in crate::model) mod take;
 
 pub use names::Scheme;
+pub use scaled::Scales;
 
 use crate::format::Format;
+use crate::format::scaled::Layout;
 use std::ops::Range;
 
 /// All weights of a model, and what else its directory holds.
@@ -230,16 +233,26 @@ pub struct Piece {
     pub offset: u64,
     /// How many there are.
     pub n_rows: u32,
+    /// Where their scales lie, if they do not lie in blocks with them.
+    pub scales: Option<Scales>,
+}
+
+impl Piece {
+    /// The bytes of a row of `n_in` elements as they lie there: where the scales lie apart, fewer than the blocks'.
+    fn row_bytes(&self, format: Format, n_in: u32) -> u64 {
+        let apart = self.scales.and_then(|_| Layout::of(format));
+        apart.map_or_else(|| format.row_bytes(n_in.into()), |layout| layout.row_bytes(n_in))
+    }
 }
 
 impl TensorRef {
-    /// The bytes of a row in the file.
+    /// The bytes of a row, as blocks of the format.
     #[must_use]
     pub fn row_bytes(&self) -> u64 {
         self.format.row_bytes(u64::from(self.n_in))
     }
 
-    /// The bytes of all rows in the file.
+    /// The bytes of all rows, as blocks of the format.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.row_bytes() * u64::from(self.n_rows)
@@ -253,7 +266,6 @@ impl TensorRef {
 
     /// Where the rows of a range lie, in their order. Rows that there are not are left out.
     pub fn pieces_of(&self, rows: Range<u32>) -> impl Iterator<Item = Piece> {
-        let row_bytes = self.row_bytes();
         let starts = self.pieces.iter().scan(0, |start, piece| {
             let here = *start;
             *start += piece.n_rows;
@@ -262,7 +274,9 @@ impl TensorRef {
         self.pieces.iter().zip(starts).filter_map(move |(piece, start)| {
             let first = rows.start.max(start) - start;
             let n_rows = rows.end.min(start + piece.n_rows).checked_sub(start + first).filter(|&n_rows| n_rows > 0)?;
-            Some(Piece { offset: piece.offset + u64::from(first) * row_bytes, n_rows, ..*piece })
+            let offset = piece.offset + u64::from(first) * piece.row_bytes(self.format, self.n_in);
+            let scales = piece.scales.map(|scales| Scales { first_row: scales.first_row + first, ..scales });
+            Some(Piece { offset, n_rows, scales, ..*piece })
         })
     }
 }

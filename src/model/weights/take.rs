@@ -19,6 +19,15 @@ impl<'a> Taker<'a> {
         Self { directory, used: HashSet::new() }
     }
 
+    pub(super) fn directory(&self) -> &'a Directory {
+        self.directory
+    }
+
+    /// Remembers that a tensor found its place.
+    pub(super) fn mark(&mut self, tensor: &'a TensorInfo) {
+        self.used.insert(&tensor.name);
+    }
+
     /// Whether a tensor of that name was taken.
     pub(in crate::model) fn has(&self, name: &str) -> bool {
         self.used.contains(name)
@@ -36,17 +45,34 @@ impl<'a> Taker<'a> {
         let mut first = None;
         for expert in 0..extent.n_stacked {
             let name = name.replace('*', &expert.to_string());
-            let (format, tensor) = self.take(&name, extent, &dims)?;
+            let (format, piece) = self.take_rows(&name, extent, extent.n_rows, &dims)?;
             let common = *first.get_or_insert(format);
             if format != common {
                 return Err(tensor_error(&name, format.name())
                     .expected(format!("{common}, the format of the first expert"))
                     .advice("All routed experts of a layer must be of one format."));
             }
-            pieces.push(piece(tensor, 0, extent.n_rows));
+            pieces.push(piece);
         }
         // A shape that passed its checks has an expert at least.
         Ok((first.unwrap_or(Format::F32), pieces))
+    }
+
+    /// One tensor of `n_rows` rows, its dims and format checked, with the scales beside it if it has any.
+    pub(in crate::model) fn take_rows(
+        &mut self,
+        name: &str,
+        extent: Extent,
+        n_rows: u32,
+        dims: &[u64],
+    ) -> Result<(Format, Piece)> {
+        if extent.kind == Kind::Matrix
+            && let Some(scaled) = self.take_scaled(name, n_rows, extent.n_in)?
+        {
+            return Ok(scaled);
+        }
+        let (format, tensor) = self.take(name, extent, dims)?;
+        Ok((format, piece(tensor, 0, n_rows)))
     }
 
     /// One tensor, its dims and format checked.
@@ -84,7 +110,7 @@ impl<'a> Taker<'a> {
 
 /// Rows of a tensor, from so many bytes after its begin on.
 pub(in crate::model) fn piece(tensor: &TensorInfo, begin: u64, n_rows: u32) -> Piece {
-    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows }
+    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows, scales: None }
 }
 
 /// Something about a tensor that cannot be.

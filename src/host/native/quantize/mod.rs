@@ -46,9 +46,10 @@ pub(super) struct Quantize {
 }
 
 fn weight_format(text: &str) -> std::result::Result<Format, String> {
-    Format::from_name(text)
-        .filter(|format| format.is_weight())
-        .ok_or_else(|| format!("expected one of {}", Format::supported_names()))
+    Format::from_name(text).filter(|format| format.is_weight() && format.ggml_id().is_some()).ok_or_else(|| {
+        let formats = Format::WEIGHTS.into_iter().filter(|format| format.ggml_id().is_some());
+        format!("expected one of {}", formats.map(Format::name).collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// Carries out the command.
@@ -116,7 +117,8 @@ fn keys_of(metadata: &gguf::Metadata, to: Format) -> BTreeMap<String, Value> {
 /// What llama.cpp calls a file whose matrices are mostly of a format (`enum llama_ftype`).
 fn file_type(format: Format) -> u64 {
     match format {
-        Format::F32 | Format::I32 | Format::I64 => 0,
+        // What GGUF does not have is not asked for.
+        Format::F32 | Format::I32 | Format::I64 | Format::FP8 | Format::FP8_F32 => 0,
         Format::F16 => 1,
         Format::Q4_0 => 2,
         Format::Q4_1 => 3,

@@ -17,7 +17,7 @@ pub(super) enum Fate {
     /// Its bytes as they are, under their type number.
     Copied { type_id: u32 },
     /// Decoded and encoded.
-    Encoded { from: Format, to: Format },
+    Encoded { from: Format, to: Format, type_id: u32 },
 }
 
 impl Planned {
@@ -25,7 +25,7 @@ impl Planned {
     pub(super) fn written(&self) -> NewTensor {
         let (type_id, bytes) = match self.fate {
             Fate::Copied { type_id } => (type_id, self.info.bytes),
-            Fate::Encoded { to, .. } => (to.ggml_id(), to.row_bytes(self.info.n_in()) * self.info.n_rows()),
+            Fate::Encoded { to, type_id, .. } => (type_id, to.row_bytes(self.info.n_in()) * self.info.n_rows()),
         };
         NewTensor { name: self.info.name.clone(), shape: self.info.shape.clone(), type_id, bytes }
     }
@@ -53,8 +53,9 @@ fn fate(info: &TensorInfo, to: Format) -> Result<Fate> {
         Format::F16 | Format::BF16 => Format::F32,
         other => other,
     };
-    let same = Fate::Copied { type_id: from.ggml_id() };
-    Ok(if wanted == from { same } else { Fate::Encoded { from, to: wanted } })
+    let unknown = || Error::file(format!("tensor {}", shown(&info.name)), format!("to become {wanted}"));
+    let type_id = wanted.ggml_id().ok_or_else(|| unknown().expected("a format that GGUF has"))?;
+    Ok(if wanted == from { Fate::Copied { type_id } } else { Fate::Encoded { from, to: wanted, type_id } })
 }
 
 /// Whether a tensor is the weight of a product that bears a coarse format. Routers and the mixing of residual streams
@@ -110,8 +111,9 @@ mod tests {
 
     #[test]
     fn matrices_take_the_format_and_the_rest_does_not() -> Result<()> {
-        let encoded = |from, to| Fate::Encoded { from, to };
-        let copied = |format: Format| Fate::Copied { type_id: format.ggml_id() };
+        let id = |format: Format| format.ggml_id().expect("a format of GGUF");
+        let encoded = |from, to| Fate::Encoded { from, to, type_id: id(to) };
+        let copied = |format: Format| Fate::Copied { type_id: id(format) };
         for (name, shape, from, wanted) in [
             ("blk.0.attn_q_a.weight", &[4, 256][..], Format::BF16, encoded(Format::BF16, Format::Q4_K)),
             ("blk.0.ffn_up_exps.weight", &[2, 4, 512], Format::F32, encoded(Format::F32, Format::Q4_K)),

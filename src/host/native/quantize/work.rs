@@ -28,7 +28,7 @@ pub(super) fn write(
     let per_read = match tensor.fate {
         Fate::Copied { .. } => COPIED,
         // The rows are whole blocks of both formats, so the tensor is one run of blocks, and so is a piece.
-        Fate::Encoded { from, to } => {
+        Fate::Encoded { from, to, .. } => {
             tally.begin(to);
             from.row_bytes(PIECE)
         }
@@ -43,7 +43,7 @@ pub(super) fn write(
                 tally.add_copied(n);
                 to.write(&bytes)?;
             }
-            Fate::Encoded { from, to: format } => {
+            Fate::Encoded { from, to: format, .. } => {
                 let piece = encode(&bytes, from, format).map_err(|error| Error {
                     thing: format!(
                         "tensor {}, from element {}: {}",

@@ -1,0 +1,19 @@
+// Weight-format contract: 32 weights of a row are a Block; `load_block(i)` reads block i of the matrix from the planes
+// `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
+// FP8: two vectors of E4M3 bytes, one power-of-two scale byte, four to a word.
+struct Block {
+    first: vec4<u32>,
+    second: vec4<u32>,
+    scale: f32,
+}
+
+fn load_block(i: u32) -> Block {
+    let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 255u;
+    // 2^(e - 127), over 512; denormal below e = 10, where adapters may flush it to zero.
+    let scale = bitcast<f32>(select(e << 23u, 0x00400000u, e == 0u)) / 512.0;
+    return Block(quants[i * 2u], quants[i * 2u + 1u], scale);
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return b.scale * e4m3(select(b.first[j & 3u], b.second[j & 3u], j >= 4u));
+}
