@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::measure::panel::{bytes, figures, millis, percent};
-use crate::measure::report::read::printable;
+use crate::measure::report::read::{MAX_NUMBER, printable};
 use crate::measure::report::{Check, Load, MemoryBytes, Probes, Published, Share, Test, TextTimes};
 use crate::measure::{Report, Spread};
 
@@ -114,7 +114,9 @@ fn check(check: &Check) -> Vec<Figure> {
     };
     let Some(tokens) = check.tokens.filter(|tokens| tokens.n_tokens > 0) else { return Vec::new() };
     let same = f64::from(tokens.n_same) / f64::from(tokens.n_tokens);
-    let nats = |place, name, value: f64| figure(place, name, "nats", value, format!("{value:.1e}"));
+    // A check writes a number past all measure where it found none.
+    let shown = |value: f64| if value > MAX_NUMBER / 1e9 { "no number".to_owned() } else { format!("{value:.1e}") };
+    let nats = |place, name, value: f64| figure(place, name, "nats", value, shown(value));
     vec![
         figure(0, "same likeliest token", "", same, format!("{} of {}", percent(same), tokens.n_tokens)),
         nats(1, "KL divergence, mean", tokens.kl_mean),
