@@ -146,8 +146,12 @@ fn test(test: &Test) -> Vec<Figure> {
         all.push(figure(1, ", a token", "ms", test.ms_per_token));
     }
     all.extend(test.first_token_ms.map(|ms| figure(2, ", first token", "ms", ms)));
+    // A test of one kind says it all by its speed; one of both says how its time was shared.
+    let parts = [(3, ", prompt", test.prefill_ms), (4, ", writing", test.decode_ms)];
+    let of_both = parts.into_iter().filter(|(.., ms)| test.n_prompt > 0 && test.n_gen > 0 && *ms > 0.0);
+    all.extend(of_both.map(|(place, part, ms)| figure(place, part, "ms", ms)));
     if test.gb_per_s > 0.0 {
-        all.push(figure(3, ", bytes moved", "GB/s", test.gb_per_s));
+        all.push(figure(5, ", bytes moved", "GB/s", test.gb_per_s));
     }
     all
 }
