@@ -62,7 +62,8 @@ impl Canvas {
     /// A line of text of a size and classes, kept to `width` pixels.
     pub(super) fn text(&mut self, at: (f64, f64), size: f64, class: &str, anchor: Anchor, width: f64, text: &str) {
         let text = printable(text);
-        let short = shortened(&text, size, width);
+        let wide = if class.contains("strong") { 1.12 } else { 1.0 };
+        let short = shortened(&text, size * wide, width);
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -142,7 +143,7 @@ impl Canvas {
             .add(ground.set("rx", "8"))
             .add(self.group);
         let title = printable(&words.title);
-        Chart { name, title, svg: format!("{svg}\n"), size: (WIDTH as u32, height.ceil() as u32) }
+        Chart { name, group: 0, title, svg: format!("{svg}\n"), size: (WIDTH as u32, height.ceil() as u32) }
     }
 }
 

@@ -23,6 +23,8 @@ const MAX_PANELS: usize = 12;
 pub struct Chart {
     /// Which it is, one of [`NAMES`].
     pub name: &'static str,
+    /// Index of its group in what [`compare`] makes of the same entries.
+    pub group: usize,
     /// What it shows, in a line.
     pub title: String,
     /// A whole SVG document, without an XML declaration: it may be put into a page as it is.
@@ -39,7 +41,8 @@ pub const NAMES: [&str; 5] = ["tokens", "share", "stages", "memory", "roofline"]
 pub fn charts(entries: &[Entry]) -> Vec<Chart> {
     let comparison = compare(entries, None);
     let mut charts = Vec::new();
-    for group in &comparison.groups {
+    for (index, group) in comparison.groups.iter().enumerate() {
+        let n_before = charts.len();
         let of_group = if comparison.groups.len() > 1 { format!(": {}", group.title) } else { String::new() };
         let mut add = |bars: Bars<'_>| charts.extend(bars.draw(charts.len()));
         add(tokens(group, &of_group));
@@ -47,6 +50,7 @@ pub fn charts(entries: &[Entry]) -> Vec<Chart> {
         add(stages::stages(entries, group, &of_group));
         add(memory(entries, group, &of_group));
         roofline::rooflines(entries, group, &mut charts);
+        charts[n_before..].iter_mut().for_each(|chart: &mut Chart| chart.group = index);
     }
     charts
 }

@@ -1,7 +1,7 @@
 //! The roofline: how many operations a stage does for each byte, against the rate at which it does them, under the two
 //! roofs that the adapter's own probes draw. A stage on the slope waits for memory, one under the flat part computes.
 
-use super::canvas::{Anchor, Canvas, MARGIN, TOP, WIDTH, Words};
+use super::canvas::{Anchor, Canvas, MARGIN, TOP, WIDTH, Words, width_of};
 use super::scale::{Log, tick};
 use super::{Chart, MAX_ADAPTERS};
 use crate::measure::compare::{Column, Group};
@@ -151,7 +151,12 @@ impl Plot {
         }
         let (x, y) = self.at((foot * ridge).sqrt(), (foot * ridge).sqrt() * read);
         let label = format!("{} {} GB/s", ProbeKind::Read.label(), figures(read));
-        canvas.text((x - 8.0, y - 8.0), 11.0, "ink halo", Anchor::End, x - Self::LEFT - 8.0, &label);
+        // Above the slope where there is room for it, below it otherwise.
+        if x - Self::LEFT > 12.0 + width_of(&label, 11.0) {
+            canvas.text((x - 8.0, y - 8.0), 11.0, "ink halo", Anchor::End, x, &label);
+        } else {
+            canvas.text((x + 10.0, y + 10.0), 11.0, "ink halo", Anchor::Start, 200.0, &label);
+        }
     }
 
     fn point(&self, canvas: &mut Canvas, index: usize, point: &Point) {

@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::measure::panel::{bytes, figures, millis, percent};
-use crate::measure::report::read::printable;
+use crate::measure::report::read::{MAX_NUMBER, printable};
 use crate::measure::report::{Check, Load, MemoryBytes, Probes, Published, Share, Test, TextTimes};
 use crate::measure::{Report, Spread};
 
@@ -114,7 +114,9 @@ fn check(check: &Check) -> Vec<Figure> {
     };
     let Some(tokens) = check.tokens.filter(|tokens| tokens.n_tokens > 0) else { return Vec::new() };
     let same = f64::from(tokens.n_same) / f64::from(tokens.n_tokens);
-    let nats = |place, name, value: f64| figure(place, name, "nats", value, format!("{value:.1e}"));
+    // A check writes a number past all measure where it found none.
+    let shown = |value: f64| if value > MAX_NUMBER / 1e9 { "no number".to_owned() } else { format!("{value:.1e}") };
+    let nats = |place, name, value: f64| figure(place, name, "nats", value, shown(value));
     vec![
         figure(0, "same likeliest token", "", same, format!("{} of {}", percent(same), tokens.n_tokens)),
         nats(1, "KL divergence, mean", tokens.kl_mean),
@@ -144,8 +146,12 @@ fn test(test: &Test) -> Vec<Figure> {
         all.push(figure(1, ", a token", "ms", test.ms_per_token));
     }
     all.extend(test.first_token_ms.map(|ms| figure(2, ", first token", "ms", ms)));
+    // A test of one kind says it all by its speed; one of both says how its time was shared.
+    let parts = [(3, ", prompt", test.prefill_ms), (4, ", writing", test.decode_ms)];
+    let of_both = parts.into_iter().filter(|(.., ms)| test.n_prompt > 0 && test.n_gen > 0 && *ms > 0.0);
+    all.extend(of_both.map(|(place, part, ms)| figure(place, part, "ms", ms)));
     if test.gb_per_s > 0.0 {
-        all.push(figure(3, ", bytes moved", "GB/s", test.gb_per_s));
+        all.push(figure(5, ", bytes moved", "GB/s", test.gb_per_s));
     }
     all
 }

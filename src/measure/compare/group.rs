@@ -160,7 +160,7 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
         facts.extend([
             fact("model", printable(&model.name)),
             fact("size", format!("{} ({} bytes)", panel::bytes(model.file_bytes), model.file_bytes)),
-            fact("parameters", parameters(model.n_params)),
+            fact("parameters", panel::params(model.n_params)),
             fact("weights", printable(&model.format)),
             fact("SHA-256", hash),
             fact("context", model.n_context.to_string()),
@@ -175,9 +175,4 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
         ]);
     }
     facts
-}
-
-fn parameters(n: u64) -> String {
-    let n = n as f64;
-    if n >= 1e9 { format!("{:.1} G", n / 1e9) } else { format!("{:.1} M", n / 1e6) }
 }

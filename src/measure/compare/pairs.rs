@@ -48,11 +48,11 @@ fn words(name: &str) -> BTreeSet<String> {
     let outside: String = name
         .to_lowercase()
         .chars()
-        .filter_map(|c| {
+        .map(|c| {
             depth = if c == '(' { depth + 1 } else { depth };
             let kept = if depth == 0 { c } else { ' ' };
             depth = if c == ')' { depth.saturating_sub(1) } else { depth };
-            Some(kept)
+            kept
         })
         .collect();
     let words = outside.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty() && !EMPTY.contains(word));

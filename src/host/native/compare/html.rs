@@ -33,33 +33,53 @@ pub(super) fn page(comparison: &Comparison, charts: &[Chart]) -> String {
                         "counts only where the adapter's numbers were checked and are right."
                     }
                 }
-                @if !charts.is_empty() { (figures(charts)) }
-                @for group in &comparison.groups { (section(group)) }
+                @if comparison.groups.len() > 1 {
+                    nav aria-label="Models and settings" { ul {
+                        @for (index, group) in comparison.groups.iter().enumerate() {
+                            li { a href=(format!("#group-{index}")) { (group.title) } }
+                        }
+                    } }
+                }
+                @for (index, group) in comparison.groups.iter().enumerate() {
+                    (section(index, group, charts.iter().filter(|chart| chart.group == index).collect()))
+                }
             }
         }
     }
     .into_string()
 }
 
-fn figures(charts: &[Chart]) -> Markup {
-    html! {
-        section.charts aria-label="Charts" {
-            @for chart in charts { figure { (PreEscaped(chart.svg.trim_end())) } }
-        }
-    }
-}
+/// Rooflines beyond this many are folded away: there is one for each adapter and kind of step.
+const MAX_OPEN: usize = 4;
 
-fn section(group: &Group) -> Markup {
+fn section(index: usize, group: &Group, charts: Vec<&Chart>) -> Markup {
+    let (rooflines, bars): (Vec<&Chart>, Vec<&Chart>) = charts.into_iter().partition(|chart| chart.name == "roofline");
     html! {
-        section {
+        section id=(format!("group-{index}")) {
             h2 { (group.title) }
             dl { @for fact in &group.facts { div { dt { (fact.label) } dd { (fact.value) } } } }
             @if !group.notes.is_empty() { ul.notes { @for note in &group.notes { li { (note) } } } }
+            (figures(&bars))
             (table(group))
             @if let Some(column) = group.baseline.map(|baseline| &group.columns[baseline]) {
                 p.hint { "× are multiples of " (column.name) " (" (column.detail) ")." }
             }
             @for one in &group.pairs { (pair(group, one)) }
+            @if !rooflines.is_empty() {
+                details open[rooflines.len() <= MAX_OPEN] {
+                    summary { h3 { "Rooflines (" (rooflines.len()) ")" } }
+                    (figures(&rooflines))
+                }
+            }
+        }
+    }
+}
+
+/// The charts are documents of this program's own making, whose texts it has escaped.
+fn figures(charts: &[&Chart]) -> Markup {
+    html! {
+        @if !charts.is_empty() {
+            div.charts { @for chart in charts { figure { (PreEscaped(chart.svg.trim_end())) } } }
         }
     }
 }

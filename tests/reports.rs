@@ -1,0 +1,538 @@
+//! The report's format: documented by a schema that is made from the types, read back as it was written, carried by a
+//! link; and whatever else is read as a report is refused with its place, or harmless.
+
+use headstart::gpu::{Knobs, Team};
+use headstart::measure::chart::charts;
+use headstart::measure::compare::compare;
+use headstart::measure::report::index::Index;
+use headstart::measure::report::link::{pack, unpack};
+use headstart::measure::report::read::{MAX_BYTES, MAX_ENTRIES, read};
+use headstart::measure::report::{
+    Check, Decode, Entry, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, Platform, Prefill, Probe,
+    ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SamplingSettings, Settings, Share, StageError,
+    Test, TextTimes, TokenCheck, Verdict, schema,
+};
+use headstart::measure::{AdapterFacts, Report, Spread, StageTime};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fixture(name: &str) -> String {
+    std::fs::read_to_string(root().join("tests/fixtures/reports").join(name)).expect("a fixture")
+}
+
+/// Files of reports in a folder of the repository.
+fn reports_in(folder: &str) -> Vec<PathBuf> {
+    let files =
+        std::fs::read_dir(root().join(folder)).expect("the folder").map(|entry| entry.expect("an entry").path());
+    files
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json") && !path.ends_with("index.json"))
+        .collect()
+}
+
+#[test]
+fn the_schema_is_that_of_the_types() {
+    let kept = std::fs::read_to_string(root().join("www/report.schema.json")).unwrap_or_default();
+    assert!(
+        kept == schema::text(),
+        "www/report.schema.json is stale; renew it with: cargo run --release -- schema > www/report.schema.json"
+    );
+}
+
+#[test]
+fn every_report_of_the_repository_is_valid_and_read() {
+    let validator = jsonschema::validator_for(&schema::schema()).expect("a schema");
+    let files = [reports_in("www/timings"), reports_in("tests/fixtures/reports")].concat();
+    assert!(files.len() >= 6);
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("a report");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        let faults: Vec<String> =
+            validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", path.display());
+        let entries = read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(!entries.is_empty(), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_no_report() {
+    let validator = jsonschema::validator_for(&schema::schema()).expect("a schema");
+    let mut report: Value = serde_json::from_str(&fixture("chromium.json")).expect("JSON");
+    assert!(validator.is_valid(&report));
+    report["tests"][0]["n_prompt"] = json!("many");
+    assert!(!validator.is_valid(&report) && !validator.is_valid(&json!(3)) && !validator.is_valid(&json!({})));
+}
+
+#[test]
+fn the_folder_of_timings_is_as_its_index_says() {
+    let text = std::fs::read_to_string(root().join("www/timings/index.json")).expect("the index");
+    let index = Index::read(&text).expect("an index");
+    let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let there: BTreeSet<String> = reports_in("www/timings").into_iter().map(name).collect();
+    let listed: BTreeSet<String> = index.reports.iter().cloned().collect();
+    assert_eq!(listed, there, "`reports` in www/timings/index.json has to name every report beside it, and no other");
+    assert_eq!(listed.len(), index.reports.len(), "a name twice");
+}
+
+/// Values for a report, taken from numbers that proptest chooses.
+struct Draw(std::vec::IntoIter<u64>);
+
+impl Draw {
+    fn next(&mut self) -> u64 {
+        self.0.next().unwrap_or(0)
+    }
+    fn u32(&mut self) -> u32 {
+        self.next() as u32
+    }
+    fn bool(&mut self) -> bool {
+        self.next() % 2 == 1
+    }
+    /// From 0 to 10^18, of every size.
+    fn f64(&mut self) -> f64 {
+        let (digits, power) = (self.next(), self.next());
+        (digits as f64 * 10_f64.powi(-((power % 40) as i32))).min(1e18)
+    }
+    fn share(&mut self) -> f64 {
+        self.next() as f64 / u64::MAX as f64
+    }
+    fn text(&mut self) -> String {
+        const LETTERS: [char; 12] = ['a', 'Z', '0', ' ', '<', '"', '\\', '\'', '&', '|', 'µ', '😀'];
+        let n = self.next() % 9;
+        (0..n).map(|_| LETTERS[(self.next() % 12) as usize]).collect()
+    }
+    fn option<T>(&mut self, of: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.bool().then(|| of(self))
+    }
+    fn list<T>(&mut self, mut of: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let n = self.next() % 4;
+        (0..n).map(|_| of(self)).collect()
+    }
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[(self.next() % all.len() as u64) as usize]
+    }
+
+    fn spread(&mut self) -> Spread {
+        let n = 1 + self.next() % 5;
+        let samples: Vec<f64> = (0..n).map(|_| self.f64() / 1e3).collect();
+        Spread::of(&samples).expect("finite numbers")
+    }
+
+    fn share_of(&mut self) -> Share {
+        Share { of: self.one_of(&ProbeKind::ALL), share: self.f64() }
+    }
+
+    fn stage(&mut self) -> StageTime {
+        StageTime {
+            name: self.text(),
+            count: self.u32(),
+            ms: self.f64(),
+            share: self.share(),
+            bytes: self.next(),
+            ops: self.next(),
+            gb_per_s: self.f64(),
+            of_limit: self.option(Self::share_of),
+        }
+    }
+
+    fn stage_error(&mut self) -> StageError {
+        StageError {
+            stage: self.text(),
+            layer: self.option(Self::u32),
+            position: self.u32(),
+            error: self.f64(),
+            budget: self.f64(),
+        }
+    }
+
+    fn adapter(&mut self) -> AdapterFacts {
+        let mut adapter = AdapterFacts::of_cpu();
+        adapter.identity.name = self.text();
+        adapter.identity.backend = self.text();
+        adapter.identity.kind = self.text();
+        adapter.identity.driver = self.text();
+        (adapter.identity.vendor_id, adapter.identity.device_id) = (self.u32(), self.u32());
+        adapter.features = self.list(Self::text);
+        adapter.features_used = self.list(Self::text);
+        adapter.variant = self.text();
+        adapter.subgroup_sizes = (self.u32(), self.u32());
+        (adapter.limits.buffer_bytes, adapter.limits.binding_bytes) = (self.next(), self.next());
+        (adapter.limits.storage_buffers, adapter.limits.workgroups) = (self.u32(), self.u32());
+        let team = self.one_of(&[Team::Single, Team::Shared, Team::Subgroup]);
+        adapter.knobs = Knobs { team, rows: self.u32(), subgroups_directive: self.bool(), ..Knobs::default() };
+        adapter
+    }
+
+    fn model(&mut self) -> ModelFacts {
+        ModelFacts {
+            name: self.text(),
+            file_bytes: self.next(),
+            sha256: self.option(Self::text),
+            n_params: self.next(),
+            format: self.text(),
+            n_context: self.u32(),
+        }
+    }
+
+    fn written(&mut self) -> TextTimes {
+        let temperature = self.share() as f32;
+        let sampling =
+            SamplingSettings { n_predict: self.u32(), temperature, seed: self.u32(), ..SamplingSettings::default() };
+        let decode = |draw: &mut Self| Decode {
+            n_tokens: draw.u32(),
+            tokens_per_s: draw.f64(),
+            median_ms: draw.f64(),
+            p10_ms: draw.f64(),
+            p90_ms: draw.f64(),
+            encode_share: draw.option(Self::share),
+        };
+        TextTimes {
+            sampling,
+            prefill: Prefill { n_tokens: self.u32(), ms: self.f64(), tokens_per_s: self.f64() },
+            first_token_ms: self.option(Self::f64),
+            decode: self.option(decode),
+        }
+    }
+
+    fn test(&mut self) -> Test {
+        Test {
+            n_prompt: self.u32().max(1),
+            n_gen: self.u32(),
+            depth: self.u32(),
+            tokens_per_s: self.spread(),
+            ms_per_token: self.f64(),
+            first_token_ms: self.option(Self::f64),
+            bytes_per_token: self.next(),
+            ops_per_token: self.next(),
+            gb_per_s: self.f64(),
+            share: self.option(Self::share_of),
+        }
+    }
+
+    fn profile(&mut self) -> Profile {
+        let layer = |draw: &mut Self| LayerTimes {
+            kind: draw.text(),
+            n_layers: draw.u32(),
+            ms_per_layer: draw.f64(),
+            stages: draw.list(Self::stage),
+        };
+        Profile { n_tokens: self.u32(), depth: self.u32(), stages: self.list(Self::stage), layers: self.list(layer) }
+    }
+
+    fn check(&mut self) -> Check {
+        let n = self.u32();
+        let tokens = |draw: &mut Self| TokenCheck {
+            n_tokens: n,
+            n_same: n / 2,
+            kl_mean: draw.f64(),
+            kl_p999: draw.f64(),
+            kl_max: draw.f64(),
+            worst_position: draw.u32(),
+        };
+        Check {
+            verdict: self.one_of(&[Verdict::Right, Verdict::Wrong, Verdict::Unknown]),
+            summary: self.text(),
+            kernels: self.option(|draw| KernelCheck {
+                n_cases: n,
+                n_wrong: n / 3,
+                first_wrong: draw.option(Self::text),
+            }),
+            first_wrong_stage: self.option(Self::stage_error),
+            stages: self.list(Self::stage_error),
+            tokens: self.option(tokens),
+            prefill_equals_decode: self.option(Self::bool),
+            twice_the_same: self.option(Self::bool),
+            fault: self.option(Self::text),
+        }
+    }
+
+    fn probe(&mut self) -> Probe {
+        Probe { kind: self.one_of(&ProbeKind::ALL), value: self.spread(), right: self.bool() }
+    }
+
+    fn report(&mut self) -> Report {
+        let host = self.one_of(&[Host::Native, Host::Browser]);
+        let settings =
+            |draw: &mut Self| Settings { shader_checks: draw.bool(), repeats: draw.u32(), warm_up: draw.bool() };
+        let load = |draw: &mut Self| Load { directory_ms: draw.f64(), upload_ms: draw.f64(), compile_ms: draw.f64() };
+        let memory = |draw: &mut Self| MemoryBytes { weights: draw.next(), cache: draw.next(), scratch: draw.next() };
+        let platform = Platform { host, os: self.text(), browser: self.option(Self::text), clock_us: self.f64() };
+        Report {
+            schema: SCHEMA,
+            program: self.text(),
+            measured_at: self.next(),
+            probes: Probes(self.list(Self::probe)),
+            model: self.option(Self::model),
+            settings: self.option(settings),
+            load: self.option(load),
+            memory: self.option(memory),
+            text: self.option(Self::written),
+            tests: self.list(Self::test),
+            profiles: self.list(Self::profile),
+            check: self.option(Self::check),
+            ..Report::of_adapter(platform, self.adapter())
+        }
+    }
+
+    fn published(&mut self) -> Published {
+        let figure =
+            |draw: &mut Self| PublishedFigure { name: "tg1".into(), value: draw.f64(), unit: "tokens/s".into() };
+        Published {
+            published: 1,
+            machine: format!("m{}", self.text()),
+            model: self.option(Self::text),
+            figures: [vec![figure(self)], self.list(figure)].concat(),
+            source: "https://example.org/".into(),
+            date: "2026-10-30".into(),
+            note: self.option(Self::text),
+        }
+    }
+}
+
+fn draws() -> impl Strategy<Value = Vec<u64>> {
+    // Small numbers make lists short and options absent; large ones fill counts.
+    prop::collection::vec(prop_oneof![0..8_u64, any::<u64>()], 0..400)
+}
+
+/// Does with entries all that a program does with them.
+fn use_all(entries: &[Entry]) {
+    let comparison = compare(entries, Some(0));
+    let (markdown, json) = (comparison.markdown(), comparison.json());
+    assert!(!markdown.contains('\u{1b}') && !json.contains('\u{1b}'));
+    for chart in charts(entries) {
+        roxmltree::Document::parse(&chart.svg).unwrap_or_else(|error| panic!("{}: {error}", chart.name));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn reports_come_back_as_they_were(draws in draws()) {
+        let mut draw = Draw(draws.into_iter());
+        let entries = vec![
+            Entry::Measured(Box::new(draw.report())),
+            Entry::Published(draw.published()),
+            Entry::Measured(Box::new(draw.report())),
+        ];
+        let text = serde_json::to_string(&entries).expect("JSON");
+        prop_assert_eq!(&read(&text).map_err(|error| TestCaseError::fail(error.to_string()))?, &entries);
+        let Entry::Measured(report) = &entries[0] else { unreachable!() };
+        prop_assert_eq!(&read(&serde_json::to_string(report).expect("JSON")).expect("one report")[0], &entries[0]);
+        let link = pack(report);
+        prop_assert!(link.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
+        prop_assert_eq!(&unpack(&link).expect("a link"), &**report);
+        let value = serde_json::to_value(&entries).expect("JSON");
+        prop_assert!(VALIDATOR.with(|validator| validator.is_valid(&value)));
+        use_all(&entries);
+    }
+
+    /// One value of a good file is replaced by an odd one, wherever it stands.
+    #[test]
+    fn odd_values_are_refused_or_harmless(which in any::<prop::sample::Index>(), odd in 0..ODD.len()) {
+        let mut value: Value = serde_json::from_str(&fixture("native.json")).expect("JSON");
+        let n = leaves(&mut value, &mut |_| ());
+        let (wanted, mut at) = (which.index(n), 0);
+        leaves(&mut value, &mut |leaf| {
+            if at == wanted {
+                *leaf = Value::String("ODD".into());
+            }
+            at += 1;
+        });
+        let text = value.to_string().replace("\"ODD\"", ODD[odd]);
+        match read(&text) {
+            Ok(entries) => use_all(&entries),
+            Err(error) => prop_assert!(error.thing.starts_with("report"), "{}", error),
+        }
+    }
+
+    /// Bytes of a good file are changed, cut out or doubled.
+    #[test]
+    fn damaged_texts_never_panic(cuts in prop::collection::vec((any::<prop::sample::Index>(), 0..40_usize, any::<u8>()), 1..6)) {
+        let mut bytes = fixture("chromium.json").into_bytes();
+        for (index, n, byte) in cuts {
+            let at = index.index(bytes.len());
+            let end = (at + n).min(bytes.len());
+            match byte % 3 {
+                0 => bytes[at] = byte,
+                1 => drop(bytes.drain(at..end)),
+                _ => bytes.extend_from_within(at..end),
+            }
+        }
+        if let Ok(entries) = read(&String::from_utf8_lossy(&bytes)) {
+            use_all(&entries);
+        }
+    }
+
+    #[test]
+    fn damaged_links_never_panic(at in any::<prop::sample::Index>(), letter in "[A-Za-z0-9_. -]", junk in "[ -~]{0,40}") {
+        let Entry::Measured(report) = &read(&fixture("chromium.json")).expect("a report")[0] else { unreachable!() };
+        let mut link = pack(report);
+        let at = at.index(link.len());
+        link.replace_range(at..=at, &letter);
+        let _ = (unpack(&link), unpack(&junk), unpack(&format!("1.{junk}")), unpack(&link[..at]));
+    }
+}
+
+thread_local! {
+    static VALIDATOR: jsonschema::Validator = jsonschema::validator_for(&schema::schema()).expect("a schema");
+}
+
+const ODD: [&str; 16] = [
+    "null",
+    "-1",
+    "-0.0",
+    "1e999",
+    "1e300",
+    "5e-324",
+    "18446744073709551615",
+    "18446744073709551616",
+    "\"\"",
+    "[]",
+    "{}",
+    "\"\\u0000\\u001b[31m\\u202e\"",
+    "\"<script>\"",
+    "true",
+    "[[[[[[[[1]]]]]]]]",
+    "\"\\ufffe\\uffff\\ufeff\"",
+];
+
+/// Visits everything that is no list and no object; returns how many there are.
+fn leaves(value: &mut Value, visit: &mut dyn FnMut(&mut Value)) -> usize {
+    match value {
+        Value::Array(values) => values.iter_mut().map(|value| leaves(value, visit)).sum(),
+        Value::Object(fields) => fields.values_mut().map(|value| leaves(value, visit)).sum(),
+        leaf => {
+            visit(leaf);
+            1
+        }
+    }
+}
+
+/// A good report with one change, as text.
+fn changed(change: impl FnOnce(&mut Value)) -> String {
+    let mut report = serde_json::from_str(&fixture("chromium.json")).expect("JSON");
+    change(&mut report);
+    report.to_string()
+}
+
+/// Fails unless the text is refused with all of these words.
+fn refused(text: &str, words: &[&str]) {
+    let error = read(text).expect_err("it is refused").to_string();
+    for word in words {
+        assert!(error.contains(word), "`{word}` is not in: {error}");
+    }
+}
+
+#[test]
+fn faults_are_named_with_their_place() {
+    refused("", &["report", "no JSON", "line 1"]);
+    refused("3", &["neither a report nor published figures"]);
+    refused(
+        &changed(|report| report["schema"] = json!(1)),
+        &["report.schema", "version 1", "by version 0.1.0", "2", "Measure again"],
+    );
+    refused(&format!("[{}, {{\"schema\": 99}}]", fixture("chromium.json")), &["report[1].schema", "version 99"]);
+    refused(
+        &changed(|report| report["tests"][1]["ms_per_token"] = json!("fast")),
+        &["report.tests[1].ms_per_token", "fast"],
+    );
+    refused(
+        &changed(|report| report["tests"][0]["ms_per_token"] = json!(1e19)),
+        &["report.tests[0].ms_per_token", "1e19"],
+    );
+    refused(&changed(|report| report["memory"]["cache"] = json!(-1)), &["report.memory.cache", "-1"]);
+    refused(&changed(|report| report["load"]["upload_ms"] = Value::Null), &["report.load.upload_ms", "null"]);
+    refused(
+        &changed(|report| report["tests"][0]["tokens_per_s"]["min"] = json!(1e9)),
+        &["report.tests[0].tokens_per_s", "median"],
+    );
+    refused(&changed(|report| report["probes"][0]["value"]["max"] = json!(0)), &["report.probes[0].value"]);
+    refused(&changed(|report| report["tests"][0]["n_prompt"] = json!(0)), &["report.tests[0]", "no tokens"]);
+    refused(&changed(|report| report["profiles"][0]["stages"][0]["share"] = json!(7)), &["report.profiles[0]", "7"]);
+    refused(
+        &changed(|report| report["check"]["tokens"]["n_same"] = json!(9999)),
+        &["report.check.tokens.n_same", "9999"],
+    );
+    refused(&changed(|report| report["adapter"]["name"] = json!("x".repeat(5000))), &["report.adapter.name", "5000"]);
+    refused(
+        &changed(|report| report["adapter"]["features"] = json!(vec!["x"; 5000])),
+        &["report.adapter.features", "5000"],
+    );
+    refused(&" ".repeat(MAX_BYTES + 1), &["4194305 bytes"]);
+    let deep = "[".repeat(100_000);
+    refused(&deep, &["recursion"]);
+    refused(&json!(vec![json!({}); MAX_ENTRIES + 1]).to_string(), &["257 reports"]);
+}
+
+#[test]
+fn published_figures_are_checked() {
+    let good: Value = serde_json::from_str(&fixture("published.json")).expect("JSON");
+    let with = |field: &str, value: Value| {
+        let mut published = good.clone();
+        published[field] = value;
+        published.to_string()
+    };
+    assert!(read(&good.to_string()).is_ok());
+    refused(&with("source", json!("javascript:alert(1)")), &["report.source", "https://"]);
+    refused(&with("date", json!("yesterday")), &["report.date", "2026-10-30"]);
+    refused(&with("figures", json!([])), &["report.figures", "at least one"]);
+    refused(&with("figures", json!([{"name": "", "value": 1, "unit": "s"}])), &["report.figures[0]"]);
+    refused(&with("machine", json!(" ")), &["report.machine"]);
+    refused(&with("published", json!(2)), &["report.published", "version 2"]);
+    refused(&with("measured", json!(true)), &["measured"]);
+}
+
+#[test]
+fn characters_that_are_obeyed_are_shown_by_their_numbers() {
+    let text = changed(|report| report["adapter"]["name"] = json!("a\u{1b}[31m\u{202e}b\n\u{fffe}"));
+    let Entry::Measured(report) = read(&text).expect("a report").remove(0) else { panic!("a report") };
+    assert_eq!(report.adapter.identity.name, "a\\u{1b}[31m\\u{202e}b\\u{a}\\u{fffe}");
+}
+
+#[test]
+fn a_link_of_a_flood_is_refused() {
+    use base64::Engine;
+    use std::io::Write;
+    let mut bomb = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(&vec![b' '; 64 << 20]).expect("memory");
+    let bomb = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bomb.finish().expect("memory"));
+    assert!(bomb.len() < 100_000);
+    let error = unpack(&format!("1.{bomb}")).expect_err("too much").to_string();
+    assert!(error.contains("4194305 bytes"), "{error}");
+    for (link, word) in [("", "begins with"), ("2.abc", "2.abc"), ("1.!!", "base64url"), ("1.AAAA", "link")] {
+        let error = unpack(link).expect_err("no link").to_string();
+        assert!(error.contains(word), "{link}: {error}");
+    }
+    let published = format!("1.{}", base64_of(&fixture("published.json")));
+    assert!(unpack(&published).expect_err("not measured").to_string().contains("one measured report"));
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine;
+    use std::io::Write;
+    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).expect("memory");
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(packed.finish().expect("memory"))
+}
+
+#[test]
+fn a_link_is_short_enough_for_an_address() {
+    let Entry::Measured(report) = read(&fixture("chromium.json")).expect("a report").remove(0) else {
+        panic!("a report")
+    };
+    let link = pack(&report);
+    assert!(link.len() < 8000, "{} characters", link.len());
+}
+
+#[test]
+fn the_readme_shows_published_figures_that_are_read() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let example = readme.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    assert!(matches!(read(example).expect("it is read")[..], [Entry::Published(_)]));
+}
