@@ -37,7 +37,6 @@ struct Written {
 /// Carries out the command.
 pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     refuse_synthetic(arguments.model.model.as_deref())?;
-    refuse_synthetic(arguments.model.model.as_deref())?;
     let (model, prompt) = (model_files::open(arguments.model.model.as_deref())?, prompt::read(&arguments.prompt)?);
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
