@@ -12,6 +12,7 @@ mod rounds;
 use super::{Progress, Report, Watch, profile};
 use crate::engine::Session;
 use crate::error::{Error, Result};
+use crate::gpu::recording::Cost;
 use repetition::{Sample, Text};
 use rounds::{Plays, Turn};
 use std::cmp::Reverse;
@@ -88,13 +89,15 @@ pub struct Lane {
     pub report: Report,
     /// Why it fell out, if it did. What it had measured until then is in the report.
     pub failed: Option<Error>,
+    /// Hears the report as it grows, between two repetitions.
+    pub hear: Option<Box<dyn FnMut(&Report)>>,
 }
 
 impl Lane {
     /// With nothing measured yet.
     #[must_use]
     pub fn new(session: Session, report: Report) -> Self {
-        Self { session, report, failed: None }
+        Self { session, report, failed: None, hear: None }
     }
 
     /// The adapter with its backend, for messages.
@@ -149,6 +152,8 @@ struct Bench<'a> {
     texts: Vec<Text>,
     /// What was measured, by lane and test.
     samples: Vec<Vec<Vec<Sample>>>,
+    /// What each test must move and do, by lane and test; counted once it has run.
+    works: Vec<Vec<Option<Cost>>>,
 }
 
 impl<'a> Bench<'a> {
@@ -157,7 +162,8 @@ impl<'a> Bench<'a> {
         let text = |lane: &Lane| Text::new(&lane.session, plan.n_context().min(lane.session.n_context()));
         let texts = lanes.iter().map(text).collect();
         let samples = vec![vec![Vec::new(); plan.tests.len()]; lanes.len()];
-        Self { lanes, plan, texts, samples }
+        let works = vec![vec![None; plan.tests.len()]; lanes.len()];
+        Self { lanes, plan, texts, samples, works }
     }
 
     /// Plays the tokens that stand before the deepest test, once for each lane; see [`Text::fill`].
@@ -177,13 +183,19 @@ impl<'a> Bench<'a> {
     }
 
     fn report(&mut self) {
-        for (lane, samples) in self.lanes.iter_mut().zip(&self.samples) {
-            let done = self.plan.tests.iter().zip(samples);
-            let tests = done.filter_map(|(test, samples)| {
-                let work = repetition::work(&lane.session, test);
-                results::test(test, samples, work, &lane.report.probes)
-            });
-            lane.report.tests = tests.collect();
+        (0..self.lanes.len()).for_each(|lane| self.report_lane(lane));
+    }
+
+    fn report_lane(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        let measured = self.plan.tests.iter().zip(&self.samples[index]).zip(&mut self.works[index]);
+        let tests = measured.filter(|((_, samples), _)| !samples.is_empty()).filter_map(|((test, samples), work)| {
+            let work = *work.get_or_insert_with(|| repetition::work(&lane.session, test));
+            results::test(test, samples, work, &lane.report.probes)
+        });
+        lane.report.tests = tests.collect();
+        if let Some(hear) = &mut lane.hear {
+            hear(&lane.report);
         }
     }
 
@@ -248,6 +260,9 @@ impl Plays for Bench<'_> {
         let Some(sample) = sample else { return Ok(ControlFlow::Break(())) };
         if round > 0 || !self.plan.warm_up {
             self.samples[lane][test].push(sample);
+            if self.lanes[lane].hear.is_some() {
+                self.report_lane(lane);
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
