@@ -14,8 +14,8 @@ use pollster::block_on;
 /// Tokens that the check needs room for, and the oracle has.
 const N_CONTEXT: u32 = 64;
 
-/// Operations that the CPU player may have to do for a check, at some 10^9 in a second: minutes.
-const MOST_OPS: u64 = 200_000_000_000;
+/// Operations that the CPU player may have to do for a check: a minute or two, at some 10^8 in a second.
+const MOST_OPS: u64 = 20_000_000_000;
 
 /// Checks every lane that works, and says on stderr what is not right. `models_of_lanes` has the model of each of them.
 pub(super) fn check(lanes: &mut [Lane], models_of_lanes: &[usize], models: &[Model]) {
@@ -41,7 +41,7 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
     if matches!(lane.session.choice(), PlayerChoice::Cpu) {
         return Ok(unknown("this is the reference that the others are held against".to_owned()));
     }
-    if lane.session.work_of_prompt(0, N_CONTEXT).ops > MOST_OPS {
+    if lane.session.work_of_generation(0, 1, N_CONTEXT).ops > MOST_OPS {
         return Ok(unknown("the CPU player would take too long for a model of this size".to_owned()));
     }
     if oracle.is_none() {
