@@ -250,11 +250,6 @@ impl Session {
         self.network.n_context()
     }
 
-    /// Tokens in a step of a prompt at most.
-    pub fn most_step_tokens(&self) -> u32 {
-        self.largest_capacity()
-    }
-
     /// Tokens in one step at most.
     pub fn n_chunk(&self) -> u32 {
         self.largest_capacity()

@@ -17,7 +17,7 @@ pub const N_STEPS: usize = 5;
 /// # Errors
 /// When the adapter fails.
 pub async fn profile(session: &mut Session, n_tokens: u32, depth: u32, probes: &Probes) -> Result<Option<Profile>> {
-    let n_tokens = n_tokens.clamp(1, session.most_step_tokens());
+    let n_tokens = n_tokens.clamp(1, session.n_chunk());
     let mut plays = Vec::with_capacity(N_STEPS);
     let mut recording = Recording::default();
     for _ in 0..N_STEPS {
