@@ -4,9 +4,11 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::process::{Command, Output, Stdio};
+use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::gpu::recording::Cost;
@@ -133,6 +135,10 @@ fn a_lane_that_fails_keeps_its_error_and_the_others_their_results() {
 #[test]
 fn what_was_measured_before_it_was_broken_off_is_kept() {
     let mut lanes = [lane(PlayerChoice::Cpu, 64)];
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let hearer = Rc::clone(&told);
+    let count = |report: &Report| report.tests.iter().map(|test| test.tokens_per_s.n).sum::<u32>();
+    lanes[0].hear = Some(Box::new(move |report| hearer.borrow_mut().push(count(report))));
     let plan = Plan { repeats: 50, profile: true, ..plan(&[test(2, 0, 0), test(0, 2, 0)]) };
     // The warm-up, two whole rounds, and the first test of the third.
     let mut watch = |progress: &Progress| match progress.done {
@@ -142,6 +148,8 @@ fn what_was_measured_before_it_was_broken_off_is_kept() {
     block_on(bench(&mut lanes, &plan, &mut watch)).unwrap();
     let counts: Vec<u32> = lanes[0].report.tests.iter().map(|test| test.tokens_per_s.n).collect();
     assert_eq!((counts, lanes[0].report.profiles.len()), (vec![3, 2], 0));
+    // The report was told as it grew, and once more at the end.
+    assert_eq!(*told.borrow(), [1, 2, 3, 4, 5, 5]);
 }
 
 #[test]

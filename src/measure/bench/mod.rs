@@ -12,6 +12,7 @@ mod rounds;
 use super::{Progress, Report, Watch, profile};
 use crate::engine::Session;
 use crate::error::{Error, Result};
+use crate::gpu::recording::Cost;
 use repetition::{Sample, Text};
 use rounds::{Plays, Turn};
 use std::cmp::Reverse;
@@ -151,6 +152,8 @@ struct Bench<'a> {
     texts: Vec<Text>,
     /// What was measured, by lane and test.
     samples: Vec<Vec<Vec<Sample>>>,
+    /// What each test must move and do, by lane and test; counted once it has run.
+    works: Vec<Vec<Option<Cost>>>,
 }
 
 impl<'a> Bench<'a> {
@@ -159,7 +162,8 @@ impl<'a> Bench<'a> {
         let text = |lane: &Lane| Text::new(&lane.session, plan.n_context().min(lane.session.n_context()));
         let texts = lanes.iter().map(text).collect();
         let samples = vec![vec![Vec::new(); plan.tests.len()]; lanes.len()];
-        Self { lanes, plan, texts, samples }
+        let works = vec![vec![None; plan.tests.len()]; lanes.len()];
+        Self { lanes, plan, texts, samples, works }
     }
 
     /// Plays the tokens that stand before the deepest test, once for each lane; see [`Text::fill`].
@@ -182,10 +186,11 @@ impl<'a> Bench<'a> {
         (0..self.lanes.len()).for_each(|lane| self.report_lane(lane));
     }
 
-    fn report_lane(&mut self, lane: usize) {
-        let (lane, samples) = (&mut self.lanes[lane], &self.samples[lane]);
-        let tests = self.plan.tests.iter().zip(samples).filter_map(|(test, samples)| {
-            let work = repetition::work(&lane.session, test);
+    fn report_lane(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        let measured = self.plan.tests.iter().zip(&self.samples[index]).zip(&mut self.works[index]);
+        let tests = measured.filter(|((_, samples), _)| !samples.is_empty()).filter_map(|((test, samples), work)| {
+            let work = *work.get_or_insert_with(|| repetition::work(&lane.session, test));
             results::test(test, samples, work, &lane.report.probes)
         });
         lane.report.tests = tests.collect();
