@@ -65,16 +65,6 @@ fn synthetic(name: &SyntheticName) -> Result<Named> {
     Ok(Named { name: model.name.clone(), bytes, files: ModelFiles::synthetic(model) })
 }
 
-/// The hash of a model's files, with a bar on stderr; `None` where there are none, or after Ctrl-C.
-pub(super) fn hash(model: &Named) -> Result<Option<String>> {
-    let mut progress = Progress::new();
-    let mut watch = |at: &_| {
-        progress.measure(at);
-        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    pollster::block_on(model_hash(&model.files.sources, &mut watch))
-}
-
 fn named(name: String, files: ModelFiles) -> Named {
     Named { name, bytes: files.sources.iter().map(|source| source.bytes()).sum(), files }
 }

@@ -16,8 +16,8 @@ use pollster::block_on;
 /// Tokens that the check needs room for, and the oracle has.
 const N_CONTEXT: u32 = 64;
 
-/// Operations that the CPU player may have to do for a check, at some 10^9 in a second: minutes.
-const MOST_OPS: u64 = 200_000_000_000;
+/// Operations that the CPU player may have to do for a check: a minute or two, at some 10^8 in a second.
+const MOST_OPS: u64 = 20_000_000_000;
 
 /// Checks every lane that works, and says on stderr what is not right. `models_of_lanes` has the model of each of them.
 pub(super) fn check(lanes: &mut [Lane], models_of_lanes: &[usize], models: &[Model]) {
@@ -43,7 +43,7 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
     if matches!(lane.session.choice(), PlayerChoice::Cpu) {
         return Ok(unknown("this is the reference that the others are held against".to_owned()));
     }
-    let is_large = lane.session.work_of_prompt(0, N_CONTEXT).ops > MOST_OPS;
+    let is_large = lane.session.work_of_generation(0, 1, N_CONTEXT).ops > MOST_OPS;
     if let Some(synthetic) = &model.named.files.synthetic
         && (is_large || !host_has_room(model.named.bytes, &PlayerChoice::Cpu))
     {

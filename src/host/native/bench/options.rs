@@ -24,8 +24,8 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100, after_help = AFTER_HELP)]
 pub(in crate::host::native) struct Options {
-    /// GGUF files, or safetensors files (or their folders) with config.json beside them, with commas between
-    /// [default: the embedded model]
+    /// GGUF files, or safetensors files (or their folders) with config.json beside them, or synthetic:… (see `headstart
+    /// run --help`), with commas between [default: the embedded model]
     #[arg(short, long, value_name = "FILE,…", value_delimiter = ',')]
     pub(super) model: Vec<PathBuf>,
     /// Adapters by their numbers or parts of their names (see `headstart adapters`), with commas between; `cpu` runs
