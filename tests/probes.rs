@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 
 use headstart::gpu::{Adapter, Kernel, Recording};
 use headstart::kernels;
-use headstart::measure::{Progress, Report};
 use headstart::measure::probe::{Options, probe_cpu, probe_with};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
+use headstart::measure::{Progress, Report};
 
 /// As short as a probe can be: the figures are poor, but everything runs.
 const SHORT: Options<'_> =

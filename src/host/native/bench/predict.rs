@@ -19,8 +19,13 @@ pub(super) fn of_lane(lane: &mut Lane, model: &Model) -> Result<()> {
     let mut profiles = lane.report.profiles.clone();
     if profiles.is_empty() {
         let most = lane.session.n_context().saturating_sub(1);
-        let mut depths: Vec<u32> =
-            lane.report.tests.iter().filter(|test| test.n_prompt == 0).map(|test| test.depth + test.n_gen / 2).collect();
+        let mut depths: Vec<u32> = lane
+            .report
+            .tests
+            .iter()
+            .filter(|test| test.n_prompt == 0)
+            .map(|test| test.depth + test.n_gen / 2)
+            .collect();
         depths.dedup();
         for depth in depths {
             profiles.extend(block_on(profile(&mut lane.session, 1, depth.min(most), &lane.report.probes))?);
