@@ -19,6 +19,9 @@ const N_CONTEXT: u32 = 64;
 /// Operations that the CPU player may have to do for a check: a minute or two, at some 10^8 in a second.
 const MOST_OPS: u64 = 20_000_000_000;
 
+/// The same for a stand-in, which is as small as it can be: minutes for the widest models.
+const MOST_STAND_IN_OPS: u64 = 200_000_000_000;
+
 /// Checks every lane that works, and says on stderr what is not right. `models_of_lanes` has the model of each of them.
 pub(super) fn check(lanes: &mut [Lane], models_of_lanes: &[usize], models: &[Model]) {
     for (index, model) in models.iter().enumerate() {
@@ -85,7 +88,7 @@ fn check_stand_in(lane: &Lane, model: &SyntheticModel, oracle: &mut Option<Sessi
         block_on(load(&named, &options, choice))
     };
     let mut session = on(lane.session.choice().clone())?;
-    if session.work_of_prompt(0, STAND_IN_TOKENS as u32).ops > MOST_OPS {
+    if session.work_of_prompt(0, STAND_IN_TOKENS as u32).ops > MOST_STAND_IN_OPS {
         return Ok(unknown("the CPU player would take too long even for a few layers of this width".to_owned()));
     }
     let oracle = match oracle {

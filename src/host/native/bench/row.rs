@@ -6,10 +6,11 @@ use crate::measure::panel;
 use crate::measure::report::{ProbeKind, Share, Test, Verdict};
 use serde::Serialize;
 
-/// A test's figures with all that they depend on. The order of the fields is that of the columns.
+/// A test's figures with all that they depend on. The order of the fields is that of the columns; none has the
+/// name of a word of SQL.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Row {
-    pub(super) schema: u32,
+    pub(super) report_schema: u32,
     pub(super) program: String,
     pub(super) measured_at: u64,
     pub(super) os: String,
@@ -47,7 +48,7 @@ pub(super) struct Row {
     pub(super) compile_ms: f64,
     pub(super) prefill_ms: f64,
     pub(super) decode_ms: f64,
-    pub(super) check: Verdict,
+    pub(super) verdict: Verdict,
     pub(super) check_summary: Option<String>,
 }
 
@@ -81,7 +82,7 @@ fn row(report: &Report, test: &Test) -> Row {
     let load = report.load.unwrap_or_default();
     let identity = report.adapter.identity.clone();
     Row {
-        schema: report.schema,
+        report_schema: report.schema,
         program: report.program.clone(),
         measured_at: report.measured_at,
         os: report.platform.os.clone(),
@@ -119,7 +120,7 @@ fn row(report: &Report, test: &Test) -> Row {
         compile_ms: load.compile_ms,
         prefill_ms: test.prefill_ms,
         decode_ms: test.decode_ms,
-        check: report.check.as_ref().map_or(Verdict::Unknown, |check| check.verdict),
+        verdict: report.check.as_ref().map_or(Verdict::Unknown, |check| check.verdict),
         check_summary: report.check.as_ref().map(|check| check.summary.clone()),
     }
 }
@@ -140,7 +141,7 @@ impl Row {
             self.first_token_ms.map(panel::millis).unwrap_or_default(),
             panel::figures(self.gb_per_s),
             share.unwrap_or_else(|| "not probed".to_owned()),
-            self.check.label().to_owned(),
+            self.verdict.label().to_owned(),
         ]
     }
 
