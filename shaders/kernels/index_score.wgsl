@@ -51,6 +51,8 @@ fn index_score(
         var products: array<f32, HEADS>;
         for (var h = 0u; h < HEADS; h += 1u) {
             heads[h] = q_at + min(first + h, params.n_heads - 1u) * params.n_quads;
+            // WGSL begins every turn with zeros; Chromium on SwiftShader keeps those of the turn before.
+            products[h] = 0.0;
         }
         for (var quad = 0u; quad < params.n_quads; quad += 1u) {
             let key = keys[key_at + quad];

@@ -81,6 +81,9 @@ impl Plan {
     }
 }
 
+/// Hears a report that grows.
+pub type Hear = Box<dyn FnMut(&Report)>;
+
 /// An adapter with a model loaded, and its report.
 pub struct Lane {
     /// The model.
@@ -90,7 +93,7 @@ pub struct Lane {
     /// Why it fell out, if it did. What it had measured until then is in the report.
     pub failed: Option<Error>,
     /// Hears the report as it grows, between two repetitions.
-    pub hear: Option<Box<dyn FnMut(&Report)>>,
+    pub hear: Option<Hear>,
 }
 
 impl Lane {

@@ -16,9 +16,9 @@ use std::sync::Arc;
 /// Whatever an entry holds.
 #[component]
 pub(crate) fn EntryFigures(entry: Arc<Entry>) -> impl IntoView {
-    match &*entry {
-        Entry::Measured(report) => view! { <Figures report=(**report).clone() /> }.into_any(),
-        Entry::Published(published) => view! { <PublishedFigures published=published.clone() /> }.into_any(),
+    match Arc::unwrap_or_clone(entry) {
+        Entry::Measured(report) => view! { <Figures report=*report /> }.into_any(),
+        Entry::Published(published) => view! { <PublishedFigures published /> }.into_any(),
     }
 }
 
