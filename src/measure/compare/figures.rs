@@ -3,7 +3,9 @@
 use super::Section;
 use crate::measure::panel::{bytes, figures, millis, percent};
 use crate::measure::report::read::{MAX_NUMBER, printable};
-use crate::measure::report::{Check, Load, MemoryBytes, Probes, Published, Share, Test, TextTimes};
+use crate::measure::report::{
+    Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StepPrediction, Test, TextTimes,
+};
 use crate::measure::{Report, Spread};
 
 /// One figure of one report.
@@ -31,6 +33,7 @@ pub(super) fn of_report(report: &Report) -> Vec<Figure> {
     all.extend(report.check.iter().flat_map(check));
     all.extend(report.tests.iter().flat_map(test));
     all.extend(report.text.iter().flat_map(text));
+    all.extend(report.prediction.iter().flat_map(prediction));
     all.extend(report.load.iter().flat_map(load));
     all.extend(report.memory.iter().flat_map(memory));
     all.extend(probes(&report.probes));
@@ -183,6 +186,32 @@ fn text(text: &TextTimes) -> Vec<Figure> {
     all
 }
 
+/// Steps with their range, and memory by the room for text.
+fn prediction(prediction: &Prediction) -> Vec<Figure> {
+    let figure = |order: Order, name: String, unit: &'static str, value: f64, text: String| Figure {
+        section: Section::Prediction,
+        order,
+        name,
+        unit,
+        value: Some(value),
+        text,
+        ..Figure::default()
+    };
+    let step = |step: &StepPrediction| {
+        let [likely, low, high] = step.tokens_per_s();
+        let what =
+            if step.n_tokens == 1 { "writing".to_owned() } else { format!("prompt, {} at a time", step.n_tokens) };
+        let text = format!("{} ({} to {})", number(likely), number(low), number(high));
+        let order = [0, step.n_tokens, step.depth, 0, 0];
+        figure(order, format!("{what} @ d{}", step.depth), TOKENS_PER_S, likely, text)
+    };
+    let memory = |memory: &MemoryPrediction| {
+        let (n, all) = (memory.n_context, memory.total());
+        figure([1, n, 0, 0, 0], format!("memory for a text of {n}"), "", all as f64, bytes(all))
+    };
+    prediction.steps.iter().map(step).chain(prediction.memory.iter().map(memory)).collect()
+}
+
 fn load(load: &Load) -> Vec<Figure> {
     let steps = [
         ("directory", load.directory_ms),
@@ -259,6 +288,17 @@ mod tests {
         for other in ["", "tg", "pp0", "tg128 @ d0", "throughput", "tg128+pp512", "pp+1"] {
             assert_eq!(test_order(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_prediction_is_shown_with_its_range() {
+        let step =
+            StepPrediction { n_tokens: 1, depth: 16, ms: 10.0, low_ms: 8.0, high_ms: 20.0, ..Default::default() };
+        let memory = MemoryPrediction { n_context: 4096, weights: 3 << 20, ..Default::default() };
+        let whole = Prediction { steps: vec![step], memory: vec![memory], ..Default::default() };
+        let shown: Vec<_> = prediction(&whole).into_iter().map(|figure| (figure.name, figure.text)).collect();
+        let shown: Vec<_> = shown.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert_eq!(shown, [("writing @ d16", "100 (50.0 to 125)"), ("memory for a text of 4096", "3.00 MiB")]);
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub enum Section {
     Tests,
     /// A text that was written.
     Text,
+    /// What the whole of a synthetic model would do, where some of its layers were measured.
+    Prediction,
     /// Loading and compiling.
     Load,
     /// Memory on the adapter.
@@ -137,6 +139,7 @@ impl Section {
             Self::Check => "Numeric check against the CPU player",
             Self::Tests => "Speed",
             Self::Text => "A text",
+            Self::Prediction => "The whole model, predicted from the layers that ran",
             Self::Load => "Loading",
             Self::Memory => "Memory",
             Self::Probes => "What the adapter can do at best",
@@ -146,7 +149,7 @@ impl Section {
 
     /// Whether a figure of it means nothing unless the model's numbers are right.
     fn needs_check(self) -> bool {
-        matches!(self, Self::Tests | Self::Text | Self::Load)
+        matches!(self, Self::Tests | Self::Text | Self::Prediction | Self::Load)
     }
 
     /// Whether its figures may be divided by a baseline's.
