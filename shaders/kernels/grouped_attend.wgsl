@@ -75,7 +75,11 @@ fn grouped_attend(
         }
         for (var k = lane; k < n_here; k += TEAM) {
             let key_at = cache_at + (block + k) * n;
+            // Cleared by hand: SwiftShader under Chromium keeps a loop's arrays from turn to turn.
             var z: array<f32, HEADS>;
+            for (var h = 0u; h < HEADS; h += 1u) {
+                z[h] = 0.0;
+            }
             for (var i = 0u; i < n; i += 1u) {
                 let key = unpack_quad(keys[key_at + i]);
                 for (var h = 0u; h < HEADS; h += 1u) {
@@ -104,6 +108,9 @@ fn grouped_attend(
         block_barrier(); // All weights of the block are there.
         for (var i = lane; i < n; i += TEAM) {
             var sums: array<vec4<f32>, HEADS>;
+            for (var h = 0u; h < HEADS; h += 1u) {
+                sums[h] = vec4<f32>();
+            }
             for (var k = 0u; k < n_here; k += 1u) {
                 let value = unpack_quad(values[cache_at + (block + k) * n + i]);
                 for (var h = 0u; h < HEADS; h += 1u) {
