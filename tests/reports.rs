@@ -8,9 +8,9 @@ use headstart::measure::report::index::Index;
 use headstart::measure::report::link::{pack, unpack};
 use headstart::measure::report::read::{MAX_BYTES, MAX_ENTRIES, read};
 use headstart::measure::report::{
-    Check, Decode, Entry, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, Platform, Prefill, Probe,
-    ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SamplingSettings, Settings, Share, StageError,
-    Test, TextTimes, TokenCheck, Verdict, schema,
+    Check, Decode, Entry, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, OtherCheck, Platform, Prefill,
+    Probe, ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SamplingSettings, Settings, Share,
+    StageError, Test, TextTimes, TokenCheck, Verdict, schema,
 };
 use headstart::measure::{AdapterFacts, Report, Spread, StageTime};
 use proptest::prelude::*;
@@ -207,6 +207,8 @@ impl Draw {
             tokens_per_s: self.spread(),
             ms_per_token: self.f64(),
             first_token_ms: self.option(Self::f64),
+            prefill_ms: self.f64(),
+            decode_ms: self.f64(),
             bytes_per_token: self.next(),
             ops_per_token: self.next(),
             gb_per_s: self.f64(),
@@ -247,6 +249,7 @@ impl Draw {
             tokens: self.option(tokens),
             prefill_equals_decode: self.option(Self::bool),
             twice_the_same: self.option(Self::bool),
+            others: self.list(|draw| OtherCheck { adapter: draw.text(), tokens: tokens(draw) }),
             fault: self.option(Self::text),
         }
     }

@@ -202,6 +202,9 @@ fn check(report: &Report, at: &str) -> Result<()> {
     if let Some(kernels) = &check.kernels {
         most(kernels.n_wrong, kernels.n_cases, "kernels.n_wrong")?;
     }
+    for other in &check.others {
+        most(other.tokens.n_same, other.tokens.n_tokens, "others.tokens.n_same")?;
+    }
     check.tokens.map_or(Ok(()), |tokens| most(tokens.n_same, tokens.n_tokens, "tokens.n_same"))
 }
 
