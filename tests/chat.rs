@@ -144,7 +144,15 @@ fn templates_that_mean_harm_end_with_a_message() {
         ("", "{{ ".to_owned() + &"[".repeat(50_000) + &"]".repeat(50_000) + " }}"),
         ("", "{{ ".to_owned() + &"-".repeat(90_000) + "1 }}"),
         ("", "{{ ".to_owned() + &"not ".repeat(50_000) + "1 }}"),
-        ("", "{% if 1 %}".repeat(20_000) + &"{% endif %}".repeat(20_000)),
+        ("", "{% if 1 %}".repeat(10_000) + &"{% endif %}".repeat(10_000)),
+        ("elifs", "{% if 1 %}".to_owned() + &"{% elif 1 %}".repeat(15_000) + "{% endif %}"),
+        ("parts", "{{ x".to_owned() + &" ~ x".repeat(50_000) + " }}"),
+        ("parts", "{{ x".to_owned() + &"|trim".repeat(40_000) + " }}"),
+        ("parts", "{{ x".to_owned() + &".y".repeat(90_000) + " }}"),
+        ("more memory", "{{ 'a' * 99999999 }}".repeat(9_000)),
+        ("more memory", "{{ 'a' * 999 * 999 * 999 * 999 }}".into()),
+        ("more memory", "{{ 'a' * 9 ** 30 }}".into()),
+        ("more memory", "{{ ([1] * 9999) * 9999 }}".into()),
         ("bytes", "x".repeat(300_000)),
         ("it says why", "{{ raise_exception('it says why') }}".into()),
         ("it says wh", "{{ raise_exception('it says why' * 9999) }}".into()),
@@ -167,7 +175,7 @@ fn templates_that_mean_harm_end_with_a_message() {
 #[test]
 fn a_long_conversation_is_rendered() {
     let template = FACTS["templates"][0]["template"].as_str().unwrap();
-    let turn = |index| Message::new([Role::User, Role::Assistant][index % 2], "A line of words. ".repeat(60));
+    let turn = |index: usize| Message::new([Role::User, Role::Assistant][index % 2], "A line of words. ".repeat(60));
     let messages: Vec<Message> = (0..1001).map(turn).collect();
     let text = chat(template).unwrap().render(&messages, &RenderOptions::default()).unwrap();
     assert!(text.len() > 1_000_000 && text.ends_with("assistant\n<think>\n\n</think>\n\n"));
@@ -188,11 +196,15 @@ fn v4_is_encoded_as_it_was_trained() {
     };
     let bos = "<｜begin▁of▁sentence｜>";
     let messages = [Message::new(Role::System, "S"), user("a"), assistant("r", "b"), user("c")];
-    let chatted = format!("{bos}S<｜User｜>a<｜Assistant｜></think>b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜></think>");
+    let chatted =
+        format!("{bos}S<｜User｜>a<｜Assistant｜></think>b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜></think>");
     assert_eq!(v4(&messages, false), chatted);
     // In thinking mode, too, what was thought before the last question is left out.
     assert_eq!(v4(&messages, true), chatted[..chatted.len() - "</think>".len()].to_owned() + "<think>");
-    assert_eq!(v4(&messages[1..3], true), format!("{bos}<｜User｜>a<｜Assistant｜><think>r</think>b<｜end▁of▁sentence｜>"));
+    assert_eq!(
+        v4(&messages[1..3], true),
+        format!("{bos}<｜User｜>a<｜Assistant｜><think>r</think>b<｜end▁of▁sentence｜>")
+    );
     let developer = [user("a"), assistant("", "b"), Message::new(Role::Developer, "d"), user("c")];
     assert!(!v4(&developer, true).contains('d') && v4(&developer, false).contains("<｜User｜>d<｜User｜>c"));
     let reminded = [Message::new(Role::LatestReminder, "now"), user("a")];
@@ -244,7 +256,9 @@ fn a_rendered_conversation_has_one_begin_token() {
 
 #[test]
 fn a_chat_comes_from_the_file_or_from_the_config() {
-    let config = TokenizerConfig::read(r#"{"bos_token": "<think>", "chat_template": "{{ bos_token }}{{ messages[0].content }}"}"#);
+    let config = TokenizerConfig::read(
+        r#"{"bos_token": "<think>", "chat_template": "{{ bos_token }}{{ messages[0].content }}"}"#,
+    );
     let config = config.unwrap();
     let chat = Chat::from_config(&config, &TOKENIZER).unwrap().unwrap();
     let begin = "<｜begin▁of▁sentence｜>";

@@ -4,7 +4,7 @@
 //! have; [`ReasoningSplitter`] tells what the model thinks from what it answers while the text streams.
 //!
 //! A template is a program from a file that nobody vouches for: it runs within bounds of steps, memory and output
-//! (see [`budget`] and [`rewrite`]), knows no files and no network, and fails with a message.
+//! (see `shape`, `rewrite` and `budget`), knows no files and no network, and fails with a message.
 
 mod budget;
 mod clock;
@@ -15,6 +15,7 @@ mod operations;
 mod python;
 mod reasoning;
 mod rewrite;
+mod shape;
 mod template;
 mod v4;
 

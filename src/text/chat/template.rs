@@ -4,7 +4,7 @@ use super::budget::{Budget, exhausted};
 use super::message::{Message, RenderOptions};
 use super::python::write_str;
 use super::rewrite::rewrite;
-use super::{clock, filters, json, operations};
+use super::{clock, filters, json, operations, shape};
 use crate::error::{Error, Result};
 use crate::text::vocabulary::quote;
 use minijinja::syntax::SyntaxConfig;
@@ -43,6 +43,7 @@ impl Template {
             );
         }
         let template = Self { source: without_generation_marks(source), bos: bos.to_owned(), eos: eos.to_owned() };
+        shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
         rewrite(&machinery::get_compiled_template(&parsed).instructions).map_err(|error| fault(&error))?;
@@ -121,12 +122,15 @@ fn tool_value(tool: &str) -> Result<Value> {
     Ok([("type", Value::from("function")), ("function", function)].into_iter().collect())
 }
 
+/// Whitespace as transformers has it.
+fn syntax() -> Result<SyntaxConfig> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| fault(&error))
+}
+
 /// What is known to every template, within the budget.
 fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
     let mut environment = Environment::new();
-    // As transformers sets it.
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    environment.set_syntax(syntax.map_err(|error| fault(&error))?);
+    environment.set_syntax(syntax()?);
     environment.set_recursion_limit(RECURSION);
     environment.remove_global("debug");
     operations::add_to(&mut environment, budget);
