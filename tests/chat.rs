@@ -68,7 +68,9 @@ fn templates_are_rendered_as_transformers_renders_them() {
         let conversations = FACTS["conversations"].as_array().unwrap();
         for (conversation, expected) in conversations.iter().zip(template["rendered"].as_array().unwrap()) {
             let messages: Vec<Message> = conversation["messages"].as_array().unwrap().iter().map(message).collect();
-            let tools = conversation["tools"].as_array().map(|_| raw_after(FIXTURE, "\"function\":"));
+            let tools = conversation["tools"]
+                .as_array()
+                .map(|_| raw_after(FIXTURE.split_once("\"tools\":").unwrap().1, "\"function\":"));
             let options = RenderOptions {
                 thinking: conversation["thinking"] != Value::Bool(false),
                 tools: tools.into_iter().collect(),
@@ -206,7 +208,7 @@ fn v4_is_encoded_as_it_was_trained() {
         format!("{bos}<｜User｜>a<｜Assistant｜><think>r</think>b<｜end▁of▁sentence｜>")
     );
     let developer = [user("a"), assistant("", "b"), Message::new(Role::Developer, "d"), user("c")];
-    assert!(!v4(&developer, true).contains('d') && v4(&developer, false).contains("<｜User｜>d<｜User｜>c"));
+    assert!(!v4(&developer, true).contains("<｜User｜>d") && v4(&developer, false).contains("<｜User｜>d<｜User｜>c"));
     let reminded = [Message::new(Role::LatestReminder, "now"), user("a")];
     assert_eq!(v4(&reminded, false), format!("{bos}<｜latest_reminder｜>now<｜User｜>a<｜Assistant｜></think>"));
     let max = RenderOptions { thinking: true, effort: "max".into(), ..RenderOptions::default() };

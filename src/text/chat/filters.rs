@@ -17,6 +17,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         environment.remove_filter(name);
     }
     let theirs = [
+        ("e", Value::from_function(filters::escape)),
+        ("escape", Value::from_function(filters::escape)),
         ("lower", Value::from_function(filters::lower)),
         ("upper", Value::from_function(filters::upper)),
         ("title", Value::from_function(filters::title)),
@@ -42,7 +44,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     ];
     for (name, filter) in theirs {
         let budget = budget.clone();
-        environment.add_filter(name, move |state: &mut State, values: Rest<Value>| {
+        environment.add_filter(name, move |state: &mut State, values: Rest<Value>, named: Kwargs| {
+            let values = with_named(values, named);
             values.iter().try_for_each(|value| budget.measure(value))?;
             budget.made(filter.call(state, &values)?)
         });
@@ -60,8 +63,10 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         write_str(&mut text, &value, &shared).map(|()| text)
     });
     let shared = budget.clone();
-    environment.add_filter("indent", move |state: &mut State, values: Rest<Value>| {
-        let width = values.get(1).and_then(Value::as_usize).unwrap_or(4);
+    environment.add_filter("indent", move |state: &mut State, values: Rest<Value>, named: Kwargs| {
+        let named_width: Option<usize> = named.get("width")?;
+        let values = with_named(values, named);
+        let width = named_width.or_else(|| values.get(1).and_then(Value::as_usize)).unwrap_or(4);
         let n_lines = values.first().and_then(Value::as_str).map_or(0, |text| text.lines().count());
         shared.take_bytes((n_lines as u64).saturating_mul(width as u64))?;
         shared.made(Value::from_function(filters::indent).call(state, &values)?)
@@ -74,6 +79,15 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     environment.set_unknown_method_callback(move |state, value, method, values| {
         method_of(&shared, state, value, method, values)
     });
+}
+
+/// The arguments of a call as the library passes them on: the named ones last, as one.
+fn with_named(values: Rest<Value>, named: Kwargs) -> Vec<Value> {
+    let mut values = values.0;
+    if named.args().next().is_some() {
+        values.push(named.into());
+    }
+    values
 }
 
 fn method_of(

@@ -3,7 +3,7 @@
 
 use super::budget::Budget;
 use super::python::write_str;
-use minijinja::value::{Object, Rest, ValueKind};
+use minijinja::value::{Kwargs, Object, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -36,15 +36,13 @@ impl Object for Namespace {
 
 type Operation = fn(&Budget, &[Value]) -> Result<Value, Error>;
 
-const OPERATIONS: [(&str, Operation); 16] = [
+const OPERATIONS: [(&str, Operation); 14] = [
     (CONCAT, concat),
     (ADD, add),
     (MULTIPLY, multiply),
     (LIST, |_, values| Ok(values.to_vec().into())),
     (TUPLE, |_, values| Ok(values.to_vec().into())),
-    (MAP, |_, values| {
-        Ok(values.chunks(2).filter_map(|pair| Some((pair.first()?.clone(), pair.get(1)?.clone()))).collect())
-    }),
+    (MAP, |_, values| Ok(Value::from_pairs(values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()))))),
     (SLICE, slice),
     (ASSIGN, assign),
     (EQUAL, |budget, values| compare(budget, values, |a, b| a == b)),
@@ -53,8 +51,6 @@ const OPERATIONS: [(&str, Operation); 16] = [
     (LESS_OR_EQUAL, |budget, values| compare(budget, values, |a, b| a <= b)),
     (GREATER, |budget, values| compare(budget, values, |a, b| a > b)),
     (GREATER_OR_EQUAL, |budget, values| compare(budget, values, |a, b| a >= b)),
-    ("namespace", namespace),
-    ("dict", |_, values| Ok(values.last().cloned().unwrap_or_else(|| Value::from(BTreeMap::<String, Value>::new())))),
 ];
 
 /// Makes the operations known to an environment.
@@ -63,6 +59,13 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         let budget = budget.clone();
         environment.add_function(name, move |values: Rest<Value>| budget.made(operation(&budget, &values)?));
     }
+    let shared = budget.clone();
+    environment.add_function("namespace", move |given: Kwargs| shared.made(namespace(&shared, &given)?));
+    let shared = budget.clone();
+    environment.add_function("dict", move |given: Kwargs| {
+        let pair = |name: &str| given.get::<Value>(name).map(|value| (name.to_owned(), value));
+        shared.made(Value::from(given.args().map(pair).collect::<Result<BTreeMap<_, _>, Error>>()?))
+    });
     let shared = budget.clone();
     environment.add_function(IN, move |state: &State, item: Value, all: Value| {
         shared.measure(&item)?;
@@ -185,12 +188,10 @@ fn assign(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     Ok(Value::UNDEFINED)
 }
 
-fn namespace(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
+fn namespace(budget: &Budget, given: &Kwargs) -> Result<Value, Error> {
     let namespace = Namespace::default();
-    if let Some(given) = values.last() {
-        for key in given.try_iter()? {
-            put(&namespace, key.as_str().unwrap_or_default(), &given.get_item(&key)?, budget)?;
-        }
+    for name in given.args() {
+        put(&namespace, name, &given.get::<Value>(name)?, budget)?;
     }
     Ok(Value::from_object(namespace))
 }

@@ -113,13 +113,13 @@ fn message_value(message: &Message) -> Result<Value> {
     if !message.tool_call_id.is_empty() {
         fields.push(("tool_call_id", Value::from(message.tool_call_id.as_str())));
     }
-    Ok(fields.into_iter().collect())
+    Ok(Value::from_pairs(fields))
 }
 
 /// A tool as templates expect it: an object around the function's.
 fn tool_value(tool: &str) -> Result<Value> {
     let function = json::read("a tool", tool)?;
-    Ok([("type", Value::from("function")), ("function", function)].into_iter().collect())
+    Ok(Value::from_pairs([("type", Value::from("function")), ("function", function)]))
 }
 
 /// Whitespace as transformers has it.
@@ -160,22 +160,23 @@ fn without_generation_marks(source: &str) -> String {
 
 /// The library's error as ours: in the template's own words where it refuses the conversation.
 fn fault(error: &minijinja::Error) -> Error {
-    let mut detail = error.detail().unwrap_or_default().to_owned();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(inner) = inner.downcast_ref::<minijinja::Error>().and_then(minijinja::Error::detail) {
-            detail = inner.to_owned();
+    // What went wrong is said innermost; around it stand the places that it came through.
+    let (mut innermost, mut next) = (error, std::error::Error::source(error));
+    while let Some(inner) = next {
+        if let Some(inner) = inner.downcast_ref::<minijinja::Error>() {
+            innermost = inner;
         }
-        source = inner.source();
+        next = inner.source();
     }
+    let detail = innermost.detail().unwrap_or_default();
     if let Some(words) = detail.strip_prefix(REFUSED) {
         return Error::usage(ORIGIN, format!("it refuses the conversation: {}", quote(words)));
     }
     let place = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
-    let found = match error.kind() {
+    let found = match innermost.kind() {
         ErrorKind::OutOfFuel => "it asks for more steps than any honest template".to_owned(),
         kind if detail.is_empty() => kind.to_string(),
-        kind => format!("{kind}: {}", quote(&detail)),
+        kind => format!("{kind}: {}", quote(detail)),
     };
     Error::file(ORIGIN, format!("{place}{found}"))
         .expected("a Jinja template as transformers runs them")
