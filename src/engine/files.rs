@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::gguf;
 use crate::format::{Directory, Source, safetensors};
 use crate::model::{Model, Shape, SyntheticModel, grouped};
+use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
 
@@ -81,6 +82,20 @@ impl ModelFiles {
         let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
         let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
         self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), pad: None, add_bos: false })
+    }
+
+    /// How the model wants conversations written, if the files say so or it is known; `tokenizer` is theirs.
+    pub async fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<Chat>> {
+        if self.is_gguf().await? {
+            let file = gguf::read(self.sources[0].as_ref(), 0).await?;
+            return Chat::from_gguf(&file.metadata, tokenizer);
+        }
+        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
+        if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
+            return Ok(Some(Chat::v4()));
+        }
+        let Some(config) = &self.tokenizer_config else { return Ok(None) };
+        Chat::from_config(&TokenizerConfig::read(config)?, tokenizer)
     }
 
     async fn is_gguf(&self) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! Text to token ids and back. Knows no model and no GPU.
 //!
-//! A [`Tokenizer`] comes from a GGUF's metadata ([`GgufVocabulary`]) or from a `tokenizer.json`; both become one checked
+//! [`chat`] writes conversations as models were trained to read them. A [`Tokenizer`] comes from a GGUF's metadata ([`GgufVocabulary`]) or from a `tokenizer.json`; both become one checked
 //! vocabulary. Encoding: special tokens are found in the text, what lies between is cut into words, every byte is
 //! spelt by GPT-2's byte map, and pairs are merged, best first: the `tokenizers` library does it. Decoding is a
 //! table of bytes per id, and [`Stream`] gives whole characters as ids arrive.
@@ -12,6 +12,7 @@
 //! - a look-ahead that gives up in a long run of spaces leaves the rest uncut: `long_runs_are_cut_to_the_end`.
 
 mod byte_map;
+pub mod chat;
 mod cut;
 mod gguf_vocabulary;
 mod pre_tokenizer;

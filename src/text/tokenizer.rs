@@ -166,6 +166,11 @@ impl Tokenizer {
         self.special
     }
 
+    /// A token's text as it stands in the vocabulary; `None` for an id that names none.
+    pub fn text_of(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// The id of a token by its text as it stands in the vocabulary, such as `<｜User｜>`: V3 and V4 have different ids
     /// for the same strings.
     pub fn id_of(&self, token: &str) -> Option<u32> {

@@ -1,0 +1,112 @@
+//! A conversation as the text that a model was trained to go on from.
+//!
+//! [`Chat`] renders messages by the template in the model's file, or by V4's own encoding, which its files do not
+//! have; [`ReasoningSplitter`] tells what the model thinks from what it answers while the text streams.
+//!
+//! A template is a program from a file that nobody vouches for: it runs within bounds of steps, memory and output
+//! (see `shape`, `rewrite` and `budget`), knows no files and no network, and fails with a message.
+
+mod budget;
+mod clock;
+mod filters;
+mod json;
+mod message;
+mod operations;
+mod python;
+mod reasoning;
+mod rewrite;
+mod shape;
+mod template;
+mod v4;
+
+pub use message::{Message, RenderOptions, Role, ToolCall};
+pub use reasoning::{Part, ReasoningSplitter};
+
+use super::{Tokenizer, TokenizerConfig};
+use crate::error::{Error, Result};
+use crate::format::gguf::Metadata;
+use template::Template;
+
+/// Texts of tokens that end a turn, in the families whose files do not always say so.
+const TURN_ENDS: [&str; 7] = [
+    "<｜end▁of▁sentence｜>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+];
+
+/// How a model wants conversations written.
+#[derive(Debug)]
+pub struct Chat(Encoding);
+
+#[derive(Debug)]
+enum Encoding {
+    V4,
+    Template(Template),
+}
+
+impl Chat {
+    /// The encoding of a GGUF's model: V4's own for V4, else the template in `tokenizer.chat_template`; `None` if there
+    /// is neither.
+    ///
+    /// # Errors
+    /// A template that does not parse, or is too long.
+    pub fn from_gguf(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        if metadata.get_str("general.architecture")? == Some("deepseek4") {
+            return Ok(Some(Self::v4()));
+        }
+        let template = metadata.get_str("tokenizer.chat_template")?;
+        template.map(|template| Self::from_template(template, tokenizer)).transpose()
+    }
+
+    /// The encoding that a `tokenizer_config.json` brings; `None` if it has no template.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`].
+    pub fn from_config(config: &TokenizerConfig, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        config.chat_template.as_ref().map(|template| Self::from_template(template, tokenizer)).transpose()
+    }
+
+    /// V4's own encoding.
+    pub fn v4() -> Self {
+        Self(Encoding::V4)
+    }
+
+    /// A Jinja template as transformers runs them, for a model with this tokenizer.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`].
+    pub fn from_template(source: &str, tokenizer: &Tokenizer) -> Result<Self> {
+        let text = |id: Option<u32>| id.and_then(|id| tokenizer.text_of(id)).unwrap_or_default();
+        let special = tokenizer.special();
+        Ok(Self(Encoding::Template(Template::new(source, &text(special.bos), &text(special.eos))?)))
+    }
+
+    /// The text of a conversation, with what makes the model answer it at the end. Special tokens stand in it by their
+    /// strings; [`Tokenizer::encode`] with [`super::Bos::AsModelSays`] gives its ids, with one begin token and no more.
+    ///
+    /// # Errors
+    /// A template that refuses the conversation, in its own words, or that fails, or that asks for more steps, memory
+    /// or output than any honest one; tools or arguments that are no JSON.
+    pub fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
+        if messages.is_empty() {
+            return Err(Error::usage("conversation", "no messages").expected("at least one"));
+        }
+        match &self.0 {
+            Encoding::V4 => v4::render(messages, options),
+            Encoding::Template(template) => template.render(messages, options),
+        }
+    }
+
+    /// The ids that end the model's turn: the file's end token, and whichever of the known ones the vocabulary has.
+    pub fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
+        let known = TURN_ENDS.iter().filter_map(|token| tokenizer.id_of(token));
+        let mut ids: Vec<u32> = tokenizer.special().eos.into_iter().chain(known).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}

@@ -1,0 +1,184 @@
+//! A chat template from a model's file: Jinja as transformers runs it, within bounds.
+
+use super::budget::{Budget, exhausted};
+use super::message::{Message, RenderOptions};
+use super::python::write_str;
+use super::rewrite::rewrite;
+use super::{clock, filters, json, operations, shape};
+use crate::error::{Error, Result};
+use crate::text::vocabulary::quote;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, ErrorKind, Value, context, machinery};
+use regex::Regex;
+use std::collections::BTreeMap;
+
+const ORIGIN: &str = "chat template";
+/// The longest known has 20 KB.
+const MAX_SOURCE_BYTES: usize = 256 << 10;
+/// What a rendering may make in bytes, at least and for each byte that it is given.
+const BYTES: u64 = 16 << 20;
+const BYTES_A_BYTE: u64 = 32;
+/// Instructions, and steps on values; the latter as many more for each byte given.
+const FUEL: u64 = 300_000;
+const FUEL_A_MESSAGE: u64 = 3_000;
+const STEPS: u64 = 4 << 20;
+const RECURSION: usize = 64;
+/// Before a template's own words for why it refuses.
+const REFUSED: &str = "refused: ";
+
+/// A template that parses.
+#[derive(Debug)]
+pub(super) struct Template {
+    source: String,
+    bos: String,
+    eos: String,
+}
+
+impl Template {
+    /// Fails if the template does not parse. `bos` and `eos` are texts that it may write.
+    pub(super) fn new(source: &str, bos: &str, eos: &str) -> Result<Self> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(
+                Error::file(ORIGIN, format!("{} bytes", source.len())).expected(format!("at most {MAX_SOURCE_BYTES}"))
+            );
+        }
+        let template = Self { source: without_generation_marks(source), bos: bos.to_owned(), eos: eos.to_owned() };
+        shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
+        let environment = environment(&Budget::new(0, 0), 0)?;
+        let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
+        rewrite(&machinery::get_compiled_template(&parsed).instructions).map_err(|error| fault(&error))?;
+        Ok(template)
+    }
+
+    pub(super) fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
+        let n_bytes: usize = messages
+            .iter()
+            .map(|message| {
+                let calls: usize = message.tool_calls.iter().map(|call| call.arguments.len() + call.name.len()).sum();
+                message.content.len() + message.reasoning.len() + calls + 64
+            })
+            .sum::<usize>()
+            + options.tools.iter().map(String::len).sum::<usize>();
+        let n_bytes = n_bytes as u64;
+        let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
+        let now = if options.now == 0 { clock::now() } else { options.now };
+        let mut environment = environment(&budget, now)?;
+        environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
+        let root = self.variables(messages, options)?;
+        self.run(&environment, root).map_err(|error| fault(&error))
+    }
+
+    fn run(&self, environment: &Environment<'_>, root: Value) -> Result<String, minijinja::Error> {
+        let parsed = environment.template_from_str(&self.source)?;
+        let program = rewrite(&machinery::get_compiled_template(&parsed).instructions)?;
+        let mut text = String::new();
+        let blocks = BTreeMap::new();
+        let mut out = machinery::make_string_output(&mut text);
+        machinery::eval(environment, &program, root, &blocks, &mut out, AutoEscape::None)?;
+        Ok(text)
+    }
+
+    /// What a template finds: as transformers names it.
+    fn variables(&self, messages: &[Message], options: &RenderOptions) -> Result<Value> {
+        let messages: Vec<Value> = messages.iter().map(message_value).collect::<Result<_>>()?;
+        let tools: Vec<Value> = options.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
+        Ok(context! {
+            messages,
+            tools => if tools.is_empty() { Value::from(()) } else { tools.into() },
+            add_generation_prompt => true,
+            enable_thinking => options.thinking,
+            thinking => options.thinking,
+            reasoning_effort => if options.effort.is_empty() { Value::UNDEFINED } else { options.effort.clone().into() },
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
+        })
+    }
+}
+
+fn message_value(message: &Message) -> Result<Value> {
+    let mut fields =
+        vec![("role", Value::from(message.role.name())), ("content", Value::from(message.content.as_str()))];
+    if !message.reasoning.is_empty() {
+        fields.push(("reasoning_content", Value::from(message.reasoning.as_str())));
+    }
+    if !message.tool_calls.is_empty() {
+        let call = |call: &super::ToolCall| -> Result<Value> {
+            let arguments = json::read("the arguments of a tool call", &call.arguments)?;
+            let function = context! { name => call.name.as_str(), arguments };
+            Ok(context! { type => "function", id => call.id.as_str(), function })
+        };
+        let calls: Vec<Value> = message.tool_calls.iter().map(call).collect::<Result<_>>()?;
+        fields.push(("tool_calls", calls.into()));
+    }
+    if !message.tool_call_id.is_empty() {
+        fields.push(("tool_call_id", Value::from(message.tool_call_id.as_str())));
+    }
+    Ok(Value::from_pairs(fields))
+}
+
+/// A tool as templates expect it: an object around the function's.
+fn tool_value(tool: &str) -> Result<Value> {
+    let function = json::read("a tool", tool)?;
+    Ok(Value::from_pairs([("type", Value::from("function")), ("function", function)]))
+}
+
+/// Whitespace as transformers has it.
+fn syntax() -> Result<SyntaxConfig> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| fault(&error))
+}
+
+/// What is known to every template, within the budget.
+fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax()?);
+    environment.set_recursion_limit(RECURSION);
+    environment.remove_global("debug");
+    operations::add_to(&mut environment, budget);
+    filters::add_to(&mut environment, budget);
+    environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))
+    });
+    environment.add_function("strftime_now", move |format: &str| clock::strftime(now, format));
+    let budget = budget.clone();
+    environment.set_formatter(move |out, _, value| {
+        let mut text = String::new();
+        write_str(&mut text, value, &budget)?;
+        out.write_str(&text).map_err(|_| exhausted("output"))
+    });
+    Ok(environment)
+}
+
+/// Some templates mark what the model says, for training: `{% generation %}`, which is no part of Jinja.
+fn without_generation_marks(source: &str) -> String {
+    let mark = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"))
+    {
+        Ok(mark) => mark.replace_all(source, format!("{{%$1 {plain} $2%}}")).into_owned(),
+        Err(_) => source.to_owned(),
+    };
+    mark("endgeneration", "endif", &mark("generation", "if true", source))
+}
+
+/// The library's error as ours: in the template's own words where it refuses the conversation.
+fn fault(error: &minijinja::Error) -> Error {
+    // What went wrong is said innermost; around it stand the places that it came through.
+    let (mut innermost, mut next) = (error, std::error::Error::source(error));
+    while let Some(inner) = next {
+        if let Some(inner) = inner.downcast_ref::<minijinja::Error>() {
+            innermost = inner;
+        }
+        next = inner.source();
+    }
+    let detail = innermost.detail().unwrap_or_default();
+    if let Some(words) = detail.strip_prefix(REFUSED) {
+        return Error::usage(ORIGIN, format!("it refuses the conversation: {}", quote(words)));
+    }
+    let place = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+    let found = match innermost.kind() {
+        ErrorKind::OutOfFuel => "it asks for more steps than any honest template".to_owned(),
+        kind if detail.is_empty() => kind.to_string(),
+        kind => format!("{kind}: {}", quote(detail)),
+    };
+    Error::file(ORIGIN, format!("{place}{found}"))
+        .expected("a Jinja template as transformers runs them")
+        .advice("The model can still continue a text without a template.")
+}

@@ -1,0 +1,277 @@
+//! Conversations as models read them: templates against what transformers renders from them
+//! (`tools/fixtures/chat_templates.py`), V4's own encoding against its description, and templates that mean harm.
+
+#![allow(clippy::unwrap_used)]
+
+use headstart::format::{Memory, gguf};
+use headstart::text::chat::{Chat, Message, RenderOptions, Role, ToolCall};
+use headstart::text::{Bos, GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
+use serde_json::Value;
+use std::sync::LazyLock;
+
+const FIXTURE: &str = include_str!("fixtures/chat_templates.json");
+const VOCABULARY: &[u8] = include_bytes!("fixtures/tokenizers/bpe.gguf");
+
+static FACTS: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(FIXTURE).unwrap());
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let file = pollster::block_on(gguf::read(&Memory::new("fixture", VOCABULARY), 0)).unwrap();
+    let vocabulary = GgufVocabulary::from_metadata(&file.metadata).unwrap();
+    Tokenizer::from_gguf(vocabulary).unwrap().unwrap()
+});
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The text between two places of the fixture: keys keep their order there, and lose it in [`Value`].
+fn raw_after(from: &str, key: &str) -> String {
+    let at = from.find(key).unwrap() + key.len();
+    let mut stream = serde_json::Deserializer::from_str(&from[at..]).into_iter::<Value>();
+    stream.next().unwrap().unwrap();
+    from[at..at + stream.byte_offset()].to_owned()
+}
+
+fn message(value: &Value) -> Message {
+    let role = [Role::System, Role::User, Role::Assistant, Role::Tool];
+    let role = role.into_iter().find(|role| value["role"] == role.name()).unwrap();
+    let call = |call: &Value| {
+        let arguments = if call["function"]["arguments"].get("days").is_some() {
+            raw_after(FIXTURE, "\"arguments\":")
+        } else {
+            call["function"]["arguments"].to_string()
+        };
+        ToolCall { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments }
+    };
+    Message {
+        reasoning: text(&value["reasoning_content"]),
+        tool_calls: value["tool_calls"].as_array().map(|calls| calls.iter().map(call).collect()).unwrap_or_default(),
+        tool_call_id: text(&value["tool_call_id"]),
+        ..Message::new(role, text(&value["content"]))
+    }
+}
+
+/// A template whose model begins texts with `<BOS>` and ends them with `<EOS>`.
+fn chat(template: &str) -> headstart::Result<Chat> {
+    let file = pollster::block_on(gguf::read(&Memory::new("fixture", VOCABULARY), 0)).unwrap();
+    let mut vocabulary = GgufVocabulary::from_metadata(&file.metadata).unwrap();
+    vocabulary.tokens[0] = "<BOS>".into();
+    vocabulary.tokens[1] = "<EOS>".into();
+    Chat::from_template(template, &Tokenizer::from_gguf(vocabulary).unwrap().unwrap())
+}
+
+#[test]
+fn templates_are_rendered_as_transformers_renders_them() {
+    let now = FACTS["now"].as_u64().unwrap();
+    let (mut n_texts, mut n_refused) = (0, 0);
+    for template in FACTS["templates"].as_array().unwrap() {
+        let chat = chat(template["template"].as_str().unwrap()).unwrap();
+        let conversations = FACTS["conversations"].as_array().unwrap();
+        for (conversation, expected) in conversations.iter().zip(template["rendered"].as_array().unwrap()) {
+            let messages: Vec<Message> = conversation["messages"].as_array().unwrap().iter().map(message).collect();
+            let tools = conversation["tools"]
+                .as_array()
+                .map(|_| raw_after(FIXTURE.split_once("\"tools\":").unwrap().1, "\"function\":"));
+            let options = RenderOptions {
+                thinking: conversation["thinking"] != Value::Bool(false),
+                tools: tools.into_iter().collect(),
+                now,
+                ..RenderOptions::default()
+            };
+            let name = &template["name"];
+            match (chat.render(&messages, &options), expected["text"].as_str()) {
+                (Ok(text), Some(expected)) => {
+                    assert_eq!(text, expected, "{name}: {conversation}");
+                    n_texts += 1;
+                }
+                (Err(error), None) => {
+                    let words = expected["refused"].as_str().unwrap();
+                    assert!(error.found.contains(&words[..40]), "{name}: {error}");
+                    n_refused += 1;
+                }
+                (result, _) => panic!("{name}: {result:?} for {expected}"),
+            }
+        }
+    }
+    assert_eq!((n_texts, n_refused), (27, 3));
+}
+
+fn render(template: &str) -> headstart::Result<String> {
+    chat(template)?.render(&[Message::new(Role::User, "Hello")], &RenderOptions::default())
+}
+
+/// Each ends, in bounded time and memory, with a message that has this word.
+#[test]
+fn templates_that_mean_harm_end_with_a_message() {
+    let in_loop = |n: usize, body: &str| {
+        format!("{{% set ns = namespace(a='x', l=[1]) %}}{{% for i in range({n}) %}}{body}{{% endfor %}}")
+    };
+    let cases = [
+        ("more steps", "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}".to_owned()),
+        ("more ", "{% for i in range(9999) %}{% for j in range(9999) %}{{ messages }}{% endfor %}{% endfor %}".into()),
+        ("more memory", in_loop(64, "{% set ns.a = ns.a ~ ns.a %}")),
+        ("more memory", in_loop(64, "{% set ns.a = ns.a + ns.a %}")),
+        ("more memory", in_loop(64, "{% set ns.a = ns.a * 1000 %}")),
+        ("more memory", in_loop(64, "{% set ns.a %}{{ ns.a }}{{ ns.a }}{% endset %}")),
+        ("more ", in_loop(64, "{% set ns.l = ns.l + ns.l %}")),
+        ("more ", in_loop(40, "{% set ns.l = [ns.l, ns.l] %}")),
+        ("more ", in_loop(40, "{% set ns.l = {'a': ns.l, 'b': ns.l} %}")),
+        ("more memory", in_loop(9000, "{% set ns.l = [ns.l] %}")),
+        ("more memory", in_loop(9000, "{% set ns.l = (ns.l,) %}")),
+        ("more ", in_loop(20, "{% set ns.a = ns.a | replace('x', ns.a ~ 'xxxxxxxx') %}")),
+        ("more ", in_loop(20, "{% set ns.a = ns.a.replace('x', ns.a ~ 'xxxxxxxx') %}")),
+        ("more ", in_loop(20, "{% set ns.a = [ns.a, ns.a, ns.a] | join(ns.a) %}")),
+        ("more ", in_loop(20, "{% set ns.a = ns.a.join([ns.a, ns.a, ns.a]) %}")),
+        ("more ", in_loop(64, "{% set ns.a = (ns.a, ns.a) | string %}")),
+        ("more ", in_loop(9999, "{{ ('y' * 100000) | upper }}")),
+        ("namespace within", in_loop(1, "{% set ns.a = ns %}")),
+        ("namespace within", in_loop(1, "{% set ns.a = [ns] %}{{ ns.a }}")),
+        ("recursion", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into()),
+        ("recursion", "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}".into()),
+        ("more memory", "{{ 'a' * 1000000000000 }}".into()),
+        ("more memory", "{{ 'a' | indent(99) }}{{ ('a\\n' * 999999) | indent(999999999) }}".into()),
+        ("more indentation", "{{ messages | tojson(indent=999999999) }}".into()),
+        ("range", "{{ range(1000000000) | list }}".into()),
+        ("unknown method", "{{ '{:>999999999}'.format(1) }}".into()),
+        ("unknown filter", "{{ '%999999999d' | format(1) }}".into()),
+        ("not supported", "{% include 'other' %}".into()),
+        ("not supported", "{% extends 'other' %}{% block a %}{% endblock %}".into()),
+        ("not supported", "{% import 'other' as o %}".into()),
+        ("line 2", "{{ 1 }}\n{% if %}".into()),
+        ("syntax", "{% for x in %}".into()),
+        ("syntax", "{{".into()),
+        ("syntax", "{% nosuchtag %}".into()),
+        ("nosuchfunction", "{{ nosuchfunction() }}".into()),
+        ("undefined", "{{ messages.nosuch.deeper }}".into()),
+        ("", "{{ ".to_owned() + &"(".repeat(50_000) + "1" + &")".repeat(50_000) + " }}"),
+        ("", "{{ ".to_owned() + &"[".repeat(50_000) + &"]".repeat(50_000) + " }}"),
+        ("", "{{ ".to_owned() + &"-".repeat(90_000) + "1 }}"),
+        ("", "{{ ".to_owned() + &"not ".repeat(50_000) + "1 }}"),
+        ("", "{% if 1 %}".repeat(10_000) + &"{% endif %}".repeat(10_000)),
+        ("elifs", "{% if 1 %}".to_owned() + &"{% elif 1 %}".repeat(15_000) + "{% endif %}"),
+        ("parts", "{{ x".to_owned() + &" ~ x".repeat(50_000) + " }}"),
+        ("parts", "{{ x".to_owned() + &"|trim".repeat(40_000) + " }}"),
+        ("parts", "{{ x".to_owned() + &".y".repeat(90_000) + " }}"),
+        ("more memory", "{{ 'a' * 99999999 }}".repeat(9_000)),
+        ("more memory", "{{ 'a' * 999 * 999 * 999 * 999 }}".into()),
+        ("more memory", "{{ 'a' * 9 ** 30 }}".into()),
+        ("more memory", "{{ ([1] * 9999) * 9999 }}".into()),
+        ("bytes", "x".repeat(300_000)),
+        ("it says why", "{{ raise_exception('it says why') }}".into()),
+        ("it says wh", "{{ raise_exception('it says why' * 9999) }}".into()),
+    ];
+    for (word, template) in cases {
+        let shown: String = template.chars().take(120).collect();
+        match render(&template) {
+            Err(error) => {
+                let error = error.to_string();
+                assert!(error.contains(word) && error.len() < 400, "{error:?} lacks {word:?}: {shown}");
+            }
+            Ok(text) => panic!("{shown} gave {} bytes", text.len()),
+        }
+    }
+    let empty = chat("x").unwrap().render(&[], &RenderOptions::default()).unwrap_err();
+    assert!(empty.found.contains("no messages"));
+}
+
+/// The bounds are far from what an honest template needs.
+#[test]
+fn a_long_conversation_is_rendered() {
+    let template = FACTS["templates"][0]["template"].as_str().unwrap();
+    let turn = |index: usize| Message::new([Role::User, Role::Assistant][index % 2], "A line of words. ".repeat(60));
+    let messages: Vec<Message> = (0..1001).map(turn).collect();
+    let text = chat(template).unwrap().render(&messages, &RenderOptions::default()).unwrap();
+    assert!(text.len() > 1_000_000 && text.ends_with("assistant\n<think>\n\n</think>\n\n"));
+}
+
+fn user(text: &str) -> Message {
+    Message::new(Role::User, text)
+}
+
+fn assistant(reasoning: &str, content: &str) -> Message {
+    Message { reasoning: reasoning.into(), ..Message::new(Role::Assistant, content) }
+}
+
+#[test]
+fn v4_is_encoded_as_it_was_trained() {
+    let v4 = |messages: &[Message], thinking| {
+        Chat::v4().render(messages, &RenderOptions { thinking, ..RenderOptions::default() }).unwrap()
+    };
+    let bos = "<｜begin▁of▁sentence｜>";
+    let messages = [Message::new(Role::System, "S"), user("a"), assistant("r", "b"), user("c")];
+    let chatted =
+        format!("{bos}S<｜User｜>a<｜Assistant｜></think>b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜></think>");
+    assert_eq!(v4(&messages, false), chatted);
+    // In thinking mode, too, what was thought before the last question is left out.
+    assert_eq!(v4(&messages, true), chatted[..chatted.len() - "</think>".len()].to_owned() + "<think>");
+    assert_eq!(
+        v4(&messages[1..3], true),
+        format!("{bos}<｜User｜>a<｜Assistant｜><think>r</think>b<｜end▁of▁sentence｜>")
+    );
+    let developer = [user("a"), assistant("", "b"), Message::new(Role::Developer, "d"), user("c")];
+    assert!(!v4(&developer, true).contains("<｜User｜>d") && v4(&developer, false).contains("<｜User｜>d<｜User｜>c"));
+    let reminded = [Message::new(Role::LatestReminder, "now"), user("a")];
+    assert_eq!(v4(&reminded, false), format!("{bos}<｜latest_reminder｜>now<｜User｜>a<｜Assistant｜></think>"));
+    let max = RenderOptions { thinking: true, effort: "max".into(), ..RenderOptions::default() };
+    let text = Chat::v4().render(&messages, &max).unwrap();
+    assert!(text.starts_with(&format!("{bos}Reasoning Effort: Absolute maximum")) && text.contains("unchecked.\n\nS<"));
+}
+
+#[test]
+fn v4_calls_tools() {
+    let call = |id: &str, arguments: &str| ToolCall { id: id.into(), name: "f".into(), arguments: arguments.into() };
+    let result = |id: &str, text: &str| Message { tool_call_id: id.into(), ..Message::new(Role::Tool, text) };
+    let calls = Message {
+        tool_calls: vec![call("1", r#"{"z": "a b", "n": [1, 2.0, null]}"#), call("2", "{}")],
+        ..assistant("why", "so")
+    };
+    // Results come in any order, and are told in that of their calls.
+    let messages = [user("q"), calls, result("2", "two"), result("1", "one"), user("and?")];
+    let tools = vec![r#"{"name": "f", "description": "é", "parameters": {"b": 1, "a": []}}"#.to_owned()];
+    let options = RenderOptions { thinking: true, tools, ..RenderOptions::default() };
+    let text = Chat::v4().render(&messages, &options).unwrap();
+    let begin = "<｜begin▁of▁sentence｜>\n\n## Tools\n\nYou have access";
+    assert!(text.starts_with(begin), "{text}");
+    let schemas = "### Available Tool Schemas\n\n{\"name\": \"f\", \"description\": \"é\", \"parameters\": {\"b\": 1, \"a\": []}}\n\nYou MUST";
+    assert!(text.contains(schemas), "{text}");
+    let end = "tool calls.\n<｜User｜>q<｜Assistant｜><think>why</think>so\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n\
+        <｜DSML｜parameter name=\"z\" string=\"true\">a b</｜DSML｜parameter>\n\
+        <｜DSML｜parameter name=\"n\" string=\"false\">[1, 2.0, null]</｜DSML｜parameter>\n\
+        </｜DSML｜invoke>\n<｜DSML｜invoke name=\"f\">\n\n</｜DSML｜invoke>\n</｜DSML｜tool_calls><｜end▁of▁sentence｜>\
+        <｜User｜><tool_result>one</tool_result>\n\n<tool_result>two</tool_result>\n\nand?<｜Assistant｜><think>";
+    assert!(text.ends_with(end), "{text}");
+    for (arguments, word) in [("{", "no JSON"), ("[1]", "no JSON object"), ("7", "no JSON object")] {
+        let bad = Message { tool_calls: vec![call("1", arguments)], ..assistant("", "") };
+        let error = Chat::v4().render(&[user("q"), bad], &RenderOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn a_rendered_conversation_has_one_begin_token() {
+    let v4 = Chat::v4().render(&[user("x")], &RenderOptions::default()).unwrap();
+    for bos in [Bos::AsModelSays, Bos::Add] {
+        let ids = TOKENIZER.encode(&v4, bos).unwrap();
+        assert_eq!(ids.iter().filter(|&&id| id == 0).count(), 1);
+    }
+    assert_eq!(Chat::stops(&TOKENIZER), [1]);
+}
+
+#[test]
+fn a_chat_comes_from_the_file_or_from_the_config() {
+    let config = TokenizerConfig::read(
+        r#"{"bos_token": "<think>", "chat_template": "{{ bos_token }}{{ messages[0].content }}"}"#,
+    );
+    let config = config.unwrap();
+    let chat = Chat::from_config(&config, &TOKENIZER).unwrap().unwrap();
+    let begin = "<｜begin▁of▁sentence｜>";
+    assert_eq!(chat.render(&[user("x")], &RenderOptions::default()).unwrap(), format!("{begin}x"));
+    assert!(Chat::from_config(&TokenizerConfig::default(), &TOKENIZER).unwrap().is_none());
+    let file = pollster::block_on(gguf::read(&Memory::new("fixture", VOCABULARY), 0)).unwrap();
+    assert!(Chat::from_gguf(&file.metadata, &TOKENIZER).unwrap().is_none());
+    let mut tokenizer = Tokenizer::from_json(include_str!("fixtures/tokenizer.json"), SpecialIds::default()).unwrap();
+    let named = TokenizerConfig { bos: Some(begin.into()), add_bos: Some(true), ..TokenizerConfig::default() };
+    tokenizer.configure(&named).unwrap();
+    assert_eq!((tokenizer.special().bos, tokenizer.special().add_bos), (Some(0), true));
+    let unknown = TokenizerConfig { eos: Some("<nosuch>".into()), ..TokenizerConfig::default() };
+    assert!(tokenizer.configure(&unknown).unwrap_err().found.contains("<nosuch>"));
+}
