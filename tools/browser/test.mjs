@@ -267,12 +267,12 @@ server.close();
 await check(
   'Firefox writes the same 64 tokens, and its numbers are right',
   async () => {
-    const { ids, adapter, verified } = await run_in_firefox(dist, visit_in_firefox(greedy));
+    const { ids, adapter, verified } = await run_in_firefox(dist, visit_in_firefox(greedy), { timeout_ms: 580_000 });
     assert_same_ids(ids);
     assert.equal(verified.verdict, 'right', verified.summary);
     return JSON.stringify(adapter)?.slice(0, 120);
   },
-  { timeout_ms: 240_000 },
+  { timeout_ms: 600_000 },
 );
 
 finish();
