@@ -90,7 +90,7 @@ fn a_changed_figure_is_no_longer_as_expected() {
 fn charts_are_whole_documents_that_say_what_they_show() {
     let all = charts(&entries(&["native", "chromium", "firefox", "published", "apart", "hostile"]));
     let mut ids = std::collections::HashSet::new();
-    for Chart { name, title, svg, size } in &all {
+    for Chart { name, title, svg, size, group: _ } in &all {
         let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{name}: {error}\n{svg}"));
         let root = document.root_element();
         let has = |tag: &str| root.children().any(|node| node.has_tag_name(("http://www.w3.org/2000/svg", tag)));

@@ -6,6 +6,7 @@ use crate::format::Directory;
 
 /// A model as its files tell it: shape and weights, checked against each other.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Model {
     /// DeepSeek V4.
     V4(Shape, Weights),
