@@ -7,7 +7,11 @@ use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session
 use headstart::format::{quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::kernels::cache::CacheType;
+use headstart::measure::Progress;
+use headstart::measure::report::Verdict;
+use headstart::measure::verify::{self, Extent};
 use pollster::block_on;
+use std::ops::ControlFlow;
 use support::{divergence, fixture, log_softmax, memory, places};
 
 mod support;
@@ -148,4 +152,27 @@ fn a_permuted_head_or_a_lost_divisor_would_show() {
     let renamed = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("renamed.gguf", bytes)));
     let error = block_on(Session::load(&renamed, PlayerChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
     assert!(error.to_string().contains("attn_q.bias"), "{error}");
+}
+
+#[test]
+fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
+    let (place, choice) = places().swap_remove(1);
+    for family in ["llama", "qwen3moe"] {
+        let files = gguf_files(family);
+        let mut oracle = load(&files, PlayerChoice::Cpu, &options());
+        let ids = verify::built_in_ids(&oracle).unwrap();
+        let mut check = |fault: Option<&str>| {
+            let options = LoadOptions { fault: fault.map(str::to_owned), ..options() };
+            let mut session = load(&files, choice.clone(), &options);
+            let mut go_on = |_: &Progress| ControlFlow::Continue(());
+            block_on(verify::check(&mut session, &mut oracle, &ids, Extent::Full, &mut go_on)).unwrap()
+        };
+        let whole = check(None);
+        assert_eq!(whole.verdict, Verdict::Right, "{family} on {place}: {}", whole.summary);
+        for stage in ["heads", "attend", "attend_merge", "attn_norm"] {
+            let broken = check(Some(stage));
+            let named = broken.first_wrong_stage.map(|wrong| wrong.stage);
+            assert_eq!((broken.verdict, named.as_deref()), (Verdict::Wrong, Some(stage)), "{family} on {place}");
+        }
+    }
 }

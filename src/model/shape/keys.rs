@@ -200,7 +200,7 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
     let advice = match architecture {
         "deepseek4" | "deepseek_v4" => return Ok(()),
         "deepseek41" | "deepseek_v41" => "DeepSeek V4.1 is another architecture; take a V4-Flash or V4-Pro model.",
-        _ => "Take a model of one of these architectures.",
+        _ => "Take a DeepSeek V4 model, or one of these.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
         .expected("\"deepseek4\" or \"deepseek_v4\", or llama, qwen2, qwen3, qwen3moe")
