@@ -58,7 +58,7 @@ fn every_adapter_has_plausible_probes_that_come_again() {
             assert_plausible(&name, a);
             assert_plausible(&name, b);
             let factor = a.value.median / b.value.median;
-            assert!((0.01..=100.0).contains(&factor), "{name}: {:?} then {:?}", a, b);
+            assert!((0.01..=100.0).contains(&factor), "{name}: {a:?} then {b:?}");
             assert_eq!(first.limit(a.kind), Some(a.value.median));
         }
     }

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_row_of_fp4_has_neighbours_in_a_byte() -> Result<()> {
         // Codes 0 to 15 twice, and then 7 everywhere.
-        let mut weights: Vec<u8> = (0..16).map(|j| (2 * j) % 16 | ((2 * j + 1) % 16) << 4).collect();
+        let mut weights: Vec<u8> = (0..16).map(|j| ((2 * j) % 16) | (((2 * j + 1) % 16) << 4)).collect();
         weights.extend([0x77; 16]);
         let mut blocks = [0; 2 * 17];
         join_row(Format::MXFP4, &weights, &[127, 128], &mut blocks)?;
