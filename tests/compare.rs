@@ -1,6 +1,7 @@
 //! Reports beside each other: the tables and charts of hand-made reports are those of
 //! tests/fixtures/reports/expected; nothing is mixed that may not be compared; no timing looks better than it is; and
 //! no name of an adapter or a model gets to mean anything where it is shown.
+#![allow(clippy::type_complexity, reason = "lists of changes by name")]
 
 use headstart::measure::chart::{self, Chart, charts};
 use headstart::measure::compare::{Cell, Comparison, Group, Mark, Section, compare};

@@ -52,7 +52,7 @@ fn check(what: &str, tokenizer: &Tokenizer, expected: &[Vec<u32>]) {
 }
 
 /// A vocabulary's model and added tokens, as a `tokenizer.json` writes them.
-fn as_json(vocabulary: &GgufVocabulary<'_>, merges: Value) -> Value {
+fn as_json(vocabulary: &GgufVocabulary<'_>, merges: &Value) -> Value {
     let vocab: Map<String, Value> =
         vocabulary.tokens.iter().zip(0..).map(|(token, id)| (token.clone(), json!(id))).collect();
     let added = |(id, kind): (usize, &i32)| match kind {
@@ -64,13 +64,13 @@ fn as_json(vocabulary: &GgufVocabulary<'_>, merges: Value) -> Value {
 }
 
 fn bpe_json(facts: &Value) -> Value {
-    let mut json = with_vocabulary(BPE, |vocabulary| as_json(&vocabulary, json!(vocabulary.merges)));
+    let mut json = with_vocabulary(BPE, |vocabulary| as_json(&vocabulary, &json!(vocabulary.merges)));
     json["pre_tokenizer"] = facts["pre_tokenizer"].clone();
     json
 }
 
 fn spm_json() -> Value {
-    let mut json = with_vocabulary(SPM, |vocabulary| as_json(&vocabulary, FACTS["spm"]["merges"].clone()));
+    let mut json = with_vocabulary(SPM, |vocabulary| as_json(&vocabulary, &FACTS["spm"]["merges"]));
     json["model"]["byte_fallback"] = json!(true);
     json
 }
