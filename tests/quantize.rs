@@ -79,7 +79,10 @@ fn every_format_is_written_as_its_encoder_says() {
             let wanted = match before.format {
                 Format::I32 => Format::I32,
                 _ if kept(&before.name) || before.shape.len() == 1 => Format::F32,
-                _ => [format, Format::Q8_0, Format::F16].into_iter().find(|f| n_in.is_multiple_of(f.block_len())).unwrap(),
+                _ => [format, Format::Q8_0, Format::F16]
+                    .into_iter()
+                    .find(|f| n_in.is_multiple_of(f.block_len()))
+                    .unwrap(),
             };
             assert_eq!(after.format, wanted, "{} to {format}", before.name);
             let mut expected = Vec::new();

@@ -37,8 +37,8 @@ pub(super) async fn measure(
             let report = loaded.blank();
             (loaded, Found { report, failed })
         }
-        Measurement::Verify => {
-            let (check, failed) = verify(&mut loaded, watch).await;
+        Measurement::Verify { kernels } => {
+            let (check, failed) = verify(&mut loaded, kernels, watch).await;
             let report = Report { check, ..loaded.blank() };
             (loaded, Found { report, failed })
         }
@@ -64,13 +64,13 @@ async fn adapter_again(loaded: &Loaded) -> Result<Adapter> {
     }
 }
 
-/// The model first, since that is what people wait for; then every kernel by itself.
-async fn verify(loaded: &mut Loaded, watch: &mut Watch<'_>) -> (Option<Check>, Option<Error>) {
+/// The model first, since that is what people wait for; then, if they are wanted, every kernel by itself.
+async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (Option<Check>, Option<Error>) {
     let mut check = match check(loaded, Extent::Full, watch).await {
         Ok(check) => check,
         Err(failed) => return (None, Some(failed)),
     };
-    if check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), PlayerChoice::Cpu) {
+    if !kernels || check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), PlayerChoice::Cpu) {
         return (Some(check), None);
     }
     let kernels = match adapter_again(loaded).await {

@@ -81,8 +81,8 @@ pub(crate) enum Measurement {
     Probe,
     /// How fast the model is on it.
     Bench(BenchPlan),
-    /// Whether its numbers are right.
-    Verify,
+    /// Whether its numbers are right: the model's, and if wanted every kernel's by itself.
+    Verify { kernels: bool },
 }
 
 /// A bench in llama-bench's letters: every prompt length and every number of tokens to write, at every depth.

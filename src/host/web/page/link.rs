@@ -110,7 +110,7 @@ impl Link {
         self.page.begin_measurement(match what {
             Measurement::Probe => "Probe",
             Measurement::Bench(_) => "Bench",
-            Measurement::Verify => "Verify",
+            Measurement::Verify { .. } => "Verify",
         });
         let (job, answer) = self.open_job();
         self.send(Request::Measure { job, what });
