@@ -106,7 +106,12 @@ fn token_bar(cell: &Cell) -> Option<Bar> {
         Mark::Wrong => Mark::Wrong.label().to_owned(),
         _ => panel::figures(value),
     };
-    Some(Bar { parts: vec![(value, 0, String::new())], spread: spread.clamp(0.0, value), label, mark: cell.mark })
+    Some(Bar {
+        parts: vec![(value, 0, String::new())],
+        spread: spread.max(0.0).min(value.max(0.0)),
+        label,
+        mark: cell.mark,
+    })
 }
 
 fn shares<'a>(group: &'a Group, of_group: &str) -> Bars<'a> {

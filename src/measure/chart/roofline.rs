@@ -142,7 +142,8 @@ impl Plot {
     /// The slope of the read probe up to the flat of the multiply-adds; other flats that were probed are dashed.
     fn roofs(&self, canvas: &mut Canvas, read: f64, fma: f64, report: &Report) {
         let (left, right) = self.x.ends();
-        let foot = left.max(self.y.ends().0 / read);
+        // A read probe far below every other figure has its slope outside the chart.
+        let foot = (self.y.ends().0 / read).clamp(left, right);
         let ridge = (fma / read).clamp(foot, right);
         canvas.path(&[self.at(foot, foot * read), self.at(ridge, fma), self.at(right, fma)], "roof", 1.5, "");
         for (_, limit) in other_roofs(report).filter(|(_, limit)| *limit <= self.y.ends().1) {
