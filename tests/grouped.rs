@@ -135,7 +135,7 @@ fn a_cache_of_halves_is_near_and_not_the_same() {
 }
 
 #[test]
-fn a_permuted_head_or_a_lost_divisor_would_show() {
+fn a_lost_scaling_would_show_and_another_architecture_is_refused() {
     let expected = expected("llama");
     let text = std::fs::read_to_string(fixture("families/llama/config.json")).unwrap();
     let plain = text.replace("\"llama3\"", "\"default\"");
@@ -143,7 +143,7 @@ fn a_permuted_head_or_a_lost_divisor_would_show() {
     let files = ModelFiles { config: Some(plain), ..safetensors_files("llama") };
     let mut session = load(&files, PlayerChoice::Cpu, &options());
     assert!(worst(&expected.logits, &logits(&mut session, &expected.ids, &[])) > 0.01, "scaling does not matter");
-    // The same file as another architecture turns halves, as if its rows were not permuted.
+    // The same file under the name of an architecture with biases.
     let mut bytes = std::fs::read(fixture("families/llama/model.gguf")).unwrap();
     let at = |bytes: &[u8]| bytes.windows(5).position(|name| name == b"llama");
     while let Some(at) = at(&bytes) {

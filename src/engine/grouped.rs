@@ -147,7 +147,8 @@ impl GroupedForward {
     pub fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
         let scratch = &self.scratch;
         let mut x = scratch.x;
-        if last_only {
+        // The body has normed every token; a step of one has its last one in row 0 already.
+        if last_only && n > 1 {
             x = scratch.head_x;
             let flow = add_norm::Flow { x, last_only, ..self.norm_flow(self.norm, 0, n) };
             add_norm::record_add_norm(recording, "head_norm", &flow);

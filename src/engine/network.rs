@@ -7,7 +7,6 @@ use crate::model::Model;
 use super::buffers::Scratch;
 use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::grouped::{GroupedForward, GroupedScratch};
-
 use super::upload::Uploads;
 
 /// A model planned on a player.

@@ -69,29 +69,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// The formats that a weight matrix may have.
-    pub const WEIGHTS: [Self; 19] = [
-        Self::F32,
-        Self::F16,
-        Self::BF16,
-        Self::Q8_0,
-        Self::Q4_0,
-        Self::Q4_1,
-        Self::Q5_0,
-        Self::Q5_1,
-        Self::Q2_K,
-        Self::Q3_K,
-        Self::Q4_K,
-        Self::Q5_K,
-        Self::Q6_K,
-        Self::IQ4_NL,
-        Self::IQ4_XS,
-        Self::MXFP4,
-        Self::NVFP4,
-        Self::FP8,
-        Self::FP8_F32,
-    ];
-
     /// Every format, weights first.
     pub const ALL: [Self; 21] = [
         Self::F32,
@@ -116,6 +93,9 @@ impl Format {
         Self::I32,
         Self::I64,
     ];
+
+    /// The formats that a weight matrix may have.
+    pub const WEIGHTS: [Self; 19] = *Self::ALL.first_chunk().expect("weights come first");
 
     /// The name as llama.cpp prints it.
     #[must_use]

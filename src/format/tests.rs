@@ -40,6 +40,13 @@ fn weights(n: usize, seed: u64) -> Vec<f32> {
 }
 
 #[test]
+fn weights_come_first_among_formats() {
+    let is_weight = Format::ALL.map(Format::is_weight);
+    assert_eq!(is_weight.iter().filter(|is| **is).count(), Format::WEIGHTS.len());
+    assert!(Format::WEIGHTS.into_iter().all(Format::is_weight));
+}
+
+#[test]
 fn rows_decode_as_gguf_py_decodes_them_bit_for_bit() {
     for format in Format::WEIGHTS.into_iter().filter(|&format| format != Format::F32) {
         let blocks = fixture(&format!("{format}.blocks.bin"));

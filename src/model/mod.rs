@@ -1,4 +1,5 @@
-//! What a DeepSeek V4 is, with no bytes and no GPU: its shape, the names of its weights, and where they lie.
+//! What a model is, with no bytes and no GPU: its shape, the names of its weights, and where they lie. [`Model`] is any
+//! of them; [`grouped`] has Llama and Qwen, and what follows here is DeepSeek V4.
 //!
 //! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
 //! tensors against it. Both check once and for all.

@@ -32,7 +32,7 @@ Examples:
   headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
 ";
 
-/// Runs the DeepSeek V4 architecture on any GPU through WGSL compute shaders, and says how fast.
+/// Runs DeepSeek V4, Llama and Qwen on any GPU through WGSL compute shaders; says how fast, and whether it is right.
 ///
 /// Without a command: `headstart run`, which lets the embedded model (a toy of 11 million parameters) continue a
 /// built-in text on the best adapter.
