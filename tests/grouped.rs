@@ -6,7 +6,7 @@
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::kernels::cache::CacheType;
+use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
 use headstart::measure::report::Verdict;
 use headstart::measure::verify::{self, Extent};
@@ -122,7 +122,7 @@ fn logits_of_a_gguf_agree_with_transformers() {
 fn a_cache_of_halves_is_near_and_not_the_same() {
     for (place, choice) in places() {
         let expected = expected("qwen2");
-        let half = LoadOptions { cache_type: CacheType::F16, ..options() };
+        let half = LoadOptions { cache: CacheTypes::both(CacheType::F16), ..options() };
         let whole = load(&safetensors_files("qwen2"), choice.clone(), &options());
         let mut session = load(&safetensors_files("qwen2"), choice, &half);
         assert!(session.memory().cache * 3 < whole.memory().cache * 2, "{place}: halves take less");
@@ -132,6 +132,45 @@ fn a_cache_of_halves_is_near_and_not_the_same() {
         let mean = kl.iter().sum::<f64>() / kl.len() as f64;
         assert!(mean < 1e-5 && mean > 1e-12, "{place}: {mean} nats");
     }
+}
+
+#[test]
+fn keys_and_values_may_each_be_halves() {
+    let expected = expected("llama");
+    for (name, choice) in places() {
+        let logits_with = |keys, values| {
+            let options = LoadOptions { cache: CacheTypes { keys, values }, ..options() };
+            logits(&mut load(&safetensors_files("llama"), choice.clone(), &options), &expected.ids, &[])
+        };
+        let (half, single) = (CacheType::F16, CacheType::F32);
+        let each = [logits_with(half, single), logits_with(single, half), logits_with(half, half)];
+        for logits in &each {
+            let worst = worst(&expected.logits, logits);
+            assert!(worst > 1e-6 && worst < 0.02, "{name}: {worst}");
+        }
+        assert!(worst(&each[0], &each[1]) > 1e-6, "{name}: keys and values are kept alike");
+    }
+}
+
+#[test]
+fn a_model_without_room_is_refused_and_the_advice_holds() {
+    let files = gguf_files("llama");
+    let load = |n_context, cache, most_bytes| {
+        let options = LoadOptions { n_context, cache, most_bytes, ..LoadOptions::default() };
+        block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ()))
+    };
+    let plain = CacheTypes::default();
+    let (small, large) = (load(Some(64), plain, None).unwrap(), load(Some(256), plain, None).unwrap());
+    let bytes = |session: &Session| session.memory().bytes();
+    let most = Some(bytes(&small).midpoint(bytes(&large)));
+    let refused = load(Some(256), plain, most).err().unwrap().to_string();
+    let number = refused.split("(-c ").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+    let fitting: u32 = number.parse().unwrap();
+    assert!((64..256).contains(&fitting), "{refused}");
+    assert!(load(Some(fitting), plain, most).is_ok(), "{refused}");
+    assert!(load(Some(fitting + 64), plain, most).is_err(), "{refused}");
+    assert!(refused.contains("-ctk f16"), "{refused}");
+    assert!(load(Some(256), CacheTypes::both(CacheType::F16), most).is_ok(), "{refused}");
 }
 
 #[test]

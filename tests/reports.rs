@@ -260,8 +260,13 @@ impl Draw {
 
     fn report(&mut self) -> Report {
         let host = self.one_of(&[Host::Native, Host::Browser]);
-        let settings =
-            |draw: &mut Self| Settings { shader_checks: draw.bool(), repeats: draw.u32(), warm_up: draw.bool() };
+        let settings = |draw: &mut Self| Settings {
+            shader_checks: draw.bool(),
+            repeats: draw.u32(),
+            warm_up: draw.bool(),
+            half_keys: draw.bool(),
+            half_values: draw.bool(),
+        };
         let load = |draw: &mut Self| Load { directory_ms: draw.f64(), upload_ms: draw.f64(), compile_ms: draw.f64() };
         let memory = |draw: &mut Self| MemoryBytes { weights: draw.next(), cache: draw.next(), scratch: draw.next() };
         let platform = Platform { host, os: self.text(), browser: self.option(Self::text), clock_us: self.f64() };

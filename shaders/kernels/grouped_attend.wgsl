@@ -19,8 +19,8 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;         // [n_tokens, heads_stride], queries first
-@group(0) @binding(3) var<storage, read> keys: array<CacheQuad>;          // [n_kv_heads, n_positions, n_quads]
-@group(0) @binding(4) var<storage, read> values: array<CacheQuad>;        // [n_kv_heads, n_positions, n_quads]
+@group(0) @binding(3) var<storage, read> keys: array<KeyQuad>;            // [n_kv_heads, n_positions, n_quads]
+@group(0) @binding(4) var<storage, read> values: array<ValueQuad>;        // [n_kv_heads, n_positions, n_quads]
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, n_quads]
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
 
@@ -81,7 +81,7 @@ fn grouped_attend(
                 z[h] = 0.0;
             }
             for (var i = 0u; i < n; i += 1u) {
-                let key = unpack_quad(keys[key_at + i]);
+                let key = unpack_key(keys[key_at + i]);
                 for (var h = 0u; h < HEADS; h += 1u) {
                     z[h] += dot(key, heads[query_at[h] + i]);
                 }
@@ -112,7 +112,7 @@ fn grouped_attend(
                 sums[h] = vec4<f32>();
             }
             for (var k = 0u; k < n_here; k += 1u) {
-                let value = unpack_quad(values[cache_at + (block + k) * n + i]);
+                let value = unpack_value(values[cache_at + (block + k) * n + i]);
                 for (var h = 0u; h < HEADS; h += 1u) {
                     sums[h] += block_weights[h * BLOCK + k] * value;
                 }

@@ -3,7 +3,7 @@
 //   v = heads + bias;  for queries and keys v ← norm ⊙ v / sqrt(mean(v²) + eps), then the first 2·rope_pairs elements turn
 // A pair is two neighbours, or (halves) an element and its like in the second half of what turns.
 // A team takes one head of one token; a lane takes two neighbouring pairs at a time, which make whole pairs of the cache
-// either way. All in f32 until the cache (lib/cache_*.wgsl).
+// either way. All in f32 until the cache (lib/cached_*.wgsl).
 struct Params {
     n_heads: u32,     // query heads
     n_kv_heads: u32,  // key heads, and as many value heads
@@ -23,8 +23,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;           // see lib/rope.wgsl
 @group(0) @binding(3) var<storage, read> affine: array<f32>;
 @group(0) @binding(4) var<storage, read_write> heads: array<f32>;          // [n_tokens, queries | keys | values]
-@group(0) @binding(5) var<storage, read_write> keys: array<CachePair>;     // [n_kv_heads, n_positions, head_dim / 2]
-@group(0) @binding(6) var<storage, read_write> values: array<CachePair>;
+@group(0) @binding(5) var<storage, read_write> keys: array<KeyPair>;       // [n_kv_heads, n_positions, head_dim / 2]
+@group(0) @binding(6) var<storage, read_write> values: array<ValuePair>;
 
 // Elements i and i + 1 of the head that begins at `at`.
 fn biased(at: u32, head: u32, i: u32) -> vec2<f32> {
@@ -105,11 +105,11 @@ fn grouped_heads(
             heads[at + second] = b.x;
             heads[at + second + 1u] = b.y;
         } else if is_value {
-            values[cache_at + first / 2u] = pack_pair(a);
-            values[cache_at + second / 2u] = pack_pair(b);
+            values[cache_at + first / 2u] = pack_value(a);
+            values[cache_at + second / 2u] = pack_value(b);
         } else {
-            keys[cache_at + first / 2u] = pack_pair(a);
-            keys[cache_at + second / 2u] = pack_pair(b);
+            keys[cache_at + first / 2u] = pack_key(a);
+            keys[cache_at + second / 2u] = pack_key(b);
         }
     }
 }

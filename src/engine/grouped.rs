@@ -3,7 +3,7 @@
 
 use crate::gpu::kernel::Step;
 use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
-use crate::kernels::cache::CacheType;
+use crate::kernels::cache::{CacheType, CacheTypes};
 use crate::kernels::experts::{self, Groups, Shard, record_experts_group, record_experts_in, record_experts_out};
 use crate::kernels::grouped_attend::{self, n_splits};
 use crate::kernels::grouped_heads::{self, Cache};
@@ -93,7 +93,7 @@ enum Ffn {
 }
 
 impl GroupedForward {
-    /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens, with keys and values of a type.
+    /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens, with keys and values of these types.
     pub fn plan(
         arena: &mut Arena,
         uploads: &mut Uploads,
@@ -101,21 +101,25 @@ impl GroupedForward {
         weights: &Weights,
         n_context: u32,
         n_chunk: u32,
-        cache_type: CacheType,
+        types: CacheTypes,
     ) -> Self {
         let n_positions = n_context + MAX_AHEAD;
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_positions + 1), Purpose::Cache);
         let rope = arena.words("rope", rope_rows(n_positions) * u64::from(shape.rope.n_dims), Purpose::Weights);
         let layers = weights.layers.iter().enumerate();
-        let layers =
-            layers.map(|(index, layer)| Layer::plan(arena, uploads, shape, layer, index, n_positions, cache_type));
+        let layers = layers.map(|(index, layer)| Layer::plan(arena, uploads, shape, layer, index, n_positions, types));
         let layers = layers.collect();
         let embed = uploads.stack(arena, &[&weights.embed]);
         let norm = uploads.vector(arena, &weights.norm);
         let head = weights.head.as_ref().map_or_else(|| embed.clone(), |head| uploads.stack(arena, &[head]));
         let scratch = GroupedScratch::plan(arena, shape, n_positions, n_chunk);
         Self { shape: shape.clone(), n_context, step, tokens, scratch, embed, layers, norm, head, rope }
+    }
+
+    /// How keys and values are kept.
+    pub fn cache_types(&self) -> CacheTypes {
+        self.layers.first().map_or_else(CacheTypes::default, |layer| layer.cache.types)
     }
 
     /// The rotation table, to be written once.
@@ -307,7 +311,7 @@ impl Layer {
         from: &grouped::Layer,
         index: usize,
         n_positions: u32,
-        cache_type: CacheType,
+        types: CacheTypes,
     ) -> Self {
         let affine: Vec<_> = from.bias.iter().flatten().chain(from.head_norm.iter().flatten()).collect();
         let affine = match affine.is_empty() {
@@ -315,12 +319,13 @@ impl Layer {
             false => uploads.vectors(arena, &affine),
         };
         let elements = u64::from(shape.kv_width()) * u64::from(n_positions);
-        let mut room =
-            |what: &str| arena.words(format!("layers.{index}.{what}"), cache_type.words(elements), Purpose::Cache);
+        let mut room = |what: &str, of: CacheType| {
+            arena.words(format!("layers.{index}.{what}"), of.words(elements), Purpose::Cache)
+        };
         let cache = Cache {
-            cache_type,
-            keys: room("keys"),
-            values: room("values"),
+            types,
+            keys: room("keys", types.keys),
+            values: room("values", types.values),
             n_positions,
             n_heads: shape.n_heads,
             n_kv_heads: shape.n_kv_heads,

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod ffn;
 pub mod files;
 mod fill;
+pub mod fit;
 pub mod forward;
 pub mod generation;
 pub mod grouped;

@@ -1,10 +1,11 @@
 //! The forward pass of whatever architecture a model has, behind one face: the session does not ask which it is.
 
 use crate::gpu::{Arena, Knobs, Recording, Slice};
-use crate::kernels::cache::CacheType;
+use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
 use super::buffers::Scratch;
+use super::fit::Choices;
 use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::grouped::{GroupedForward, GroupedScratch};
 use super::upload::Uploads;
@@ -21,15 +22,14 @@ pub(super) enum Network {
 type Table = (Slice, Vec<[f32; 2]>);
 
 impl Network {
-    /// Plans everything for `n_context` positions, and says how many tokens a step may have: as many as wanted, or as
-    /// fit the adapter's bindings.
+    /// Plans everything as chosen, and says how many tokens a step may have: as many as wanted, or as fit the adapter's
+    /// bindings.
     pub(super) fn plan(
         arena: &mut Arena,
         uploads: &mut Uploads,
         model: &Model,
-        n_context: u32,
-        (wanted, binding_bytes): (u32, u64),
-        cache_type: CacheType,
+        Choices { n_context, n_chunk: wanted, cache }: Choices,
+        binding_bytes: u64,
     ) -> (Self, u32) {
         match model {
             Model::V4(shape, weights) => {
@@ -39,7 +39,7 @@ impl Network {
             }
             Model::Grouped(shape, weights) => {
                 let n_chunk = GroupedScratch::chunk_that_fits(shape, binding_bytes, wanted);
-                let forward = GroupedForward::plan(arena, uploads, shape, weights, n_context, n_chunk, cache_type);
+                let forward = GroupedForward::plan(arena, uploads, shape, weights, n_context, n_chunk, cache);
                 (Self::Grouped(Box::new(forward)), n_chunk)
             }
         }
@@ -91,6 +91,14 @@ impl Network {
         match self {
             Self::V4(forward) => forward.record_sample(recording),
             Self::Grouped(forward) => forward.record_sample(recording),
+        }
+    }
+
+    /// How keys and values are kept.
+    pub(super) fn cache_types(&self) -> CacheTypes {
+        match self {
+            Self::V4(_) => CacheTypes::default(),
+            Self::Grouped(forward) => forward.cache_types(),
         }
     }
 

@@ -9,19 +9,19 @@ use crate::format::Format;
 use crate::gpu::kernel::Step;
 use crate::gpu::play::Prepared;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Arena, Knobs, Player, Purpose, Recording, Slice};
-use crate::kernels::cache::CacheType;
-use crate::model::{Outline, Shape};
+use crate::gpu::{Adapter, Knobs, Player, Recording, Slice};
+use crate::kernels::cache::CacheTypes;
+use crate::model::{Model, Outline, Shape};
 use crate::text::Tokenizer;
 
 use super::fault;
 use super::files::{ModelFiles, Opened};
 use super::fill;
+use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
 use super::generation::{Generation, Sampling};
 use super::lockstep::Parts;
 use super::network::Network;
-use super::upload::Uploads;
 
 /// Where a model runs.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub enum PlayerChoice {
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Positions to make room for; the model's own context or 4096, whichever is smaller, when `None`.
+    /// Positions to make room for. When `None`: the model's own context or 4096, whichever is smaller, or what fits.
     pub n_context: Option<u32>,
     /// Whether the driver's bounds checks stay in the shaders.
     pub shader_checks: ShaderChecks,
@@ -44,7 +44,7 @@ pub struct LoadOptions {
     /// Tokens in one step at most.
     pub n_chunk: u32,
     /// How keys and values are kept in models with grouped-query attention; V4 keeps f32.
-    pub cache_type: CacheType,
+    pub cache: CacheTypes,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
     /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU player stays whole.
@@ -61,7 +61,7 @@ impl Default for LoadOptions {
             shader_checks: ShaderChecks::Off,
             knobs: None,
             n_chunk: 256,
-            cache_type: CacheType::F32,
+            cache: CacheTypes::default(),
             shard_bytes: None,
             fault: None,
             most_bytes: None,
@@ -74,6 +74,13 @@ impl Default for LoadOptions {
 pub enum LoadProgress {
     /// Reading the directory.
     Directory,
+    /// The plan has room: buffers will take so much.
+    Planned {
+        /// Positions that fit.
+        n_context: u32,
+        /// The buffers, by purpose.
+        memory: Memory,
+    },
     /// Uploading weights, in bytes.
     Upload {
         /// Bytes written so far.
@@ -111,6 +118,18 @@ pub struct Memory {
     /// Values of one step.
     pub scratch: u64,
 }
+
+impl Memory {
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.weights + self.cache + self.scratch
+    }
+}
+
+/// Positions to make room for where nothing is asked for; fewer, but no fewer than the least, where there is no room.
+const USUAL_CONTEXT: u32 = 4096;
+const LEAST_CONTEXT: u32 = 512;
 
 /// A step should not take longer than this: a watchdog ends submits of two seconds and more.
 const STEP_BUDGET_MS: f64 = 500.0;
@@ -150,23 +169,21 @@ impl Session {
     ) -> Result<Self> {
         let begin = Instant::now();
         progress(LoadProgress::Directory);
-        let Opened { model, tokenizer, notices } = files.open().await?;
-        let outline = model.outline();
+        let Opened { model, tokenizer, mut notices } = files.open().await?;
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();
         let (mut player, knobs, binding_bytes) = open_player(&choice, options).await?;
-        let n_context = context(outline.context_length, options.n_context)?;
-        let mut arena = Arena::default();
-        let mut uploads = Uploads::new(options.shard_bytes.unwrap_or(binding_bytes));
-        let wanted = (options.n_chunk, binding_bytes);
-        let (network, n_chunk) = Network::plan(&mut arena, &mut uploads, &model, n_context, wanted, options.cache_type);
-        check_bindings(&arena, binding_bytes)?;
+        let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
+        let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes };
+        let plan = make_plan(&model, options, room, &mut notices)?;
+        let memory = plan.memory();
+        progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });
+        let Plan { arena, uploads, network, n_chunk } = plan;
         if let Some(name) = &options.fault {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
             fault::check_name(name, &kinds.map(|kind| network.record(knobs, kind)))?;
         }
-        check_memory(&arena, options.most_bytes)?;
         player.allocate(&arena).await?;
         for (slice, table) in network.tables() {
             player.write(slice, 0, bytemuck::cast_slice(&table));
@@ -179,16 +196,13 @@ impl Session {
         }
         let upload_ms = ms_since(begin);
 
-        let bytes = |purpose| arena.bytes(purpose);
-        let memory =
-            Memory { weights: bytes(Purpose::Weights), cache: bytes(Purpose::Cache), scratch: bytes(Purpose::Scratch) };
         let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
         capacities.dedup();
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
         let mut session = Self {
             player,
             network,
-            outline,
+            outline: model.outline(),
             fault: options.fault.clone().filter(|_| matches!(choice, PlayerChoice::Gpu(_))),
             choice,
             tokenizer,
@@ -243,6 +257,11 @@ impl Session {
             Network::V4(forward) => Some(&forward.shape),
             Network::Grouped(_) => None,
         }
+    }
+
+    /// How keys and values are kept; V4 keeps everything in f32.
+    pub fn cache_types(&self) -> CacheTypes {
+        self.network.cache_types()
     }
 
     /// Positions that fit.
@@ -542,38 +561,25 @@ fn next_step_tokens(allowed: u32, n: u32, ms: f64) -> u32 {
     if n < allowed && affordable >= n { allowed } else { affordable.clamp(1, n.saturating_mul(8)) }
 }
 
-fn context(most: u32, wanted: Option<u32>) -> Result<u32> {
-    let n = wanted.unwrap_or(most.min(4096));
-    if n == 0 || n > most {
+/// The context that is asked for, or else one that is usual and fits; then its plan, which has room.
+fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec<String>) -> Result<Plan> {
+    let most = model.outline().context_length;
+    let wanted = options.n_context.unwrap_or(most.min(USUAL_CONTEXT));
+    if wanted == 0 || wanted > most {
         let expected = format!("1 to {most}, the model's own");
-        return Err(Error::usage("context", n.to_string()).expected(expected));
+        return Err(Error::usage("context", wanted.to_string()).expected(expected));
     }
-    Ok(n)
-}
-
-/// Every buffer must be bindable; only state and scratch can be too large, since weights are sharded.
-fn check_bindings(arena: &Arena, binding_bytes: u64) -> Result<()> {
-    match arena.buffers.iter().find(|plan| plan.bytes > binding_bytes) {
-        None => Ok(()),
-        Some(plan) => Err(Error::adapter(format!("buffer {}", plan.label), format!("{} MiB", plan.bytes >> 20))
-            .expected(format!("at most {} MiB, the adapter's largest binding", binding_bytes >> 20))
-            .advice("Choose a smaller context with -c")),
+    let mut choices = Choices { n_context: wanted, n_chunk: options.n_chunk, cache: options.cache };
+    if options.n_context.is_none()
+        && let Some(fitting) =
+            fit::longest_context(model, choices, room).filter(|n| (LEAST_CONTEXT..wanted).contains(n))
+    {
+        notices.push(format!("the context is {fitting} tokens: there is no room for the usual {wanted}"));
+        choices.n_context = fitting;
     }
-}
-
-/// All buffers must fit the memory, where its size is known.
-fn check_memory(arena: &Arena, most_bytes: Option<u64>) -> Result<()> {
-    let needed: u64 =
-        [Purpose::Weights, Purpose::Cache, Purpose::Scratch].map(|purpose| arena.bytes(purpose)).iter().sum();
-    match most_bytes {
-        Some(most) if needed > most => {
-            let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
-            Err(Error::adapter("the model", format!("{} of buffers", gib(needed)))
-                .expected(format!("at most {}, the memory that is free", gib(most)))
-                .advice("Choose a smaller context with -c, a smaller model (of a synthetic one, fewer layers), or another adapter"))
-        }
-        _ => Ok(()),
-    }
+    let plan = Plan::new(model, choices, room);
+    fit::check(&plan, model, choices, room)?;
+    Ok(plan)
 }
 
 pub(super) fn ms_since(begin: Instant) -> f64 {

@@ -94,6 +94,11 @@ impl Adapter {
             && self.inner.limits().max_storage_buffers_per_shader_stage >= 8
     }
 
+    /// The adapter as wgpu knows it: for what only some platforms can be asked.
+    pub fn inner(&self) -> &wgpu::Adapter {
+        &self.inner
+    }
+
     /// What the adapter allows.
     pub fn limits(&self) -> wgpu::Limits {
         self.inner.limits()

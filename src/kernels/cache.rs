@@ -1,6 +1,10 @@
-//! How keys and values lie in the cache: f32, or halves two to a word; twins of `shaders/lib/cache_*.wgsl`.
+//! How keys and values lie in the cache: f32, or halves two to a word; twins of `shaders/lib/cached_*.wgsl`.
+//! Keys and values each have a type of their own.
 
 use half::f16;
+
+use crate::gpu::Call;
+use crate::gpu::kernel::Spec;
 
 /// The type of a cache's elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -13,13 +17,6 @@ pub enum CacheType {
 }
 
 impl CacheType {
-    pub(super) fn part(self) -> &'static str {
-        match self {
-            Self::F16 => include_str!("../../shaders/lib/cache_f16.wgsl"),
-            Self::F32 => include_str!("../../shaders/lib/cache_f32.wgsl"),
-        }
-    }
-
     /// Words that `n` elements take; `n` is even.
     #[must_use]
     pub fn words(self, n: u64) -> u64 {
@@ -54,6 +51,44 @@ impl CacheType {
             Self::F16 => cache[first / 2..][..n / 2].iter().flat_map(|word| [half(*word), half(word >> 16)]).collect(),
             Self::F32 => cache[first..][..n].iter().map(|word| f32::from_bits(*word)).collect(),
         }
+    }
+}
+
+/// The types of a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CacheTypes {
+    /// Of the keys.
+    pub keys: CacheType,
+    /// Of the values.
+    pub values: CacheType,
+}
+
+impl CacheTypes {
+    /// Keys and values alike.
+    #[must_use]
+    pub const fn both(of: CacheType) -> Self {
+        Self { keys: of, values: of }
+    }
+
+    /// The variant of a kernel for these, which [`Self::of_call`] reads again.
+    pub(super) fn variant(self, spec: Spec) -> Spec {
+        let keys = match self.keys {
+            CacheType::F16 => include_str!("../../shaders/lib/cached_keys_f16.wgsl"),
+            CacheType::F32 => include_str!("../../shaders/lib/cached_keys_f32.wgsl"),
+        };
+        let values = match self.values {
+            CacheType::F16 => include_str!("../../shaders/lib/cached_values_f16.wgsl"),
+            CacheType::F32 => include_str!("../../shaders/lib/cached_values_f32.wgsl"),
+        };
+        let is_half = |of| u32::from(of == CacheType::F16);
+        let spec = spec.constant("F16_KEYS", is_half(self.keys)).constant("F16_VALUES", is_half(self.values));
+        spec.part(keys).part(values)
+    }
+
+    /// The types of the variant that a reference stands for.
+    pub(super) fn of_call(call: &Call<'_>) -> Self {
+        let of = |name| if call.constant(name) == 1 { CacheType::F16 } else { CacheType::F32 };
+        Self { keys: of("F16_KEYS"), values: of("F16_VALUES") }
     }
 }
 

@@ -4,9 +4,9 @@ use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
 
-use super::cache::CacheType;
+use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
-use super::grouped_heads::{Cache, cache_type};
+use super::grouped_heads::Cache;
 use super::grouped_merge::record_grouped_merge;
 use super::{STEP, dot};
 
@@ -104,7 +104,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let group = cache.n_heads / cache.n_kv_heads;
     let heads = group.min(MOST_HEADS);
     let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
-    let spec = variant(spec, recording.knobs, cache.cache_type, heads);
+    let spec = variant(spec, recording.knobs, cache.types, heads);
     let tokens = u64::from(flow.max_tokens);
     let n_teams = tokens * u64::from(n_splits) * u64::from(cache.n_kv_heads) * u64::from(group.div_ceil(heads));
     let (head_dim, n_heads) = (u64::from(cache.head_dim), u64::from(cache.n_heads));
@@ -115,25 +115,24 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
         window: cache.n_positions,
-        key_bytes: 2 * u64::from(cache.n_kv_heads) * head_dim * cache.cache_type.bytes(),
+        key_bytes: u64::from(cache.n_kv_heads) * head_dim * (cache.types.keys.bytes() + cache.types.values.bytes()),
         score_ops: 4 * n_heads * head_dim,
         ..KeyCost::default()
     });
     record_grouped_merge(recording, flow, n_splits);
 }
 
-fn variant(spec: Spec, knobs: Knobs, cache_type: CacheType, heads: u32) -> Spec {
+fn variant(spec: Spec, knobs: Knobs, types: CacheTypes, heads: u32) -> Spec {
     let block = match knobs.team {
         Team::Single => include_str!("../../shaders/lib/block_single.wgsl"),
         Team::Shared | Team::Subgroup => include_str!("../../shaders/lib/block_shared.wgsl"),
     };
-    let spec = spec.constant("F16_CACHE", u32::from(cache_type == CacheType::F16));
-    spec.constant("BLOCK", BLOCK).constant("HEADS", heads).part(cache_type.part()).part(block)
+    types.variant(spec).constant("BLOCK", BLOCK).constant("HEADS", heads).part(block)
 }
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let cache_type = cache_type(call);
+    let types = CacheTypes::of_call(call);
     let step = call.input::<Step>(0)[0];
     let heads: &[f32] = call.input(1);
     let (keys, values) = (call.inputs[2], call.inputs[3]);
@@ -145,14 +144,15 @@ fn reference(call: &mut Call<'_>) {
         let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
         for head in 0..p.n_heads {
             let query = &heads[(token * p.heads_stride) as usize * 4 + head as usize * width..][..width];
-            let row = |cache: &[u32], k: usize| {
+            let row = |of: CacheType, cache: &[u32], k: usize| {
                 let at = ((head / group * p.n_positions) as usize + k) * width;
-                cache_type.load(cache, at, width)
+                of.load(cache, at, width)
             };
             for run in 0..p.n_splits as usize {
                 let at = (token * p.n_heads + head) as usize * p.n_splits as usize + run;
                 let run_of_keys = (run * run_keys).min(n_keys)..((run + 1) * run_keys).min(n_keys);
-                let scores: Vec<f32> = run_of_keys.clone().map(|k| p.scale * dot(query, &row(keys, k))).collect();
+                let scores: Vec<f32> =
+                    run_of_keys.clone().map(|k| p.scale * dot(query, &row(types.keys, keys, k))).collect();
                 let greatest = scores.iter().copied().fold(-1e30, f32::max);
                 let weights: Vec<f32> = scores.iter().map(|z| (z - greatest).exp()).collect();
                 stats[2 * at] = greatest;
@@ -163,7 +163,7 @@ fn reference(call: &mut Call<'_>) {
                 let sums = &mut partial[at * width..][..width];
                 sums.fill(0.0);
                 for (k, weight) in run_of_keys.zip(weights) {
-                    sums.iter_mut().zip(row(values, k)).for_each(|(sum, value)| *sum += weight * value);
+                    sums.iter_mut().zip(row(types.values, values, k)).for_each(|(sum, value)| *sum += weight * value);
                 }
             }
         }
@@ -172,35 +172,37 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases(knobs: &Knobs) -> Vec<Case> {
     vec![
-        case(knobs, [4, 2, 12], CacheType::F32, 3, 3, 70, 200),
-        case(knobs, [5, 1, 8], CacheType::F16, 2, 1, 0, 40),
-        case(knobs, [7, 1, 16], CacheType::F32, 1, 1, 300, 700),
-        case(knobs, [6, 3, 32], CacheType::F16, 1, 1, 639, 640),
+        case(knobs, [4, 2, 12], [CacheType::F32; 2], 3, 3, 70, 200),
+        case(knobs, [5, 1, 8], [CacheType::F16; 2], 2, 1, 0, 40),
+        case(knobs, [7, 1, 16], [CacheType::F32, CacheType::F16], 1, 1, 300, 700),
+        case(knobs, [6, 3, 32], [CacheType::F16, CacheType::F32], 1, 1, 639, 640),
     ]
 }
 
-/// `heads` are n_heads, n_kv_heads, head_dim.
+/// `heads` are n_heads, n_kv_heads, head_dim; then the types of keys and of values.
 fn case(
     knobs: &Knobs,
     heads: [u32; 3],
-    cache_type: CacheType,
+    [keys, values]: [CacheType; 2],
     capacity: u32,
     n_tokens: u32,
     position: u32,
     n_positions: u32,
 ) -> Case {
     let [n_heads, n_kv_heads, head_dim] = heads;
-    let name = format!("heads {heads:?}, {cache_type:?}, {n_tokens} of {capacity} at {position} of {n_positions}");
+    let name =
+        format!("heads {heads:?}, {keys:?} and {values:?}, {n_tokens} of {capacity} at {position} of {n_positions}");
     let mut case = CaseBuilder::new(name, knobs);
     let step = case.step(position, n_tokens);
-    let mut filled = |label: &str| {
+    let types = CacheTypes { keys, values };
+    let mut filled = |label: &str, of: CacheType| {
         let elements = case.random_values((n_kv_heads * n_positions * head_dim) as usize);
-        let mut words = vec![0u32; cache_type.words(elements.len() as u64) as usize];
-        cache_type.store(&mut words, 0, &elements);
+        let mut words = vec![0u32; of.words(elements.len() as u64) as usize];
+        of.store(&mut words, 0, &elements);
         case.input(label, &words)
     };
-    let (keys, values) = (filled("keys"), filled("values"));
-    let cache = Cache { cache_type, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
+    let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
     let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
     let flow = Flow {
         step,

@@ -4,7 +4,7 @@ use crate::gpu::kernel::Step;
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
-use super::cache::CacheType;
+use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
 use super::{STEP, grouped_attend, mean_square};
@@ -58,8 +58,8 @@ pub static KERNEL: Kernel = Kernel {
 /// The keys and values of a layer's past, and the heads that look at them.
 #[derive(Clone, Copy, Debug)]
 pub struct Cache {
-    /// The type of both.
-    pub cache_type: CacheType,
+    /// How they are kept.
+    pub types: CacheTypes,
     /// `[n_kv_heads, n_positions, head_dim]`
     pub keys: Slice,
     /// `[n_kv_heads, n_positions, head_dim]`
@@ -144,20 +144,15 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
     let cost = Cost { bytes: tokens * 8 * width, ops: tokens * 6 * width };
     let knobs = recording.knobs;
     let (spec, teams) = knobs.team_spec(knobs.row_lanes);
-    let spec = spec.constant("F16_CACHE", u32::from(cache.cache_type == CacheType::F16)).part(cache.cache_type.part());
+    let spec = cache.types.variant(spec);
     let n_teams = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
     let bindings = [flow.step, flow.rope, flow.affine, flow.heads, cache.keys, cache.values];
     recording.push("heads", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
 }
 
-/// The type of a variant's cache, for references.
-pub(super) fn cache_type(call: &Call<'_>) -> CacheType {
-    if call.constant("F16_CACHE") == 1 { CacheType::F16 } else { CacheType::F32 }
-}
-
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let cache_type = cache_type(call);
+    let types = CacheTypes::of_call(call);
     let step = call.input::<Step>(0)[0];
     let (table, affine): (&[[f32; 2]], &[f32]) = (call.input(1), call.input(2));
     let [heads, keys, values] = call.outputs::<u32, 3>();
@@ -186,8 +181,8 @@ fn reference(call: &mut Call<'_>) {
             let at = (kv_head * p.n_positions as usize + position) * width;
             match (is_query, is_value) {
                 (true, _) => v.copy_from_slice(&ready),
-                (_, true) => cache_type.store(values, at, &ready),
-                _ => cache_type.store(keys, at, &ready),
+                (_, true) => types.values.store(values, at, &ready),
+                _ => types.keys.store(keys, at, &ready),
             }
         }
     }
@@ -205,21 +200,21 @@ fn turn(head: &mut [f32], p: &Params, table: &[[f32; 2]], position: u32) {
 
 fn cases(knobs: &Knobs) -> Vec<Case> {
     vec![
-        case(knobs, [4, 2, 12], 4, [true, true, true], CacheType::F32, 3, 2, 5),
-        case(knobs, [2, 1, 8], 4, [false, false, false], CacheType::F16, 1, 1, 9),
-        case(knobs, [3, 3, 16], 8, [true, false, true], CacheType::F16, 4, 4, 0),
-        case(knobs, [2, 1, 32], 6, [false, true, false], CacheType::F32, 2, 2, 3),
+        case(knobs, [4, 2, 12], 4, [true, true, true], [CacheType::F32; 2], 3, 2, 5),
+        case(knobs, [2, 1, 8], 4, [false, false, false], [CacheType::F16; 2], 1, 1, 9),
+        case(knobs, [3, 3, 16], 8, [true, false, true], [CacheType::F16, CacheType::F32], 4, 4, 0),
+        case(knobs, [2, 1, 32], 6, [false, true, false], [CacheType::F32, CacheType::F16], 2, 2, 3),
     ]
 }
 
-/// `heads` are n_heads, n_kv_heads, head_dim; `has` are halves, bias, norm.
+/// `heads` are n_heads, n_kv_heads, head_dim; `has` are halves, bias, norm; then the types of keys and of values.
 #[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
 fn case(
     knobs: &Knobs,
     heads: [u32; 3],
     rope_pairs: u32,
     has: [bool; 3],
-    cache_type: CacheType,
+    [keys, values]: [CacheType; 2],
     capacity: u32,
     n_tokens: u32,
     position: u32,
@@ -227,19 +222,22 @@ fn case(
     let [n_heads, n_kv_heads, head_dim] = heads;
     let [halves, has_bias, has_norm] = has;
     let name = format!(
-        "heads {heads:?}, {rope_pairs} pairs, halves, bias, norm {has:?}, {cache_type:?}, {n_tokens} of {capacity} at {position}"
+        "heads {heads:?}, {rope_pairs} pairs, halves, bias, norm {has:?}, {keys:?} and {values:?}, {n_tokens} of {capacity} at {position}"
     );
     let mut case = CaseBuilder::new(name, knobs);
     let step = case.step(position, n_tokens);
     let n_positions = 10;
-    let words = cache_type.words(u64::from(n_kv_heads * n_positions * head_dim)) as usize;
+    let types = CacheTypes { keys, values };
     // Halves lie two to a word, and may round either way: what attention makes of them is compared below.
-    let mut room = |label| match cache_type {
-        CacheType::F32 => case.output(label, words, 1e-4),
-        CacheType::F16 => case.input(label, &vec![0u32; words]),
+    let mut room = |label, of: CacheType| {
+        let words = of.words(u64::from(n_kv_heads * n_positions * head_dim)) as usize;
+        match of {
+            CacheType::F32 => case.output(label, words, 1e-4),
+            CacheType::F16 => case.input(label, &vec![0u32; words]),
+        }
     };
-    let (keys, values) = (room("keys"), room("values"));
-    let cache = Cache { cache_type, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
+    let (keys, values) = (room("keys", types.keys), room("values", types.values));
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
     let width = cache.heads_width();
     let flow = Flow {
         step,
@@ -257,7 +255,7 @@ fn case(
     };
     case.also_compare(flow.heads, 1e-4);
     record_grouped_heads(&mut case.recording, &flow);
-    if cache_type == CacheType::F16 {
+    if types != CacheTypes::both(CacheType::F32) {
         let n_results = (capacity * n_heads) as usize;
         let attention = grouped_attend::Flow {
             step,

@@ -3,6 +3,7 @@
 use super::bench::Options as Bench;
 use super::quantize::Quantize;
 use super::verify::Options as Verify;
+use crate::kernels::cache::{CacheType, CacheTypes};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -124,6 +125,31 @@ pub(super) struct Model {
     /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
     #[arg(long)]
     pub(super) shader_checks: bool,
+    #[command(flatten)]
+    pub(super) cache: Cache,
+}
+
+/// How keys and values are kept.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct Cache {
+    /// How keys are kept: f32, or f16 in half the memory (also as -ctk). DeepSeek V4 keeps f32 in any case
+    #[arg(long = "cache-type-k", value_name = "f16|f32", default_value = "f32", value_parser = cache_type)]
+    pub(super) keys: CacheType,
+    /// How values are kept (also as -ctv)
+    #[arg(long = "cache-type-v", value_name = "f16|f32", default_value = "f32", value_parser = cache_type)]
+    pub(super) values: CacheType,
+}
+
+impl Cache {
+    /// As the engine wants it.
+    pub(super) fn types(self) -> CacheTypes {
+        CacheTypes { keys: self.keys, values: self.values }
+    }
+
+    /// As another session has it.
+    pub(super) fn of(CacheTypes { keys, values }: CacheTypes) -> Self {
+        Self { keys, values }
+    }
 }
 
 /// Where the prompt comes from.
@@ -253,6 +279,14 @@ pub(super) struct Completions {
     pub(super) shell: clap_complete::Shell,
 }
 
+fn cache_type(text: &str) -> Result<CacheType, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "f16" => Ok(CacheType::F16),
+        "f32" => Ok(CacheType::F32),
+        _ => Err("expected f16 or f32".to_owned()),
+    }
+}
+
 fn at_least_0(text: &str) -> Result<f32, String> {
     number(text, 0.0..=f32::MAX)
 }
@@ -293,6 +327,8 @@ mod tests {
             (["--top-p", "1.5"], false),
             (["--repeat-penalty", "0.5"], false),
             (["-n", "0"], false),
+            (["--cache-type-k", "f16"], true),
+            (["--cache-type-v", "q8_0"], false),
         ] {
             let parsed = Arguments::try_parse_from(["headstart", "run"].into_iter().chain(options));
             assert_eq!(parsed.is_ok(), fine, "{options:?}");

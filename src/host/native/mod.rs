@@ -6,9 +6,10 @@ mod arguments;
 mod bench;
 mod choice;
 mod compare;
+mod dashes;
 mod eval;
-mod host_memory;
 mod interrupt;
+mod memory;
 mod model_files;
 mod new_file;
 mod npy;
@@ -49,7 +50,7 @@ fn ending() -> Ending {
 /// Runs the command line. The exit code tells what happened; `headstart --help` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Arguments::parse_from(bench::with_long_pg(std::env::args_os())).command.unwrap_or_default();
+    let command = Arguments::parse_from(dashes::with_long_options(std::env::args_os())).command.unwrap_or_default();
     let ending = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(options) => bench::bench(&options),

@@ -35,10 +35,15 @@ impl Progress {
     /// Shows how far a load has come.
     pub(super) fn load(&mut self, progress: &LoadProgress) {
         match *progress {
-            LoadProgress::Directory => {}
+            LoadProgress::Directory | LoadProgress::Planned { .. } => {}
             LoadProgress::Upload { done, total } => self.show(Unit::Bytes, done, total),
             LoadProgress::Compile { done, total } => self.show(Unit::Steps, done.into(), total.into()),
         }
+    }
+
+    /// Says something on a line of its own, above the bar.
+    pub(super) fn say(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
     }
 
     /// Shows how many tokens are done.

@@ -5,8 +5,8 @@ use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::text_out::TextOut;
-use super::{Ending, arguments, choice, ending, host_memory, interrupt, json, model_files, platform, prompt, tables};
-use crate::engine::{LoadOptions, PlayerChoice, Sampling, Session, Timings};
+use super::{Ending, arguments, choice, ending, interrupt, json, memory, model_files, platform, prompt, tables};
+use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::Report;
@@ -15,8 +15,12 @@ use crate::measure::profile::profile;
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::model::SyntheticName;
 use crate::text::Control;
+use indicatif::BinaryBytes;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
+
+/// A load of so many bytes takes a while, and is told of beforehand.
+const WORTH_TELLING: u64 = 256 << 20;
 
 /// What is the same on every adapter.
 struct Request<'a> {
@@ -187,15 +191,37 @@ impl Request<'_> {
 /// Loads a model with a bar on stderr, and tells what was noticed.
 pub(super) async fn load(model: &Named, options: &arguments::Model, choice: PlayerChoice) -> Result<Session> {
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
-    let most_bytes = host_memory::free_bytes(&choice);
-    let options = LoadOptions { n_context: options.ctx_size, shader_checks, most_bytes, ..LoadOptions::default() };
+    let most_bytes = memory::free_bytes(&choice);
+    let cache = options.cache.types();
+    let options =
+        LoadOptions { n_context: options.ctx_size, shader_checks, most_bytes, cache, ..LoadOptions::default() };
     let mut progress = Progress::new();
-    let session = Session::load(&model.files, choice, &options, &mut |at| progress.load(&at)).await?;
+    let mut heard = |at| {
+        progress.load(&at);
+        if let LoadProgress::Planned { n_context, memory } = at
+            && memory.bytes() >= WORTH_TELLING
+        {
+            progress.say(&plan_in_words(n_context, memory, most_bytes));
+        }
+    };
+    let session = Session::load(&model.files, choice, &options, &mut heard).await?;
     drop(progress);
     for notice in session.notices() {
         eprintln!("headstart: {notice}");
     }
     Ok(session)
+}
+
+/// What a load is about to take, for a person who waits for it.
+fn plan_in_words(n_context: u32, memory: Memory, most_bytes: Option<u64>) -> String {
+    let free = most_bytes.map(|most| format!(" of {} that are free", BinaryBytes(most))).unwrap_or_default();
+    format!(
+        "headstart: loading {}{free}: {} of weights, {} of cache for {n_context} tokens, {} of scratch",
+        BinaryBytes(memory.bytes()),
+        BinaryBytes(memory.weights),
+        BinaryBytes(memory.cache),
+        BinaryBytes(memory.scratch)
+    )
 }
 
 fn show_stages(report: &Report) {

@@ -111,8 +111,8 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
         Some(n) => n,
         None => model.files.context_length().await?.min(N_CONTEXT),
     };
-    let load =
-        LoadOptions { n_context: Some(n_context), shader_checks: shader_checks(options), ..LoadOptions::default() };
+    let (shader_checks, cache) = (shader_checks(options), options.model.cache.types());
+    let load = LoadOptions { n_context: Some(n_context), shader_checks, cache, ..LoadOptions::default() };
     let mut oracle = load_session(model, PlayerChoice::Cpu, &load).await?;
     let broken = LoadOptions { fault: options.fault.clone(), ..load };
     let (mut verified, mut failed) = (Vec::new(), None);

@@ -261,7 +261,7 @@ fn sampling(s: Settings) -> Sampling {
 
 fn progress(at: LoadProgress) -> Progress {
     let (step, done, total) = match at {
-        LoadProgress::Directory => (Step::Upload, 0, None),
+        LoadProgress::Directory | LoadProgress::Planned { .. } => (Step::Upload, 0, None),
         LoadProgress::Upload { done, total } => (Step::Upload, done, Some(total)),
         LoadProgress::Compile { done, total } => (Step::Compile, done.into(), Some(total.into())),
     };

@@ -26,7 +26,7 @@ struct Key {
     program: String,
     model: Option<Model>,
     n_context: u32,
-    settings: Option<(bool, u32, bool)>,
+    settings: Option<(bool, u32, bool, [bool; 2])>,
 }
 
 /// A model by its hash; by the name and size of its files where no hash is known.
@@ -134,7 +134,10 @@ fn key(report: &Report, hashes: &HashMap<(String, u64), Vec<String>>) -> Key {
         program: report.program.clone(),
         model: report.model.as_ref().map(model),
         n_context: report.model.as_ref().map_or(0, |model| model.n_context),
-        settings: report.settings.as_ref().map(|set| (set.shader_checks, set.repeats, set.warm_up)),
+        settings: report.settings.as_ref().map(|set| {
+            let halves = [set.half_keys, set.half_values];
+            (set.shader_checks, set.repeats, set.warm_up, halves)
+        }),
     }
 }
 
@@ -172,6 +175,8 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
             fact("shader checks", yes(settings.shader_checks)),
             fact("repeats", settings.repeats.to_string()),
             fact("warm-up", yes(settings.warm_up)),
+            fact("keys as halves", yes(settings.half_keys)),
+            fact("values as halves", yes(settings.half_values)),
         ]);
     }
     facts

@@ -23,6 +23,7 @@ pub use text::{Decode, Prefill, SamplingSettings, TextTimes};
 
 use super::AdapterFacts;
 use crate::engine::Session;
+use crate::kernels::cache::{CacheType, CacheTypes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
@@ -99,7 +100,7 @@ impl Report {
         let (load, memory) = (session.load_timings(), session.memory());
         Self {
             model: Some(model),
-            settings: Some(settings),
+            settings: Some(settings.with_cache_of(session)),
             load: Some(Load {
                 directory_ms: load.directory_ms,
                 upload_ms: load.upload_ms,
@@ -183,6 +184,19 @@ pub struct Settings {
     pub repeats: u32,
     /// Whether each test was run once before it counted.
     pub warm_up: bool,
+    /// Whether keys were kept as halves, in models that give a choice.
+    #[serde(default)]
+    pub half_keys: bool,
+    /// Whether values were.
+    #[serde(default)]
+    pub half_values: bool,
+}
+
+impl Settings {
+    fn with_cache_of(self, session: &Session) -> Self {
+        let CacheTypes { keys, values } = session.cache_types();
+        Self { half_keys: keys == CacheType::F16, half_values: values == CacheType::F16, ..self }
+    }
 }
 
 /// What loading took, in milliseconds.

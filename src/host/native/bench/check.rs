@@ -60,7 +60,8 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
             return Ok(unknown("the CPU player has no memory for the model beside the others".to_owned()));
         }
         let ctx_size = Some(N_CONTEXT.min(lane.session.n_context()));
-        let options = arguments::Model { model: None, ctx_size, shader_checks: false };
+        let cache = arguments::Cache::of(lane.session.cache_types());
+        let options = arguments::Model { model: None, ctx_size, shader_checks: false, cache };
         *oracle = Some(block_on(load(&model.named, &options, PlayerChoice::Cpu))?);
     }
     let Some(oracle) = oracle else { return Ok(Check::default()) };
@@ -84,7 +85,12 @@ fn check_stand_in(lane: &Lane, model: &SyntheticModel, oracle: &mut Option<Sessi
     let (name, bytes) = (stand_in.name.clone(), stand_in.weights()?.bytes());
     let named = Named { name: name.clone(), bytes, files: ModelFiles::synthetic(stand_in) };
     let on = |choice| {
-        let options = arguments::Model { model: None, ctx_size: Some(N_CONTEXT), shader_checks: false };
+        let options = arguments::Model {
+            model: None,
+            ctx_size: Some(N_CONTEXT),
+            shader_checks: false,
+            cache: arguments::Cache::default(),
+        };
         block_on(load(&named, &options, choice))
     };
     let mut session = on(lane.session.choice().clone())?;

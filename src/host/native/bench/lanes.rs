@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
 use crate::host::native::run::load;
-use crate::host::native::{arguments, choice, host_memory, interrupt, platform};
+use crate::host::native::{arguments, choice, interrupt, memory, platform};
 use crate::measure::Report;
 use crate::measure::bench::{Lane, Plan, bench};
 use crate::measure::probe::probe_choice;
@@ -101,7 +101,7 @@ impl<'a> Bench<'a> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
-        let options = arguments::Model { model: None, ctx_size, shader_checks };
+        let options = arguments::Model { model: None, ctx_size, shader_checks, cache: self.options.cache };
         let session = block_on(load(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };
@@ -185,5 +185,5 @@ pub(super) fn go_on() -> ControlFlow<()> {
 pub(super) fn host_has_room(model_bytes: u64, choice: &PlayerChoice) -> bool {
     // A quarter more for the cache and the values of a step.
     let wanted = model_bytes.saturating_add(model_bytes / 4);
-    host_memory::free_bytes(choice).is_none_or(|free| wanted <= free)
+    memory::free_bytes(choice).is_none_or(|free| wanted <= free)
 }

@@ -9,7 +9,7 @@ mod output;
 mod predict;
 mod row;
 
-pub(super) use options::{Options, with_long_pg};
+pub(super) use options::Options;
 
 use super::new_file::NewFile;
 use super::{Ending, choice, ending, json, model_files, write_out};

@@ -1,9 +1,9 @@
 //! The words of `headstart bench`; options are named as llama-bench's are.
 
 use super::numbers::{Numbers, Pair};
+use crate::host::native::arguments::Cache;
 use crate::measure::bench::{Plan, TestPlan};
 use clap::{Parser, ValueEnum};
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -56,6 +56,8 @@ pub(in crate::host::native) struct Options {
     /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
     #[arg(long)]
     pub(super) shader_checks: bool,
+    #[command(flatten)]
+    pub(super) cache: Cache,
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer
     #[arg(long)]
     profile: bool,
@@ -117,29 +119,15 @@ impl Options {
 /// Positions that a model gets if nobody asks, where it was trained for that many.
 const DEFAULT_CONTEXT: u32 = 4096;
 
-/// llama-bench's `-pg` has one dash and two letters, which no parser of long and short options takes; here it becomes
-/// `--pg` before they are parsed. Other commands' words stay as they are.
-pub(in crate::host::native) fn with_long_pg(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = words.into_iter().collect();
-    if words.get(1).is_some_and(|command| command == "bench") {
-        for word in &mut words[2..] {
-            if word == "-pg" || word.to_str().is_some_and(|word| word.starts_with("-pg=")) {
-                let mut long = OsString::from("-");
-                long.push(&word);
-                *word = long;
-            }
-        }
-    }
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::native::dashes::with_long_options;
+    use std::ffi::OsString;
 
     fn parse(words: &str) -> Result<Options, clap::Error> {
         let words = ["headstart", "bench"].into_iter().chain(words.split_whitespace()).map(OsString::from);
-        Options::try_parse_from(with_long_pg(words).into_iter().skip(1))
+        Options::try_parse_from(with_long_options(words).into_iter().skip(1))
     }
 
     fn tests(words: &str) -> Vec<(u32, u32, u32)> {
@@ -174,12 +162,5 @@ mod tests {
         assert_eq!(room(""), None);
         assert_eq!(room("-c 700"), Some(700));
         assert_eq!(room("-d 8192"), Some(8192 + 512));
-    }
-
-    #[test]
-    fn only_bench_has_a_short_pg() {
-        let words = ["headstart", "run", "-p", "-pg"].map(OsString::from);
-        assert_eq!(with_long_pg(words.clone()), words);
-        assert_eq!(with_long_pg([]), Vec::<OsString>::new());
     }
 }

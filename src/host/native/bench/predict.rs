@@ -3,7 +3,7 @@
 use super::lanes::Model;
 use crate::engine::PlayerChoice;
 use crate::error::Result;
-use crate::host::native::host_memory;
+use crate::host::native::memory;
 use crate::measure::bench::Lane;
 use crate::measure::predict::predict;
 use crate::measure::profile::profile;
@@ -33,7 +33,7 @@ pub(super) fn of_lane(lane: &mut Lane, model: &Model) -> Result<()> {
     }
     // What the lane itself takes would be free for the whole model.
     let memory = lane.session.memory();
-    let free_bytes = host_memory::free_bytes(lane.session.choice())
+    let free_bytes = memory::free_bytes(lane.session.choice())
         .map(|free| free.saturating_add(memory.weights + memory.cache + memory.scratch))
         .filter(|_| is_certain(lane.session.choice()));
     lane.report.prediction = Some(predict(model, &lane.session, (&lane.report.tests, &profiles), free_bytes)?);
