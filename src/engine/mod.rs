@@ -9,6 +9,7 @@ pub mod files;
 mod fill;
 pub mod forward;
 pub mod generation;
+mod given;
 pub mod grouped;
 pub mod lockstep;
 mod network;
