@@ -1,21 +1,24 @@
-//! The files of a model, opened: GGUF, or safetensors with `config.json` and `tokenizer.json` beside it; or no files at
-//! all, for a synthetic model.
+//! The files of a model, opened: a GGUF or its parts, or safetensors with `config.json` and `tokenizer.json` beside
+//! them; or no files at all, for a synthetic model.
 
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::format::gguf;
-use crate::format::{Directory, Source, safetensors};
+use crate::format::part_name::file_name;
+use crate::format::shards::{self, Index};
+use crate::format::{Directory, Source, gguf};
 use crate::model::{Model, Shape, SyntheticModel, grouped};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
 
-/// The files of a model.
+/// The files of a model. [`ModelFiles::of`] makes it from whatever a person gave.
 #[derive(Default)]
 pub struct ModelFiles {
-    /// The GGUF or safetensors files.
+    /// A GGUF, or its parts in their order; or the safetensors files, as [`Index::choose`] orders them.
     pub sources: Vec<Rc<dyn Source>>,
+    /// What `model.safetensors.index.json` says, beside several safetensors files.
+    pub index: Option<Index>,
     /// Text of `config.json`, beside safetensors.
     pub config: Option<String>,
     /// Text of `tokenizer.json`, beside safetensors.
@@ -24,6 +27,8 @@ pub struct ModelFiles {
     pub synthetic: Option<Box<SyntheticModel>>,
     /// Text of `tokenizer_config.json`, beside safetensors.
     pub tokenizer_config: Option<String>,
+    /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
+    pub chat_template: Option<String>,
 }
 
 /// What the files say.
@@ -76,6 +81,7 @@ impl ModelFiles {
     /// The tokenizer alone, if there is one: no weights, and no question of whether the model can be run.
     pub async fn tokenizer(&self) -> Result<Option<Tokenizer>> {
         if self.is_gguf().await? {
+            // Of several parts the first has the keys.
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
         }
@@ -94,17 +100,22 @@ impl ModelFiles {
         if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
             return Ok(Some(Chat::v4()));
         }
-        let Some(config) = &self.tokenizer_config else { return Ok(None) };
-        Chat::from_config(&TokenizerConfig::read(config)?, tokenizer)
+        let mut config =
+            self.tokenizer_config.as_deref().map_or(Ok(TokenizerConfig::default()), TokenizerConfig::read)?;
+        if let Some(template) = &self.chat_template {
+            config.chat_template = Some(template.clone());
+        }
+        Chat::from_config(&config, tokenizer)
     }
 
-    async fn is_gguf(&self) -> Result<bool> {
+    /// By its first bytes; a file that has others and claims to be a GGUF is one too, and damaged.
+    pub(super) async fn is_gguf(&self) -> Result<bool> {
+        let Some(source) = self.sources.first() else { return Ok(false) };
         let mut magic = [0; 4];
-        match self.sources.first() {
-            Some(source) if source.bytes() >= 4 => source.read_at(0, &mut magic).await?,
-            _ => {}
+        if source.bytes() >= 4 {
+            source.read_at(0, &mut magic).await?;
         }
-        Ok(magic == *b"GGUF")
+        Ok(magic == *b"GGUF" || file_name(source.name()).to_lowercase().ends_with(".gguf"))
     }
 
     /// The tokenizer of `tokenizer.json`, with the special tokens that `tokenizer_config.json` names, or else with these.
@@ -118,11 +129,10 @@ impl ModelFiles {
     }
 
     async fn open_gguf(&self) -> Result<Opened> {
-        let source = self.sources[0].as_ref();
-        let file = gguf::read(source, 0).await?;
+        let file = gguf::read_parts(&self.sources).await?;
         let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
         let model = if grouped::architecture(architecture).is_some() {
-            let divisors = rope_divisors(source, &file.directory).await?;
+            let divisors = rope_divisors(&self.sources, &file.directory).await?;
             Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
@@ -132,16 +142,15 @@ impl ModelFiles {
     }
 
     async fn open_safetensors(&self) -> Result<Opened> {
-        let source = &self.sources[0];
-        let file = safetensors::read(source.as_ref(), 0).await?;
+        let directory = shards::read(&self.sources, self.index.as_ref()).await?;
         let Some(config) = &self.config else {
-            return Err(Error::file(source.name(), "no config.json beside the safetensors file")
+            return Err(Error::file(self.sources[0].name(), "no config.json beside the safetensors file")
                 .advice("Keep config.json (and tokenizer.json) in the same folder"));
         };
         let model = if grouped::is_config(config) {
-            Model::bind_grouped(grouped::Shape::from_config(config)?, &file.directory)?
+            Model::bind_grouped(grouped::Shape::from_config(config)?, &directory)?
         } else {
-            Model::bind_v4(Shape::from_config(config)?, &file.directory)?
+            Model::bind_v4(Shape::from_config(config)?, &directory)?
         };
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, pad: None, add_bos: false };
@@ -150,11 +159,11 @@ impl ModelFiles {
 }
 
 /// What divides the rotary frequencies, if the file says so.
-async fn rope_divisors(source: &dyn Source, directory: &Directory) -> Result<Vec<f32>> {
+async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Result<Vec<f32>> {
     let Some(tensor) = grouped::rope_divisors(directory)? else { return Ok(Vec::new()) };
     let mut divisors = vec![0.0f32; tensor.n_in as usize];
     if let Some(piece) = tensor.pieces.first() {
-        source.read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
+        sources[piece.source_index].read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
     }
     Ok(divisors)
 }

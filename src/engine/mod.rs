@@ -10,6 +10,7 @@ mod fill;
 pub mod fit;
 pub mod forward;
 pub mod generation;
+mod given;
 pub mod grouped;
 pub mod lockstep;
 mod network;

@@ -6,12 +6,14 @@
 
 pub mod directory;
 pub mod gguf;
+pub mod part_name;
 pub mod plane;
 pub mod quant;
 pub mod random;
 pub mod repack;
 pub mod safetensors;
 pub mod scaled;
+pub mod shards;
 pub mod source;
 #[cfg(test)]
 mod tests;

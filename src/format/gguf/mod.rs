@@ -6,11 +6,13 @@
 
 mod header;
 mod metadata;
+mod parts;
 mod tensors;
 mod value;
 mod write;
 
 pub use metadata::Metadata;
+pub use parts::{in_order, read_parts};
 pub use tensors::type_id;
 pub use value::{Scalar, ScalarKind, Scalars, Texts, Value};
 pub use write::{NewTensor, head, padding};

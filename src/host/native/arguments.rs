@@ -114,9 +114,9 @@ pub(super) struct Run {
 /// Which model, and how much room.
 #[derive(Debug, Args)]
 pub(super) struct Model {
-    /// A GGUF file, or a safetensors file (or its folder) with config.json beside it [default: the embedded model]; or
-    /// synthetic:MODEL[:layers=A..B][:format=F][:seed=N] for random weights of a real shape, where MODEL is
-    /// deepseek-v4-flash, deepseek-v4-pro or the path of a config.json
+    /// A GGUF file (of a split one any part), or safetensors with config.json beside them: the file, the index or the
+    /// folder [default: the embedded model]; or synthetic:MODEL[:layers=A..B][:format=F][:seed=N] for random weights of
+    /// a real shape, where MODEL is deepseek-v4-flash, deepseek-v4-pro or the path of a config.json
     #[arg(short, long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
     /// Tokens of text to make room for [default: as the model was trained, and as fits]

@@ -1,12 +1,15 @@
-//! From the path that a person gives to the files of a model: the embedded one, a GGUF, or a safetensors file with the
-//! JSON files beside it; or from the name of a synthetic model to its shape.
+//! From the path that a person gives to the files of a model: the embedded one; a GGUF, with the other parts of a split
+//! one beside it; a safetensors file, an index or a folder, with the files that belong to it; or from the name of a
+//! synthetic model to its shape.
 
 use super::progress::Progress;
 use super::source::File;
 use super::{EMBEDDED_MODEL, EMBEDDED_NAME, interrupt};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
-use crate::format::Memory;
+use crate::format::part_name::PartName;
+use crate::format::shards::Index;
+use crate::format::{Memory, Source};
 use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, SyntheticName};
 use std::io::Read;
@@ -14,8 +17,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// No `config.json` or `tokenizer.json` is longer: the largest known has 20 MB.
-const MOST_JSON_BYTES: u64 = 128 << 20;
+/// The index of the largest model known has 15 MB.
+const MOST_INDEX_BYTES: u64 = 128 << 20;
+
+/// What belongs to safetensors and may lie beside them.
+const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
+/// How the name of an index ends.
+const INDEX: &str = ".safetensors.index.json";
 
 /// A `config.json` has a few kilobytes.
 const MOST_CONFIG_BYTES: u64 = 1 << 20;
@@ -40,15 +49,16 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
     if let Some(name) = path.to_str().filter(|text| SyntheticName::is_meant(text)) {
         return synthetic(&SyntheticName::parse(name)?);
     }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let file = if path.is_dir() { safetensors_in(path)? } else { path.to_owned() };
-    let mut files = ModelFiles::gguf(Rc::new(File::open(&file)?));
-    if is_safetensors(&file) {
-        files.config = read_json(&file.with_file_name("config.json"), MOST_JSON_BYTES)?;
-        files.tokenizer = read_json(&file.with_file_name("tokenizer.json"), MOST_JSON_BYTES)?;
-        files.tokenizer_config = read_json(&file.with_file_name("tokenizer_config.json"), MOST_JSON_BYTES)?;
+    let paths = if path.is_dir() { in_folder(path)? } else { with_path(path)? };
+    let mut sources: Vec<Rc<dyn Source>> = Vec::with_capacity(paths.len());
+    for path in &paths {
+        sources.push(Rc::new(File::open(path)?));
     }
-    Ok(named(name, files))
+    let named_after = match path.parent().and_then(Path::file_name) {
+        Some(folder) if is_index(path) => folder,
+        _ => path.file_name().unwrap_or(path.as_os_str()),
+    };
+    Ok(named(named_after.to_string_lossy().into_owned(), pollster::block_on(ModelFiles::of(sources))?))
 }
 
 /// A model known by name, or of the shape in a `config.json`; its bytes are those that a file of it would have.
@@ -79,25 +89,88 @@ pub(super) fn hash(model: &Named) -> Result<Option<String>> {
     pollster::block_on(model_hash(&model.files.sources, &mut watch))
 }
 
-fn is_safetensors(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"))
+/// The files of the model that a file belongs to.
+fn with_path(path: &Path) -> Result<Vec<PathBuf>> {
+    if is_index(path) {
+        return of_index(path);
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = PartName::parse(&name);
+    if !has_extension(path, "safetensors") {
+        return Ok(part.map_or_else(|| vec![path.to_owned()], |part| parts_beside(path, &part)));
+    }
+    // A file of several knows neither the others nor the index, which bears the name that one file would have.
+    if let Some(part) = part {
+        let index = [format!("{}{INDEX}", part.stem), format!("model{INDEX}")];
+        if let Some(index) = index.iter().map(|name| path.with_file_name(name)).find(|index| index.is_file()) {
+            return of_index(&index);
+        }
+        return Ok(with_texts(parts_beside(path, &part)));
+    }
+    Ok(with_texts(vec![path.to_owned()]))
 }
 
-/// The one safetensors file of a folder.
-fn safetensors_in(folder: &Path) -> Result<PathBuf> {
+/// The one model in a folder.
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let name = folder.display().to_string();
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io(&name, error))?;
-    let mut paths: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| is_safetensors(path)).collect();
-    match (paths.pop(), paths.len()) {
-        (Some(path), 0) => Ok(path),
-        (_, n_others) => {
-            let n = if n_others == 0 { "no".to_owned() } else { (n_others + 1).to_string() };
-            Err(Error::usage(name, format!("a folder with {n} safetensors files"))
-                .expected("a folder with one, and config.json beside it; or a GGUF file")
-                .advice("A model in several files has to be converted into one GGUF."))
-        }
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    let indexes: Vec<&PathBuf> = paths.iter().filter(|path| is_index(path)).collect();
+    let usual = indexes.iter().find(|path| path.ends_with(format!("model{INDEX}")));
+    if let Some(index) = usual.or(indexes.first().filter(|_| indexes.len() == 1)) {
+        return of_index(index);
     }
+    for extension in ["safetensors", "gguf"] {
+        let found: Vec<&PathBuf> = paths.iter().filter(|path| has_extension(path, extension)).collect();
+        let Some(first) = found.first() else { continue };
+        let is_one = found.len() == 1 || are_parts(&found);
+        if !is_one {
+            return Err(Error::usage(name, format!("a folder with {} {extension} files", found.len()))
+                .expected("a folder with one model: one file, all parts of one, or safetensors with their index")
+                .advice("Give the path of the file that is meant."));
+        }
+        return with_path(first);
+    }
+    Err(Error::usage(name, "a folder with no safetensors or GGUF files").expected("the folder of a model"))
+}
+
+/// Whether the names are those of parts of one model.
+fn are_parts(paths: &[&PathBuf]) -> bool {
+    let name = |path: &Path| PartName::parse(&path.file_name()?.to_string_lossy());
+    let Some(first) = paths.first().and_then(|path| name(path)) else { return false };
+    paths.iter().all(|path| name(path).is_some_and(|name| name.belongs_to(&first)))
+}
+
+/// The parts of a model that are there beside one of them. Which are missing is told where they are opened.
+fn parts_beside(path: &Path, part: &PartName) -> Vec<PathBuf> {
+    let others = (1..=part.count).filter(|number| *number != part.number);
+    let others = others.map(|number| path.with_file_name(part.of_number(number))).filter(|other| other.exists());
+    std::iter::once(path.to_owned()).chain(others).collect()
+}
+
+/// An index, the files that it names, as far as they are there, and the texts beside them.
+fn of_index(path: &Path) -> Result<Vec<PathBuf>> {
+    let name = path.display().to_string();
+    let file = std::fs::File::open(path).map_err(|error| Error::io(&name, error))?;
+    let index = Index::read(&name, &read_text(file, &name, MOST_INDEX_BYTES)?)?;
+    let shards = index.shards().into_iter().map(|shard| path.with_file_name(shard)).filter(|shard| shard.exists());
+    Ok(with_texts(std::iter::once(path.to_owned()).chain(shards).collect()))
+}
+
+/// The files, and after them the texts that lie beside the first.
+fn with_texts(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let texts = files.first().map(|first| BESIDE.map(|name| first.with_file_name(name)));
+    files.extend(texts.into_iter().flatten().filter(|text| text.exists()));
+    files
+}
+
+fn is_index(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(INDEX))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(extension))
 }
 
 /// A JSON file's text; `None` if there is no such file.
@@ -161,13 +234,28 @@ mod tests {
     #[test]
     fn a_folder_must_hold_one_model() -> Result<()> {
         let folder = tempfile::tempdir().map_err(|error| Error::io("a folder", error))?;
-        let found = |n: &str| safetensors_in(folder.path()).expect_err(n).found.contains(&format!("with {n} "));
-        assert!(found("no"));
-        let path = folder.path().join("a.safetensors");
-        std::fs::write(&path, b"").expect("a file");
-        assert_eq!(safetensors_in(folder.path())?, path);
-        std::fs::write(path.with_file_name("b.safetensors"), b"").expect("a file");
-        assert!(found("2"));
+        let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+        let found = || -> Result<Vec<String>> {
+            let names = in_folder(folder.path())?.into_iter();
+            Ok(names.map(|path| path.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect())
+        };
+        let refused = |words: &str| assert!(found().expect_err(words).to_string().contains(words));
+        refused("no safetensors or GGUF files");
+        put("b-00002-of-00002.gguf", "");
+        put("b-00001-of-00002.gguf", "");
+        assert_eq!(found()?, ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"]);
+        put("c.gguf", "");
+        refused("3 gguf files");
+        put("a.safetensors", "");
+        put("config.json", "");
+        put("generation_config.json", "");
+        assert_eq!(found()?, ["a.safetensors", "config.json"]);
+        put("b.safetensors", "");
+        refused("2 safetensors files");
+        put("model.safetensors.index.json", r#"{"weight_map": {"x": "b.safetensors", "y": "absent.safetensors"}}"#);
+        assert_eq!(found()?, ["model.safetensors.index.json", "b.safetensors", "config.json"]);
+        put("model.safetensors.index.json", r#"{"weight_map": {"x": "../b.safetensors"}}"#);
+        refused("../b.safetensors");
         Ok(())
     }
 

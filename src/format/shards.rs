@@ -1,0 +1,166 @@
+//! safetensors in several files: the index that says which tensor lies in which, and the directory of them all.
+
+use super::part_name::{PartName, file_name, some_of};
+use super::{Directory, Source, directory::shown, safetensors};
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// The official V4-Pro has about 140 thousand tensors.
+const MOST_TENSORS: usize = 1 << 18;
+/// The largest models have some hundred files.
+const MOST_FILES: usize = 1 << 12;
+
+/// What `model.safetensors.index.json` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// What to call it in messages.
+    name: String,
+    /// The file that each tensor lies in.
+    files: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Json {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Index {
+    /// Reads the text of an index, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// When it is no index, has absurdly many entries, or names a file by a path: shards lie beside their index.
+    pub fn read(name: &str, text: &str) -> Result<Self> {
+        const DAMAGED: &str = "The index is damaged: download it again.";
+        let json: Json = serde_json::from_str(text).map_err(|error| {
+            Error::file(name, error.to_string()).expected("a JSON object with a weight_map").advice(DAMAGED)
+        })?;
+        let index = Self { name: name.to_owned(), files: json.weight_map };
+        let (n_tensors, shards) = (index.files.len(), index.shards());
+        if n_tensors == 0 || n_tensors > MOST_TENSORS || shards.len() > MOST_FILES {
+            return Err(Error::file(name, format!("{n_tensors} tensors in {} files", shards.len()))
+                .expected(format!("from 1 to {MOST_TENSORS} tensors in at most {MOST_FILES} files"))
+                .advice(DAMAGED));
+        }
+        if let Some(path) = shards.iter().find(|path| !is_plain_name(path)) {
+            return Err(Error::file(format!("{name}: weight_map"), format!("the file {}", shown(path)))
+                .expected("the name of a safetensors file in the same folder, no path")
+                .advice("Do not trust this index: get the model elsewhere."));
+        }
+        Ok(index)
+    }
+
+    /// The files of the model, in the order of their names.
+    #[must_use]
+    pub fn shards(&self) -> BTreeSet<&str> {
+        self.files.values().map(String::as_str).collect()
+    }
+
+    /// Those of `sources` that the index names, in the order of its shards; others are left out.
+    ///
+    /// # Errors
+    /// When shards are missing, or one is there twice.
+    pub fn choose(&self, sources: &[Rc<dyn Source>]) -> Result<Vec<Rc<dyn Source>>> {
+        let shards = self.shards();
+        let (mut chosen, mut missing) = (Vec::with_capacity(shards.len()), Vec::new());
+        for shard in &shards {
+            let mut found = sources.iter().filter(|source| file_name(source.name()) == *shard);
+            match (found.next(), found.next()) {
+                (Some(source), None) => chosen.push(Rc::clone(source)),
+                (None, _) => missing.push(*shard),
+                (Some(_), Some(_)) => {
+                    return Err(Error::usage(shown(shard), "given twice").expected("every file of the model once"));
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(chosen);
+        }
+        let n = shards.len();
+        Err(Error::file(&self.name, format!("{} of {n} files are missing: {}", missing.len(), some_of(missing)))
+            .expected(format!("all {n} files beside the index"))
+            .advice("Download the missing files; in the page, choose all of them."))
+    }
+
+    /// Fails unless every tensor of the index is there, in the file that it names.
+    fn check(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Result<()> {
+        for (tensor, file) in &self.files {
+            let found = directory.get(tensor).map(|tensor| file_name(sources[tensor.source_index].name()));
+            if found != Some(file) {
+                let found =
+                    found.map_or_else(|| "in none of the files".to_owned(), |found| format!("in {}", shown(found)));
+                return Err(Error::file(format!("{}: tensor {}", self.name, shown(tensor)), found)
+                    .expected(format!("in {}, as the index says", shown(file)))
+                    .advice("Index and files do not belong together: take all of them from one place."));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it can only mean a safetensors file in the folder of its index.
+fn is_plain_name(name: &str) -> bool {
+    let harmless = |c: char| !c.is_control() && !"/\\:*?\"<>|".contains(c);
+    name.len() <= 255 && name.ends_with(".safetensors") && !name.starts_with('.') && name.chars().all(harmless)
+}
+
+/// The tensors of all `sources`, which are the files of one model: what [`Index::choose`] gives, or without an index
+/// one file, or parts whose names say that they are all there.
+///
+/// # Errors
+/// When a header is damaged, files are missing, two have a tensor of one name, or the index tells otherwise.
+pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<Directory> {
+    if index.is_none() {
+        check_parts(sources)?;
+    }
+    let mut tensors = Vec::new();
+    for (source_index, source) in sources.iter().enumerate() {
+        let part = safetensors::read(source.as_ref(), source_index).await?.directory;
+        tensors.extend_from_slice(part.tensors());
+        if tensors.len() > MOST_TENSORS {
+            return Err(Error::file(source.name(), format!("{} tensors so far", tensors.len()))
+                .expected(format!("at most {MOST_TENSORS} in all files of a model")));
+        }
+    }
+    let directory = Directory::new(tensors)?;
+    if let Some(index) = index {
+        index.check(&directory, sources)?;
+    }
+    Ok(directory)
+}
+
+/// Fails unless it is one whole file, or the names are those of all parts of one model in their order.
+fn check_parts(sources: &[Rc<dyn Source>]) -> Result<()> {
+    let Some(first) = sources.first() else {
+        return Err(Error::usage("model", "no file").expected("a safetensors file"));
+    };
+    let names: Vec<Option<PartName>> = sources.iter().map(|source| PartName::parse(source.name())).collect();
+    let Some(name) = &names[0] else {
+        if sources.len() == 1 {
+            return Ok(());
+        }
+        let given = some_of(sources.iter().map(|source| file_name(source.name())));
+        return Err(Error::file(
+            format!("{} safetensors files", sources.len()),
+            format!("{given}: no index beside them"),
+        )
+        .expected("one file, or all files of a model with model.safetensors.index.json"));
+    };
+    let is_there = |number: &u32| names.iter().flatten().any(|other| other.belongs_to(name) && other.number == *number);
+    let missing: Vec<String> =
+        (1..=name.count).filter(|number| !is_there(number)).map(|number| name.of_number(number)).collect();
+    if !missing.is_empty() {
+        return Err(Error::file(first.name(), format!("missing: {}", some_of(missing.iter().map(String::as_str))))
+            .expected(format!("all {} files of the model", name.count))
+            .advice(
+                "Keep all files in one folder, with model.safetensors.index.json; in the page, choose all of them.",
+            ));
+    }
+    if sources.len() != name.count as usize {
+        let given = some_of(sources.iter().map(|source| file_name(source.name())));
+        return Err(Error::file(format!("{} safetensors files", sources.len()), given)
+            .expected(format!("the {} files of one model", name.count)));
+    }
+    Ok(())
+}
