@@ -154,6 +154,13 @@ impl<'a> Generation<'a> {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn lose_device(&self) {
+        if let crate::gpu::Player::Gpu(player) = &self.session.player {
+            player.lose();
+        }
+    }
+
     fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
         let tokens = self.session.network.tokens();
         let offset = u64::from(self.first + self.issued) * 4;

@@ -577,6 +577,9 @@ fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec
         notices.push(format!("the context is {fitting} tokens: there is no room for the usual {wanted}"));
         choices.n_context = fitting;
     }
+    if matches!(model, Model::V4(..)) && options.cache != CacheTypes::default() {
+        notices.push("DeepSeek V4 keeps its cache in f32, whatever is asked for".to_owned());
+    }
     let plan = Plan::new(model, choices, room);
     fit::check(&plan, model, choices, room)?;
     Ok(plan)
@@ -589,6 +592,38 @@ pub(super) fn ms_since(begin: Instant) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_lost_while_writing_ends_the_text_with_an_error_and_another_load_works() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/families/llama/model.gguf");
+        let bytes = std::fs::read(path).expect("the fixture");
+        let files = ModelFiles::gguf(std::rc::Rc::new(crate::format::Memory::new("llama.gguf", bytes)));
+        let Some(adapter) = pollster::block_on(Adapter::all()).into_iter().next() else { return };
+        let load = || {
+            let choice = PlayerChoice::Gpu(adapter.clone());
+            pollster::block_on(Session::load(&files, choice, &LoadOptions::default(), &mut |_| ())).expect("it loads")
+        };
+        let write = |session: &mut Session, n_before: usize| {
+            let mut generation = pollster::block_on(session.generate(&[1, 2, 3], &Sampling::default(), 200))?;
+            for _ in 0..n_before {
+                pollster::block_on(generation.next())?;
+            }
+            generation.lose_device();
+            while pollster::block_on(generation.next())?.is_some() {}
+            Ok(())
+        };
+        for n_before in [0, 5] {
+            let mut session = load();
+            let lost: Result<()> = write(&mut session, n_before);
+            let lost = lost.expect_err("the device is gone");
+            assert_eq!(lost.kind, crate::error::ErrorKind::Adapter, "{lost}");
+            assert!(lost.to_string().contains(&adapter.identity.name), "{lost}");
+            // Asked again, it says so again.
+            assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_err());
+        }
+        let mut session = load();
+        assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_ok());
+    }
 
     #[test]
     fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {

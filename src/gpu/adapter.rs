@@ -36,7 +36,7 @@ pub struct Adapter {
 impl Adapter {
     /// Every adapter on every backend that this platform offers, best first: GPUs before software.
     pub async fn all() -> Vec<Self> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance = instance();
         let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
         let packed_dot = has_packed_dot(&instance);
         let mut adapters: Vec<Self> =
@@ -51,7 +51,7 @@ impl Adapter {
 
     /// The one adapter that a browser gives for a power preference, or natively the best.
     pub async fn preferred(low_power: bool) -> Option<Self> {
-        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+        let instance = instance();
         let power_preference =
             if low_power { wgpu::PowerPreference::LowPower } else { wgpu::PowerPreference::HighPerformance };
         let options = wgpu::RequestAdapterOptions { power_preference, ..Default::default() };
@@ -145,6 +145,14 @@ impl Adapter {
                 .advice("Update its driver, or choose another with --adapter")
         })
     }
+}
+
+/// Where drivers report a budget, buffers beyond it are refused: some drivers would give them, and slow everything down or
+/// lose the device later.
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.memory_budget_thresholds.for_resource_creation = Some(97);
+    wgpu::Instance::new(descriptor)
 }
 
 /// GPUs before software; unknown (browsers do not tell) as a GPU.

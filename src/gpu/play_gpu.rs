@@ -93,6 +93,12 @@ impl GpuPlayer {
         })
     }
 
+    /// Loses the device, as a driver does that was updated or has crashed.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.device.destroy();
+    }
+
     fn check(&self) -> Result<()> {
         match self.fault.lock().ok().and_then(|slot| slot.clone()) {
             None => Ok(()),
@@ -120,6 +126,8 @@ impl GpuPlayer {
         };
         self.buffers = arena.buffers.iter().map(make).collect();
         if let Some(error) = scope.pop().await {
+            // Those that were made are given back at once: another model may need them.
+            self.buffers.drain(..).for_each(|buffer| buffer.destroy());
             let total: u64 = arena.buffers.iter().map(|b| b.bytes).sum();
             return Err(Error::adapter(
                 format!("adapter {}", self.adapter_name),
