@@ -1,0 +1,278 @@
+//! Which files of a repository make up the model that is wanted: a GGUF with all its parts, or safetensors with the JSON
+//! files beside them.
+
+use super::listing::{Entry, Listing};
+use super::names::{Part, Repo};
+use super::reference::{Wanted, is_gguf};
+use crate::error::{Error, Result};
+
+/// The formats that are taken where none is asked for, the best liked first. llama.cpp's list has two; these are all that
+/// run here.
+const USUAL: [&str; 17] = [
+    "Q4_K_M",
+    "Q4_K_S",
+    "Q4_K",
+    "Q4_K_XL",
+    "Q4_0",
+    "IQ4_NL",
+    "IQ4_XS",
+    "Q5_K_M",
+    "Q5_K_S",
+    "Q6_K",
+    "Q8_0",
+    "MXFP4",
+    "MXFP4_MOE",
+    "Q3_K_M",
+    "BF16",
+    "F16",
+    "F32",
+];
+/// Files of this kind stand beside models and are none.
+const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
+/// Files that stand beside safetensors: what they are, and how they are read. Only the first has to be there.
+const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+/// How many names a message lists.
+const MOST_LISTED: usize = 24;
+
+/// The files of one model. The first is the one to open; the others are found from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Never none.
+    pub files: Vec<Entry>,
+}
+
+impl Choice {
+    /// The path of the file to open.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.files[0].path
+    }
+
+    /// The bytes of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add)
+    }
+}
+
+/// Chooses the files of a model.
+///
+/// # Errors
+/// `Usage` if there is no such file, quant or part, with those that there are.
+pub fn choose(repo: &Repo, listing: &Listing, wanted: &Wanted) -> Result<Choice> {
+    let shelf = Shelf { repo, listing };
+    match wanted {
+        Wanted::File(path) => shelf.file(path),
+        Wanted::Quant(quant) => {
+            let path = shelf.quantized(quant).ok_or_else(|| shelf.lacks(&format!("no GGUF file of format {quant}")))?;
+            shelf.with_parts(path)
+        }
+        Wanted::Usual => shelf.usual(),
+    }
+}
+
+struct Shelf<'a> {
+    repo: &'a Repo,
+    listing: &'a Listing,
+}
+
+impl<'a> Shelf<'a> {
+    fn entry(&self, path: &str) -> Option<&'a Entry> {
+        self.listing.entries.iter().find(|entry| entry.path == path)
+    }
+
+    fn usual(&self) -> Result<Choice> {
+        let models: Vec<&str> = self.models().collect();
+        if let Some(path) = USUAL.iter().find_map(|quant| self.quantized(quant)) {
+            return self.with_parts(path);
+        }
+        match models.as_slice() {
+            [] if self.entry("config.json").is_some() => self.safetensors(""),
+            [] => Err(self.lacks("no GGUF file, and no config.json with safetensors")),
+            [only] => self.with_parts(only),
+            _ => Err(self.lacks("several GGUF files, none of a usual format")),
+        }
+    }
+
+    fn file(&self, path: &str) -> Result<Choice> {
+        let lower = path.to_ascii_lowercase();
+        if self.entry(path).is_none() {
+            Err(self.lacks(&format!("no file {path}")))
+        } else if is_gguf(path) {
+            self.with_parts(path)
+        } else if lower.ends_with(".safetensors") || lower.ends_with(".safetensors.index.json") {
+            self.safetensors(path.rfind('/').map_or("", |at| &path[..=at]))
+        } else {
+            Err(Error::usage(format!("{}, {path}", self.repo), "no model").expected("a .gguf or .safetensors file"))
+        }
+    }
+
+    /// The GGUF files that are models, each model's first part alone.
+    fn models(&self) -> impl Iterator<Item = &'a str> {
+        let paths = self.listing.entries.iter().map(|entry| entry.path.as_str());
+        paths.filter(|path| {
+            let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+            is_gguf(path)
+                && !NO_MODELS.iter().any(|other| name.contains(other))
+                && Part::parse(path).is_none_or(|part| part.index == 1)
+        })
+    }
+
+    /// The GGUF file whose name ends in the format's, before its numbers: the one with the shortest path.
+    fn quantized(&self, quant: &str) -> Option<&'a str> {
+        let quant = quant.to_ascii_lowercase();
+        // In `Q4_K_M`, neither `K_M` nor `M` is a format that could stand after the `_`.
+        let is_whole =
+            quant.starts_with(|c: char| c.is_ascii_alphabetic()) && quant.contains(|c: char| c.is_ascii_digit());
+        let is_end = |rest: &str| rest.is_empty() || rest.ends_with(['-', '.', '/']) || is_whole && rest.ends_with('_');
+        let is_it = |path: &&str| {
+            let stem = Part::parse(path).map_or(&path[..path.len() - ".gguf".len()], |part| part.stem);
+            stem.to_ascii_lowercase().strip_suffix(&quant).is_some_and(is_end)
+        };
+        self.models().filter(is_it).min_by_key(|path| (path.len(), *path))
+    }
+
+    /// A GGUF file with the others that the model was split into; all have to be there.
+    fn with_parts(&self, path: &str) -> Result<Choice> {
+        let files = match Part::parse(path) {
+            None => self.entry(path).into_iter().cloned().collect(),
+            Some(part) => self.parts(part)?,
+        };
+        Ok(Choice { files })
+    }
+
+    fn parts(&self, part: Part<'_>) -> Result<Vec<Entry>> {
+        let found: Vec<Entry> = (1..=part.count).map_while(|index| self.entry(&part.path(index)).cloned()).collect();
+        if found.len() as u64 == u64::from(part.count) {
+            return Ok(found);
+        }
+        Err(self.lacks(&format!("no part {} of {} of {}.{}", found.len() + 1, part.count, part.stem, part.extension)))
+    }
+
+    /// The safetensors of a folder, which ends in `/` or is the root: one file, or an index with all its parts.
+    fn safetensors(&self, folder: &str) -> Result<Choice> {
+        let at = |name: &str| self.entry(&format!("{folder}{name}"));
+        let config =
+            at(BESIDE[0]).ok_or_else(|| self.lacks(&format!("no {folder}config.json beside the safetensors")))?;
+        let mut files: Vec<Entry> = match (at("model.safetensors"), at("model.safetensors.index.json")) {
+            (Some(only), _) => vec![only.clone()],
+            (None, Some(index)) => {
+                let stem = format!("{folder}model");
+                let paths = self.listing.entries.iter().map(|entry| entry.path.as_str());
+                let mut parts = paths.filter_map(Part::parse);
+                let part = parts.find(|part| part.stem == stem && part.extension == "safetensors");
+                let part = part.ok_or_else(|| self.lacks("an index of safetensors without its parts"))?;
+                [vec![index.clone()], self.parts(part)?].concat()
+            }
+            (None, None) => return Err(self.lacks(&format!("no {folder}model.safetensors, nor an index of its parts"))),
+        };
+        files.push(config.clone());
+        files.extend(BESIDE[1..].iter().filter_map(|name| at(name)).cloned());
+        Ok(Choice { files })
+    }
+
+    /// That something is not there, with what is.
+    fn lacks(&self, found: &str) -> Error {
+        let mut models: Vec<&str> = self.models().collect();
+        models.sort_unstable();
+        let n_more = models.len().saturating_sub(MOST_LISTED);
+        models.truncate(MOST_LISTED);
+        let error = Error::usage(format!("repository {}", self.repo), found);
+        let error = match (models.is_empty(), n_more) {
+            (true, _) => error,
+            (false, 0) => error.expected(format!("one of {}", models.join(", "))),
+            (false, _) => error.expected(format!("one of {} and {n_more} more", models.join(", "))),
+        };
+        match self.listing.n_refused {
+            0 => error,
+            n => error.advice(format!("{n} of its files were left out, because their paths lead elsewhere.")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pick(paths: &[&str], wanted: &Wanted) -> Result<Vec<String>> {
+        let entry = |path: &&str| Entry { path: (*path).to_owned(), bytes: 1, sha256: None, blob: None };
+        let listing = Listing { entries: paths.iter().map(entry).collect(), n_refused: 2 };
+        let choice = choose(&Repo::parse("o/n")?, &listing, wanted)?;
+        assert_eq!(choice.bytes(), choice.files.len() as u64);
+        Ok(choice.files.into_iter().map(|file| file.path).collect())
+    }
+
+    fn quant(name: &str) -> Wanted {
+        Wanted::Quant(name.to_owned())
+    }
+
+    fn file(path: &str) -> Wanted {
+        Wanted::File(path.to_owned())
+    }
+
+    #[test]
+    fn the_usual_one_is_q4_k_m_and_else_what_runs() -> Result<()> {
+        let all =
+            ["README.md", "m-BF16.gguf", "m-Q4_K_M.gguf", "m-Q8_0.gguf", "mmproj-Q4_K_M.gguf", "m-UD-Q4_K_M.gguf"];
+        assert_eq!(pick(&all, &Wanted::Usual)?, ["m-Q4_K_M.gguf"]);
+        assert_eq!(pick(&["m.IQ2_M.gguf", "m.q8_0.gguf", "m.f16.gguf"], &Wanted::Usual)?, ["m.q8_0.gguf"]);
+        assert_eq!(pick(&["tiny.gguf"], &Wanted::Usual)?, ["tiny.gguf"]);
+        let error = pick(&["a.gguf", "b.gguf"], &Wanted::Usual).expect_err("neither is usual").to_string();
+        assert!(error.contains("a.gguf, b.gguf") && error.contains("2 of its files"), "{error}");
+        assert!(pick(&["README.md"], &Wanted::Usual).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_quant_is_the_end_of_a_name() -> Result<()> {
+        let all = [
+            "m-Q4_K_M.gguf",
+            "m-IQ4_XS.gguf",
+            "m-UD-Q4_K_XL.gguf",
+            "sub/Q8_0/m-Q8_0-00001-of-00002.gguf",
+            "sub/Q8_0/m-Q8_0-00002-of-00002.gguf",
+            "Q6_K.gguf",
+            "m_bf16.gguf",
+        ];
+        assert_eq!(pick(&all, &quant("q4_k_m"))?, ["m-Q4_K_M.gguf"]);
+        assert_eq!(pick(&all, &quant("ud-q4_k_xl"))?, ["m-UD-Q4_K_XL.gguf"]);
+        assert_eq!(pick(&all, &quant("Q4_K_XL"))?, ["m-UD-Q4_K_XL.gguf"]);
+        assert_eq!(pick(&all, &quant("Q8_0"))?, all[3..5]);
+        assert_eq!(pick(&all, &quant("Q6_K"))?, ["Q6_K.gguf"]);
+        assert_eq!(pick(&all, &quant("BF16"))?, ["m_bf16.gguf"]);
+        for absent in ["Q4_K", "K_M", "XS", "0", "Q2_K"] {
+            assert!(pick(&all, &quant(absent)).is_err(), "{absent}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn all_parts_have_to_be_there() {
+        let all = ["m-00001-of-00003.gguf", "m-00003-of-00003.gguf", "m-00002-of-00003.gguf"];
+        let whole = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
+        assert_eq!(pick(&all, &file("m-00002-of-00003.gguf")).expect("all parts"), whole);
+        assert_eq!(pick(&all, &Wanted::Usual).expect("all parts"), whole);
+        let error = pick(&all[..2], &Wanted::Usual).expect_err("one is missing").to_string();
+        assert!(error.contains("no part 2 of 3"), "{error}");
+        // A count that no repository has costs nothing.
+        assert!(pick(&["m-00001-of-99999.gguf"], &Wanted::Usual).is_err());
+    }
+
+    #[test]
+    fn safetensors_come_with_what_stands_beside_them() -> Result<()> {
+        let one = ["model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin", "tokenizer_config.json"];
+        let chosen = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"];
+        assert_eq!(pick(&one, &Wanted::Usual)?, chosen);
+        assert_eq!(pick(&one, &file("model.safetensors"))?, chosen);
+        assert!(pick(&one, &quant("Q4_K_M")).is_err() && pick(&one, &file("pytorch_model.bin")).is_err());
+
+        let index = "d/model.safetensors.index.json";
+        let [first, second] = ["d/model-00001-of-00002.safetensors", "d/model-00002-of-00002.safetensors"];
+        let many = [second, first, index, "d/config.json", "config.json"];
+        assert_eq!(pick(&many, &file(second))?, [index, first, second, "d/config.json"]);
+        assert!(pick(&[first, index, "d/config.json"], &file(index)).is_err(), "a part is missing");
+        assert!(pick(&[index, "d/config.json"], &file(index)).is_err(), "all parts are missing");
+        assert!(pick(&["model.safetensors"], &file("model.safetensors")).is_err(), "config.json is missing");
+        Ok(())
+    }
+}

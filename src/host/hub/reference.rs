@@ -1,0 +1,242 @@
+//! A model as a person names it: `owner/name`, `owner/name:Q4_K_M`, `owner/name/path/in/it.gguf`, or an address.
+
+use super::endpoint::{Endpoint, parse_http};
+use super::names::{Repo, check_path, check_revision, quoted};
+use crate::error::{Error, Result};
+use percent_encoding::percent_decode_str;
+
+/// Longer than any address of a hub, those with signatures in them included.
+const MOST_BYTES: usize = 8192;
+/// The branch that is meant where none is named.
+const MAIN: &str = "main";
+
+/// What a person asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Files of a repository on the hub.
+    Hub {
+        /// The repository.
+        repo: Repo,
+        /// Its branch, tag or commit.
+        revision: String,
+        /// Which of its files.
+        wanted: Wanted,
+    },
+    /// One GGUF file somewhere else on the web.
+    Url {
+        /// Its address.
+        url: String,
+        /// The name of the file, fit to be stored under.
+        name: String,
+    },
+}
+
+/// Which files of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The usual one: Q4_K_M where there is one.
+    Usual,
+    /// Those quantized like this: `Q4_K_M`, `ud-q4_k_xl`.
+    Quant(String),
+    /// The file at this path, and the others that belong to it.
+    File(String),
+}
+
+impl Reference {
+    /// Reads what a person wrote.
+    ///
+    /// # Errors
+    /// `Usage`, quoting it, if it names nothing that a hub or a server could have.
+    pub fn parse(text: &str, hub: &Endpoint) -> Result<Self> {
+        let text = text.trim();
+        if text.len() > MOST_BYTES {
+            return Err(Error::usage(format!("model {}", quoted(text)), format!("{} letters", text.len()))
+                .expected("owner/name, or an address"));
+        }
+        if text.contains("://") { from_url(text, hub) } else { from_words(text) }
+    }
+
+    /// The same with another file, as `--hf-file` names it.
+    pub fn with_file(self, path: &str) -> Result<Self> {
+        check_path(path)?;
+        match self {
+            Self::Hub { repo, revision, .. } => Ok(Self::Hub { repo, revision, wanted: Wanted::File(path.to_owned()) }),
+            Self::Url { name, .. } => {
+                Err(Error::usage(format!("file {}", quoted(path)), format!("{name} is one already"))
+                    .expected("a repository to take it from"))
+            }
+        }
+    }
+}
+
+fn from_words(text: &str) -> Result<Reference> {
+    let hub = |repo: &str, wanted| Ok(Reference::Hub { repo: Repo::parse(repo)?, revision: MAIN.to_owned(), wanted });
+    let end_of_repo = text.match_indices(['/', ':']).find(|(at, found)| *found == ":" || text[..*at].contains('/'));
+    let Some((at, separator)) = end_of_repo else { return hub(text, Wanted::Usual) };
+    let (repo, rest) = (&text[..at], &text[at + 1..]);
+    if separator == ":" && !rest.contains(['/', '.']) {
+        check_quant(rest)?;
+        return hub(repo, Wanted::Quant(rest.to_owned()));
+    }
+    // As in `owner/name:/path`, which some write.
+    let path = if separator == ":" { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
+    check_path(path)?;
+    hub(repo, Wanted::File(path.to_owned()))
+}
+
+fn check_quant(quant: &str) -> Result<()> {
+    let fine = (1..=32).contains(&quant.len()) && quant.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::usage(format!("quant {}", quoted(quant)), "no format is called that")
+            .expected("a name such as Q4_K_M"))
+    }
+}
+
+fn from_url(text: &str, hub: &Endpoint) -> Result<Reference> {
+    let uri = parse_http(text)?;
+    if let Some(path) = hub.path_of(&uri) {
+        return from_hub_path(path);
+    }
+    let name = decoded(uri.path().rsplit('/').next().unwrap_or_default())?;
+    check_path(&name)?;
+    if !is_gguf(&name) {
+        return Err(Error::usage(format!("address of {}", quoted(&name)), "no GGUF file")
+            .expected("an address that ends in .gguf, or one of a hub's repository"));
+    }
+    Ok(Reference::Url { url: uri.to_string(), name })
+}
+
+/// `/owner/name`, `/owner/name/tree/revision`, `/owner/name/resolve/revision/path`.
+fn from_hub_path(path: &str) -> Result<Reference> {
+    let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect::<Result<_>>()?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let (owner, name, rest) = match segments.as_slice() {
+        [owner, name, rest @ ..] => (*owner, *name, rest),
+        _ => ("", "", &[] as &[&str]),
+    };
+    let repo = Repo::parse(&format!("{owner}/{name}"))?;
+    let (revision, wanted) = match rest {
+        [] => (MAIN, Wanted::Usual),
+        ["tree", revision] => (*revision, Wanted::Usual),
+        ["resolve" | "blob" | "raw", revision, path @ ..] if !path.is_empty() => {
+            let path = path.join("/");
+            check_path(&path)?;
+            (*revision, Wanted::File(path))
+        }
+        _ => {
+            return Err(Error::usage(format!("address {}", quoted(path)), "no repository or file of a hub")
+                .expected("/owner/name, or /owner/name/resolve/main/file.gguf"));
+        }
+    };
+    check_revision(revision)?;
+    Ok(Reference::Hub { repo, revision: revision.to_owned(), wanted })
+}
+
+fn decoded(segment: &str) -> Result<String> {
+    let text = percent_decode_str(segment).decode_utf8();
+    text.map(std::borrow::Cow::into_owned)
+        .map_err(|_| Error::usage(format!("address {}", quoted(segment)), "what its % stand for is no UTF-8"))
+}
+
+/// Whether a path is a GGUF file's.
+pub(super) fn is_gguf(path: &str) -> bool {
+    path.len() > ".gguf".len() && path.to_ascii_lowercase().ends_with(".gguf")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Reference> {
+        Reference::parse(text, &Endpoint::default())
+    }
+
+    fn hub(text: &str) -> (String, String, Wanted) {
+        match parse(text).expect(text) {
+            Reference::Hub { repo, revision, wanted } => (repo.to_string(), revision, wanted),
+            Reference::Url { .. } => panic!("{text}: not of the hub"),
+        }
+    }
+
+    #[test]
+    fn words_name_a_repository_a_quant_or_a_file() {
+        let expect = |text, wanted| assert_eq!(hub(text), ("o/n".into(), "main".into(), wanted), "{text}");
+        expect("o/n", Wanted::Usual);
+        expect(" o/n:q8_0\n", Wanted::Quant("q8_0".into()));
+        expect("o/n:UD-Q4_K_XL", Wanted::Quant("UD-Q4_K_XL".into()));
+        expect("o/n/m.gguf", Wanted::File("m.gguf".into()));
+        expect("o/n:m.gguf", Wanted::File("m.gguf".into()));
+        expect("o/n:/d/m.gguf", Wanted::File("d/m.gguf".into()));
+        expect("o/n/d e/m-00001-of-00002.gguf", Wanted::File("d e/m-00001-of-00002.gguf".into()));
+        let other = parse("o/n:q8_0").and_then(|it| it.with_file("a/b.gguf"));
+        assert!(matches!(other, Ok(Reference::Hub { wanted: Wanted::File(path), .. }) if path == "a/b.gguf"));
+    }
+
+    #[test]
+    fn addresses_of_the_hub_are_taken_apart() {
+        let file = |path: &str| Wanted::File(path.into());
+        for (text, revision, wanted) in [
+            ("https://huggingface.co/o/n", "main", Wanted::Usual),
+            ("https://hf.co/o/n/tree/v2/", "v2", Wanted::Usual),
+            ("https://huggingface.co/o/n/resolve/main/m.gguf?download=true", "main", file("m.gguf")),
+            ("https://huggingface.co/o/n/blob/refs%2Fpr%2F1/d%20e/m.gguf#L1", "refs/pr/1", file("d e/m.gguf")),
+        ] {
+            assert_eq!(hub(text), ("o/n".into(), revision.into(), wanted), "{text}");
+        }
+        let mirror = Endpoint::parse("http://127.0.0.1:9/hf").expect("an endpoint");
+        let there = Reference::parse("http://127.0.0.1:9/hf/o/n/resolve/main/m.gguf", &mirror);
+        assert_eq!(there, parse("o/n/m.gguf"));
+        assert_eq!(Reference::parse("https://huggingface.co/o/n", &mirror), parse("o/n"));
+    }
+
+    #[test]
+    fn other_addresses_are_files() {
+        let url = "http://example.org:8080/a/m%20x.gguf?sig=1";
+        assert_eq!(parse(url), Ok(Reference::Url { url: url.into(), name: "m x.gguf".into() }));
+        assert!(parse("https://example.org/a.gguf").is_ok_and(|it| it.with_file("b.gguf").is_err()));
+    }
+
+    #[test]
+    fn what_means_harm_is_refused() {
+        let long = format!("o/n:{}", "x".repeat(9000));
+        for text in [
+            "",
+            " ",
+            "model",
+            "o/",
+            "/n",
+            "o/n:",
+            "o/n/",
+            "o/n:a b",
+            "o/n/../../x.gguf",
+            "o/n//x.gguf",
+            "../n",
+            "o/..",
+            "o/n\0",
+            "o/n:/../x.gguf",
+            "o/n:/",
+            "o/n/C:\\x.gguf",
+            "o\n/n",
+            &long,
+            "https://huggingface.co",
+            "https://huggingface.co/o",
+            "https://huggingface.co/o/n/resolve/main",
+            "https://huggingface.co/o/n/resolve/main/..%2F..%2Fx.gguf",
+            "https://huggingface.co/o/n/resolve/%2e%2e/x.gguf",
+            "https://huggingface.co/o/n/resolve/main/%ff.gguf",
+            "https://huggingface.co/o/n/commits/main",
+            "https://huggingface.co/o/n/resolve/main/a%00.gguf",
+            "https://example.org/",
+            "https://example.org/model.bin",
+            "https://example.org/..%2Fx.gguf",
+            "https://u:p@example.org/x.gguf",
+            "file:///x.gguf",
+            "://x.gguf",
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.len() < 600 && !error.contains(['\n', '\0']), "{error}");
+        }
+    }
+}
