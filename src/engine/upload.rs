@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::{Format, Source, quant, repack};
-use crate::gpu::{Arena, Player, Purpose, Slice};
+use crate::gpu::{Arena, Player, Purpose, Slice, Ticket};
 use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
 use crate::model::weights::TensorRef;
@@ -14,10 +14,11 @@ use crate::model::weights::TensorRef;
 use super::rows::read_rows;
 
 /// Bytes read and repacked at a time.
-const CHUNK_BYTES: u64 = 8 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
 
-/// Bytes written before the player is asked to take them in, so that staging memory stays bounded.
-const SETTLE_BYTES: u64 = 16 << 20;
+/// Bytes written before the player is asked to take them in. It may still be at those while the next are read and
+/// repacked, but no further behind, so that staging memory stays bounded.
+const SETTLE_BYTES: u64 = 8 << 20;
 
 /// What has to be written where, before any buffer exists.
 pub struct Uploads {
@@ -163,7 +164,7 @@ impl Uploads {
         player: &mut Player,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let mut stream = Stream { sources, player, progress, done: 0, unsettled: 0 };
+        let mut stream = Stream { sources, player: &mut *player, progress, done: 0, unsettled: 0, under_way: None };
         for step in &self.steps {
             match step {
                 Upload::Planes { tensor, quants, scales } => stream.planes(tensor, *quants, *scales).await?,
@@ -182,7 +183,10 @@ impl Uploads {
                 }
             }
         }
-        Ok(())
+        match stream.under_way {
+            Some(last) => player.finish(last).await.map(|_| ()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -210,6 +214,8 @@ struct Stream<'a> {
     progress: &'a mut dyn FnMut(u64),
     done: u64,
     unsettled: u64,
+    /// What the player is taking in.
+    under_way: Option<Ticket>,
 }
 
 impl Stream<'_> {
@@ -248,7 +254,10 @@ impl Stream<'_> {
         self.done += bytes.len() as u64;
         self.unsettled += bytes.len() as u64;
         if self.unsettled >= SETTLE_BYTES {
-            self.player.read(Slice { bytes: 4, ..to }).await?;
+            let next = self.player.begin_read(Slice { bytes: 4, ..to })?;
+            if let Some(before) = self.under_way.replace(next) {
+                self.player.finish(before).await?;
+            }
             self.unsettled = 0;
         }
         (self.progress)(self.done);

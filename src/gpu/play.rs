@@ -144,6 +144,17 @@ impl Player {
         }
     }
 
+    /// Submits whatever was written, and a read of a slice after it; does not wait for either.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub fn begin_read(&mut self, slice: Slice) -> Result<Ticket> {
+        match self {
+            Self::Gpu(player) => player.begin_read(slice).map(Ticket::Gpu),
+            Self::Cpu(player) => Ok(Ticket::Cpu(player.read(slice))),
+        }
+    }
+
     /// Plays a recording once with a time for each stage, in milliseconds; `None` where the adapter has no timestamps.
     ///
     /// # Errors

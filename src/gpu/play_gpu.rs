@@ -363,10 +363,14 @@ impl GpuPlayer {
     }
 
     pub(super) async fn read(&mut self, slice: Slice) -> Result<Vec<u8>> {
+        let ticket = self.begin_read(slice)?;
+        self.finish(ticket).await
+    }
+
+    pub(super) fn begin_read(&mut self, slice: Slice) -> Result<GpuTicket> {
         self.check()?;
         let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let ticket = self.submit_and_map(encoder, Some(slice))?;
-        self.finish(ticket).await
+        self.submit_and_map(encoder, Some(slice))
     }
 
     pub(super) async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {
