@@ -264,7 +264,7 @@ fn a_conversation_plays_only_what_is_new() {
     let mut session = embedded(512);
     let options = RenderOptions::default();
     let mut conversation = Conversation::new(Chat::v4(), Some("You are a prince."), options.clone());
-    assert!(conversation.doubt(session.tokenizer().unwrap()).unwrap().contains("<｜User｜>"));
+    assert!(Conversation::doubt(&Chat::v4(), session.tokenizer().unwrap()).unwrap().contains("<｜User｜>"));
     let mut played = 0;
     for (index, question) in QUESTIONS.into_iter().enumerate() {
         let said = ask(&mut conversation, &mut session, Some(question), 11).unwrap();
@@ -307,7 +307,7 @@ fn a_template_s_conversation_goes_on_with_the_model_s_own_tokens() {
         {% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}";
     let chat = || Chat::from_template(template, session.tokenizer().unwrap()).unwrap();
     let mut conversation = Conversation::new(chat(), None, RenderOptions::default());
-    assert_eq!(conversation.doubt(session.tokenizer().unwrap()), None);
+    assert_eq!(Conversation::doubt(&chat(), session.tokenizer().unwrap()), None);
     let mut expected = 0;
     for question in QUESTIONS {
         let said = ask(&mut conversation, &mut session, Some(question), 15).unwrap();

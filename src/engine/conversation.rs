@@ -73,8 +73,8 @@ impl Conversation {
 
     /// What speaks against the model as one to talk to, if anything does.
     #[must_use]
-    pub fn doubt(&self, tokenizer: &Tokenizer) -> Option<String> {
-        let missing = self.chat.missing(tokenizer);
+    pub fn doubt(chat: &Chat, tokenizer: &Tokenizer) -> Option<String> {
+        let missing = chat.missing(tokenizer);
         let first = missing.first()?;
         Some(format!(
             "this model was not made for conversations: its vocabulary lacks {} of the tokens that they are written with, \
