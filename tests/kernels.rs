@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::collections::BTreeSet;
+use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use headstart::gpu::kernel::{Spec, compose};
+use headstart::gpu::kernel::{Spec, Step, compose};
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
 use headstart::kernels::{self, Words, words_written};
@@ -80,6 +81,9 @@ fn reflect(kernel: &Kernel, spec: &Spec, module: &naga::Module) -> Result<(), St
             return Err(format!("binding {binding}, {name}: Rust knows another kind of number"));
         }
         let naga::TypeInner::Struct { members, .. } = &module.types[global.ty].inner else { continue };
+        if name == "step" && members.iter().map(|m| m.offset as usize).ne(step_offsets()) {
+            return Err(format!("the step's fields lie elsewhere than in Rust: {members:?}"));
+        }
         if name == "params" {
             let wgsl: Vec<_> = members.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset as usize)).collect();
             let rust: Vec<_> = kernel.params.iter().map(|f| (f.name, f.offset)).collect();
@@ -89,6 +93,12 @@ fn reflect(kernel: &Kernel, spec: &Spec, module: &naga::Module) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Where the fields of the step lie, as WGSL has them: the stops are two vectors there.
+fn step_offsets() -> impl Iterator<Item = usize> {
+    let head = (0..offset_of!(Step, stops)).step_by(4);
+    head.chain((offset_of!(Step, stops)..size_of::<Step>()).step_by(16))
 }
 
 /// Whether a binding's elements are anything but floats.
@@ -107,8 +117,13 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     let spec = &case.recording.stages[0].spec;
     let text = compose(kernel, spec, false);
     assert!(reflect(kernel, spec, &parse(kernel, &text)).is_ok());
-    for (from, to) in [("    n_in: u32,", "    @align(16) n_in: u32,"), ("n_blocks", "n_chunks"), ("quants", "quanta")]
-    {
+    let changes = [
+        ("    n_in: u32,", "    @align(16) n_in: u32,"),
+        ("n_blocks", "n_chunks"),
+        ("quants", "quanta"),
+        ("    padding_1: u32,\n", "    padding_1: u32, padding_2: u32,\n"),
+    ];
+    for (from, to) in changes {
         let broken = text.replace(from, to);
         assert!(reflect(kernel, spec, &parse(kernel, &broken)).is_err(), "{to} was not noticed");
     }
@@ -157,7 +172,7 @@ fn comparison_notices_one_flipped_input_and_nan() {
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
         let mut noticed = (0..case.inputs.len()).any(|input| {
             let intact = case.inputs[input].1.clone();
-            if intact.len() == size_of::<headstart::gpu::kernel::Step>() {
+            if intact.len() == size_of::<Step>() {
                 return false;
             }
             (0..intact.len() / 4).take(64).any(|word| {

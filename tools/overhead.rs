@@ -69,7 +69,6 @@ fn plain(session: &mut Session, n_tokens: u32) -> Result<f64, Box<dyn Error>> {
     Ok(block_on(async {
         let begin = Instant::now();
         let mut generation = session.generate_from(0, &[0], &Sampling::default(), n_tokens as usize).await?;
-        generation = generation.past_its_end();
         while generation.next().await?.is_some() {}
         let ms = begin.elapsed().as_secs_f64() * 1e3;
         generation.finish().await?;

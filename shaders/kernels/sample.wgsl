@@ -7,6 +7,8 @@
 // Every filter is a threshold on the logit, so ids that tie at a threshold are all kept. Noise depends on seed, position
 // and id alone. One team takes the row; a lane always takes the same ids, so it reads back what it penalized. Logits
 // that are no finite numbers count as least. Sums in f32.
+// Where the id is one of the stops, the step is left without tokens: it and all that follow do nothing, this one
+// included, so the host may have queued as many as it likes.
 struct Params {
     n_vocab: u32,     // logits
     n_positions: u32, // ids that `tokens` holds
@@ -132,6 +134,13 @@ fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
     return least;
 }
 
+fn ends(settings: Step, id: u32) -> bool {
+    let places = vec4<u32>(0u, 1u, 2u, 3u);
+    let first = (settings.stops_0 == vec4<u32>(id)) & (places < vec4<u32>(settings.n_stops));
+    let second = (settings.stops_1 == vec4<u32>(id)) & (places + 4u < vec4<u32>(settings.n_stops));
+    return any(first | second);
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn sample(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -146,9 +155,10 @@ fn sample(
     // A copy for every lane, taken before lane 0 moves the step on.
     let settings = step;
     let end = settings.position + settings.n_tokens;
-    penalize(lane, end, settings.repeat_window, settings.repeat_penalty);
+    let works = settings.n_tokens > 0u;
+    penalize(lane, end, settings.repeat_window, select(1.0, settings.repeat_penalty, works));
 
-    let draw = settings.temperature > 0.0;
+    let draw = works && settings.temperature > 0.0;
     let top_k = draw && settings.top_k > 0u && settings.top_k < params.n_vocab;
     let top_p = draw && settings.top_p < 1.0;
     // The step can be written here, so what it says steers the team only by way of its first lane.
@@ -186,12 +196,12 @@ fn sample(
         }
     }
     let winning = team_max(lane, best);
-    let id = team_min_u32(lane, select(NONE, best_id, best == winning));
-    if lane == 0u {
+    let id = min(team_min_u32(lane, select(NONE, best_id, best == winning)), params.n_vocab - 1u);
+    if lane == 0u && works {
         if end < params.n_positions {
-            tokens[end] = min(id, params.n_vocab - 1u);
+            tokens[end] = id;
         }
         step.position = end;
-        step.n_tokens = 1u;
+        step.n_tokens = select(1u, 0u, ends(settings, id));
     }
 }

@@ -5,6 +5,57 @@ use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::experts::Groups;
 use crate::model::shape::{Projection, Shape};
 
+/// Positions that a text may go back by from where rows were kept: templates that leave out earlier thoughts part from the
+/// text before a few tokens ahead of a prompt's end, at the mark that begins the thought.
+const MAX_BACK: u32 = 32;
+
+/// Rows over positions, of which the last ones are there: as many as a layer looks back on, and a step's. The rows behind
+/// one position can be kept aside, so that another text may go on from there.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// `[look_back + n_chunk, stride]` f32; a token's row is its position modulo that.
+    rows: Slice,
+    /// Elements of a row.
+    stride: u32,
+    /// Earlier rows that a token needs.
+    look_back: u32,
+    /// Tokens of a step at most.
+    n_chunk: u32,
+    /// Room for kept rows, `[look_back + n_back, stride]`.
+    kept: Slice,
+}
+
+impl Ring {
+    fn plan(arena: &mut Arena, label: &str, rows: Slice, (look_back, stride): (u32, u32), n_chunk: u32) -> Self {
+        let n_kept = look_back + n_back(n_chunk);
+        let kept = arena.words(format!("{label}.kept"), u64::from(n_kept) * u64::from(stride), Purpose::Cache);
+        Self { rows, stride, look_back, n_chunk, kept }
+    }
+
+    /// Where the rows lie that a text needs to go on from `end`, or from a little before; and where they are kept.
+    pub fn behind(&self, end: u32) -> impl Iterator<Item = (Slice, Slice)> {
+        let row_bytes = u64::from(self.stride) * 4;
+        let n_rows = self.look_back + self.n_chunk;
+        let n_kept = end.min(self.look_back + n_back(self.n_chunk));
+        let first = (end - n_kept) % n_rows;
+        let n_first = n_kept.min(n_rows - first);
+        let part = move |of: Slice, row: u32, n: u32| Slice {
+            offset: of.offset + u64::from(row) * row_bytes,
+            bytes: u64::from(n) * row_bytes,
+            ..of
+        };
+        let parts = [(first, 0, n_first), (0, n_first, n_kept - n_first)];
+        let parts = parts.into_iter().filter(|(_, _, n)| *n > 0);
+        let (rows, kept) = (self.rows, self.kept);
+        parts.map(move |(from, to, n)| (part(rows, from, n), part(kept, to, n)))
+    }
+}
+
+/// Positions that a text may go back by from where rows were kept, with steps of `n_chunk` tokens.
+pub fn n_back(n_chunk: u32) -> u32 {
+    MAX_BACK.min(n_chunk)
+}
+
 /// What a layer keeps from step to step.
 #[derive(Clone, Debug)]
 pub struct LayerState {
@@ -29,6 +80,8 @@ pub struct LayerState {
     pub index_keys: Slice,
     /// Entries that fit the context.
     pub n_entries: u32,
+    /// The rings above that a token looks back on; entries and keys are only ever added to.
+    pub rings: Vec<Ring>,
 }
 
 impl LayerState {
@@ -53,6 +106,13 @@ impl LayerState {
         let n_entries = n_context.checked_div(ratio).map_or(0, |n| n + 1);
         let entries = if ratio > 0 { words("entries", n_entries, shape.head_dim) } else { window };
         let index_keys = if ratio == 4 { words("index_keys", n_entries, shape.index_head_dim) } else { window };
+        let mut ring = |what: &str, rows, (look_back, stride)| {
+            Ring::plan(arena, &format!("layers.{layer}.{what}"), rows, (look_back, stride), n_chunk)
+        };
+        let mut rings = vec![ring("window", window, (shape.window, shape.head_dim))];
+        if look_back > 0 {
+            rings.push(ring("projections", projections, (look_back, projection_stride)));
+        }
         Self {
             ratio,
             layout,
@@ -64,6 +124,7 @@ impl LayerState {
             entries,
             index_keys,
             n_entries,
+            rings,
         }
     }
 }

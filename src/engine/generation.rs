@@ -1,5 +1,6 @@
 //! A text being written: decode steps kept in flight, ids handed out in order. The host knows an id only after the GPU has
-//! already begun the next ones; what was computed past the end is forgotten.
+//! already begun the next ones; once a token was chosen that ends the text, the steps in flight have no tokens, so the cache
+//! ends where the text does.
 
 use std::collections::VecDeque;
 
@@ -10,6 +11,7 @@ use crate::gpu::play::Prepared;
 use crate::gpu::{Slice, Ticket};
 
 use super::forward::Kind;
+use super::past::Past;
 use super::session::{PlayerChoice, Session, ms_since};
 
 /// How the next token is chosen.
@@ -66,11 +68,13 @@ impl Sampling {
 pub struct Timings {
     /// Tokens of the prompt.
     pub n_prompt: u32,
+    /// Of these, tokens that were in the cache from a text before and were not played.
+    pub n_known: u32,
     /// Playing the prompt, in milliseconds.
     pub prefill_ms: f64,
     /// From the request to the first new id on the host, in milliseconds.
     pub first_token_ms: f64,
-    /// New tokens computed after the first, those computed too far ahead included.
+    /// New tokens chosen after the first, one that ended the text included.
     pub n_decoded: u32,
     /// From the first new id to the last, in milliseconds.
     pub decode_ms: f64,
@@ -89,12 +93,27 @@ const SUBMIT_MS: f64 = 120.0;
 /// Tokens in one submit at most.
 const MAX_BURST: u32 = 16;
 
+/// A prompt that was played, and how what is to come after it ends.
+pub(super) struct Prompted {
+    /// Chooses the first token.
+    pub(super) head: Prepared,
+    pub(super) n_prompt: u32,
+    pub(super) n_known: u32,
+    /// What the cache holds with the prompt in it, where that is known.
+    pub(super) past: Option<Past>,
+    pub(super) stops: Vec<u32>,
+    pub(super) begin: Instant,
+    pub(super) prefill_ms: f64,
+}
+
 /// A text being written.
 pub struct Generation<'a> {
     session: &'a mut Session,
     decode: Prepared,
     in_flight: VecDeque<(Ticket, u32)>,
     ready: VecDeque<u32>,
+    /// New ids that are known on the host, handed out or not.
+    written: Vec<u32>,
     /// Position of the first new token.
     first: u32,
     /// New tokens asked of the player.
@@ -104,39 +123,37 @@ pub struct Generation<'a> {
     /// New tokens wanted.
     wanted: u32,
     burst: u32,
-    /// Whether the model's end token ends the text.
-    heeds_end: bool,
-    ended: bool,
+    /// Ids that end the text.
+    stops: Vec<u32>,
+    /// Whether one of them was chosen: the player then plays nothing more of what is in flight.
+    stopped: bool,
+    past: Option<Past>,
     begin: Instant,
     last: Instant,
     timings: Timings,
 }
 
 impl<'a> Generation<'a> {
-    pub(super) async fn begin(
-        session: &'a mut Session,
-        head: Prepared,
-        n_prompt: u32,
-        wanted: usize,
-        begin: Instant,
-        prefill_ms: f64,
-    ) -> Result<Self> {
+    pub(super) async fn begin(session: &'a mut Session, prompted: Prompted, wanted: usize) -> Result<Self> {
+        let Prompted { head, n_prompt, n_known, past, stops, begin, prefill_ms } = prompted;
         let room = session.n_context() - n_prompt;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let decode = session.prepare(Kind::Decode).await?;
-        let timings = Timings { n_prompt, prefill_ms, ..Timings::default() };
+        let timings = Timings { n_prompt, n_known, prefill_ms, ..Timings::default() };
         let mut generation = Self {
             session,
             decode,
             in_flight: VecDeque::new(),
             ready: VecDeque::new(),
+            written: Vec::new(),
             first: n_prompt,
             issued: 0,
             taken: 0,
             wanted,
             burst: 1,
-            heeds_end: true,
-            ended: wanted == 0,
+            stops,
+            stopped: false,
+            past,
             begin,
             last: begin,
             timings,
@@ -145,13 +162,6 @@ impl<'a> Generation<'a> {
             generation.issue(head, 1)?;
         }
         Ok(generation)
-    }
-
-    /// The same text, but the model's end token is one like any other: for measuring.
-    #[must_use]
-    pub fn past_its_end(mut self) -> Self {
-        self.heeds_end = false;
-        self
     }
 
     #[cfg(test)]
@@ -186,45 +196,62 @@ impl<'a> Generation<'a> {
         Ok(())
     }
 
-    /// The next id, or `None` at the end: the model's end token, the number of tokens wanted, or a full context.
+    /// The next id, or `None` at the end: a token that ends the text, the number of tokens wanted, or a full context.
     ///
     /// # Errors
     /// When the adapter fails.
     pub async fn next(&mut self) -> Result<Option<u32>> {
-        if self.ended {
-            return Ok(None);
-        }
-        if self.ready.is_empty() {
+        if self.ready.is_empty() && !self.stopped && self.taken < self.wanted {
             self.fill()?;
             self.take().await?;
         }
-        let Some(id) = self.ready.pop_front() else { return Ok(None) };
-        self.taken += 1;
-        let end = self.heeds_end && self.session.outline().eos == Some(id);
-        self.ended = end || self.taken >= self.wanted;
-        Ok((!end).then_some(id))
+        let id = self.ready.pop_front();
+        self.taken += u32::from(id.is_some());
+        Ok(id)
+    }
+
+    /// Whether the text came to its own end: a token was chosen that ends it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.stopped && self.ready.is_empty()
     }
 
     /// Waits for the oldest submit.
     async fn take(&mut self) -> Result<()> {
-        let Some((ticket, n)) = self.in_flight.pop_front() else { return Ok(()) };
+        let Some((ticket, _)) = self.in_flight.pop_front() else { return Ok(()) };
         let bytes = self.session.player.finish(ticket).await?;
         let now = Instant::now();
+        let n = self.accept(&bytes);
         if self.timings.first_token_ms == 0.0 {
             self.timings.first_token_ms = ms_since(self.begin);
         } else {
             let ms = (now - self.last).as_secs_f64() * 1e3;
             self.timings.decode_ms += ms;
             self.timings.n_decoded += n;
-            let per_token = ms / f64::from(n);
+            let per_token = ms / f64::from(n.max(1));
             self.timings.token_ms.push(per_token);
             if matches!(self.session.choice, PlayerChoice::Gpu(_)) {
                 self.burst = ((SUBMIT_MS / per_token.max(0.01)) as u32).clamp(1, MAX_BURST.min(self.burst * 2));
             }
         }
         self.last = now;
-        self.ready.extend(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes));
         Ok(())
+    }
+
+    /// Takes a submit's ids, up to one that ends the text: those after it are not this text's. Says how many tokens were
+    /// chosen, that one included.
+    fn accept(&mut self, bytes: &[u8]) -> u32 {
+        if self.stopped {
+            return 0;
+        }
+        let mut ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let end = ids.iter().position(|id| self.stops.contains(id));
+        let n_chosen = end.map_or(ids.len(), |end| end + 1);
+        ids.truncate(end.unwrap_or(ids.len()));
+        self.stopped = end.is_some();
+        self.ready.extend(&ids);
+        self.written.extend(ids);
+        n_chosen as u32
     }
 
     /// Ends the text, waits for what is in flight, and tells what it took.
@@ -233,8 +260,54 @@ impl<'a> Generation<'a> {
     /// When the adapter fails.
     pub async fn finish(mut self) -> Result<Timings> {
         while let Some((ticket, _)) = self.in_flight.pop_front() {
-            self.session.player.finish(ticket).await?;
+            let bytes = self.session.player.finish(ticket).await?;
+            self.accept(&bytes);
+        }
+        if let Some(mut past) = self.past.take() {
+            // A token is played to choose the next one: the last one was not, unless that next one was a stop.
+            let n_played = if self.stopped { self.written.len() } else { self.written.len().saturating_sub(1) };
+            past.extend(&self.written[..n_played], self.session.slack());
+            self.session.past = past;
         }
         Ok(self.timings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{LoadOptions, ModelFiles};
+    use crate::gpu::Adapter;
+
+    #[test]
+    fn a_device_lost_while_writing_ends_the_text_with_an_error_and_another_load_works() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/families/llama/model.gguf");
+        let bytes = std::fs::read(path).expect("the fixture");
+        let files = ModelFiles::gguf(std::rc::Rc::new(crate::format::Memory::new("llama.gguf", bytes)));
+        let Some(adapter) = pollster::block_on(Adapter::all()).into_iter().next() else { return };
+        let load = || {
+            let choice = PlayerChoice::Gpu(adapter.clone());
+            pollster::block_on(Session::load(&files, choice, &LoadOptions::default(), &mut |_| ())).expect("it loads")
+        };
+        let write = |session: &mut Session, n_before: usize| {
+            let mut generation = pollster::block_on(session.generate(&[1, 2, 3], &Sampling::default(), 200))?;
+            for _ in 0..n_before {
+                pollster::block_on(generation.next())?;
+            }
+            generation.lose_device();
+            while pollster::block_on(generation.next())?.is_some() {}
+            Ok(())
+        };
+        for n_before in [0, 5] {
+            let mut session = load();
+            let lost: Result<()> = write(&mut session, n_before);
+            let lost = lost.expect_err("the device is gone");
+            assert_eq!(lost.kind, crate::error::ErrorKind::Adapter, "{lost}");
+            assert!(lost.to_string().contains(&adapter.identity.name), "{lost}");
+            // Asked again, it says so again.
+            assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_err());
+        }
+        let mut session = load();
+        assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_ok());
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod buffers;
+pub mod conversation;
 pub mod fault;
 pub mod ffn;
 pub mod files;
@@ -14,11 +15,14 @@ mod given;
 pub mod grouped;
 pub mod lockstep;
 mod network;
+mod past;
+mod prompt;
 mod rows;
 pub mod session;
 pub mod upload;
 pub mod work;
 
+pub use conversation::{Answer, Conversation};
 pub use files::ModelFiles;
 pub use generation::{Generation, Sampling, Timings};
 pub use session::{LoadOptions, LoadProgress, LoadTimings, Memory, PlayerChoice, Session};

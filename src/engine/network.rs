@@ -4,7 +4,7 @@ use crate::gpu::{Arena, Knobs, Recording, Slice};
 use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
-use super::buffers::Scratch;
+use super::buffers::{Ring, Scratch};
 use super::fit::Choices;
 use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::grouped::{GroupedForward, GroupedScratch};
@@ -123,6 +123,14 @@ impl Network {
         match self {
             Self::V4(forward) => forward.tokens,
             Self::Grouped(forward) => forward.tokens,
+        }
+    }
+
+    /// The rings of all layers; none where the cache keeps every position.
+    pub(super) fn rings(&self) -> Vec<Ring> {
+        match self {
+            Self::V4(forward) => forward.states.iter().flat_map(|state| state.rings.iter().copied()).collect(),
+            Self::Grouped(_) => Vec::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{MAX_STOPS, Step};
 use crate::gpu::play::Prepared;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
 use crate::gpu::{Adapter, Knobs, Player, Recording, Slice};
@@ -19,9 +19,10 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
-use super::generation::{Generation, Sampling};
+use super::generation::Sampling;
 use super::lockstep::Parts;
 use super::network::Network;
+use super::past::Past;
 
 /// Where a model runs.
 #[derive(Clone, Debug)]
@@ -147,6 +148,8 @@ pub struct Session {
     knobs: Knobs,
     prepared: HashMap<Kind, Prepared>,
     pub(super) parts: Parts,
+    /// What the cache holds; unknown while something is played.
+    pub(super) past: Past,
     /// Sizes of steps that are recorded, ascending.
     capacities: Vec<u32>,
     /// Tokens that the next step may take within its budget.
@@ -210,6 +213,7 @@ impl Session {
             knobs,
             prepared: HashMap::new(),
             parts: Parts::default(),
+            past: Past::default(),
             capacities,
             step_tokens: 16,
             memory,
@@ -338,6 +342,13 @@ impl Session {
     }
 
     pub(super) fn write_step(&mut self, position: u32, n_tokens: u32, sampling: &Sampling) {
+        self.write_step_until(position, n_tokens, sampling, &[]);
+    }
+
+    /// As [`Self::write_step`], of a text that any of `stops`, at most [`MAX_STOPS`] of them, ends.
+    pub(super) fn write_step_until(&mut self, position: u32, n_tokens: u32, sampling: &Sampling, stops: &[u32]) {
+        let mut places = [0; MAX_STOPS];
+        places.iter_mut().zip(stops).for_each(|(place, stop)| *place = *stop);
         let step = Step {
             position,
             n_tokens,
@@ -348,7 +359,9 @@ impl Session {
             repeat_penalty: sampling.repeat_penalty,
             repeat_window: sampling.repeat_window,
             seed: sampling.seed,
-            padding: [0; 3],
+            n_stops: stops.len().min(MAX_STOPS) as u32,
+            padding: [0; 2],
+            stops: places,
         };
         self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));
     }
@@ -359,8 +372,16 @@ impl Session {
         Ok(())
     }
 
-    /// Checks ids and writes them to their positions.
+    /// Checks ids and writes them to their positions, where they are about to be played: what the cache holds is then
+    /// no longer known.
     pub(super) fn write_tokens(&mut self, ids: &[u32]) -> Result<()> {
+        self.check_tokens(ids)?;
+        self.past = Past::default();
+        self.player.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
+        Ok(())
+    }
+
+    pub(super) fn check_tokens(&self, ids: &[u32]) -> Result<()> {
         let n_vocab = self.outline.n_vocab;
         if let Some(id) = ids.iter().find(|id| **id >= n_vocab) {
             return Err(Error::usage("token ids", format!("{id}")).expected(format!("ids below {n_vocab}")));
@@ -373,7 +394,6 @@ impl Session {
             let expected = format!("at most {}, the context", self.network.n_context());
             return Err(Error::usage("prompt", found).expected(expected).advice("Shorten it, or raise -c"));
         }
-        self.player.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
         Ok(())
     }
 
@@ -388,7 +408,7 @@ impl Session {
 
     /// Plays tokens from `begin` on, and before `end`, through all layers in one step: as many as are prescribed, else as
     /// the time budget allows. Gives the step's size and its recorded size.
-    async fn play_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
+    pub(super) async fn play_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
         let n = prescribed.unwrap_or(self.step_tokens).min(end - begin).clamp(1, self.largest_capacity());
         let capacity = self.capacity(n);
         let prepared = self.prepare(Kind::Body(capacity)).await?;
@@ -397,59 +417,6 @@ impl Session {
         self.play_and_wait(prepared).await?;
         self.step_tokens = next_step_tokens(self.step_tokens, n, ms_since(start));
         Ok((n, capacity))
-    }
-
-    /// Begins a text: plays the prompt from position 0 and chooses the first token.
-    ///
-    /// # Errors
-    /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
-    pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
-        self.generate_from(0, prompt, sampling, n).await
-    }
-
-    /// As [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last one is played
-    /// in any case. Whoever calls this answers for the cache: nothing tells it from another text's.
-    ///
-    /// # Errors
-    /// As for [`Self::generate`].
-    pub async fn generate_from(
-        &mut self,
-        known: u32,
-        prompt: &[u32],
-        sampling: &Sampling,
-        n: usize,
-    ) -> Result<Generation<'_>> {
-        sampling.check()?;
-        let begin = Instant::now();
-        let last = self.play_prompt(known, prompt).await?;
-        let prefill_ms = ms_since(begin);
-        let end = prompt.len() as u32;
-        let head = self.prepare(Kind::HeadLast(last.1)).await?;
-        self.write_step(end - last.0, last.0, sampling);
-        Generation::begin(self, head, end, n, begin, prefill_ms).await
-    }
-
-    /// Plays a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
-    ///
-    /// # Errors
-    /// As for [`Self::generate`].
-    pub async fn prefill(&mut self, known: u32, prompt: &[u32]) -> Result<f64> {
-        let begin = Instant::now();
-        self.play_prompt(known, prompt).await?;
-        Ok(ms_since(begin))
-    }
-
-    /// The size and the recorded size of the last step.
-    async fn play_prompt(&mut self, known: u32, prompt: &[u32]) -> Result<(u32, u32)> {
-        self.write_tokens(prompt)?;
-        let end = prompt.len() as u32;
-        let mut position = known.min(end - 1);
-        let mut last = (0, 1);
-        while position < end {
-            last = self.play_body(position, end, None).await?;
-            position += last.0;
-        }
-        Ok(last)
     }
 
     /// Logits after every one of `ids`, fed from position 0 (teacher forcing); `each` gets the position and `[n_vocab]`.
@@ -592,38 +559,6 @@ pub(super) fn ms_since(begin: Instant) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_device_lost_while_writing_ends_the_text_with_an_error_and_another_load_works() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/families/llama/model.gguf");
-        let bytes = std::fs::read(path).expect("the fixture");
-        let files = ModelFiles::gguf(std::rc::Rc::new(crate::format::Memory::new("llama.gguf", bytes)));
-        let Some(adapter) = pollster::block_on(Adapter::all()).into_iter().next() else { return };
-        let load = || {
-            let choice = PlayerChoice::Gpu(adapter.clone());
-            pollster::block_on(Session::load(&files, choice, &LoadOptions::default(), &mut |_| ())).expect("it loads")
-        };
-        let write = |session: &mut Session, n_before: usize| {
-            let mut generation = pollster::block_on(session.generate(&[1, 2, 3], &Sampling::default(), 200))?;
-            for _ in 0..n_before {
-                pollster::block_on(generation.next())?;
-            }
-            generation.lose_device();
-            while pollster::block_on(generation.next())?.is_some() {}
-            Ok(())
-        };
-        for n_before in [0, 5] {
-            let mut session = load();
-            let lost: Result<()> = write(&mut session, n_before);
-            let lost = lost.expect_err("the device is gone");
-            assert_eq!(lost.kind, crate::error::ErrorKind::Adapter, "{lost}");
-            assert!(lost.to_string().contains(&adapter.identity.name), "{lost}");
-            // Asked again, it says so again.
-            assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_err());
-        }
-        let mut session = load();
-        assert!(pollster::block_on(session.prefill(0, &[1, 2, 3])).is_ok());
-    }
 
     #[test]
     fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {

@@ -176,9 +176,16 @@ pub struct Step {
     pub repeat_window: u32,
     /// Seed of the random numbers.
     pub seed: u32,
-    /// Unused; keeps the struct a multiple of 16 bytes.
-    pub padding: [u32; 3],
+    /// How many of `stops` there are.
+    pub n_stops: u32,
+    /// Unused; puts `stops` at a multiple of 16 bytes.
+    pub padding: [u32; 2],
+    /// Ids that end a text: once one is chosen, the steps that follow have no tokens.
+    pub stops: [u32; MAX_STOPS],
 }
+
+/// Ids that may end a text, at most.
+pub const MAX_STOPS: usize = 8;
 
 /// Declares a kernel's `Params`: a `#[repr(C)]` struct of 4-byte fields, and `FIELDS` for the reflection test.
 #[macro_export]

@@ -56,6 +56,20 @@ impl Player {
         }
     }
 
+    /// Copies slices to others of their size in other buffers, each from the first of a pair to the second.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub fn copy(&mut self, pairs: impl IntoIterator<Item = (Slice, Slice)>) -> Result<()> {
+        match self {
+            Self::Gpu(player) => player.copy(pairs),
+            Self::Cpu(player) => {
+                pairs.into_iter().for_each(|(from, to)| player.copy(from, to));
+                Ok(())
+            }
+        }
+    }
+
     /// Makes a recording ready to be played many times.
     ///
     /// # Errors

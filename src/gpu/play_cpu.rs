@@ -30,6 +30,11 @@ impl CpuPlayer {
         bytemuck::cast_slice(words(&self.buffers[slice.buffer.0 as usize], slice)).to_vec()
     }
 
+    pub(super) fn copy(&mut self, from: Slice, to: Slice) {
+        let bytes = self.read(from);
+        self.write(to, 0, &bytes);
+    }
+
     pub(super) fn prepare(&mut self, recording: &Recording) -> Prepared {
         self.recordings.push(recording.clone());
         Prepared(self.recordings.len() - 1)

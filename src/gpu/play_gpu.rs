@@ -143,6 +143,18 @@ impl GpuPlayer {
         self.queue.write_buffer(&self.buffers[slice.buffer.0 as usize], slice.offset + offset, bytes);
     }
 
+    pub(super) fn copy(&mut self, pairs: impl IntoIterator<Item = (Slice, Slice)>) -> Result<()> {
+        self.check()?;
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (from, to) in pairs {
+            assert!(from.bytes <= to.bytes, "a copy past the slice's end");
+            let buffer = |slice: Slice| &self.buffers[slice.buffer.0 as usize];
+            encoder.copy_buffer_to_buffer(buffer(from), from.offset, buffer(to), to.offset, Some(from.bytes));
+        }
+        self.queue.submit([encoder.finish()]);
+        Ok(())
+    }
+
     pub(super) async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
         let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
         let offsets: Vec<u64> = recording

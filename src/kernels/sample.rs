@@ -1,6 +1,6 @@
 //! `sample`: the next token, chosen on the GPU, and the step moved on to it.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{MAX_STOPS, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
 
@@ -30,7 +30,8 @@ pub static KERNEL: Kernel = Kernel {
 /// Appends the choice of the next token by the settings in `step`, from row 0 of `logits` (`[n_vocab]`, f32).
 ///
 /// `tokens[position + n_tokens]` becomes the chosen id (unless the buffer ends before), `position` grows by `n_tokens`,
-/// and `n_tokens` becomes 1. With a repeat penalty the logits of recent tokens are left penalized.
+/// and `n_tokens` becomes 1, or 0 where the id is one of the stops. A step without tokens is left as it is. With a
+/// repeat penalty the logits of recent tokens are left penalized.
 pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, tokens: Slice, n_vocab: u32) {
     let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
     let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
@@ -56,6 +57,9 @@ fn reference(call: &mut Call<'_>) {
     let mut outputs = call.outputs.iter_mut();
     let [step, logits, tokens] = std::array::from_fn(|_| outputs.next().expect("a bound output"));
     let step: &mut Step = &mut bytemuck::cast_slice_mut(&mut step[..size_of::<Step>() / 4])[0];
+    if step.n_tokens == 0 {
+        return;
+    }
     let logits: &mut [f32] = &mut bytemuck::cast_slice_mut(logits)[..p.n_vocab as usize];
     let end = step.position.wrapping_add(step.n_tokens);
     let known = end.min(tokens.len() as u32);
@@ -66,7 +70,8 @@ fn reference(call: &mut Call<'_>) {
         *token = id;
     }
     step.position = end;
-    step.n_tokens = 1;
+    let n_stops = step.stops.len().min(step.n_stops as usize);
+    step.n_tokens = u32::from(!step.stops[..n_stops].contains(&id));
 }
 
 fn penalize(logits: &mut [f32], recent: &[u32], penalty: f32) {
@@ -147,7 +152,21 @@ fn cases(knobs: &Knobs) -> Vec<Case> {
         let all = Step { top_k: 40, top_p: 0.8, min_p: 0.1, repeat_penalty: 1.5, temperature: 0.8, ..hot };
         cases.push(case(knobs, "all", 261, all));
     }
+    cases.extend(stops(knobs, plain));
     cases
+}
+
+/// The same choice with its id among the stops: the first of them, the last, behind the last; and a step that has no
+/// tokens left, which must stay as it is.
+fn stops(knobs: &Knobs, plain: Step) -> Vec<Case> {
+    let rest = |stops| Step { stops, ..plain };
+    let all: [u32; MAX_STOPS] = std::array::from_fn(|index| index as u32);
+    vec![
+        case(knobs, "every id a stop", 8, Step { n_stops: 8, ..rest(all) }),
+        case(knobs, "ids from 3 a stop", 7, Step { n_stops: 5, ..rest(all.map(|id| id + 3)) }),
+        case(knobs, "stops that are none", 7, Step { n_stops: 0, ..rest(all) }),
+        case(knobs, "no tokens", 37, Step { n_tokens: 0, temperature: 1.0, repeat_penalty: 2.0, top_k: 3, ..plain }),
+    ]
 }
 
 /// Logits in tenths, so that some tie.

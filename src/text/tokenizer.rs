@@ -156,6 +156,11 @@ impl Tokenizer {
         self.pieces.bytes(id, control).len()
     }
 
+    /// Whether `id` is a control token: a mark between texts, that none of them is joined with.
+    pub fn is_control(&self, id: u32) -> bool {
+        self.n_bytes(id, Control::Hide) < self.n_bytes(id, Control::Show)
+    }
+
     /// How many ids there are. A model whose embedding has fewer rows does not belong to this tokenizer.
     pub fn n_vocab(&self) -> usize {
         self.pieces.len()

@@ -4,7 +4,7 @@ use super::bench::Options as Bench;
 use super::quantize::Quantize;
 use super::verify::Options as Verify;
 use crate::kernels::cache::{CacheType, CacheTypes};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   headstart                                   write with the embedded model
   headstart run -p 'The prince' -n 200        continue a text
+  headstart run -m model.gguf -cnv            talk with a model
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
   headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
@@ -80,11 +81,19 @@ const RUN_EXAMPLES: &str = "\
 The text is written to stdout, alone. A panel of timings follows on stderr.
 Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
+With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
+each turn go to stderr. -p or -f is the first turn, the lines of stdin are the next ones (a \\ at
+the end of a line goes on with the next one). /regen answers anew, /clear forgets all turns, /exit
+or the end of stdin ends it. Ctrl-C ends an answer, a second one the program. Only what is new is
+computed; where the context is full, the oldest turns are dropped, and it says which.
+
 Examples:
   headstart run -p 'It was in the evening that' -n 100 --temp 0
   headstart run -m DeepSeek-V4-Flash.gguf -f chapter.txt --adapter 0 --profile
   echo 'To be, or' | headstart run - --seed 7 > continuation.txt
-  headstart run --adapter all --report timings.json";
+  headstart run --adapter all --report timings.json
+  headstart run -m R1-Distill-Qwen-1.5B.gguf -cnv -sys 'Answer in one line.'
+  echo 'Why is the sky blue?' | headstart run -m model.gguf -cnv --reasoning none";
 
 /// Continue a text, and report how fast.
 #[derive(Debug, Parser)]
@@ -98,9 +107,9 @@ pub(super) struct Run {
     pub(super) adapter: Option<String>,
     #[command(flatten)]
     pub(super) prompt: Prompt,
-    /// Tokens to write at most
-    #[arg(short = 'n', long = "n-predict", value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) n_predict: u32,
+    /// Tokens to write at most [default: 128; of an answer: what there is room for]
+    #[arg(short = 'n', long = "n-predict", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) n_predict: Option<u32>,
     /// Time each stage of a token, by the adapter's own clock
     #[arg(long)]
     pub(super) profile: bool,
@@ -108,7 +117,36 @@ pub(super) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) talk: Talk,
+    #[command(flatten)]
     pub(super) sampling: SamplingOptions,
+}
+
+/// Whether a conversation is held, and how.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Conversation")]
+pub(super) struct Talk {
+    /// Answer instead of continuing: each line of stdin is a turn; also as -cnv
+    #[arg(long, conflicts_with_all = ["profile", "stdin"])]
+    pub(super) conversation: bool,
+    /// Instructions that the conversation begins with; also as -sys
+    #[arg(long, value_name = "TEXT", requires = "conversation", allow_hyphen_values = true)]
+    pub(super) system: Option<String>,
+    /// What becomes of the model's thoughts, where it has any [default: show]
+    #[arg(long, value_name = "HOW", requires = "conversation")]
+    pub(super) reasoning: Option<Reasoning>,
+}
+
+/// What becomes of the model's thoughts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Reasoning {
+    /// It is told not to think, where its template knows how
+    None,
+    /// They are written to stderr, dimmed on a terminal
+    #[default]
+    Show,
+    /// It thinks unseen
+    Hide,
 }
 
 /// Which model, and how much room.

@@ -4,10 +4,16 @@
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 3] = [("-pg", "--pg"), ("-ctk", "--cache-type-k"), ("-ctv", "--cache-type-v")];
+const LONG: [(&str, &str); 5] = [
+    ("-pg", "--pg"),
+    ("-ctk", "--cache-type-k"),
+    ("-ctv", "--cache-type-v"),
+    ("-cnv", "--conversation"),
+    ("-sys", "--system"),
+];
 
 /// Options whose next word is a text of the user's own, whatever it looks like.
-const TEXTS: [&str; 2] = ["-p", "--prompt"];
+const TEXTS: [&str; 3] = ["-p", "--prompt", "--system"];
 
 /// The words of a command line, with long options in place of those. What follows `--` stays as it is.
 pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -38,6 +44,7 @@ mod tests {
         for (typed, parsed) in [
             ("headstart bench -pg 1,2 -ctk=f16", "headstart bench --pg 1,2 --cache-type-k=f16"),
             ("headstart run -p -ctv -ctv f16", "headstart run -p -ctv --cache-type-v f16"),
+            ("headstart run -cnv -sys -sys -p -cnv", "headstart run --conversation --system -sys -p -cnv"),
             ("headstart run -pgx -- -pg", "headstart run -pgx -- -pg"),
         ] {
             let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();

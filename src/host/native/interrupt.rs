@@ -36,6 +36,11 @@ impl Drop for Watch {
     }
 }
 
+/// Whether the person wanted what is now over to end; the next thing begins with no such wish.
+pub(super) fn was_asked() -> bool {
+    ASKED.swap(false, Ordering::SeqCst)
+}
+
 /// Whether the person wants it to end.
 pub(super) fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)

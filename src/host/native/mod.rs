@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod choice;
 mod compare;
+mod converse;
 mod dashes;
 mod eval;
 mod interrupt;

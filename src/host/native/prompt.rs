@@ -4,6 +4,7 @@ use super::arguments;
 use super::model_files::read_text;
 use crate::error::{Error, Result};
 use crate::text::{Bos, Tokenizer};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 /// What the embedded model continues when nobody gives it anything.
@@ -14,11 +15,36 @@ const MOST_BYTES: u64 = 64 << 20;
 
 /// The prompt's text.
 pub(super) fn read(prompt: &arguments::Prompt) -> Result<String> {
+    Ok(given(prompt)?.unwrap_or_else(|| BUILT_IN.to_owned()))
+}
+
+/// The prompt's text, if somebody gave one.
+pub(super) fn given(prompt: &arguments::Prompt) -> Result<Option<String>> {
     match (&prompt.prompt, &prompt.file, &prompt.stdin) {
-        (Some(text), ..) => Ok(text.clone()),
-        (_, Some(path), _) => read_file(path),
-        (.., Some(_)) => read_stdin(),
-        _ => Ok(BUILT_IN.to_owned()),
+        (Some(text), ..) => Ok(Some(text.clone())),
+        (_, Some(path), _) => read_file(path).map(Some),
+        (.., Some(_)) => read_stdin().map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The next line, without its end; `None` at the end of the text. A \ at a line's end joins it with the next one.
+pub(super) fn read_turn(from: &mut impl BufRead) -> Result<Option<String>> {
+    let mut turn = String::new();
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        let n = from.take(MOST_BYTES).read_until(b'\n', &mut bytes).map_err(|error| Error::io("stdin", error))?;
+        if n as u64 >= MOST_BYTES {
+            return Err(Error::usage("stdin", "a line too long").expected(format!("at most {} MiB", MOST_BYTES >> 20)));
+        }
+        let line = read_text(&bytes[..], "stdin", MOST_BYTES)?;
+        let line = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        match line.strip_suffix('\\') {
+            Some(begun) if n > 0 => turn = turn + begun + "\n",
+            _ if n == 0 && turn.is_empty() => return Ok(None),
+            _ => return Ok(Some(turn + line)),
+        }
     }
 }
 
@@ -87,6 +113,20 @@ pub(super) fn check_ids(ids: &[u32], n_vocab: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_are_lines_and_go_on_behind_a_backslash() {
+        let turns = |text: &str| {
+            let mut from = text.as_bytes();
+            let turns: Vec<String> = std::iter::from_fn(|| read_turn(&mut from).expect("UTF-8")).collect();
+            turns
+        };
+        assert_eq!(turns("a b\r\n\nc\\\nd\\\n\ne"), ["a b", "", "c\nd\n", "e"]);
+        assert_eq!(turns("a\n"), ["a"]);
+        assert_eq!(turns("a\\"), ["a\n"]);
+        assert!(turns("").is_empty());
+        assert!(read_turn(&mut &b"\xff\n"[..]).is_err_and(|error| error.found.contains("UTF-8")));
+    }
 
     #[test]
     fn ids_are_read_however_they_are_written() {

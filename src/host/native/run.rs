@@ -5,7 +5,9 @@ use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::text_out::TextOut;
-use super::{Ending, arguments, choice, ending, interrupt, json, memory, model_files, platform, prompt, tables};
+use super::{
+    Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables,
+};
 use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
@@ -21,6 +23,8 @@ use std::path::Path;
 
 /// A load of so many bytes takes a while, and is told of beforehand.
 const WORTH_TELLING: u64 = 256 << 20;
+/// Tokens of a continuation, if nobody says how many.
+const N_PREDICT: u32 = 128;
 
 /// What is the same on every adapter.
 struct Request<'a> {
@@ -41,6 +45,9 @@ struct Written {
 /// Carries out the command.
 pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     refuse_synthetic(arguments.model.model.as_deref())?;
+    if arguments.talk.conversation {
+        return converse::converse(arguments);
+    }
     let (model, prompt) = (model_files::open(arguments.model.model.as_deref())?, prompt::read(&arguments.prompt)?);
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
@@ -131,7 +138,7 @@ impl Request<'_> {
         let settings = Settings { shader_checks: self.arguments.model.shader_checks, ..Settings::default() };
         let mut report = Report::of_session(platform::platform(), &session, model, settings);
         let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
-        let sampling = SamplingSettings::new(&self.sampling, self.arguments.n_predict);
+        let sampling = SamplingSettings::new(&self.sampling, self.n_predict());
         report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
         if self.arguments.profile {
             let depth = (prompt.len() + n_wanted).min(session.n_context() as usize - 1);
@@ -144,9 +151,13 @@ impl Request<'_> {
         Ok(Written { report, ids })
     }
 
+    fn n_predict(&self) -> u32 {
+        self.arguments.n_predict.unwrap_or(N_PREDICT)
+    }
+
     /// How many tokens may follow the prompt: as many as asked for, or as the context has room for.
     fn room(&self, session: &Session, n_prompt: usize) -> Result<usize> {
-        let (n_context, wanted) = (session.n_context() as usize, self.arguments.n_predict as usize);
+        let (n_context, wanted) = (session.n_context() as usize, self.n_predict() as usize);
         let room = n_context.saturating_sub(n_prompt);
         if room == 0 {
             return Err(Error::usage("prompt", format!("{n_prompt} tokens"))
@@ -230,7 +241,7 @@ fn show_stages(report: &Report) {
     }
 }
 
-fn sampling(options: &arguments::SamplingOptions) -> Sampling {
+pub(super) fn sampling(options: &arguments::SamplingOptions) -> Sampling {
     Sampling {
         temperature: options.temp,
         top_k: options.top_k,

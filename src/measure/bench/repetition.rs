@@ -76,8 +76,7 @@ impl Text {
         }
         let begin = Instant::now();
         let mut asked = begin;
-        let generation = session.generate_from(test.depth, ids, &Sampling::default(), n_new(test) as usize).await?;
-        let mut generation = generation.past_its_end();
+        let mut generation = session.generate_from(test.depth, ids, &Sampling::default(), n_new(test) as usize).await?;
         while generation.next().await?.is_some() {
             if asked.elapsed() >= WATCH_EVERY {
                 if watch(progress).is_break() {

@@ -24,7 +24,7 @@ impl TextTimes {
     pub fn new(sampling: SamplingSettings, timings: &Timings, on_cpu: bool) -> Self {
         Self {
             sampling,
-            prefill: Prefill::new(timings.n_prompt, timings.prefill_ms),
+            prefill: Prefill::new(timings.n_prompt - timings.n_known.min(timings.n_prompt), timings.prefill_ms),
             first_token_ms: (timings.first_token_ms > 0.0).then_some(timings.first_token_ms),
             decode: Decode::new(timings, on_cpu),
         }

@@ -101,6 +101,15 @@ impl Chat {
         }
     }
 
+    /// Marks of V4's encoding that the vocabulary has no token for: the model was then not made for conversations. What
+    /// a template would write cannot be told without running it.
+    pub fn missing(&self, tokenizer: &Tokenizer) -> Vec<&'static str> {
+        match &self.0 {
+            Encoding::V4 => v4::MARKS.into_iter().filter(|mark| tokenizer.id_of(mark).is_none()).collect(),
+            Encoding::Template(_) => Vec::new(),
+        }
+    }
+
     /// The ids that end the model's turn: the file's end token, and whichever of the known ones the vocabulary has.
     pub fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
         let known = TURN_ENDS.iter().filter_map(|token| tokenizer.id_of(token));

@@ -17,6 +17,9 @@ const REMINDER: &str = "<｜latest_reminder｜>";
 const THINK: &str = "<think>";
 const THOUGHT: &str = "</think>";
 
+/// What every conversation is written with.
+pub(super) const MARKS: [&str; 6] = [BOS, EOS, USER, ASSISTANT, THINK, THOUGHT];
+
 const EFFORT_MAX: &str = "Reasoning Effort: Absolute maximum with no shortcuts permitted.\n\
 You MUST be very thorough in your thinking and comprehensively decompose the problem to resolve the root cause, \
 rigorously stress-testing your logic against all potential paths, edge cases, and adversarial scenarios.\n\

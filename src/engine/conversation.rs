@@ -1,0 +1,296 @@
+//! A conversation with a model: turns rendered as it was trained to read them, of which only what is new is played, and
+//! the oldest of which are left out once they no longer fit. It knows what was said; the session knows what the cache holds.
+
+use crate::error::{Error, Result};
+use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role};
+use crate::text::{Bos, Control, Stream, Tokenizer};
+
+use super::generation::{Generation, Sampling, Timings};
+use super::session::Session;
+
+/// What was said, and how it is written for the model.
+#[derive(Debug)]
+pub struct Conversation {
+    chat: Chat,
+    /// Whether the model thinks, how long, and with which tools; may change from turn to turn.
+    pub options: RenderOptions,
+    system: Option<Message>,
+    turns: Vec<Turn>,
+    /// Turns that have been left out.
+    n_dropped: u32,
+    /// Texts that were played, the shortest first, and the ids that they were played as. What a model writes need not be
+    /// cut into tokens as the tokenizer would cut it, so its own ids are kept.
+    played: Vec<Written>,
+}
+
+/// A question, and its answer once there is one.
+#[derive(Clone, Debug)]
+struct Turn {
+    question: Message,
+    answer: Option<Message>,
+}
+
+/// A text and its ids.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    text: String,
+    ids: Vec<u32>,
+}
+
+/// Turns that were left out for want of room, counted from 1 at the conversation's begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// The first of them.
+    pub first: u32,
+    /// The last of them.
+    pub last: u32,
+    /// Tokens that they took.
+    pub n_tokens: u32,
+}
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.last - self.first {
+            0 => write!(f, "dropped turn {}, {} tokens", self.first, self.n_tokens),
+            _ => write!(f, "dropped turns {}-{}, {} tokens", self.first, self.last, self.n_tokens),
+        }
+    }
+}
+
+impl Conversation {
+    /// One that begins with these instructions, or with none.
+    #[must_use]
+    pub fn new(chat: Chat, system: Option<&str>, options: RenderOptions) -> Self {
+        let system = system.map(|text| Message::new(Role::System, text));
+        Self { chat, options, system, turns: Vec::new(), n_dropped: 0, played: Vec::new() }
+    }
+
+    /// The instructions that it begins with.
+    #[must_use]
+    pub fn system(&self) -> Option<&str> {
+        self.system.as_ref().map(|message| message.content.as_str())
+    }
+
+    /// What speaks against the model as one to talk to, if anything does.
+    #[must_use]
+    pub fn doubt(chat: &Chat, tokenizer: &Tokenizer) -> Option<String> {
+        let missing = chat.missing(tokenizer);
+        let first = missing.first()?;
+        Some(format!(
+            "this model was not made for conversations: its vocabulary lacks {} of the tokens that they are written with, \
+             {first} among them; what it writes will hardly be answers",
+            missing.len()
+        ))
+    }
+
+    /// Forgets all turns.
+    pub fn clear(&mut self) {
+        (self.turns, self.played, self.n_dropped) = (Vec::new(), Vec::new(), 0);
+    }
+
+    /// Asks, and begins the answer of at most `n` tokens. Where there is no room for it and all turns before, the oldest
+    /// are dropped, which [`Answer::dropped`] tells.
+    ///
+    /// # Errors
+    /// When the question alone is too long, the template refuses it, or the adapter fails. The question is then not part
+    /// of the conversation.
+    pub async fn ask<'a>(
+        &'a mut self,
+        session: &'a mut Session,
+        question: &str,
+        sampling: &Sampling,
+        n: usize,
+    ) -> Result<Answer<'a>> {
+        self.turns.retain(|turn| turn.answer.is_some());
+        self.turns.push(Turn { question: Message::new(Role::User, question), answer: None });
+        self.answer(session, sampling, n).await
+    }
+
+    /// Begins the last answer anew.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`], and when nothing has been asked yet.
+    pub async fn ask_again<'a>(
+        &'a mut self,
+        session: &'a mut Session,
+        sampling: &Sampling,
+        n: usize,
+    ) -> Result<Answer<'a>> {
+        match self.turns.last_mut() {
+            Some(turn) => turn.answer = None,
+            None => return Err(Error::usage("conversation", "no question yet").expected("one to answer anew")),
+        }
+        self.answer(session, sampling, n).await
+    }
+
+    async fn answer<'a>(&'a mut self, session: &'a mut Session, sampling: &Sampling, n: usize) -> Result<Answer<'a>> {
+        let tokenizer = session.tokenizer().ok_or_else(|| {
+            Error::usage("conversation", "the model's file has no vocabulary")
+                .expected("a model that reads and writes text")
+        })?;
+        let (prompt, dropped) = self.fit(tokenizer, session.n_context(), n)?;
+        let (stream, stops) = (tokenizer.stream(Control::Show), Chat::stops(tokenizer));
+        let generation = session.go_on(&prompt.ids, sampling, n, &stops).await?;
+        Ok(Answer {
+            conversation: self,
+            generation,
+            dropped,
+            stream,
+            splitter: ReasoningSplitter::after(&prompt.text),
+            prompt,
+            written: Written::default(),
+            message: Message::new(Role::Assistant, ""),
+        })
+    }
+
+    /// The prompt of all turns that there is room for, with what had to go. Once there is no room for all, so many go
+    /// that half of the context is free: otherwise the next turn would find it full again, and nothing could be reused.
+    fn fit(&mut self, tokenizer: &Tokenizer, n_context: u32, n_wanted: usize) -> Result<(Written, Option<Dropped>)> {
+        let n_answer = u32::try_from(n_wanted).unwrap_or(u32::MAX).min(n_context / 4).max(1);
+        let most = n_context.saturating_sub(n_answer) as usize;
+        let whole = self.write(tokenizer, 0)?;
+        if whole.ids.len() <= most {
+            return Ok((whole, None));
+        }
+        let last = self.turns.len() - 1;
+        let shortest = self.write(tokenizer, last)?;
+        if shortest.ids.len() > most {
+            return Err(Error::usage("message", format!("{} tokens, with what stands around it", shortest.ids.len()))
+                .expected(format!(
+                    "at most {most}: the context has room for {n_context}, {n_answer} of them for the answer"
+                ))
+                .advice("Shorten it, or load the model with a larger context (-c)"));
+        }
+        let mut kept = (last, shortest);
+        for first in 1..last {
+            let written = self.write(tokenizer, first)?;
+            if written.ids.len() <= n_context as usize / 2 {
+                kept = (first, written);
+                break;
+            }
+        }
+        let (n_gone, written) = kept;
+        self.turns.drain(..n_gone);
+        let dropped = Dropped {
+            first: self.n_dropped + 1,
+            last: self.n_dropped + n_gone as u32,
+            n_tokens: whole.ids.len().saturating_sub(written.ids.len()) as u32,
+        };
+        self.n_dropped = dropped.last;
+        Ok((written, Some(dropped)))
+    }
+
+    /// The turns from number `first` on, as the model reads them.
+    fn write(&self, tokenizer: &Tokenizer, first: usize) -> Result<Written> {
+        let turns = self.turns[first..].iter().flat_map(|turn| [Some(&turn.question), turn.answer.as_ref()]);
+        let messages: Vec<Message> = self.system.iter().chain(turns.flatten()).cloned().collect();
+        let text = self.chat.render(&messages, &self.options)?;
+        let ids = match self.played.iter().rev().find_map(|played| continued(tokenizer, played, &text)) {
+            Some(ids) => ids?,
+            None => tokenizer.encode(&text, Bos::AsModelSays)?,
+        };
+        Ok(Written { text, ids })
+    }
+}
+
+/// The ids of a text that goes on from one that was played; `None` if it does not, or not with a control token: only at
+/// one can a text be cut without its tokens becoming others.
+fn continued(tokenizer: &Tokenizer, played: &Written, text: &str) -> Option<Result<Vec<u32>>> {
+    let rest = text.strip_prefix(&played.text)?;
+    let rest = match tokenizer.encode(rest, Bos::Omit) {
+        Ok(ids) => ids,
+        Err(error) => return Some(Err(error)),
+    };
+    let joins = rest.first().is_none_or(|id| tokenizer.is_control(*id));
+    joins.then(|| Ok([&played.ids[..], &rest].concat()))
+}
+
+/// An answer being written.
+pub struct Answer<'a> {
+    conversation: &'a mut Conversation,
+    generation: Generation<'a>,
+    dropped: Option<Dropped>,
+    stream: Stream,
+    splitter: ReasoningSplitter,
+    prompt: Written,
+    written: Written,
+    message: Message,
+}
+
+/// An answer that is over.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What was held back until it was clear that no more comes.
+    pub rest: Vec<(Part, String)>,
+    /// The answer, and what was thought before it.
+    pub message: Message,
+    /// Its ids.
+    pub ids: Vec<u32>,
+    /// Whether the model ended it; else the tokens wanted were written, the context was full, or it was left off.
+    pub has_ended: bool,
+    /// What it took.
+    pub timings: Timings,
+}
+
+impl Answer<'_> {
+    /// Turns that had to be left out for this one.
+    #[must_use]
+    pub fn dropped(&self) -> Option<Dropped> {
+        self.dropped
+    }
+
+    /// What the next token makes clear of thought or answer, which may be nothing; `None` at the end.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<(Part, String)>>> {
+        let Some(id) = self.generation.next().await? else { return Ok(None) };
+        self.written.ids.push(id);
+        let text = self.stream.push(id);
+        Ok(Some(self.take(&text)))
+    }
+
+    /// Tokens so far.
+    #[must_use]
+    pub fn n_tokens(&self) -> usize {
+        self.written.ids.len()
+    }
+
+    fn take(&mut self, text: &str) -> Vec<(Part, String)> {
+        self.written.text += text;
+        let parts = self.splitter.push(text);
+        self.keep(&parts);
+        parts
+    }
+
+    fn keep(&mut self, parts: &[(Part, String)]) {
+        for (part, text) in parts {
+            match part {
+                Part::Reasoning => self.message.reasoning += text,
+                Part::Answer => self.message.content += text,
+            }
+        }
+    }
+
+    /// Ends the answer, wherever it is; so far it becomes part of the conversation.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn finish(mut self) -> Result<Answered> {
+        let text = self.stream.finish();
+        let mut rest = self.take(&text);
+        let held = self.splitter.finish();
+        self.keep(&held);
+        rest.extend(held);
+        let has_ended = self.generation.has_ended();
+        let timings = self.generation.finish().await?;
+        let Self { conversation, prompt, written, message, .. } = self;
+        if let Some(turn) = conversation.turns.last_mut() {
+            turn.answer = Some(message.clone());
+        }
+        let whole =
+            Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
+        conversation.played = vec![prompt, whole];
+        Ok(Answered { rest, message, ids: written.ids, has_ended, timings })
+    }
+}

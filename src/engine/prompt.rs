@@ -1,0 +1,123 @@
+//! Texts are begun here: a prompt is played in steps that fit the time budget, all of it or what the cache lacks, and its
+//! first new token is asked for.
+
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::gpu::kernel::MAX_STOPS;
+
+use super::forward::Kind;
+use super::generation::{Generation, Prompted, Sampling};
+use super::past::Past;
+use super::session::{Session, ms_since};
+
+impl Session {
+    /// Begins a text: plays the prompt from position 0 and chooses the first token. The model's end token ends it.
+    ///
+    /// # Errors
+    /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
+    pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
+        let stops: Vec<u32> = self.outline().eos.into_iter().collect();
+        sampling.check()?;
+        let begin = Instant::now();
+        let last = self.play_prompt(0, prompt).await?;
+        let mut past = Past::default();
+        past.extend(prompt, self.slack());
+        self.first_token(prompt.len(), last, sampling, n, Start { stops, past: Some(past), n_known: 0, begin }).await
+    }
+
+    /// As [`Self::generate`], for a text of which the cache may still hold a beginning from the one before: only the rest
+    /// is played, which [`super::Timings::n_known`] tells. Models with windows keep what they need to come back to the
+    /// end of the prompt, or to a few tokens before it. The text ends with any of `stops`.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`], and when there are more stops than a step has room for.
+    pub async fn go_on(
+        &mut self,
+        prompt: &[u32],
+        sampling: &Sampling,
+        n: usize,
+        stops: &[u32],
+    ) -> Result<Generation<'_>> {
+        sampling.check()?;
+        if stops.len() > MAX_STOPS {
+            return Err(Error::usage("stop tokens", stops.len().to_string()).expected(format!("at most {MAX_STOPS}")));
+        }
+        // What the cache holds must not be forgotten for a prompt that is refused.
+        self.check_tokens(prompt)?;
+        let begin = Instant::now();
+        let (n_known, past) = self.go_back(prompt)?;
+        let last = self.play_prompt(n_known, prompt).await?;
+        let past = Some(self.played(past, prompt)?);
+        let start = Start { stops: stops.to_vec(), past, n_known, begin };
+        self.first_token(prompt.len(), last, sampling, n, start).await
+    }
+
+    /// For measuring: as [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last
+    /// one is played in any case. Whoever calls this answers for the cache: nothing tells it from another text's. The
+    /// model's end token is one like any other.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub async fn generate_from(
+        &mut self,
+        known: u32,
+        prompt: &[u32],
+        sampling: &Sampling,
+        n: usize,
+    ) -> Result<Generation<'_>> {
+        sampling.check()?;
+        let begin = Instant::now();
+        let last = self.play_prompt(known, prompt).await?;
+        let start = Start { stops: Vec::new(), past: None, n_known: known, begin };
+        self.first_token(prompt.len(), last, sampling, n, start).await
+    }
+
+    /// Plays a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub async fn prefill(&mut self, known: u32, prompt: &[u32]) -> Result<f64> {
+        let begin = Instant::now();
+        self.play_prompt(known, prompt).await?;
+        Ok(ms_since(begin))
+    }
+
+    /// The size and the recorded size of the last step.
+    async fn play_prompt(&mut self, known: u32, prompt: &[u32]) -> Result<(u32, u32)> {
+        self.write_tokens(prompt)?;
+        let end = prompt.len() as u32;
+        let mut position = known.min(end - 1);
+        let mut last = (0, 1);
+        while position < end {
+            last = self.play_body(position, end, None).await?;
+            position += last.0;
+        }
+        Ok(last)
+    }
+
+    async fn first_token(
+        &mut self,
+        n_prompt: usize,
+        last: (u32, u32),
+        sampling: &Sampling,
+        n: usize,
+        start: Start,
+    ) -> Result<Generation<'_>> {
+        let prefill_ms = ms_since(start.begin);
+        let n_prompt = n_prompt as u32;
+        let head = self.prepare(Kind::HeadLast(last.1)).await?;
+        self.write_step_until(n_prompt - last.0, last.0, sampling, &start.stops);
+        let Start { stops, past, n_known, begin } = start;
+        Generation::begin(self, Prompted { head, n_prompt, n_known, past, stops, begin, prefill_ms }, n).await
+    }
+}
+
+/// How a text begins.
+struct Start {
+    stops: Vec<u32>,
+    /// What the cache holds with the prompt in it, where that is known.
+    past: Option<Past>,
+    n_known: u32,
+    begin: Instant,
+}

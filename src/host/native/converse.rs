@@ -1,0 +1,260 @@
+//! `headstart run --conversation`: turns from stdin, answers on stdout, alone; thoughts, notices and timings on stderr.
+
+use super::arguments::{self, Reasoning};
+use super::model_files::{self, Named};
+use super::new_file::NewFile;
+use super::progress::Progress;
+use super::run::{load, sampling};
+use super::text_out::TextOut;
+use super::{Ending, choice, interrupt, json, platform, prompt};
+use crate::engine::conversation::Answered;
+use crate::engine::{Conversation, Sampling, Session, Timings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::measure::Report;
+use crate::measure::panel::{figures, millis};
+use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
+use crate::text::Tokenizer;
+use crate::text::chat::{Chat, Part, RenderOptions};
+use std::io::IsTerminal;
+
+/// A conversation at a terminal, or over pipes.
+struct Talk {
+    session: Session,
+    conversation: Conversation,
+    sampling: Sampling,
+    n_most: usize,
+    reasoning: Reasoning,
+    out: TextOut,
+    /// What the last answer took.
+    timings: Option<Timings>,
+}
+
+/// What a line of stdin asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn<'a> {
+    Nothing,
+    Exit,
+    Clear,
+    Again,
+    Say(&'a str),
+}
+
+impl<'a> Turn<'a> {
+    fn of(line: &'a str) -> Self {
+        match line.trim() {
+            "" => Self::Nothing,
+            "/exit" => Self::Exit,
+            "/clear" => Self::Clear,
+            "/regen" => Self::Again,
+            _ => Self::Say(line),
+        }
+    }
+}
+
+/// Carries out the command.
+pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
+    let model = model_files::open(arguments.model.model.as_deref())?;
+    let (chat, doubt) = pollster::block_on(chat(&model))?;
+    let choice = choice::one(arguments.adapter.as_deref())?;
+    let first = prompt::given(&arguments.prompt)?;
+    // Begun now, so that a place that cannot be written to is found before the work and not after.
+    let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
+    let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
+    let session = pollster::block_on(load(&model, &arguments.model, choice))?;
+    if let Some(doubt) = doubt {
+        eprintln!("headstart: {doubt}");
+    }
+    let reasoning = arguments.talk.reasoning.unwrap_or_default();
+    let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
+    let mut talk = Talk {
+        n_most: arguments.n_predict.unwrap_or(session.n_context()) as usize,
+        session,
+        conversation: Conversation::new(chat, arguments.talk.system.as_deref(), options),
+        sampling: sampling(&arguments.sampling),
+        reasoning,
+        out: TextOut::to_stdout(),
+        timings: None,
+    };
+    let ended = talk.hold(first);
+    // Written also where a turn failed: what the turns before took is worth keeping.
+    if let (Some(mut file), Some(timings)) = (file, &talk.timings) {
+        let facts = ModelFacts { sha256, ..ModelFacts::new(&talk.session, &model.name, model.bytes) };
+        file.write(json(&talk.report(facts, timings, arguments.model.shader_checks))?.as_bytes())?;
+        file.finish()?;
+    }
+    ended.map(|()| Ending::Done)
+}
+
+/// How the model's files want conversations written, and what speaks against holding one; before any weights are read.
+async fn chat(model: &Named) -> Result<(Chat, Option<String>)> {
+    let tokenizer: Option<Tokenizer> = model.files.tokenizer().await?;
+    let tokenizer = tokenizer.ok_or_else(|| {
+        Error::usage(format!("model {}", model.name), "its file has no vocabulary").expected("a model that can write")
+    })?;
+    let chat = model.files.chat(&tokenizer).await?.ok_or_else(|| {
+        Error::usage(format!("model {}", model.name), "no chat template: it was made to continue texts, not to answer")
+            .expected("a template in the file (tokenizer.chat_template, or tokenizer_config.json), or a DeepSeek V4")
+            .advice("Leave out -cnv to let it continue a text, or take the model's instruct or chat form")
+    })?;
+    let doubt = Conversation::doubt(&chat, &tokenizer);
+    Ok((chat, doubt))
+}
+
+impl Talk {
+    /// Takes turns until there are no more.
+    fn hold(&mut self, first: Option<String>) -> Result<()> {
+        if let Some(first) = first {
+            self.out.show_prompt(&format!("> {first}\n"));
+            self.answer(Turn::Say(&first))?;
+        }
+        let asks = std::io::stdin().is_terminal();
+        while !self.out.is_closed() {
+            if asks {
+                eprint!("\n> ");
+            }
+            let Some(line) = prompt::read_turn(&mut std::io::stdin().lock())? else { break };
+            match Turn::of(&line) {
+                Turn::Nothing => {}
+                Turn::Exit => break,
+                Turn::Clear => {
+                    self.conversation.clear();
+                    eprintln!("headstart: all turns are forgotten");
+                }
+                turn => match self.answer(turn) {
+                    // A person can say it otherwise; a script has to know.
+                    Err(error) if asks && error.kind == ErrorKind::Usage => eprintln!("headstart: {error}"),
+                    answered => answered?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks, or asks again, and shows the answer as it comes.
+    fn answer(&mut self, turn: Turn<'_>) -> Result<()> {
+        let watch = interrupt::watch();
+        let answered = pollster::block_on(self.write(turn))?;
+        drop(watch);
+        let left_off = interrupt::was_asked();
+        self.out.write("\n")?;
+        aside(&summary(&answered, left_off));
+        self.timings = Some(answered.timings);
+        Ok(())
+    }
+
+    async fn write(&mut self, turn: Turn<'_>) -> Result<Answered> {
+        let spinner = Progress::spinner("reading".to_owned());
+        let mut answer = match turn {
+            Turn::Say(text) => self.conversation.ask(&mut self.session, text, &self.sampling, self.n_most).await?,
+            _ => {
+                // The same random numbers would write the same answer.
+                self.sampling.seed = self.sampling.seed.wrapping_add(1);
+                self.conversation.ask_again(&mut self.session, &self.sampling, self.n_most).await?
+            }
+        };
+        drop(spinner);
+        if let Some(dropped) = answer.dropped() {
+            eprintln!("headstart: the context is full: {dropped}");
+        }
+        let mut show = Show { out: &mut self.out, reasoning: self.reasoning, thinks: false, spinner: None };
+        while !interrupt::asked() && !show.out.is_closed() {
+            let Some(parts) = answer.next().await? else { break };
+            show.parts(&parts)?;
+        }
+        let answered = answer.finish().await?;
+        show.parts(&answered.rest)?;
+        show.end_thought();
+        Ok(answered)
+    }
+
+    /// The figures of the last answer.
+    fn report(&self, facts: ModelFacts, timings: &Timings, shader_checks: bool) -> Report {
+        let settings = Settings { shader_checks, ..Settings::default() };
+        let mut report = Report::of_session(platform::platform(), &self.session, facts, settings);
+        let on_cpu = matches!(self.session.choice(), crate::engine::PlayerChoice::Cpu);
+        let sampling = SamplingSettings::new(&self.sampling, self.n_most as u32);
+        report.text = Some(TextTimes::new(sampling, timings, on_cpu));
+        report
+    }
+}
+
+/// Where the parts of an answer go.
+struct Show<'a> {
+    out: &'a mut TextOut,
+    reasoning: Reasoning,
+    /// Whether the last that was shown is a thought, whose line has not ended.
+    thinks: bool,
+    /// What a person sees while it thinks unseen.
+    spinner: Option<Progress>,
+}
+
+impl Show<'_> {
+    fn parts(&mut self, parts: &[(Part, String)]) -> Result<()> {
+        for (part, text) in parts {
+            match (part, self.reasoning) {
+                (Part::Answer, _) => {
+                    self.end_thought();
+                    self.out.write(text)?;
+                }
+                (Part::Reasoning, Reasoning::Hide) => {
+                    self.spinner.get_or_insert_with(|| Progress::spinner("thinking".to_owned()));
+                }
+                (Part::Reasoning, _) => {
+                    self.thinks = true;
+                    eprint!("{}", dimmed(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_thought(&mut self) {
+        self.spinner = None;
+        if std::mem::take(&mut self.thinks) {
+            eprintln!("\n");
+        }
+    }
+}
+
+/// What an answer took, in a line.
+fn summary(answered: &Answered, left_off: bool) -> String {
+    let timings = &answered.timings;
+    let n_played = timings.n_prompt - timings.n_known.min(timings.n_prompt);
+    let n_written = answered.ids.len();
+    let rate = match timings.n_decoded {
+        0 => String::new(),
+        n => format!(", {} tokens/s", figures(f64::from(n) * 1e3 / timings.decode_ms.max(0.001))),
+    };
+    let how = match (answered.has_ended, left_off) {
+        (true, _) => "",
+        (_, true) => "; left off",
+        _ => "; cut off, as there is no room or -n allows no more",
+    };
+    let (n_known, read) = (timings.n_known, millis(timings.prefill_ms));
+    format!("[{n_played} tokens read in {read}, {n_known} known before; {n_written} written{rate}{how}]")
+}
+
+/// A line beside the conversation.
+fn aside(text: &str) {
+    eprintln!("{}", dimmed(text));
+}
+
+fn dimmed(text: &str) -> String {
+    if std::io::stderr().is_terminal() { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_whole_lines() {
+        assert_eq!(Turn::of(" /exit "), Turn::Exit);
+        assert_eq!(Turn::of("/regen"), Turn::Again);
+        assert_eq!(Turn::of("/clear"), Turn::Clear);
+        assert_eq!(Turn::of("  "), Turn::Nothing);
+        for line in ["/exit now", "/tmp/clear", "exit", " say "] {
+            assert_eq!(Turn::of(line), Turn::Say(line));
+        }
+    }
+}
