@@ -12,7 +12,7 @@ use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::model::{Shape, Weights};
 use pollster::block_on;
-use support::{fixture, memory};
+use support::{fixture, in_transformers, memory, safetensors_of};
 
 mod support;
 
@@ -117,6 +117,50 @@ fn logits_are_those_that_pytorch_computes_on_every_player() {
 fn a_model_cut_into_small_shards_computes_the_same() {
     let (ids, wanted) = expected();
     let gap = worst(&wanted[..40], &logits(model_bytes(), &ids[..40], PlayerChoice::Cpu, Some(9 << 10)).unwrap());
+    assert!(gap <= BUDGET, "{gap} from PyTorch");
+}
+
+/// The model as transformers names and stacks it: of a layer, the experts' gates and ups in one tensor, and their scales.
+fn stacked() -> Vec<u8> {
+    let bytes = model_bytes();
+    let directory = directory(&bytes);
+    let data = |name: &str| {
+        let info = directory.require(name).unwrap();
+        bytes[info.offset as usize..info.end() as usize].to_vec()
+    };
+    let mut tensors = Vec::new();
+    for info in directory.tensors().iter().filter(|info| !info.name.contains(".experts.")) {
+        tensors.push((
+            in_transformers(&info.name),
+            info.stored.name().to_owned(),
+            info.shape.clone(),
+            data(&info.name),
+        ));
+    }
+    for layer in 0..4 {
+        for (stack, parts) in [("gate_up_proj", &["w1", "w3"][..]), ("down_proj", &["w2"])] {
+            for (ending, new_ending, dtype) in [("weight", "", "I8"), ("scale", "_scale_inv", "F8_E8M0")] {
+                let name = |expert, part| format!("layers.{layer}.ffn.experts.{expert}.{part}.{ending}");
+                let [n_rows, width] = directory.require(&name(0, parts[0])).unwrap().shape[..] else {
+                    panic!("a matrix")
+                };
+                let all = (0..4).flat_map(|expert| parts.iter().flat_map(move |part| data(&name(expert, part))));
+                tensors.push((
+                    format!("model.layers.{layer}.mlp.experts.{stack}{new_ending}"),
+                    dtype.to_owned(),
+                    vec![4, n_rows * parts.len() as u64, width],
+                    all.collect(),
+                ));
+            }
+        }
+    }
+    safetensors_of(&tensors)
+}
+
+#[test]
+fn stacked_experts_compute_the_same() {
+    let (ids, wanted) = expected();
+    let gap = worst(&wanted[..40], &logits(stacked(), &ids[..40], PlayerChoice::Cpu, None).unwrap());
     assert!(gap <= BUDGET, "{gap} from PyTorch");
 }
 

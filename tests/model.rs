@@ -4,8 +4,11 @@ use headstart::Error;
 use headstart::format::gguf::{self, Gguf};
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
-use headstart::model::weights::{Piece, Route, Scheme, TensorRef, Weights};
+use headstart::model::weights::{Piece, Route, Scales, Scheme, TensorRef, Weights};
 use serde_json::{Value, json};
+use support::in_transformers;
+
+mod support;
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -153,49 +156,6 @@ fn parameters_are_counted_as_the_tensors_are() {
     assert_eq!(shape.n_parameters(), learned.map(|tensor| tensor.n_rows() * tensor.n_in()).sum::<u64>());
 }
 
-/// What transformers calls a tensor that has an official name, experts apart.
-fn in_transformers(official: &str) -> String {
-    let Some((layer, name)) = official.strip_prefix("layers.").and_then(|name| name.split_once('.')) else {
-        return match official {
-            "embed.weight" => "model.embed_tokens.weight".to_owned(),
-            "head.weight" => "lm_head.weight".to_owned(),
-            "norm.weight" => "model.norm.weight".to_owned(),
-            hyper => hyper.replace("hc_head_", "model.hc_head.hc_"),
-        };
-    };
-    let name = match name {
-        "attn_norm.weight" => "input_layernorm.weight".to_owned(),
-        "ffn_norm.weight" => "post_attention_layernorm.weight".to_owned(),
-        _ => name
-            .replace("hc_attn_", "attn_hc.")
-            .replace("hc_ffn_", "ffn_hc.")
-            .replace("attn.indexer.compressor.norm", "self_attn.compressor.indexer.kv_norm")
-            .replace("attn.indexer.compressor", "self_attn.compressor.indexer")
-            .replace("attn.indexer.weights_proj", "self_attn.compressor.indexer.scorer.weights_proj")
-            .replace("attn.indexer.wq_b", "self_attn.compressor.indexer.q_b_proj")
-            .replace("attn.compressor.norm", "self_attn.compressor.kv_norm")
-            .replace("attn.compressor", "self_attn.compressor")
-            .replace("attn.attn_sink", "self_attn.sinks")
-            .replace("attn.q_norm", "self_attn.q_a_norm")
-            .replace("attn.kv_norm", "self_attn.kv_norm")
-            .replace("attn.w", "self_attn.w")
-            .replace("self_self_attn", "self_attn")
-            .replace(".wq_a.", ".q_a_proj.")
-            .replace(".wq_b.", ".q_b_proj.")
-            .replace(".wkv.", ".kv_proj.")
-            .replace(".wgate.", ".gate_proj.")
-            .replace(".wo_a.", ".o_a_proj.")
-            .replace(".wo_b.", ".o_b_proj.")
-            .replace(".ape", ".position_bias")
-            .replace("ffn.gate.bias", "mlp.gate.e_score_correction_bias")
-            .replace("ffn.shared_experts.w1", "mlp.shared_experts.gate_proj")
-            .replace("ffn.shared_experts.w3", "mlp.shared_experts.up_proj")
-            .replace("ffn.shared_experts.w2", "mlp.shared_experts.down_proj")
-            .replace("ffn.gate.", "mlp.gate."),
-    };
-    format!("model.layers.{layer}.{name}")
-}
-
 /// The golden model's directory as transformers would name and stack it.
 fn transformers_directory() -> Directory {
     let official = golden_directory();
@@ -264,6 +224,44 @@ fn names_of_transformers_bind_like_the_official_ones() {
     let piece = |row: u64| vec![Piece { source_index: 1, offset: row * row_bytes, n_rows: 96, scales: None }];
     assert_eq!((place(&experts.gate, 0), place(&experts.up, 0)), (piece(0), piece(96)));
     assert_eq!((place(&experts.gate, 7), place(&experts.up, 7)), (piece(7 * 192), piece(7 * 192 + 96)));
+}
+
+/// Of the stacks of each expert, blocks of scales begin anew, also where two halves share one.
+#[test]
+fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
+    let mut tensors = transformers_directory().tensors().to_vec();
+    let begin = |offset: u64| 1 << 40 | offset << 24;
+    for (n, (name, scale_rows)) in (0..).zip([("gate_up_proj", 2), ("down_proj", 1)]) {
+        let name = format!("model.layers.2.mlp.experts.{name}");
+        let weights = named(&mut tensors, &name);
+        (weights.stored, weights.bytes) = (Stored::Other("F8_E4M3".to_owned()), weights.bytes / 4);
+        tensors.push(TensorInfo {
+            name: name + "_scale_inv",
+            stored: Stored::Supported(Format::F32),
+            shape: vec![8, scale_rows, 1],
+            offset: begin(n),
+            bytes: 8 * scale_rows * 4,
+            source_index: 3,
+        });
+    }
+    let weights = Weights::bind(&golden_shape(), &Directory::new(tensors.clone()).expect("sound")).expect("complete");
+    assert!(weights.ignored.is_empty());
+    let experts = &weights.layers[2].ffn.experts;
+    assert_eq!([experts.gate.format, experts.up.format, experts.down.format], [Format::FP8_F32; 3]);
+    let third = |tensor: &TensorRef| tensor.pieces_of(experts.rows_of(tensor, 3)).collect::<Vec<_>>();
+    let piece = |row: u64, width: u64, n_rows, stack: u64, scale_row: u64, first_row| Piece {
+        source_index: 1,
+        offset: (4 + stack) * (1 << 24) + row * width,
+        n_rows,
+        scales: Some(Scales { source_index: 3, offset: begin(stack) + scale_row * 4, first_row }),
+    };
+    assert_eq!(third(&experts.gate), [piece(3 * 192, 128, 96, 0, 3 * 2, 0)]);
+    assert_eq!(third(&experts.up), [piece(3 * 192 + 96, 128, 96, 0, 3 * 2, 96)]);
+    assert_eq!(third(&experts.down), [piece(3 * 128, 96, 128, 1, 3, 0)]);
+    // Scales for all experts' rows in one run are others.
+    named(&mut tensors, "model.layers.2.mlp.experts.gate_up_proj_scale_inv").shape = vec![16, 1];
+    let error = Weights::bind(&golden_shape(), &Directory::new(tensors).expect("sound")).expect_err("another shape");
+    assert_says(&error.to_string(), &["gate_up_proj_scale_inv", "[16, 1]", "[8, 2, 1]", "[8, 192, 128]"]);
 }
 
 #[test]

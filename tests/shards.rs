@@ -2,7 +2,6 @@
 //! order and by whichever path they are given; and what is missing, doubled or of another model is refused by name.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +14,7 @@ use headstart::format::{Memory, Source, TensorInfo, safetensors};
 use headstart::measure::model_hash::model_hash;
 use headstart::{ErrorKind, Result};
 use pollster::block_on;
-use support::{fixture, memory};
+use support::{fixture, memory, safetensors_of};
 
 mod support;
 
@@ -82,31 +81,19 @@ fn shards() -> Vec<File> {
     let source = memory("families/llama/model.safetensors");
     let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
     let name = |n: usize| format!("model-0000{}-of-00003.safetensors", n + 1);
-    let mut map = String::new();
+    let mut map = Vec::new();
     let mut files: Vec<File> = (0..3)
         .map(|n| {
-            let (mut header, mut data) = (String::new(), Vec::new());
-            for info in directory.tensors().iter().skip(n).step_by(3) {
-                let (begin, comma) = (data.len(), if header.is_empty() { "" } else { "," });
-                data.extend(bytes_of(source.as_ref(), info));
-                let (dtype, shape) = (info.stored.name(), &info.shape);
-                let end = data.len();
-                write!(
-                    header,
-                    r#"{comma}"{}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#,
-                    info.name
-                )
-                .unwrap();
-                write!(map, r#"{}"{}":"{}""#, if map.is_empty() { "" } else { "," }, info.name, name(n)).unwrap();
-            }
-            let header = format!("{{{header}}}");
-            let mut file = (header.len() as u64).to_le_bytes().to_vec();
-            file.extend(header.bytes());
-            file.extend(data);
-            (name(n), file)
+            let infos: Vec<&TensorInfo> = directory.tensors().iter().skip(n).step_by(3).collect();
+            map.extend(infos.iter().map(|info| format!(r#""{}":"{}""#, info.name, name(n))));
+            let tensor = |info: &&TensorInfo| {
+                let bytes = bytes_of(source.as_ref(), info);
+                (info.name.clone(), info.stored.name().to_owned(), info.shape.clone(), bytes)
+            };
+            (name(n), safetensors_of(&infos.iter().map(tensor).collect::<Vec<_>>()))
         })
         .collect();
-    files.push(text(INDEX, format!(r#"{{"metadata":{{"total_size":1}},"weight_map":{{{map}}}}}"#)));
+    files.push(text(INDEX, format!(r#"{{"metadata":{{"total_size":1}},"weight_map":{{{}}}}}"#, map.join(","))));
     files
 }
 

@@ -47,3 +47,61 @@ pub(crate) fn spread(values: &[f32]) -> (f64, f64) {
     let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / n;
     (mean, variance.sqrt())
 }
+
+/// What transformers calls a tensor that has an official name, experts apart.
+pub(crate) fn in_transformers(official: &str) -> String {
+    let Some((layer, name)) = official.strip_prefix("layers.").and_then(|name| name.split_once('.')) else {
+        return match official {
+            "embed.weight" => "model.embed_tokens.weight".to_owned(),
+            "head.weight" => "lm_head.weight".to_owned(),
+            "norm.weight" => "model.norm.weight".to_owned(),
+            hyper => hyper.replace("hc_head_", "model.hc_head.hc_"),
+        };
+    };
+    let name = match name {
+        "attn_norm.weight" => "input_layernorm.weight".to_owned(),
+        "ffn_norm.weight" => "post_attention_layernorm.weight".to_owned(),
+        _ => name
+            .replace("hc_attn_", "attn_hc.")
+            .replace("hc_ffn_", "ffn_hc.")
+            .replace("attn.indexer.compressor.norm", "self_attn.compressor.indexer.kv_norm")
+            .replace("attn.indexer.compressor", "self_attn.compressor.indexer")
+            .replace("attn.indexer.weights_proj", "self_attn.compressor.indexer.scorer.weights_proj")
+            .replace("attn.indexer.wq_b", "self_attn.compressor.indexer.q_b_proj")
+            .replace("attn.compressor.norm", "self_attn.compressor.kv_norm")
+            .replace("attn.compressor", "self_attn.compressor")
+            .replace("attn.attn_sink", "self_attn.sinks")
+            .replace("attn.q_norm", "self_attn.q_a_norm")
+            .replace("attn.kv_norm", "self_attn.kv_norm")
+            .replace("attn.w", "self_attn.w")
+            .replace("self_self_attn", "self_attn")
+            .replace(".wq_a.", ".q_a_proj.")
+            .replace(".wq_b.", ".q_b_proj.")
+            .replace(".wkv.", ".kv_proj.")
+            .replace(".wgate.", ".gate_proj.")
+            .replace(".wo_a.", ".o_a_proj.")
+            .replace(".wo_b.", ".o_b_proj.")
+            .replace(".ape", ".position_bias")
+            .replace("ffn.gate.bias", "mlp.gate.e_score_correction_bias")
+            .replace("ffn.shared_experts.w1", "mlp.shared_experts.gate_proj")
+            .replace("ffn.shared_experts.w3", "mlp.shared_experts.up_proj")
+            .replace("ffn.shared_experts.w2", "mlp.shared_experts.down_proj")
+            .replace("ffn.gate.", "mlp.gate."),
+    };
+    format!("model.layers.{layer}.{name}")
+}
+
+/// A safetensors file of these tensors: name, type, shape and bytes of each.
+pub(crate) fn safetensors_of(tensors: &[(String, String, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
+    let (mut entries, mut data): (Vec<String>, Vec<u8>) = (Vec::new(), Vec::new());
+    for (name, dtype, shape, bytes) in tensors {
+        let (begin, end) = (data.len(), data.len() + bytes.len());
+        entries.push(format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#));
+        data.extend(bytes);
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    file.extend(data);
+    file
+}

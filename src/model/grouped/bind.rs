@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::{Directory, Format};
 use crate::model::part::{Extent, Kind};
-use crate::model::weights::take::{Taker, piece, tensor_error};
+use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
 use crate::model::weights::{Experts, TensorRef};
 
 /// Whose names a file uses.
@@ -140,9 +140,7 @@ impl Binder<'_> {
         let (format, pieces) = if name.contains('*') {
             self.taker.take_each(&name, extent)?
         } else {
-            let dims = [n_stacked, n_rows, n_in].map(u64::from);
-            let (format, piece) = self.taker.take_rows(&name, extent, n_stacked * n_rows, &dims)?;
-            (format, vec![piece])
+            self.taker.take_rows(&name, extent, Rows::Whole)?
         };
         Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
     }

@@ -3,7 +3,7 @@
 
 use super::names::Scheme;
 use super::scaled::scaled_by;
-use super::take::{Taker, piece, tensor_error};
+use super::take::{Rows, Taker, tensor_error};
 use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Route, TensorRef, Weights};
 use crate::error::Result;
 use crate::format::directory::shown;
@@ -32,18 +32,6 @@ impl Weights {
         binder.sort_the_rest(&mut weights)?;
         Ok(weights)
     }
-}
-
-/// How the rows of a stack of experts lie in the tensor, or tensors, that hold it.
-#[derive(Clone, Copy)]
-enum Stacking {
-    /// One tensor `[n_stacked, n_rows, n_in]`.
-    Whole,
-    /// One tensor `[n_stacked, 2 * n_rows, n_in]`: of each expert, these rows and as many others. With the rows of
-    /// the expert that come before these.
-    Half(u64),
-    /// A tensor `[n_rows, n_in]` for each expert.
-    Each,
 }
 
 struct Binder<'a> {
@@ -144,27 +132,14 @@ impl<'a> Binder<'a> {
         let Some(extent) = part.extent(self.shape, layer) else {
             return Err(tensor_error(&name, "asked for, but not of this layer"));
         };
-        let stacking = match (self.scheme, part) {
-            (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => Stacking::Each,
-            (Scheme::Transformers, Part::ExpertsGate) => Stacking::Half(0),
-            (Scheme::Transformers, Part::ExpertsUp) => Stacking::Half(u64::from(extent.n_rows)),
-            _ => Stacking::Whole,
-        };
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let [stacked, rows, width] = [n_stacked, n_rows, n_in].map(u64::from);
-        let (format, pieces) = match stacking {
-            Stacking::Whole => {
-                let dims = [stacked, rows, width];
-                let (format, piece) = self.taker.take_rows(&name, extent, n_stacked * n_rows, &dims)?;
-                (format, vec![piece])
+        let (format, pieces) = match (self.scheme, part) {
+            (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => {
+                self.taker.take_each(&name, extent)?
             }
-            Stacking::Half(before) => {
-                let (format, tensor) = self.taker.take(&name, extent, &[stacked, 2 * rows, width])?;
-                let row_bytes = format.row_bytes(width);
-                let begins = (0..stacked).map(|expert| (expert * 2 * rows + before) * row_bytes);
-                (format, begins.map(|begin| piece(tensor, begin, n_rows)).collect())
-            }
-            Stacking::Each => self.taker.take_each(&name, extent)?,
+            (Scheme::Transformers, Part::ExpertsGate) => self.taker.take_rows(&name, extent, Rows::First)?,
+            (Scheme::Transformers, Part::ExpertsUp) => self.taker.take_rows(&name, extent, Rows::Second)?,
+            _ => self.taker.take_rows(&name, extent, Rows::Whole)?,
         };
         Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
     }

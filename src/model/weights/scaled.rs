@@ -1,7 +1,7 @@
 //! Matrices of DeepSeek's FP8 and FP4, whose scales are tensors of their own beside them.
 
 use super::Piece;
-use super::take::{Taker, tensor_error};
+use super::take::{Taker, piece, significant, tensor_error};
 use crate::error::Result;
 use crate::format::directory::shown;
 use crate::format::scaled::Layout;
@@ -23,33 +23,65 @@ pub struct Scales {
 const ENDINGS: [(&str, &str); 4] =
     [(".weight", ".scale"), (".weight", ".weight_scale_inv"), (".weight", ".weight_scale"), ("", "_scale_inv")];
 
+/// A weight with its scales, of which rows can be had.
+pub(super) struct Scaled<'a> {
+    /// The format of the blocks that they are joined into.
+    pub(super) format: Format,
+    layout: Layout,
+    weights: &'a TensorInfo,
+    scales: &'a TensorInfo,
+    /// Rows of each matrix that is stacked; blocks of scales do not reach from one into the next.
+    of_each: u32,
+    n_in: u32,
+}
+
+impl Scaled<'_> {
+    /// So many rows of one of the stacked matrices, from a row on that is counted through all of them.
+    pub(super) fn rows(&self, first: u32, n_rows: u32) -> Piece {
+        let Self { layout, n_in, of_each, .. } = *self;
+        let scale_bytes = u64::from(of_each.div_ceil(layout.scale_rows))
+            * u64::from(layout.scales_per_row(n_in))
+            * layout.scale_bytes;
+        let scales = Scales {
+            source_index: self.scales.source_index,
+            offset: self.scales.offset + u64::from(first / of_each) * scale_bytes,
+            first_row: first % of_each,
+        };
+        let begin = u64::from(first) * layout.row_bytes(n_in);
+        Piece { scales: Some(scales), ..piece(self.weights, begin, n_rows) }
+    }
+}
+
 impl<'a> Taker<'a> {
-    /// The tensor of a weight with its scales, as the format of the blocks that they are joined into. `None` where it
-    /// is none of those, or there are no scales: then it is what it says.
-    pub(super) fn take_scaled(&mut self, name: &str, n_rows: u32, n_in: u32) -> Result<Option<(Format, Piece)>> {
+    /// The tensor of a weight `[n_stacked, n_rows, n_in]` with its scales. `None` where it is none of those, or there
+    /// are no scales: then it is what it says.
+    pub(super) fn take_scaled(&mut self, name: &str, dims: [u32; 3]) -> Result<Option<Scaled<'a>>> {
         let weights = self.directory().require(name)?;
         let Some(scales) = self.scales_of(name) else { return Ok(None) };
         let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else { return Ok(None) };
         let Some(layout) = Layout::of(format) else { return Ok(None) };
+        let [n_stacked, n_rows, n_in] = dims;
         if !n_in.is_multiple_of(32) {
             return Err(
                 tensor_error(name, format!("rows of {n_in}")).expected("a multiple of 32, as blocks have scales")
             );
         }
-        let check = |tensor: &TensorInfo, expected: [u64; 2]| {
-            if tensor.shape == expected {
+        let check = |tensor: &TensorInfo, rows: u32, width: u64| {
+            let expected = [n_stacked.into(), rows.into(), width];
+            if significant(&tensor.shape) == significant(&expected) {
                 return Ok(());
             }
+            let expected = &expected[usize::from(n_stacked == 1)..];
+            let whole = &dims[usize::from(n_stacked == 1)..];
             Err(tensor_error(&tensor.name, format!("of shape {:?}", tensor.shape))
-                .expected(format!("{expected:?} (rows first), for a weight of [{n_rows}, {n_in}]"))
+                .expected(format!("{expected:?} (rows first), for a weight of {whole:?}"))
                 .advice("The file is damaged, or of a version with other blocks."))
         };
-        check(weights, [n_rows.into(), layout.row_bytes(n_in)])?;
-        check(scales, [n_rows.div_ceil(layout.scale_rows).into(), layout.scales_per_row(n_in).into()])?;
+        check(weights, n_rows, layout.row_bytes(n_in))?;
+        check(scales, n_rows.div_ceil(layout.scale_rows), layout.scales_per_row(n_in).into())?;
         self.mark(weights);
         self.mark(scales);
-        let scales = Scales { source_index: scales.source_index, offset: scales.offset, first_row: 0 };
-        Ok(Some((format, Piece { scales: Some(scales), ..super::take::piece(weights, 0, n_rows) })))
+        Ok(Some(Scaled { format, layout, weights, scales, of_each: n_rows, n_in }))
     }
 
     fn scales_of(&self, name: &str) -> Option<&'a TensorInfo> {

@@ -8,6 +8,14 @@ use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use std::collections::HashSet;
 
+/// Which rows of a tensor are taken: all, or of each expert's one half, where two stacks lie in one tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::model) enum Rows {
+    Whole,
+    First,
+    Second,
+}
+
 /// A directory, and which of its tensors found their place.
 pub(in crate::model) struct Taker<'a> {
     directory: &'a Directory,
@@ -40,39 +48,49 @@ impl<'a> Taker<'a> {
 
     /// The experts of a stack, each a tensor of its own; all of one format.
     pub(in crate::model) fn take_each(&mut self, name: &str, extent: Extent) -> Result<(Format, Vec<Piece>)> {
-        let dims = [u64::from(extent.n_rows), u64::from(extent.n_in)];
+        let one = Extent { n_stacked: 1, ..extent };
         let mut pieces = Vec::new();
         let mut first = None;
         for expert in 0..extent.n_stacked {
             let name = name.replace('*', &expert.to_string());
-            let (format, piece) = self.take_rows(&name, extent, extent.n_rows, &dims)?;
+            let (format, rows) = self.take_rows(&name, one, Rows::Whole)?;
             let common = *first.get_or_insert(format);
             if format != common {
                 return Err(tensor_error(&name, format.name())
                     .expected(format!("{common}, the format of the first expert"))
                     .advice("All routed experts of a layer must be of one format."));
             }
-            pieces.push(piece);
+            pieces.extend(rows);
         }
         // A shape that passed its checks has an expert at least.
         Ok((first.unwrap_or(Format::F32), pieces))
     }
 
-    /// One tensor of `n_rows` rows, its dims and format checked, with the scales beside it if it has any.
+    /// The rows of one tensor, its dims and format checked, with the scales beside it if it has any.
     pub(in crate::model) fn take_rows(
         &mut self,
         name: &str,
         extent: Extent,
-        n_rows: u32,
-        dims: &[u64],
-    ) -> Result<(Format, Piece)> {
-        if extent.kind == Kind::Matrix
-            && let Some(scaled) = self.take_scaled(name, n_rows, extent.n_in)?
+        which: Rows,
+    ) -> Result<(Format, Vec<Piece>)> {
+        let Extent { kind, n_stacked, n_rows, n_in } = extent;
+        let (of_each, before) = match which {
+            Rows::Whole => (n_rows, 0),
+            Rows::First => (2 * n_rows, 0),
+            Rows::Second => (2 * n_rows, n_rows),
+        };
+        if kind == Kind::Matrix
+            && let Some(scaled) = self.take_scaled(name, [n_stacked, of_each, n_in])?
         {
-            return Ok(scaled);
+            let pieces = (0..n_stacked).map(|expert| scaled.rows(expert * of_each + before, n_rows)).collect();
+            return Ok((scaled.format, pieces));
         }
-        let (format, tensor) = self.take(name, extent, dims)?;
-        Ok((format, piece(tensor, 0, n_rows)))
+        let (format, tensor) = self.take(name, extent, &[n_stacked, of_each, n_in].map(u64::from))?;
+        if which == Rows::Whole {
+            return Ok((format, vec![piece(tensor, 0, n_stacked * n_rows)]));
+        }
+        let begins = (0..n_stacked).map(|expert| u64::from(expert * of_each + before) * format.row_bytes(n_in.into()));
+        Ok((format, begins.map(|begin| piece(tensor, begin, n_rows)).collect()))
     }
 
     /// One tensor, its dims and format checked.
@@ -83,8 +101,6 @@ impl<'a> Taker<'a> {
         dims: &[u64],
     ) -> Result<(Format, &'a TensorInfo)> {
         let tensor = self.directory.require(name)?;
-        // Leading dims of 1 come and go: a GGUF does not keep them.
-        let significant = |dims: &[u64]| dims.iter().copied().skip_while(|&n| n == 1).collect::<Vec<_>>();
         let expected = significant(dims);
         if significant(&tensor.shape) != expected {
             return Err(tensor_error(name, format!("of shape {:?}", tensor.shape))
@@ -106,6 +122,11 @@ impl<'a> Taker<'a> {
         self.used.insert(&tensor.name);
         Ok((format, tensor))
     }
+}
+
+/// Dims without leading ones, which come and go: a GGUF does not keep them.
+pub(super) fn significant(dims: &[u64]) -> Vec<u64> {
+    dims.iter().copied().skip_while(|&n| n == 1).collect()
 }
 
 /// Rows of a tensor, from so many bytes after its begin on.
