@@ -46,6 +46,11 @@ impl Folder {
         done(name, self.0.get_directory_handle_with_options(name, &options)).await.map(Self)
     }
 
+    /// The folder of that name in this one, if there is one.
+    pub(super) async fn folder_if_there(&self, name: &str) -> Option<Self> {
+        done(name, self.0.get_directory_handle(name)).await.map(Self).ok()
+    }
+
     /// The names of all that lies in it.
     pub(super) async fn names(&self) -> Result<Vec<String>> {
         let keys = self.0.keys();
