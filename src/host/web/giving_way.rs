@@ -44,7 +44,7 @@ impl Wake for Pause {
 }
 
 /// One turn of the event loop, by a message to ourselves: timers are slowed down where they follow each other.
-async fn turn() {
+pub(super) async fn turn() {
     let Ok(channel) = MessageChannel::new() else { return };
     let mut ask = |resolve: js_sys::Function, _reject| {
         channel.port1().set_onmessage(Some(resolve.unchecked_ref()));

@@ -1,0 +1,187 @@
+//! The browser's file system for this page (OPFS), as far as models need it: folders, files that a worker writes and
+//! reads at any place, and how much room there is. It may be missing (a private window, a setting, no secure context).
+
+use crate::error::{Error, Result};
+use crate::host::web::source::{get, message_of};
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    DedicatedWorkerGlobalScope, File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
+    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle,
+    StorageEstimate, StorageManager,
+};
+
+/// Where the models lie.
+const MODELS: &str = "models";
+
+/// How much this page keeps, and how much it may, in bytes, by the browser's estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Room {
+    pub(super) used: f64,
+    pub(super) quota: f64,
+}
+
+/// A folder.
+#[derive(Clone)]
+pub(super) struct Folder(FileSystemDirectoryHandle);
+
+impl Folder {
+    /// The folder of all models.
+    ///
+    /// # Errors
+    /// Where the browser keeps no files for this page.
+    pub(super) async fn of_models(scope: &DedicatedWorkerGlobalScope) -> Result<Self> {
+        let Some(storage) = storage(scope) else {
+            return Err(Error::io("storage", "this browser has no place for files of a page"));
+        };
+        let root = done::<FileSystemDirectoryHandle>("storage", storage.get_directory()).await?;
+        Self(root).folder(MODELS).await
+    }
+
+    /// The folder of that name in this one; it is made where there is none.
+    pub(super) async fn folder(&self, name: &str) -> Result<Self> {
+        let options = FileSystemGetDirectoryOptions::new();
+        options.set_create(true);
+        done(name, self.0.get_directory_handle_with_options(name, &options)).await.map(Self)
+    }
+
+    /// The folder of that name in this one, if there is one.
+    pub(super) async fn folder_if_there(&self, name: &str) -> Option<Self> {
+        done(name, self.0.get_directory_handle(name)).await.map(Self).ok()
+    }
+
+    /// The names of all that lies in it.
+    pub(super) async fn names(&self) -> Result<Vec<String>> {
+        let keys = self.0.keys();
+        let mut names = Vec::new();
+        loop {
+            let next = keys.next().map_err(|e| failed(MODELS, &e))?;
+            let step = JsFuture::from(next.unchecked_into::<Promise>()).await.map_err(|e| failed(MODELS, &e))?;
+            if get(&step, "done").is_truthy() {
+                return Ok(names);
+            }
+            names.extend(get(&step, "value").as_string());
+        }
+    }
+
+    /// The text of a small file; None where there is no such file.
+    pub(super) async fn text(&self, name: &str) -> Option<String> {
+        let file = self.file(name).await.ok()?;
+        JsFuture::from(file.text()).await.ok()?.as_string()
+    }
+
+    /// A file as it is now, to be read.
+    pub(super) async fn file(&self, name: &str) -> Result<File> {
+        let handle: FileSystemFileHandle = done(name, self.0.get_file_handle(name)).await?;
+        done(name, handle.get_file()).await
+    }
+
+    /// A file to be written and read by this worker alone; it is made where there is none.
+    ///
+    /// # Errors
+    /// Where another tab has it open.
+    pub(super) async fn open(&self, name: &str) -> Result<OpenFile> {
+        let options = FileSystemGetFileOptions::new();
+        options.set_create(true);
+        let handle: FileSystemFileHandle = done(name, self.0.get_file_handle_with_options(name, &options)).await?;
+        let handle = done(name, handle.create_sync_access_handle()).await?;
+        Ok(OpenFile { handle })
+    }
+
+    /// Removes a file, or a folder with all that is in it.
+    pub(super) async fn remove(&self, name: &str) -> Result<()> {
+        let options = FileSystemRemoveOptions::new();
+        options.set_recursive(true);
+        let removed = JsFuture::from(self.0.remove_entry_with_options(name, &options)).await;
+        removed.map(drop).map_err(|e| failed(name, &e))
+    }
+}
+
+/// A file that is open for this worker alone, until it is dropped.
+pub(super) struct OpenFile {
+    handle: FileSystemSyncAccessHandle,
+}
+
+impl OpenFile {
+    /// Writes bytes at a place, which need not pass through this program's memory.
+    pub(super) fn write_at(&self, offset: u64, bytes: &Uint8Array) -> Result<()> {
+        let written = self.handle.write_with_js_u8_array_and_options(bytes, &at(offset)).map_err(|e| failed("a file", &e))?;
+        if written < f64::from(bytes.byte_length()) { Err(full()) } else { Ok(()) }
+    }
+
+    /// Fills `buffer` from a place; fails where the file ends before.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let wanted = buffer.len() as f64;
+        let read = self.handle.read_with_u8_array_and_options(buffer, &at(offset)).map_err(|e| failed("a file", &e))?;
+        if read < wanted {
+            return Err(Error::io("a downloaded file", format!("it ends at byte {}", offset as f64 + read))
+                .advice("The browser has lost a part of it: delete it and download it again."));
+        }
+        Ok(())
+    }
+
+    /// Puts a text in the place of all that the file holds, down to the disk.
+    pub(super) fn set_text(&self, text: &str) -> Result<()> {
+        let bytes = Uint8Array::from(text.as_bytes());
+        self.write_at(0, &bytes)?;
+        self.truncate(text.len() as u64)?;
+        self.flush()
+    }
+
+    /// Cuts the file, or fills it up with zeros.
+    pub(super) fn truncate(&self, bytes: u64) -> Result<()> {
+        self.handle.truncate_with_f64(bytes as f64).map_err(|e| failed("a file", &e))
+    }
+
+    /// Waits until all that was written is on the disk.
+    pub(super) fn flush(&self) -> Result<()> {
+        self.handle.flush().map_err(|e| failed("a file", &e))
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.handle.close();
+    }
+}
+
+/// How much room there is; nothing where the browser does not tell.
+pub(super) async fn room(scope: &DedicatedWorkerGlobalScope) -> Room {
+    let estimate = storage(scope).and_then(|storage| storage.estimate().ok());
+    let Some(estimate) = estimate else { return Room::default() };
+    let Ok(estimate) = JsFuture::from(estimate.unchecked_into::<Promise>()).await else { return Room::default() };
+    let estimate: StorageEstimate = estimate.unchecked_into();
+    Room { used: estimate.get_usage().unwrap_or(0.0), quota: estimate.get_quota().unwrap_or(0.0) }
+}
+
+fn storage(scope: &DedicatedWorkerGlobalScope) -> Option<StorageManager> {
+    let storage = get(&scope.navigator(), "storage");
+    let has_files = !storage.is_undefined() && !get(&storage, "getDirectory").is_undefined();
+    has_files.then(|| storage.unchecked_into())
+}
+
+fn at(offset: u64) -> FileSystemReadWriteOptions {
+    let options = FileSystemReadWriteOptions::new();
+    options.set_at_f64(offset as f64);
+    options
+}
+
+async fn done<T: JsCast>(name: &str, promise: impl JsCast) -> Result<T> {
+    let promise: Promise = promise.unchecked_into();
+    JsFuture::from(promise).await.map(JsCast::unchecked_into).map_err(|e| failed(name, &e))
+}
+
+fn full() -> Error {
+    Error::io("storage", "the browser has no room left for this page")
+        .advice("Delete models that you no longer need, or free space on the disk, and resume. What has arrived is kept.")
+}
+
+fn failed(name: &str, thrown: &JsValue) -> Error {
+    match get(thrown, "name").as_string().as_deref() {
+        Some("QuotaExceededError") => full(),
+        Some("NoModificationAllowedError" | "InvalidStateError") => Error::io(name, "it is in use")
+            .advice("Another tab of this page may be downloading or reading this model: go on there, or close it."),
+        _ => Error::io(name, message_of(thrown)),
+    }
+}
