@@ -170,7 +170,7 @@ fn requests_that_make_no_sense_are_refused() {
     refused(&quantize(&input, &output, "fp8"), 2, &["fp8", "Q4_K"], &output);
     refused(&quantize(&input, &output, "i32"), 2, &["i32", "Q4_K"], &output);
     refused(&quantize(&folder.path().join("absent.gguf"), &output, "q4_0"), 5, &["absent.gguf"], &output);
-    refused(&quantize(folder.path(), &output, "q4_0"), 2, &["not a file"], &output);
+    refused(&quantize(&folder.path().join("x"), &output, "q4_0"), 5, &["x"], &output);
     refused(&quantize(&input, &folder.path().join("no/out.gguf"), "q4_0"), 5, &["no/out.gguf"], &output);
     let before = std::fs::read(&input).unwrap();
     refused(&quantize(&input, &input, "q4_0"), 2, &["in.gguf", "another place"], &output);

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use headstart::format::{Memory, gguf};
-use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer};
+use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer, export};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -257,4 +257,44 @@ fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
         let error = Tokenizer::from_json(&json.to_string(), SpecialIds::default()).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
+}
+
+/// The tokenizer of a `tokenizer.json` as a GGUF made from it has it, with 7 rows more in the embedding.
+fn through_gguf(json: &Value) -> Tokenizer {
+    let n_vocab = json["model"]["vocab"].as_object().unwrap().len() as u32 + 7;
+    let special = SpecialIds { bos: Some(0), ..SpecialIds::default() };
+    let keys = export::gguf_keys(&json.to_string(), None, special, n_vocab).unwrap();
+    let file = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &[]).unwrap();
+    let file = pollster::block_on(gguf::read(&Memory::new("made", file), 0)).unwrap();
+    let tokenizer = Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata).unwrap()).unwrap().unwrap();
+    assert_eq!(tokenizer.n_vocab(), n_vocab as usize);
+    assert_eq!(tokenizer.special().bos, Some(0));
+    tokenizer
+}
+
+#[test]
+fn what_a_gguf_is_told_of_a_tokenizer_json_gives_the_ids_of_llama_cpp() {
+    for (name, facts) in FACTS["bpe"].as_object().unwrap() {
+        let mut json = bpe_json(facts);
+        json["model"]["ignore_merges"] = json!(name == "llama-bpe");
+        check(&format!("{name} through a gguf"), &through_gguf(&json), &expected(facts, "llama_cpp"));
+    }
+    let facts = &FACTS["spm"];
+    let mut json = spm_json();
+    json["normalizer"] = facts["tokenizer_json"]["normalizer"].clone();
+    check("spm through a gguf", &through_gguf(&json), &expected(facts, "llama_cpp"));
+    assert_eq!(through_gguf(&json).decode(&[700], Control::Show), spm().decode(&[700], Control::Show));
+}
+
+#[test]
+fn what_a_gguf_cannot_be_told_is_refused() {
+    let mut json = bpe_json(&FACTS["bpe"]["qwen2"]);
+    json["model"]["ignore_merges"] = json!(true);
+    let n_vocab = json["model"]["vocab"].as_object().unwrap().len() as u32;
+    let refused = |json: &Value, n_vocab| {
+        export::gguf_keys(&json.to_string(), None, SpecialIds::default(), n_vocab).expect_err("refused").to_string()
+    };
+    assert!(refused(&json, n_vocab).contains("ignore_merges"));
+    json["model"]["ignore_merges"] = json!(false);
+    assert!(refused(&json, n_vocab - 1).contains("rows of the embedding"));
 }

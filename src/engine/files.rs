@@ -100,12 +100,24 @@ impl ModelFiles {
         if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
             return Ok(Some(Chat::v4()));
         }
-        let mut config =
-            self.tokenizer_config.as_deref().map_or(Ok(TokenizerConfig::default()), TokenizerConfig::read)?;
-        if let Some(template) = &self.chat_template {
-            config.chat_template = Some(template.clone());
-        }
+        let Some(config) = self.tokenizer_config()? else { return Ok(None) };
         Chat::from_config(&config, tokenizer)
+    }
+
+    /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
+    pub(super) fn tokenizer_config(&self) -> Result<Option<TokenizerConfig>> {
+        let config = self.tokenizer_config.as_deref().map(TokenizerConfig::read).transpose()?;
+        let Some(template) = &self.chat_template else { return Ok(config) };
+        Ok(Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() }))
+    }
+
+    /// The text of `config.json`, which safetensors need.
+    pub(super) fn require_config(&self) -> Result<&str> {
+        self.config.as_deref().ok_or_else(|| {
+            let name = self.sources.first().map_or("model", |source| source.name());
+            Error::file(name, "no config.json beside the safetensors file")
+                .advice("Keep config.json (and tokenizer.json) in the same folder")
+        })
     }
 
     /// By its first bytes; a file that has others and claims to be a GGUF is one too, and damaged.
@@ -122,8 +134,8 @@ impl ModelFiles {
     fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
         let Some(json) = &self.tokenizer else { return Ok(None) };
         let mut tokenizer = Tokenizer::from_json(json, special)?;
-        if let Some(config) = &self.tokenizer_config {
-            tokenizer.configure(&TokenizerConfig::read(config)?)?;
+        if let Some(config) = self.tokenizer_config()? {
+            tokenizer.configure(&config)?;
         }
         Ok(Some(tokenizer))
     }
@@ -143,10 +155,7 @@ impl ModelFiles {
 
     async fn open_safetensors(&self) -> Result<Opened> {
         let directory = shards::read(&self.sources, self.index.as_ref()).await?;
-        let Some(config) = &self.config else {
-            return Err(Error::file(self.sources[0].name(), "no config.json beside the safetensors file")
-                .advice("Keep config.json (and tokenizer.json) in the same folder"));
-        };
+        let config = self.require_config()?;
         let model = if grouped::is_config(config) {
             Model::bind_grouped(grouped::Shape::from_config(config)?, &directory)?
         } else {

@@ -4,6 +4,7 @@
 pub mod attention;
 pub mod buffers;
 pub mod conversation;
+pub mod export;
 pub mod fault;
 pub mod ffn;
 pub mod files;
@@ -23,6 +24,7 @@ pub mod upload;
 pub mod work;
 
 pub use conversation::{Answer, Conversation};
+pub use export::{Export, ExportTensor};
 pub use files::ModelFiles;
 pub use generation::{Generation, Sampling, Timings};
 pub use session::{LoadOptions, LoadProgress, LoadTimings, Memory, PlayerChoice, Session};

@@ -14,6 +14,7 @@
 mod byte_map;
 pub mod chat;
 mod cut;
+pub mod export;
 mod gguf_vocabulary;
 mod pre_tokenizer;
 mod sentence_piece;

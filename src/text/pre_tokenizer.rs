@@ -138,6 +138,12 @@ impl PreTokenizer {
         gpt_2.map_or("", |known| known.patterns[0])
     }
 
+    /// What a GGUF calls it. The cut of DeepSeek's first models has no name as their `tokenizer.json` has it; the named
+    /// one cuts numbers otherwise, and merging makes the same of them.
+    pub(super) fn gguf_name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or("deepseek-llm")
+    }
+
     /// As it is run.
     pub(super) fn build(&self) -> Result<Cut> {
         Ok(Cut::Words(self.patterns.iter().map(|pattern| Split::new(pattern)).collect::<Result<_>>()?))

@@ -234,6 +234,52 @@ pub enum Value {
     Texts(Texts),
 }
 
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Scalar(ScalarKind::U32, Scalar::Unsigned(value.into()))
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        Self::Scalar(ScalarKind::F32, Scalar::Float(value.into()))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Scalar(ScalarKind::Bool, Scalar::Bool(value))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<&[i32]> for Value {
+    fn from(values: &[i32]) -> Self {
+        Self::Scalars(Scalars::new(ScalarKind::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+    }
+}
+
+impl From<&[f32]> for Value {
+    fn from(values: &[f32]) -> Self {
+        Self::Scalars(Scalars::new(ScalarKind::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+    }
+}
+
+impl From<&[String]> for Value {
+    fn from(texts: &[String]) -> Self {
+        let ends = texts.iter().scan(0u32, |end, text| {
+            *end += text.len() as u32;
+            Some(*end)
+        });
+        Self::Texts(Texts::new(texts.concat(), ends.collect()))
+    }
+}
+
 impl Value {
     /// The value in `bytes`, of which there are as many as the kind takes.
     pub(super) fn scalar(kind: ScalarKind, bytes: &[u8]) -> Self {

@@ -105,7 +105,14 @@ mod tests {
         let read = Progress::parse(&text)?;
         assert_eq!(read, progress);
         assert_eq!(read.pieces().bytes(), 1 << 20);
-        for damaged in ["", "[]", "{}", &text[..text.len() - 1], &text.replace("\"there\":[\"100\",", "\"there\":["), &text.replace(":5,", ":0,")] {
+        for damaged in [
+            "",
+            "[]",
+            "{}",
+            &text[..text.len() - 1],
+            &text.replace("\"there\":[\"100\",", "\"there\":["),
+            &text.replace(":5,", ":0,"),
+        ] {
             assert!(Progress::parse(damaged).is_err(), "{damaged}");
         }
         assert!(Record::parse(&text).is_ok_and(|record| record.date_ms == 1.0) && Record::parse("{}").is_err());

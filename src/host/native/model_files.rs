@@ -124,6 +124,10 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     for extension in ["safetensors", "gguf"] {
         let found: Vec<&PathBuf> = paths.iter().filter(|path| has_extension(path, extension)).collect();
         let Some(first) = found.first() else { continue };
+        // What transformers would take.
+        if let Some(usual) = found.iter().find(|path| path.ends_with("model.safetensors")) {
+            return with_path(usual);
+        }
         let is_one = found.len() == 1 || are_parts(&found);
         if !is_one {
             return Err(Error::usage(name, format!("a folder with {} {extension} files", found.len()))
@@ -252,6 +256,8 @@ mod tests {
         assert_eq!(found()?, ["a.safetensors", "config.json"]);
         put("b.safetensors", "");
         refused("2 safetensors files");
+        put("model.safetensors", "");
+        assert_eq!(found()?, ["model.safetensors", "config.json"]);
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "b.safetensors", "y": "absent.safetensors"}}"#);
         assert_eq!(found()?, ["model.safetensors.index.json", "b.safetensors", "config.json"]);
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "../b.safetensors"}}"#);

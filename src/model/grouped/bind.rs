@@ -6,7 +6,7 @@ use crate::format::directory::shown;
 use crate::format::{Directory, Format};
 use crate::model::part::{Extent, Kind};
 use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
-use crate::model::weights::{Experts, TensorRef};
+use crate::model::weights::{Experts, Named, TensorRef};
 
 /// Whose names a file uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,43 +22,57 @@ impl Weights {
     /// When a tensor is missing, of another extent, or of a format that does not suit it; the error names it, what was
     /// found and what was expected.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
+        Ok(Self::bind_named(shape, directory)?.0)
+    }
+
+    /// As [`Self::bind`], and every tensor under the name that a GGUF has for it, its rows as they lie here.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
         let scheme = if directory.get("token_embd.weight").is_some() { Scheme::Gguf } else { Scheme::Transformers };
-        let mut binder = Binder { shape, scheme, taker: Taker::new(directory) };
+        let mut binder = Binder { shape, scheme, taker: Taker::new(directory), named: Vec::new() };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
-        let head_name = binder.global("output.weight", "lm_head.weight");
-        let has_head = directory.get(head_name).is_some();
+        let head = global("output.weight", "lm_head.weight");
+        let has_head = directory.get(binder.here(&head)).is_some();
         let mut weights = Self {
-            embed: binder.matrix(
-                binder.global("token_embd.weight", "model.embed_tokens.weight").to_owned(),
-                n_vocab,
-                n_embd,
-            )?,
-            head: has_head.then(|| binder.matrix(head_name.to_owned(), n_vocab, n_embd)).transpose()?,
-            norm: binder.vector(binder.global("output_norm.weight", "model.norm.weight").to_owned(), n_embd)?,
+            embed: binder.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)?,
+            head: has_head.then(|| binder.matrix(head, n_vocab, n_embd)).transpose()?,
+            norm: binder.vector(global("output_norm.weight", "model.norm.weight"), n_embd)?,
             layers: (0..shape.n_layers as usize).map(|layer| binder.layer(layer)).collect::<Result<_>>()?,
             ignored: Vec::new(),
         };
         binder.sort_the_rest(&mut weights.ignored)?;
-        Ok(weights)
+        Ok((weights, binder.named))
     }
+}
+
+/// The names of a tensor, in a GGUF and with transformers.
+struct Names {
+    gguf: String,
+    transformers: String,
+}
+
+fn global(gguf: &str, transformers: &str) -> Names {
+    Names { gguf: gguf.to_owned(), transformers: transformers.to_owned() }
+}
+
+fn name(layer: usize, gguf: &str, transformers: &str) -> Names {
+    Names { gguf: format!("blk.{layer}.{gguf}"), transformers: format!("model.layers.{layer}.{transformers}") }
 }
 
 struct Binder<'a> {
     shape: &'a Shape,
     scheme: Scheme,
     taker: Taker<'a>,
+    /// What was bound so far.
+    named: Vec<Named>,
 }
 
 impl Binder<'_> {
-    fn global(&self, gguf: &'static str, transformers: &'static str) -> &'static str {
-        if self.scheme == Scheme::Gguf { gguf } else { transformers }
-    }
-
-    fn name(&self, layer: usize, gguf: &'static str, transformers: &'static str) -> String {
-        match self.scheme {
-            Scheme::Gguf => format!("blk.{layer}.{gguf}"),
-            Scheme::Transformers => format!("model.layers.{layer}.{transformers}"),
-        }
+    /// The name that the file at hand has.
+    fn here<'n>(&self, names: &'n Names) -> &'n str {
+        if self.scheme == Scheme::Gguf { &names.gguf } else { &names.transformers }
     }
 
     fn layer(&mut self, layer: usize) -> Result<Layer> {
@@ -66,30 +80,30 @@ impl Binder<'_> {
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
         let bias = if shape.has_bias {
             Some([
-                self.vector(self.name(layer, "attn_q.bias", "self_attn.q_proj.bias"), q)?,
-                self.vector(self.name(layer, "attn_k.bias", "self_attn.k_proj.bias"), kv)?,
-                self.vector(self.name(layer, "attn_v.bias", "self_attn.v_proj.bias"), kv)?,
+                self.vector(name(layer, "attn_q.bias", "self_attn.q_proj.bias"), q)?,
+                self.vector(name(layer, "attn_k.bias", "self_attn.k_proj.bias"), kv)?,
+                self.vector(name(layer, "attn_v.bias", "self_attn.v_proj.bias"), kv)?,
             ])
         } else {
             None
         };
         let head_norm = if shape.has_head_norm {
             Some([
-                self.vector(self.name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
-                self.vector(self.name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
+                self.vector(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
+                self.vector(name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
             ])
         } else {
             None
         };
         Ok(Layer {
-            attn_norm: self.vector(self.name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
-            q: self.matrix(self.name(layer, "attn_q.weight", "self_attn.q_proj.weight"), q, n_embd)?,
-            k: self.matrix(self.name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
-            v: self.matrix(self.name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
+            attn_norm: self.vector(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
+            q: self.matrix(name(layer, "attn_q.weight", "self_attn.q_proj.weight"), q, n_embd)?,
+            k: self.matrix(name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
+            v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
             bias,
             head_norm,
-            o: self.matrix(self.name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
-            ffn_norm: self.vector(self.name(layer, "ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
+            o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
+            ffn_norm: self.vector(name(layer, "ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
             ffn: self.ffn(layer)?,
         })
     }
@@ -99,16 +113,16 @@ impl Binder<'_> {
         let Some(of) = self.shape.experts.as_ref().filter(|_| self.shape.has_experts(layer)) else {
             let n_hidden = self.shape.n_hidden;
             return Ok(Ffn::Dense {
-                gate: self.matrix(self.name(layer, "ffn_gate.weight", "mlp.gate_proj.weight"), n_hidden, n_embd)?,
-                up: self.matrix(self.name(layer, "ffn_up.weight", "mlp.up_proj.weight"), n_hidden, n_embd)?,
-                down: self.matrix(self.name(layer, "ffn_down.weight", "mlp.down_proj.weight"), n_embd, n_hidden)?,
+                gate: self.matrix(name(layer, "ffn_gate.weight", "mlp.gate_proj.weight"), n_hidden, n_embd)?,
+                up: self.matrix(name(layer, "ffn_up.weight", "mlp.up_proj.weight"), n_hidden, n_embd)?,
+                down: self.matrix(name(layer, "ffn_down.weight", "mlp.down_proj.weight"), n_embd, n_hidden)?,
             });
         };
         let (n, n_hidden) = (of.n_experts, of.n_hidden);
-        let router = self.matrix(self.name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
-        let gate = self.name(layer, "ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight");
-        let up = self.name(layer, "ffn_up_exps.weight", "mlp.experts.*.up_proj.weight");
-        let down = self.name(layer, "ffn_down_exps.weight", "mlp.experts.*.down_proj.weight");
+        let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
+        let gate = name(layer, "ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight");
+        let up = name(layer, "ffn_up_exps.weight", "mlp.experts.*.up_proj.weight");
+        let down = name(layer, "ffn_down_exps.weight", "mlp.experts.*.down_proj.weight");
         let experts = Experts {
             n_experts: n,
             gate: self.stack(gate, n, n_hidden, n_embd)?,
@@ -123,26 +137,29 @@ impl Binder<'_> {
         Ok(Ffn::Experts { router, experts })
     }
 
-    fn matrix(&mut self, name: String, n_rows: u32, n_in: u32) -> Result<TensorRef> {
-        self.take(name, Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in })
+    fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+        self.take(names, Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in })
     }
 
-    fn vector(&mut self, name: String, n_in: u32) -> Result<TensorRef> {
-        self.take(name, Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in })
+    fn vector(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
+        self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in })
     }
 
-    fn stack(&mut self, name: String, n_stacked: u32, n_rows: u32, n_in: u32) -> Result<TensorRef> {
-        self.take(name, Extent { kind: Kind::Matrix, n_stacked, n_rows, n_in })
+    fn stack(&mut self, names: Names, n_stacked: u32, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+        self.take(names, Extent { kind: Kind::Matrix, n_stacked, n_rows, n_in })
     }
 
-    fn take(&mut self, name: String, extent: Extent) -> Result<TensorRef> {
+    fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
+        let name = self.here(&names).to_owned();
         let (format, pieces) = if name.contains('*') {
             self.taker.take_each(&name, extent)?
         } else {
             self.taker.take_rows(&name, extent, Rows::Whole)?
         };
-        Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
+        self.named.push(Named::new(names.gguf, extent, tensor.clone()));
+        Ok(tensor)
     }
 
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a

@@ -12,6 +12,7 @@
 //! * A file without an output head uses the embedding again: the same test, on qwen2.
 
 mod bind;
+mod export;
 mod read;
 mod rope;
 

@@ -9,18 +9,18 @@ use crate::model::shape::gguf::{ARCHITECTURE, GgufKeys, n_vocab};
 use crate::model::shape::keys::{self, Key, Keys, key};
 use crate::model::shape::{Shape as V4, Yarn};
 
-const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
-const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
-const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
-const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
+pub(super) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
+pub(super) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
+pub(super) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
+pub(super) const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
+pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
 const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
-const ATTENTION_FACTOR: Key =
+pub(super) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
-const TYPE: Key =
+pub(super) const TYPE: Key =
     key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
 
 /// Architectures by their names in a GGUF and in a `config.json`.

@@ -12,9 +12,9 @@ use std::collections::BTreeSet;
 pub(in crate::model) const ARCHITECTURE: &str = "general.architecture";
 /// The layers of multi-token prediction among the blocks.
 const N_MTP: Key = Key { gguf: "nextn_predict_layers", config: &[] };
-const LIMIT_SHARED: Key = Key { gguf: "swiglu_clamp_shexp", config: &[] };
+pub(super) const LIMIT_SHARED: Key = Key { gguf: "swiglu_clamp_shexp", config: &[] };
 /// How the router scores: 4 is sqrt(softplus).
-const GATING: Key = Key { gguf: "expert_gating_func", config: &[] };
+pub(super) const GATING: Key = Key { gguf: "expert_gating_func", config: &[] };
 
 pub(in crate::model) struct GgufKeys<'a> {
     pub(in crate::model) metadata: &'a Metadata,

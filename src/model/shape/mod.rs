@@ -6,6 +6,7 @@
 
 mod check;
 pub(super) mod config;
+mod export;
 pub(super) mod gguf;
 pub(super) mod keys;
 mod rope;

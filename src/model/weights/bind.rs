@@ -4,7 +4,7 @@
 use super::names::Scheme;
 use super::scaled::scaled_by;
 use super::take::{Rows, Taker, tensor_error};
-use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Route, TensorRef, Weights};
+use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Named, Route, TensorRef, Weights};
 use crate::error::Result;
 use crate::format::directory::shown;
 use crate::format::{Directory, TensorInfo};
@@ -17,7 +17,13 @@ impl Weights {
     /// schemes of names the directory uses. Fails, naming the tensor, what was found and what was expected, if one
     /// is missing, of another extent, or of a format that does not suit it.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        let mut binder = Binder { shape, scheme: Scheme::of(directory)?, taker: Taker::new(directory) };
+        Ok(Self::bind_named(shape, directory)?.0)
+    }
+
+    /// As [`Self::bind`], and every tensor under the name that a GGUF has for it.
+    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
+        let scheme = Scheme::of(directory)?;
+        let mut binder = Binder { shape, scheme, taker: Taker::new(directory), named: Vec::new() };
         let layers = (0..shape.n_layers()).map(|layer| binder.layer(layer)).collect::<Result<_>>()?;
         let mut weights = Self {
             scheme: binder.scheme,
@@ -30,7 +36,7 @@ impl Weights {
             ignored: Vec::new(),
         };
         binder.sort_the_rest(&mut weights)?;
-        Ok(weights)
+        Ok((weights, binder.named))
     }
 }
 
@@ -38,6 +44,8 @@ struct Binder<'a> {
     shape: &'a Shape,
     scheme: Scheme,
     taker: Taker<'a>,
+    /// What was bound so far.
+    named: Vec<Named>,
 }
 
 impl<'a> Binder<'a> {
@@ -141,7 +149,9 @@ impl<'a> Binder<'a> {
             (Scheme::Transformers, Part::ExpertsUp) => self.taker.take_rows(&name, extent, Rows::Second)?,
             _ => self.taker.take_rows(&name, extent, Rows::Whole)?,
         };
-        Ok(TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces })
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
+        self.named.push(Named::new(Scheme::Gguf.name(part, layer), extent, tensor.clone()));
+        Ok(tensor)
     }
 
     /// Counts the tensors of multi-token prediction, and lists those that nobody asked for. Fails for what would

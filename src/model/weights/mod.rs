@@ -9,6 +9,7 @@ pub(in crate::model) mod take;
 pub use names::Scheme;
 pub use scaled::Scales;
 
+use super::part::{Extent, Kind};
 use crate::format::Format;
 use crate::format::scaled::Layout;
 use std::ops::Range;
@@ -235,6 +236,31 @@ pub struct Piece {
     pub n_rows: u32,
     /// Where their scales lie, if they do not lie in blocks with them.
     pub scales: Option<Scales>,
+}
+
+/// A tensor under the name that llama.cpp has for it, and with the dims that it has there, outermost first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name in a GGUF.
+    pub name: String,
+    /// `[n_experts, n_out, n_in]`, `[n_out, n_in]` or `[n]`.
+    pub shape: Vec<u64>,
+    /// Where it lies.
+    pub tensor: TensorRef,
+}
+
+impl Named {
+    pub(in crate::model) fn new(name: String, extent: Extent, tensor: TensorRef) -> Self {
+        let Extent { kind, n_stacked, n_rows, n_in } = extent;
+        let dims = [n_stacked, n_rows, n_in].map(u64::from);
+        // A single expert is a stack of one; a matrix of one row is a matrix.
+        let outer = match kind {
+            _ if name.contains("_exps.") => 0,
+            Kind::Plain if n_rows == 1 => 2,
+            _ => 1,
+        };
+        Self { shape: dims[outer..].to_vec(), name, tensor }
+    }
 }
 
 impl Piece {

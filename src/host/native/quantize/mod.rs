@@ -1,5 +1,5 @@
-//! `headstart quantize`: a model file written again with its matrices in another format, streamed in pieces. Sizes and
-//! errors are told on stderr, format by format.
+//! `headstart quantize`: a model, GGUF or safetensors, written as one GGUF with its matrices in some format, streamed in
+//! pieces. Sizes and errors are told on stderr, format by format.
 
 mod plan;
 mod tally;
@@ -7,16 +7,16 @@ mod work;
 
 use super::new_file::NewFile;
 use super::progress::Progress;
-use super::source::File;
-use super::{Ending, ending, interrupt};
+use super::{Ending, ending, interrupt, model_files};
 use crate::engine::LoadProgress;
 use crate::error::{Error, Result};
-use crate::format::gguf::{self, Scalar, ScalarKind, Value};
+use crate::format::gguf::{self, Value};
 use crate::format::{Format, Source};
 use clap::Args;
 use plan::Planned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use tally::Tally;
 
 const EXAMPLES: &str = "\
@@ -25,16 +25,19 @@ residual streams), become F32; tables of integers and formats unknown here are c
 no whole blocks of the format becomes Q8_0, or F16 where those do not fit either.
 Formats that search for the least error (all but Q8_0, Q4_0, Q4_1, Q5_0, Q5_1) take a minute for a thousand
 million weights, on several cores.
+Safetensors become what llama.cpp's converter makes of them, with the keys of config.json and the tokenizer of
+tokenizer.json: DeepSeek V4 (FP8 and FP4 included), Llama, Qwen2, Qwen3 and Qwen3-MoE.
 
 Examples:
   headstart quantize model-f16.gguf model-q4_k.gguf --to q4_k
+  headstart quantize DeepSeek-R1-Distill-Qwen-1.5B/ r1-qwen-1.5b-q4_k.gguf --to q4_k
   headstart quantize model-bf16.gguf model-mxfp4.gguf --to mxfp4";
 
-/// Write a GGUF model again with its matrices in another format.
+/// Write a model as one GGUF with its matrices in another format.
 #[derive(Debug, Args)]
 #[command(max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Quantize {
-    /// The model: a GGUF file
+    /// The model: a GGUF file (of a split one any part), a safetensors file, its index, or the folder of either
     #[arg(value_name = "IN")]
     input: PathBuf,
     /// The GGUF file to write
@@ -59,22 +62,30 @@ pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
         return Err(Error::usage(output.display().to_string(), "the file that is read")
             .expected("another place for what is written"));
     }
-    let source = File::open(input)?;
-    let file = pollster::block_on(gguf::read(&source, 0))?;
-    let planned = plan::plan(&file.directory, arguments.to)?;
-    let keys = keys_of(&file.metadata, arguments.to);
+    let model = model_files::open(Some(input))?;
+    if model.files.synthetic.is_some() {
+        return Err(Error::usage(model.name, "a synthetic model").expected("a model with files"));
+    }
+    if model.files.sources.iter().any(|source| same_file(Path::new(source.name()), output)) {
+        return Err(Error::usage(output.display().to_string(), "a file of the model that is read")
+            .expected("another place for what is written"));
+    }
+    let export = pollster::block_on(model.files.export())?;
+    let planned = plan::plan(export.tensors, arguments.to)?;
+    let keys = with_format(export.keys, &model.name, arguments.to);
     let tensors: Vec<gguf::NewTensor> = planned.iter().map(Planned::written).collect();
     let head = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors)?;
 
     let _watch = interrupt::watch();
     let mut new_file = NewFile::create(output)?;
     new_file.write(&head)?;
-    let Some(tally) = write_tensors(&source, &planned, &mut new_file)? else { return Ok(ending()) };
+    let Some(tally) = write_tensors(&model.files.sources, &planned, &mut new_file)? else { return Ok(ending()) };
     new_file.finish()?;
     let written =
         head.len() as u64 + tensors.iter().map(|t| t.bytes + gguf::padding(t.bytes).len() as u64).sum::<u64>();
-    plan::notices(&planned, arguments.to).iter().for_each(|notice| eprintln!("headstart: {notice}"));
-    eprint!("{}", tally.lines(source.bytes(), written));
+    let notices = export.notices.into_iter().chain(plan::notices(&planned, arguments.to));
+    notices.for_each(|notice| eprintln!("headstart: {notice}"));
+    eprint!("{}", tally.lines(model.bytes, written));
     Ok(ending())
 }
 
@@ -84,13 +95,13 @@ fn same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Writes the data of all tensors; `None` where the person wanted an end.
-fn write_tensors(source: &File, planned: &[Planned], to: &mut NewFile) -> Result<Option<Tally>> {
+fn write_tensors(sources: &[Rc<dyn Source>], planned: &[Planned], to: &mut NewFile) -> Result<Option<Tally>> {
     let mut tally = Tally::default();
     let mut progress = Progress::new();
-    let total = planned.iter().map(|tensor| tensor.info.bytes).sum();
+    let total = planned.iter().map(|planned| planned.tensor.bytes()).sum();
     let mut done = 0;
     for tensor in planned {
-        let finished = work::write(source, tensor, to, &mut tally, &mut |bytes| {
+        let finished = work::write(sources, tensor, to, &mut tally, &mut |bytes| {
             done += bytes;
             progress.load(&LoadProgress::Upload { done, total });
             interrupt::asked()
@@ -103,19 +114,16 @@ fn write_tensors(source: &File, planned: &[Planned], to: &mut NewFile) -> Result
     Ok(Some(tally))
 }
 
-/// The keys of the file, those changed that speak of its formats or of its parts.
-fn keys_of(metadata: &gguf::Metadata, to: Format) -> BTreeMap<String, Value> {
-    let of_the_container = |key: &str| key == "general.alignment" || key.starts_with("split.");
-    let kept = metadata.iter().filter(|(key, _)| !of_the_container(key));
-    let mut keys: BTreeMap<String, Value> = kept.map(|(key, value)| (key.to_owned(), value.clone())).collect();
-    let number = |value| Value::Scalar(ScalarKind::U32, Scalar::Unsigned(value));
-    keys.insert("general.file_type".to_owned(), number(file_type(to)));
-    keys.insert("general.quantization_version".to_owned(), number(2));
+/// The keys of the model, with those that speak of the new file's formats; `name` where it has none.
+fn with_format(mut keys: BTreeMap<String, Value>, name: &str, to: Format) -> BTreeMap<String, Value> {
+    keys.entry("general.name".to_owned()).or_insert_with(|| name.into());
+    keys.insert("general.file_type".to_owned(), file_type(to).into());
+    keys.insert("general.quantization_version".to_owned(), 2.into());
     keys
 }
 
 /// What llama.cpp calls a file whose matrices are mostly of a format (`enum llama_ftype`).
-fn file_type(format: Format) -> u64 {
+fn file_type(format: Format) -> u32 {
     match format {
         // What GGUF does not have is not asked for.
         Format::F32 | Format::I32 | Format::I64 | Format::FP8 | Format::FP8_F32 => 0,

@@ -1,13 +1,14 @@
 //! What becomes of each tensor, decided from the directory alone.
 
+use crate::engine::ExportTensor;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::{self, NewTensor};
-use crate::format::{Directory, Format, Stored, TensorInfo};
+use crate::format::{Format, Stored};
 
 /// A tensor of the model, and what becomes of it.
 pub(super) struct Planned {
-    pub(super) info: TensorInfo,
+    pub(super) tensor: ExportTensor,
     pub(super) fate: Fate,
 }
 
@@ -18,55 +19,63 @@ pub(super) enum Fate {
     Copied { type_id: u32 },
     /// Decoded and encoded.
     Encoded { from: Format, to: Format, type_id: u32 },
+    /// Integers of 64 bits, of which a GGUF's readers want 32.
+    Narrowed { type_id: u32 },
 }
 
 impl Planned {
     /// The tensor as it will stand in the new file.
     pub(super) fn written(&self) -> NewTensor {
+        let tensor = &self.tensor;
         let (type_id, bytes) = match self.fate {
-            Fate::Copied { type_id } => (type_id, self.info.bytes),
-            Fate::Encoded { to, type_id, .. } => (type_id, to.row_bytes(self.info.n_in()) * self.info.n_rows()),
+            Fate::Copied { type_id } => (type_id, tensor.bytes()),
+            Fate::Encoded { to, type_id, .. } => (type_id, to.row_bytes(tensor.n_in()) * tensor.n_rows()),
+            Fate::Narrowed { type_id } => (type_id, tensor.bytes() / 2),
         };
-        NewTensor { name: self.info.name.clone(), shape: self.info.shape.clone(), type_id, bytes }
+        NewTensor { name: tensor.name.clone(), shape: tensor.shape.clone(), type_id, bytes }
     }
 }
 
 /// Decides for every tensor. Fails for one whose bytes cannot be told because nothing is known of its format.
-pub(super) fn plan(directory: &Directory, to: Format) -> Result<Vec<Planned>> {
-    let decide = |info: &TensorInfo| Ok(Planned { fate: fate(info, to)?, info: info.clone() });
-    directory.tensors().iter().map(decide).collect()
+pub(super) fn plan(tensors: Vec<ExportTensor>, to: Format) -> Result<Vec<Planned>> {
+    tensors.into_iter().map(|tensor| Ok(Planned { fate: fate(&tensor, to)?, tensor })).collect()
 }
 
-fn fate(info: &TensorInfo, to: Format) -> Result<Fate> {
-    let from = match &info.stored {
+fn fate(tensor: &ExportTensor, to: Format) -> Result<Fate> {
+    let from = match &tensor.stored {
         Stored::Supported(format) => *format,
         Stored::Other(_) => {
-            let type_id = gguf::type_id(&info.stored).filter(|_| info.bytes > 0);
+            let type_id = gguf::type_id(&tensor.stored).filter(|_| tensor.bytes() > 0);
             return type_id.map(|type_id| Fate::Copied { type_id }).ok_or_else(|| {
-                Error::file(format!("tensor {}", shown(&info.name)), format!("stored as {}", info.stored.name()))
+                Error::file(format!("tensor {}", shown(&tensor.name)), format!("stored as {}", tensor.stored.name()))
                     .expected("a format whose size is known")
             });
         }
     };
     let wanted = match from {
-        _ if is_matrix(info) => fitting(to, info.n_in()),
-        Format::F16 | Format::BF16 => Format::F32,
+        _ if is_matrix(tensor) => fitting(to, tensor.n_in()),
+        Format::I64 => Format::I32,
+        Format::F16 | Format::BF16 | Format::FP8 | Format::FP8_F32 => Format::F32,
         other => other,
     };
-    let unknown = || Error::file(format!("tensor {}", shown(&info.name)), format!("to become {wanted}"));
+    let unknown = || Error::file(format!("tensor {}", shown(&tensor.name)), format!("to become {wanted}"));
     let type_id = wanted.ggml_id().ok_or_else(|| unknown().expected("a format that GGUF has"))?;
-    Ok(if wanted == from { Fate::Copied { type_id } } else { Fate::Encoded { from, to: wanted, type_id } })
+    Ok(match wanted {
+        _ if wanted == from => Fate::Copied { type_id },
+        Format::I32 => Fate::Narrowed { type_id },
+        _ => Fate::Encoded { from, to: wanted, type_id },
+    })
 }
 
 /// Whether a tensor is the weight of a product that bears a coarse format. Routers and the mixing of residual streams
 /// are small and decide much; tables of positions are added, not multiplied by.
-fn is_matrix(info: &TensorInfo) -> bool {
+fn is_matrix(tensor: &ExportTensor) -> bool {
     const KEPT: [&str; 6] = ["_norm", "ffn_gate_inp", "hc_", "_ape", "rope_freqs", "position_embd"];
-    let is_weight = matches!(&info.stored, Stored::Supported(format) if format.is_weight());
+    let is_weight = matches!(&tensor.stored, Stored::Supported(format) if format.is_weight());
     is_weight
-        && info.n_rows() > 1
-        && info.name.ends_with(".weight")
-        && !KEPT.iter().any(|part| info.name.contains(part))
+        && tensor.n_rows() > 1
+        && tensor.name.ends_with(".weight")
+        && !KEPT.iter().any(|part| tensor.name.contains(part))
 }
 
 /// The format, or the next one whose blocks the rows are made of.
@@ -79,16 +88,16 @@ fn fitting(format: Format, n_in: u64) -> Format {
 pub(super) fn notices(planned: &[Planned], to: Format) -> Vec<String> {
     let mut notices = Vec::new();
     let mut tell = |what: &str, concerns: &dyn Fn(&Planned) -> bool| {
-        let names: Vec<&str> = planned.iter().filter(|p| concerns(p)).map(|p| p.info.name.as_str()).collect();
+        let names: Vec<&str> = planned.iter().filter(|p| concerns(p)).map(|p| p.tensor.name.as_str()).collect();
         if let Some(first) = names.first() {
             notices.push(format!("{} tensors {what}, the first of them {}", names.len(), shown(first)));
         }
     };
-    let misfit = |p: &Planned| is_matrix(&p.info) && fitting(to, p.info.n_in()) != to;
+    let misfit = |p: &Planned| is_matrix(&p.tensor) && fitting(to, p.tensor.n_in()) != to;
     tell(&format!("become Q8_0 or F16, as their rows are no multiple of {}", to.block_len()), &misfit);
     let coarse = |p: &Planned| matches!(p.fate, Fate::Encoded { from, .. } if from.block_len() > 1);
     tell("were quantized before: their errors add up", &coarse);
-    let other = |p: &Planned| matches!(p.info.stored, Stored::Other(_));
+    let other = |p: &Planned| matches!(p.tensor.stored, Stored::Other(_));
     tell("are of a format that is unknown here and are copied", &other);
     notices
 }
@@ -96,6 +105,7 @@ pub(super) fn notices(planned: &[Planned], to: Format) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::TensorInfo;
 
     fn info(name: &str, shape: &[u64], format: Format) -> TensorInfo {
         let rows: u64 = shape[..shape.len() - 1].iter().product();
@@ -125,12 +135,14 @@ mod tests {
             ("blk.0.hc_attn_fn.weight", &[24, 1024], Format::F16, encoded(Format::F16, Format::F32)),
             ("blk.0.attn_compressor_ape.weight", &[4, 256], Format::F32, copied(Format::F32)),
             ("blk.0.ffn_gate_tid2eid.weight", &[4, 256], Format::I32, copied(Format::I32)),
+            ("blk.0.ffn_gate_tid2eid.weight", &[4, 256], Format::I64, Fate::Narrowed { type_id: id(Format::I32) }),
+            ("blk.0.attn_q_b.weight", &[4, 256], Format::FP8, encoded(Format::FP8, Format::Q4_K)),
         ] {
-            assert_eq!(fate(&info(name, shape, from), Format::Q4_K)?, wanted, "{name}");
+            assert_eq!(fate(&ExportTensor::of(info(name, shape, from)), Format::Q4_K)?, wanted, "{name}");
         }
         let other = TensorInfo { stored: Stored::Other("IQ1_S".to_owned()), ..info("x", &[256], Format::F32) };
-        assert_eq!(fate(&other, Format::Q4_K)?, Fate::Copied { type_id: 19 });
-        assert!(fate(&TensorInfo { bytes: 0, ..other }, Format::Q4_K).is_err());
+        assert_eq!(fate(&ExportTensor::of(other.clone()), Format::Q4_K)?, Fate::Copied { type_id: 19 });
+        assert!(fate(&ExportTensor::of(TensorInfo { bytes: 0, ..other }), Format::Q4_K).is_err());
         Ok(())
     }
 }

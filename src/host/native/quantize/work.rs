@@ -7,6 +7,7 @@ use super::tally::Tally;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::{Format, Source, quant};
+use std::rc::Rc;
 use std::thread;
 
 /// Elements of a piece: whole blocks of every format, and 4 MiB as F32.
@@ -17,42 +18,44 @@ const COPIED: u64 = 4 << 20;
 /// Writes the data of a tensor. `progress` hears of the bytes that were read, and says whether to stop; returns whether
 /// the tensor was finished.
 pub(super) fn write(
-    source: &dyn Source,
-    tensor: &Planned,
+    sources: &[Rc<dyn Source>],
+    planned: &Planned,
     to: &mut NewFile,
     tally: &mut Tally,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<bool> {
-    let info = &tensor.info;
+    let tensor = &planned.tensor;
     let mut bytes = Vec::new();
-    let per_read = match tensor.fate {
-        Fate::Copied { .. } => COPIED,
+    let per_read = tensor.piece_bytes(match planned.fate {
+        Fate::Copied { .. } | Fate::Narrowed { .. } => COPIED,
         // The rows are whole blocks of both formats, so the tensor is one run of blocks, and so is a piece.
         Fate::Encoded { from, to, .. } => {
             tally.begin(to);
             from.row_bytes(PIECE)
         }
-    };
+    });
     let mut at = 0;
-    while at < info.bytes {
-        let n = per_read.min(info.bytes - at);
+    while at < tensor.bytes() {
+        let n = per_read.min(tensor.bytes() - at);
         bytes.resize(n as usize, 0);
-        pollster::block_on(source.read_at(info.offset + at, &mut bytes))?;
-        match tensor.fate {
+        pollster::block_on(tensor.read(sources, at, &mut bytes))?;
+        let named = |error: Error, element: u64| Error {
+            thing: format!("tensor {}, from element {element}: {}", shown(&tensor.name), error.thing),
+            ..error
+        };
+        match planned.fate {
             Fate::Copied { .. } => {
                 tally.add_copied(n);
                 to.write(&bytes)?;
             }
+            Fate::Narrowed { .. } => {
+                let narrow = narrowed(&bytes).map_err(|error| named(error, at / 8))?;
+                tally.add_copied(narrow.len() as u64);
+                to.write(&narrow)?;
+            }
             Fate::Encoded { from, to: format, .. } => {
-                let piece = encode(&bytes, from, format).map_err(|error| Error {
-                    thing: format!(
-                        "tensor {}, from element {}: {}",
-                        shown(&info.name),
-                        at / from.block_bytes() as u64 * from.block_len() as u64,
-                        error.thing
-                    ),
-                    ..error
-                })?;
+                let element = at / from.block_bytes() as u64 * from.block_len() as u64;
+                let piece = encode(&bytes, from, format).map_err(|error| named(error, element))?;
                 tally.add(format, piece.bytes.len(), &piece.before, &piece.after);
                 to.write(&piece.bytes)?;
             }
@@ -63,6 +66,13 @@ pub(super) fn write(
         }
     }
     Ok(true)
+}
+
+/// Integers of 64 bits in 32, where they fit.
+fn narrowed(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut integers = Vec::new();
+    quant::decode_integers(Format::I64, bytes, &mut integers)?;
+    Ok(integers.iter().flat_map(|integer| integer.to_le_bytes()).collect())
 }
 
 /// What became of a piece.

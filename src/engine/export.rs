@@ -1,0 +1,191 @@
+//! A model as a GGUF would have it: keys, and tensors that can be read piece by piece, whichever files they lie in. A
+//! GGUF is taken as it stands, also with tensors that nobody here knows; safetensors are bound like a model that is to
+//! run, so that what is not complete is not written again.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::error::Result;
+use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
+use crate::model::weights::{Named, TensorRef};
+use crate::model::{Shape, Weights, grouped};
+use crate::text::{SpecialIds, export};
+use gguf::Value;
+
+use super::files::ModelFiles;
+use super::rows::read_rows;
+
+/// Keys and tensors of a model.
+pub struct Export {
+    /// The keys, those of architecture and tokenizer; none that speak of the container.
+    pub keys: BTreeMap<String, Value>,
+    /// The tensors, in the order of the file.
+    pub tensors: Vec<ExportTensor>,
+    /// What a person should know.
+    pub notices: Vec<String>,
+}
+
+/// A tensor of an [`Export`].
+#[derive(Clone, Debug)]
+pub struct ExportTensor {
+    /// The name in a GGUF.
+    pub name: String,
+    /// The dims in a GGUF, outermost first.
+    pub shape: Vec<u64>,
+    /// How the elements come.
+    pub stored: Stored,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// Bytes that lie together.
+    Run(TensorInfo),
+    /// Rows that may lie anywhere, with their scales.
+    Rows(TensorRef),
+    /// Numbers that no file has as such.
+    Values(Vec<f32>),
+}
+
+impl ExportTensor {
+    /// A tensor of a GGUF, as it stands there.
+    #[must_use]
+    pub fn of(info: TensorInfo) -> Self {
+        let (name, shape, stored) = (info.name.clone(), info.shape.clone(), info.stored.clone());
+        Self { name, shape, stored, content: Content::Run(info) }
+    }
+
+    fn rows(Named { name, shape, tensor }: Named) -> Self {
+        Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Rows(tensor) }
+    }
+
+    /// The length of a row.
+    #[must_use]
+    pub fn n_in(&self) -> u64 {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The rows over all outer dims.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        self.shape.split_last().map_or(1, |(_, outer)| outer.iter().product())
+    }
+
+    /// The bytes of all rows, as blocks of their format.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match &self.content {
+            Content::Run(info) => info.bytes,
+            Content::Rows(tensor) => tensor.bytes(),
+            Content::Values(values) => 4 * values.len() as u64,
+        }
+    }
+
+    /// How many bytes can be read at once of about `wanted`: whole rows, where rows lie apart.
+    #[must_use]
+    pub fn piece_bytes(&self, wanted: u64) -> u64 {
+        match &self.content {
+            Content::Rows(tensor) => (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes(),
+            Content::Run(_) | Content::Values(_) => wanted,
+        }
+    }
+
+    /// Fills `to` with the bytes from `at` on; both are multiples of what [`Self::piece_bytes`] gives, but at the end.
+    ///
+    /// # Errors
+    /// When a source cannot be read, or holds what is no number.
+    pub async fn read(&self, sources: &[Rc<dyn Source>], at: u64, to: &mut [u8]) -> Result<()> {
+        match &self.content {
+            Content::Run(info) => sources[info.source_index].read_at(info.offset + at, to).await,
+            Content::Rows(tensor) => {
+                let row = |byte: u64| u32::try_from(byte / tensor.row_bytes()).unwrap_or(u32::MAX);
+                let rows = row(at)..row(at + to.len() as u64);
+                read_rows(sources, tensor, tensor.pieces_of(rows), to).await
+            }
+            Content::Values(values) => {
+                let bytes: &[u8] = bytemuck::cast_slice(values);
+                to.copy_from_slice(&bytes[at as usize..at as usize + to.len()]);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl ModelFiles {
+    /// The model as a GGUF would have it.
+    ///
+    /// # Errors
+    /// When a file is damaged or incomplete; and for safetensors of an architecture, or with a tokenizer, that is not
+    /// known.
+    pub async fn export(&self) -> Result<Export> {
+        if self.is_gguf().await? {
+            return self.export_gguf().await;
+        }
+        let directory = shards::read(&self.sources, self.index.as_ref()).await?;
+        let config = self.require_config()?;
+        let mut notices = Vec::new();
+        let (mut keys, tensors, special, n_vocab) = if grouped::is_config(config) {
+            let shape = grouped::Shape::from_config(config)?;
+            let (_, named) = grouped::Weights::bind_named(&shape, &directory)?;
+            let mut tensors: Vec<ExportTensor> =
+                shape.in_gguf_order(named).into_iter().map(ExportTensor::rows).collect();
+            tensors.extend(shape.rope_divisors().map(|divisors| ExportTensor {
+                name: "rope_freqs.weight".to_owned(),
+                shape: vec![divisors.len() as u64],
+                stored: Stored::Supported(Format::F32),
+                content: Content::Values(divisors),
+            }));
+            let special = SpecialIds { bos: shape.bos, eos: shape.eos, pad: None, add_bos: false };
+            let architecture = ("general.architecture".to_owned(), Value::from(&*shape.architecture));
+            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
+        } else {
+            let shape = Shape::from_config(config)?;
+            let (weights, named) = Weights::bind_named(&shape, &directory)?;
+            if weights.n_mtp_tensors > 0 {
+                notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
+            }
+            let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), pad: None, add_bos: false };
+            let architecture = ("general.architecture".to_owned(), Value::from("deepseek4"));
+            let tensors = named.into_iter().map(ExportTensor::rows).collect();
+            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
+        };
+        keys.insert("general.type".to_owned(), "model".into());
+        self.export_tokenizer(&mut keys, &mut notices, special, n_vocab)?;
+        Ok(Export { keys, tensors, notices })
+    }
+
+    async fn export_gguf(&self) -> Result<Export> {
+        let file = gguf::read_parts(&self.sources).await?;
+        let of_the_container = |key: &str| key == "general.alignment" || key.starts_with("split.");
+        let kept = file.metadata.iter().filter(|(key, _)| !of_the_container(key));
+        Ok(Export {
+            keys: kept.map(|(key, value)| (key.to_owned(), value.clone())).collect(),
+            tensors: file.directory.tensors().iter().cloned().map(ExportTensor::of).collect(),
+            notices: Vec::new(),
+        })
+    }
+
+    fn export_tokenizer(
+        &self,
+        keys: &mut BTreeMap<String, Value>,
+        notices: &mut Vec<String>,
+        special: SpecialIds,
+        n_vocab: u32,
+    ) -> Result<()> {
+        let Some(json) = &self.tokenizer else {
+            notices.push("no tokenizer.json: the new file takes and gives token ids only".to_owned());
+            keys.insert("tokenizer.ggml.model".to_owned(), "no_vocab".into());
+            for (key, id) in [("bos", special.bos), ("eos", special.eos)] {
+                keys.extend(id.map(|id| (format!("tokenizer.ggml.{key}_token_id"), id.into())));
+            }
+            return Ok(());
+        };
+        let config = self.tokenizer_config()?;
+        keys.extend(export::gguf_keys(json, config.as_ref(), special, n_vocab)?);
+        Ok(())
+    }
+}
+
+fn with(keys: Vec<(String, Value)>, more: (String, Value)) -> BTreeMap<String, Value> {
+    keys.into_iter().chain([more]).collect()
+}

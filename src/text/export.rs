@@ -1,0 +1,117 @@
+//! The tokenizer of a `tokenizer.json` as the keys of a GGUF, as llama.cpp's converter writes them.
+
+use super::tokenizer_config::TokenizerConfig;
+use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary};
+use super::{Tokenizer, sentence_piece, tokenizer_json};
+use crate::error::{Error, Result};
+use crate::format::gguf::Value;
+use std::collections::HashMap;
+
+/// Types of tokens, as `tokenizer.ggml.token_type` has them.
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+const BYTE: i32 = 6;
+
+/// The keys `tokenizer.*` for a model with `n_vocab` rows in its embedding. `special` are the ids that `config.json`
+/// names; `config` goes before them.
+///
+/// # Errors
+/// As [`Tokenizer::from_json`], and for a tokenizer of which a GGUF cannot tell all, or that has more tokens than rows.
+pub fn gguf_keys(
+    json: &str,
+    config: Option<&TokenizerConfig>,
+    special: SpecialIds,
+    n_vocab: u32,
+) -> Result<Vec<(String, Value)>> {
+    let mut tokenizer = Tokenizer::from_json(json, special)?;
+    if let Some(config) = config {
+        tokenizer.configure(config)?;
+    }
+    let vocabulary = tokenizer_json::read(json, special)?;
+    if vocabulary.tokens.len() > n_vocab as usize {
+        let found = format!("{} tokens", vocabulary.tokens.len());
+        return Err(vocabulary.fault(found).expected(format!("at most {n_vocab}, the rows of the embedding")));
+    }
+    let mut keys: Vec<(&str, Value)> = scheme_keys(&vocabulary, n_vocab)?;
+    let (texts, types) = tokens(&vocabulary, n_vocab);
+    let SpecialIds { bos, eos, pad, add_bos } = tokenizer.special();
+    keys.extend([("tokens", texts[..].into()), ("token_type", types[..].into()), ("add_bos_token", add_bos.into())]);
+    let ids = [("bos_token_id", bos), ("eos_token_id", eos), ("padding_token_id", pad)];
+    keys.extend(ids.into_iter().filter_map(|(key, id)| Some((key, id?.into()))));
+    let mut keys: Vec<(String, Value)> =
+        keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
+    if let Some(template) = config.and_then(|config| config.chat_template.as_deref()) {
+        keys.push(("tokenizer.chat_template".to_owned(), template.into()));
+    }
+    Ok(keys)
+}
+
+/// How text becomes tokens, and what that needs.
+fn scheme_keys(vocabulary: &Vocabulary, n_vocab: u32) -> Result<Vec<(&'static str, Value)>> {
+    let merges = || vocabulary.merges.iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>();
+    match vocabulary.scheme {
+        Scheme::ByteLevel { pre_tokenizer, whole_words, .. } => {
+            // The name of the cut says it, and nothing else does.
+            if whole_words != pre_tokenizer.is_llama_3 {
+                return Err(Error::file("tokenizer.json: ignore_merges", whole_words.to_string()).expected(format!(
+                    "{}, which is what {} means in a GGUF",
+                    pre_tokenizer.is_llama_3,
+                    pre_tokenizer.gguf_name()
+                )));
+            }
+            let pre = pre_tokenizer.gguf_name();
+            Ok(vec![("model", "gpt2".into()), ("pre", pre.into()), ("merges", merges()[..].into())])
+        }
+        Scheme::SentencePiece { prefix } => Ok(vec![
+            ("model", "llama".into()),
+            ("pre", "default".into()),
+            ("scores", scores(vocabulary, n_vocab)[..].into()),
+            ("add_space_prefix", (prefix != sentence_piece::SpacePrefix::Never).into()),
+        ]),
+    }
+}
+
+/// Texts and types of all tokens, `n_vocab` of each; ids that name none are filled as llama.cpp's converter does.
+fn tokens(vocabulary: &Vocabulary, n_vocab: u32) -> (Vec<String>, Vec<i32>) {
+    let is_pieces = matches!(vocabulary.scheme, Scheme::SentencePiece { .. });
+    let token = |id: u32| match vocabulary.tokens.get(id as usize).and_then(Option::as_ref) {
+        None => (format!("[PAD{id}]"), UNUSED),
+        Some(Token { text, kind }) => {
+            let kind = match kind {
+                Kind::Control if is_pieces && text == "<unk>" => UNKNOWN,
+                Kind::Control => CONTROL,
+                Kind::Added if looks_special(text) => CONTROL,
+                Kind::Added => USER_DEFINED,
+                Kind::Byte(_) => BYTE,
+                Kind::Normal => NORMAL,
+            };
+            (text.clone(), kind)
+        }
+    };
+    (0..n_vocab).map(token).unzip()
+}
+
+/// Tokens that mark the turns of a conversation are control tokens to llama.cpp, whatever the file says of them.
+fn looks_special(text: &str) -> bool {
+    [("<|", "|>"), ("<｜", "｜>")].iter().any(|(begin, end)| text.starts_with(begin) && text.ends_with(end))
+}
+
+/// Scores under which merging by the best score does what the merges say: the earlier the merge that makes a token, the
+/// higher. Tokens that no merge makes come last.
+fn scores(vocabulary: &Vocabulary, n_vocab: u32) -> Vec<f32> {
+    let mut ranks: HashMap<String, usize> = HashMap::new();
+    for (rank, (a, b)) in vocabulary.merges.iter().enumerate() {
+        ranks.entry(format!("{a}{b}")).or_insert(rank);
+    }
+    let last = vocabulary.merges.len();
+    let score = |token: &Option<Token>| match token {
+        Some(Token { text, kind: Kind::Normal | Kind::Added }) => -(ranks.get(text).copied().unwrap_or(last) as f32),
+        _ => 0.0,
+    };
+    let mut scores: Vec<f32> = vocabulary.tokens.iter().map(score).collect();
+    scores.resize(n_vocab as usize, 0.0);
+    scores
+}
