@@ -2,9 +2,10 @@
 //! files beside them.
 
 use super::listing::{Entry, Listing};
-use super::names::{Part, Repo};
+use super::names::Repo;
 use super::reference::{Wanted, is_gguf};
 use crate::error::{Error, Result};
+use crate::format::part_name::{PartName, file_name};
 
 /// The formats that are taken where none is asked for, the best liked first. llama.cpp's list has two; these are all that
 /// run here.
@@ -101,7 +102,7 @@ impl<'a> Shelf<'a> {
         } else if is_gguf(path) {
             self.with_parts(path)
         } else if lower.ends_with(".safetensors") || lower.ends_with(".safetensors.index.json") {
-            self.safetensors(path.rfind('/').map_or("", |at| &path[..=at]))
+            self.safetensors(folder_of(path))
         } else {
             Err(Error::usage(format!("{}, {path}", self.repo), "no model").expected("a .gguf or .safetensors file"))
         }
@@ -111,10 +112,10 @@ impl<'a> Shelf<'a> {
     fn models(&self) -> impl Iterator<Item = &'a str> {
         let paths = self.listing.entries.iter().map(|entry| entry.path.as_str());
         paths.filter(|path| {
-            let name = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+            let name = file_name(path).to_ascii_lowercase();
             is_gguf(path)
                 && !NO_MODELS.iter().any(|other| name.contains(other))
-                && Part::parse(path).is_none_or(|part| part.index == 1)
+                && PartName::parse(path).is_none_or(|part| part.number == 1)
         })
     }
 
@@ -124,9 +125,11 @@ impl<'a> Shelf<'a> {
         // In `Q4_K_M`, neither `K_M` nor `M` is a format that could stand after the `_`.
         let is_whole =
             quant.starts_with(|c: char| c.is_ascii_alphabetic()) && quant.contains(|c: char| c.is_ascii_digit());
-        let is_end = |rest: &str| rest.is_empty() || rest.ends_with(['-', '.', '/']) || is_whole && rest.ends_with('_');
+        let is_end = |rest: &str| rest.is_empty() || rest.ends_with(['-', '.']) || is_whole && rest.ends_with('_');
         let is_it = |path: &&str| {
-            let stem = Part::parse(path).map_or(&path[..path.len() - ".gguf".len()], |part| part.stem);
+            let name = file_name(path);
+            let stem =
+                PartName::parse(name).map_or_else(|| name[..name.len() - ".gguf".len()].to_owned(), |part| part.stem);
             stem.to_ascii_lowercase().strip_suffix(&quant).is_some_and(is_end)
         };
         self.models().filter(is_it).min_by_key(|path| (path.len(), *path))
@@ -134,19 +137,21 @@ impl<'a> Shelf<'a> {
 
     /// A GGUF file with the others that the model was split into; all have to be there.
     fn with_parts(&self, path: &str) -> Result<Choice> {
-        let files = match Part::parse(path) {
+        let files = match PartName::parse(path) {
             None => self.entry(path).into_iter().cloned().collect(),
-            Some(part) => self.parts(part)?,
+            Some(part) => self.parts(folder_of(path), &part)?,
         };
         Ok(Choice { files })
     }
 
-    fn parts(&self, part: Part<'_>) -> Result<Vec<Entry>> {
-        let found: Vec<Entry> = (1..=part.count).map_while(|index| self.entry(&part.path(index)).cloned()).collect();
+    fn parts(&self, folder: &str, part: &PartName) -> Result<Vec<Entry>> {
+        let paths = (1..=part.count).map(|number| format!("{folder}{}", part.of_number(number)));
+        let found: Vec<Entry> = paths.map_while(|path| self.entry(&path).cloned()).collect();
         if found.len() as u64 == u64::from(part.count) {
             return Ok(found);
         }
-        Err(self.lacks(&format!("no part {} of {} of {}.{}", found.len() + 1, part.count, part.stem, part.extension)))
+        let missing = part.of_number(found.len() as u32 + 1);
+        Err(self.lacks(&format!("no {folder}{missing}, one of {} parts", part.count)))
     }
 
     /// The safetensors of a folder, which ends in `/` or is the root: one file, or an index with all its parts.
@@ -157,12 +162,11 @@ impl<'a> Shelf<'a> {
         let mut files: Vec<Entry> = match (at("model.safetensors"), at("model.safetensors.index.json")) {
             (Some(only), _) => vec![only.clone()],
             (None, Some(index)) => {
-                let stem = format!("{folder}model");
-                let paths = self.listing.entries.iter().map(|entry| entry.path.as_str());
-                let mut parts = paths.filter_map(Part::parse);
-                let part = parts.find(|part| part.stem == stem && part.extension == "safetensors");
+                let paths = self.listing.entries.iter().filter_map(|entry| entry.path.strip_prefix(folder));
+                let mut parts = paths.filter(|name| name.ends_with(".safetensors")).filter_map(PartName::parse);
+                let part = parts.find(|part| part.stem == "model");
                 let part = part.ok_or_else(|| self.lacks("an index of safetensors without its parts"))?;
-                [vec![index.clone()], self.parts(part)?].concat()
+                [vec![index.clone()], self.parts(folder, &part)?].concat()
             }
             (None, None) => return Err(self.lacks(&format!("no {folder}model.safetensors, nor an index of its parts"))),
         };
@@ -188,6 +192,11 @@ impl<'a> Shelf<'a> {
             n => error.advice(format!("{n} of its files were left out, because their paths lead elsewhere.")),
         }
     }
+}
+
+/// The folder of a path: empty, or with its `/`.
+fn folder_of(path: &str) -> &str {
+    path.rfind('/').map_or("", |at| &path[..=at])
 }
 
 #[cfg(test)]
@@ -253,7 +262,7 @@ mod tests {
         assert_eq!(pick(&all, &file("m-00002-of-00003.gguf")).expect("all parts"), whole);
         assert_eq!(pick(&all, &Wanted::Usual).expect("all parts"), whole);
         let error = pick(&all[..2], &Wanted::Usual).expect_err("one is missing").to_string();
-        assert!(error.contains("no part 2 of 3"), "{error}");
+        assert!(error.contains("no m-00002-of-00003.gguf, one of 3 parts"), "{error}");
         // A count that no repository has costs nothing.
         assert!(pick(&["m-00001-of-99999.gguf"], &Wanted::Usual).is_err());
     }

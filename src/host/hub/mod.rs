@@ -21,5 +21,5 @@ pub use catalogue::{CATALOGUE, KnownModel, KnownShape, Memory, Quant};
 pub use choice::{Choice, choose};
 pub use endpoint::{ENDPOINT, Endpoint};
 pub use listing::{Entry, Listing, MOST_PAGE_BYTES, MOST_PAGES, next_page, parse_commit};
-pub use names::{Part, Repo, check_path};
+pub use names::{Repo, check_path};
 pub use reference::{Reference, Wanted};

@@ -36,6 +36,12 @@ impl Repo {
         &self.0
     }
 
+    /// The name alone.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
     /// The name of its folder in the hub's cache: `models--owner--name`.
     #[must_use]
     pub fn folder(&self) -> String {
@@ -113,39 +119,6 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{start:?}{dots}")
 }
 
-/// The name of one of several files that a model was split into: `stem-00002-of-00003.extension`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part<'a> {
-    /// The path before the numbers.
-    pub stem: &'a str,
-    /// Which of them it is, from 1.
-    pub index: u32,
-    /// How many there are.
-    pub count: u32,
-    /// The path after the numbers, without its dot.
-    pub extension: &'a str,
-}
-
-impl<'a> Part<'a> {
-    /// Reads a path; `None` if it is not one of several.
-    #[must_use]
-    pub fn parse(path: &'a str) -> Option<Self> {
-        let (rest, extension) = path.rsplit_once('.')?;
-        let (rest, count) = rest.rsplit_once("-of-")?;
-        let (stem, index) = rest.rsplit_once('-')?;
-        let number =
-            |text: &str| (text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok());
-        let (index, count): (u32, u32) = (number(index)??, number(count)??);
-        (1 <= index && index <= count).then_some(Self { stem, index, count, extension })
-    }
-
-    /// The path of another part of the same model.
-    #[must_use]
-    pub fn path(&self, index: u32) -> String {
-        format!("{}-{index:05}-of-{:05}.{}", self.stem, self.count, self.extension)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,18 +159,6 @@ mod tests {
         }
         for revision in ["", "..", "a/../b", "/a", "a b", "main\n", "a?b", "a#b", "main.lock"] {
             assert!(check_revision(revision).is_err(), "{revision}");
-        }
-    }
-
-    #[test]
-    fn parts_are_counted_from_one() {
-        let part = Part::parse("d/m-Q8_0-00002-of-00003.gguf").expect("a part");
-        assert_eq!((part.stem, part.index, part.count), ("d/m-Q8_0", 2, 3));
-        assert_eq!(part.path(3), "d/m-Q8_0-00003-of-00003.gguf");
-        for path in
-            ["m.gguf", "m-00000-of-00003.gguf", "m-00004-of-00003.gguf", "m-1-of-3.gguf", "m-0000x-of-00003.gguf"]
-        {
-            assert_eq!(Part::parse(path), None, "{path}");
         }
     }
 }

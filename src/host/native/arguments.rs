@@ -32,6 +32,7 @@ Examples:
   headstart verify                            whether every adapter computes right
   headstart eval -f text.txt                  how well a model foretells a text
   headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
+  headstart models list --known               models that can be had
 ";
 
 /// Runs DeepSeek V4, Llama and Qwen on any GPU through WGSL compute shaders; says how fast, and whether it is right.
@@ -67,6 +68,8 @@ pub(super) enum Command {
     Quantize(Quantize),
     /// Find out whether adapters compute right, against the CPU and against each other
     Verify(Box<Verify>),
+    /// List, download and delete models of huggingface.co
+    Models(super::hub::Models),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -157,6 +160,8 @@ pub(super) struct Model {
     /// a real shape, where MODEL is deepseek-v4-flash, deepseek-v4-pro or the path of a config.json
     #[arg(short, long, value_name = "FILE")]
     pub(super) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) hub: super::hub::HubModel,
     /// Tokens of text to make room for [default: as the model was trained, and as fits]
     #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) ctx_size: Option<u32>,
@@ -165,6 +170,13 @@ pub(super) struct Model {
     pub(super) shader_checks: bool,
     #[command(flatten)]
     pub(super) cache: Cache,
+}
+
+impl Model {
+    /// The path of the model, downloaded if it is a hub's and not there yet; `None` for the embedded one.
+    pub(super) fn path(&self) -> crate::Result<Option<PathBuf>> {
+        self.hub.or(self.model.as_deref())
+    }
 }
 
 /// How keys and values are kept.

@@ -53,7 +53,7 @@ impl<'a> Turn<'a> {
 
 /// Carries out the command.
 pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
-    let model = model_files::open(arguments.model.model.as_deref())?;
+    let model = model_files::open(arguments.model.path()?.as_deref())?;
     let (chat, doubt) = pollster::block_on(chat(&model))?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let first = prompt::given(&arguments.prompt)?;

@@ -4,12 +4,13 @@
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 5] = [
+const LONG: [(&str, &str); 6] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-cnv", "--conversation"),
     ("-sys", "--system"),
+    ("-hf", "--hf-repo"),
 ];
 
 /// Options whose next word is a text of the user's own, whatever it looks like.

@@ -36,7 +36,7 @@ struct Evaluation {
 
 /// Carries out the command.
 pub(super) fn eval(arguments: &arguments::Eval) -> Result<Ending> {
-    let model = model_files::open(arguments.model.model.as_deref())?;
+    let model = model_files::open(arguments.model.path()?.as_deref())?;
     let given = Given::read(&arguments.tokens)?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let evaluation = pollster::block_on(async {

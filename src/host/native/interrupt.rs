@@ -15,6 +15,13 @@ pub(super) struct Watch(());
 
 /// Promises to ask [`asked`] every little while.
 pub(super) fn watch() -> Watch {
+    install();
+    WATCHED.store(true, Ordering::SeqCst);
+    Watch(())
+}
+
+/// Lets Ctrl-C end the program with its exit code while nobody watches: for work that may end anywhere.
+pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         let handler = || {
@@ -26,8 +33,6 @@ pub(super) fn watch() -> Watch {
             eprintln!("headstart: Ctrl-C will end the program without a panel: {error}");
         }
     });
-    WATCHED.store(true, Ordering::SeqCst);
-    Watch(())
 }
 
 impl Drop for Watch {

@@ -9,6 +9,7 @@ mod compare;
 mod converse;
 mod dashes;
 mod eval;
+mod hub;
 mod interrupt;
 mod memory;
 mod model_files;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Quantize(arguments) => quantize::quantize(&arguments),
         Command::Verify(options) => verify::verify(&options),
+        Command::Models(arguments) => hub::models(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),
     };
     match ending {

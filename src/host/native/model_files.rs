@@ -4,7 +4,7 @@
 
 use super::progress::Progress;
 use super::source::File;
-use super::{EMBEDDED_MODEL, EMBEDDED_NAME, interrupt};
+use super::{EMBEDDED_MODEL, EMBEDDED_NAME, hub, interrupt};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
 use crate::format::part_name::PartName;
@@ -55,8 +55,9 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
         sources.push(Rc::new(File::open(path)?));
     }
     let named_after = match path.parent().and_then(Path::file_name) {
-        Some(folder) if is_index(path) => folder,
-        _ => path.file_name().unwrap_or(path.as_os_str()),
+        // In the hub's cache folders are named after commits.
+        Some(folder) if is_index(path) => hub::repo_of(path).map_or(folder.to_owned(), |repo| repo.name().into()),
+        _ => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
     };
     Ok(named(named_after.to_string_lossy().into_owned(), pollster::block_on(ModelFiles::of(sources))?))
 }

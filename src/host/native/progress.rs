@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(super) struct Progress {
     bar: ProgressBar,
     showing: Option<Unit>,
+    /// Bytes of the files before the one that is downloaded.
+    before: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,19 +19,20 @@ enum Unit {
     Steps,
     Tokens,
     Measured,
+    Download,
 }
 
 impl Progress {
     /// A bar that is not drawn before there is something to tell. It is removed when dropped.
     pub(super) fn new() -> Self {
-        Self { bar: ProgressBar::no_length(), showing: None }
+        Self { bar: ProgressBar::no_length(), showing: None, before: 0 }
     }
 
     /// Something under way of which nobody knows how far it is.
     pub(super) fn spinner(what: String) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what);
         bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, showing: None }
+        Self { bar, showing: None, before: 0 }
     }
 
     /// Shows how far a load has come.
@@ -63,6 +66,24 @@ impl Progress {
         self.bar.set_message(format!("{}, {adapter}", progress.what));
     }
 
+    /// Shows that a file is being downloaded, after others of so many bytes, and all of `total`.
+    pub(super) fn begin_download(&mut self, file: String, before: u64, total: u64) {
+        self.before = before;
+        self.show(Unit::Download, before, total);
+        self.bar.set_message(file);
+    }
+
+    /// Shows how much of the file was there already: that is no measure of speed.
+    pub(super) fn download_from(&mut self, done: u64) {
+        self.bar.set_position(self.before + done);
+        self.bar.reset_eta();
+    }
+
+    /// Shows how much of the file is there.
+    pub(super) fn download(&mut self, done: u64) {
+        self.bar.set_position(self.before + done);
+    }
+
     fn show(&mut self, unit: Unit, done: u64, total: u64) {
         if self.showing != Some(unit) {
             self.showing = Some(unit);
@@ -85,6 +106,9 @@ fn style(unit: Unit) -> ProgressStyle {
         Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
         Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
+        Unit::Download => {
+            "download {bar:30} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left: {msg}"
+        }
         Unit::Measured => "measure  {bar:30} {pos} of {len}: {msg}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())

@@ -48,7 +48,8 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     if arguments.talk.conversation {
         return converse::converse(arguments);
     }
-    let (model, prompt) = (model_files::open(arguments.model.model.as_deref())?, prompt::read(&arguments.prompt)?);
+    let path = arguments.model.path()?;
+    let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(&arguments.prompt)?);
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };

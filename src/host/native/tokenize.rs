@@ -1,6 +1,7 @@
 //! `headstart tokenize` and `headstart detokenize`: text to token ids and back, with nothing read of a model's file but
 //! its directory.
 
+use super::hub::HubModel;
 use super::{Ending, json, model_files, prompt, write_out};
 use crate::error::{Error, Result};
 use crate::text::{Bos, Control, Tokenizer};
@@ -23,6 +24,8 @@ pub(super) struct Tokenize {
     /// A GGUF file, or a safetensors file (or its folder) with tokenizer.json beside it [default: the embedded model]
     #[arg(short, long, value_name = "FILE")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubModel,
     #[command(flatten)]
     text: Text,
     /// One line a token, with what it writes
@@ -60,6 +63,8 @@ pub(super) struct Detokenize {
     /// A GGUF file, or a safetensors file (or its folder) with tokenizer.json beside it [default: the embedded model]
     #[arg(short, long, value_name = "FILE")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubModel,
     /// Token ids, with commas or spaces between
     #[arg(value_name = "IDS", conflicts_with = "file")]
     ids: Vec<String>,
@@ -88,7 +93,7 @@ struct Decoded {
 
 /// Carries out `tokenize`.
 pub(super) fn tokenize(arguments: &Tokenize) -> Result<Ending> {
-    let tokenizer = tokenizer(arguments.model.as_deref())?;
+    let tokenizer = tokenizer(arguments.hub.or(arguments.model.as_deref())?.as_deref())?;
     let stdin = Path::new("-");
     let text = match &arguments.text {
         Text { prompt: Some(text), .. } => text.clone(),
@@ -114,7 +119,7 @@ pub(super) fn tokenize(arguments: &Tokenize) -> Result<Ending> {
 
 /// Carries out `detokenize`.
 pub(super) fn detokenize(arguments: &Detokenize) -> Result<Ending> {
-    let tokenizer = tokenizer(arguments.model.as_deref())?;
+    let tokenizer = tokenizer(arguments.hub.or(arguments.model.as_deref())?.as_deref())?;
     let ids = if arguments.ids.is_empty() {
         prompt::parse_ids(&prompt::read_file(arguments.file.as_deref().unwrap_or(Path::new("-")))?)?
     } else {

@@ -66,7 +66,7 @@ struct Verified {
 
 /// Carries out the command.
 pub(super) fn verify(options: &Options) -> Result<Ending> {
-    let model = model_files::open(options.model.model.as_deref())?;
+    let model = model_files::open(options.model.path()?.as_deref())?;
     let adapters = adapters(&options.adapter)?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = options.report.as_deref().map(NewFile::create).transpose()?;

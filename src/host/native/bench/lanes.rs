@@ -5,6 +5,7 @@ use super::options::Options;
 use super::{check, predict};
 use crate::engine::PlayerChoice;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::native::hub::HubModel;
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
 use crate::host::native::run::load;
@@ -101,7 +102,13 @@ impl<'a> Bench<'a> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
-        let options = arguments::Model { model: None, ctx_size, shader_checks, cache: self.options.cache };
+        let options = arguments::Model {
+            model: None,
+            hub: HubModel::default(),
+            ctx_size,
+            shader_checks,
+            cache: self.options.cache,
+        };
         let session = block_on(load(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };

@@ -24,8 +24,9 @@ pub(super) fn bench(options: &Options) -> Result<Ending> {
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = options.report.as_deref().map(NewFile::create).transpose()?;
     let choices = choice::list(options.adapter.as_deref())?;
-    let paths = options.model.iter().map(|path| Some(path.as_path()));
-    let paths: Vec<_> = if options.model.is_empty() { vec![None] } else { paths.collect() };
+    let from_hub = options.hub.or(None)?;
+    let paths: Vec<_> = options.model.iter().chain(&from_hub).map(|path| Some(path.as_path())).collect();
+    let paths = if paths.is_empty() { vec![None] } else { paths };
     // Only what is kept needs to say which file it was; the table for the eye does not.
     let keeps = options.report.is_some() || options.output != Format::Md;
     let open = |path: &Option<_>| {

@@ -2,6 +2,7 @@
 
 use super::numbers::{Numbers, Pair};
 use crate::host::native::arguments::Cache;
+use crate::host::native::hub::HubModel;
 use crate::measure::bench::{Plan, TestPlan};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub(in crate::host::native) struct Options {
     /// run --help`), with commas between [default: the embedded model]
     #[arg(short, long, value_name = "FILE,…", value_delimiter = ',')]
     pub(super) model: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) hub: HubModel,
     /// Adapters by their numbers or parts of their names (see `headstart adapters`), with commas between; `cpu` runs
     /// without a GPU, `all` is every adapter [default: the best]
     #[arg(short, long, value_name = "LIST|all")]

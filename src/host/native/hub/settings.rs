@@ -1,0 +1,153 @@
+//! Where models come from and where they are kept, as the variables say that all of the hub's programs honour: HF_ENDPOINT,
+//! HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT.
+
+use crate::error::{Error, Result};
+use crate::host::hub::Endpoint;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a server may be silent.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Tokens have some forty letters.
+const MOST_TOKEN_BYTES: usize = 1024;
+
+/// A token that opens repositories; it is sent to the hub and shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Token(String);
+
+impl Token {
+    /// What the header `Authorization` says.
+    pub(super) fn authorization(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// What the environment says.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// The folder of the hub's cache, which need not be there yet.
+    pub(super) cache: PathBuf,
+    pub(super) hub: Endpoint,
+    pub(super) token: Option<Token>,
+    /// Whether to do with what is cached.
+    pub(super) offline: bool,
+    pub(super) timeout: Duration,
+}
+
+impl Settings {
+    pub(super) fn from_env() -> Result<Self> {
+        Self::from(&|name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+    }
+
+    fn from(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self> {
+        let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
+        let home = variable("HF_HOME")
+            .or_else(|| variable("XDG_CACHE_HOME").map(|caches| caches.join("huggingface")))
+            .or_else(|| variable(HOME).map(|home| home.join(".cache/huggingface")));
+        let cache =
+            variable("HF_HUB_CACHE").or_else(|| home.as_ref().map(|home| home.join("hub"))).ok_or_else(|| {
+                Error::usage("the folder for models", "none: there is no home folder")
+                    .advice("Name one with HF_HUB_CACHE.")
+            })?;
+        let hub = text("HF_ENDPOINT").map_or_else(|| Ok(Endpoint::default()), |text| Endpoint::parse(&text))?;
+        let token = match text("HF_TOKEN") {
+            Some(token) => Some(token),
+            // Where `hf auth login` leaves it.
+            None => variable("HF_TOKEN_PATH")
+                .or_else(|| home.map(|home| home.join("token")))
+                .and_then(|path| std::fs::read_to_string(path).ok()),
+        };
+        let timeout = match text("HF_HUB_DOWNLOAD_TIMEOUT") {
+            None => TIMEOUT,
+            Some(text) => seconds(&text)?,
+        };
+        let offline = text("HF_HUB_OFFLINE").is_some_and(|text| is_yes(&text));
+        Ok(Self { cache, hub, token: token.map(|token| checked(&token)).transpose()?.flatten(), offline, timeout })
+    }
+
+    /// The folder of the cache, for messages.
+    pub(super) fn shown_cache(&self) -> String {
+        Path::display(&self.cache).to_string()
+    }
+}
+
+/// Where the system says that a person's files are.
+const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+
+fn is_yes(text: &str) -> bool {
+    ["1", "on", "yes", "true"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        Error::usage("HF_HUB_DOWNLOAD_TIMEOUT", format!("{text:.20?}")).expected("seconds, from 1 to 86400")
+    })
+}
+
+/// A token that can stand in a header; `None` where there is nothing but space.
+fn checked(token: &str) -> Result<Option<Token>> {
+    let token = token.trim();
+    if token.len() > MOST_TOKEN_BYTES || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Error::usage("the token in HF_TOKEN", "characters that no token has")
+            .expected("one like hf_…, from the hub's page of access tokens"));
+    }
+    Ok((!token.is_empty()).then(|| Token(token.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
+        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+        Settings::from(&|name| variables.get(name).map(PathBuf::from))
+    }
+
+    #[test]
+    fn the_cache_is_where_the_hubs_programs_have_it() {
+        for (variables, cache) in [
+            (&[(HOME, "/h")][..], "/h/.cache/huggingface/hub"),
+            (&[(HOME, "/h"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
+            (&[(HOME, "/h"), ("HF_HOME", "/f")], "/f/hub"),
+            (&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/c")], "/c"),
+        ] {
+            assert_eq!(settings(variables).expect("settings").cache, PathBuf::from(cache));
+        }
+        assert!(settings(&[]).is_err());
+    }
+
+    #[test]
+    fn a_token_is_read_and_never_shown() {
+        let found = settings(&[("HF_HUB_CACHE", "/c"), ("HF_TOKEN", " hf_secret\n")]).expect("settings");
+        assert_eq!(found.token.as_ref().map(Token::authorization).as_deref(), Some("Bearer hf_secret"));
+        assert!(!format!("{found:?}").contains("secret"));
+        let error = settings(&[("HF_HUB_CACHE", "/c"), ("HF_TOKEN", "hf_secret\nx")]).expect_err("two lines");
+        assert!(!error.to_string().contains("secret"), "{error}");
+
+        let home = tempfile::tempdir().expect("a folder");
+        std::fs::write(home.path().join("token"), "hf_filed\n").expect("a file");
+        let home = home.path().to_str().expect("UTF-8");
+        let filed = settings(&[("HF_HOME", home)]).expect("settings");
+        assert_eq!(filed.token.map(|token| token.authorization()).as_deref(), Some("Bearer hf_filed"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for variable in [("HF_ENDPOINT", "here"), ("HF_HUB_DOWNLOAD_TIMEOUT", "0"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]
+        {
+            let error = settings(&[("HF_HUB_CACHE", "/c"), variable]).expect_err(variable.1);
+            assert_eq!(error.kind, crate::ErrorKind::Usage);
+        }
+        assert!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_HUB_OFFLINE", "True")]).is_ok_and(|found| found.offline));
+        assert!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_HUB_OFFLINE", "0")]).is_ok_and(|found| !found.offline));
+    }
+}
