@@ -3,105 +3,13 @@
 
 mod hub_server;
 
-use hub_server::{COMMIT, Files, REPO, Reply, Request, Server, folder, sha256};
+use hub_server::home::{Home, done, embedded, noise, refused, text};
+use hub_server::{COMMIT, Files, REPO, Reply, Request, Server, sha256};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tempfile::TempDir;
-
-/// A place to live: a cache, and nothing of the machine's own settings.
-struct Home(TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.0.path().join("hub")
-    }
-
-    fn repo(&self) -> PathBuf {
-        self.cache().join(folder())
-    }
-
-    fn settled(&self, mut program: Command, hub: &str) -> Command {
-        for (name, _) in
-            std::env::vars().filter(|(name, _)| name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy"))
-        {
-            program.env_remove(name);
-        }
-        program.env("HF_HOME", self.0.path()).env("HF_ENDPOINT", hub).stdin(Stdio::null());
-        program
-    }
-
-    fn program(&self, hub: &str, words: &[&str]) -> Command {
-        let mut program = self.settled(Command::new(env!("CARGO_BIN_EXE_headstart")), hub);
-        program.args(words);
-        program
-    }
-
-    fn run(&self, hub: &str, words: &[&str]) -> Output {
-        self.program(hub, words).output().expect("the program starts")
-    }
-
-    fn pull(&self, hub: &str) -> Output {
-        self.run(hub, &["models", "pull", REPO])
-    }
-
-    /// The files in the folder of blobs.
-    fn blobs(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.repo().join("blobs")).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    /// How much has arrived of a file.
-    fn part_bytes(&self, bytes: &[u8]) -> u64 {
-        let part = self.repo().join("blobs").join(sha256(bytes) + ".incomplete");
-        std::fs::metadata(part).map_or(0, |metadata| metadata.len())
-    }
-
-    /// Fails if anything in the cache could be taken for a whole file.
-    fn assert_nothing_whole(&self) {
-        assert!(self.blobs().iter().all(|name| name.ends_with(".incomplete")), "{:?}", self.blobs());
-        let snapshots = self.repo().join("snapshots");
-        assert!(!snapshots.exists() || std::fs::read_dir(&snapshots).expect("a folder").count() == 0, "{snapshots:?}");
-        let offline = self.program("http://127.0.0.1:1", &["models", "pull", REPO]).env("HF_HUB_OFFLINE", "1").output();
-        refused(&offline.expect("the program starts"), 2, &["HF_HUB_OFFLINE", "pull"]);
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn done(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Fails unless it ended with `code`, wrote nothing to stdout, and said every one of `words`.
-fn refused(output: &Output, code: i32, words: &[&str]) {
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    assert!(output.stdout.is_empty() && !error.contains("panicked"), "{error}");
-    for word in words {
-        assert!(error.contains(word), "`{word}` is not in: {error}");
-    }
-}
-
-/// Bytes that are no model, but as many as one's and each time the same.
-fn noise(n_bytes: usize) -> Vec<u8> {
-    (0..n_bytes as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
-}
-
-fn embedded() -> String {
-    format!("{}/www/models/headstart-v4-11m.gguf", env!("CARGO_MANIFEST_DIR"))
-}
 
 const FILE: &str = "model-Q4_K_M.gguf";
 
@@ -390,7 +298,7 @@ fn hostile_listings_are_refused() {
         refused(&home.pull(&hub.url), code, &[word]);
         home.assert_nothing_whole();
         assert_eq!(
-            std::fs::read_dir(home.0.path())
+            std::fs::read_dir(home.folder())
                 .expect("the folder")
                 .flatten()
                 .filter(|it| it.file_name() != "hub")

@@ -1,5 +1,8 @@
 //! A server for the tests of downloads: it answers as a hub does, or as it should not. Written over a socket, since
 //! servers from libraries mend what has to be broken here: lengths, connections, silence.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+pub(crate) mod home;
 
 use headstart::host::hub::Repo;
 use sha2::{Digest, Sha256};
@@ -18,6 +21,11 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// The same of something else.
+    pub(crate) fn at(&self, path: &str) -> Self {
+        Self { path: path.to_owned(), headers: self.headers.clone() }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }

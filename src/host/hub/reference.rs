@@ -112,10 +112,11 @@ fn from_url(text: &str, hub: &Endpoint) -> Result<Reference> {
 fn from_hub_path(path: &str) -> Result<Reference> {
     let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect::<Result<_>>()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let (owner, name, rest) = match segments.as_slice() {
-        [owner, name, rest @ ..] => (*owner, *name, rest),
-        _ => ("", "", &[] as &[&str]),
+    let nothing = || {
+        Error::usage(format!("address {}", quoted(path)), "no repository or file of a hub")
+            .expected("/owner/name, or /owner/name/resolve/main/file.gguf")
     };
+    let [owner, name, rest @ ..] = segments.as_slice() else { return Err(nothing()) };
     let repo = Repo::parse(&format!("{owner}/{name}"))?;
     let (revision, wanted) = match rest {
         [] => (MAIN, Wanted::Usual),
@@ -125,10 +126,7 @@ fn from_hub_path(path: &str) -> Result<Reference> {
             check_path(&path)?;
             (*revision, Wanted::File(path))
         }
-        _ => {
-            return Err(Error::usage(format!("address {}", quoted(path)), "no repository or file of a hub")
-                .expected("/owner/name, or /owner/name/resolve/main/file.gguf"));
-        }
+        _ => return Err(nothing()),
     };
     check_revision(revision)?;
     Ok(Reference::Hub { repo, revision: revision.to_owned(), wanted })

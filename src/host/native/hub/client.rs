@@ -74,7 +74,7 @@ impl<'a> Client<'a> {
         let link = header(response.headers(), &LINK).map(str::to_owned);
         let mut bytes = Vec::new();
         let mut body = response.into_body().into_reader().take(MOST_PAGE_BYTES as u64 + 1);
-        body.read_to_end(&mut bytes).map_err(|error| self.silent(thing, &why(&error)))?;
+        body.read_to_end(&mut bytes).map_err(|error| silent(thing, &error))?;
         Ok((bytes, link))
     }
 
@@ -100,8 +100,8 @@ impl<'a> Client<'a> {
     }
 
     /// Asks, and follows where it is sent; the answer is a success, or 416 where a range was asked for.
-    fn ask(&self, url: &str, thing: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
-        let mut url = url.to_owned();
+    fn ask(&self, first: &str, thing: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
+        let mut url = first.to_owned();
         for _ in 0..MOST_REDIRECTS {
             let mut request = self.agent.get(&url).header(ACCEPT_ENCODING, "identity");
             if let Some(from) = from.filter(|from| *from > 0) {
@@ -110,7 +110,7 @@ impl<'a> Client<'a> {
             if let Some(token) = self.settings.token.as_ref().filter(|_| self.settings.hub.owns(&url)) {
                 request = request.header(AUTHORIZATION, token.authorization());
             }
-            let response = request.call().map_err(|error| self.silent(thing, &why(&error.into_io())))?;
+            let response = request.call().map_err(|error| silent(thing, &error.into_io()))?;
             let status = response.status().as_u16();
             match status {
                 301 | 302 | 303 | 307 | 308 => {
@@ -122,39 +122,42 @@ impl<'a> Client<'a> {
                 }
                 200 | 206 => return Ok(response),
                 416 if from.is_some_and(|from| from > 0) => return Ok(response),
-                _ => return Err(self.refusal(status, thing)),
+                _ => return Err(self.refusal(status, thing, first)),
             }
         }
         Err(Error::io(thing, format!("the server sent on {MOST_REDIRECTS} times")).into())
     }
 
-    fn silent(&self, thing: &str, why: &str) -> Failure {
-        let hub = self.settings.hub.as_str();
-        Failure::Unreachable(
-            Error::io(thing, format!("no answer, or half of one: {why}"))
-                .advice(format!("Check the connection to {hub}, and try again: what has arrived is kept.")),
-        )
-    }
-
-    fn refusal(&self, status: u16, thing: &str) -> Failure {
+    /// What an answer without a file means, and what to do about it; `url` is the first that was asked.
+    fn refusal(&self, status: u16, thing: &str, url: &str) -> Failure {
         let hub = self.settings.hub.as_str();
         let found = format!("the server answered {status}");
+        let usage = |advice: String| Failure::Refused(Error::usage(thing, &found).advice(advice));
         match (status, &self.settings.token) {
-            (401 | 403, None) => Failure::Refused(Error::usage(thing, found).advice(format!(
+            (401 | 403, _) if !self.settings.hub.owns(url) => usage("It is not open to everyone.".to_owned()),
+            (401 | 403, None) => usage(format!(
                 "There is nothing of that name, or it is not open to everyone: accept its terms on its page at {hub}, and \
                  set HF_TOKEN to a token from {hub}/settings/tokens."
-            ))),
-            (401 | 403, Some(_)) => Failure::Refused(Error::usage(thing, found).advice(format!(
+            )),
+            (401 | 403, Some(_)) => usage(format!(
                 "The token that was sent does not open it: check HF_TOKEN, and accept the terms on its page at {hub}."
-            ))),
-            (404 | 410, _) => Failure::Refused(
-                Error::usage(thing, found).advice(format!("There is nothing of that name at {hub}: check the spelling.")),
-            ),
-            (429, _) => Failure::Refused(Error::io(thing, found).advice("It has had too many requests: wait some minutes.")),
-            (500.., _) => Failure::Unreachable(Error::io(thing, found).advice("The fault is there: try again in a while.")),
+            )),
+            (404 | 410, _) => usage("There is nothing of that name: check the spelling.".to_owned()),
+            (429, _) => {
+                Failure::Refused(Error::io(thing, found).advice("It has had too many requests: wait some minutes."))
+            }
+            (500.., _) => {
+                Failure::Unreachable(Error::io(thing, found).advice("The fault is there: try again in a while."))
+            }
             _ => Failure::Refused(Error::io(thing, found).expected("the file")),
         }
     }
+}
+
+/// Nobody answered, or broke off in the middle of a short answer.
+fn silent(thing: &str, error: &std::io::Error) -> Failure {
+    let found = format!("no answer, or half of one: {}", why(error));
+    Failure::Unreachable(Error::io(thing, found).advice("Check the connection, and try again."))
 }
 
 /// Why a connection ended, in words of this program where the library's are its own.

@@ -23,6 +23,8 @@ pub(super) struct Fetch<'a> {
     /// Its length, where that is known beforehand.
     pub(super) bytes: Option<u64>,
     pub(super) check: Check,
+    /// What the server said that changes when the file does, where nothing else tells.
+    pub(super) tag: Option<String>,
     /// Where it stands while it arrives.
     pub(super) part: &'a Path,
 }
@@ -180,6 +182,12 @@ impl<'a> Arrival<'a> {
             && expected != total
         {
             return Err(Broken::Ended(fetch.wrong_length(&format!("{total} bytes"))));
+        }
+        if answer.from > 0 && fetch.tag.is_some() && answer.tag.is_some() && fetch.tag != answer.tag {
+            self.remove();
+            return Err(Broken::Ended(
+                Error::file(&fetch.thing, "another file than it was when its download began").advice("Try again."),
+            ));
         }
         if answer.from != self.done {
             self.begin_anew()?;

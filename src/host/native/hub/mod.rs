@@ -165,7 +165,11 @@ fn fetch_all(
             progress.begin_download(file.path.clone(), done, total);
             let url = settings.hub.file_url(repo, commit, &file.path);
             let (thing, check, part) = (format!("{repo}/{}", file.path), check_of(file), cache.part(&blob));
-            fetch(client, &Fetch { thing, url: &url, bytes: Some(file.bytes), check, part: &part }, &mut progress)?;
+            fetch(
+                client,
+                &Fetch { thing, url: &url, bytes: Some(file.bytes), check, tag: None, part: &part },
+                &mut progress,
+            )?;
             cache.keep(&blob)?;
         }
         cache.link(commit, &file.path, &blob)?;
@@ -239,7 +243,11 @@ fn fetch_url(client: &Client<'_>, cache: &RepoCache, commit: &str, url: &str, na
         eprintln!("headstart: downloading {name}{of}");
         let mut progress = Progress::new();
         progress.begin_download(name.to_owned(), 0, bytes.unwrap_or_default());
-        fetch(client, &Fetch { thing: name.to_owned(), url, bytes, check: Check::Length, part: &part }, &mut progress)?;
+        fetch(
+            client,
+            &Fetch { thing: name.to_owned(), url, bytes, check: Check::Length, tag, part: &part },
+            &mut progress,
+        )?;
         cache.keep(&blob)?;
     }
     cache.link(commit, name, &blob).map(|_| ())
