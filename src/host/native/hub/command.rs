@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLES: &str = "\
-A model is owner/name, owner/name:QUANT, owner/name/file.gguf, or an address: of the hub's page of a file, or of any
-GGUF file. All parts of a split model are meant by any of them.
+A model is owner/name, owner/name:QUANT, owner/name/file.gguf, or an address: of a file's page on
+the hub, or of any GGUF file. Any part of a split model means all of them.
 
 The cache is the one that all of the hub's programs share: HF_HUB_CACHE, or hub in HF_HOME, or
-~/.cache/huggingface/hub. HF_TOKEN opens what is not open to everyone, HF_ENDPOINT names another hub, and
-HF_HUB_OFFLINE=1 keeps to what is cached. A download that was cut off goes on where it ended; what arrives is
-held against the hub's hash.
+~/.cache/huggingface/hub. HF_TOKEN opens what is not open to everyone, HF_ENDPOINT names another
+hub, HF_HUB_OFFLINE=1 keeps to what is cached, and HF_HUB_DOWNLOAD_TIMEOUT is how many seconds a
+server may be silent. A download that was cut off goes on where it ended; what arrives is held
+against the hub's hash.
 
 Examples:
   headstart models list --known -c 8192
