@@ -65,7 +65,7 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
             send(page, link, controls, false);
         }
     };
-    let doubt = move || page.model.with(|model| model.as_ref()?.doubt.clone());
+    let doubt = move || page.model.with(|model| model.as_ref()?.doubt.as_deref().map(sentence));
     view! {
         <div class="sheet chat">
             <section class="output" aria-label="Conversation" aria-live="polite" aria-busy=move || (!idle()).to_string()>
@@ -119,6 +119,13 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
         </div>
         <Meters run=talk.run />
     }
+}
+
+/// A remark that goes on from a name, as a sentence of its own.
+fn sentence(remark: &str) -> String {
+    let mut rest = remark.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).chain(['.']).collect()
 }
 
 /// The first words of the instructions.
