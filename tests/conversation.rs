@@ -333,6 +333,8 @@ fn the_oldest_turns_are_dropped_and_named_when_the_context_is_full() {
     // What is too long by itself is refused and leaves the conversation as it was.
     let error = ask(&mut conversation, &mut session, Some(&"very long ".repeat(100)), 10).err().unwrap().to_string();
     assert!(error.contains("message: ") && error.contains("at most 150") && error.contains("160"), "{error}");
+    let said = ask(&mut conversation, &mut session, None, 10).unwrap();
+    assert!(said.timings.n_prompt < 150, "the last answer is that of the question before");
     let said = ask(&mut conversation, &mut session, Some("Still there?"), 10).unwrap();
     assert!(said.timings.n_known > 10, "{:?}", said.timings);
 }

@@ -61,14 +61,15 @@ impl Conversation {
     /// One that begins with these instructions, or with none.
     #[must_use]
     pub fn new(chat: Chat, system: Option<&str>, options: RenderOptions) -> Self {
-        let system = system.map(|text| Message::new(Role::System, text));
-        Self { chat, options, system, turns: Vec::new(), n_dropped: 0, played: Vec::new() }
+        let mut conversation =
+            Self { chat, options, system: None, turns: Vec::new(), n_dropped: 0, played: Vec::new() };
+        conversation.instruct(system);
+        conversation
     }
 
-    /// The instructions that it begins with.
-    #[must_use]
-    pub fn system(&self) -> Option<&str> {
-        self.system.as_ref().map(|message| message.content.as_str())
+    /// Changes the instructions that it begins with.
+    pub fn instruct(&mut self, system: Option<&str>) {
+        self.system = system.map(|text| Message::new(Role::System, text));
     }
 
     /// What speaks against the model as one to talk to, if anything does.
@@ -124,12 +125,13 @@ impl Conversation {
     }
 
     async fn answer<'a>(&'a mut self, session: &'a mut Session, sampling: &Sampling, n: usize) -> Result<Answer<'a>> {
-        let tokenizer = session.tokenizer().ok_or_else(|| {
-            Error::usage("conversation", "the model's file has no vocabulary")
-                .expected("a model that reads and writes text")
-        })?;
-        let (prompt, dropped) = self.fit(tokenizer, session.n_context(), n)?;
-        let (stream, stops) = (tokenizer.stream(Control::Show), Chat::stops(tokenizer));
+        let (prompt, dropped, stream, stops) = match self.plan(session, sampling, n) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.turns.retain(|turn| turn.answer.is_some());
+                return Err(error);
+            }
+        };
         let generation = session.go_on(&prompt.ids, sampling, n, &stops).await?;
         Ok(Answer {
             conversation: self,
@@ -141,6 +143,22 @@ impl Conversation {
             written: Written::default(),
             message: Message::new(Role::Assistant, ""),
         })
+    }
+
+    /// Everything that can be refused, before anything is played.
+    fn plan(
+        &mut self,
+        session: &Session,
+        sampling: &Sampling,
+        n: usize,
+    ) -> Result<(Written, Option<Dropped>, Stream, Vec<u32>)> {
+        sampling.check()?;
+        let tokenizer = session.tokenizer().ok_or_else(|| {
+            Error::usage("conversation", "the model's file has no vocabulary")
+                .expected("a model that reads and writes text")
+        })?;
+        let (prompt, dropped) = self.fit(tokenizer, session.n_context(), n)?;
+        Ok((prompt, dropped, tokenizer.stream(Control::Show), Chat::stops(tokenizer)))
     }
 
     /// The prompt of all turns that there is room for, with what had to go. Once there is no room for all, so many go

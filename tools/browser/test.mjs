@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { check_chat } from './chat.mjs';
 import { check, finish } from './check.mjs';
 import { open_tab, start_chromium } from './chromium.mjs';
 import { run_in_firefox } from './firefox.mjs';
@@ -244,6 +245,7 @@ for (const colorScheme of ['dark', 'light']) {
     );
   }
 }
+await check_chat(browser, server.url, screenshots);
 await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);
 await browser.close();

@@ -1,5 +1,6 @@
 //! What a loaded model and a finished text come to, as the page and its report tell it.
 
+use super::chatting::Talk;
 use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
 use crate::engine::{ModelFiles, PlayerChoice, Sampling, Session, Timings};
@@ -9,6 +10,7 @@ use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settin
 /// A model that works, and what is known of it.
 pub(crate) struct Loaded {
     pub(crate) session: Session,
+    pub(crate) talk: Talk,
     pub(crate) known: Known,
 }
 
@@ -44,7 +46,8 @@ impl Loaded {
             fact("Context", format!("{} tokens", self.session.n_context())),
         ];
         let name = self.known.file.strip_suffix(".gguf").unwrap_or(&self.known.file).to_owned();
-        ModelCard { name, file: self.known.file.clone(), bytes: self.known.bytes as f64, facts }
+        let (talks, doubt) = (self.talk.conversation.is_some(), self.talk.doubt.clone());
+        ModelCard { name, file: self.known.file.clone(), bytes: self.known.bytes as f64, facts, talks, doubt }
     }
 
     /// What loading took.

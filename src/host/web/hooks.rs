@@ -1,15 +1,17 @@
 //! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
 //!
-//! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `eval({ids})` and
-//! `load_file(file)` resolve with what the worker answers, `probe()`, `bench({p, n, d, r})` and `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
+//! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `chat({text, system, thinking, clear, n, …})`
+//! (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker answers, `probe()`, `bench({p, n, d, r})` and `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
+use super::chatting::Asking;
 use super::page::controls::random_seed;
 use super::page::history::record::{Place, Record};
 use super::page::history::{History, files, share};
 use super::page::link::{Answer, Link, plain};
 use super::page::state::{Page, Status};
+use super::page::talk::Said;
 use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings};
 use super::store::Origin;
 use crate::measure::Report;
@@ -36,6 +38,8 @@ struct State {
     first_token_ms: f64,
     text: String,
     report: Option<Report>,
+    /// The turns of the conversation.
+    said: Vec<Said>,
 }
 
 /// A run in what `reports()` returns.
@@ -57,6 +61,21 @@ struct Run<'a> {
 #[derive(Deserialize)]
 struct Generate {
     prompt: String,
+}
+
+/// What `chat()` takes: something to say, or nothing for the last answer anew.
+#[derive(Deserialize)]
+struct Chat {
+    text: Option<String>,
+    /// Begins a new conversation first.
+    clear: Option<bool>,
+    system: Option<String>,
+    thinking: Option<bool>,
+}
+
+/// How many tokens `generate()` and `chat()` write, and how they are drawn.
+#[derive(Deserialize)]
+struct Sampled {
     n: Option<u32>,
     temperature: Option<f32>,
     top_k: Option<u32>,
@@ -97,6 +116,9 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     let to = Rc::clone(link);
     let generate = move |arguments: JsValue| promise(generate(page, &to, arguments));
     set("generate", Closure::<dyn Fn(JsValue) -> Promise>::new(generate).into_js_value());
+    let to = Rc::clone(link);
+    let chat = move |arguments: JsValue| promise(chat(page, &to, arguments));
+    set("chat", Closure::<dyn Fn(JsValue) -> Promise>::new(chat).into_js_value());
     let to = Rc::clone(link);
     set("stop", Closure::<dyn Fn()>::new(move || to.stop()).into_js_value());
     let to = Rc::clone(link);
@@ -174,25 +196,58 @@ fn state(page: Page) -> State {
         first_token_ms: run.first_token_ms,
         text: run.text,
         report: page.report.get_untracked(),
+        said: page.talk.said.get_untracked(),
     }
 }
 
 fn generate(page: Page, link: &Link, arguments: JsValue) -> Result<oneshot::Receiver<Answer>, String> {
-    let asked: Generate = serde_wasm_bindgen::from_value(arguments).map_err(|e| e.to_string())?;
-    let status = page.status.get_untracked();
-    if status != Status::Ready {
-        return Err(format!("the page is not ready to generate: its status is {status:?}"));
+    let (Generate { prompt }, sampled) = two(arguments)?;
+    check_ready(page)?;
+    Ok(link.generate(prompt, sampled.n.unwrap_or(64), settings(&sampled)))
+}
+
+/// Takes part in the conversation that the person sees.
+fn chat(page: Page, link: &Link, arguments: JsValue) -> Result<oneshot::Receiver<Answer>, String> {
+    let (asked, sampled): (Chat, _) = two(arguments)?;
+    check_ready(page)?;
+    if asked.clear == Some(true) {
+        link.forget();
     }
+    page.talk.open.set(true);
+    asked.system.into_iter().for_each(|system| page.talk.system.set(system));
+    asked.thinking.into_iter().for_each(|thinking| page.talk.thinking.set(thinking));
+    Ok(link.chat(Asking {
+        question: asked.text,
+        system: page.talk.system.get_untracked(),
+        thinking: page.talk.thinking.get_untracked(),
+        n_tokens: sampled.n.unwrap_or(64),
+        sampling: settings(&sampled),
+    }))
+}
+
+fn check_ready(page: Page) -> Result<(), String> {
+    match page.status.get_untracked() {
+        Status::Ready => Ok(()),
+        status => Err(format!("the page is not ready to generate: its status is {status:?}")),
+    }
+}
+
+/// One object read as two: what is asked, and how it is drawn.
+fn two<T: serde::de::DeserializeOwned>(arguments: JsValue) -> Result<(T, Sampled), String> {
+    let asked = serde_wasm_bindgen::from_value(arguments.clone()).map_err(|e| e.to_string())?;
+    Ok((asked, serde_wasm_bindgen::from_value(arguments).map_err(|e| e.to_string())?))
+}
+
+fn settings(asked: &Sampled) -> Settings {
     let usual = Settings::default();
-    let settings = Settings {
+    Settings {
         temperature: asked.temperature.unwrap_or(usual.temperature),
         top_k: asked.top_k.unwrap_or(usual.top_k),
         top_p: asked.top_p.unwrap_or(usual.top_p),
         min_p: asked.min_p.unwrap_or(usual.min_p),
         repeat_penalty: asked.repeat_penalty.unwrap_or(usual.repeat_penalty),
         seed: asked.seed.unwrap_or_else(random_seed),
-    };
-    Ok(link.generate(asked.prompt, asked.n.unwrap_or(64), settings))
+    }
 }
 
 fn measure(page: Page, link: &Link, what: Measurement) -> Result<oneshot::Receiver<Answer>, String> {

@@ -104,11 +104,11 @@ async fn bench(
     }
     let report = loaded.blank();
     live(&report);
-    let Loaded { session, known } = loaded;
+    let Loaded { session, talk, known } = loaded;
     let mut lanes = [Lane { hear: Some(Box::new(live)), ..Lane::new(session, report) }];
     let refused = bench::bench(&mut lanes, plan, watch).await.err();
     let [Lane { session, mut report, failed: fell_out, .. }] = lanes;
-    let mut loaded = Loaded { session, known };
+    let mut loaded = Loaded { session, talk, known };
     failed = refused.or(fell_out).or(failed);
     let checking = Progress { what: "the short check".into(), done: 0, total: 1 };
     report.check.clone_from(&loaded.known.check);

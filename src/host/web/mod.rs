@@ -2,6 +2,7 @@
 //! worker it runs the engine. All GPU work and all reading of files is the worker's, so that the page never freezes.
 
 mod adapter;
+mod chatting;
 mod facts;
 mod giving_way;
 mod hooks;

@@ -1,6 +1,7 @@
 //! What the window and the worker say to each other. Both ends are this same binary, so there is no version.
 //! The enums are tagged from outside: JavaScript objects (files, typed arrays) then pass through unchanged.
 
+use super::chatting::{Answered, Asking, Piece};
 use crate::measure::Report;
 use js_sys::Float32Array;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,10 @@ pub(crate) enum Request {
     Load { job: Job, model: ModelFile, player: Player, power: Power },
     /// Continues a prompt; answered by `Token`s and one `Done`.
     Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
+    /// Answers a turn of the conversation; answered by `Answering`s and one `Answered`.
+    Chat { job: Job, asking: Asking },
+    /// Forgets the turns of the conversation.
+    Forget,
     /// Measures something; answered by `Measuring`s, perhaps `Partial`s, and one `Measured`.
     Measure { job: Job, what: Measurement },
     /// Ends the generation or the measurement under way after the step it is at; what was had until then counts.
@@ -40,6 +45,10 @@ pub(crate) enum Event {
     Token { text: String, n_tokens: u32, elapsed_ms: f64 },
     /// A generation ended. `text` is the whole continuation.
     Done { job: Job, text: String, ids: Vec<u32>, stopped: bool, report: Box<Report> },
+    /// One more piece of an answer.
+    Answering(Piece),
+    /// An answer is over.
+    Answered { job: Job, answered: Answered, report: Box<Report> },
     /// How far a measurement has come.
     Measuring { what: String, done: u32, total: u32 },
     /// What a measurement has found so far.
@@ -200,6 +209,9 @@ pub(crate) struct ModelCard {
     pub(crate) bytes: f64,
     /// Facts in reading order: what, how much.
     pub(crate) facts: Vec<(String, String)>,
+    /// Whether one can talk with it, and what speaks against that.
+    pub(crate) talks: bool,
+    pub(crate) doubt: Option<String>,
 }
 
 /// An adapter as the browser tells it, beside wgpu's view of the same.

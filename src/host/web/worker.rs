@@ -3,6 +3,7 @@
 //! looks at after each token.
 
 use super::adapter;
+use super::chatting::{self, Asking, Talk};
 use super::facts::{Known, Loaded};
 use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
@@ -62,7 +63,7 @@ fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>
             Ok(Request::Stop) => stop.set(true),
             Ok(request) => {
                 // A stop that came before was meant for the text before.
-                if matches!(request, Request::Generate { .. } | Request::Measure { .. }) {
+                if matches!(request, Request::Generate { .. } | Request::Chat { .. } | Request::Measure { .. }) {
                     stop.set(false);
                 }
                 // The other end lives as long as the worker.
@@ -101,6 +102,11 @@ impl Worker {
                     let done = self.generate(job, &prompt, n_tokens, sampling).await;
                     self.answer(job, done);
                 }
+                Request::Chat { job, asking } => {
+                    let done = self.chat(job, &asking).await;
+                    self.answer(job, done);
+                }
+                Request::Forget => self.loaded.iter_mut().for_each(|loaded| loaded.talk.forget()),
                 Request::Eval { job, ids } => {
                     let done = self.eval(job, &ids).await;
                     self.answer(job, done);
@@ -155,7 +161,8 @@ impl Worker {
         let before = self.loaded.take().filter(|before| before.known.adapter == card);
         let probes = before.map(|before| before.known.probes).unwrap_or_default();
         let known = Known { file, bytes, files, adapter: card, probes, check: None };
-        let loaded = self.loaded.insert(Loaded { session, known });
+        let talk = Talk::open(&known.files, &session).await;
+        let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
     }
 
@@ -183,6 +190,12 @@ impl Worker {
         text.push_str(&stream.finish());
         let report = Box::new(loaded.report(&sampling, n_tokens, &timings));
         Ok(Event::Done { job, text, ids, stopped, report })
+    }
+
+    async fn chat(&mut self, job: Job, asking: &Asking) -> Result<Event> {
+        let (scope, loaded) = (&self.scope, loaded(&mut self.loaded)?);
+        let (answered, report) = chatting::answer(loaded, asking, &self.stop, |event| post(scope, &event)).await?;
+        Ok(Event::Answered { job, answered, report })
     }
 
     /// Measures, says how far it is, and answers with what was found.
@@ -254,7 +267,7 @@ fn tokenizer(session: &Session) -> Result<&Tokenizer> {
     })
 }
 
-fn sampling(s: Settings) -> Sampling {
+pub(super) fn sampling(s: Settings) -> Sampling {
     let Settings { temperature, top_k, top_p, min_p, repeat_penalty, seed } = s;
     Sampling { temperature, top_k, top_p, min_p, repeat_penalty, seed, ..Sampling::default() }
 }

@@ -19,6 +19,11 @@ impl Default for Controls {
 }
 
 impl Controls {
+    /// For answers, which end by themselves: as many tokens as there are.
+    pub(crate) fn for_answers() -> Self {
+        Self { n_tokens: 4096, ..Self::default() }
+    }
+
     /// How many tokens to write, and how to sample them.
     pub(crate) fn settings(&self) -> (u32, Settings) {
         let seed = self.seed.unwrap_or_else(random_seed);

@@ -1,6 +1,7 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
 use super::state::Page;
+use crate::host::web::chatting::Asking;
 use crate::host::web::protocol::{Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
@@ -105,6 +106,20 @@ impl Link {
         answer
     }
 
+    /// Says something to the model, or asks for its last answer anew.
+    pub(crate) fn chat(&self, asking: Asking) -> oneshot::Receiver<Answer> {
+        self.page.begin_answer(asking.question.as_deref());
+        let (job, answer) = self.open_job();
+        self.send(Request::Chat { job, asking });
+        answer
+    }
+
+    /// Begins a new conversation.
+    pub(crate) fn forget(&self) {
+        self.page.talk.forget();
+        self.send(Request::Forget);
+    }
+
     /// Measures the adapter, or the model on it.
     pub(crate) fn measure(&self, what: Measurement) -> oneshot::Receiver<Answer> {
         self.page.begin_measurement(match what {
@@ -191,6 +206,7 @@ impl Link {
             Event::Done { job, text, ids, stopped, .. } => {
                 self.answer(*job, Ok(plain(&Continuation { text, ids, stopped: *stopped })));
             }
+            Event::Answered { job, answered, .. } => self.answer(*job, Ok(plain(answered))),
             Event::Evaluated { job, top, n_vocab, log_probs } => {
                 let log_probs = log_probs.clone();
                 self.answer(*job, Ok(plain(&Evaluation { top, n_vocab: *n_vocab, log_probs })));
@@ -200,7 +216,11 @@ impl Link {
             Event::NoGpu { .. } => self.fail_all("there is no GPU to run on"),
             Event::Lost { message } => self.fail_all(message),
             Event::Adapter(card) => self.power.set(card.power),
-            Event::Progress(_) | Event::Token { .. } | Event::Measuring { .. } | Event::Partial(_) => {}
+            Event::Progress(_)
+            | Event::Token { .. }
+            | Event::Answering(_)
+            | Event::Measuring { .. }
+            | Event::Partial(_) => {}
         }
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {

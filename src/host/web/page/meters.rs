@@ -1,17 +1,17 @@
 //! The three figures that people look at first, live.
 
-use super::state::{Page, Run};
+use super::state::Run;
 use leptos::prelude::*;
 
 #[component]
-pub(crate) fn Meters(page: Page) -> impl IntoView {
+pub(crate) fn Meters(run: RwSignal<Option<Run>>) -> impl IntoView {
     let figure = move |of: fn(&Run) -> Option<String>| {
-        move || page.run.with(|run| run.as_ref().and_then(of)).unwrap_or_else(|| "–".into())
+        move || run.with(|run| run.as_ref().and_then(of)).unwrap_or_else(|| "–".into())
     };
     let rate = figure(|run| (run.tokens_per_s > 0.0).then(|| significant(run.tokens_per_s)));
     let first = figure(|run| (run.n_tokens > 0).then(|| significant(run.first_token_ms)));
     let count = figure(|run| Some(run.n_tokens.to_string()));
-    let idle = move || page.run.with(Option::is_none);
+    let idle = move || run.with(Option::is_none);
     view! {
         <dl class="meters" class:idle=idle>
             <div class="main"><dt>"Decode"</dt><dd>{rate}<small>" tokens/s"</small></dd></div>

@@ -5,6 +5,7 @@
 
 mod adapter_panel;
 mod advice;
+mod chat;
 mod comparison;
 pub(crate) mod controls;
 mod drop;
@@ -17,6 +18,7 @@ mod meters;
 mod model_card;
 mod notices;
 pub(crate) mod state;
+pub(crate) mod talk;
 mod timings;
 mod write;
 
@@ -53,7 +55,7 @@ fn App() -> impl IntoView {
         <notices::Notices page link />
         <main>
             <div class="desk">
-                <write::Write page link />
+                <chat::Desk page link />
                 <timings::Timings page />
             </div>
             <div class="instruments">

@@ -2,6 +2,7 @@
 
 use super::advice::{Advice, advice, user_agent};
 use super::history::History;
+use super::talk::Talk;
 use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
@@ -72,6 +73,18 @@ pub(crate) struct Run {
     pub(crate) stopped: bool,
 }
 
+impl Run {
+    /// There are so many tokens, after so many milliseconds.
+    pub(crate) fn count(&mut self, n_tokens: u32, elapsed_ms: f64) {
+        self.n_tokens = n_tokens;
+        if n_tokens <= 1 {
+            self.first_token_ms = elapsed_ms;
+        } else {
+            self.tokens_per_s = f64::from(n_tokens - 1) * 1000.0 / (elapsed_ms - self.first_token_ms).max(0.001);
+        }
+    }
+}
+
 /// A step of a load, and since when it has been going on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loading {
@@ -104,6 +117,7 @@ pub(crate) struct Page {
     /// The last check of this model on this adapter.
     pub(crate) check: RwSignal<Option<Check>>,
     pub(crate) history: History,
+    pub(crate) talk: Talk,
 }
 
 impl Page {
@@ -122,6 +136,7 @@ impl Page {
             partial: RwSignal::new(None),
             check: RwSignal::new(None),
             history: History::new(),
+            talk: Talk::new(),
         }
     }
 
@@ -138,6 +153,7 @@ impl Page {
             Event::Progress(progress) => self.advance(progress),
             Event::Loaded { model, times, .. } => {
                 self.model.set(Some(model));
+                self.talk.forget();
                 self.times.set(Some(times));
                 // The report before was another model's.
                 self.report.set(None);
@@ -160,6 +176,14 @@ impl Page {
                     self.status.set(Status::Ready);
                 }
             }
+            Event::Answering(piece) => self.talk.append(&piece),
+            Event::Answered { answered, report, .. } => {
+                self.talk.end(answered);
+                self.report.set(Some(*report));
+                if self.status.get_untracked() == Status::Generating {
+                    self.status.set(Status::Ready);
+                }
+            }
             Event::Measuring { what, done, total } => self.measuring.update(|measuring| {
                 if let Some(measuring) = measuring {
                     (measuring.step, measuring.done, measuring.total) = (what, done, total);
@@ -169,6 +193,7 @@ impl Page {
             Event::Measured { report, stopped, .. } => self.end_measurement(report, stopped),
             Event::Failed { message, .. } => self.fail(message),
             Event::Lost { message } => {
+                self.talk.fail();
                 self.notice.set(Some(Notice::Lost(message)));
                 self.loading.set(None);
                 self.measuring.set(None);
@@ -190,6 +215,13 @@ impl Page {
         self.notice.set(None);
         let seed = (settings.temperature > 0.0).then_some(settings.seed);
         self.run.set(Some(Run { prompt: prompt.into(), seed, ..Run::default() }));
+        self.status.set(Status::Generating);
+    }
+
+    /// An answer begins.
+    pub(crate) fn begin_answer(self, question: Option<&str>) {
+        self.notice.set(None);
+        self.talk.begin(question);
         self.status.set(Status::Generating);
     }
 
@@ -257,12 +289,7 @@ impl Page {
         self.run.update(|run| {
             let Some(run) = run else { return };
             run.text.push_str(text);
-            run.n_tokens = n_tokens;
-            if n_tokens <= 1 {
-                run.first_token_ms = elapsed_ms;
-            } else {
-                run.tokens_per_s = f64::from(n_tokens - 1) * 1000.0 / (elapsed_ms - run.first_token_ms).max(0.001);
-            }
+            run.count(n_tokens, elapsed_ms);
         });
     }
 
@@ -271,6 +298,7 @@ impl Page {
             Status::Loading => "This model was not loaded",
             _ => "This could not be done",
         };
+        self.talk.fail();
         self.notice.set(Some(Notice::Failed { title, message }));
         self.loading.set(None);
         self.measuring.set(None);

@@ -9,7 +9,7 @@ use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 
 /// Openings that the embedded model has read enough to go on from; the first is there when the page opens.
-const OPENINGS: [&str; 4] = [
+pub(super) const OPENINGS: [&str; 4] = [
     "Prince Andrew looked at the sky and",
     "The countess opened the letter",
     "Natasha ran into the room",
@@ -17,9 +17,12 @@ const OPENINGS: [&str; 4] = [
 ];
 
 #[component]
-pub(crate) fn Write(page: Page, link: LinkHandle) -> impl IntoView {
-    let prompt = RwSignal::new(OPENINGS[0].to_owned());
-    let controls = RwSignal::new(Controls::default());
+pub(crate) fn Write(
+    page: Page,
+    link: LinkHandle,
+    prompt: RwSignal<String>,
+    controls: RwSignal<Controls>,
+) -> impl IntoView {
     let idle = move || page.status.get() == Status::Ready;
     let generate = move || {
         if page.status.get_untracked() == Status::Ready {
@@ -67,7 +70,7 @@ pub(crate) fn Write(page: Page, link: LinkHandle) -> impl IntoView {
         </form>
         <Output page />
         </div>
-        <Meters page />
+        <Meters run=page.run />
     }
 }
 

@@ -1,0 +1,129 @@
+//! Conversations in the page: what the window asks and what comes back, and the worker's part in it.
+
+use super::facts::Loaded;
+use super::protocol::{Event, Settings};
+use super::worker::sampling;
+use crate::engine::conversation::Answered as Said;
+use crate::engine::{Conversation, ModelFiles, Session};
+use crate::error::{Error, Result};
+use crate::measure::Report;
+use crate::text::chat::{Part, RenderOptions};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+use web_time::Instant;
+
+/// A turn of a conversation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Asking {
+    /// None asks for the last answer anew.
+    pub(crate) question: Option<String>,
+    /// Instructions that the conversation begins with; empty for none.
+    pub(crate) system: String,
+    /// Whether the model may think before it answers.
+    pub(crate) thinking: bool,
+    pub(crate) n_tokens: u32,
+    pub(crate) sampling: Settings,
+}
+
+/// What a token adds to an answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    pub(crate) thought: String,
+    pub(crate) answer: String,
+    /// Turns that had to be left out for this answer.
+    pub(crate) dropped: Option<String>,
+    pub(crate) n_tokens: u32,
+    pub(crate) elapsed_ms: f64,
+}
+
+/// An answer that is over.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    pub(crate) thought: String,
+    pub(crate) answer: String,
+    pub(crate) ids: Vec<u32>,
+    pub(crate) dropped: Option<String>,
+    /// Whether the model ended it, and if not, whether the person did.
+    pub(crate) has_ended: bool,
+    pub(crate) stopped: bool,
+    /// Tokens of the whole prompt, and those of them that needed no playing.
+    pub(crate) n_prompt: u32,
+    pub(crate) n_known: u32,
+}
+
+/// Whether one can talk with a model, and what speaks against it.
+#[derive(Debug, Default)]
+pub(crate) struct Talk {
+    pub(crate) conversation: Option<Conversation>,
+    pub(crate) doubt: Option<String>,
+}
+
+impl Talk {
+    /// As the model's files say. A template that cannot be used leaves a model that can still continue texts.
+    pub(crate) async fn open(files: &ModelFiles, session: &Session) -> Self {
+        let Some(tokenizer) = session.tokenizer() else { return Self::default() };
+        match files.chat(tokenizer).await {
+            Ok(None) => Self::default(),
+            Ok(Some(chat)) => {
+                let doubt = Conversation::doubt(&chat, tokenizer);
+                Self { conversation: Some(Conversation::new(chat, None, RenderOptions::default())), doubt }
+            }
+            Err(error) => Self { conversation: None, doubt: Some(error.to_string()) },
+        }
+    }
+
+    /// All turns are over.
+    pub(crate) fn forget(&mut self) {
+        if let Some(conversation) = &mut self.conversation {
+            conversation.clear();
+        }
+    }
+}
+
+/// Answers a turn, and hands out each piece of the answer as it comes.
+pub(crate) async fn answer(
+    loaded: &mut Loaded,
+    asking: &Asking,
+    stop: &Cell<bool>,
+    post: impl Fn(Event),
+) -> Result<(Answered, Box<Report>)> {
+    let begun = Instant::now();
+    let conversation = loaded.talk.conversation.as_mut().ok_or_else(|| {
+        Error::usage("model", "no chat template: it was made to continue texts, not to answer")
+            .advice("Let it continue a text, or open the model's instruct or chat form.")
+    })?;
+    conversation.instruct(Some(asking.system.as_str()).filter(|system| !system.trim().is_empty()));
+    conversation.options.thinking = asking.thinking;
+    let (sampling, n) = (sampling(asking.sampling), asking.n_tokens as usize);
+    let mut answer = match &asking.question {
+        Some(question) => conversation.ask(&mut loaded.session, question, &sampling, n).await?,
+        None => conversation.ask_again(&mut loaded.session, &sampling, n).await?,
+    };
+    let dropped = answer.dropped().map(|dropped| dropped.to_string());
+    post(Event::Answering(Piece { dropped: dropped.clone(), ..Piece::default() }));
+    while !stop.get() {
+        let Some(parts) = answer.next().await? else { break };
+        let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;
+        let mut piece = Piece { n_tokens: answer.n_tokens() as u32, elapsed_ms, ..Piece::default() };
+        for (part, text) in parts {
+            match part {
+                Part::Reasoning => piece.thought += &text,
+                Part::Answer => piece.answer += &text,
+            }
+        }
+        post(Event::Answering(piece));
+    }
+    let stopped = stop.get();
+    let Said { message, ids, has_ended, timings, .. } = answer.finish().await?;
+    let answered = Answered {
+        thought: message.reasoning,
+        answer: message.content,
+        ids,
+        dropped,
+        has_ended,
+        stopped,
+        n_prompt: timings.n_prompt,
+        n_known: timings.n_known,
+    };
+    Ok((answered, Box::new(loaded.report(&sampling, asking.n_tokens, &timings))))
+}

@@ -1,0 +1,162 @@
+//! The desk's other side: a conversation, with thoughts apart from answers. All of it is text, whatever the model writes.
+
+use super::LinkHandle;
+use super::controls::{Controls, Knobs};
+use super::meters::Meters;
+use super::state::{Page, Status};
+use super::talk::{Said, send};
+use super::write::Write;
+use leptos::ev::KeyboardEvent;
+use leptos::prelude::*;
+
+/// The text that is continued, or the conversation where the model has one.
+#[component]
+pub(crate) fn Desk(page: Page, link: LinkHandle) -> impl IntoView {
+    // Here, so that they outlive a look at the other side.
+    let prompt = RwSignal::new(super::write::OPENINGS[0].to_owned());
+    let (controls, chat_controls) = (RwSignal::new(Controls::default()), RwSignal::new(Controls::for_answers()));
+    let talks = Memo::new(move |_| page.model.with(|model| model.as_ref().is_some_and(|model| model.talks)));
+    let busy = move || page.status.get() == Status::Generating;
+    let side = move |id: &'static str, name: &'static str, chats: bool| {
+        let chosen = move || (page.talk.open.get() == chats).to_string();
+        view! {
+            <button id=id type="button" class="small" aria-pressed=chosen disabled=busy on:click=move |_| page.talk.open.set(chats)>
+                {name}
+            </button>
+        }
+    };
+    let shows_chat = Memo::new(move |_| talks.get() && page.talk.open.get());
+    view! {
+        <div class="sides" role="group" aria-label="What to do with the model" hidden=move || !talks.get()>
+            {side("to-continue", "Continue", false)}
+            {side("to-chat", "Chat", true)}
+        </div>
+        {move || match shows_chat.get() {
+            true => view! { <Chat page link controls=chat_controls /> }.into_any(),
+            false => view! { <Write page link prompt controls /> }.into_any(),
+        }}
+        <Unusable page />
+    }
+}
+
+/// Why there is no conversation with a model whose file has a template.
+#[component]
+fn Unusable(page: Page) -> impl IntoView {
+    let why = move || page.model.with(|model| model.as_ref().filter(|model| !model.talks)?.doubt.clone());
+    view! { <p class="hint">{move || why().map(|why| format!("No conversations: {why}"))}</p> }
+}
+
+#[component]
+fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl IntoView {
+    let talk = page.talk;
+    let idle = move || page.status.get() == Status::Ready;
+    let is_empty = move || talk.said.with(Vec::is_empty);
+    let stop = move || link.with_value(|link| link.stop());
+    let keys = window_event_listener(leptos::ev::keydown, move |key: KeyboardEvent| {
+        if key.key() == "Escape" && page.status.get_untracked() == Status::Generating {
+            stop();
+        }
+    });
+    on_cleanup(move || keys.remove());
+    let typed = move |key: KeyboardEvent| {
+        // Enter also ends a word of those who write with an input method.
+        if key.key() == "Enter" && !key.shift_key() && !key.is_composing() {
+            key.prevent_default();
+            send(page, link, controls, false);
+        }
+    };
+    let doubt = move || page.model.with(|model| model.as_ref()?.doubt.as_deref().map(sentence));
+    view! {
+        <div class="sheet chat">
+            <section class="output" aria-label="Conversation" aria-live="polite" aria-busy=move || (!idle()).to_string()>
+                <p id="doubt" class="note" hidden=move || doubt().is_none()>{doubt}</p>
+                <ol id="said" class="said" hidden=is_empty>
+                    <For each=move || 0..talk.said.with(Vec::len) key=|index| *index let:index>
+                        <Turn page index />
+                    </For>
+                </ol>
+                <p class="hint">{move || is_empty().then_some("Nothing has been said yet.")}</p>
+            </section>
+            <form class="prompt" on:submit=move |e| { e.prevent_default(); send(page, link, controls, false); }>
+                <label for="say">"Your turn"</label>
+                <textarea id="say" rows="2" aria-describedby="say-keys" bind:value=talk.draft on:keydown=typed></textarea>
+                <div class="buttons">
+                    <button id="send" class="primary" type="submit" disabled=move || !idle()>"Send"</button>
+                    <button id="stop" type="button" disabled=idle on:click=move |_| stop()>"Stop"</button>
+                    <button
+                        id="again"
+                        type="button"
+                        disabled=move || !idle() || is_empty()
+                        on:click=move |_| send(page, link, controls, true)
+                    >
+                        "Regenerate"
+                    </button>
+                    <button
+                        id="clear"
+                        type="button"
+                        disabled=move || !idle() || is_empty()
+                        on:click=move |_| link.with_value(|link| link.forget())
+                    >
+                        "Clear"
+                    </button>
+                    <p id="say-keys" class="hint">
+                        <kbd>"Enter"</kbd>" sends, "<kbd>"Shift"</kbd>" "<kbd>"Enter"</kbd>" begins a line, "<kbd>"Esc"</kbd>" stops"
+                    </p>
+                </div>
+                <div class="choice">
+                    <label>
+                        <input id="thinking" type="checkbox" bind:checked=talk.thinking />
+                        "Let it think before it answers"
+                        <span class="hint">"Where the model knows how to. Thoughts stand apart from the answer."</span>
+                    </label>
+                </div>
+                <details class="knobs">
+                    <summary>"Instructions" <span class="hint">{move || talk.system.with(|text| summary(text))}</span></summary>
+                    <textarea id="system" rows="2" aria-label="Instructions" bind:value=talk.system></textarea>
+                </details>
+                <Knobs controls />
+            </form>
+        </div>
+        <Meters run=talk.run />
+    }
+}
+
+/// A remark that goes on from a name, as a sentence of its own.
+fn sentence(remark: &str) -> String {
+    let mut rest = remark.chars();
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).chain(['.']).collect()
+}
+
+/// The first words of the instructions.
+fn summary(system: &str) -> String {
+    let line = system.lines().next().unwrap_or_default();
+    match line.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None if line.is_empty() => "none".to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+/// A question or an answer.
+#[component]
+fn Turn(page: Page, index: usize) -> impl IntoView {
+    let of = move |part: fn(&Said) -> String| {
+        move || page.talk.said.with(|said| said.get(index).map(part).unwrap_or_default())
+    };
+    let is = move |what: fn(&Said) -> bool| move || page.talk.said.with(|said| said.get(index).is_some_and(what));
+    let has_thought = is(|said| !said.thought.is_empty());
+    let thinks = is(|said| said.is_coming && said.text.is_empty());
+    view! {
+        <li class:answer=is(|said| said.is_answer) class:coming=is(|said| said.is_coming)>
+            <h3>{of(|said| if said.is_answer { "Model".to_owned() } else { "You".to_owned() })}</h3>
+            <p class="hint">{of(|said| said.dropped.as_ref().map(|dropped| format!("The context is full: {dropped}.")).unwrap_or_default())}</p>
+            <details class="thought" hidden=move || !has_thought() open=thinks>
+                <summary>{of(|said| if said.is_coming && said.text.is_empty() { "Thinking".to_owned() } else { "Thought".to_owned() })}</summary>
+                <p>{of(|said| said.thought.clone())}</p>
+            </details>
+            <p class="text">{of(|said| said.text.clone())}</p>
+            <p class="hint">{of(|said| said.end.unwrap_or_default().to_owned())}</p>
+        </li>
+    }
+}

@@ -1,0 +1,127 @@
+// Checks of the page's conversation: by its controls and by its hook; thoughts apart from answers, and text as text.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { check } from './check.mjs';
+import { ready, state, until, visit } from './visitor.mjs';
+
+const SHORT = { n: 12, temperature: 0, seed: 0, thinking: false };
+const chat = (tab, request) => tab.evaluate((request) => window.headstart.chat(request), { ...SHORT, ...request });
+
+export async function check_chat(browser, url, screenshots) {
+  const on_the_page = (body, options) => visit(browser, url, body, options);
+
+  await check('a conversation goes on from what the cache holds, and says the same from nothing', () =>
+    on_the_page(async (tab) => {
+      const first = await chat(tab, { text: 'What did he say?' });
+      const second = await chat(tab, { text: 'And then?' });
+      assert.ok(first.answer.length > 0 && second.answer.length > 0 && first.ids.length === SHORT.n);
+      assert.equal(first.n_known, 0);
+      assert.equal(second.n_known, first.n_prompt + SHORT.n - 1);
+      // Another text takes the cache; the conversation then plays all of it again, and comes to the same.
+      await tab.evaluate(() => window.headstart.generate({ prompt: 'It was', n: 4, temperature: 0, seed: 0 }));
+      const again = await chat(tab, {});
+      assert.deepEqual(again.ids, second.ids);
+      assert.ok(again.n_known <= 1, `${again.n_known} tokens known`);
+      const anew = await chat(tab, { text: 'What did he say?', clear: true });
+      assert.deepEqual(anew.ids, first.ids);
+      return `${second.n_known} of ${second.n_prompt} tokens were known`;
+    }),
+  );
+
+  await check('what is thought stands apart from what is answered', () =>
+    on_the_page(async (tab) => {
+      // Told to think, the embedded model never comes to an answer.
+      const { thought, answer, has_ended } = await chat(tab, { text: 'Why?', thinking: true });
+      assert.ok(thought.length > 0 && answer === '' && !has_ended);
+      const turn = tab.locator('#said li.answer');
+      const plain = (text) => text.replace(/\s+/g, ' ').trim();
+      await turn.locator('details.thought summary').click();
+      assert.ok(plain(await turn.locator('details.thought p').innerText()).includes(plain(thought)));
+      assert.equal(await turn.locator('p.text').innerText(), '');
+    }),
+  );
+
+  await check('by its controls: say, stop, regenerate, clear, and back to the text', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#to-chat').click();
+      assert.match(await tab.locator('#doubt').innerText(), /not made for conversations/);
+      await tab.locator('#thinking').uncheck();
+      await tab.locator('#say').fill('<b id="bold">Who</b> is he?');
+      await tab.locator('#say').press('Enter');
+      await until(tab, () => window.headstart.state().said.at(-1)?.text.length > 10);
+      assert.equal(await tab.locator('#to-continue').isDisabled(), true);
+      await tab.locator('#stop').click();
+      await ready(tab);
+      const turns = tab.locator('#said li');
+      assert.equal(await turns.count(), 2);
+      assert.match(await turns.nth(1).innerText(), /Stopped by you/);
+      assert.equal(await tab.locator('#bold').count(), 0, 'what was said became HTML');
+      assert.match(await turns.nth(0).innerText(), /<b id="bold">Who<\/b> is he\?/);
+      await tab.locator('#again').click();
+      await until(tab, () => window.headstart.state().said.at(-1)?.text.length > 10);
+      await tab.locator('#say').press('Escape');
+      await ready(tab);
+      assert.equal(await turns.count(), 2);
+      await tab.locator('#to-continue').click();
+      assert.equal(await tab.locator('#prompt').isVisible(), true);
+      await tab.locator('#to-chat').click();
+      assert.equal(await turns.count(), 2, 'the conversation is still there');
+      await tab.locator('#clear').click();
+      assert.equal(await turns.count(), 0);
+      assert.equal((await state(tab)).said.length, 0);
+    }),
+  );
+
+  await check('what is too long is refused and can be typed again; turns without room are dropped and named', () =>
+    on_the_page(async (tab) => {
+      await chat(tab, { text: 'Why?' });
+      const long = 'a very long story '.repeat(1200);
+      const refusal = await chat(tab, { text: long }).catch((error) => error.message);
+      assert.match(refusal, /message: \d+ tokens.*expected at most/);
+      await ready(tab);
+      assert.equal(await tab.locator('#said li').count(), 2);
+      assert.equal(await tab.locator('#say').inputValue(), long);
+      // Two that fit, but not beside each other.
+      const story = 'a very long story '.repeat(420);
+      await chat(tab, { text: story, n: 2 });
+      const { dropped } = await chat(tab, { text: story, n: 2 });
+      assert.match(dropped, /^dropped turns 1-2, \d+ tokens$/);
+      assert.match(await tab.locator('#said li').last().innerText(), /The context is full: dropped turns 1-2/);
+      return dropped;
+    }),
+    { timeout_ms: 300_000 },
+  );
+
+  await check('a conversation has names for its controls, and the keyboard reaches them', () =>
+    on_the_page(async (tab) => {
+      await chat(tab, { text: 'Why?' });
+      const tree = await tab.locator('body').ariaSnapshot();
+      const nameless = tree.match(/^\s*- (button|textbox|searchbox|slider|spinbutton|combobox|checkbox|radio|link)(?! ").*$/gm);
+      assert.equal(nameless, null, `without a name: ${nameless}\n${tree}`);
+      const reached = new Set();
+      await tab.locator('body').press('Home');
+      for (let presses = 0; presses < 40; presses += 1) {
+        await tab.keyboard.press('Tab');
+        reached.add(await tab.evaluate(() => document.activeElement?.id));
+      }
+      for (const id of ['to-continue', 'say', 'send', 'again', 'clear', 'thinking']) assert.ok(reached.has(id), `Tab does not reach #${id}`);
+    }),
+  );
+
+  for (const [form, viewport] of [['wide', { width: 1400, height: 900 }], ['narrow', { width: 390, height: 844 }]]) {
+    for (const colorScheme of ['light', 'dark']) {
+      await check(`looks: a conversation, ${colorScheme}, ${form}`, () =>
+        on_the_page(
+          async (tab) => {
+            await chat(tab, { text: 'What did he say?', n: 40 });
+            await chat(tab, { text: 'And what did she think of it?', n: 40, thinking: true });
+            const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+            assert.ok(wider <= 0, `${wider} px wider than the window`);
+            await tab.screenshot({ path: path.join(screenshots, `chat-${colorScheme}-${form}.png`), fullPage: true });
+          },
+          { viewport, colorScheme },
+        ),
+      );
+    }
+  }
+}
