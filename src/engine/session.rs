@@ -22,6 +22,7 @@ use super::forward::Kind;
 use super::generation::Sampling;
 use super::lockstep::Parts;
 use super::network::Network;
+use super::pace::{Pace, StepTime};
 use super::past::Past;
 
 /// Where a model runs.
@@ -132,9 +133,6 @@ impl Memory {
 const USUAL_CONTEXT: u32 = 4096;
 const LEAST_CONTEXT: u32 = 512;
 
-/// A step should not take longer than this: a watchdog ends submits of two seconds and more.
-const STEP_BUDGET_MS: f64 = 500.0;
-
 /// A loaded model on one player.
 pub struct Session {
     pub(super) player: Player,
@@ -152,8 +150,8 @@ pub struct Session {
     pub(super) past: Past,
     /// Sizes of steps that are recorded, ascending.
     capacities: Vec<u32>,
-    /// Tokens that the next step may take within its budget.
-    step_tokens: u32,
+    /// How many tokens a step takes.
+    pace: Pace,
     memory: Memory,
     weight_format: Format,
     timings: LoadTimings,
@@ -215,7 +213,7 @@ impl Session {
             parts: Parts::default(),
             past: Past::default(),
             capacities,
-            step_tokens: 16,
+            pace: Pace::default(),
             memory,
             weight_format: uploads.main_format(),
             timings,
@@ -281,6 +279,11 @@ impl Session {
     /// Tokens in one step at most whose logits are all wanted.
     pub fn n_logits(&self) -> u32 {
         self.network.logits().1.min(self.largest_capacity())
+    }
+
+    /// The longest step of a prompt so far: its tokens, and its time from submit to end.
+    pub fn longest_step(&self) -> StepTime {
+        self.pace.longest()
     }
 
     /// Memory on the player.
@@ -409,13 +412,13 @@ impl Session {
     /// Plays tokens from `begin` on, and before `end`, through all layers in one step: as many as are prescribed, else as
     /// the time budget allows. Gives the step's size and its recorded size.
     pub(super) async fn play_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
-        let n = prescribed.unwrap_or(self.step_tokens).min(end - begin).clamp(1, self.largest_capacity());
+        let n = prescribed.unwrap_or(self.pace.allowed()).min(end - begin).clamp(1, self.largest_capacity());
         let capacity = self.capacity(n);
         let prepared = self.prepare(Kind::Body(capacity)).await?;
         self.write_step(begin, n, &Sampling::default());
         let start = Instant::now();
         self.play_and_wait(prepared).await?;
-        self.step_tokens = next_step_tokens(self.step_tokens, n, ms_since(start));
+        self.pace.took(n, ms_since(start));
         Ok((n, capacity))
     }
 
@@ -521,13 +524,6 @@ async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Pl
     })
 }
 
-/// Tokens that the next step may take, after one of `n` tokens of `allowed` took `ms`. A step that was short for want of
-/// tokens says nothing of longer ones, whose tokens cost less each; but one over the budget always shortens the next.
-fn next_step_tokens(allowed: u32, n: u32, ms: f64) -> u32 {
-    let affordable = (STEP_BUDGET_MS / (ms.max(0.001) / f64::from(n))) as u32;
-    if n < allowed && affordable >= n { allowed } else { affordable.clamp(1, n.saturating_mul(8)) }
-}
-
 /// The context that is asked for, or else one that is usual and fits; then its plan, which has room.
 fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec<String>) -> Result<Plan> {
     let most = model.outline().context_length;
@@ -554,17 +550,4 @@ fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec
 
 pub(super) fn ms_since(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {
-        assert_eq!(next_step_tokens(16, 16, 10.0), 128);
-        assert_eq!(next_step_tokens(128, 128, 1000.0), 64);
-        assert_eq!(next_step_tokens(256, 1, 20.0), 256);
-        assert_eq!(next_step_tokens(256, 1, 2000.0), 1);
-    }
 }
