@@ -242,11 +242,16 @@ impl KnownShape {
         self.n_layers * (2 * self.n_embd + bias + head_norm) + self.n_embd
     }
 
+    /// Bytes of one layer's keys at a context, which have to be bound in one piece; its values are as many.
+    #[must_use]
+    pub const fn key_bytes(&self, n_context: u64, element_bytes: u64) -> u64 {
+        (self.n_kv_heads * self.head_dim * element_bytes).saturating_mul(n_context)
+    }
+
     /// Bytes of keys and values at a context of so many tokens.
     #[must_use]
     pub const fn cache_bytes(&self, n_context: u64, element_bytes: u64) -> u64 {
-        let token = 2 * self.n_layers * self.n_kv_heads * self.head_dim * element_bytes;
-        token.saturating_mul(n_context)
+        self.key_bytes(n_context, element_bytes).saturating_mul(2 * self.n_layers)
     }
 }
 

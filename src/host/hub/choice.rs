@@ -6,6 +6,7 @@ use super::names::Repo;
 use super::reference::{Wanted, is_gguf};
 use crate::error::{Error, Result};
 use crate::format::part_name::{PartName, file_name};
+use std::collections::HashMap;
 
 /// The formats that are taken where none is asked for, the best liked first. llama.cpp's list has two; these are all that
 /// run here.
@@ -61,7 +62,7 @@ impl Choice {
 /// # Errors
 /// `Usage` if there is no such file, quant or part, with those that there are.
 pub fn choose(repo: &Repo, listing: &Listing, wanted: &Wanted) -> Result<Choice> {
-    let shelf = Shelf { repo, listing };
+    let shelf = Shelf::new(repo, listing);
     match wanted {
         Wanted::File(path) => shelf.file(path),
         Wanted::Quant(quant) => {
@@ -75,11 +76,18 @@ pub fn choose(repo: &Repo, listing: &Listing, wanted: &Wanted) -> Result<Choice>
 struct Shelf<'a> {
     repo: &'a Repo,
     listing: &'a Listing,
+    /// By path: a listing may name as many parts as it has files.
+    entries: HashMap<&'a str, &'a Entry>,
 }
 
 impl<'a> Shelf<'a> {
+    fn new(repo: &'a Repo, listing: &'a Listing) -> Self {
+        let entries = listing.entries.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+        Self { repo, listing, entries }
+    }
+
     fn entry(&self, path: &str) -> Option<&'a Entry> {
-        self.listing.entries.iter().find(|entry| entry.path == path)
+        self.entries.get(path).copied()
     }
 
     fn usual(&self) -> Result<Choice> {

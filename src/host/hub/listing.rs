@@ -8,7 +8,7 @@ use serde::Deserialize;
 /// A page of a listing has 1000 files at most, and a few hundred bytes for each.
 pub const MOST_PAGE_BYTES: usize = 8 << 20;
 /// More files than any repository of one model has.
-pub const MOST_PAGES: usize = 100;
+pub const MOST_PAGES: usize = 32;
 /// No file is larger: a thousand times the largest known.
 const MOST_FILE_BYTES: u64 = 1 << 46;
 

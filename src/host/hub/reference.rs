@@ -146,6 +146,7 @@ pub(super) fn is_gguf(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Reference> {
         Reference::parse(text, &Endpoint::default())
@@ -194,6 +195,23 @@ mod tests {
         let url = "http://example.org:8080/a/m%20x.gguf?sig=1";
         assert_eq!(parse(url), Ok(Reference::Url { url: url.into(), name: "m x.gguf".into() }));
         assert!(parse("https://example.org/a.gguf").is_ok_and(|it| it.with_file("b.gguf").is_err()));
+    }
+
+    proptest! {
+        /// Whatever is written, what is understood of it stays in its folder and at its hub.
+        #[test]
+        fn no_words_lead_out(text in "(o|[./a-z]{0,3})(/|:|://)?(n|[./%2efa-f\\\\:]{0,12})(/|:)?[-.%/:A-Za-z0-9\\\\é\u{0}]{0,40}") {
+            if let Ok(Reference::Hub { repo, revision, wanted }) = parse(&text) {
+                prop_assert_eq!(Repo::from_folder(&repo.folder()), Some(repo.clone()));
+                prop_assert!(check_revision(&revision).is_ok());
+                if let Wanted::File(path) = wanted {
+                    let joined = std::path::Path::new("/cache").join(&path);
+                    let stays = joined.components().all(|part| part != std::path::Component::ParentDir);
+                    prop_assert!(stays && joined.starts_with("/cache") && !path.contains('\\'));
+                    prop_assert!(Endpoint::default().owns(&Endpoint::default().file_url(&repo, &revision, &path)));
+                }
+            }
+        }
     }
 
     #[test]

@@ -102,7 +102,11 @@ impl Drop for Progress {
 }
 
 fn style(unit: Unit) -> ProgressStyle {
-    let template = match unit {
+    ProgressStyle::with_template(template(unit)).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn template(unit: Unit) -> &'static str {
+    match unit {
         Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
         Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
@@ -110,6 +114,28 @@ fn style(unit: Unit) -> ProgressStyle {
             "download {bar:30} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left: {msg}"
         }
         Unit::Measured => "measure  {bar:30} {pos} of {len}: {msg}",
-    };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A style that cannot be read is replaced by a bare bar without anybody's notice.
+    #[test]
+    fn styles_can_be_read() {
+        for unit in [Unit::Bytes, Unit::Steps, Unit::Tokens, Unit::Measured, Unit::Download] {
+            assert!(ProgressStyle::with_template(template(unit)).is_ok(), "{}", template(unit));
+        }
+    }
+
+    #[test]
+    fn files_are_counted_together() {
+        let mut progress = Progress::new();
+        progress.begin_download("b.gguf".to_owned(), 100, 300);
+        progress.download_from(50);
+        progress.download(80);
+        assert_eq!((progress.bar.position(), progress.bar.length()), (180, Some(300)));
+        assert_eq!(progress.bar.message(), "b.gguf");
+    }
 }

@@ -71,7 +71,13 @@ impl RepoCache {
         if is_commit(&self.revision) || self.commit().as_deref() == Some(commit) {
             return Ok(());
         }
-        self.layout.create_ref(commit).map_err(|error| self.failed(&error))
+        let path = self.folder().join("refs").join(&self.revision);
+        let folder = path.parent().unwrap_or(&self.root);
+        let noted = fs::create_dir_all(folder).and_then(|()| {
+            let fresh = fresh_in(folder);
+            fs::write(&fresh, commit).and_then(|()| fs::rename(&fresh, &path)).inspect_err(|_| forget(&fresh))
+        });
+        noted.map_err(|error| self.failed(&error))
     }
 
     /// Whether a file of a commit is there, as long as it should be.
@@ -128,11 +134,10 @@ impl RepoCache {
         let folder = pointer.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(|error| self.failed(&error))?;
         let target = format!("{}blobs/{blob}", "../".repeat(path.split('/').count() + 1));
-        // Made beside and renamed, so that there is never none where there was one.
-        let fresh = folder.join(format!(".headstart-{}", std::process::id()));
+        let fresh = fresh_in(folder);
         let linked = symlink(Path::new(&target), &fresh).and_then(|()| fs::rename(&fresh, &pointer));
         if linked.is_err() {
-            let _ = fs::remove_file(&fresh);
+            forget(&fresh);
             fs::rename(self.blob(blob), &pointer).map_err(|error| self.failed(&error))?;
         }
         Ok(pointer)
@@ -157,6 +162,19 @@ impl RepoCache {
             "Check the space left on the disk and that the folder may be written to; HF_HUB_CACHE names another.",
         )
     }
+}
+
+/// Where something is made before it is renamed to its place, so that there is never half of it there, and no link in its
+/// place is followed.
+fn fresh_in(folder: &Path) -> PathBuf {
+    let fresh = folder.join(format!(".headstart-{}", std::process::id()));
+    // One of an earlier program of this number.
+    forget(&fresh);
+    fresh
+}
+
+fn forget(path: &Path) {
+    let _ = fs::remove_file(path);
 }
 
 /// A commit's hash, which is what snapshots' folders are called.

@@ -3,6 +3,7 @@
 use super::cache::{RepoCache, is_commit};
 use super::settings::Settings;
 use super::{Pulled, bytes_of, pull, remove, stand_in};
+use crate::engine::PlayerChoice;
 use crate::error::{Error, Result};
 use crate::format::part_name::{PartName, file_name};
 use crate::host::hub::{CATALOGUE, Reference, Repo, Wanted, choose};
@@ -97,6 +98,9 @@ struct CachedModel {
     path: PathBuf,
 }
 
+/// What a step computes with: no more in any of the models that are known.
+const STEP_BYTES: u64 = 128 << 20;
+
 /// A model of the catalogue, at a context.
 #[derive(Debug, Serialize)]
 struct Offer {
@@ -107,7 +111,7 @@ struct Offer {
     file_bytes: u64,
     n_context: u64,
     memory_bytes: u64,
-    /// Whether that is free on the best adapter; nothing where no driver tells.
+    /// Whether that is free on the best adapter, and a layer's keys can be bound; nothing where no driver tells.
     fits: Option<bool>,
 }
 
@@ -136,6 +140,7 @@ fn pull_all(models: &[String]) -> Result<()> {
 fn known(list: &List) -> Result<()> {
     let place = choice::all().swap_remove(0);
     let free = memory::free_bytes(&place);
+    let binding = if let PlayerChoice::Gpu(adapter) = &place { adapter.binding_bytes() } else { u64::MAX };
     let types = list.cache.types();
     let offers: Vec<Offer> = CATALOGUE
         .iter()
@@ -143,6 +148,8 @@ fn known(list: &List) -> Result<()> {
             let n_context = u64::from(list.ctx_size).min(model.shape.context_length);
             // Keys and values are as many, so bytes between theirs count them right.
             let needed = model.memory(n_context, (types.keys.bytes() + types.values.bytes()).div_ceil(2)).bytes();
+            let longest = types.keys.bytes().max(types.values.bytes());
+            let is_bound = model.shape.key_bytes(n_context, longest) <= binding;
             Offer {
                 name: model.name,
                 model: model.reference(),
@@ -150,7 +157,7 @@ fn known(list: &List) -> Result<()> {
                 file_bytes: model.weight_bytes(),
                 n_context,
                 memory_bytes: needed,
-                fits: free.map(|free| needed <= free),
+                fits: free.map(|free| is_bound && needed + STEP_BYTES <= free),
             }
         })
         .collect();

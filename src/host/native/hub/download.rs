@@ -140,13 +140,13 @@ impl<'a> Arrival<'a> {
         if fetch.bytes.is_some_and(|bytes| there > bytes) {
             arrival.begin_anew()?;
         } else {
-            arrival.hash_what_is_there(there)?;
+            arrival.hash_what_is_there(there, progress)?;
         }
         progress.download_from(arrival.done);
         Ok(arrival)
     }
 
-    fn hash_what_is_there(&mut self, bytes: u64) -> Result<()> {
+    fn hash_what_is_there(&mut self, bytes: u64, progress: &mut Progress) -> Result<()> {
         let mut piece = vec![0; PIECE_BYTES];
         while self.done < bytes {
             let n = self.file.read(&mut piece).map_err(|error| self.fetch.cannot_write(&error))?;
@@ -155,6 +155,7 @@ impl<'a> Arrival<'a> {
             }
             self.hasher.update(&piece[..n]);
             self.done += n as u64;
+            progress.download(self.done);
         }
         Ok(())
     }
