@@ -31,9 +31,9 @@ const PREFERENCES = {
 
 /**
  * Opens `folder`'s page in Firefox, runs the async function `visit` inside it, and resolves to what that returned.
- * `visit` must be self-contained: its text travels.
+ * `visit` must be self-contained: its text travels. `search` is put behind the page's address.
  */
-export async function run_in_firefox(folder, visit, { timeout_ms = 180_000 } = {}) {
+export async function run_in_firefox(folder, visit, { timeout_ms = 180_000, search = '' } = {}) {
   const program = process.env.FIREFOX ?? ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find(existsSync);
   if (!program) throw new Error('no Firefox found: install it, or name its path in FIREFOX');
   let report;
@@ -42,7 +42,7 @@ export async function run_in_firefox(folder, visit, { timeout_ms = 180_000 } = {
   const profile = mkdtempSync(path.join(os.tmpdir(), 'headstart-firefox-'));
   const preferences = Object.entries(PREFERENCES).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`);
   writeFileSync(path.join(profile, 'user.js'), preferences.join(''));
-  const firefox = spawn(program, ['--headless', '--no-remote', '--new-instance', '--profile', profile, server.url], {
+  const firefox = spawn(program, ['--headless', '--no-remote', '--new-instance', '--profile', profile, server.url + search], {
     env: { ...process.env, HOME: profile, XDG_RUNTIME_DIR: profile, VK_DRIVER_FILES: lavapipe() },
     stdio: 'ignore',
     detached: true, // a process group of its own, so that its children end with it

@@ -17,10 +17,10 @@ const TYPES = {
 /**
  * Serves `folder` under the path `under`, which starts and ends with a slash; everything else is 404.
  * `before(path)` may hold an answer back; `inject` is put at the end of every page's body;
- * `on_post(text)` receives what pages send.
+ * `on_post(text)` receives what pages send; `alter(path, text)` may give a script another text.
  * Returns the page's URL and `close()`.
  */
-export async function serve(folder, { under = '/', before = async () => {}, inject = '', on_post = () => {} } = {}) {
+export async function serve(folder, { under = '/', before = async () => {}, inject = '', on_post = () => {}, alter } = {}) {
   const root = path.resolve(folder);
   const answer = async (request, response) => {
     if (request.method === 'POST') {
@@ -39,6 +39,8 @@ export async function serve(folder, { under = '/', before = async () => {}, inje
       const html = readFileSync(file, 'utf8').replace('</body>', () => `${inject}</body>`);
       return response.writeHead(200, { 'content-type': type }).end(html);
     }
+    const altered = type === TYPES['.js'] && alter?.(wanted, readFileSync(file, 'utf8'));
+    if (altered) return response.writeHead(200, { 'content-type': type }).end(altered);
     response.writeHead(200, { 'content-type': type, 'content-length': statSync(file).size });
     createReadStream(file).pipe(response);
   };

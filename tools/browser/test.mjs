@@ -10,6 +10,7 @@ import { open_tab, start_chromium } from './chromium.mjs';
 import { run_in_firefox } from './firefox.mjs';
 import { damaged_files } from './damaged.mjs';
 import { check_measure } from './measure.mjs';
+import { check_models } from './models.mjs';
 import { check_runs } from './runs.mjs';
 import { serve } from './serve.mjs';
 import { generate, ready, state, until, visit } from './visitor.mjs';
@@ -248,6 +249,7 @@ for (const colorScheme of ['dark', 'light']) {
 await check_chat(browser, server.url, screenshots);
 await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);
+await check_models(browser, server.url, dist, greedy, screenshots);
 await browser.close();
 
 await check('without WebGPU it says why, and what to do', async () => {

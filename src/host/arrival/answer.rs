@@ -105,7 +105,7 @@ pub fn judge_size(name: &str, status: u16, headers: Headers<'_>) -> Result<Size,
 #[must_use]
 pub fn unreachable(name: &str, said: &str) -> Refusal {
     let error = Error::io(name, format!("no answer that this page may read ({})", said.trim_end_matches('.')))
-        .advice("The connection may be down, or the server does not let pages of other sites read it (CORS). What has arrived is kept.");
+        .advice("The connection may be down, or the server does not let pages of other sites read it (CORS).");
     Refusal { error, again: true }
 }
 
@@ -116,7 +116,7 @@ fn refused(name: &str, status: u16) -> Refusal {
             "It gives this to people who have signed in or accepted its terms only: download it there, and open it from disk."
         }
         404 | 410 => "There is no such file, or it is not public.",
-        _ => "Try again later. What has arrived is kept.",
+        _ => "Try again later.",
     };
     Refusal { error: error.advice(advice), again: matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504) }
 }

@@ -8,8 +8,8 @@ mod record;
 mod speed;
 
 pub use answer::{Answer, Asked, Refusal, Size, judge, judge_size, unreachable};
-pub use pieces::{Piece, PieceMap, Serving};
-pub use record::{Progress, Record};
+pub use pieces::{Piece, PieceMap, Serving, There};
+pub use record::{FileProgress, Progress, Record};
 pub use speed::Speed;
 
 use crate::error::{Error, Result};

@@ -2,6 +2,7 @@
 //! the files, but from where somebody waits for bytes, so that a reader that jumps about is not kept waiting for all that
 //! lies between.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Pieces are no smaller than this, but for the last of a file,
@@ -22,6 +23,8 @@ pub struct Piece {
     pub begin: u64,
     /// The byte after its last.
     pub end: u64,
+    /// The first byte that is not there yet.
+    pub from: u64,
 }
 
 /// How a server gives out a file.
@@ -39,10 +42,20 @@ pub enum Serving {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Missing,
+    /// Nobody fetches it; so many bytes of it are there.
+    Missing(u64),
     /// On its way; so many bytes of it are there.
     Coming(u64),
     There,
+}
+
+/// Which pieces of a file are there, as a record keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct There {
+    /// A `1` for each piece that is there, and a `0` for each other.
+    pub whole: String,
+    /// Of other pieces, their places and how many bytes from their begins are there.
+    pub partial: Vec<(usize, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +70,7 @@ impl File {
     fn new(bytes: u64) -> Self {
         let piece_bytes = (bytes / USUAL_PIECES).next_power_of_two().clamp(LEAST_PIECE_BYTES, MOST_PIECE_BYTES);
         let n_pieces = bytes.div_ceil(piece_bytes) as usize;
-        Self { bytes, piece_bytes, serving: Serving::Unknown, pieces: vec![State::Missing; n_pieces] }
+        Self { bytes, piece_bytes, serving: Serving::Unknown, pieces: vec![State::Missing(0); n_pieces] }
     }
 
     fn range(&self, index: usize) -> Range<u64> {
@@ -100,7 +113,7 @@ impl PieceMap {
 
     /// The next piece to fetch, which is then on its way; of a file that nobody asked for yet only one, until it is known
     /// how it is given out. None where nothing is missing, or where one has to wait.
-    pub fn next(&mut self) -> Option<Piece> {
+    pub fn take_next(&mut self) -> Option<Piece> {
         let n_files = self.files.len();
         let (first, from) = self.cursor;
         // Around once: the rest of the file that is being read, the files after it, and those before.
@@ -111,21 +124,22 @@ impl PieceMap {
             if matches!(file.serving, Serving::Asked | Serving::Whole) {
                 continue;
             }
-            let Some(index) = (from..file.pieces.len()).find(|index| file.pieces[*index] == State::Missing) else {
-                continue;
-            };
-            file.pieces[index] = State::Coming(0);
-            if file.serving == Serving::Unknown {
-                file.serving = Serving::Asked;
+            for index in from..file.pieces.len() {
+                let State::Missing(bytes) = file.pieces[index] else { continue };
+                file.pieces[index] = State::Coming(bytes);
+                if file.serving == Serving::Unknown {
+                    file.serving = Serving::Asked;
+                }
+                let piece = self.piece(at, index);
+                return Some(Piece { from: piece.begin + bytes, ..piece });
             }
-            return Some(self.piece(at, index));
         }
         None
     }
 
     fn piece(&self, file: usize, index: usize) -> Piece {
         let Range { start: begin, end } = self.files[file].range(index);
-        Piece { file, index, begin, end }
+        Piece { file, index, begin, end, from: begin }
     }
 
     /// The piece of a file that holds a byte.
@@ -152,8 +166,8 @@ impl PieceMap {
         }
         let given_up = if is_alone { 0..file.pieces.len() } else { piece.index..piece.index + 1 };
         for state in &mut file.pieces[given_up] {
-            if matches!(state, State::Coming(_)) {
-                *state = State::Missing;
+            if let State::Coming(bytes) = *state {
+                *state = State::Missing(bytes);
             }
         }
     }
@@ -173,7 +187,7 @@ impl PieceMap {
     /// Somebody waits for these bytes: they come next, and what follows them after that.
     pub fn want(&mut self, file: usize, range: &Range<u64>) {
         let at = &self.files[file];
-        let missing = at.holding(range).find(|index| at.pieces[*index] == State::Missing);
+        let missing = at.holding(range).find(|index| matches!(at.pieces[*index], State::Missing(_)));
         if let Some(index) = missing {
             self.cursor = (file, index);
         }
@@ -191,26 +205,38 @@ impl PieceMap {
         let of = |file: &File, index: usize| {
             let range = file.range(index);
             match file.pieces[index] {
-                State::Missing => 0,
-                State::Coming(bytes) => bytes,
+                State::Missing(bytes) | State::Coming(bytes) => bytes,
                 State::There => range.end - range.start,
             }
         };
         self.files.iter().map(|file| (0..file.pieces.len()).map(|index| of(file, index)).sum::<u64>()).sum()
     }
 
-    /// A file's pieces that are there, as a text of `1` and `0` for a record.
+    /// What is there of a file, for a record.
     #[must_use]
-    pub fn there(&self, file: usize) -> String {
-        self.files[file].pieces.iter().map(|state| if *state == State::There { '1' } else { '0' }).collect()
+    pub fn there(&self, file: usize) -> There {
+        let pieces = &self.files[file].pieces;
+        let whole = pieces.iter().map(|state| if *state == State::There { '1' } else { '0' }).collect();
+        let partial = pieces.iter().enumerate().filter_map(|(index, state)| match *state {
+            State::Missing(bytes) | State::Coming(bytes) if bytes > 0 => Some((index, bytes)),
+            _ => None,
+        });
+        There { whole, partial: partial.collect() }
     }
 
-    /// Takes over what a record says of a file; of another length it says nothing.
-    pub fn restore(&mut self, file: usize, there: &str) {
-        let pieces = &mut self.files[file].pieces;
-        if there.len() == pieces.len() {
-            for (state, digit) in pieces.iter_mut().zip(there.bytes()) {
-                *state = if digit == b'1' { State::There } else { State::Missing };
+    /// Takes over what a record says of a file; what cannot be is left out.
+    pub fn restore(&mut self, file: usize, there: &There) {
+        let file = &mut self.files[file];
+        if there.whole.len() != file.pieces.len() {
+            return;
+        }
+        for (state, digit) in file.pieces.iter_mut().zip(there.whole.bytes()) {
+            *state = if digit == b'1' { State::There } else { State::Missing(0) };
+        }
+        for &(index, bytes) in &there.partial {
+            let range = file.range(index.min(there.whole.len() - 1));
+            if file.pieces.get(index) == Some(&State::Missing(0)) && bytes < range.end - range.start {
+                file.pieces[index] = State::Missing(bytes);
             }
         }
     }
@@ -231,23 +257,26 @@ mod tests {
     }
 
     fn places(map: &mut PieceMap) -> Vec<(usize, usize)> {
-        std::iter::from_fn(|| map.next()).map(|piece| (piece.file, piece.index)).collect()
+        std::iter::from_fn(|| map.take_next()).map(|piece| (piece.file, piece.index)).collect()
     }
 
     #[test]
     fn pieces_come_in_order_and_once() {
         let mut map = map();
-        assert_eq!(map.next(), Some(Piece { file: 0, index: 0, begin: 0, end: MIB }));
+        assert_eq!(map.take_next(), Some(Piece { file: 0, index: 0, begin: 0, end: MIB, from: 0 }));
         assert_eq!(places(&mut map), [(0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]);
-        assert_eq!(map.next(), None);
-        assert_eq!(map.piece_at(0, 3 * MIB + 5), Piece { file: 0, index: 3, begin: 3 * MIB, end: 3 * MIB + MIB / 2 });
+        assert_eq!(map.take_next(), None);
+        assert_eq!(
+            map.piece_at(0, 3 * MIB + 5),
+            Piece { file: 0, index: 3, begin: 3 * MIB, end: 3 * MIB + MIB / 2, from: 3 * MIB }
+        );
     }
 
     #[test]
     fn who_waits_comes_first() {
         let mut map = map();
         map.want(0, &(2 * MIB + 7..2 * MIB + 8));
-        assert_eq!(map.next().map(|piece| piece.index), Some(2));
+        assert_eq!(map.take_next().map(|piece| piece.index), Some(2));
         map.want(1, &(MIB..2 * MIB));
         assert_eq!(places(&mut map), [(1, 1), (0, 0), (0, 1), (0, 3), (1, 0)]);
     }
@@ -255,37 +284,45 @@ mod tests {
     #[test]
     fn one_asks_and_the_others_wait_for_the_answer() {
         let mut map = PieceMap::new([2 * MIB, 2 * MIB]);
-        let (a, b) = (map.next().expect("a piece"), map.next().expect("another"));
-        assert_eq!((a.file, b.file, map.next()), (0, 1, None));
+        let (a, b) = (map.take_next().expect("a piece"), map.take_next().expect("another"));
+        assert_eq!((a.file, b.file, map.take_next()), (0, 1, None));
         map.set_serving(0, Serving::Whole);
-        assert_eq!(map.next(), None);
+        assert_eq!(map.take_next(), None);
         map.set_serving(1, Serving::Ranges);
-        assert_eq!(map.next(), Some(Piece { file: 1, index: 1, begin: MIB, end: 2 * MIB }));
+        assert_eq!(map.take_next(), Some(Piece { file: 1, index: 1, begin: MIB, end: 2 * MIB, from: MIB }));
         // What came whole and broke off has to be asked for again, but for the pieces that were there.
         map.came(a, a.end);
         let behind = map.piece_at(0, a.end);
         map.came(behind, 5);
-        assert_eq!(map.next(), None);
+        assert_eq!(map.take_next(), None);
         map.give_up(a);
-        assert_eq!((map.next(), map.serving(0)), (Some(behind), Serving::Asked));
+        let behind = Piece { from: behind.begin + 5, ..behind };
+        assert_eq!((map.take_next(), map.serving(0)), (Some(behind), Serving::Asked));
     }
 
     #[test]
     fn what_is_there_is_counted_and_recorded() {
         let mut map = map();
-        let piece = map.next().expect("a piece");
+        let piece = map.take_next().expect("a piece");
         map.came(piece, 1000);
         assert!((map.bytes(), map.has(0, &(0..1))) == (1000, false));
         map.came(piece, MIB);
         assert!(map.bytes() == MIB && map.has(0, &(0..MIB)) && !map.has(0, &(0..MIB + 1)) && map.has(0, &(5..5)));
-        map.give_up(piece);
-        assert_eq!(map.there(0), "1000");
+        let next = map.take_next().expect("another");
+        map.came(next, 7);
+        map.give_up(next);
+        let there = map.there(0);
+        assert_eq!(there, There { whole: "1000".into(), partial: vec![(1, 7)] });
         let mut again = PieceMap::new([3 * MIB + MIB / 2, 2 * MIB]);
-        again.restore(0, &map.there(0));
-        again.restore(1, "111");
-        assert_eq!((again.bytes(), again.there(1).as_str()), (MIB, "00"));
-        again.restore(0, "1111");
-        again.restore(1, "11");
+        again.restore(0, &there);
+        let odd = [(0, MIB), (1, 5), (9, 5), (1, u64::MAX), (usize::MAX, 1)];
+        again.restore(1, &There { whole: "10".into(), partial: odd.to_vec() });
+        assert_eq!(again.bytes(), 2 * MIB + 12);
+        again.restore(1, &There { whole: "111".into(), partial: vec![] });
+        assert_eq!(again.bytes(), 2 * MIB + 12);
+        assert_eq!(again.take_next(), Some(Piece { from: MIB + 7, ..next }));
+        again.restore(0, &There { whole: "1111".into(), partial: vec![] });
+        again.restore(1, &There { whole: "11".into(), partial: vec![] });
         assert!(again.is_complete());
         again.forget(0);
         assert!(!again.is_complete() && again.bytes() == 2 * MIB);

@@ -1,7 +1,7 @@
 //! What lies beside the files of a model: while it arrives, which pieces are there; once it is whole and checked, a record
 //! that says so, written last. Files without that record are no model.
 
-use super::{PieceMap, Plan};
+use super::{PieceMap, Plan, There};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +27,19 @@ impl Record {
 pub struct Progress {
     /// What it is.
     pub plan: Plan,
-    /// The pieces of each file that are there, see [`PieceMap::there`].
-    pub there: Vec<String>,
-    /// The version of each file by the server's words, see [`Progress::is_same_version`].
-    pub versions: Vec<Option<String>>,
+    /// How far each of its files has.
+    pub files: Vec<FileProgress>,
     /// When it began: milliseconds since 1970.
     pub date_ms: f64,
+}
+
+/// How far a file has arrived.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FileProgress {
+    /// Its pieces that are there.
+    pub there: There,
+    /// Its version in the server's words, see [`Progress::is_same_version`].
+    pub version: Option<String>,
 }
 
 impl Progress {
@@ -40,14 +47,13 @@ impl Progress {
     #[must_use]
     pub fn new(plan: Plan, date_ms: f64) -> Self {
         let n = plan.files.len();
-        Self { plan, there: vec![String::new(); n], versions: vec![None; n], date_ms }
+        Self { plan, files: vec![FileProgress::default(); n], date_ms }
     }
 
     /// Reads what [`serde_json`] wrote. Fails if it can be no record.
     pub fn parse(text: &str) -> Result<Self> {
         let progress: Self = serde_json::from_str(text).map_err(unreadable)?;
-        let n = progress.plan.files.len();
-        if progress.there.len() != n || progress.versions.len() != n {
+        if progress.files.len() != progress.plan.files.len() {
             return Err(unreadable("it is not of one model"));
         }
         progress.plan.check().map(|()| progress)
@@ -57,10 +63,17 @@ impl Progress {
     #[must_use]
     pub fn pieces(&self) -> PieceMap {
         let mut pieces = PieceMap::new(self.plan.files.iter().map(|file| file.bytes));
-        for (file, there) in self.there.iter().enumerate() {
-            pieces.restore(file, there);
+        for (index, file) in self.files.iter().enumerate() {
+            pieces.restore(index, &file.there);
         }
         pieces
+    }
+
+    /// Takes note of the pieces that are there.
+    pub fn note(&mut self, pieces: &PieceMap) {
+        for (index, file) in self.files.iter_mut().enumerate() {
+            file.there = pieces.there(index);
+        }
     }
 
     /// Whether a file is still what it was when its first bytes came, by its ETag or, where a browser hides that, its date.
@@ -70,10 +83,11 @@ impl Progress {
         if self.plan.files[file].sha256.is_some() {
             return true;
         }
-        match (&self.versions[file], version) {
+        let known = &mut self.files[file].version;
+        match (&*known, version) {
             (Some(before), Some(now)) => *before == now,
             (None, Some(now)) => {
-                self.versions[file] = Some(now);
+                *known = Some(now);
                 true
             }
             (_, None) => true,
@@ -98,9 +112,9 @@ mod tests {
     fn a_download_is_resumed_from_its_record() -> Result<()> {
         let mut progress = Progress::new(plan(), 1.0);
         let mut pieces = progress.pieces();
-        let piece = pieces.next().expect("a piece");
+        let piece = pieces.take_next().expect("a piece");
         pieces.came(piece, piece.end);
-        progress.there = (0..2).map(|file| pieces.there(file)).collect();
+        progress.note(&pieces);
         let text = serde_json::to_string(&progress).expect("JSON");
         let read = Progress::parse(&text)?;
         assert_eq!(read, progress);
@@ -110,7 +124,7 @@ mod tests {
             "[]",
             "{}",
             &text[..text.len() - 1],
-            &text.replace("\"there\":[\"100\",", "\"there\":["),
+            &text.replace("\"files\":[{\"there\"", "\"files\":[],\"x\":[{\"there\""),
             &text.replace(":5,", ":0,"),
         ] {
             assert!(Progress::parse(damaged).is_err(), "{damaged}");

@@ -52,6 +52,8 @@ pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
     AdapterCard {
         name,
         remark: remark.into(),
+        binding_bytes: found.limits().max_storage_buffer_binding_size as f64,
+        takes_host_memory: software,
         identity: identity(browser, &found.identity, found.features()),
         limits: limit_rows(browser, &found.limits()),
         ..AdapterCard::default()
@@ -63,6 +65,7 @@ pub(crate) fn cpu_card() -> AdapterCard {
     AdapterCard {
         name: "The CPU".into(),
         remark: "Each kernel's plain reference, on one thread: the same text, without a GPU.".into(),
+        takes_host_memory: true,
         ..AdapterCard::default()
     }
 }

@@ -1,7 +1,10 @@
 //! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
 //!
-//! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `chat({text, system, thinking, clear, n, …})`
-//! (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker answers, `probe()`, `bench({p, n, d, r})` and `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
+//! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `chat({text, system, thinking, clear,
+//! n, …})` (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker
+//! answers, as do `find_model(words)`, and with what that gave `load_model(plan)` and `get_model(plan)`; `models()` lists
+//! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})` and
+//! `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
@@ -14,10 +17,11 @@ use super::page::state::{Page, Status};
 use super::page::talk::Said;
 use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings};
 use super::store::Origin;
+use crate::host::arrival::Plan;
 use crate::measure::Report;
 use crate::measure::report::Entry;
 use futures_channel::oneshot;
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Array, Object, Promise, Reflect};
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
@@ -143,13 +147,41 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     };
     set("bench", Closure::<dyn Fn(JsValue) -> Promise>::new(bench).into_js_value());
     let to = Rc::clone(link);
-    let load = move |file: JsValue| {
-        let file = file.dyn_into::<File>().map_err(|_| "load_file takes a File".to_owned());
-        promise(file.map(|file| to.load(ModelFile::File(file))))
+    let load = move |files: JsValue| {
+        let files = if Array::is_array(&files) { files.unchecked_into() } else { Array::of1(&files) };
+        let are_files = files.length() > 0 && files.iter().all(|file| file.is_instance_of::<File>());
+        let files = if are_files { Ok(files) } else { Err("load_file takes a File, or an array of them".to_owned()) };
+        promise(files.map(|files| to.load(ModelFile::Files(files))))
     };
     set("load_file", Closure::<dyn Fn(JsValue) -> Promise>::new(load).into_js_value());
+    install_models(page, link, set);
     install_runs(page.history, set);
     let _ = Reflect::set(&js_sys::global(), &"headstart".into(), &hooks);
+}
+
+/// The hooks that have to do with models on the web.
+fn install_models(page: Page, link: &Rc<Link>, set: impl Fn(&str, JsValue)) {
+    let models = move || page.models.shelf.with_untracked(plain);
+    set("models", Closure::<dyn Fn() -> JsValue>::new(models).into_js_value());
+    let to = Rc::clone(link);
+    let find = move |words: String| promise(Ok(to.find_model(words)));
+    set("find_model", Closure::<dyn Fn(String) -> Promise>::new(find).into_js_value());
+    let to = Rc::clone(link);
+    let get = move |plan: JsValue| promise(model_plan(plan).map(|plan| to.get_model(plan)));
+    set("get_model", Closure::<dyn Fn(JsValue) -> Promise>::new(get).into_js_value());
+    let to = Rc::clone(link);
+    let load = move |plan: JsValue| promise(model_plan(plan).map(|plan| to.load_from_web(plan)));
+    set("load_model", Closure::<dyn Fn(JsValue) -> Promise>::new(load).into_js_value());
+    let to = Rc::clone(link);
+    let remove = move |id: String| promise(Ok(to.remove_model(id)));
+    set("remove_model", Closure::<dyn Fn(String) -> Promise>::new(remove).into_js_value());
+    let to = Rc::clone(link);
+    let stop = move |id: String| to.stop_download(id);
+    set("stop_download", Closure::<dyn Fn(String)>::new(stop).into_js_value());
+}
+
+fn model_plan(plan: JsValue) -> Result<Plan, String> {
+    serde_wasm_bindgen::from_value(plan).map_err(|e| format!("this is no answer of find_model: {e}"))
 }
 
 /// The hooks that have to do with runs.

@@ -3,10 +3,12 @@
 
 mod adapter;
 mod chatting;
+mod download;
 mod facts;
 mod giving_way;
 mod hooks;
 mod measuring;
+mod opening;
 mod page;
 mod platform;
 mod protocol;

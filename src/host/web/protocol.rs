@@ -2,6 +2,8 @@
 //! The enums are tagged from outside: JavaScript objects (files, typed arrays) then pass through unchanged.
 
 use super::chatting::{Answered, Asking, Piece};
+use super::download::words::{Ask, Told};
+use crate::host::arrival::Plan;
 use crate::measure::Report;
 use js_sys::Float32Array;
 use serde::{Deserialize, Serialize};
@@ -11,8 +13,9 @@ use serde_wasm_bindgen::preserve;
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
-    /// Loads a model; the one loaded before goes on working if that fails.
-    Load { job: Job, model: ModelFile, player: Player, power: Power },
+    /// Loads a model with room for so many tokens, or as many as usual; the one loaded before goes on working if that
+    /// fails.
+    Load { job: Job, model: ModelFile, player: Player, power: Power, n_context: Option<u32> },
     /// Continues a prompt; answered by `Token`s and one `Done`.
     Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
     /// Answers a turn of the conversation; answered by `Answering`s and one `Answered`.
@@ -23,6 +26,8 @@ pub(crate) enum Request {
     Measure { job: Job, what: Measurement },
     /// Ends the generation or the measurement under way after the step it is at; what was had until then counts.
     Stop,
+    /// Has to do with models on the web; heard at once, as `Stop` is.
+    Models(Ask),
     /// Logits of every position under teacher forcing; answered by `Evaluated`.
     Eval { job: Job, ids: Vec<u32> },
 }
@@ -63,6 +68,8 @@ pub(crate) enum Event {
         #[serde(with = "preserve")]
         log_probs: Float32Array,
     },
+    /// What has come of models on the web.
+    Models(Told),
     /// A request could not be carried out. What was loaded before still works.
     Failed { job: Job, message: String },
     /// The adapter or the worker is gone; only a new worker helps.
@@ -78,8 +85,10 @@ pub(crate) type Job = u32;
 pub(crate) enum ModelFile {
     /// The small model that is served with the page.
     Embedded,
-    /// A file that the person picked or dropped.
-    File(#[serde(with = "preserve")] web_sys::File),
+    /// Files that the person picked or dropped, in any order: an array of `File`s.
+    Files(#[serde(with = "preserve")] js_sys::Array),
+    /// A model on the web, kept here already or still to be fetched.
+    Web(Plan),
 }
 
 /// What can be measured.
@@ -223,6 +232,10 @@ pub(crate) struct AdapterCard {
     pub(crate) remark: String,
     /// As which of the browser's two it was asked for.
     pub(crate) power: Power,
+    /// The largest buffer that it binds, in bytes; 0 where it is the CPU that computes.
+    pub(crate) binding_bytes: f64,
+    /// Whether its memory is the computer's.
+    pub(crate) takes_host_memory: bool,
     /// The name of the other one, where the browser has another.
     pub(crate) other: Option<String>,
     /// Identity and features.

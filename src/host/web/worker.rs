@@ -4,16 +4,16 @@
 
 use super::adapter;
 use super::chatting::{self, Asking, Talk};
+use super::download::Models;
 use super::facts::{Known, Loaded};
 use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
+use super::opening::Opening;
 use super::protocol::{
     AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step,
 };
-use super::source::{BlobSource, fetch_blob};
-use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
+use crate::engine::{LoadOptions, LoadProgress, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::source::Source;
 use crate::gpu::adapter::Identity;
 use crate::measure::Report;
 use crate::text::{Bos, Control, Tokenizer};
@@ -28,13 +28,11 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use web_time::Instant;
 
-/// Where the page's own model lies, relative to the worker's script.
-const EMBEDDED: &str = "./models/headstart-v4-11m.gguf";
-
 /// The engine with the window at its other side.
 struct Worker {
     scope: DedicatedWorkerGlobalScope,
     stop: Rc<Cell<bool>>,
+    models: Rc<Models>,
     loaded: Option<Loaded>,
 }
 
@@ -43,10 +41,11 @@ pub(super) fn start(scope: DedicatedWorkerGlobalScope) {
     report_panics(scope.clone());
     let stop = Rc::new(Cell::new(false));
     let (sender, receiver) = unbounded();
-    listen(&scope, sender, Rc::clone(&stop));
+    let models = Models::new(&scope);
+    listen(&scope, sender, Rc::clone(&stop), Rc::clone(&models));
     post(&scope, &Event::Up);
     // Where the CPU computes, a stop could not be heard otherwise.
-    spawn_local(giving_way(Worker { scope, stop, loaded: None }.serve(receiver)));
+    spawn_local(giving_way(Worker { scope, stop, models, loaded: None }.serve(receiver)));
 }
 
 /// A panic ends the worker for good; the window has to know, since nothing else will tell it.
@@ -57,10 +56,16 @@ fn report_panics(scope: DedicatedWorkerGlobalScope) {
     }));
 }
 
-fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>, stop: Rc<Cell<bool>>) {
+fn listen(
+    scope: &DedicatedWorkerGlobalScope,
+    requests: UnboundedSender<Request>,
+    stop: Rc<Cell<bool>>,
+    models: Rc<Models>,
+) {
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
         match serde_wasm_bindgen::from_value(message.data()) {
             Ok(Request::Stop) => stop.set(true),
+            Ok(Request::Models(ask)) => models.hear(ask),
             Ok(request) => {
                 // A stop that came before was meant for the text before.
                 if matches!(request, Request::Generate { .. } | Request::Chat { .. } | Request::Measure { .. }) {
@@ -76,7 +81,8 @@ fn listen(scope: &DedicatedWorkerGlobalScope, requests: UnboundedSender<Request>
     on_message.forget();
 }
 
-fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
+/// Tells the window.
+pub(super) fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
     let posted = serde_wasm_bindgen::to_value(event).map_err(Into::into).and_then(|event| scope.post_message(&event));
     if let Err(e) = posted {
         web_sys::console::error_2(&"an event was not sent".into(), &e);
@@ -87,17 +93,19 @@ impl Worker {
     async fn serve(mut self, mut requests: UnboundedReceiver<Request>) {
         while let Ok(request) = requests.recv().await {
             match request {
-                Request::Load { job, model, player, power } => match self.load(job, model, player, power).await {
-                    Ok(Some(event)) => self.post(&event),
-                    Ok(None) => {}
-                    Err(e) => {
-                        // What works still is on the adapter from before.
-                        if let Some(loaded) = &self.loaded {
-                            self.post(&Event::Adapter(Box::new(loaded.known.adapter.clone())));
+                Request::Load { job, model, player, power, n_context } => {
+                    match self.load(job, model, player, power, n_context).await {
+                        Ok(Some(event)) => self.post(&event),
+                        Ok(None) => {}
+                        Err(e) => {
+                            // What works still is on the adapter from before.
+                            if let Some(loaded) = &self.loaded {
+                                self.post(&Event::Adapter(Box::new(loaded.known.adapter.clone())));
+                            }
+                            self.post(&Event::Failed { job, message: e.to_string() });
                         }
-                        self.post(&Event::Failed { job, message: e.to_string() });
                     }
-                },
+                }
                 Request::Generate { job, prompt, n_tokens, sampling } => {
                     let done = self.generate(job, &prompt, n_tokens, sampling).await;
                     self.answer(job, done);
@@ -112,7 +120,8 @@ impl Worker {
                     self.answer(job, done);
                 }
                 Request::Measure { job, what } => self.measure(job, what).await,
-                Request::Stop => {}
+                // These were heard when they came.
+                Request::Stop | Request::Models(_) => {}
             }
         }
     }
@@ -132,7 +141,14 @@ impl Worker {
     }
 
     /// Loads a model in place of the one there; None where there is no adapter, which has then been said.
-    async fn load(&mut self, job: Job, model: ModelFile, player: Player, power: Power) -> Result<Option<Event>> {
+    async fn load(
+        &mut self,
+        job: Job,
+        model: ModelFile,
+        player: Player,
+        power: Power,
+        n_context: Option<u32>,
+    ) -> Result<Option<Event>> {
         let scope = self.scope.clone();
         let (card, choice) = match player {
             Player::Cpu => (adapter::cpu_card(), PlayerChoice::Cpu),
@@ -145,18 +161,13 @@ impl Worker {
             },
         };
         self.post(&Event::Adapter(Box::new(card.clone())));
-        let source = match model {
-            ModelFile::File(file) => BlobSource { name: file.name(), blob: file.into() },
-            ModelFile::Embedded => {
-                let blob =
-                    fetch_blob(&scope, EMBEDDED, &mut |progress| post(&scope, &Event::Progress(progress))).await?;
-                BlobSource { name: EMBEDDED.rsplit('/').next().unwrap_or(EMBEDDED).into(), blob }
-            }
-        };
-        let (file, bytes) = (source.name.clone(), source.bytes());
+        let opening = Opening::of(&scope, &self.models, model).await?;
         let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
-        let files = ModelFiles::gguf(Rc::new(source));
-        let session = Session::load(&files, choice, &LoadOptions::default(), &mut progress).await?;
+        let options = LoadOptions { n_context: opening.context(n_context).await?, ..LoadOptions::default() };
+        let session = Session::load(&opening.files, choice, &options, &mut progress).await?;
+        // The GPU has it all by now; whether it was the right thing is known when its hash is.
+        opening.arrived().await?;
+        let Opening { name: file, bytes, files, .. } = opening;
         // What the adapter can do does not change with the model.
         let before = self.loaded.take().filter(|before| before.known.adapter == card);
         let probes = before.map(|before| before.known.probes).unwrap_or_default();

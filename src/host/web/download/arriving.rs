@@ -128,8 +128,8 @@ impl Arriving {
 
     /// Stops fetching. What has arrived is kept.
     pub(super) fn stop(&self) {
-        self.end(Err(Error::io(&*self.progress.borrow().plan.title, "the download was stopped")
-            .advice("What has arrived is kept: resume it any time.")));
+        let error = Error::io(self.plan().title, "the download was stopped");
+        self.end(Err(error.advice("What has arrived is kept: resume it any time.")));
     }
 
     /// The files, to be read as far as they have come, and beyond that when it has come.
@@ -145,6 +145,10 @@ impl Arriving {
     fn end(&self, how: Result<()>) {
         let is_first = self.ended.borrow().is_none();
         if is_first {
+            // What is there beside whole pieces counts too; where it cannot be recorded, it is fetched again.
+            if how.is_err() {
+                let _ = self.save(None);
+            }
             *self.ended.borrow_mut() = Some(how);
             self.abort.borrow().abort();
             self.place.close();
@@ -159,15 +163,14 @@ impl Arriving {
 
     fn save(&self, file: Option<usize>) -> Result<()> {
         let mut progress = self.progress.borrow_mut();
-        let pieces = self.pieces.borrow();
-        progress.there = (0..progress.there.len()).map(|file| pieces.there(file)).collect();
+        progress.note(&self.pieces.borrow());
         self.place.save(file, &progress)
     }
 
     /// Fetches one piece after the other.
     async fn fetch(self: Rc<Self>) {
         while self.ended.borrow().is_none() && !self.pieces.borrow().is_complete() {
-            let next = self.pieces.borrow_mut().next();
+            let next = self.pieces.borrow_mut().take_next();
             let Some(piece) = next else {
                 self.bell.rung().await;
                 continue;
@@ -183,7 +186,7 @@ impl Arriving {
 
     /// Fetches a piece, or the whole file where it is given out only so, in several goes if need be.
     async fn fetch_piece(&self, piece: Piece) -> Result<()> {
-        let mut begin = piece.begin;
+        let mut begin = piece.from;
         let mut n_tries = 0;
         loop {
             let before = begin;

@@ -8,8 +8,8 @@ use std::ops::Range;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    AbortController, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader, RequestCache, RequestCredentials,
-    RequestInit, Response,
+    AbortController, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader, RequestCache,
+    RequestCredentials, RequestInit, Response,
 };
 
 /// An answer under way.

@@ -3,9 +3,10 @@
 
 use super::fetch::{Reply, ask};
 use crate::error::{Error, Result};
+use crate::format::part_name::{PartName, file_name};
 use crate::host::arrival::{Plan, PlanFile, Refusal, Size, judge_size, unreachable};
 use crate::host::hub::{
-    Choice, Endpoint, Listing, MOST_PAGE_BYTES, MOST_PAGES, Part, Reference, Repo, Wanted, choose, next_page, parse_commit,
+    Choice, Endpoint, Listing, MOST_PAGE_BYTES, MOST_PAGES, Reference, Repo, Wanted, choose, next_page, parse_commit,
 };
 use web_sys::{AbortController, DedicatedWorkerGlobalScope};
 
@@ -48,7 +49,7 @@ impl Asker<'_> {
         let choice = choose(repo, &listing, wanted)?;
         let title = title(repo, &choice);
         let file = |entry: crate::host::hub::Entry| PlanFile {
-            name: last(&entry.path).to_owned(),
+            name: file_name(&entry.path).to_owned(),
             url: hub.file_url(repo, &commit, &entry.path),
             bytes: entry.bytes,
             sha256: entry.sha256,
@@ -58,18 +59,21 @@ impl Asker<'_> {
 
     /// A file anywhere, and all other parts of its model if it is one of several.
     async fn at(&self, url: &str, name: &str) -> Result<Plan> {
-        let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
-        let part = Part::parse(path).filter(|part| part.count <= MOST_PARTS);
-        let urls = match part {
-            None => vec![url.to_owned()],
-            Some(part) => {
-                let with_query = |path: String| query.map_or(path.clone(), |query| format!("{path}?{query}"));
-                (1..=part.count).map(|index| with_query(part.path(index))).collect()
+        let (path, query) = match url.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (url, String::new()),
+        };
+        let folder = &path[..=path.rfind('/').unwrap_or(0)];
+        let parts = PartName::parse(path).filter(|part| part.count <= MOST_PARTS).zip(PartName::parse(name));
+        let urls: Vec<(String, String)> = match parts {
+            None => vec![(url.to_owned(), name.to_owned())],
+            Some((there, here)) => {
+                let part = |number| (format!("{folder}{}{query}", there.of_number(number)), here.of_number(number));
+                (1..=there.count).map(part).collect()
             }
         };
         let mut files = Vec::new();
-        for (index, url) in (1..).zip(urls) {
-            let name = Part::parse(name).map_or_else(|| name.to_owned(), |part| part.path(index));
+        for (url, name) in urls {
             files.push(PlanFile { bytes: self.size(&url, &name).await?, name, url, sha256: None });
         }
         Ok(Plan { title: name.to_owned(), files })
@@ -114,13 +118,9 @@ impl Asker<'_> {
 
 /// `name, file` for a GGUF, else the repository's name.
 fn title(repo: &Repo, choice: &Choice) -> String {
-    let file = last(choice.path());
+    let file = file_name(choice.path());
     match file.to_lowercase().ends_with(".gguf") {
         true => file.to_owned(),
         false => repo.to_string(),
     }
-}
-
-fn last(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }

@@ -106,16 +106,18 @@ pub(super) struct OpenFile {
 impl OpenFile {
     /// Writes bytes at a place, which need not pass through this program's memory.
     pub(super) fn write_at(&self, offset: u64, bytes: &Uint8Array) -> Result<()> {
-        let written = self.handle.write_with_js_u8_array_and_options(bytes, &at(offset)).map_err(|e| failed("a file", &e))?;
-        if written < f64::from(bytes.byte_length()) { Err(full()) } else { Ok(()) }
+        let written =
+            self.handle.write_with_js_u8_array_and_options(bytes, &at(offset)).map_err(|e| failed("a file", &e))?;
+        // Chromium does not throw where the disk is full: it gives its own number for that, a large one.
+        if written == f64::from(bytes.byte_length()) { Ok(()) } else { Err(full()) }
     }
 
     /// Fills `buffer` from a place; fails where the file ends before.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let wanted = buffer.len() as f64;
         let read = self.handle.read_with_u8_array_and_options(buffer, &at(offset)).map_err(|e| failed("a file", &e))?;
-        if read < wanted {
-            return Err(Error::io("a downloaded file", format!("it ends at byte {}", offset as f64 + read))
+        if read != wanted {
+            return Err(Error::io("a downloaded file", format!("{wanted} bytes at byte {offset} cannot be read"))
                 .advice("The browser has lost a part of it: delete it and download it again."));
         }
         Ok(())
@@ -173,8 +175,9 @@ async fn done<T: JsCast>(name: &str, promise: impl JsCast) -> Result<T> {
 }
 
 fn full() -> Error {
-    Error::io("storage", "the browser has no room left for this page")
-        .advice("Delete models that you no longer need, or free space on the disk, and resume. What has arrived is kept.")
+    Error::io("storage", "the browser has no room left for this page").advice(
+        "Delete models that you no longer need, or free space on the disk, and resume. What has arrived is kept.",
+    )
 }
 
 fn failed(name: &str, thrown: &JsValue) -> Error {

@@ -201,6 +201,8 @@ impl Models {
     fn changed(self: &Rc<Self>, id: &str) {
         let has_ended = self.under_way(id).is_none();
         if has_ended {
+            // The window knows before those who wait for the end.
+            self.tell_shelf();
             let models = Rc::clone(self);
             spawn_local(async move { models.look().await });
         } else if Date::now() - self.told_ms.get() >= TELL_MS {
@@ -259,13 +261,13 @@ impl Models {
         for row in &mut shelf.rows {
             let Some(arriving) = all.get(&row.id) else { continue };
             match (arriving.ended(), &row.stage) {
-                (_, Stage::Kept) | (Some(Ok(())), _) => {}
-                (None, _) => {
-                    let (done, per_s) = arriving.progress();
-                    (row.done, row.per_s, row.stage) = (done as f64, per_s, Stage::Arriving);
-                }
+                (_, Stage::Kept) => continue,
+                (Some(Ok(())), _) => row.stage = Stage::Kept,
+                (None, _) => row.stage = Stage::Arriving,
                 (Some(Err(error)), _) => row.stage = Stage::Interrupted(Some(error.to_string())),
             }
+            let (done, per_s) = arriving.progress();
+            (row.done, row.per_s) = (done as f64, per_s);
         }
         self.tell(Told::Shelf(shelf));
     }

@@ -1,4 +1,4 @@
-//! A GGUF or a report may be dropped anywhere: the whole window is the target, and says so while a file hovers over it.
+//! A model's files or reports may be dropped anywhere: the whole window is the target, and says so while a file hovers over it.
 
 use super::LinkHandle;
 use super::history::History;
@@ -32,5 +32,5 @@ pub(crate) fn DropTarget(history: History, link: LinkHandle) -> impl IntoView {
         }),
     ];
     on_cleanup(move || listeners.into_iter().for_each(WindowListenerHandle::remove));
-    view! { <div class="drop" class:hovering=hovering aria-hidden="true"><p>"Drop a GGUF to load it, or a report to compare"</p></div> }
+    view! { <div class="drop" class:hovering=hovering aria-hidden="true"><p>"Drop a model's files to load it, or a report to compare"</p></div> }
 }

@@ -1,10 +1,14 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
+use super::models::hub;
 use super::state::Page;
+use crate::host::arrival::Plan;
 use crate::host::web::chatting::Asking;
+use crate::host::web::download::words::{Ask, Told};
 use crate::host::web::protocol::{Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
+use leptos::prelude::GetUntracked;
 use serde::Serialize;
 use serde_wasm_bindgen::Serializer;
 use std::cell::{Cell, RefCell};
@@ -30,6 +34,8 @@ pub(crate) struct Link {
     /// The model that works, and the one being loaded.
     model: RefCell<ModelFile>,
     coming: RefCell<Option<(Job, ModelFile)>>,
+    /// Room that was asked for with the last load.
+    n_context: Cell<Option<u32>>,
 }
 
 /// A running worker with the closures that listen to it. Requests wait in `unsent` until it is up.
@@ -58,6 +64,7 @@ impl Link {
             power: Cell::default(),
             model: RefCell::new(ModelFile::Embedded),
             coming: RefCell::new(None),
+            n_context: Cell::new(None),
         })
     }
 
@@ -70,8 +77,9 @@ impl Link {
         match self.spawn() {
             Ok(line) => {
                 *self.worker.borrow_mut() = Some(line);
+                self.send(Request::Models(Ask::List));
                 let model = self.model.borrow().clone();
-                drop(self.load(model));
+                drop(self.load_on(model, self.power.get()));
             }
             Err(e) => self.page.hear(Event::Lost { message: format!("The worker did not start: {}.", message_of(&e)) }),
         }
@@ -79,7 +87,40 @@ impl Link {
 
     /// Loads a model beside the one that works.
     pub(crate) fn load(&self, model: ModelFile) -> oneshot::Receiver<Answer> {
+        self.n_context.set(None);
         self.load_on(model, self.power.get())
+    }
+
+    /// Loads a model from the web, with room for the context that was chosen there.
+    pub(crate) fn load_from_web(&self, plan: Plan) -> oneshot::Receiver<Answer> {
+        self.n_context.set(Some(self.page.models.n_context.get_untracked()));
+        self.load_on(ModelFile::Web(plan), self.power.get())
+    }
+
+    /// Finds out which files on the hub a person's words mean.
+    pub(crate) fn find_model(&self, words: String) -> oneshot::Receiver<Answer> {
+        self.ask(|job| Ask::Find { job, words, hub: hub() })
+    }
+
+    /// Fetches a model, or what is missing of it, to keep it.
+    pub(crate) fn get_model(&self, plan: Plan) -> oneshot::Receiver<Answer> {
+        self.ask(|job| Ask::Get { job, plan })
+    }
+
+    /// Deletes a model, or what has arrived of it.
+    pub(crate) fn remove_model(&self, id: String) -> oneshot::Receiver<Answer> {
+        self.ask(|job| Ask::Remove { job, id })
+    }
+
+    /// Stops fetching a model. What has arrived is kept.
+    pub(crate) fn stop_download(&self, id: String) {
+        self.send(Request::Models(Ask::Stop { id }));
+    }
+
+    fn ask(&self, ask: impl FnOnce(Job) -> Ask) -> oneshot::Receiver<Answer> {
+        let (job, answer) = self.open_job();
+        self.send(Request::Models(ask(job)));
+        answer
     }
 
     /// Loads the model that works on the other of the browser's adapters.
@@ -94,7 +135,7 @@ impl Link {
         self.page.begin_load();
         let (job, answer) = self.open_job();
         *self.coming.borrow_mut() = Some((job, model.clone()));
-        self.send(Request::Load { job, model, player: self.player.get(), power });
+        self.send(Request::Load { job, model, player: self.player.get(), power, n_context: self.n_context.get() });
         answer
     }
 
@@ -212,6 +253,12 @@ impl Link {
                 self.answer(*job, Ok(plain(&Evaluation { top, n_vocab: *n_vocab, log_probs })));
             }
             Event::Measured { job, report, .. } => self.answer(*job, Ok(plain(report))),
+            Event::Models(Told::Found { job, found }) => {
+                self.answer(*job, found.as_ref().map(plain).map_err(Clone::clone));
+            }
+            Event::Models(Told::Ended { job, ended }) => {
+                self.answer(*job, ended.as_ref().map(|()| JsValue::UNDEFINED).map_err(Clone::clone));
+            }
             Event::Failed { job, message } => self.answer(*job, Err(message.clone())),
             Event::NoGpu { .. } => self.fail_all("there is no GPU to run on"),
             Event::Lost { message } => self.fail_all(message),
@@ -220,7 +267,8 @@ impl Link {
             | Event::Token { .. }
             | Event::Answering(_)
             | Event::Measuring { .. }
-            | Event::Partial(_) => {}
+            | Event::Partial(_)
+            | Event::Models(Told::Shelf(_)) => {}
         }
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {

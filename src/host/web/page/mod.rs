@@ -16,6 +16,7 @@ mod masthead;
 mod measure;
 mod meters;
 mod model_card;
+pub(crate) mod models;
 mod notices;
 pub(crate) mod state;
 pub(crate) mod talk;
@@ -63,6 +64,7 @@ fn App() -> impl IntoView {
                 <adapter_panel::AdapterPanel page link />
             </div>
             <div class="bench">
+                <models::ModelsPanel page link />
                 <measure::Measure page link />
                 <history::list::Runs history=page.history link />
                 <comparison::ComparisonPanel page />

@@ -11,10 +11,11 @@ use web_sys::HtmlInputElement;
 pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
     let picked = move |event| {
         let input = event_target::<HtmlInputElement>(&event);
-        if let Some(file) = input.files().and_then(|files| files.get(0)) {
-            link.with_value(|link| drop(link.load(ModelFile::File(file))));
+        if let Some(files) = input.files().filter(|files| files.length() > 0) {
+            // The list is the input's own, and empty when that is.
+            link.with_value(|link| drop(link.load(ModelFile::Files(js_sys::Array::from(&files)))));
         }
-        // The same file may be picked again, after it was mended.
+        // The same files may be picked again, after they were mended.
         input.set_value("");
     };
     let facts = move || page.model.get().map(|model| view! { <Facts model /> });
@@ -27,9 +28,9 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
             {facts}
             {progress}
             <p class="pick">
-                <input id="file" class="unseen" type="file" accept=".gguf" on:change=picked />
-                <label class="button small" for="file">"Open a GGUF"</label>
-                <span class="hint">"or drop one anywhere on the page"</span>
+                <input id="file" class="unseen" type="file" accept=".gguf,.safetensors,.json,.jinja" multiple on:change=picked />
+                <label class="button small" for="file">"Open files"</label>
+                <span class="hint">"a GGUF, all its parts, or safetensors with their JSON files; or drop them on the page"</span>
             </p>
         </section>
     }

@@ -2,6 +2,7 @@
 
 use super::advice::{Advice, advice, user_agent};
 use super::history::History;
+use super::models::Models;
 use super::talk::Talk;
 use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
 use crate::host::web::store::Origin;
@@ -118,6 +119,7 @@ pub(crate) struct Page {
     pub(crate) check: RwSignal<Option<Check>>,
     pub(crate) history: History,
     pub(crate) talk: Talk,
+    pub(crate) models: Models,
 }
 
 impl Page {
@@ -137,6 +139,7 @@ impl Page {
             check: RwSignal::new(None),
             history: History::new(),
             talk: Talk::new(),
+            models: Models::new(),
         }
     }
 
@@ -190,6 +193,7 @@ impl Page {
                 }
             }),
             Event::Partial(report) => self.partial.set(Some(*report)),
+            Event::Models(told) => self.models.hear(told),
             Event::Measured { report, stopped, .. } => self.end_measurement(report, stopped),
             Event::Failed { message, .. } => self.fail(message),
             Event::Lost { message } => {

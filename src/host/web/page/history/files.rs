@@ -15,15 +15,18 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, FileList, HtmlAnchorElement, Url};
 
-/// Files that were picked or dropped: reports are taken in, a model is loaded.
+/// Files that were picked or dropped: nothing but JSON are reports, and taken in; all else is one model, with the JSON
+/// files that belong to it.
 pub(crate) fn take_files(history: History, link: LinkHandle, files: &FileList) {
-    for file in (0..files.length()).filter_map(|index| files.get(index)) {
+    let is_text = |file: &File| {
         let name = file.name().to_lowercase();
-        if name.ends_with(".json") || name.ends_with(".jsonl") {
-            import(history, file);
-        } else {
-            link.with_value(|link| drop(link.load(ModelFile::File(file))));
-        }
+        name.ends_with(".json") || name.ends_with(".jsonl")
+    };
+    let files: Vec<File> = (0..files.length()).filter_map(|index| files.get(index)).collect();
+    if files.iter().all(is_text) {
+        files.into_iter().for_each(|file| import(history, file));
+    } else {
+        link.with_value(|link| drop(link.load(ModelFile::Files(files.into_iter().collect()))));
     }
 }
 

@@ -1,0 +1,61 @@
+//! Models that are known to run: what each would take to download and on this adapter, at the context chosen above.
+
+use super::fit::Fit;
+use crate::host::hub::{CATALOGUE, KnownModel};
+use crate::host::web::page::LinkHandle;
+use crate::host::web::page::model_card::megabytes;
+use crate::host::web::page::state::Page;
+use leptos::prelude::*;
+
+#[component]
+pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
+    view! {
+        <details id="known">
+            <summary>"Models known to run" <span class="hint">{format!("{} of them, R1's distills first", CATALOGUE.len())}</span></summary>
+            <div class="scroll" tabindex="0" role="group" aria-label="Table: models known to run">
+                <table>
+                    <thead>
+                        <tr>
+                            <th scope="col">"Model"</th><th scope="col">"Download"</th><th scope="col">"On the adapter"</th>
+                            <th scope="col">"Fits"</th><th scope="col">"Licence"</th><th scope="col"><span class="unseen">"Look up"</span></th>
+                        </tr>
+                    </thead>
+                    <tbody>{CATALOGUE.iter().map(|model| view! { <KnownRow page link model /> }).collect_view()}</tbody>
+                </table>
+            </div>
+            <p class="hint">
+                "The adapter needs its column for weights, and for keys and values of the context; some tens of MB come on top. "
+                "Browsers do not tell how much memory a GPU has: what does not fit after all is refused in words."
+            </p>
+        </details>
+    }
+}
+
+#[component]
+fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl IntoView {
+    let models = page.models;
+    let fit = move || page.adapter.with(|adapter| Fit::of(model, models.n_context.get(), adapter.as_ref()));
+    let needed = move || {
+        let fit = fit();
+        format!("{} at {} tokens", megabytes(fit.bytes), fit.n_context)
+    };
+    let verdict = move || match fit().obstacle {
+        None => "within its limits".to_owned(),
+        Some(obstacle) => obstacle,
+    };
+    let look_up = move |_| {
+        models.begin();
+        models.words.set(model.reference());
+        models.look_up(link, model.reference());
+    };
+    view! {
+        <tr>
+            <th scope="row">{model.name}</th>
+            <td>{format!("{} ({})", megabytes(model.weight_bytes() as f64), model.quant.name())}</td>
+            <td>{needed}</td>
+            <td>{verdict}</td>
+            <td>{model.licence}</td>
+            <td><button type="button" class="small" aria-label=format!("Look up {}", model.name) on:click=look_up>"Look up"</button></td>
+        </tr>
+    }
+}
