@@ -208,7 +208,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       assert.match(await distill.innerText(), /16384 tokens/);
       const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wider <= 0, `${wider} px wider than the window`);
-      await tab.screenshot({ path: path.join(screenshots, 'models.png'), fullPage: true });
+      await tab.locator('#models').screenshot({ path: path.join(screenshots, 'models.png') });
     }),
   );
 
