@@ -1,11 +1,13 @@
 // Checks of models from the web and from disk: found on a hub, streamed while they are loaded, kept, resumed, deleted; and
 // whatever a server, a disk or a browser may do to that.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { check } from './check.mjs';
 import { run_in_firefox } from './firefox.mjs';
 import { serve_hub } from './hub.mjs';
+import { write_large_model } from './large.mjs';
 import { serve } from './serve.mjs';
 import { generate, ready, state, until, visit } from './visitor.mjs';
 
@@ -212,6 +214,40 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
     }),
   );
 
+  await check('a file of 300 MB takes little of the engine\'s own memory, from disk and from the web', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'headstart-large-'));
+    const file = path.join(folder, 'large.gguf');
+    const bytes = write_large_model(file);
+    assert.ok(bytes >= 300e6, `${bytes} bytes`);
+    const server = await serve(dist, { alter: that_tells_its_memory });
+    const large = await serve_hub({ large: [file] });
+    try {
+      return await visit(browser, `${server.url}?hub=${encodeURIComponent(large.url)}`, async (tab) => {
+        const before = await wasm_bytes(tab);
+        const took = async () => {
+          assert.equal((await state(tab)).model?.file, 'large.gguf', (await state(tab)).message);
+          const beyond = (await wasm_bytes(tab)) - before;
+          assert.ok(beyond < 64 << 20, `${beyond >> 20} MiB`);
+          const { load, probes } = await tab.evaluate(() => window.headstart.probe());
+          const { value } = probes.find((probe) => probe.kind === 'upload');
+          const share = bytes / load.upload_ms / 1e6 / value.median;
+          return `${(beyond / 2 ** 20).toFixed(0)} MiB, ${share.toFixed(2)} of the adapter's upload rate`;
+        };
+        await tab.locator('#file').setInputFiles(file);
+        await until(tab, () => window.headstart.state().status === 'loading');
+        await ready(tab);
+        const from_disk = await took();
+        const plan = await find(tab, 'ranges/large');
+        await tab.evaluate((plan) => window.headstart.load_model(plan), plan);
+        return `from disk ${from_disk}; from the web ${await took()}`;
+      });
+    } finally {
+      server.close();
+      large.close();
+      rmSync(folder, { recursive: true });
+    }
+  }, { timeout_ms: 240_000 });
+
   const of_families = ['llama', 'qwen3'].map((name) => ({ name, ...expected(name) }));
   await check('a llama and a qwen3 from the hub, and the same from disk, write what transformers do', () =>
     on_the_page(async (tab) => {
@@ -266,3 +302,21 @@ function without_files(wanted, text) {
   const late = (_, module) => `${refuse}const { default: init } = await import(${module});`;
   return wanted.endsWith('/worker.js') && text.replace(/import init from ("[^"]*");/, late);
 }
+
+/** The worker's script, which also answers how large its memory is: wasm's never shrinks, so that this is the peak. */
+function that_tells_its_memory(wanted, text) {
+  const tell = `const wasm = await init();
+    const line = new BroadcastChannel('memory');
+    line.onmessage = ({ data }) => data === 'how much?' && line.postMessage(wasm.memory.buffer.byteLength);`;
+  return wanted.endsWith('/worker.js') && text.replace('await init();', tell);
+}
+
+const wasm_bytes = (tab) =>
+  tab.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const line = new BroadcastChannel('memory');
+        line.onmessage = ({ data }) => resolve(data);
+        line.postMessage('how much?');
+      }),
+  );

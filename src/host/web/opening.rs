@@ -33,11 +33,10 @@ impl Opening {
             ModelFile::Embedded => {
                 let blob = fetch_blob(scope, EMBEDDED, &mut |progress| post(scope, &Event::Progress(progress))).await?;
                 let name = EMBEDDED.rsplit('/').next().unwrap_or(EMBEDDED).into();
-                Self::named(None, vec![Rc::new(BlobSource { name, blob })], None).await
+                Self::named(None, vec![Rc::new(BlobSource::new(name, blob))], None).await
             }
             ModelFile::Files(files) => {
-                let source =
-                    |file: File| -> Rc<dyn Source> { Rc::new(BlobSource { name: file.name(), blob: file.into() }) };
+                let source = |file: File| -> Rc<dyn Source> { Rc::new(BlobSource::new(file.name(), file.into())) };
                 let files = files.iter().filter_map(|file| file.dyn_into().ok()).map(source).collect();
                 Self::named(None, files, None).await
             }

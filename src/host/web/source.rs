@@ -4,7 +4,11 @@
 use super::protocol::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::format::source::{Reading, Source, check_range};
-use js_sys::{Array, ArrayBuffer, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Promise, Reflect, Uint8Array};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, DedicatedWorkerGlobalScope, ReadableStreamDefaultReader, Response};
@@ -66,10 +70,58 @@ pub(crate) fn message_of(thrown: &JsValue) -> String {
     }
 }
 
+/// Bytes of a blob that are read at once,
+const PART_BYTES: u64 = 4 << 20;
+/// and how many such parts are read ahead where reading goes on from where it was: a browser takes its time for each.
+const PARTS_AHEAD: u64 = 2;
+
 /// A blob as a model's source, under the name that messages call it by.
 pub(crate) struct BlobSource {
-    pub(crate) name: String,
-    pub(crate) blob: Blob,
+    name: String,
+    blob: Blob,
+    /// Parts that are being read, or were: their places in the blob, counted in parts, and what becomes their bytes.
+    parts: RefCell<BTreeMap<u64, Promise>>,
+}
+
+impl BlobSource {
+    pub(crate) fn new(name: String, blob: Blob) -> Self {
+        Self { name, blob, parts: RefCell::default() }
+    }
+
+    /// The parts that hold bytes of a range that is not empty, with the place of the first. Those before it are let go;
+    /// those after it are read ahead if somebody was here already.
+    fn read_parts(&self, range: &Range<u64>) -> Result<(u64, Vec<Promise>), JsValue> {
+        let (first, last) = (range.start / PART_BYTES, (range.end - 1) / PART_BYTES);
+        let mut parts = self.parts.borrow_mut();
+        let ahead = if parts.contains_key(&first) { PARTS_AHEAD } else { 0 };
+        parts.retain(|part, _| (first..=last + PARTS_AHEAD).contains(part));
+        let n_parts = self.bytes().div_ceil(PART_BYTES);
+        for part in first..(last + ahead + 1).min(n_parts) {
+            if let Entry::Vacant(place) = parts.entry(part) {
+                let (begin, end) = (part * PART_BYTES, ((part + 1) * PART_BYTES).min(self.bytes()));
+                let slice = self.blob.slice_with_f64_and_f64(begin as f64, end as f64)?;
+                place.insert(slice.array_buffer().unchecked_into());
+            }
+        }
+        Ok((first, (first..=last).filter_map(|part| parts.get(&part).cloned()).collect()))
+    }
+
+    /// Fills `buffer`, which is not empty, from the parts that hold its bytes.
+    async fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<(), JsValue> {
+        let end = offset + buffer.len() as u64;
+        let (first, parts) = self.read_parts(&(offset..end))?;
+        for (part, promise) in (first..).zip(parts) {
+            let bytes: ArrayBuffer = JsFuture::from(promise).await?.unchecked_into();
+            let begin = part * PART_BYTES;
+            let (from, to) = (offset.max(begin), end.min(begin + PART_BYTES));
+            if begin + u64::from(bytes.byte_length()) < to {
+                return Err(js_sys::Error::new(&format!("it ends at byte {begin} and some")).into());
+            }
+            let bytes = Uint8Array::new(&bytes).subarray((from - begin) as u32, (to - begin) as u32);
+            bytes.copy_to(&mut buffer[(from - offset) as usize..(to - offset) as usize]);
+        }
+        Ok(())
+    }
 }
 
 impl Source for BlobSource {
@@ -85,20 +137,15 @@ impl Source for BlobSource {
     fn read_at<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> Reading<'a> {
         Box::pin(async move {
             check_range(self, offset, buffer.len())?;
-            let failed = |e: JsValue| {
+            if buffer.is_empty() {
+                return Ok(());
+            }
+            self.fill(offset, buffer).await.map_err(|e| {
+                // What failed may be read anew.
+                self.parts.borrow_mut().clear();
                 Error::io(&self.name, message_of(&e))
                     .advice("If the file has moved or changed since it was picked, pick it again.")
-            };
-            let end = offset + buffer.len() as u64;
-            let part = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(failed)?;
-            let bytes: ArrayBuffer = JsFuture::from(part.array_buffer()).await.map_err(failed)?.unchecked_into();
-            if bytes.byte_length() as usize != buffer.len() {
-                return Err(Error::io(&self.name, format!("{} bytes at byte {offset}", bytes.byte_length()))
-                    .expected(format!("{} bytes", buffer.len()))
-                    .advice("The file has changed since it was picked: pick it again."));
-            }
-            Uint8Array::new(&bytes).copy_to(buffer);
-            Ok(())
+            })
         })
     }
 }

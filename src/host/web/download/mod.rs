@@ -108,7 +108,7 @@ impl Models {
                         .expected(format!("{} bytes", planned.bytes))
                         .advice("The browser has lost a part of it: delete the model and download it again."));
                 }
-                sources.push(Rc::new(BlobSource { name: planned.name, blob: blob.into() }));
+                sources.push(Rc::new(BlobSource::new(planned.name, blob.into())));
             }
             return Ok(Opened { sources, arriving: None });
         }

@@ -73,7 +73,7 @@ impl Place {
                 Some(read) => read,
                 None => {
                     let blob = kept.folder.file(&file_name(file)).await?;
-                    BlobSource { name: name.to_owned(), blob: blob.into() }.read_at(offset, buffer).await
+                    BlobSource::new(name.to_owned(), blob.into()).read_at(offset, buffer).await
                 }
             },
             Self::Memory(pieces) => {
