@@ -202,6 +202,8 @@ fn what_else_is_played_is_not_taken_for_the_text() {
     assert_eq!(again(&mut session), 0);
     block_on(session.logits(&[5, 6], &mut |_, _| Ok(()))).unwrap();
     assert_eq!(again(&mut session), 0);
+    block_on(session.profile_step(9, 1)).unwrap();
+    assert_eq!(again(&mut session), 0);
     // What cannot be played changes nothing.
     for (prompt, stops, word) in [(&[][..], &[][..], "no tokens"), (&[9999], &[], "9999"), (&[1], &[1; 9], "at most 8")]
     {

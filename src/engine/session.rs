@@ -344,12 +344,14 @@ impl Session {
         Ok(prepared)
     }
 
+    /// Sets the step that is played next. What the cache holds is no longer known, but to whoever plays it.
     pub(super) fn write_step(&mut self, position: u32, n_tokens: u32, sampling: &Sampling) {
         self.write_step_until(position, n_tokens, sampling, &[]);
     }
 
     /// As [`Self::write_step`], of a text that any of `stops`, at most [`MAX_STOPS`] of them, ends.
     pub(super) fn write_step_until(&mut self, position: u32, n_tokens: u32, sampling: &Sampling, stops: &[u32]) {
+        self.past = Past::default();
         let mut places = [0; MAX_STOPS];
         places.iter_mut().zip(stops).for_each(|(place, stop)| *place = *stop);
         let step = Step {
@@ -375,11 +377,9 @@ impl Session {
         Ok(())
     }
 
-    /// Checks ids and writes them to their positions, where they are about to be played: what the cache holds is then
-    /// no longer known.
+    /// Checks ids and writes them to their positions.
     pub(super) fn write_tokens(&mut self, ids: &[u32]) -> Result<()> {
         self.check_tokens(ids)?;
-        self.past = Past::default();
         self.player.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
         Ok(())
     }
