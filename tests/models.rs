@@ -139,9 +139,27 @@ fn a_small_file_is_checked_too() {
         _ => files.answer(request),
     });
     refused(&home.pull(&hub.url), 3, &["config.json", &git_hash(b"{\"a\": 1}")]);
-    assert_eq!(home.blobs(), [sha256(&noise(100))]);
+    assert_eq!(home.blobs(), Vec::<String>::new(), "the weights would have come last");
     let offline = home.program(&hub.url, &["models", "pull", REPO]).env("HF_HUB_OFFLINE", "1").output();
     refused(&offline.expect("the program starts"), 2, &["HF_HUB_OFFLINE"]);
+}
+
+#[test]
+fn a_model_without_its_tokenizer_is_not_taken_for_whole() {
+    let files =
+        Files::one("model.safetensors", &fixture("model.safetensors")).and("config.json", &fixture("config.json"));
+    let files = files.and("tokenizer.json", b"{}");
+    let home = Home::new();
+    let hub = Server::start(move |request| match files.found(request) {
+        Some(b"{}") => Reply::new(403, ""),
+        _ => files.answer(request),
+    });
+    // At a commit, of which no branch has to be noted.
+    let address = format!("{}/{REPO}/tree/{COMMIT}", hub.url);
+    refused(&home.run(&hub.url, &["models", "pull", &address]), 2, &["tokenizer.json", "403"]);
+    let offline = home.program(&hub.url, &["models", "pull", &address]).env("HF_HUB_OFFLINE", "1").output();
+    refused(&offline.expect("the program starts"), 2, &["HF_HUB_OFFLINE"]);
+    assert_eq!(json(&home.run(&hub.url, &["models", "list", "--json"])), Value::Array(Vec::new()));
 }
 
 #[test]

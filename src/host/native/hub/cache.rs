@@ -10,6 +10,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::hub::{Entry, Listing, Repo, check_path};
+use indicatif::DecimalBytes;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -151,10 +152,18 @@ impl RepoCache {
         listing
     }
 
-    /// Bytes that the disk has room for.
-    pub(super) fn free_bytes(&self) -> Option<u64> {
-        let there = self.root.ancestors().find(|folder| folder.is_dir())?;
-        fs4::available_space(there).ok()
+    /// Fails, saying what is missing, if the disk has no room for so many bytes.
+    pub(super) fn check_room(&self, needed: u64) -> Result<()> {
+        let there = self.root.ancestors().find(|folder| folder.is_dir());
+        match there.and_then(|folder| fs4::available_space(folder).ok()) {
+            Some(free) if free < needed => Err(Error::io(
+                format!("the disk of {}", self.folder().display()),
+                format!("{} of room", DecimalBytes(free)),
+            )
+            .expected(format!("{}, which the model still needs", DecimalBytes(needed)))
+            .advice("Make room, or name another place with HF_HUB_CACHE.")),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn failed(&self, error: &io::Error) -> Error {

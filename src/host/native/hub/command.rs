@@ -1,8 +1,9 @@
 //! `headstart models`: what is in the cache, what is known to run, and how to get one and be rid of it.
 
 use super::cache::{RepoCache, is_commit};
+use super::elsewhere::stand_in;
 use super::settings::Settings;
-use super::{Pulled, bytes_of, pull, remove, stand_in};
+use super::{Pulled, bytes_of, pull, remove};
 use crate::engine::PlayerChoice;
 use crate::error::{Error, Result};
 use crate::format::part_name::{PartName, file_name};

@@ -113,22 +113,11 @@ struct Arrival<'a> {
 /// `Io` if the server or the disk fails, `File` if what came is not what was promised, which is then removed.
 pub(super) fn fetch(client: &Client<'_>, fetch: &Fetch<'_>, progress: &mut Progress) -> Result<()> {
     let mut arrival = Arrival::open(fetch, progress)?;
-    let mut n_fruitless = 0;
-    while !arrival.is_whole() {
-        let before = arrival.done;
-        match arrival.go_on(client, progress) {
-            Ok(()) => break,
-            Err(Broken::Ended(error)) => return Err(error),
-            Err(Broken::Off(error)) => {
-                n_fruitless = if arrival.done > before { 0 } else { n_fruitless + 1 };
-                if n_fruitless >= MOST_FRUITLESS {
-                    return Err(error);
-                }
-                std::thread::sleep(pause(n_fruitless));
-            }
-        }
+    let arrived = arrival.go_on_to_the_end(client, progress);
+    if arrived.is_err() && arrival.done == 0 {
+        arrival.remove();
     }
-    arrival.check()
+    arrived.and_then(|()| arrival.check())
 }
 
 impl<'a> Arrival<'a> {
@@ -170,6 +159,26 @@ impl<'a> Arrival<'a> {
 
     fn is_whole(&self) -> bool {
         self.fetch.bytes == Some(self.done)
+    }
+
+    /// Asks for what is missing, again where the connection breaks, as long as something comes of it.
+    fn go_on_to_the_end(&mut self, client: &Client<'_>, progress: &mut Progress) -> Result<()> {
+        let mut n_fruitless = 0;
+        while !self.is_whole() {
+            let before = self.done;
+            match self.go_on(client, progress) {
+                Ok(()) => break,
+                Err(Broken::Ended(error)) => return Err(error),
+                Err(Broken::Off(error)) => {
+                    n_fruitless = if self.done > before { 0 } else { n_fruitless + 1 };
+                    if n_fruitless >= MOST_FRUITLESS {
+                        return Err(error);
+                    }
+                    std::thread::sleep(pause(n_fruitless));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Asks for what is missing and takes what comes.
