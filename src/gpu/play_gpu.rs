@@ -59,6 +59,13 @@ pub struct GpuTicket {
     submission: wgpu::SubmissionIndex,
 }
 
+/// A browser would keep a player's memory until its garbage is collected, which knows nothing of a GPU that is full.
+impl Drop for GpuPlayer {
+    fn drop(&mut self) {
+        self.buffers.iter().chain(&self.staging).for_each(wgpu::Buffer::destroy);
+    }
+}
+
 impl GpuPlayer {
     /// Opens the adapter with all that it offers of what we use.
     ///

@@ -12,7 +12,7 @@ use super::opening::Opening;
 use super::protocol::{
     AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step,
 };
-use crate::engine::{LoadOptions, LoadProgress, PlayerChoice, Sampling, Session};
+use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
 use crate::measure::Report;
@@ -164,17 +164,45 @@ impl Worker {
         let opening = Opening::of(&scope, &self.models, model).await?;
         let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
         let options = LoadOptions { n_context: opening.context(n_context).await?, ..LoadOptions::default() };
-        let session = Session::load(&opening.files, choice, &options, &mut progress).await?;
+        // What the adapter can do does not change with the model.
+        let before = self.loaded.as_ref().filter(|before| before.known.adapter == card);
+        let probes = before.map(|before| before.known.probes.clone()).unwrap_or_default();
+        let session = self.load_session(&opening.files, choice, &options, &mut progress).await?;
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
         let Opening { name: file, bytes, files, .. } = opening;
-        // What the adapter can do does not change with the model.
-        let before = self.loaded.take().filter(|before| before.known.adapter == card);
-        let probes = before.map(|before| before.known.probes).unwrap_or_default();
         let known = Known { file, bytes, files, adapter: card, probes, check: None };
         let talk = Talk::open(&known.files, &session).await;
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
+    }
+
+    /// Loads a model beside the one there, or, where the adapter refuses that, in its place: it may have no memory for
+    /// two. The one before comes back if that was not it.
+    async fn load_session(
+        &mut self,
+        files: &ModelFiles,
+        choice: PlayerChoice,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Session> {
+        let error = match Session::load(files, choice.clone(), options, progress).await {
+            Err(error) if error.kind == ErrorKind::Adapter => error,
+            loaded => return loaded,
+        };
+        let Some(Loaded { session, known, talk }) = self.loaded.take() else { return Err(error) };
+        let before = (session.choice().clone(), session.n_context());
+        drop(session);
+        let error = match Session::load(files, choice, options, progress).await {
+            Err(error) => error,
+            loaded => return loaded,
+        };
+        let options = LoadOptions { n_context: Some(before.1), ..LoadOptions::default() };
+        match Session::load(&known.files, before.0, &options, progress).await {
+            Ok(session) => self.loaded = Some(Loaded { session, known, talk }),
+            Err(lost) => self.post(&Event::Lost { message: lost.to_string() }),
+        }
+        Err(error)
     }
 
     async fn generate(&mut self, job: Job, prompt: &str, n_tokens: u32, settings: Settings) -> Result<Event> {
