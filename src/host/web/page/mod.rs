@@ -75,7 +75,7 @@ fn App() -> impl IntoView {
                 "The model that comes with this page has some ten million parameters and has read a few old books. "
                 "It is a toy of the real architecture: judge the engine by it, not DeepSeek."
             </p>
-            <p>"Everything runs in this tab. Nothing that you type leaves it."</p>
+            <p>"Everything runs in this tab. Nothing that you type leaves it, but for the name of a model that you look up."</p>
         </footer>
         <drop::DropTarget history=page.history link />
     }

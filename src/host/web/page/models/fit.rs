@@ -26,7 +26,7 @@ impl Fit {
         let memory = model.memory(n_context, ELEMENT_BYTES);
         let bytes = memory.bytes() as f64;
         // Weights are cut into shards; the keys of a layer are one buffer.
-        let keys = (memory.cache / model.shape.n_layers / 2) as f64;
+        let keys = model.shape.key_bytes(n_context, ELEMENT_BYTES) as f64;
         let obstacle = adapter.and_then(|adapter| {
             if adapter.binding_bytes > 0.0 && keys > adapter.binding_bytes {
                 let most = adapter.binding_bytes / keys * n_context as f64;
