@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 /// A model has no more files than this.
 const MOST_FILES: usize = 1 << 10;
-/// No file is longer: JavaScript counts to 2^53, and no model has 2^50 bytes.
-const MOST_BYTES: u64 = 1 << 50;
+/// No model's files are longer together: what is kept in mind for each piece of them is to stay small.
+const MOST_BYTES: u64 = 1 << 42;
 
 /// What is to be fetched: the files of one model, in the order in which the engine wants them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +52,15 @@ impl Plan {
                 Error::usage(thing(), format!("{} files", self.files.len())).expected(format!("1 to {MOST_FILES}"))
             );
         }
-        match self.files.iter().find(|file| file.bytes == 0 || file.bytes > MOST_BYTES) {
-            Some(file) => Err(Error::usage(thing(), format!("{} has {} bytes", file.name, file.bytes))
-                .expected("the size of a model's file")),
-            None => Ok(()),
+        let mut whole = 0u64;
+        for file in &self.files {
+            whole = whole.saturating_add(file.bytes);
+            if file.bytes == 0 || whole > MOST_BYTES {
+                return Err(Error::usage(thing(), format!("{} has {} bytes", file.name, file.bytes))
+                    .expected(format!("files of 1 to {MOST_BYTES} bytes together")));
+            }
         }
+        Ok(())
     }
 
     /// Bytes of all files.
