@@ -6,8 +6,6 @@ use crate::error::{Error, Result};
 use crate::format::source::{Reading, Source, check_range};
 use js_sys::{Array, ArrayBuffer, Promise, Reflect, Uint8Array};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Range;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -72,15 +70,18 @@ pub(crate) fn message_of(thrown: &JsValue) -> String {
 
 /// Bytes of a blob that are read at once,
 const PART_BYTES: u64 = 4 << 20;
-/// and how many such parts are read ahead where reading goes on from where it was: a browser takes its time for each.
+/// how many such parts are read ahead where reading goes on from where it was, since a browser takes its time for each,
 const PARTS_AHEAD: u64 = 2;
+/// and how many are kept: whoever reads a model goes to and fro between neighbouring tensors.
+const MOST_PARTS: usize = 6;
 
 /// A blob as a model's source, under the name that messages call it by.
 pub(crate) struct BlobSource {
     name: String,
     blob: Blob,
-    /// Parts that are being read, or were: their places in the blob, counted in parts, and what becomes their bytes.
-    parts: RefCell<BTreeMap<u64, Promise>>,
+    /// Parts that are being read, or were, the last used last: their places in the blob, counted in parts, and what
+    /// becomes their bytes.
+    parts: RefCell<Vec<(u64, Promise)>>,
 }
 
 impl BlobSource {
@@ -88,22 +89,32 @@ impl BlobSource {
         Self { name, blob, parts: RefCell::default() }
     }
 
-    /// The parts that hold bytes of a range that is not empty, with the place of the first. Those before it are let go;
-    /// those after it are read ahead if somebody was here already.
+    /// The parts that hold bytes of a range that is not empty, with the place of the first. Those after it are read
+    /// ahead if somebody was here already.
     fn read_parts(&self, range: &Range<u64>) -> Result<(u64, Vec<Promise>), JsValue> {
         let (first, last) = (range.start / PART_BYTES, (range.end - 1) / PART_BYTES);
         let mut parts = self.parts.borrow_mut();
-        let ahead = if parts.contains_key(&first) { PARTS_AHEAD } else { 0 };
-        parts.retain(|part, _| (first..=last + PARTS_AHEAD).contains(part));
+        let ahead = if parts.iter().any(|(part, _)| *part == first) { PARTS_AHEAD } else { 0 };
         let n_parts = self.bytes().div_ceil(PART_BYTES);
+        let mut taken = Vec::new();
         for part in first..(last + ahead + 1).min(n_parts) {
-            if let Entry::Vacant(place) = parts.entry(part) {
-                let (begin, end) = (part * PART_BYTES, ((part + 1) * PART_BYTES).min(self.bytes()));
-                let slice = self.blob.slice_with_f64_and_f64(begin as f64, end as f64)?;
-                place.insert(slice.array_buffer().unchecked_into());
+            let known = parts.iter().position(|(known, _)| *known == part).map(|at| parts.remove(at).1);
+            let promise = match known {
+                Some(promise) => promise,
+                None => {
+                    let (begin, end) = (part * PART_BYTES, ((part + 1) * PART_BYTES).min(self.bytes()));
+                    let slice = self.blob.slice_with_f64_and_f64(begin as f64, end as f64)?;
+                    slice.array_buffer().unchecked_into()
+                }
+            };
+            if part <= last {
+                taken.push(promise.clone());
             }
+            parts.push((part, promise));
         }
-        Ok((first, (first..=last).filter_map(|part| parts.get(&part).cloned()).collect()))
+        let n_old = parts.len().saturating_sub(MOST_PARTS);
+        parts.drain(..n_old);
+        Ok((first, taken))
     }
 
     /// Fills `buffer`, which is not empty, from the parts that hold its bytes.
