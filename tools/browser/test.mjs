@@ -11,6 +11,7 @@ import { run_in_firefox } from './firefox.mjs';
 import { damaged_files } from './damaged.mjs';
 import { check_measure } from './measure.mjs';
 import { check_models } from './models.mjs';
+import { check_trouble } from './trouble.mjs';
 import { check_runs } from './runs.mjs';
 import { serve } from './serve.mjs';
 import { generate, ready, state, until, visit } from './visitor.mjs';
@@ -250,6 +251,7 @@ await check_chat(browser, server.url, screenshots);
 await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);
 await check_models(browser, server.url, dist, greedy, screenshots);
+await check_trouble(browser, server.url, greedy);
 await browser.close();
 
 await check('without WebGPU it says why, and what to do', async () => {

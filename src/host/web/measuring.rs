@@ -1,12 +1,11 @@
 //! The worker's measurements. Each ends in one report of the model that is loaded; what was measured before on the same
 //! adapter goes into it, so that a bench has its limits and its check beside it.
 
-use super::facts::{Known, Loaded};
+use super::facts::Loaded;
 use super::protocol::{BenchPlan, Measurement};
-use super::worker::find_adapter;
+use super::worker::adapter_again;
 use crate::engine::{LoadOptions, PlayerChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::Adapter;
 use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
@@ -49,19 +48,10 @@ pub(super) async fn measure(
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
     let choice = match loaded.session.choice() {
         PlayerChoice::Cpu => PlayerChoice::Cpu,
-        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(loaded).await?),
+        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(&loaded.known.adapter).await?),
     };
     loaded.known.probes = probe_choice(&choice, watch).await?;
     Ok(())
-}
-
-/// A browser's adapter gives one device, and the model has it: another is asked for.
-async fn adapter_again(loaded: &Loaded) -> Result<Adapter> {
-    let Known { adapter, .. } = &loaded.known;
-    match find_adapter(adapter.power).await {
-        Ok((_, again)) => Ok(again),
-        Err(_) => Err(Error::adapter(&adapter.name, "the browser gives it no second time")),
-    }
 }
 
 /// The model first, since that is what people wait for; then, if they are wanted, every kernel by itself.
@@ -73,7 +63,7 @@ async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (O
     if !kernels || check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), PlayerChoice::Cpu) {
         return (Some(check), None);
     }
-    let kernels = match adapter_again(loaded).await {
+    let kernels = match adapter_again(&loaded.known.adapter).await {
         Ok(adapter) => verify::kernels(&adapter, ShaderChecks::Off, watch).await,
         Err(failed) => Err(failed),
     };

@@ -167,7 +167,7 @@ impl Worker {
         // What the adapter can do does not change with the model.
         let before = self.loaded.as_ref().filter(|before| before.known.adapter == card);
         let probes = before.map(|before| before.known.probes.clone()).unwrap_or_default();
-        let session = self.load_session(&opening.files, choice, &options, &mut progress).await?;
+        let session = self.load_session(&opening.files, choice, &card, &options, &mut progress).await?;
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
         let Opening { name: file, bytes, files, .. } = opening;
@@ -183,6 +183,7 @@ impl Worker {
         &mut self,
         files: &ModelFiles,
         choice: PlayerChoice,
+        card: &AdapterCard,
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Session> {
@@ -191,14 +192,14 @@ impl Worker {
             loaded => return loaded,
         };
         let Some(Loaded { session, known, talk }) = self.loaded.take() else { return Err(error) };
-        let before = (session.choice().clone(), session.n_context());
+        let (choice_before, n_context) = (session.choice().clone(), session.n_context());
         drop(session);
-        let error = match Session::load(files, choice, options, progress).await {
+        let error = match load_anew(files, &choice, card, options, progress).await {
             Err(error) => error,
             loaded => return loaded,
         };
-        let options = LoadOptions { n_context: Some(before.1), ..LoadOptions::default() };
-        match Session::load(&known.files, before.0, &options, progress).await {
+        let options = LoadOptions { n_context: Some(n_context), ..LoadOptions::default() };
+        match load_anew(&known.files, &choice_before, &known.adapter, &options, progress).await {
             Ok(session) => self.loaded = Some(Loaded { session, known, talk }),
             Err(lost) => self.post(&Event::Lost { message: lost.to_string() }),
         }
@@ -288,6 +289,29 @@ pub(super) async fn find_adapter(power: Power) -> std::result::Result<(AdapterCa
     let card = AdapterCard { power, other, ..adapter::card(&browser, &found) };
     let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
     Ok((card, found.described(identity)))
+}
+
+/// The same adapter once more: a browser's adapter gives one device, and that has been taken.
+pub(super) async fn adapter_again(card: &AdapterCard) -> Result<crate::gpu::Adapter> {
+    match find_adapter(card.power).await {
+        Ok((_, again)) => Ok(again),
+        Err(_) => Err(Error::adapter(&card.name, "the browser gives it no second time")),
+    }
+}
+
+/// Loads a model on a player that was tried before, or that another model had.
+async fn load_anew(
+    files: &ModelFiles,
+    choice: &PlayerChoice,
+    card: &AdapterCard,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(LoadProgress),
+) -> Result<Session> {
+    let choice = match choice {
+        PlayerChoice::Cpu => PlayerChoice::Cpu,
+        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(card).await?),
+    };
+    Session::load(files, choice, options, progress).await
 }
 
 fn loaded(loaded: &mut Option<Loaded>) -> Result<&mut Loaded> {
