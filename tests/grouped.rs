@@ -198,18 +198,21 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
     let (place, choice) = places().swap_remove(1);
     for family in ["llama", "qwen3moe"] {
         let files = gguf_files(family);
-        let mut oracle = load(&files, PlayerChoice::Cpu, &options());
-        let ids = verify::built_in_ids(&oracle).unwrap();
-        let mut check = |fault: Option<&str>| {
-            let options = LoadOptions { fault: fault.map(str::to_owned), ..options() };
-            let mut session = load(&files, choice.clone(), &options);
+        let check = |fault: Option<&str>, cache: CacheTypes| {
+            let fault = fault.map(str::to_owned);
+            let mut session = load(&files, choice.clone(), &LoadOptions { fault, cache, ..options() });
+            let mut oracle = load(&files, PlayerChoice::Cpu, &LoadOptions { cache, ..options() });
+            let ids = verify::built_in_ids(&oracle).unwrap();
             let mut go_on = |_: &Progress| ControlFlow::Continue(());
             block_on(verify::check(&mut session, &mut oracle, &ids, Extent::Full, &mut go_on)).unwrap()
         };
-        let whole = check(None);
-        assert_eq!(whole.verdict, Verdict::Right, "{family} on {place}: {}", whole.summary);
+        let (half, single) = (CacheType::F16, CacheType::F32);
+        for (keys, values) in [(single, single), (half, single), (single, half)] {
+            let whole = check(None, CacheTypes { keys, values });
+            assert_eq!(whole.verdict, Verdict::Right, "{family} on {place}, {keys:?}, {values:?}: {}", whole.summary);
+        }
         for stage in ["heads", "attend", "attend_merge", "attn_norm"] {
-            let broken = check(Some(stage));
+            let broken = check(Some(stage), CacheTypes::default());
             let named = broken.first_wrong_stage.map(|wrong| wrong.stage);
             assert_eq!((broken.verdict, named.as_deref()), (Verdict::Wrong, Some(stage)), "{family} on {place}");
         }

@@ -84,6 +84,12 @@ impl Spec {
         self
     }
 
+    /// The value of a constant, if it was given.
+    #[must_use]
+    pub fn value_of(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(constant, _)| *constant == name).map(|(_, value)| *value)
+    }
+
     /// The text uses 16-bit floats.
     #[must_use]
     pub fn with_f16(mut self) -> Self {
@@ -136,8 +142,7 @@ impl<'a> Call<'a> {
     /// # Panics
     /// When the recording did not set it: a mistake in this program.
     pub fn constant(&self, name: &str) -> u32 {
-        let found = self.spec.constants.iter().find(|(constant, _)| *constant == name);
-        found.unwrap_or_else(|| panic!("constant {name} is not set")).1
+        self.spec.value_of(name).unwrap_or_else(|| panic!("constant {name} is not set"))
     }
 
     /// Input number `index` as values of `T`, as many as are whole.

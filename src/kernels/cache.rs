@@ -3,7 +3,6 @@
 
 use half::f16;
 
-use crate::gpu::Call;
 use crate::gpu::kernel::Spec;
 
 /// The type of a cache's elements.
@@ -63,6 +62,10 @@ pub struct CacheTypes {
     pub values: CacheType,
 }
 
+/// Constants of the kernels' variants: 1 where the elements are halves.
+const F16_KEYS: &str = "F16_KEYS";
+const F16_VALUES: &str = "F16_VALUES";
+
 impl CacheTypes {
     /// Keys and values alike.
     #[must_use]
@@ -70,7 +73,7 @@ impl CacheTypes {
         Self { keys: of, values: of }
     }
 
-    /// The variant of a kernel for these, which [`Self::of_call`] reads again.
+    /// The variant of a kernel for these, which [`Self::of`] reads again.
     pub(super) fn variant(self, spec: Spec) -> Spec {
         let keys = match self.keys {
             CacheType::F16 => include_str!("../../shaders/lib/cached_keys_f16.wgsl"),
@@ -81,14 +84,14 @@ impl CacheTypes {
             CacheType::F32 => include_str!("../../shaders/lib/cached_values_f32.wgsl"),
         };
         let is_half = |of| u32::from(of == CacheType::F16);
-        let spec = spec.constant("F16_KEYS", is_half(self.keys)).constant("F16_VALUES", is_half(self.values));
+        let spec = spec.constant(F16_KEYS, is_half(self.keys)).constant(F16_VALUES, is_half(self.values));
         spec.part(keys).part(values)
     }
 
-    /// The types of the variant that a reference stands for.
-    pub(super) fn of_call(call: &Call<'_>) -> Self {
-        let of = |name| if call.constant(name) == 1 { CacheType::F16 } else { CacheType::F32 };
-        Self { keys: of("F16_KEYS"), values: of("F16_VALUES") }
+    /// The types of a variant.
+    pub(super) fn of(spec: &Spec) -> Self {
+        let of = |name| if spec.value_of(name) == Some(1) { CacheType::F16 } else { CacheType::F32 };
+        Self { keys: of(F16_KEYS), values: of(F16_VALUES) }
     }
 }
 

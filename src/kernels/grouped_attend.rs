@@ -132,7 +132,7 @@ fn variant(spec: Spec, knobs: Knobs, types: CacheTypes, heads: u32) -> Spec {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let types = CacheTypes::of_call(call);
+    let types = CacheTypes::of(call.spec);
     let step = call.input::<Step>(0)[0];
     let heads: &[f32] = call.input(1);
     let (keys, values) = (call.inputs[2], call.inputs[3]);

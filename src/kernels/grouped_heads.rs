@@ -152,7 +152,7 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let types = CacheTypes::of_call(call);
+    let types = CacheTypes::of(call.spec);
     let step = call.input::<Step>(0)[0];
     let (table, affine): (&[[f32; 2]], &[f32]) = (call.input(1), call.input(2));
     let [heads, keys, values] = call.outputs::<u32, 3>();

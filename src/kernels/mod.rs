@@ -44,6 +44,7 @@ pub use matrix::Matrix;
 
 use crate::gpu::Kernel;
 use crate::gpu::kernel::Spec;
+use cache::{CacheType, CacheTypes};
 
 /// Every kernel.
 pub const ALL: &[&Kernel] = &[
@@ -105,10 +106,20 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" if spec.constants.contains(&("F16_CACHE", 1)) && binding != "heads" => return Words::Halves,
+        "grouped_heads" if halves_written(spec, binding) => return Words::Halves,
         _ => &[],
     };
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }
+}
+
+/// Whether `grouped_heads` writes halves to one of its bindings.
+fn halves_written(spec: &Spec, binding: &str) -> bool {
+    let types = CacheTypes::of(spec);
+    match binding {
+        "keys" => types.keys == CacheType::F16,
+        "values" => types.values == CacheType::F16,
+        _ => false,
+    }
 }
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
