@@ -20,17 +20,24 @@ pub struct StepTime {
 /// The pace of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
+    budget_ms: f64,
     allowed: u32,
     longest: StepTime,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { allowed: FIRST, longest: StepTime::default() }
+        Self { budget_ms: BUDGET_MS, allowed: FIRST, longest: StepTime::default() }
     }
 }
 
 impl Pace {
+    /// Of a model that has so many of the layers of another: its steps are as short as those that the other would need.
+    pub(super) fn of_a_cut(n_layers: usize, n_whole: usize) -> Self {
+        let share = n_layers as f64 / n_whole.max(1) as f64;
+        Self { budget_ms: BUDGET_MS * share, ..Self::default() }
+    }
+
     /// Tokens that the next step may take.
     pub(super) fn allowed(&self) -> u32 {
         self.allowed
@@ -47,7 +54,7 @@ impl Pace {
         if ms > self.longest.ms {
             self.longest = StepTime { n_tokens, ms };
         }
-        let affordable = (BUDGET_MS / (ms.max(0.001) / f64::from(n_tokens))) as u32;
+        let affordable = (self.budget_ms / (ms.max(0.001) / f64::from(n_tokens))) as u32;
         if n_tokens >= self.allowed || affordable < n_tokens {
             self.allowed = affordable.clamp(1, n_tokens.saturating_mul(MOST_GROWTH));
         }
@@ -70,6 +77,18 @@ mod tests {
         assert_eq!(after(128, 128, 1000.0), 64);
         assert_eq!(after(256, 1, 20.0), 256);
         assert_eq!(after(256, 1, 2000.0), 1);
+    }
+
+    #[test]
+    fn a_cut_of_a_model_takes_the_steps_that_the_whole_would_take() {
+        let (mut cut, mut whole) = (Pace::of_a_cut(2, 12), Pace::default());
+        for _ in 0..4 {
+            assert_eq!(cut.allowed(), whole.allowed());
+            let n = whole.allowed().min(256);
+            cut.took(n, 2.0 * f64::from(n));
+            whole.took(n, 12.0 * f64::from(n));
+        }
+        assert_eq!(whole.allowed(), 41);
     }
 
     /// A prompt of 4,096 tokens whose tokens cost the more the more there are before them, on adapters of any speed: no

@@ -200,6 +200,11 @@ impl Session {
         let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
         capacities.dedup();
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
+        // What is measured of a cut stands for the whole.
+        let pace = files
+            .synthetic
+            .as_ref()
+            .map_or_else(Pace::default, |model| Pace::of_a_cut(model.shape.n_layers(), model.whole.n_layers()));
         let mut session = Self {
             player,
             network,
@@ -213,7 +218,7 @@ impl Session {
             parts: Parts::default(),
             past: Past::default(),
             capacities,
-            pace: Pace::default(),
+            pace,
             memory,
             weight_format: uploads.main_format(),
             timings,

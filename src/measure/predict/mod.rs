@@ -5,6 +5,9 @@
 //! With timestamps the times are those of each stage in each kind of layer; the stages run in passes of their own there,
 //! which takes longer than in one, so all are scaled until the measured step comes out as it was measured without.
 //! Without timestamps the whole step's time goes with its work.
+//!
+//! A prompt's step that would last too long in the whole model is cut into shorter ones there, which read weights again;
+//! the session of a cut cuts it in the same places, so what was measured holds that already.
 
 mod show;
 mod work;

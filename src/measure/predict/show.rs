@@ -23,7 +23,7 @@ pub fn text(prediction: &Prediction) -> String {
 }
 
 fn step(step: &StepPrediction) -> String {
-    let what = if step.n_tokens == 1 { "a token".to_owned() } else { format!("a step of {} tokens", step.n_tokens) };
+    let what = if step.n_tokens == 1 { "a token".to_owned() } else { format!("{} tokens of a prompt", step.n_tokens) };
     let part = |part: &crate::measure::report::PartPrediction| {
         if part.kind == OUTSIDE {
             return format!("{} outside", millis(part.ms));

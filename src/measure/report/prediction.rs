@@ -55,7 +55,7 @@ impl MemoryPrediction {
     }
 }
 
-/// The time of a step of the whole model.
+/// The time of a step of the whole model; of a prompt's tokens, in as many steps as the adapter needs for them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepPrediction {
     /// Tokens of the step: 1 for writing, more for a prompt.
