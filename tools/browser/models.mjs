@@ -157,8 +157,8 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
         const devtools = await tab.context().newCDPSession(tab);
         const quota = (quotaSize) => devtools.send('Storage.overrideQuotaForOrigin', { origin: new URL(url).origin, quotaSize });
         const plan = await find(tab, 'slow/v4');
-        const huge = { title: 'huge', files: [{ ...plan.files[0], bytes: 2 ** 49 }] };
-        assert.match(await attempt(tab, 'get_model', huge), /562949953 MB are missing.*has room/);
+        const huge = { title: 'huge', files: [{ ...plan.files[0], bytes: 2 ** 41 }] };
+        assert.match(await attempt(tab, 'get_model', huge), /2199023 MB are missing.*has room/);
         hub.settings.bytes_per_s = 1e6;
         const getting = attempt(tab, 'get_model', plan);
         await until(tab, () => window.headstart.models().rows.some((row) => row.done > 3e6));

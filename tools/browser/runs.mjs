@@ -201,7 +201,7 @@ export async function check_runs(browser, url, screenshots) {
         async (tab) => {
           await tab.locator('#storage-trouble').waitFor();
           await write_text(tab);
-          await until(tab, () => window.headstart.reports().length === 1);
+          assert.equal((await runs(tab)).length, 1);
           assert.match(await tab.locator('#storage-trouble').innerText(), /keeps nothing.*in this tab only/s);
           const { text } = await downloaded(tab, tab.locator('#export-all'));
           assert.equal(JSON.parse(text).length, 1);
