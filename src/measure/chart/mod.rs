@@ -34,7 +34,10 @@ pub struct Chart {
 }
 
 /// What charts are called, in reading order.
-pub const NAMES: [&str; 5] = ["tokens", "share", "stages", "memory", "roofline"];
+pub const NAMES: [&str; 5] = ["tokens", "share", "stages", "memory", ROOFLINE];
+
+/// The one that there may be many of: each shows one adapter.
+pub const ROOFLINE: &str = "roofline";
 
 /// All charts that can be drawn of the entries, in reading order. What was not measured leaves its chart out.
 #[must_use]

@@ -68,7 +68,7 @@ fn roofline(report: &Report, column: &Column, profile: &Profile, index: usize) -
         ),
         description: describe(all()),
     };
-    Some(canvas.finish("roofline", index, &words, HEIGHT))
+    Some(canvas.finish(super::ROOFLINE, index, &words, HEIGHT))
 }
 
 /// Stages by time, and the step as a whole.

@@ -1,7 +1,7 @@
 //! A comparison as one page that needs nothing else: no network, no script, no font. Every text goes through maud, which
 //! escapes it; the charts are SVG that escaped theirs when they were drawn.
 
-use crate::measure::chart::Chart;
+use crate::measure::chart::{Chart, ROOFLINE};
 use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, Row, times};
 use crate::measure::panel::share;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -53,7 +53,7 @@ pub(super) fn page(comparison: &Comparison, charts: &[Chart]) -> String {
 const MAX_OPEN: usize = 4;
 
 fn section(index: usize, group: &Group, charts: Vec<&Chart>) -> Markup {
-    let (rooflines, bars): (Vec<&Chart>, Vec<&Chart>) = charts.into_iter().partition(|chart| chart.name == "roofline");
+    let (rooflines, bars): (Vec<&Chart>, Vec<&Chart>) = charts.into_iter().partition(|chart| chart.name == ROOFLINE);
     html! {
         section id=(format!("group-{index}")) {
             h2 { (group.title) }

@@ -3,7 +3,7 @@
 use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use super::state::Page;
-use crate::measure::chart::{Chart, charts};
+use crate::measure::chart::{Chart, ROOFLINE, charts};
 use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
 use crate::measure::panel;
 use crate::measure::report::Entry;
@@ -29,6 +29,10 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
         compare(&entries(), place)
     });
     let drawn = Memo::new(move |_| charts(&entries()));
+    // One or two for each adapter: together they are longer than the rest of the page.
+    let rooflines =
+        Memo::new(move |_| drawn.get().into_iter().filter(|chart| chart.name == ROOFLINE).collect::<Vec<_>>());
+    let beside_each_other = move || drawn.get().into_iter().filter(|chart| chart.name != ROOFLINE);
     let is_empty = Memo::new(move |_| compared.with(Vec::is_empty) && !is_live.get());
     let markdown =
         move |_| copy(history, comparison.with_untracked(Comparison::markdown), "Copied as markdown.".into());
@@ -43,8 +47,12 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
                 </select>
                 <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
             </div>
-            <div class="charts">{move || drawn.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
+            <div class="charts">{move || beside_each_other().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
             {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
+            <details hidden=move || rooflines.with(Vec::is_empty)>
+                <summary>"Rooflines "<span class="hint">{move || rooflines.with(Vec::len)}</span></summary>
+                <div class="charts">{move || rooflines.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
+            </details>
         </section>
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn Masthead(page: Page) -> impl IntoView {
             </svg>
             <div>
                 <h1>"headstart"</h1>
-                <p>"DeepSeek V4 as WGSL compute shaders, running on your GPU, in this tab."</p>
+                <p>"DeepSeek V4 and R1’s distills as WGSL compute shaders, running on your GPU, in this tab."</p>
             </div>
             <div class="pill" data-state=state>
                 <p id="status" role="status">{move || page.message()}</p>
