@@ -87,6 +87,30 @@ export async function check_trouble(browser, url, greedy) {
     ),
   );
 
+  await check('where neither the new one nor the one before can be had, the page does not say that it is ready', () =>
+    on_the_page(
+      async (tab) => {
+        await tab.workers()[0].evaluate(() => {
+          const { createBuffer } = GPUDevice.prototype;
+          GPUDevice.prototype.createBuffer = function (plan) {
+            return createBuffer.call(this, { ...plan, size: 2 ** 50 });
+          };
+        });
+        assert.match(await load_llama(tab), /adapter/);
+        // Nothing works now, and nothing more can be loaded here: the page must not say that it is ready.
+        assert.equal((await state(tab)).status, 'error');
+        assert.match(await load_llama(tab), /adapter/);
+        const { status, model } = await state(tab);
+        assert.deepEqual([status, model ?? null], ['error', null]);
+        // A new worker, whose GPU is whole.
+        await tab.reload();
+        await ready(tab);
+        await writes_the_same(tab);
+      },
+      { expected: /console/ },
+    ),
+  );
+
   await check('a GPU that is lost is told of, and the page loads a model anew', () =>
     on_the_page(
       async (tab) => {

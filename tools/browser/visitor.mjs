@@ -31,3 +31,17 @@ export async function visit(browser, url, body, { before, expected, ...options }
     await tab.close();
   }
 }
+
+/** Demands that every control has a name, and that the keyboard reaches those with these ids. */
+export async function assert_operable(tab, ids) {
+  const tree = await tab.locator('body').ariaSnapshot();
+  const nameless = tree.match(/^\s*- (button|textbox|searchbox|slider|spinbutton|combobox|checkbox|radio|link)(?! ").*$/gm);
+  assert.equal(nameless, null, `without a name: ${nameless}\n${tree}`);
+  const reached = new Set();
+  await tab.locator('body').press('Home');
+  for (let presses = 0; presses < 60; presses += 1) {
+    await tab.keyboard.press('Tab');
+    reached.add(await tab.evaluate(() => document.activeElement?.id));
+  }
+  for (const id of ids) assert.ok(reached.has(id), `Tab does not reach #${id}`);
+}

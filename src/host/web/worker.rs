@@ -94,16 +94,11 @@ impl Worker {
         while let Ok(request) = requests.recv().await {
             match request {
                 Request::Load { job, model, player, power, n_context } => {
+                    let had_model = self.loaded.is_some();
                     match self.load(job, model, player, power, n_context).await {
                         Ok(Some(event)) => self.post(&event),
                         Ok(None) => {}
-                        Err(e) => {
-                            // What works still is on the adapter from before.
-                            if let Some(loaded) = &self.loaded {
-                                self.post(&Event::Adapter(Box::new(loaded.known.adapter.clone())));
-                            }
-                            self.post(&Event::Failed { job, message: e.to_string() });
-                        }
+                        Err(e) => self.post_failed_load(job, &e, had_model),
                     }
                 }
                 Request::Generate { job, prompt, n_tokens, sampling } => {
@@ -138,6 +133,17 @@ impl Worker {
             Err(e) if e.kind == ErrorKind::Adapter => Event::Lost { message: e.to_string() },
             Err(e) => Event::Failed { job, message: e.to_string() },
         });
+    }
+
+    /// What was loaded before a load that failed works still, on its own adapter, unless it had to make way and is gone.
+    fn post_failed_load(&self, job: Job, error: &Error, had_model: bool) {
+        let message = error.to_string();
+        if let Some(loaded) = &self.loaded {
+            self.post(&Event::Adapter(Box::new(loaded.known.adapter.clone())));
+        } else if had_model {
+            return self.post(&Event::Lost { message });
+        }
+        self.post(&Event::Failed { job, message });
     }
 
     /// Loads a model in place of the one there; None where there is no adapter, which has then been said.
@@ -199,9 +205,8 @@ impl Worker {
             loaded => return loaded,
         };
         let options = LoadOptions { n_context: Some(n_context), ..LoadOptions::default() };
-        match load_anew(&known.files, &choice_before, &known.adapter, &options, progress).await {
-            Ok(session) => self.loaded = Some(Loaded { session, known, talk }),
-            Err(lost) => self.post(&Event::Lost { message: lost.to_string() }),
+        if let Ok(session) = load_anew(&known.files, &choice_before, &known.adapter, &options, progress).await {
+            self.loaded = Some(Loaded { session, known, talk });
         }
         Err(error)
     }

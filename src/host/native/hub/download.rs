@@ -3,6 +3,7 @@
 
 use super::client::{Answer, Client, Failure, pause, why};
 use crate::error::{Error, Result};
+use crate::host::arrival::hex;
 use crate::host::native::progress::Progress;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -66,7 +67,6 @@ impl Hasher {
     }
 
     fn finish(self) -> String {
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match self {
             Self::Sha256(hash) => hex(&hash.finalize()),
             Self::Git(hash) => hex(&hash.finalize()),

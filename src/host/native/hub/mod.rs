@@ -18,6 +18,7 @@ pub(super) use command::{Models, models};
 use super::interrupt;
 use super::progress::Progress;
 use crate::error::{Error, Result};
+use crate::host::arrival::hex;
 use crate::host::hub::{Choice, Entry, Listing, MOST_PAGES, Reference, Repo, Wanted, choose, next_page, parse_commit};
 use cache::{RepoCache, is_commit};
 use clap::Args;
@@ -206,7 +207,7 @@ fn blob_name(commit: &str, file: &Entry) -> String {
 
 /// Forty digits that stand for a text.
 fn digits(text: &str) -> String {
-    Sha256::digest(text).iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text)[..20])
 }
 
 fn bytes_of(path: &Path) -> Result<u64> {

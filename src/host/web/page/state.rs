@@ -199,6 +199,8 @@ impl Page {
             Event::Lost { message } => {
                 self.talk.fail();
                 self.notice.set(Some(Notice::Lost(message)));
+                // A load that fails after this leaves nothing that works.
+                self.model.set(None);
                 self.loading.set(None);
                 self.measuring.set(None);
                 self.partial.set(None);
