@@ -8,7 +8,7 @@ use std::rc::Rc;
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Adapter, Knobs, Team};
+use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
 use support::{fixture, memory, places};
 
@@ -153,20 +153,19 @@ fn decode_after_a_prompt_of_any_length_agrees() {
     }
 }
 
-/// What hardware GPUs get: teams that add up in workgroup memory or by subgroups, on the first adapter that has them.
+/// What hardware GPUs get: sums in workgroup memory or by subgroups, on the first adapter that has them.
 #[test]
-fn every_kind_of_team_gives_the_same_logits() {
+fn every_way_to_add_up_gives_the_same_logits() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
-    for team in [Team::Shared, Team::Subgroup] {
-        let fits = |adapter: &Adapter| team == Team::Shared || adapter.has_fixed_subgroups();
+    for reduce in [Reduce::Workgroup, Reduce::Subgroup] {
+        let fits = |adapter: &Adapter| reduce == Reduce::Workgroup || adapter.caps.subgroup > 0;
         let Some(adapter) = block_on(Adapter::all()).into_iter().find(fits) else { continue };
-        let subgroup = adapter.subgroup_sizes().0.max(1);
-        let knobs = Knobs { team, subgroup, row_lanes: 8, vector_lanes: 32, ..Knobs::default() };
-        let options = LoadOptions { knobs: Some(knobs), ..options() };
+        let tuning = Tuning { config: Config { reduce, row_lanes: 8, vector_lanes: 32, ..Config::default() } };
+        let options = LoadOptions { tuning: Some(tuning), ..options() };
         let mut session = golden_session(PlayerChoice::Gpu(adapter), &options);
         let mut each = |position: usize, row: &[f32]| {
-            assert_close(&format!("{team:?} at {position}"), &logits[position * 512..(position + 1) * 512], row);
+            assert_close(&format!("{reduce:?} at {position}"), &logits[position * 512..(position + 1) * 512], row);
             Ok(())
         };
         block_on(session.logits_in_steps(&ids[..60], &[40, 1, 1, 9], &mut each)).unwrap();

@@ -8,15 +8,19 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use headstart::gpu::kernel::{Spec, Step, compose};
+use headstart::gpu::lower::lower;
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Access, Adapter, Case, Kernel, Knobs, Player, Team};
+use headstart::gpu::{Access, Adapter, Caps, Case, Kernel, Player, Variant};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
-use headstart::measure::verify::{self, difference, run_case, variants};
+use headstart::measure::verify::{self, difference, run_case, tunings};
 
-fn parse(kernel: &Kernel, text: &str) -> naga::Module {
-    naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(text)))
+fn parse(name: &str, text: &str) -> naga::Module {
+    naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)))
 }
+
+/// An adapter that has everything.
+const CAPS: Caps = Caps { is_software: false, subgroup: 4, subgroups_directive: true, f16: true, packed_dot: true };
 
 /// Where the texts are left for the browser tests, whose compiler is stricter in places (uniformity above all).
 fn texts_folder() -> PathBuf {
@@ -28,21 +32,22 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     let mut texts = BTreeSet::new();
     for kernel in kernels::ALL {
         assert!(kernel.bindings.len() < 8, "{}: more than the 8 storage buffers of the baseline", kernel.name);
-        for knobs in variants() {
-            for case in (kernel.cases)(&knobs) {
-                for stage in &case.recording.stages {
-                    let text = compose(stage.kernel, &stage.spec, false);
-                    let module = parse(stage.kernel, &text);
+        for tuning in tunings() {
+            for case in (kernel.cases)() {
+                for dispatch in lower(&case.recording, &CAPS, &tuning) {
+                    let (stage, variant) = (&case.recording.stages[dispatch.stage], dispatch.variant);
+                    let text = compose(variant, &dispatch.spec, false);
+                    let module = parse(variant.name, &text);
                     let flags = naga::valid::ValidationFlags::all();
                     let capabilities = naga::valid::Capabilities::SUBGROUP
                         | naga::valid::Capabilities::SHADER_FLOAT16
                         | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
                     if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
-                        panic!("{} ({}): {}", stage.kernel.name, case.name, error.emit_to_string(&text));
+                        panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
                     }
-                    reflect(stage.kernel, &stage.spec, &module)
-                        .unwrap_or_else(|e| panic!("{}: {e}", stage.kernel.name));
-                    texts.insert((stage.kernel.name, compose(stage.kernel, &stage.spec, knobs.team == Team::Subgroup)));
+                    reflect(stage.kernel, variant, &stage.spec, &module)
+                        .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
+                    texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
                 }
             }
         }
@@ -56,8 +61,8 @@ fn composed_texts_validate_and_match_their_rust_twins() {
 }
 
 /// Holds entry point, bindings and parameter struct against the Rust declarations.
-fn reflect(kernel: &Kernel, spec: &Spec, module: &naga::Module) -> Result<(), String> {
-    if module.entry_points.len() != 1 || module.entry_points[0].name != kernel.name {
+fn reflect(kernel: &Kernel, variant: &Variant, spec: &Spec, module: &naga::Module) -> Result<(), String> {
+    if module.entry_points.len() != 1 || module.entry_points[0].name != variant.name {
         return Err("the one entry point is named like the file".into());
     }
     let mut declared = vec![("params", Access::Read)];
@@ -113,10 +118,11 @@ fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
 #[test]
 fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     let kernel = &kernels::linear::KERNEL;
-    let case = (kernel.cases)(&Knobs::default()).remove(0);
-    let spec = &case.recording.stages[0].spec;
-    let text = compose(kernel, spec, false);
-    assert!(reflect(kernel, spec, &parse(kernel, &text)).is_ok());
+    let case = (kernel.cases)().remove(0);
+    let dispatch = lower(&case.recording, &CAPS, &tunings()[0]).remove(0);
+    let (variant, spec) = (dispatch.variant, &case.recording.stages[0].spec);
+    let text = compose(variant, &dispatch.spec, false);
+    assert!(reflect(kernel, variant, spec, &parse(variant.name, &text)).is_ok());
     let changes = [
         ("    n_in: u32,", "    @align(16) n_in: u32,"),
         ("n_blocks", "n_chunks"),
@@ -125,7 +131,7 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     ];
     for (from, to) in changes {
         let broken = text.replace(from, to);
-        assert!(reflect(kernel, spec, &parse(kernel, &broken)).is_err(), "{to} was not noticed");
+        assert!(reflect(kernel, variant, spec, &parse(variant.name, &broken)).is_err(), "{to} was not noticed");
     }
 }
 
@@ -136,7 +142,7 @@ fn run(case: &Case) -> Vec<Vec<u8>> {
 #[test]
 fn every_case_expects_something() {
     for kernel in kernels::ALL {
-        for case in (kernel.cases)(&variants()[0]) {
+        for case in (kernel.cases)() {
             for output in run(&case) {
                 assert!(output.iter().any(|b| *b != 0), "{} {}: expects nothing", kernel.name, case.name);
             }
@@ -167,7 +173,7 @@ fn shows(case: &Case, expected: &[Vec<u8>]) -> bool {
 #[test]
 fn comparison_notices_one_flipped_input_and_nan() {
     for kernel in kernels::ALL {
-        let mut case = (kernel.cases)(&variants()[0]).remove(0);
+        let mut case = (kernel.cases)().remove(0);
         let expected = run(&case);
         // Some input of every kernel must matter: flip the sign bit of each word in turn until one shows.
         let mut noticed = (0..case.inputs.len()).any(|input| {

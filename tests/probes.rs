@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use headstart::gpu::{Adapter, Kernel, Recording};
+use headstart::gpu::{Adapter, Kernel, Recording, Variant};
 use headstart::kernels;
 use headstart::measure::probe::{Options, probe_cpu, probe_with};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
@@ -52,7 +52,7 @@ fn every_adapter_has_plausible_probes_that_come_again() {
         let kinds: Vec<ProbeKind> = first.0.iter().map(|probe| probe.kind).collect();
         let missing: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect();
         assert!(missing.iter().all(|kind| *kind == ProbeKind::FmaF16), "{name}: {missing:?} are missing");
-        assert_eq!(missing.is_empty(), adapter.knobs.f16, "{name}: f16 is measured where it is there");
+        assert_eq!(missing.is_empty(), adapter.caps.f16, "{name}: f16 is measured where it is there");
         assert!(kinds.is_sorted(), "{name}: {kinds:?}");
         for (a, b) in first.0.iter().zip(&second.0) {
             assert_plausible(&name, a);
@@ -74,9 +74,11 @@ fn the_cpu_has_limits_too() {
 
 /// A kernel with a mistake in its text.
 fn broken(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
-    assert!(kernel.source.contains(from), "{}: no `{from}`", kernel.name);
-    let source: &'static str = Box::leak(kernel.source.replacen(from, to, 1).into_boxed_str());
-    Box::leak(Box::new(Kernel { source, ..*kernel }))
+    let [variant] = kernel.variants else { panic!("{}: one way to compute it", kernel.name) };
+    assert!(variant.source.contains(from), "{}: no `{from}`", kernel.name);
+    let source: &'static str = Box::leak(variant.source.replacen(from, to, 1).into_boxed_str());
+    let variants = Box::leak(Box::new([Variant { source, ..*variant }]));
+    Box::leak(Box::new(Kernel { variants, ..*kernel }))
 }
 
 #[test]

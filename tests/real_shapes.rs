@@ -7,7 +7,8 @@ use headstart::engine::buffers::Scratch;
 use headstart::engine::forward::{Forward, MAX_AHEAD};
 use headstart::engine::upload::Uploads;
 use headstart::format::{Directory, Format, Stored, TensorInfo};
-use headstart::gpu::{Arena, Knobs, Purpose, Recording, Team};
+use headstart::gpu::lower::lower;
+use headstart::gpu::{Arena, Caps, Config, Purpose, Recording, Reduce, Tuning};
 use headstart::model::{Shape, Weights};
 
 const BINDING_BYTES: u64 = 128 << 20;
@@ -77,8 +78,15 @@ fn directory(shape: &Shape) -> Directory {
 }
 
 fn check(recording: &Recording, arena: &Arena) {
+    for reduce in [Reduce::Thread, Reduce::Subgroup] {
+        let caps = Caps { subgroup: 32, ..Caps::default() };
+        let tuning = Tuning { config: Config { reduce, ..Config::default() } };
+        for dispatch in lower(recording, &caps, &tuning) {
+            let (name, n) = (recording.stages[dispatch.stage].name, dispatch.n_workgroups);
+            assert!(n.div_ceil(65_535) <= 65_535, "{name}: {n} workgroups");
+        }
+    }
     for stage in &recording.stages {
-        assert!(stage.n_workgroups.div_ceil(65_535) <= 65_535, "{}: {} workgroups", stage.name, stage.n_workgroups);
         for slice in &stage.bindings {
             assert!(slice.bytes <= BINDING_BYTES, "{} binds {} bytes", stage.name, slice.bytes);
             let plan = &arena.buffers[slice.buffer.0 as usize];
@@ -94,14 +102,11 @@ fn plans_and_records(shape: &Shape, n_context: u32, weight_gib: std::ops::Range<
     let forward = Forward::plan(&mut arena, &mut uploads, shape, &weights, n_context, n_chunk);
     let gib = arena.bytes(Purpose::Weights) >> 30;
     assert!(weight_gib.contains(&gib), "{gib} GiB of weights");
-    for team in [Team::Single, Team::Subgroup] {
-        let knobs = Knobs { team, subgroup: 32, ..Knobs::default() };
-        let mut decode = forward.record_body(knobs, 1);
-        forward.record_head(&mut decode, 1, true);
-        forward.record_sample(&mut decode);
-        check(&decode, &arena);
-        check(&forward.record_body(knobs, n_chunk), &arena);
-    }
+    let mut decode = forward.record_body(1);
+    forward.record_head(&mut decode, 1, true);
+    forward.record_sample(&mut decode);
+    check(&decode, &arena);
+    check(&forward.record_body(n_chunk), &arena);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The report's format: documented by a schema that is made from the types, read back as it was written, carried by a
 //! link; and whatever else is read as a report is refused with its place, or harmless.
 
-use headstart::gpu::{Knobs, Team};
+use headstart::measure::adapter_facts::{KernelSettings, Team};
 use headstart::measure::chart::charts;
 use headstart::measure::compare::compare;
 use headstart::measure::report::index::Index;
@@ -164,7 +164,8 @@ impl Draw {
         (adapter.limits.buffer_bytes, adapter.limits.binding_bytes) = (self.next(), self.next());
         (adapter.limits.storage_buffers, adapter.limits.workgroups) = (self.u32(), self.u32());
         let team = self.one_of(&[Team::Single, Team::Shared, Team::Subgroup]);
-        adapter.knobs = Knobs { team, rows: self.u32(), subgroups_directive: self.bool(), ..Knobs::default() };
+        adapter.knobs =
+            KernelSettings { team, rows: self.u32(), subgroups_directive: self.bool(), ..KernelSettings::default() };
         adapter
     }
 

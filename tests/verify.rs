@@ -9,7 +9,7 @@ use std::time::Instant;
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::Memory;
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Knobs, Team};
+use headstart::gpu::{Config, Reduce, Tuning};
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{Extent, built_in_ids, check, compare_stages};
@@ -136,17 +136,17 @@ fn other_adapters_catch_faults_too() {
     }
 }
 
-/// Teams as hardware GPUs have them, and weights in shards, which make up one stage together.
+/// Sums as hardware GPUs make them, and weights in shards, which make up one stage together.
 #[test]
 fn stages_agree_in_every_variant() {
     let Some((place, choice)) = adapters().next() else { return };
-    let teams = Knobs { team: Team::Shared, row_lanes: 8, vector_lanes: 32, ..Knobs::default() };
+    let config = Config { reduce: Reduce::Workgroup, row_lanes: 8, vector_lanes: 32, ..Config::default() };
     for (fault, shard_bytes) in [(None, None), (None, Some(32 << 10)), (Some("experts_in"), Some(32 << 10))] {
         let mut oracle = session(&small(), PlayerChoice::Cpu, None);
         let options = LoadOptions {
             n_context: Some(256),
             n_chunk: 64,
-            knobs: Some(teams),
+            tuning: Some(Tuning { config }),
             shard_bytes,
             fault: fault.map(str::to_owned),
             ..LoadOptions::default()

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session, Timings};
 use headstart::format::Memory;
-use headstart::gpu::{Adapter, Knobs, Team};
+use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     eprintln!("{} ({}), {}", adapter.identity.name, adapter.identity.backend, adapter.identity.driver);
 
     let mut chosen = open(&adapter, None)?;
-    let shared = Knobs { team: Team::Shared, row_lanes: 64, vector_lanes: 64, ..Knobs::default() };
-    let mut shared = open(&adapter, Some(shared))?;
+    let config = Config { reduce: Reduce::Workgroup, row_lanes: 64, vector_lanes: 64, ..Config::default() };
+    let mut shared = open(&adapter, Some(Tuning { config }))?;
     let (mut decode, mut forced, mut prefill, mut encode) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let one = write(&mut chosen, 16, 64)?;
@@ -39,16 +39,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let (decode, forced, prefill) = (median(&mut decode), median(&mut forced), median(&mut prefill));
-    println!("decode, chosen variants ({:?})   {decode:8.3} ms/token", chosen.knobs().team);
+    println!("decode, chosen variants ({:?})   {decode:8.3} ms/token", chosen.tuning().config.reduce);
     println!("decode, workgroup reductions     {forced:8.3} ms/token   {:.2} times as long", forced / decode);
     println!("prefill of 256 tokens            {prefill:8.3} ms/token   {:.2} times as fast", decode / prefill);
     println!("encoding                         {:8.1} % of decode", 100.0 * median(&mut encode));
     stages(&mut chosen)
 }
 
-fn open(adapter: &Adapter, knobs: Option<Knobs>) -> Result<Session, Box<dyn Error>> {
+fn open(adapter: &Adapter, tuning: Option<Tuning>) -> Result<Session, Box<dyn Error>> {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
-    let options = LoadOptions { knobs, n_context: Some(1024), ..LoadOptions::default() };
+    let options = LoadOptions { tuning, n_context: Some(1024), ..LoadOptions::default() };
     Ok(block_on(Session::load(&files, PlayerChoice::Gpu(adapter.clone()), &options, &mut |_| ()))?)
 }
 

@@ -19,7 +19,7 @@ pub(super) fn check_name(name: &str, recordings: &[Recording]) -> Result<()> {
 
 /// Breaks every stage of this name. Dispatches that make up one stage together are broken once, after the last.
 pub(super) fn break_stages(recording: &mut Recording, name: &str) {
-    let mut broken = Recording::new(recording.knobs);
+    let mut broken = Recording::default();
     for part in recording.stages.chunk_by(is_same_stage) {
         broken.stages.extend_from_slice(part);
         let (Some(stage), true) = (part.last(), part[0].name == name) else { continue };

@@ -3,9 +3,8 @@
 
 use crate::gpu::{Arena, Recording, Slice};
 use crate::kernels::Matrix;
-use crate::kernels::experts::{self, Shard, record_experts_group, record_experts_in, record_experts_out};
+use crate::kernels::experts::{self, Shard, record_experts_in, record_experts_out, record_grouping};
 use crate::kernels::linear::Flow;
-use crate::kernels::linear_tiled::MIN_TOKENS;
 use crate::kernels::route::{self, record_route};
 use crate::model::Shape;
 use crate::model::weights::{self, Route};
@@ -97,12 +96,10 @@ impl Ffn {
             n_shared: 1,
             n_experts: shape.n_experts,
             limit: 0.0,
-            groups: (n >= MIN_TOKENS).then_some(scratch.groups),
+            groups: None,
             max_tokens: n,
         };
-        if flow.groups.is_some() {
-            record_experts_group(recording, &flow);
-        }
+        let flow = record_grouping(recording, flow, scratch.groups);
         for (shard, limit) in &self.experts_in {
             record_experts_in(recording, shard, &experts::Flow { limit: *limit, ..flow });
         }

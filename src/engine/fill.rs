@@ -5,7 +5,7 @@
 use crate::error::Result;
 use crate::format::random::{RandomWords, hash};
 use crate::format::repack;
-use crate::gpu::{Knobs, Player, Recording, Slice};
+use crate::gpu::{Player, Recording, Slice};
 use crate::kernels::fill::{Flow, Words, record_fill};
 use crate::model::weights::{Piece, TensorRef};
 use crate::model::{Filling, SyntheticModel};
@@ -22,11 +22,10 @@ const SUBMIT_WORDS: u64 = 16 << 20;
 pub(super) async fn fill(
     uploads: &Uploads,
     model: &SyntheticModel,
-    knobs: Knobs,
     player: &mut Player,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let mut filler = Filler { model, knobs, player, progress, recording: Recording::new(knobs), recorded: 0, done: 0 };
+    let mut filler = Filler { model, player, progress, recording: Recording::default(), recorded: 0, done: 0 };
     for step in &uploads.steps {
         match step {
             Upload::Planes { tensor, quants, scales } => filler.planes(tensor, *quants, *scales).await?,
@@ -38,7 +37,6 @@ pub(super) async fn fill(
 
 struct Filler<'a> {
     model: &'a SyntheticModel,
-    knobs: Knobs,
     player: &'a mut Player,
     progress: &'a mut dyn FnMut(u64),
     /// What is not yet played, and how many words that are.
@@ -130,7 +128,7 @@ impl Filler<'_> {
 
     /// Plays what is recorded, and waits for it.
     async fn play(&mut self) -> Result<()> {
-        let recording = std::mem::replace(&mut self.recording, Recording::new(self.knobs));
+        let recording = std::mem::replace(&mut self.recording, Recording::default());
         let Some(last) = recording.stages.last() else { return Ok(()) };
         let read = Slice { bytes: 4, ..last.bindings[0] };
         let prepared = self.player.prepare(&recording).await?;

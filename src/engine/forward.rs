@@ -1,7 +1,7 @@
 //! The whole forward pass as recordings: embedding, layers, head. One `Forward` serves every kind of step.
 
 use crate::gpu::kernel::Step;
-use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
+use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
 use crate::model::Shape;
@@ -127,8 +127,8 @@ impl Forward {
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
-    pub fn record_body(&self, knobs: Knobs, n: u32) -> Recording {
-        let mut recording = Recording::new(knobs);
+    pub fn record_body(&self, n: u32) -> Recording {
+        let mut recording = Recording::default();
         let scratch = &self.scratch;
         for table in &self.embed {
             embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], N_STREAMS, n);

@@ -2,13 +2,12 @@
 //! are those of [`super::forward::Forward`].
 
 use crate::gpu::kernel::Step;
-use crate::gpu::{Arena, Knobs, Purpose, Recording, Slice};
+use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::cache::{CacheType, CacheTypes};
-use crate::kernels::experts::{self, Groups, Shard, record_experts_group, record_experts_in, record_experts_out};
+use crate::kernels::experts::{self, Groups, Shard, record_experts_in, record_experts_out, record_grouping};
 use crate::kernels::grouped_attend::{self, n_splits};
 use crate::kernels::grouped_heads::{self, Cache};
 use crate::kernels::linear::Flow;
-use crate::kernels::linear_tiled::MIN_TOKENS;
 use crate::kernels::route::{self, Scoring};
 use crate::kernels::{Matrix, add_norm, embed, rope, sample, swiglu};
 use crate::model::NO_LIMIT;
@@ -128,8 +127,8 @@ impl GroupedForward {
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, the stream out.
-    pub fn record_body(&self, knobs: Knobs, n: u32) -> Recording {
-        let mut recording = Recording::new(knobs);
+    pub fn record_body(&self, n: u32) -> Recording {
+        let mut recording = Recording::default();
         let scratch = &self.scratch;
         for table in &self.embed {
             embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.stream, 1, n);
@@ -287,12 +286,10 @@ impl GroupedForward {
             n_shared: 0,
             n_experts: of.n_experts,
             limit: NO_LIMIT,
-            groups: (n >= MIN_TOKENS).then_some(scratch.groups),
+            groups: None,
             max_tokens: n,
         };
-        if flow.groups.is_some() {
-            record_experts_group(recording, &flow);
-        }
+        let flow = record_grouping(recording, flow, scratch.groups);
         into.iter().for_each(|shard| record_experts_in(recording, shard, &flow));
         out.iter().for_each(|shard| record_experts_out(recording, shard, &flow));
     }

@@ -1,6 +1,6 @@
 //! The forward pass of whatever architecture a model has, behind one face: the session does not ask which it is.
 
-use crate::gpu::{Arena, Knobs, Recording, Slice};
+use crate::gpu::{Arena, Recording, Slice};
 use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
@@ -54,15 +54,15 @@ impl Network {
     }
 
     /// Records a kind of step.
-    pub(super) fn record(&self, knobs: Knobs, kind: Kind) -> Recording {
-        let mut recording = Recording::new(knobs);
+    pub(super) fn record(&self, kind: Kind) -> Recording {
+        let mut recording = Recording::default();
         match kind {
             Kind::Decode => {
-                recording = self.record_body(knobs, 1);
+                recording = self.record_body(1);
                 self.record_head(&mut recording, 1, true);
                 self.record_sample(&mut recording);
             }
-            Kind::Body(n) => recording = self.record_body(knobs, n),
+            Kind::Body(n) => recording = self.record_body(n),
             Kind::HeadLast(n) => {
                 self.record_head(&mut recording, n, true);
                 self.record_sample(&mut recording);
@@ -73,10 +73,10 @@ impl Network {
     }
 
     /// Records a step of up to `n` tokens through all layers.
-    pub(super) fn record_body(&self, knobs: Knobs, n: u32) -> Recording {
+    pub(super) fn record_body(&self, n: u32) -> Recording {
         match self {
-            Self::V4(forward) => forward.record_body(knobs, n),
-            Self::Grouped(forward) => forward.record_body(knobs, n),
+            Self::V4(forward) => forward.record_body(n),
+            Self::Grouped(forward) => forward.record_body(n),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::format::Format;
 use crate::gpu::kernel::{MAX_STOPS, Step};
 use crate::gpu::play::Prepared;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Knobs, Player, Recording, Slice};
+use crate::gpu::{Adapter, Player, Recording, Slice, Tuning};
 use crate::kernels::cache::CacheTypes;
 use crate::model::{Model, Outline, Shape};
 use crate::text::Tokenizer;
@@ -41,8 +41,8 @@ pub struct LoadOptions {
     pub n_context: Option<u32>,
     /// Whether the driver's bounds checks stay in the shaders.
     pub shader_checks: ShaderChecks,
-    /// Other knobs than the adapter's own.
-    pub knobs: Option<Knobs>,
+    /// Other choices than the adapter's own.
+    pub tuning: Option<Tuning>,
     /// Tokens in one step at most.
     pub n_chunk: u32,
     /// How keys and values are kept in models with grouped-query attention; V4 keeps f32.
@@ -61,7 +61,7 @@ impl Default for LoadOptions {
         Self {
             n_context: None,
             shader_checks: ShaderChecks::Off,
-            knobs: None,
+            tuning: None,
             n_chunk: 256,
             cache: CacheTypes::default(),
             shard_bytes: None,
@@ -139,11 +139,11 @@ pub struct Session {
     pub(super) network: Network,
     outline: Outline,
     pub(super) choice: PlayerChoice,
+    tuning: Tuning,
     /// The stage that is broken on purpose; never on the CPU.
     fault: Option<String>,
     tokenizer: Option<Tokenizer>,
     notices: Vec<String>,
-    knobs: Knobs,
     prepared: HashMap<Kind, Prepared>,
     pub(super) parts: Parts,
     /// What the cache holds; unknown while something is played.
@@ -174,7 +174,7 @@ impl Session {
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();
-        let (mut player, knobs, binding_bytes) = open_player(&choice, options).await?;
+        let (mut player, tuning, binding_bytes) = open_player(&choice, options).await?;
         let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
         let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes };
         let plan = make_plan(&model, options, room, &mut notices)?;
@@ -183,7 +183,7 @@ impl Session {
         let Plan { arena, uploads, network, n_chunk } = plan;
         if let Some(name) = &options.fault {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
-            fault::check_name(name, &kinds.map(|kind| network.record(knobs, kind)))?;
+            fault::check_name(name, &kinds.map(|kind| network.record(kind)))?;
         }
         player.allocate(&arena).await?;
         for (slice, table) in network.tables() {
@@ -192,7 +192,7 @@ impl Session {
         let total = uploads.bytes();
         let mut report = |done| progress(LoadProgress::Upload { done, total });
         match &files.synthetic {
-            Some(model) => fill::fill(&uploads, model, knobs, &mut player, &mut report).await?,
+            Some(model) => fill::fill(&uploads, model, &mut player, &mut report).await?,
             None => uploads.run(&files.sources, &mut player, &mut report).await?,
         }
         let upload_ms = ms_since(begin);
@@ -213,7 +213,7 @@ impl Session {
             choice,
             tokenizer,
             notices,
-            knobs,
+            tuning,
             prepared: HashMap::new(),
             parts: Parts::default(),
             past: Past::default(),
@@ -321,9 +321,9 @@ impl Session {
         self.fault.as_deref()
     }
 
-    /// The knobs in use.
-    pub fn knobs(&self) -> &Knobs {
-        &self.knobs
+    /// What is chosen for the adapter.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// The recording of one decode step, for counting and for reports.
@@ -332,7 +332,7 @@ impl Session {
     }
 
     pub(super) fn record(&self, kind: Kind) -> Recording {
-        let mut recording = self.network.record(self.knobs, kind);
+        let mut recording = self.network.record(kind);
         if let Some(name) = &self.fault {
             fault::break_stages(&mut recording, name);
         }
@@ -485,7 +485,7 @@ impl Session {
             self.write_step(position, n, &Sampling::default());
             // The embedding's stages carry no layer and go with the first.
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {
-                let recording = Recording { stages: part.to_vec(), knobs: self.knobs, layer: None };
+                let recording = Recording { stages: part.to_vec(), layer: None };
                 let prepared = self.player.prepare(&recording).await?;
                 let (streams, n_streams) = self.network.streams();
                 let row = u64::from(self.outline.n_embd) * u64::from(n_streams) * 4;
@@ -519,12 +519,14 @@ impl Session {
     }
 }
 
-async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Knobs, u64)> {
+async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Tuning, u64)> {
     Ok(match choice {
-        PlayerChoice::Cpu => (Player::Cpu(Box::default()), options.knobs.unwrap_or_default(), 1 << 30),
+        PlayerChoice::Cpu => (Player::Cpu(Box::default()), Tuning::default(), 1 << 30),
         PlayerChoice::Gpu(adapter) => {
-            let player = GpuPlayer::open(adapter, options.shader_checks).await?;
-            (Player::Gpu(Box::new(player)), options.knobs.unwrap_or(adapter.knobs), adapter.binding_bytes())
+            let mut player = GpuPlayer::open(adapter, options.shader_checks).await?;
+            let tuning = options.tuning.unwrap_or_else(|| adapter.tuning());
+            player.tune(tuning);
+            (Player::Gpu(Box::new(player)), tuning, adapter.binding_bytes())
         }
     })
 }

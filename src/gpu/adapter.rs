@@ -1,10 +1,10 @@
-//! Adapters: who they are, what they offer, and the knobs that suit them. Nothing here allocates.
+//! Adapters: who they are and what they offer. Nothing here allocates.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-use super::recording::{Knobs, Team};
+use super::{Caps, Tuning};
 
 /// Who an adapter is, as far as the platform tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,8 +28,8 @@ pub struct Identity {
 pub struct Adapter {
     /// Who it is.
     pub identity: Identity,
-    /// The knobs that suit it.
-    pub knobs: Knobs,
+    /// What it can do.
+    pub caps: Caps,
     inner: wgpu::Adapter,
 }
 
@@ -77,15 +77,15 @@ impl Adapter {
             vendor_id: info.vendor,
             device_id: info.device,
         };
-        let knobs = knobs_for(&identity, inner.features(), packed_dot, &info);
-        Self { identity, knobs, inner }
+        let caps = caps_of(&identity, inner.features(), packed_dot, &info);
+        Self { identity, caps, inner }
     }
 
-    /// The same adapter under an identity that the platform told another way, as browsers do; the knobs follow it.
+    /// The same adapter under an identity that the platform told another way, as browsers do; what it can do follows.
     #[must_use]
     pub fn described(self, identity: Identity) -> Self {
-        let knobs = knobs_for(&identity, self.inner.features(), self.knobs.packed_dot, &self.inner.get_info());
-        Self { identity, knobs, ..self }
+        let caps = caps_of(&identity, self.inner.features(), self.caps.packed_dot, &self.inner.get_info());
+        Self { identity, caps, ..self }
     }
 
     fn computes(&self) -> bool {
@@ -115,10 +115,10 @@ impl Adapter {
         (info.subgroup_min_size, info.subgroup_max_size)
     }
 
-    /// Whether teams may add up by subgroups: every subgroup has the same size, and it is known. Where the size can vary
-    /// from pipeline to pipeline, workgroup memory is the one that is right.
-    pub fn has_fixed_subgroups(&self) -> bool {
-        fixed_subgroups(self.inner.features(), &self.inner.get_info())
+    /// What is chosen for it where nothing was measured.
+    #[must_use]
+    pub fn tuning(&self) -> Tuning {
+        Tuning::guess(&self.caps)
     }
 
     /// Whether a browser gives it, whose compiler wants to be told of extensions.
@@ -173,18 +173,14 @@ pub fn is_software(identity: &Identity) -> bool {
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
 }
 
-fn knobs_for(identity: &Identity, features: wgpu::Features, packed_dot: bool, info: &wgpu::AdapterInfo) -> Knobs {
-    let baseline = Knobs { f16: features.contains(wgpu::Features::SHADER_F16), packed_dot, ..Knobs::default() };
-    if is_software(identity) {
-        return baseline;
-    }
-    let team = if fixed_subgroups(features, info) { Team::Subgroup } else { Team::Shared };
-    let in_browser = info.backend == wgpu::Backend::BrowserWebGpu;
-    Knobs {
-        team,
-        subgroup: info.subgroup_min_size.max(1),
-        subgroups_directive: in_browser && team == Team::Subgroup,
-        ..baseline
+fn caps_of(identity: &Identity, features: wgpu::Features, packed_dot: bool, info: &wgpu::AdapterInfo) -> Caps {
+    let subgroup = if fixed_subgroups(features, info) { info.subgroup_min_size } else { 0 };
+    Caps {
+        is_software: is_software(identity),
+        subgroup,
+        subgroups_directive: info.backend == wgpu::Backend::BrowserWebGpu,
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        packed_dot,
     }
 }
 
@@ -193,6 +189,8 @@ fn has_packed_dot(instance: &wgpu::Instance) -> bool {
     instance.wgsl_language_features().contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct)
 }
 
+/// Whether invocations may add up by subgroups: every subgroup has the same size, and it is known. Where the size can
+/// differ from pipeline to pipeline, workgroup memory is the one that is right.
 fn fixed_subgroups(features: wgpu::Features, info: &wgpu::AdapterInfo) -> bool {
     features.contains(wgpu::Features::SUBGROUP)
         && info.subgroup_min_size > 1

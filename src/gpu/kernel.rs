@@ -1,9 +1,11 @@
-//! What a kernel is: its WGSL text, its bindings, the layout of its parameters and its scalar reference.
+//! What a kernel is: its variants with their WGSL texts, its bindings, the layout of its parameters and its scalar reference.
 //! One value per file of `shaders/kernels/`; `kernels::ALL` lists them.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::recording::{BufferId, Recording};
+use super::lower::Lowered;
+use super::recording::{BufferId, Recording, Stage};
+use super::{Caps, Config};
 
 /// How a kernel uses a binding. There are no uniforms: lavapipe clones a shader at every dispatch whose loops depend on
 /// one (it looks for values to inline), which costs more than the dispatch.
@@ -24,15 +26,13 @@ pub struct Field {
     pub offset: usize,
 }
 
-/// A kernel: one entry point, named like its file.
+/// A kernel: what is computed, and the ways to compute it.
 #[derive(Debug)]
 pub struct Kernel {
-    /// Name of the file, the entry point and the module.
+    /// Name of the module and of the first variant.
     pub name: &'static str,
-    /// Text of `shaders/kernels/<name>.wgsl`.
-    pub source: &'static str,
-    /// Library texts that stand before it whatever the variant.
-    pub parts: &'static [&'static str],
+    /// How it can be computed. The first runs on every adapter.
+    pub variants: &'static [Variant],
     /// Bindings 1, 2, … of group 0, in order; binding 0 is `params`, read-only.
     pub bindings: &'static [(&'static str, Access)],
     /// The fields of `Params`.
@@ -40,7 +40,34 @@ pub struct Kernel {
     /// The plainest scalar form of the same arithmetic.
     pub reference: fn(&mut Call<'_>),
     /// Small dispatches over odd shapes, for holding every variant against `reference`.
-    pub cases: fn(&super::Knobs) -> Vec<Case>,
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// One way to compute a kernel: a text with one entry point, and the rule by which a stage becomes a dispatch of it.
+#[derive(Debug)]
+pub struct Variant {
+    /// Name of the file and of the entry point.
+    pub name: &'static str,
+    /// Text of `shaders/kernels/<name>.wgsl`.
+    pub source: &'static str,
+    /// Library texts that stand before it whatever the stage.
+    pub parts: &'static [&'static str],
+    /// Whether it can compute a stage on an adapter, and is thought to be faster there than those listed before it.
+    pub pays: fn(&Stage, &Caps) -> bool,
+    /// The chosen part of the text, and the workgroups.
+    pub lower: fn(&Stage, &Caps, &Config) -> Lowered,
+}
+
+impl Variant {
+    /// The one way that a kernel has, or its first.
+    pub(crate) const fn only(
+        name: &'static str,
+        source: &'static str,
+        parts: &'static [&'static str],
+        lower: fn(&Stage, &Caps, &Config) -> Lowered,
+    ) -> Self {
+        Self { name, source, parts, pays: |_, _| true, lower }
+    }
 }
 
 /// One dispatch with its inputs, to be run by both players and compared.
@@ -67,6 +94,10 @@ pub struct Spec {
     pub constants: Vec<(&'static str, u32)>,
     /// Whether the text uses 16-bit floats, which the adapter must have.
     pub f16: bool,
+    /// Whether the text multiplies packed 8-bit integers, which the adapter must be able to.
+    pub packed_dot: bool,
+    /// Whether the text adds up by subgroups, which the adapter must have.
+    pub subgroups: bool,
 }
 
 impl Spec {
@@ -96,13 +127,31 @@ impl Spec {
         self.f16 = true;
         self
     }
+
+    /// The text multiplies packed 8-bit integers.
+    #[must_use]
+    pub fn with_packed_dot(mut self) -> Self {
+        self.packed_dot = true;
+        self
+    }
+
+    /// Both in one text.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        self.constants.extend(&other.constants);
+        self.parts.extend(&other.parts);
+        self.f16 |= other.f16;
+        self.packed_dot |= other.packed_dot;
+        self.subgroups |= other.subgroups;
+        self
+    }
 }
 
-/// The whole text of a variant. It alone writes directives; `subgroups_directive` asks for `enable subgroups;`, which
-/// browsers demand and naga refuses.
-pub fn compose(kernel: &Kernel, spec: &Spec, subgroups_directive: bool) -> String {
+/// The whole text of a variant. It alone writes directives; `subgroups_directive` asks for `enable subgroups;` where
+/// subgroups are used, which browsers demand and naga refuses.
+pub fn compose(variant: &Variant, spec: &Spec, subgroups_directive: bool) -> String {
     let mut text = String::new();
-    if subgroups_directive {
+    if subgroups_directive && spec.subgroups {
         text.push_str("enable subgroups;\n");
     }
     if spec.f16 {
@@ -111,11 +160,11 @@ pub fn compose(kernel: &Kernel, spec: &Spec, subgroups_directive: bool) -> Strin
     for (name, value) in &spec.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
-    for part in kernel.parts.iter().chain(&spec.parts) {
+    for part in variant.parts.iter().chain(&spec.parts) {
         text.push_str(part);
         text.push('\n');
     }
-    text.push_str(kernel.source);
+    text.push_str(variant.source);
     text
 }
 
@@ -123,7 +172,7 @@ pub fn compose(kernel: &Kernel, spec: &Spec, subgroups_directive: bool) -> Strin
 pub struct Call<'a> {
     /// Bytes of the `Params` struct.
     pub params: &'a [u8],
-    /// The variant, for its constants.
+    /// What the data asks of the text, for its constants.
     pub spec: &'a Spec,
     /// Read-only bindings, as words.
     pub inputs: Vec<&'a [u32]>,
@@ -137,7 +186,7 @@ impl<'a> Call<'a> {
         bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])
     }
 
-    /// A constant of the variant.
+    /// A constant of the stage.
     ///
     /// # Panics
     /// When the recording did not set it: a mistake in this program.

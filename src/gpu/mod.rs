@@ -1,14 +1,19 @@
-//! The GPU as this program sees it: adapters, kernels as values, recordings, and the two players that run them.
+//! The GPU as this program sees it: adapters, kernels as values, recordings, their lowering, and the two players.
 //! Knows no model and no particular kernel.
 
 pub mod adapter;
+pub mod caps;
 pub mod kernel;
+pub mod lower;
 pub mod play;
 pub mod play_cpu;
 pub mod play_gpu;
 pub mod recording;
+pub mod tuning;
 
 pub use adapter::Adapter;
-pub use kernel::{Access, Call, Case, Field, Kernel};
+pub use caps::Caps;
+pub use kernel::{Access, Call, Case, Field, Kernel, Variant};
 pub use play::{Player, Ticket};
-pub use recording::{Arena, BufferId, Knobs, Purpose, Recording, Slice, Stage, Team};
+pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
+pub use tuning::{Config, Reduce, Tuning};

@@ -8,6 +8,7 @@ use web_time::Instant;
 
 use crate::error::Result;
 
+use super::Tuning;
 use super::play_cpu::CpuPlayer;
 use super::play_gpu::{GpuPlayer, GpuTicket};
 use super::recording::{Arena, Recording, Slice};
@@ -45,6 +46,13 @@ impl Player {
                 player.allocate(arena);
                 Ok(())
             }
+        }
+    }
+
+    /// Chooses otherwise for recordings that are prepared from now on; the CPU has no choice.
+    pub fn tune(&mut self, tuning: Tuning) {
+        if let Self::Gpu(player) = self {
+            player.tune(tuning);
         }
     }
 

@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 
 use super::adapter::Adapter;
 use super::kernel::{Access, compose};
+use super::lower::{Dispatch, lower};
 use super::play::Prepared;
 use super::recording::{Arena, Recording, Slice, Stage};
+use super::{Caps, Tuning};
 
 /// The first fault that the device reported, if any.
 type Fault = Arc<Mutex<Option<String>>>;
@@ -23,6 +25,8 @@ pub struct GpuPlayer {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter_name: String,
+    caps: Caps,
+    tuning: Tuning,
     checks: ShaderChecks,
     fault: Fault,
     buffers: Vec<wgpu::Buffer>,
@@ -90,6 +94,8 @@ impl GpuPlayer {
             device,
             queue,
             adapter_name: adapter.identity.name.clone(),
+            caps: adapter.caps,
+            tuning: adapter.tuning(),
             checks,
             fault,
             buffers: Vec::new(),
@@ -98,6 +104,11 @@ impl GpuPlayer {
             staging: Vec::new(),
             encoding: Duration::ZERO,
         })
+    }
+
+    /// Chooses otherwise for recordings that are prepared from now on.
+    pub fn tune(&mut self, tuning: Tuning) {
+        self.tuning = tuning;
     }
 
     /// Loses the device, as a driver does that was updated or has crashed.
@@ -181,27 +192,31 @@ impl GpuPlayer {
             mapped_at_creation: false,
         });
         let mut stages = Vec::with_capacity(recording.stages.len());
-        for (stage, offset) in recording.stages.iter().zip(offsets) {
-            self.queue.write_buffer(&params, offset, &stage.params);
-            stages.push(self.prepare_stage(stage, recording.knobs.subgroups_directive, &params, offset)?);
+        let program = lower(recording, &self.caps, &self.tuning);
+        for (stage, offset) in recording.stages.iter().zip(&offsets) {
+            self.queue.write_buffer(&params, *offset, &stage.params);
+        }
+        for dispatch in &program {
+            let stage = &recording.stages[dispatch.stage];
+            stages.push(self.prepare_dispatch(dispatch, stage, &params, offsets[dispatch.stage])?);
         }
         self.check()?;
         self.recordings.push(PreparedRecording { stages });
         Ok(Prepared(self.recordings.len() - 1))
     }
 
-    fn prepare_stage(
+    fn prepare_dispatch(
         &mut self,
+        dispatch: &Dispatch,
         stage: &Stage,
-        subgroups_directive: bool,
         params: &wgpu::Buffer,
         offset: u64,
     ) -> Result<PreparedStage> {
-        let text = compose(stage.kernel, &stage.spec, subgroups_directive);
+        let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
         let (layout, pipeline) = match self.pipelines.get(&text) {
             Some(made) => made.clone(),
             None => {
-                let made = self.make_pipeline(stage, &text);
+                let made = self.make_pipeline(stage, dispatch.variant.name, &text);
                 self.pipelines.insert(text, made.clone());
                 made
             }
@@ -220,18 +235,23 @@ impl GpuPlayer {
         let bind_group =
             self.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout: &layout, entries: &entries });
         let limit = self.device.limits().max_compute_workgroups_per_dimension;
-        let x = stage.n_workgroups.min(limit);
-        let y = stage.n_workgroups.div_ceil(x);
+        let x = dispatch.n_workgroups.min(limit);
+        let y = dispatch.n_workgroups.div_ceil(x);
         if y > limit {
             return Err(Error::adapter(
                 format!("stage {}", stage.name),
-                format!("{} workgroups are more than the adapter dispatches", stage.n_workgroups),
+                format!("{} workgroups are more than the adapter dispatches", dispatch.n_workgroups),
             ));
         }
         Ok(PreparedStage { pipeline, bind_group, grid: (x, y) })
     }
 
-    fn make_pipeline(&self, stage: &Stage, text: &str) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
+    fn make_pipeline(
+        &self,
+        stage: &Stage,
+        entry_point: &str,
+        text: &str,
+    ) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
         let entry = |binding: u32, access: Access| {
             let ty = match access {
                 Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
@@ -259,7 +279,7 @@ impl GpuPlayer {
             label,
             layout: Some(&pipeline_layout),
             module: &module,
-            entry_point: Some(stage.kernel.name),
+            entry_point: Some(entry_point),
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()

@@ -1,7 +1,5 @@
-//! A step of the model as plain data: buffers by name, and stages, each a dispatch of a kernel over slices of them.
-//! Recorded once per kind of step, played for every token; nothing here touches a device.
-
-use serde::{Deserialize, Serialize};
+//! A step of the model as plain data: buffers by name, and stages, each a kernel over slices of them. The same for every
+//! adapter; [`super::lower`] makes dispatches of it. Recorded once per kind of step; nothing here touches a device.
 
 use super::kernel::{Kernel, Spec};
 
@@ -75,85 +73,7 @@ pub struct Slice {
     pub bytes: u64,
 }
 
-/// How the invocations that share one result add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Team {
-    /// One invocation is the team: no barrier, no subgroup. The baseline, and the fast one on software adapters.
-    Single,
-    /// A workgroup is the team and adds up in workgroup memory, with barriers.
-    Shared,
-    /// A workgroup is the team and adds up by subgroups first.
-    Subgroup,
-}
-
-/// What an adapter rewards. Chosen at run time; every combination gives the same results to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Knobs {
-    /// How teams add up.
-    pub team: Team,
-    /// Invocations per workgroup where each is its own team.
-    pub single_workgroup: u32,
-    /// Lanes of a team that works along a row of weights.
-    pub row_lanes: u32,
-    /// Lanes of a team that works on a whole vector (norms, top-k, sampling).
-    pub vector_lanes: u32,
-    /// Weight rows that one matrix-vector team takes together.
-    pub rows: u32,
-    /// The adapter's smallest subgroup.
-    pub subgroup: u32,
-    /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
-    pub subgroups_directive: bool,
-    /// Whether shaders may use 16-bit floats.
-    #[serde(default)]
-    pub f16: bool,
-    /// Whether shaders may use dot products of four packed 8-bit integers.
-    #[serde(default)]
-    pub packed_dot: bool,
-}
-
-impl Default for Knobs {
-    /// The baseline: runs everywhere.
-    fn default() -> Self {
-        Self {
-            team: Team::Single,
-            single_workgroup: 16,
-            row_lanes: 32,
-            vector_lanes: 128,
-            rows: 4,
-            subgroup: 1,
-            subgroups_directive: false,
-            f16: false,
-            packed_dot: false,
-        }
-    }
-}
-
-const TEAM_SINGLE: &str = include_str!("../../shaders/lib/team_single.wgsl");
-const TEAM_SHARED: &str = include_str!("../../shaders/lib/team_shared.wgsl");
-const TEAM_SUBGROUP: &str = include_str!("../../shaders/lib/team_subgroup.wgsl");
-
-impl Knobs {
-    /// The variant for teams of `lanes` lanes, and how many teams stand in a workgroup.
-    pub fn team_spec(&self, lanes: u32) -> (Spec, u32) {
-        let (text, team, workgroup) = match self.team {
-            Team::Single => (TEAM_SINGLE, 1, self.single_workgroup),
-            Team::Shared => (TEAM_SHARED, lanes, lanes),
-            Team::Subgroup => (TEAM_SUBGROUP, lanes, lanes),
-        };
-        let spec = Spec::default().constant("TEAM", team).constant("WORKGROUP", workgroup);
-        let spec = spec.constant("SUBGROUP", self.subgroup).part(text);
-        (spec, workgroup / team)
-    }
-
-    /// The variant for invocations that need no team, and how many stand in a workgroup.
-    pub fn thread_spec(&self) -> (Spec, u32) {
-        let workgroup = if self.team == Team::Single { self.single_workgroup } else { 64 };
-        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
-    }
-}
-
-/// One dispatch.
+/// A kernel over slices: what is computed, whatever the adapter.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// Name in the papers' words: `attend`, `hyper_mix`, …
@@ -162,14 +82,14 @@ pub struct Stage {
     pub layer: Option<u32>,
     /// The kernel.
     pub kernel: &'static Kernel,
-    /// The variant of its text.
+    /// What the data asks of the kernel's text, such as a weight format.
     pub spec: Spec,
     /// Bytes of its `Params`.
     pub params: Vec<u8>,
     /// Slices for bindings 1, 2, ….
     pub bindings: Vec<Slice>,
-    /// Workgroups to dispatch; laid out over x and y by the player.
-    pub n_workgroups: u32,
+    /// Results that can be computed side by side; a lowering shares them out.
+    pub n_results: u64,
     /// What it must move and do at the recorded capacity, whatever the length of the text.
     pub cost: Cost,
     /// What comes on top of that for the keys that its tokens see.
@@ -177,6 +97,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The parameters as the kernel's own struct.
+    pub fn params<P: bytemuck::Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])
+    }
+
     /// What the stage must move and do when its first token is at `position`, at the recorded capacity.
     pub fn work(&self, position: u32) -> Cost {
         let keys = self.keys.map(|keys| keys.at(position)).unwrap_or_default();
@@ -189,65 +114,27 @@ impl Stage {
 pub struct Recording {
     /// The stages.
     pub stages: Vec<Stage>,
-    /// What the adapter rewards.
-    pub knobs: Knobs,
     /// Layer that the stages now being pushed belong to.
     pub layer: Option<u32>,
 }
 
 impl Recording {
-    /// An empty recording for an adapter's knobs.
-    pub fn new(knobs: Knobs) -> Self {
-        Self { stages: Vec::new(), knobs, layer: None }
-    }
-
-    /// Appends a dispatch of `n_teams` teams of `lanes` lanes.
-    #[allow(clippy::too_many_arguments, reason = "a dispatch has that many parts")]
-    pub fn push_teams<P: bytemuck::Pod>(
-        &mut self,
-        name: &'static str,
-        kernel: &'static Kernel,
-        lanes: u32,
-        n_teams: u64,
-        params: &P,
-        bindings: &[Slice],
-        cost: Cost,
-    ) {
-        let (spec, teams_per_workgroup) = self.knobs.team_spec(lanes);
-        self.push(name, kernel, spec, n_teams.div_ceil(u64::from(teams_per_workgroup)), params, bindings, cost);
-    }
-
-    /// Appends a dispatch of `n_threads` invocations that need no team.
-    pub fn push_threads<P: bytemuck::Pod>(
-        &mut self,
-        name: &'static str,
-        kernel: &'static Kernel,
-        n_threads: u64,
-        params: &P,
-        bindings: &[Slice],
-        cost: Cost,
-    ) {
-        let (spec, workgroup) = self.knobs.thread_spec();
-        self.push(name, kernel, spec, n_threads.div_ceil(u64::from(workgroup)), params, bindings, cost);
-    }
-
-    /// Appends a dispatch of a given variant.
+    /// Appends a stage of `n_results` results.
     ///
     /// # Panics
-    /// When the bindings are not as many as the kernel declares, or the grid is too large: mistakes in this program.
-    #[allow(clippy::too_many_arguments, reason = "a dispatch has that many parts")]
+    /// When the bindings are not as many as the kernel declares: a mistake in this program.
+    #[allow(clippy::too_many_arguments, reason = "a stage has that many parts")]
     pub fn push<P: bytemuck::Pod>(
         &mut self,
         name: &'static str,
         kernel: &'static Kernel,
         spec: Spec,
-        n_workgroups: u64,
+        n_results: u64,
         params: &P,
         bindings: &[Slice],
         cost: Cost,
     ) {
         assert_eq!(bindings.len(), kernel.bindings.len(), "{name}: bindings of {}", kernel.name);
-        let n_workgroups = u32::try_from(n_workgroups.max(1)).expect("a grid of less than 2^32 workgroups");
         self.stages.push(Stage {
             name,
             layer: self.layer,
@@ -255,7 +142,7 @@ impl Recording {
             spec,
             params: bytemuck::bytes_of(params).to_vec(),
             bindings: bindings.to_vec(),
-            n_workgroups,
+            n_results,
             cost,
             keys: None,
         });

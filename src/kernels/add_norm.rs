@@ -1,8 +1,9 @@
 //! `add_norm`: a sub-layer's output joins the residual stream, and the next sub-layer's input is normed.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, mean_square};
@@ -26,8 +27,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "add_norm",
-    source: include_str!("../../shaders/kernels/add_norm.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("add_norm", include_str!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::vector)],
     bindings: &[
         ("step", Access::Read),
         ("outputs", Access::Read),
@@ -82,8 +82,7 @@ pub fn record_add_norm(recording: &mut Recording, name: &'static str, flow: &Flo
     let (width, slots) = (u64::from(flow.n_embd), u64::from(flow.n_slots));
     let cost = Cost { bytes: 4 * width * (n_teams * (3 + slots) + 1), ops: n_teams * width * (4 + slots) };
     let bindings = [flow.step, flow.outputs, flow.norm, flow.stream, flow.x];
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams(name, &KERNEL, lanes, n_teams, &params, &bindings, cost);
+    recording.push(name, &KERNEL, Spec::default(), n_teams, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -106,13 +105,13 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 36, 0, true, 5, 4), case(knobs, 256, 1, false, 3, 2), case(knobs, 4, 3, true, 1, 1)]
+fn cases() -> Vec<Case> {
+    vec![case(36, 0, true, 5, 4), case(256, 1, false, 3, 2), case(4, 3, true, 1, 1)]
 }
 
-fn case(knobs: &Knobs, n_embd: u32, n_slots: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
+fn case(n_embd: u32, n_slots: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
     let name = format!("width {n_embd}, {n_slots} slots, last only {last_only}, {n_tokens} of {max_tokens}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(9, n_tokens);
     let flow = Flow {
         step,

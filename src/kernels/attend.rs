@@ -1,8 +1,9 @@
 //! `attend`: softmax of the scores with a sink, the weighted sum of the keys, turned back by the query's position.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -37,8 +38,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "attend",
-    source: include_str!("../../shaders/kernels/attend.wgsl"),
-    parts: &[STEP, KEYS, ROPE],
+    variants: &[Variant::only("attend", include_str!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], lower)],
     bindings: &[
         ("step", Access::Read),
         ("scores", Access::Read),
@@ -80,14 +80,18 @@ pub fn record_attend(recording: &mut Recording, keys: &Keys, rope: Slice, rope_p
     let bindings = [keys.step, keys.scores, keys.window, keys.entries, keys.selected, rope, out];
     let n_quads = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_quads);
     let cost = Cost { bytes: 16 * n_quads, ops: 0 };
-    let tiled = recording.knobs.team == Team::Single && keys.max_tokens >= MIN_TOKENS;
-    let (heads, quads) = if tiled { (HEADS, QUADS) } else { (1, 1) };
-    let (spec, workgroup) = recording.knobs.thread_spec();
-    let spec = spec.constant("HEADS", heads).constant("QUADS", quads);
-    let tiles = u64::from(keys.n_heads.div_ceil(heads)) * u64::from(params.n_quads.div_ceil(quads));
-    let n_workgroups = (u64::from(keys.max_tokens) * tiles).div_ceil(u64::from(workgroup));
-    recording.push("attend", &KERNEL, spec, n_workgroups, &params, &bindings, cost);
+    recording.push("attend", &KERNEL, Spec::default(), n_quads, &params, &bindings, cost);
     recording.see_keys(keys.cost());
+}
+
+fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let tiled = config.reduce == Reduce::Thread && p.max_tokens >= MIN_TOKENS;
+    let (heads, quads) = if tiled { (HEADS, QUADS) } else { (1, 1) };
+    let (spec, per_workgroup) = config.alone();
+    let tiles = u64::from(p.n_heads.div_ceil(heads)) * u64::from(p.n_quads.div_ceil(quads));
+    let n_workgroups = (u64::from(p.max_tokens) * tiles).div_ceil(u64::from(per_workgroup));
+    (spec.constant("HEADS", heads).constant("QUADS", quads), n_workgroups)
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -119,24 +123,24 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
     vec![
-        case(knobs, [4, 3], 40, 3, [257, 3, 4], 5),
-        case(knobs, [4, 8], 8, 2, [11, 2, 2], 5),
-        case(knobs, [8, 0], 12, 4, [6, 3, 3], 4),
-        case(knobs, [0, 0], 4, 2, [0, 2, 2], 3),
+        case([4, 3], 40, 3, [257, 3, 4], 5),
+        case([4, 8], 8, 2, [11, 2, 2], 5),
+        case([8, 0], 12, 4, [6, 3, 3], 4),
+        case([0, 0], 4, 2, [0, 2, 2], 3),
         // Enough tokens for tiles: one and a part of heads and of vectors, then a part of vectors.
-        case(knobs, [4, 3], 20, 3, [13, 7, 8], 5),
-        case(knobs, [0, 0], 8, 2, [0, 8, 9], 3),
+        case([4, 3], 20, 3, [13, 7, 8], 5),
+        case([0, 0], 8, 2, [0, 8, 9], 3),
     ]
 }
 
-fn case(knobs: &Knobs, selection: [u32; 2], head_dim: u32, rope_pairs: u32, tokens: [u32; 3], window_len: u32) -> Case {
+fn case(selection: [u32; 2], head_dim: u32, rope_pairs: u32, tokens: [u32; 3], window_len: u32) -> Case {
     let name = format!(
         "[ratio, top] {selection:?}, head {head_dim} with {rope_pairs} pairs, [position, tokens, of] {tokens:?}"
     );
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let mut keys = case_keys(&mut case, selection, head_dim, tokens, window_len);
     let mut scores: Vec<f32> =
         case.random_values((tokens[2] * keys.n_heads * keys.scores_stride) as usize).iter().map(|z| z * 20.0).collect();

@@ -1,8 +1,9 @@
 //! `attend_score`: the scaled products of every query head with every key that its token sees.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
@@ -39,8 +40,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "attend_score",
-    source: include_str!("../../shaders/kernels/attend_score.wgsl"),
-    parts: &[STEP, KEYS],
+    variants: &[Variant::only(
+        "attend_score",
+        include_str!("../../shaders/kernels/attend_score.wgsl"),
+        &[STEP, KEYS],
+        lower,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),
@@ -88,12 +93,17 @@ pub fn record_attend_score(
     let bindings = [keys.step, queries, keys.window, keys.entries, keys.selected, sinks, keys.scores];
     let query_bytes = 4 * u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(keys.head_dim);
     let cost = Cost { bytes: query_bytes, ops: 0 };
-    let heads = if recording.knobs.team == Team::Single { HEADS } else { 1 };
-    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
-    let spec = spec.constant("HEADS", heads);
-    let n_teams = u64::from(keys.max_tokens) * u64::from(keys.n_heads.div_ceil(heads)) * u64::from(params.n_scores);
-    recording.push("attend_score", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    let n_results = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_scores);
+    recording.push("attend_score", &KERNEL, Spec::default(), n_results, &params, &bindings, cost);
     recording.see_keys(keys.cost());
+}
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let heads = if config.reduce == Reduce::Thread { HEADS } else { 1 };
+    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let n_results = u64::from(p.max_tokens) * u64::from(p.n_heads.div_ceil(heads)) * u64::from(p.n_scores);
+    (spec.constant("HEADS", heads), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -118,19 +128,19 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
     vec![
-        case(knobs, [4, 3], 72, [17, 3, 4], 5),
-        case(knobs, [4, 8], 8, [11, 2, 2], 5),
-        case(knobs, [8, 0], 12, [6, 3, 3], 4),
-        case(knobs, [0, 0], 4, [0, 2, 2], 3),
+        case([4, 3], 72, [17, 3, 4], 5),
+        case([4, 8], 8, [11, 2, 2], 5),
+        case([8, 0], 12, [6, 3, 3], 4),
+        case([0, 0], 4, [0, 2, 2], 3),
     ]
 }
 
-fn case(knobs: &Knobs, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3], window_len: u32) -> Case {
+fn case([ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3], window_len: u32) -> Case {
     let name = format!("ratio {ratio}, top {top_k}, head {head_dim}, [position, tokens, of] {tokens:?}, {window_len}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let mut keys = case_keys(&mut case, [ratio, top_k], head_dim, tokens, window_len);
     let queries_stride = keys.n_heads * head_dim + 4;
     let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);

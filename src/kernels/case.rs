@@ -3,7 +3,7 @@
 
 use crate::format::{Format, quant, repack};
 use crate::gpu::kernel::Step;
-use crate::gpu::{Arena, Case, Knobs, Purpose, Recording, Slice};
+use crate::gpu::{Arena, Case, Purpose, Recording, Slice};
 
 use super::Matrix;
 
@@ -19,12 +19,12 @@ pub struct CaseBuilder {
 }
 
 impl CaseBuilder {
-    /// A case for an adapter's knobs. The name also seeds the random numbers.
-    pub fn new(name: impl Into<String>, knobs: &Knobs) -> Self {
+    /// A case; its name also seeds the random numbers.
+    pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let random =
             name.bytes().fold(0x9e37_79b9_7f4a_7c15, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-        let recording = Recording::new(*knobs);
+        let recording = Recording::default();
         Self { name, arena: Arena::default(), inputs: Vec::new(), outputs: Vec::new(), recording, random }
     }
 

@@ -1,9 +1,10 @@
 //! `compress`: the compressed entries that end in a step, pooled from the projections of their tokens, normalised and
 //! rotated. It makes both the entries that are attended to and the keys of the indexer.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -39,8 +40,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "compress",
-    source: include_str!("../../shaders/kernels/compress.wgsl"),
-    parts: &[STEP, ROPE],
+    variants: &[Variant::only(
+        "compress",
+        include_str!("../../shaders/kernels/compress.wgsl"),
+        &[STEP, ROPE],
+        lower::vector,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("projections", Access::Read),
@@ -122,8 +127,7 @@ pub fn record_compress(recording: &mut Recording, name: &'static str, flow: &Flo
     // An entry is made once in `ratio` tokens: this is the average over them.
     let pooled = tokens * u64::from(n_slots) * width / ratio;
     let cost = Cost { bytes: 12 * pooled + 4 * tokens * width / ratio, ops: 6 * pooled };
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams(name, &KERNEL, lanes, n_entries, &params, &bindings, cost);
+    recording.push(name, &KERNEL, Spec::default(), n_entries, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -162,23 +166,23 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     vec![
         // Overlapping blocks over a ring that wraps: no block before, two entries, one that ends with its only token.
-        case(knobs, 4, true, 40, 8, [2, 7, 8]),
-        case(knobs, 4, true, 72, 32, [1027, 1, 1]),
-        case(knobs, 4, true, 8, 2, [5, 7, 9]),
+        case(4, true, 40, 8, [2, 7, 8]),
+        case(4, true, 72, 32, [1027, 1, 1]),
+        case(4, true, 8, 2, [5, 7, 9]),
         // Blocks apart.
-        case(knobs, 8, false, 12, 2, [0, 16, 17]),
-        case(knobs, 16, false, 64, 4, [527, 1, 1]),
+        case(8, false, 12, 2, [0, 16, 17]),
+        case(16, false, 64, 4, [527, 1, 1]),
     ]
 }
 
 /// `tokens` are position, n_tokens and capacity.
-fn case(knobs: &Knobs, ratio: u32, overlap: bool, n: u32, rope_pairs: u32, tokens: [u32; 3]) -> Case {
+fn case(ratio: u32, overlap: bool, n: u32, rope_pairs: u32, tokens: [u32; 3]) -> Case {
     let name =
         format!("ratio {ratio}, overlap {overlap}, {n} wide, {rope_pairs} pairs, [position, tokens, of] {tokens:?}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let [position, n_tokens, max_tokens] = tokens;
     let width = if overlap { 2 * n } else { n };
     let projection_ring = 2 * ratio + max_tokens;

@@ -2,8 +2,9 @@
 
 use crate::format::{Format, plane};
 use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -32,8 +33,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "embed",
-    source: include_str!("../../shaders/kernels/embed.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("embed", include_str!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::tiles)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),
@@ -72,14 +72,13 @@ pub fn record_embed(
         n_positions: (tokens.bytes / 4) as u32,
         max_tokens,
     };
-    let workgroup = recording.knobs.single_workgroup.max(32);
-    let spec = table.decode_with(Spec::default().constant("WORKGROUP", workgroup));
+    let facts = table.decode_with(Spec::default());
     let n_threads = u64::from(max_tokens) * u64::from(params.n_blocks);
     let row_bytes = table.bytes() / u64::from(table.n_rows.max(1));
     let written = u64::from(n_streams * table.n_in) * 4;
     let cost = Cost { bytes: u64::from(max_tokens) * (row_bytes + written), ops: 0 };
     let bindings = [step, tokens, table.quants, table.scales, streams];
-    recording.push("embed", &KERNEL, spec, n_threads.div_ceil(u64::from(workgroup)), &params, &bindings, cost);
+    recording.push("embed", &KERNEL, facts, n_threads, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -100,15 +99,15 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    let mut cases = vec![case(knobs, Format::BF16, 100, 3, 4), case(knobs, Format::F32, 36, 0, 1)];
-    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(knobs, format, 256, 5, 4)));
+fn cases() -> Vec<Case> {
+    let mut cases = vec![case(Format::BF16, 100, 3, 4), case(Format::F32, 36, 0, 1)];
+    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(format, 256, 5, 4)));
     cases
 }
 
 /// Six tokens of a prompt of seven, in a shard of 9 rows from `first_row` on; ids go past both of its ends.
-fn case(knobs: &Knobs, format: Format, n_embd: usize, first_row: u32, n_streams: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{format} [9, {n_embd}] from row {first_row}, {n_streams} streams"), knobs);
+fn case(format: Format, n_embd: usize, first_row: u32, n_streams: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{format} [9, {n_embd}] from row {first_row}, {n_streams} streams"));
     let mut table = case.matrix("table", format, 9, n_embd);
     table.first_row = first_row;
     let tokens = case.input("tokens", &[1, first_row, first_row + 8, first_row + 9, 0, u32::MAX, first_row + 3, 2]);

@@ -3,12 +3,13 @@
 
 use crate::format::Format;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Knobs, Slice};
+use crate::gpu::{Recording, Slice};
 
 use super::case::CaseBuilder;
+use super::experts_group::record_experts_group;
+use super::linear_tiled::MIN_TOKENS;
 use super::matrix::Matrix;
 
-pub use super::experts_group::record_experts_group;
 pub use super::experts_in::record_experts_in;
 pub use super::experts_out::record_experts_out;
 
@@ -66,6 +67,17 @@ pub struct Flow {
     pub max_tokens: u32,
 }
 
+/// Where a step has many tokens, appends their grouping by expert, so that an expert's weights are read once for all of
+/// them; gives the flow of the stages that follow.
+pub fn record_grouping(recording: &mut Recording, flow: Flow, groups: Groups) -> Flow {
+    if flow.max_tokens < MIN_TOKENS {
+        return flow;
+    }
+    let flow = Flow { groups: Some(groups), ..flow };
+    record_experts_group(recording, &flow);
+    flow
+}
+
 impl Flow {
     /// What a dispatch over a shard is expected to move and do when tokens choose experts evenly. `n_read` and
     /// `n_written` are values of a slot.
@@ -114,13 +126,13 @@ pub(super) struct Odd {
 }
 
 /// A case with all inputs but the weights, whose stage is still to be pushed.
-pub(super) fn odd_case(knobs: &Knobs, kernel: &str, odd: &Odd) -> (CaseBuilder, Flow) {
+pub(super) fn odd_case(kernel: &str, odd: &Odd) -> (CaseBuilder, Flow) {
     let Odd { format, n_embd, n_hidden, first_expert, n_in_shard, max_tokens, n_tokens, tiled } = *odd;
     let name = format!(
         "{kernel} {format}, width {n_embd}, {n_hidden} hidden, experts {first_expert} + {n_in_shard}, \
          {n_tokens} of {max_tokens}, tiled {tiled}"
     );
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let (n_experts, n_slots) = (6, 3);
     // Two different routed experts and the shared one; what lies beyond n_tokens names experts too, and must not count.
     let mut experts = Vec::new();

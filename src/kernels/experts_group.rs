@@ -1,8 +1,9 @@
 //! `experts_group`: the tokens of each expert, so that its weights are decoded once for several of them.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -23,8 +24,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_group",
-    source: include_str!("../../shaders/kernels/experts_group.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "experts_group",
+        include_str!("../../shaders/kernels/experts_group.wgsl"),
+        &[STEP],
+        lower::threads,
+    )],
     bindings: &[("step", Access::Read), ("experts", Access::Read), ("lists", Access::Write), ("counts", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -45,7 +50,7 @@ pub fn record_experts_group(recording: &mut Recording, flow: &Flow) {
     let entries = u64::from(flow.max_tokens) * u64::from(flow.n_slots);
     let cost = Cost { bytes: entries * 8 + u64::from(n_experts) * 4, ops: entries * u64::from(n_experts) };
     let bindings = [flow.step, flow.experts, lists, counts];
-    recording.push_threads("experts_group", &KERNEL, u64::from(n_experts), &params, &bindings, cost);
+    recording.push("experts_group", &KERNEL, Spec::default(), u64::from(n_experts), &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -62,14 +67,14 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 6, 3, 9, 7), case(knobs, 40, 7, 33, 33)]
+fn cases() -> Vec<Case> {
+    vec![case(6, 3, 9, 7), case(40, 7, 33, 33)]
 }
 
 /// Every token's experts differ; what lies beyond `n_tokens` names experts too, and must not count.
-fn case(knobs: &Knobs, n_experts: u32, n_slots: u32, max_tokens: u32, n_tokens: u32) -> Case {
+fn case(n_experts: u32, n_slots: u32, max_tokens: u32, n_tokens: u32) -> Case {
     let name = format!("{n_slots} of {n_experts} + 1, {n_tokens} of {max_tokens}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let mut experts = Vec::new();
     for _ in 0..max_tokens {
         let first = case.random_u32();

@@ -1,8 +1,9 @@
 //! `experts_in`: the chosen experts' gate and up projections and the activation between, for a few tokens.
 
 use crate::format::plane;
-use crate::gpu::kernel::Step;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
@@ -34,8 +35,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_in",
-    source: include_str!("../../shaders/kernels/experts_in.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("experts_in", include_str!("../../shaders/kernels/experts_in.wgsl"), &[STEP], lower)],
     bindings: &[
         ("step", Access::Read),
         ("x", Access::Read),
@@ -76,12 +76,16 @@ pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) 
         super::experts_in_tiled::record(recording, shard, flow, groups, &params, cost);
         return;
     }
-    let knobs = recording.knobs;
-    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
-    let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
-    let n_teams = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_hidden.div_ceil(knobs.rows));
+    let n_results = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_hidden);
     let bindings = [flow.step, flow.x, flow.experts, flow.weights, w.quants, w.scales, flow.hidden];
-    recording.push("experts_in", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("experts_in", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
+}
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_hidden.div_ceil(config.rows));
+    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -122,12 +126,12 @@ pub(super) fn compute(
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    odd_shapes(false).iter().map(|odd| case(knobs, odd)).collect()
+fn cases() -> Vec<Case> {
+    odd_shapes(false).iter().map(|odd| case(odd)).collect()
 }
 
-pub(super) fn case(knobs: &Knobs, odd: &Odd) -> Case {
-    let (mut case, mut flow): (CaseBuilder, Flow) = odd_case(knobs, "in", odd);
+pub(super) fn case(odd: &Odd) -> Case {
+    let (mut case, mut flow): (CaseBuilder, Flow) = odd_case("in", odd);
     let n_rows = (2 * odd.n_in_shard * odd.n_hidden) as usize;
     let matrix = case.matrix("w", odd.format, n_rows, odd.n_embd as usize);
     flow.hidden = case.output("hidden", (odd.max_tokens * flow.n_slots * odd.n_hidden) as usize, 1e-4);

@@ -1,8 +1,9 @@
 //! `experts_in_tiled`: the same as `experts_in` for many tokens, by tiles in registers.
 
 use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
 
 use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_in::{self, Params};
@@ -11,8 +12,12 @@ use super::linear_tiled::{ROWS, TILE, TOKENS};
 /// The kernel; it shares parameters and arithmetic with `experts_in`.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_in_tiled",
-    source: include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
-    parts: &[TILE],
+    variants: &[Variant::only(
+        "experts_in_tiled",
+        include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
+        &[TILE],
+        lower::tiles,
+    )],
     bindings: &[
         ("x", Access::Read),
         ("lists", Access::Read),
@@ -36,12 +41,9 @@ pub(super) fn record(
     cost: Cost,
 ) {
     let w = &shard.matrix;
-    let workgroup = recording.knobs.single_workgroup.max(32);
-    let spec = w.decode_with(Spec::default().constant("WORKGROUP", workgroup));
-    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / (ROWS / 2));
+    let n_tiles = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / (ROWS / 2));
     let bindings = [flow.x, groups.lists, groups.counts, flow.weights, w.quants, w.scales, flow.hidden];
-    let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
-    recording.push("experts_in", &KERNEL, spec, n_workgroups, params, &bindings, cost);
+    recording.push("experts_in", &KERNEL, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -51,6 +53,6 @@ fn reference(call: &mut Call<'_>) {
     experts_in::compute(call, &p, x, weights, listed(lists, counts, p.max_tokens));
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    odd_shapes(true).iter().map(|odd| experts_in::case(knobs, odd)).collect()
+fn cases() -> Vec<Case> {
+    odd_shapes(true).iter().map(experts_in::case).collect()
 }

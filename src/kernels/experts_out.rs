@@ -1,8 +1,9 @@
 //! `experts_out`: the chosen experts' down projections, for a few tokens.
 
 use crate::format::plane;
-use crate::gpu::kernel::Step;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::format_of;
@@ -31,8 +32,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_out",
-    source: include_str!("../../shaders/kernels/experts_out.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("experts_out", include_str!("../../shaders/kernels/experts_out.wgsl"), &[STEP], lower)],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),
@@ -71,12 +71,16 @@ pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow)
         super::experts_out_tiled::record(recording, shard, flow, groups, &params, cost);
         return;
     }
-    let knobs = recording.knobs;
-    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
-    let spec = w.decode_with(spec.constant("ROWS", knobs.rows));
-    let n_teams = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_embd.div_ceil(knobs.rows));
+    let n_results = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_embd);
     let bindings = [flow.step, flow.hidden, flow.experts, w.quants, w.scales, flow.outputs];
-    recording.push("experts_out", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("experts_out", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
+}
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
+    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -106,12 +110,12 @@ pub(super) fn compute(call: &mut Call<'_>, p: &Params, hidden: &[f32], entries: 
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    odd_shapes(false).iter().map(|odd| case(knobs, odd)).collect()
+fn cases() -> Vec<Case> {
+    odd_shapes(false).iter().map(|odd| case(odd)).collect()
 }
 
-pub(super) fn case(knobs: &Knobs, odd: &Odd) -> Case {
-    let (mut case, mut flow) = odd_case(knobs, "out", odd);
+pub(super) fn case(odd: &Odd) -> Case {
+    let (mut case, mut flow) = odd_case("out", odd);
     let matrix = case.matrix("w", odd.format, (odd.n_in_shard * odd.n_embd) as usize, odd.n_hidden as usize);
     let n_entries = (odd.max_tokens * flow.n_slots) as usize;
     flow.hidden = case.random_input("hidden", n_entries * odd.n_hidden as usize);

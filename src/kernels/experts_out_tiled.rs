@@ -1,8 +1,9 @@
 //! `experts_out_tiled`: the same as `experts_out` for many tokens, by tiles in registers.
 
 use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
 
 use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_out::{self, Params};
@@ -11,8 +12,12 @@ use super::linear_tiled::{ROWS, TILE, TOKENS};
 /// The kernel; it shares parameters and arithmetic with `experts_out`.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_out_tiled",
-    source: include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
-    parts: &[TILE],
+    variants: &[Variant::only(
+        "experts_out_tiled",
+        include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
+        &[TILE],
+        lower::tiles,
+    )],
     bindings: &[
         ("hidden", Access::Read),
         ("lists", Access::Read),
@@ -35,12 +40,9 @@ pub(super) fn record(
     cost: Cost,
 ) {
     let w = &shard.matrix;
-    let workgroup = recording.knobs.single_workgroup.max(32);
-    let spec = w.decode_with(Spec::default().constant("WORKGROUP", workgroup));
-    let n_threads = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_embd.div_ceil(ROWS));
+    let n_tiles = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_embd.div_ceil(ROWS));
     let bindings = [flow.hidden, groups.lists, groups.counts, w.quants, w.scales, flow.outputs];
-    let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
-    recording.push("experts_out", &KERNEL, spec, n_workgroups, params, &bindings, cost);
+    recording.push("experts_out", &KERNEL, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -50,6 +52,6 @@ fn reference(call: &mut Call<'_>) {
     experts_out::compute(call, &p, hidden, listed(lists, counts, p.max_tokens));
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    odd_shapes(true).iter().map(|odd| experts_out::case(knobs, odd)).collect()
+fn cases() -> Vec<Case> {
+    odd_shapes(true).iter().map(experts_out::case).collect()
 }

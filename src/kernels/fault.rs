@@ -1,7 +1,9 @@
 //! `fault`: breaks what a stage wrote, on purpose, so that anyone can see the checks catch it.
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -16,8 +18,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "fault",
-    source: include_str!("../../shaders/kernels/fault.wgsl"),
-    parts: &[],
+    variants: &[Variant::only("fault", include_str!("../../shaders/kernels/fault.wgsl"), &[], lower::threads)],
     bindings: &[("values", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -30,7 +31,7 @@ pub fn record_fault(recording: &mut Recording, name: &'static str, values: Slice
     let n_zeros = n_words.div_ceil(3);
     let cost = Cost { bytes: 4 * n_zeros, ops: 0 };
     let params = Params { n_words: u32::try_from(n_words).unwrap_or(u32::MAX) };
-    recording.push_threads(name, &KERNEL, n_zeros, &params, &[values], cost);
+    recording.push(name, &KERNEL, Spec::default(), n_zeros, &params, &[values], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -39,13 +40,13 @@ fn reference(call: &mut Call<'_>) {
     values[..p.n_words as usize].iter_mut().step_by(3).for_each(|word| *word = 0);
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    [1, 100, 257].map(|n_words| case(knobs, n_words)).into()
+fn cases() -> Vec<Case> {
+    [1, 100, 257].map(|n_words| case(n_words)).into()
 }
 
 /// The slice ends before the buffer does, and what lies beyond must stay.
-fn case(knobs: &Knobs, n_words: u64) -> Case {
-    let mut case = CaseBuilder::new(format!("{n_words} words"), knobs);
+fn case(n_words: u64) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_words} words"));
     let values = case.random_input("values", n_words as usize + 5);
     case.also_compare(values, 0.0);
     record_fault(&mut case.recording, "fault", Slice { bytes: 4 * n_words, ..values });

@@ -1,8 +1,10 @@
 //! `fill`: random words for weights that no file has, written where they are needed.
 
 use crate::format::random::hash;
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -40,8 +42,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "fill",
-    source: include_str!("../../shaders/kernels/fill.wgsl"),
-    parts: &[],
+    variants: &[Variant::only("fill", include_str!("../../shaders/kernels/fill.wgsl"), &[], lower::threads)],
     bindings: &[("words", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -112,10 +113,9 @@ pub fn record_fill(recording: &mut Recording, flow: &Flow<'_>) {
             2
         }
     };
-    let (spec, workgroup) = recording.knobs.thread_spec();
-    let n_workgroups = n_words.div_ceil(WORDS_PER_THREAD * u64::from(workgroup));
+    let facts = Spec::default().constant("KIND", kind);
     let cost = Cost { bytes: n_words * 4, ops: 0 };
-    recording.push("fill", &KERNEL, spec.constant("KIND", kind), n_workgroups, &params, &[flow.to], cost);
+    recording.push("fill", &KERNEL, facts, n_words.div_ceil(WORDS_PER_THREAD), &params, &[flow.to], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -135,20 +135,20 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     let masked = |mask, bits, used_words| Words::Masked { mask, bits, used_words };
     vec![
-        case(knobs, "rows with padding", 3, 40, 7, masked(0x807f_ffff, &[0x3f00_0000], 36)),
-        case(knobs, "any bits, numbered across 2^32", 5, 64, u32::MAX - 100, masked(u32::MAX, &[0], 64)),
-        case(knobs, "scales by turns", 9, 5, 0, masked(0, &[1, 2, 3, 4, 5], 5)),
-        case(knobs, "ids", 11, 6, 60, Words::Ids(256)),
-        case(knobs, "more rows than a workgroup's tile", 700, 4, 0, masked(0xffff, &[1 << 16, 1 << 17], 3)),
+        case("rows with padding", 3, 40, 7, masked(0x807f_ffff, &[0x3f00_0000], 36)),
+        case("any bits, numbered across 2^32", 5, 64, u32::MAX - 100, masked(u32::MAX, &[0], 64)),
+        case("scales by turns", 9, 5, 0, masked(0, &[1, 2, 3, 4, 5], 5)),
+        case("ids", 11, 6, 60, Words::Ids(256)),
+        case("more rows than a workgroup's tile", 700, 4, 0, masked(0xffff, &[1 << 16, 1 << 17], 3)),
     ]
 }
 
 /// Rows from word 2 of a buffer on, with words before and after them that must stay as they are.
-fn case(knobs: &Knobs, name: &str, n_rows: u32, row_words: u32, first: u32, words: Words<'_>) -> Case {
-    let mut case = CaseBuilder::new(name, knobs);
+fn case(name: &str, n_rows: u32, row_words: u32, first: u32, words: Words<'_>) -> Case {
+    let mut case = CaseBuilder::new(name);
     let to = case.output("words", (n_rows * row_words + 5) as usize, 0.0);
     let flow = Flow { to, begin: 2, n_rows, row_words, first, seed: 0x5eed, words };
     record_fill(&mut case.recording, &flow);
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn ids_are_valid_and_differ_within_a_row() {
         for n_experts in [6, 7, 256] {
-            let words = filled(&case(&Knobs::default(), "ids", 50, 6, 0, Words::Ids(n_experts)), 300);
+            let words = filled(&case("ids", 50, 6, 0, Words::Ids(n_experts)), 300);
             for row in words.chunks(6) {
                 let mut sorted = row.to_vec();
                 sorted.sort_unstable();
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn a_tensor_cut_in_two_has_the_same_words() {
         let words = Words::Masked { mask: u32::MAX, bits: &[0], used_words: 30 };
-        let whole = filled(&case(&Knobs::default(), "whole", 10, 32, 96, words), 320);
-        let rest = filled(&case(&Knobs::default(), "rest", 6, 32, 96 + 4 * 32, words), 192);
+        let whole = filled(&case("whole", 10, 32, 96, words), 320);
+        let rest = filled(&case("rest", 6, 32, 96 + 4 * 32, words), 192);
         assert_eq!(whole[128..], rest);
     }
 }

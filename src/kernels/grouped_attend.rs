@@ -1,8 +1,9 @@
 //! `grouped_attend`: grouped-query attention of each token over runs of the keys before it, to be merged.
 
 use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
 use crate::gpu::recording::{Cost, KeyCost};
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
@@ -35,8 +36,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "grouped_attend",
-    source: include_str!("../../shaders/kernels/grouped_attend.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "grouped_attend",
+        include_str!("../../shaders/kernels/grouped_attend.wgsl"),
+        &[STEP],
+        lower,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("heads", Access::Read),
@@ -101,17 +106,13 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
         scale: flow.scale,
         max_tokens: flow.max_tokens,
     };
-    let group = cache.n_heads / cache.n_kv_heads;
-    let heads = group.min(MOST_HEADS);
-    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
-    let spec = variant(spec, recording.knobs, cache.types, heads);
     let tokens = u64::from(flow.max_tokens);
-    let n_teams = tokens * u64::from(n_splits) * u64::from(cache.n_kv_heads) * u64::from(group.div_ceil(heads));
+    let n_results = tokens * u64::from(n_splits) * u64::from(cache.n_heads);
     let (head_dim, n_heads) = (u64::from(cache.head_dim), u64::from(cache.n_heads));
     let results = tokens * n_heads * u64::from(n_splits) * (head_dim + 2);
     let cost = Cost { bytes: 4 * (tokens * n_heads * head_dim + results), ops: 0 };
     let bindings = [flow.step, flow.heads, cache.keys, cache.values, flow.partial, flow.stats];
-    recording.push("attend", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("attend", &KERNEL, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
         window: cache.n_positions,
@@ -122,12 +123,19 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     record_grouped_merge(recording, flow, n_splits);
 }
 
-fn variant(spec: Spec, knobs: Knobs, types: CacheTypes, heads: u32) -> Spec {
-    let block = match knobs.team {
-        Team::Single => include_str!("../../shaders/lib/block_single.wgsl"),
-        Team::Shared | Team::Subgroup => include_str!("../../shaders/lib/block_shared.wgsl"),
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let group = p.n_heads / p.n_kv_heads;
+    let heads = group.min(MOST_HEADS);
+    let block = match config.reduce {
+        Reduce::Thread => include_str!("../../shaders/lib/block_single.wgsl"),
+        Reduce::Workgroup | Reduce::Subgroup => include_str!("../../shaders/lib/block_shared.wgsl"),
     };
-    types.variant(spec).constant("BLOCK", BLOCK).constant("HEADS", heads).part(block)
+    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let spec = spec.constant("BLOCK", BLOCK).constant("HEADS", heads).part(block);
+    let runs = u64::from(p.max_tokens) * u64::from(p.n_splits);
+    let n_results = runs * u64::from(p.n_kv_heads) * u64::from(group.div_ceil(heads));
+    (spec, n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -170,18 +178,17 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     vec![
-        case(knobs, [4, 2, 12], [CacheType::F32; 2], 3, 3, 70, 200),
-        case(knobs, [5, 1, 8], [CacheType::F16; 2], 2, 1, 0, 40),
-        case(knobs, [7, 1, 16], [CacheType::F32, CacheType::F16], 1, 1, 300, 700),
-        case(knobs, [6, 3, 32], [CacheType::F16, CacheType::F32], 1, 1, 639, 640),
+        case([4, 2, 12], [CacheType::F32; 2], 3, 3, 70, 200),
+        case([5, 1, 8], [CacheType::F16; 2], 2, 1, 0, 40),
+        case([7, 1, 16], [CacheType::F32, CacheType::F16], 1, 1, 300, 700),
+        case([6, 3, 32], [CacheType::F16, CacheType::F32], 1, 1, 639, 640),
     ]
 }
 
 /// `heads` are n_heads, n_kv_heads, head_dim; then the types of keys and of values.
 fn case(
-    knobs: &Knobs,
     heads: [u32; 3],
     [keys, values]: [CacheType; 2],
     capacity: u32,
@@ -192,7 +199,7 @@ fn case(
     let [n_heads, n_kv_heads, head_dim] = heads;
     let name =
         format!("heads {heads:?}, {keys:?} and {values:?}, {n_tokens} of {capacity} at {position} of {n_positions}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
     let types = CacheTypes { keys, values };
     let mut filled = |label: &str, of: CacheType| {

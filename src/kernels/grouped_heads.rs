@@ -1,8 +1,9 @@
 //! `grouped_heads`: bias, norm and rotation of the heads of grouped-query attention; keys and values go to the cache.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
@@ -40,8 +41,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "grouped_heads",
-    source: include_str!("../../shaders/kernels/grouped_heads.wgsl"),
-    parts: &[STEP, ROPE],
+    variants: &[Variant::only(
+        "grouped_heads",
+        include_str!("../../shaders/kernels/grouped_heads.wgsl"),
+        &[STEP, ROPE],
+        lower::row,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("rope", Access::Read),
@@ -142,12 +147,10 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
     };
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(cache.heads_width()));
     let cost = Cost { bytes: tokens * 8 * width, ops: tokens * 6 * width };
-    let knobs = recording.knobs;
-    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
-    let spec = cache.types.variant(spec);
-    let n_teams = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
+    let facts = cache.types.variant(Spec::default());
+    let n_heads = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
     let bindings = [flow.step, flow.rope, flow.affine, flow.heads, cache.keys, cache.values];
-    recording.push("heads", &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("heads", &KERNEL, facts, n_heads, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -198,19 +201,18 @@ fn turn(head: &mut [f32], p: &Params, table: &[[f32; 2]], position: u32) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     vec![
-        case(knobs, [4, 2, 12], 4, [true, true, true], [CacheType::F32; 2], 3, 2, 5),
-        case(knobs, [2, 1, 8], 4, [false, false, false], [CacheType::F16; 2], 1, 1, 9),
-        case(knobs, [3, 3, 16], 8, [true, false, true], [CacheType::F16, CacheType::F32], 4, 4, 0),
-        case(knobs, [2, 1, 32], 6, [false, true, false], [CacheType::F32, CacheType::F16], 2, 2, 3),
+        case([4, 2, 12], 4, [true, true, true], [CacheType::F32; 2], 3, 2, 5),
+        case([2, 1, 8], 4, [false, false, false], [CacheType::F16; 2], 1, 1, 9),
+        case([3, 3, 16], 8, [true, false, true], [CacheType::F16, CacheType::F32], 4, 4, 0),
+        case([2, 1, 32], 6, [false, true, false], [CacheType::F32, CacheType::F16], 2, 2, 3),
     ]
 }
 
 /// `heads` are n_heads, n_kv_heads, head_dim; `has` are halves, bias, norm; then the types of keys and of values.
 #[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
 fn case(
-    knobs: &Knobs,
     heads: [u32; 3],
     rope_pairs: u32,
     has: [bool; 3],
@@ -224,7 +226,7 @@ fn case(
     let name = format!(
         "heads {heads:?}, {rope_pairs} pairs, halves, bias, norm {has:?}, {keys:?} and {values:?}, {n_tokens} of {capacity} at {position}"
     );
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
     let n_positions = 10;
     let types = CacheTypes { keys, values };

@@ -1,8 +1,9 @@
 //! `grouped_merge`: the runs of `grouped_attend` become one output for each head.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -25,8 +26,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "grouped_merge",
-    source: include_str!("../../shaders/kernels/grouped_merge.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "grouped_merge",
+        include_str!("../../shaders/kernels/grouped_merge.wgsl"),
+        &[STEP],
+        lower::threads,
+    )],
     bindings: &[("step", Access::Read), ("partial", Access::Read), ("stats", Access::Read), ("out", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -41,7 +46,7 @@ pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_spl
     let runs = u64::from(n_splits);
     let cost = Cost { bytes: 16 * n * (runs + 1), ops: 8 * n * runs };
     let bindings = [flow.step, flow.partial, flow.stats, flow.out];
-    recording.push_threads("attend_merge", &KERNEL, n, &params, &bindings, cost);
+    recording.push("attend_merge", &KERNEL, Spec::default(), n, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -63,14 +68,14 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, [3, 3, 5], 2, 2), case(knobs, [2, 8, 1], 3, 1)]
+fn cases() -> Vec<Case> {
+    vec![case([3, 3, 5], 2, 2), case([2, 8, 1], 3, 1)]
 }
 
 /// `of` are n_heads, n_quads, n_splits. The last run has no keys, and no numbers lie there.
-fn case(knobs: &Knobs, of: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
+fn case(of: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
     let [n_heads, n_quads, n_splits] = of;
-    let mut case = CaseBuilder::new(format!("{of:?}, {n_tokens} of {max_tokens}"), knobs);
+    let mut case = CaseBuilder::new(format!("{of:?}, {n_tokens} of {max_tokens}"));
     let step = case.step(5, n_tokens);
     let n_runs = max_tokens * n_heads * n_splits;
     let is_empty = |run: u32| n_splits > 1 && run % n_splits == n_splits - 1;
@@ -86,6 +91,6 @@ fn case(knobs: &Knobs, of: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
     let bindings = [step, partial, stats, out];
     let params = Params { n_heads, n_quads, n_splits, max_tokens };
     let n = u64::from(max_tokens * n_heads * n_quads);
-    case.recording.push_threads("attend_merge", &KERNEL, n, &params, &bindings, Cost::default());
+    case.recording.push("attend_merge", &KERNEL, Spec::default(), n, &params, &bindings, Cost::default());
     case.finish()
 }

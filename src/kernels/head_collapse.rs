@@ -1,8 +1,9 @@
 //! `head_collapse`: the last collapse of the four residual streams, and the norm before the output head.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{N_STREAMS, STEP, mean_square, sigmoid};
@@ -26,8 +27,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "head_collapse",
-    source: include_str!("../../shaders/kernels/head_collapse.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "head_collapse",
+        include_str!("../../shaders/kernels/head_collapse.wgsl"),
+        &[STEP],
+        lower::vector,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("streams", Access::Read),
@@ -85,8 +90,7 @@ pub fn record_head_collapse(recording: &mut Recording, flow: &Flow) {
     let width = u64::from(flow.n_embd);
     let cost = Cost { bytes: n_teams * 20 * width + width * 4, ops: n_teams * 20 * width };
     let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.x];
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams("head_collapse", &KERNEL, lanes, n_teams, &params, &bindings, cost);
+    recording.push("head_collapse", &KERNEL, Spec::default(), n_teams, &params, &bindings, cost);
 }
 
 /// `x = norm ⊙ y / sqrt(mean(y²) + eps)`, `y = Σ_i pre_i · streams_i`: what both collapses end with.
@@ -118,13 +122,13 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 36, true, 5, 4), case(knobs, 256, false, 3, 2), case(knobs, 4, true, 1, 1)]
+fn cases() -> Vec<Case> {
+    vec![case(36, true, 5, 4), case(256, false, 3, 2), case(4, true, 1, 1)]
 }
 
-fn case(knobs: &Knobs, n_embd: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
+fn case(n_embd: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
     let name = format!("width {n_embd}, last only {last_only}, {n_tokens} of {max_tokens}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(9, n_tokens);
     let flow = Flow {
         step,

@@ -1,8 +1,9 @@
 //! `hyper_collapse`: the four residual streams become one normed sub-layer input, and the coefficients of the way back.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{N_STREAMS, STEP, sigmoid};
@@ -26,8 +27,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "hyper_collapse",
-    source: include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "hyper_collapse",
+        include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
+        &[STEP],
+        lower::vector,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("streams", Access::Read),
@@ -90,8 +95,7 @@ pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
     let cost = Cost { bytes: tokens * 4 * (5 * width + 48) + width * 4, ops: tokens * 20 * width };
     let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.coefficients, flow.x];
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams("hyper_collapse", &KERNEL, lanes, tokens, &params, &bindings, cost);
+    recording.push("hyper_collapse", &KERNEL, Spec::default(), tokens, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -140,13 +144,13 @@ fn sinkhorn(mut c: [[f32; 4]; 4], iterations: u32, eps: f32) -> [[f32; 4]; 4] {
     c
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 36, 3, 2, 20, 1.0), case(knobs, 256, 1, 1, 1, 8.0), case(knobs, 4, 2, 2, 3, 0.01)]
+fn cases() -> Vec<Case> {
+    vec![case(36, 3, 2, 20, 1.0), case(256, 1, 1, 1, 8.0), case(4, 2, 2, 3, 0.01)]
 }
 
-fn case(knobs: &Knobs, n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_iterations: u32, spread: f32) -> Case {
+fn case(n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_iterations: u32, spread: f32) -> Case {
     let name = format!("width {n_embd}, {n_tokens} of {max_tokens}, {sinkhorn_iterations} iterations, spread {spread}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(5, n_tokens);
     let streams = case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize);
     let mix: Vec<f32> =

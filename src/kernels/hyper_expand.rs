@@ -1,8 +1,9 @@
 //! `hyper_expand`: a sub-layer's output goes back into the four residual streams, which mix among themselves.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::hyper_collapse::N_COEFFICIENTS;
@@ -23,8 +24,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "hyper_expand",
-    source: include_str!("../../shaders/kernels/hyper_expand.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "hyper_expand",
+        include_str!("../../shaders/kernels/hyper_expand.wgsl"),
+        &[STEP],
+        lower::threads,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("streams", Access::Read),
@@ -70,7 +75,7 @@ pub fn record_hyper_expand(recording: &mut Recording, flow: &Flow) {
     let slots = u64::from(flow.n_slots);
     let cost = Cost { bytes: values * 4 * (8 + slots), ops: values * (40 + slots) };
     let bindings = [flow.step, flow.streams, flow.coefficients, flow.outputs, flow.next];
-    recording.push_threads("hyper_expand", &KERNEL, values / 4, &params, &bindings, cost);
+    recording.push("hyper_expand", &KERNEL, Spec::default(), values / 4, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -92,13 +97,13 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 36, 1, 3, 2), case(knobs, 128, 7, 1, 1), case(knobs, 4, 3, 5, 5)]
+fn cases() -> Vec<Case> {
+    vec![case(36, 1, 3, 2), case(128, 7, 1, 1), case(4, 3, 5, 5)]
 }
 
-fn case(knobs: &Knobs, n_embd: u32, n_slots: u32, max_tokens: u32, n_tokens: u32) -> Case {
+fn case(n_embd: u32, n_slots: u32, max_tokens: u32, n_tokens: u32) -> Case {
     let name = format!("width {n_embd}, {n_slots} slots, {n_tokens} of {max_tokens}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let step = case.step(2, n_tokens);
     let values = max_tokens * n_embd;
     let flow = Flow {

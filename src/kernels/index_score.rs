@@ -1,8 +1,9 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::{self, Lowered};
 use crate::gpu::recording::{Cost, KeyCost};
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, dot};
@@ -40,8 +41,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "index_score",
-    source: include_str!("../../shaders/kernels/index_score.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("index_score", include_str!("../../shaders/kernels/index_score.wgsl"), &[STEP], lower)],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),
@@ -133,12 +133,15 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
         score_ops: 2 * heads * head_dim,
     };
     let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
-    let heads = if recording.knobs.team == Team::Single { HEADS } else { 1 };
-    let (spec, teams) = recording.knobs.team_spec(recording.knobs.row_lanes);
-    let spec = spec.constant("HEADS", heads);
     let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
-    recording.push("index_score", &KERNEL, spec, n_scores.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("index_score", &KERNEL, Spec::default(), n_scores, &params, &bindings, cost);
     recording.see_keys(entries);
+}
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let heads = if config.reduce == Reduce::Thread { HEADS } else { 1 };
+    let (spec, n_workgroups) = lower::row(stage, caps, config);
+    (spec.constant("HEADS", heads), n_workgroups)
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -164,15 +167,15 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     // Of the second case's three tokens the first sees too few entries to score, and the third one more.
-    vec![case(knobs, 5, 20, 4, 3, [38, 2, 3]), case(knobs, 33, 8, 4, 2, [10, 3, 3]), case(knobs, 2, 4, 1, 1, [6, 1, 1])]
+    vec![case(5, 20, 4, 3, [38, 2, 3]), case(33, 8, 4, 2, [10, 3, 3]), case(2, 4, 1, 1, [6, 1, 1])]
 }
 
 /// `tokens` are position, n_tokens and capacity.
-fn case(knobs: &Knobs, n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
+fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
     let name = format!("{n_heads} heads of {head_dim}, ratio {ratio}, top {top_k}, [position, tokens, of] {tokens:?}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let [position, n_tokens, max_tokens] = tokens;
     let n_entries = (position + max_tokens) / ratio + 2;
     let (queries_at, queries_stride) = (4, n_heads * head_dim + 8);

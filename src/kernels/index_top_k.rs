@@ -1,8 +1,9 @@
 //! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::{Cost, KeyCost};
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -24,8 +25,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "index_top_k",
-    source: include_str!("../../shaders/kernels/index_top_k.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only(
+        "index_top_k",
+        include_str!("../../shaders/kernels/index_top_k.wgsl"),
+        &[STEP],
+        lower::vector,
+    )],
     bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -64,9 +69,8 @@ pub fn record_index_top_k(recording: &mut Recording, flow: &Flow) {
     // A score is read once, and counted once for each bit of the threshold.
     let scores =
         KeyCost { n_tokens: flow.max_tokens, ratio: flow.ratio, score_bytes: 4, score_ops: 32, ..KeyCost::default() };
-    let lanes = recording.knobs.vector_lanes;
     let bindings = [flow.step, flow.scores, flow.selected];
-    recording.push_teams("index_top_k", &KERNEL, lanes, tokens, &params, &bindings, cost);
+    recording.push("index_top_k", &KERNEL, Spec::default(), tokens, &params, &bindings, cost);
     recording.see_keys(scores);
 }
 
@@ -89,21 +93,21 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     // Scores apart, in runs of unequal length; many ties, where a token sees fewer, as many and more than top_k;
     // ties between zeros of both signs; one of many.
     vec![
-        case(knobs, |r| r as f32, 4, 24, [602, 2, 3]),
-        case(knobs, |r| (r % 3) as f32 - 1.0, 2, 16, [30, 4, 4]),
-        case(knobs, |r| if r % 2 == 0 { 0.0 } else { -0.0 }, 1, 7, [50, 1, 1]),
-        case(knobs, |r| -(r as f32), 4, 1, [163, 1, 1]),
+        case(|r| r as f32, 4, 24, [602, 2, 3]),
+        case(|r| (r % 3) as f32 - 1.0, 2, 16, [30, 4, 4]),
+        case(|r| if r % 2 == 0 { 0.0 } else { -0.0 }, 1, 7, [50, 1, 1]),
+        case(|r| -(r as f32), 4, 1, [163, 1, 1]),
     ]
 }
 
 /// `value` makes a score of a random number; `tokens` are position, n_tokens and capacity.
-fn case(knobs: &Knobs, value: fn(i32) -> f32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
+fn case(value: fn(i32) -> f32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
     let name = format!("ratio {ratio}, top {top_k}, [position, tokens, of] {tokens:?}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let [position, n_tokens, max_tokens] = tokens;
     let n_entries = (position + max_tokens) / ratio + 3;
     let scores: Vec<f32> = (0..max_tokens * n_entries).map(|_| value(case.random_u32() as i32 >> 8)).collect();

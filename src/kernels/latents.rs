@@ -1,9 +1,10 @@
 //! `latents`: the normalised query latent and the normalised, rotated key-value vector of each token.
 //! Fuses the stages q_norm and kv; a test holds it to the two computed apart.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -38,8 +39,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "latents",
-    source: include_str!("../../shaders/kernels/latents.wgsl"),
-    parts: &[STEP, ROPE],
+    variants: &[Variant::only(
+        "latents",
+        include_str!("../../shaders/kernels/latents.wgsl"),
+        &[STEP, ROPE],
+        lower::vector,
+    )],
     bindings: &[
         ("step", Access::Read),
         ("projections", Access::Read),
@@ -118,8 +123,7 @@ pub fn record_latents(recording: &mut Recording, flow: &Flow) {
     let bindings = [flow.step, flow.projections, flow.q_norm, flow.kv_norm, flow.rope, flow.qr, flow.window];
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_q + flow.n_kv));
     let cost = Cost { bytes: 4 * width * (2 * tokens + 1), ops: 4 * width * tokens };
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams("latents", &KERNEL, lanes, 2 * tokens, &params, &bindings, cost);
+    recording.push("latents", &KERNEL, Spec::default(), 2 * tokens, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -146,14 +150,14 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     x.iter().zip(weight).map(|(x, weight)| x * factor * weight).collect()
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     // Rings that wrap inside the step, a position past the table's fine level, and widths that are no whole team.
-    vec![case(knobs, [76, 44], 8, 3, 3, 254), case(knobs, [4, 8], 4, 4, 2, 6), case(knobs, [128, 64], 32, 1, 1, 0)]
+    vec![case([76, 44], 8, 3, 3, 254), case([4, 8], 4, 4, 2, 6), case([128, 64], 32, 1, 1, 0)]
 }
 
-fn case(knobs: &Knobs, [n_q, n_kv]: [u32; 2], rope_pairs: u32, capacity: u32, n_tokens: u32, position: u32) -> Case {
+fn case([n_q, n_kv]: [u32; 2], rope_pairs: u32, capacity: u32, n_tokens: u32, position: u32) -> Case {
     let name = format!("{n_q} and {n_kv} with {rope_pairs} pairs, {n_tokens} of {capacity} tokens at {position}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let (projection_ring, window_ring) = (capacity + 2, capacity + 1);
     let projection_stride = n_q + n_kv + 5;
     let flow = Flow {

@@ -1,12 +1,13 @@
 //! `linear`: a weight matrix of any format times the vectors of a few tokens. Decode lives on it.
 
 use crate::format::{Format, plane};
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower::Lowered;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::linear_tiled::ROWS;
+use super::linear_tiled;
 use super::matrix::{Matrix, format_of};
 use super::{STEP, dot};
 
@@ -41,21 +42,21 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "linear",
-    source: include_str!("../../shaders/kernels/linear.wgsl"),
-    parts: &[STEP],
-    bindings: BINDINGS,
+    variants: &[
+        Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], lower),
+        linear_tiled::VARIANT,
+    ],
+    bindings: &[
+        ("step", Access::Read),
+        ("x", Access::Read),
+        ("quants", Access::Read),
+        ("scales", Access::Read),
+        ("y", Access::Write),
+    ],
     params: Params::FIELDS,
     reference,
     cases,
 };
-
-pub(super) const BINDINGS: &[(&str, Access)] = &[
-    ("step", Access::Read),
-    ("x", Access::Read),
-    ("quants", Access::Read),
-    ("scales", Access::Read),
-    ("y", Access::Write),
-];
 
 /// Where a linear map reads and writes.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +81,7 @@ pub struct Flow {
     pub max_tokens: u32,
 }
 
-/// Appends `y = w x`, choosing between one team per row and register tiles by the number of tokens.
+/// Appends `y = w x`.
 ///
 /// # Panics
 /// When rows or strides are no multiples of 4: shapes are checked before they come here.
@@ -105,21 +106,27 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
     let weights = u64::from(w.n_rows) * u64::from(w.n_in);
     let activations = tokens * 4 * (u64::from(w.n_in) + u64::from(w.n_rows));
     let cost = Cost { bytes: w.bytes() + activations, ops: 2 * weights * tokens };
-    // A tile lies within one group of rows.
-    let tiles_fit = !grouped || (flow.rows_per_group.is_multiple_of(ROWS) && w.first_row.is_multiple_of(ROWS));
-    if flow.max_tokens >= super::linear_tiled::MIN_TOKENS && tiles_fit {
-        super::linear_tiled::record(recording, name, w, &params, &bindings, cost);
-        return;
-    }
-    let knobs = recording.knobs;
-    let rows = if grouped && !flow.rows_per_group.is_multiple_of(knobs.rows) { 1 } else { knobs.rows };
-    let (spec, teams) = knobs.team_spec(knobs.row_lanes);
-    let spec = w.decode_with(spec.constant("ROWS", rows));
-    let n_teams = tokens * u64::from(w.n_rows.div_ceil(rows));
-    recording.push(name, &KERNEL, spec, n_teams.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    let n_results = tokens * u64::from(w.n_rows);
+    recording.push(name, &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
-pub(super) fn reference(call: &mut Call<'_>) {
+/// A matrix times a vector: some invocations share a group of rows.
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
+    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
+    (spec.constant("ROWS", rows), n_results.div_ceil(u64::from(per_workgroup)))
+}
+
+impl Params {
+    /// Whether rows read parts of `x`.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.rows_per_group != u32::MAX
+    }
+}
+
+fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let format = format_of(call);
     let step = call.input::<Step>(0)[0];
@@ -139,30 +146,25 @@ pub(super) fn reference(call: &mut Call<'_>) {
     }
 }
 
-pub(super) fn cases(knobs: &Knobs) -> Vec<Case> {
-    let mut cases: Vec<Case> = Format::WEIGHTS.iter().map(|format| case(knobs, *format, 7, 512, 3, 2, 0, 0)).collect();
-    cases.push(case(knobs, Format::F32, 5, 4, 1, 1, 0, 0));
-    cases.push(case(knobs, Format::F16, 33, 48, 2, 2, 0, 0));
-    cases.push(case(knobs, Format::BF16, 1, 100, 2, 1, 0, 0));
-    cases.push(case(knobs, Format::Q8_0, 65, 96, 4, 4, 5, 0));
-    cases.push(case(knobs, Format::Q4_0, 12, 64, 3, 3, 0, 4));
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Format::WEIGHTS.iter().map(|format| case(*format, 7, 512, 3, 2, 0, 0)).collect();
+    cases.push(case(Format::F32, 5, 4, 1, 1, 0, 0));
+    cases.push(case(Format::F16, 33, 48, 2, 2, 0, 0));
+    cases.push(case(Format::BF16, 1, 100, 2, 1, 0, 0));
+    cases.push(case(Format::Q8_0, 65, 96, 4, 4, 5, 0));
+    cases.push(case(Format::Q4_0, 12, 64, 3, 3, 0, 4));
+    // Enough tokens for tiles.
+    cases.extend(Format::WEIGHTS.iter().map(|format| case(*format, 9, 256, 13, 11, 0, 0)));
+    cases.push(case(Format::F32, 3, 36, 8, 1, 0, 0));
+    cases.push(case(Format::Q8_0, 16, 64, 17, 17, 19, 8));
     cases
 }
 
 /// `n_tokens` tokens in a recording for `capacity`, with a ring of `ring` tokens or rows in groups of `group`.
 #[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
-pub(super) fn case(
-    knobs: &Knobs,
-    format: Format,
-    n_rows: usize,
-    n_in: usize,
-    capacity: u32,
-    n_tokens: u32,
-    ring: u32,
-    group: u32,
-) -> Case {
+fn case(format: Format, n_rows: usize, n_in: usize, capacity: u32, n_tokens: u32, ring: u32, group: u32) -> Case {
     let name = format!("{format} [{n_rows}, {n_in}] x {n_tokens} of {capacity}, ring {ring}, groups of {group}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let w = case.matrix("w", format, n_rows, n_in);
     let n_groups = (n_rows as u32).checked_div(group).unwrap_or(1);
     let x_stride = n_in as u32 * n_groups + 4;

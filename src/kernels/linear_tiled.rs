@@ -1,24 +1,10 @@
-//! `linear_tiled`: the same product as `linear` for many tokens, by tiles in registers. Prefill lives on it.
+//! `linear_tiled`: `linear` for many tokens, by tiles in registers. Prefill lives on it.
 
-use crate::format::Format;
-use crate::gpu::kernel::Spec;
-use crate::gpu::recording::Cost;
-use crate::gpu::{Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::lower::Lowered;
+use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
-use super::linear::{self, Params};
-use super::matrix::Matrix;
-
-/// The kernel; it shares parameters, bindings and reference with `linear`.
-pub static KERNEL: Kernel = Kernel {
-    name: "linear_tiled",
-    source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
-    parts: &[STEP, TILE],
-    bindings: linear::BINDINGS,
-    params: Params::FIELDS,
-    reference: linear::reference,
-    cases,
-};
+use super::linear::Params;
 
 /// From this many tokens on, tiles pay.
 pub const MIN_TOKENS: u32 = 8;
@@ -31,25 +17,25 @@ pub(super) const TOKENS: u32 = 4;
 /// A tile of rows in registers, for every tiled kernel.
 pub(super) const TILE: &str = include_str!("../../shaders/lib/tile.wgsl");
 
-pub(super) fn record(
-    recording: &mut Recording,
-    name: &'static str,
-    w: &Matrix,
-    params: &Params,
-    bindings: &[Slice],
-    cost: Cost,
-) {
-    let workgroup = recording.knobs.single_workgroup.max(32);
-    let spec = Spec::default().constant("WORKGROUP", workgroup);
-    let n_threads = u64::from(w.n_rows.div_ceil(ROWS)) * u64::from(params.max_tokens.div_ceil(TOKENS));
-    let n_workgroups = n_threads.div_ceil(u64::from(workgroup));
-    recording.push(name, &KERNEL, w.decode_with(spec), n_workgroups, params, bindings, cost);
+/// A variant of `linear`.
+pub(super) const VARIANT: Variant = Variant {
+    name: "linear_tiled",
+    source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
+    parts: &[STEP, TILE],
+    pays,
+    lower,
+};
+
+/// A tile lies within one group of rows.
+fn pays(stage: &Stage, _: &Caps) -> bool {
+    let p: Params = stage.params();
+    let fits = !p.is_grouped() || (p.rows_per_group.is_multiple_of(ROWS) && p.first_row.is_multiple_of(ROWS));
+    fits && p.max_tokens >= MIN_TOKENS
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    let mut cases: Vec<Case> =
-        Format::WEIGHTS.iter().map(|format| linear::case(knobs, *format, 9, 256, 13, 11, 0, 0)).collect();
-    cases.push(linear::case(knobs, Format::F32, 3, 36, 8, 1, 0, 0));
-    cases.push(linear::case(knobs, Format::Q8_0, 16, 64, 17, 17, 19, 8));
-    cases
+fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let (spec, per_workgroup) = config.tiles();
+    let n_tiles = u64::from(p.n_rows.div_ceil(ROWS)) * u64::from(p.max_tokens.div_ceil(TOKENS));
+    (spec, n_tiles.div_ceil(u64::from(per_workgroup)))
 }

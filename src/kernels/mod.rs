@@ -49,7 +49,6 @@ use cache::{CacheType, CacheTypes};
 /// Every kernel.
 pub const ALL: &[&Kernel] = &[
     &linear::KERNEL,
-    &linear_tiled::KERNEL,
     &embed::KERNEL,
     &hyper_collapse::KERNEL,
     &hyper_expand::KERNEL,

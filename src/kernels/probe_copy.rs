@@ -1,8 +1,10 @@
 //! `probe_copy`: copies a slice. How fast memory can be read and written at once, when the slices are larger than the
 //! caches.
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Reduce, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::probe_read::Sharing;
@@ -26,8 +28,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_copy",
-    source: include_str!("../../shaders/kernels/probe_copy.wgsl"),
-    parts: &[],
+    variants: &[Variant::only(
+        "probe_copy",
+        include_str!("../../shaders/kernels/probe_copy.wgsl"),
+        &[],
+        lower::threads,
+    )],
     bindings: &[("source", Access::Read), ("copied", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -35,11 +41,11 @@ pub static KERNEL: Kernel = Kernel {
 };
 
 /// Appends a dispatch that copies the first `n_quads` vectors of 4 words from one slice to another.
-pub fn record_probe_copy(recording: &mut Recording, source: Slice, copied: Slice, n_quads: u32) {
-    let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(&recording.knobs, n_quads);
+pub fn record_probe_copy(recording: &mut Recording, reduce: Reduce, source: Slice, copied: Slice, n_quads: u32) {
+    let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(reduce, n_quads);
     let params = Params { n_quads, n_threads, n_per_thread, thread_step, step };
     let cost = Cost { bytes: u64::from(n_quads) * 32, ops: 0 };
-    recording.push_threads("probe_copy", &KERNEL, u64::from(n_threads), &params, &[source, copied], cost);
+    recording.push("probe_copy", &KERNEL, Spec::default(), u64::from(n_threads), &params, &[source, copied], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -50,15 +56,16 @@ fn reference(call: &mut Call<'_>) {
     copied[..n_words].copy_from_slice(&source[..n_words]);
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    [33, 2_051, 1].map(|n_quads| case(knobs, n_quads)).into()
+fn cases() -> Vec<Case> {
+    let both = [Reduce::Thread, Reduce::Workgroup];
+    both.into_iter().flat_map(|reduce| [33, 2_051, 1].map(|n_quads| case(reduce, n_quads))).collect()
 }
 
-fn case(knobs: &Knobs, n_quads: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{n_quads} vectors"), knobs);
+fn case(reduce: Reduce, n_quads: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_quads} vectors for {reduce:?}"));
     let random: Vec<u32> = (0..n_quads * 4).map(|_| case.random_u32()).collect();
     let source = case.input("source", &random);
     let copied = case.output("copied", n_quads as usize * 4, 0.0);
-    record_probe_copy(&mut case.recording, source, copied, n_quads);
+    record_probe_copy(&mut case.recording, reduce, source, copied, n_quads);
     case.finish()
 }

@@ -1,7 +1,9 @@
 //! `probe_dispatch`: adds one to a few counters. What a dispatch costs that has next to nothing to do.
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -16,8 +18,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_dispatch",
-    source: include_str!("../../shaders/kernels/probe_dispatch.wgsl"),
-    parts: &[],
+    variants: &[Variant::only(
+        "probe_dispatch",
+        include_str!("../../shaders/kernels/probe_dispatch.wgsl"),
+        &[],
+        lower::threads,
+    )],
     bindings: &[("counters", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -27,7 +33,15 @@ pub static KERNEL: Kernel = Kernel {
 /// Appends a dispatch that adds one to each of the first `n_threads` counters.
 pub fn record_probe_dispatch(recording: &mut Recording, counters: Slice, n_threads: u32) {
     let cost = Cost { bytes: u64::from(n_threads) * 8, ops: u64::from(n_threads) };
-    recording.push_threads("probe_dispatch", &KERNEL, n_threads.into(), &Params { n_threads }, &[counters], cost);
+    recording.push(
+        "probe_dispatch",
+        &KERNEL,
+        Spec::default(),
+        n_threads.into(),
+        &Params { n_threads },
+        &[counters],
+        cost,
+    );
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -38,12 +52,12 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    [5, 67].map(|n_threads| case(knobs, n_threads)).into()
+fn cases() -> Vec<Case> {
+    [5, 67].map(|n_threads| case(n_threads)).into()
 }
 
-fn case(knobs: &Knobs, n_threads: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{n_threads} counters"), knobs);
+fn case(n_threads: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_threads} counters"));
     let counts: Vec<u32> = (0..n_threads).map(|_| case.random_u32()).collect();
     let counters = case.input("counters", &counts);
     case.also_compare(counters, 0.0);

@@ -1,7 +1,9 @@
 //! `probe_dot`: chains of dot products of four packed 8-bit integers, with nothing else to do.
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -18,8 +20,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_dot",
-    source: include_str!("../../shaders/kernels/probe_dot.wgsl"),
-    parts: &[],
+    variants: &[Variant::only("probe_dot", include_str!("../../shaders/kernels/probe_dot.wgsl"), &[], lower::threads)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -52,7 +53,7 @@ pub fn record_probe_dot(recording: &mut Recording, x: Slice, y: Slice, n_rounds:
     let ops = u64::from(n_threads) * u64::from(n_rounds) * u64::from(STEPS) * CHAINS as u64 * OPS;
     let cost = Cost { bytes: u64::from(n_threads) * 4, ops };
     let params = Params { n_rounds, n_threads };
-    recording.push_threads("probe_dot", &KERNEL, n_threads.into(), &params, &[x, y], cost);
+    recording.push("probe_dot", &KERNEL, Spec::default().with_packed_dot(), n_threads.into(), &params, &[x, y], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -79,13 +80,12 @@ fn dot_packed(a: u32, b: u32) -> u32 {
 }
 
 /// None where the language has no such products.
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    let shapes: &[(u32, u32)] = if knobs.packed_dot { &[(1, 67), (5, 3)] } else { &[] };
-    shapes.iter().map(|(n_rounds, n_threads)| case(knobs, *n_rounds, *n_threads)).collect()
+fn cases() -> Vec<Case> {
+    [(1, 67), (5, 3)].map(|(n_rounds, n_threads)| case(n_rounds, n_threads)).into()
 }
 
-fn case(knobs: &Knobs, n_rounds: u32, n_threads: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{n_rounds} rounds by {n_threads} threads"), knobs);
+fn case(n_rounds: u32, n_threads: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_rounds} rounds by {n_threads} threads"));
     let x = case.input("x", &X);
     let y = case.output("y", n_threads as usize, 0.0);
     record_probe_dot(&mut case.recording, x, y, n_rounds, n_threads);

@@ -2,8 +2,10 @@
 
 use half::f16;
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -20,8 +22,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_fma",
-    source: include_str!("../../shaders/kernels/probe_fma.wgsl"),
-    parts: &[],
+    variants: &[Variant::only("probe_fma", include_str!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::threads)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -64,7 +65,7 @@ pub struct Chains {
 /// Appends a dispatch: `x` holds 10 values, see [`X`]; `y` takes one of each thread.
 pub fn record_probe_fma(recording: &mut Recording, x: Slice, y: Slice, chains: Chains) {
     let Chains { float, n_rounds, n_threads, salt } = chains;
-    let (spec, workgroup) = recording.knobs.thread_spec();
+    let spec = Spec::default();
     let spec = match float {
         Float::F32 => spec.constant("FLOAT_BYTES", 4).part(FLOAT_F32),
         Float::F16 => spec.constant("FLOAT_BYTES", 2).part(FLOAT_F16).with_f16(),
@@ -73,7 +74,7 @@ pub fn record_probe_fma(recording: &mut Recording, x: Slice, y: Slice, chains: C
     let ops = u64::from(n_threads) * u64::from(n_rounds) * u64::from(STEPS) * CHAINS as u64 * 2;
     let params = Params { n_rounds, n_threads };
     let cost = Cost { bytes: u64::from(n_threads) * 4, ops };
-    recording.push("probe_fma", &KERNEL, spec, n_threads.div_ceil(workgroup).into(), &params, &[x, y], cost);
+    recording.push("probe_fma", &KERNEL, spec, n_threads.into(), &params, &[x, y], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -94,14 +95,16 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    let floats = if knobs.f16 { vec![Float::F32, Float::F16] } else { vec![Float::F32] };
-    floats.into_iter().flat_map(|float| [case(knobs, float, 1, 67, 0), case(knobs, float, 5, 3, 9_999_991)]).collect()
+fn cases() -> Vec<Case> {
+    [Float::F32, Float::F16]
+        .into_iter()
+        .flat_map(|float| [case(float, 1, 67, 0), case(float, 5, 3, 9_999_991)])
+        .collect()
 }
 
-fn case(knobs: &Knobs, float: Float, n_rounds: u32, n_threads: u32, salt: u32) -> Case {
+fn case(float: Float, n_rounds: u32, n_threads: u32, salt: u32) -> Case {
     let name = format!("{float:?}, {n_rounds} rounds by {n_threads} threads, salt {salt}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let x = case.input("x", &X);
     // Chains come to 1.5. A step of f16 is off by 2^-11 of that, and a factor of 7/8 lets eight of those add up.
     let y = case.output("y", n_threads as usize, if float == Float::F16 { 5e-3 } else { 1e-5 });

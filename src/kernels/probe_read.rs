@@ -1,8 +1,10 @@
 //! `probe_read`: reads a slice once and adds up its words. How fast memory can be read, when the slice is larger than
 //! the caches.
 
+use crate::gpu::kernel::Spec;
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice, Team};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Reduce, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -27,8 +29,12 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_read",
-    source: include_str!("../../shaders/kernels/probe_read.wgsl"),
-    parts: &[],
+    variants: &[Variant::only(
+        "probe_read",
+        include_str!("../../shaders/kernels/probe_read.wgsl"),
+        &[],
+        lower::threads,
+    )],
     bindings: &[("words", Access::Read), ("sums", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -52,8 +58,8 @@ impl Sharing {
     /// On GPUs threads take vectors side by side, so that one access of many threads is one run of memory; where each
     /// thread is its own team, a program on the CPU, each takes a run of its own.
     #[must_use]
-    pub fn new(knobs: &Knobs, n_quads: u32) -> Self {
-        let is_run = knobs.team == Team::Single;
+    pub fn new(reduce: Reduce, n_quads: u32) -> Self {
+        let is_run = reduce == Reduce::Thread;
         let n_per_thread = if is_run { 1024 } else { 32 };
         let n_threads = n_quads.div_ceil(n_per_thread);
         let (thread_step, step) = if is_run { (n_per_thread, 1) } else { (1, n_threads) };
@@ -69,11 +75,18 @@ impl Sharing {
 
 /// Appends a dispatch that reads the first `n_quads` vectors of 4 words of a slice, and writes a sum for each of the
 /// threads that share them, from `first_sum` on. Says how many threads those are.
-pub fn record_probe_read(recording: &mut Recording, words: Slice, n_quads: u32, sums: Slice, first_sum: u32) -> u32 {
-    let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(&recording.knobs, n_quads);
+pub fn record_probe_read(
+    recording: &mut Recording,
+    reduce: Reduce,
+    words: Slice,
+    n_quads: u32,
+    sums: Slice,
+    first_sum: u32,
+) -> u32 {
+    let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(reduce, n_quads);
     let params = Params { n_quads, n_threads, n_per_thread, thread_step, step, first_sum };
     let cost = Cost { bytes: u64::from(n_quads) * 16, ops: 0 };
-    recording.push_threads("probe_read", &KERNEL, u64::from(n_threads), &params, &[words, sums], cost);
+    recording.push("probe_read", &KERNEL, Spec::default(), u64::from(n_threads), &params, &[words, sums], cost);
     n_threads
 }
 
@@ -89,15 +102,17 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    [(33, 0), (2_051, 3), (1, 1)].map(|(n_quads, first_sum)| case(knobs, n_quads, first_sum)).into()
+fn cases() -> Vec<Case> {
+    let shapes = [(33, 0), (2_051, 3), (1, 1)];
+    let both = [Reduce::Thread, Reduce::Workgroup];
+    both.into_iter().flat_map(|reduce| shapes.map(|(n_quads, first_sum)| case(reduce, n_quads, first_sum))).collect()
 }
 
-fn case(knobs: &Knobs, n_quads: u32, first_sum: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{n_quads} vectors, sums from {first_sum}"), knobs);
+fn case(reduce: Reduce, n_quads: u32, first_sum: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("{n_quads} vectors for {reduce:?}, sums from {first_sum}"));
     let random: Vec<u32> = (0..n_quads * 4).map(|_| case.random_u32()).collect();
     let words = case.input("words", &random);
     let sums = case.output("sums", (n_quads + first_sum) as usize, 0.0);
-    record_probe_read(&mut case.recording, words, n_quads, sums, first_sum);
+    record_probe_read(&mut case.recording, reduce, words, n_quads, sums, first_sum);
     case.finish()
 }

@@ -1,9 +1,10 @@
 //! `rotate`: normalises each query head by its root mean square and turns its end to the token's position, in place;
 //! turns the indexer's heads, which are not normalised.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
@@ -34,8 +35,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "rotate",
-    source: include_str!("../../shaders/kernels/rotate.wgsl"),
-    parts: &[STEP, ROPE],
+    variants: &[Variant::only("rotate", include_str!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::row)],
     bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -94,8 +94,8 @@ pub fn record_rotate(recording: &mut Recording, flow: &Flow) {
     };
     let tokens = u64::from(flow.max_tokens);
     let cost = Cost { bytes: 8 * u64::from(width) * tokens, ops: 4 * u64::from(width) * tokens };
-    let (lanes, n_teams) = (recording.knobs.row_lanes, tokens * u64::from(flow.n_heads + flow.n_index_heads));
-    recording.push_teams("rotate", &KERNEL, lanes, n_teams, &params, &[flow.step, flow.rope, flow.queries], cost);
+    let n_heads = tokens * u64::from(flow.n_heads + flow.n_index_heads);
+    recording.push("rotate", &KERNEL, Spec::default(), n_heads, &params, &[flow.step, flow.rope, flow.queries], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -117,19 +117,15 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![
-        case(knobs, [3, 12, 5, 8], 2, 3, 2, 255),
-        case(knobs, [2, 72, 0, 0], 32, 1, 1, 511),
-        case(knobs, [1, 8, 1, 8], 4, 2, 2, 0),
-    ]
+fn cases() -> Vec<Case> {
+    vec![case([3, 12, 5, 8], 2, 3, 2, 255), case([2, 72, 0, 0], 32, 1, 1, 511), case([1, 8, 1, 8], 4, 2, 2, 0)]
 }
 
 /// `heads` are n_heads, head_dim, n_index_heads, index_head_dim.
-fn case(knobs: &Knobs, heads: [u32; 4], rope_pairs: u32, capacity: u32, n_tokens: u32, position: u32) -> Case {
+fn case(heads: [u32; 4], rope_pairs: u32, capacity: u32, n_tokens: u32, position: u32) -> Case {
     let [n_heads, head_dim, n_index_heads, index_head_dim] = heads;
     let name = format!("heads {heads:?} with {rope_pairs} pairs, {n_tokens} of {capacity} tokens at {position}");
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let stride = n_heads * head_dim + n_index_heads * index_head_dim + 2;
     let flow = Flow {
         step: case.step(position, n_tokens),

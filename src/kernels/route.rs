@@ -1,8 +1,9 @@
 //! `route`: which experts a token goes to, and with what weight.
 
 use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -32,8 +33,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "route",
-    source: include_str!("../../shaders/kernels/route.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("route", include_str!("../../shaders/kernels/route.wgsl"), &[STEP], lower::vector)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),
@@ -121,15 +121,14 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
         scale: flow.scale,
         max_tokens: flow.max_tokens,
     };
-    let knobs = recording.knobs;
-    let (spec, teams) = knobs.team_spec(knobs.vector_lanes);
     let is_softmax = u32::from(flow.scoring != Scoring::Root);
-    let spec = spec.constant("N_USED", flow.n_used).constant("SOFTMAX", is_softmax).part(flow.scoring.part());
+    let facts = Spec::default().constant("N_USED", flow.n_used).constant("SOFTMAX", is_softmax);
+    let facts = facts.part(flow.scoring.part());
     let tokens = u64::from(flow.max_tokens);
     let scores = tokens * u64::from(flow.n_experts);
     let cost = Cost { bytes: scores * 4 + tokens * 8 * u64::from(params.n_slots), ops: scores * 8 };
     let bindings = [flow.step, flow.tokens, flow.logits, flow.bias, flow.table, flow.experts, flow.weights];
-    recording.push("route", &KERNEL, spec, tokens.div_ceil(u64::from(teams)), &params, &bindings, cost);
+    recording.push("route", &KERNEL, facts, tokens, &params, &bindings, cost);
 }
 
 /// Which of the stage's bindings are the logits, and the bias.
@@ -183,33 +182,25 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     vec![
-        case(knobs, [40, 6, 1], Scoring::Root, false, false, 4, 3),
-        case(knobs, [40, 6, 1], Scoring::Root, true, false, 4, 3),
-        case(knobs, [40, 6, 0], Scoring::Root, false, true, 2, 2),
-        case(knobs, [3, 2, 1], Scoring::Root, false, true, 1, 1),
-        case(knobs, [17, 3, 0], Scoring::Softmax { normed: true }, false, true, 3, 2),
-        case(knobs, [8, 8, 0], Scoring::Softmax { normed: false }, false, false, 2, 2),
+        case([40, 6, 1], Scoring::Root, false, false, 4, 3),
+        case([40, 6, 1], Scoring::Root, true, false, 4, 3),
+        case([40, 6, 0], Scoring::Root, false, true, 2, 2),
+        case([3, 2, 1], Scoring::Root, false, true, 1, 1),
+        case([17, 3, 0], Scoring::Softmax { normed: true }, false, true, 3, 2),
+        case([8, 8, 0], Scoring::Softmax { normed: false }, false, false, 2, 2),
     ]
 }
 
 /// `experts` are how many there are, are used, and are shared. With `ties` all experts of one remainder by 13 have the
 /// same logit and bias.
-fn case(
-    knobs: &Knobs,
-    experts: [u32; 3],
-    scoring: Scoring,
-    hash: bool,
-    ties: bool,
-    max_tokens: u32,
-    n_tokens: u32,
-) -> Case {
+fn case(experts: [u32; 3], scoring: Scoring, hash: bool, ties: bool, max_tokens: u32, n_tokens: u32) -> Case {
     let [n_experts, n_used, n_shared] = experts;
     let name = format!(
         "{n_used} of {n_experts} and {n_shared}, {scoring:?}, hash {hash}, ties {ties}, {n_tokens} of {max_tokens}"
     );
-    let mut case = CaseBuilder::new(name, knobs);
+    let mut case = CaseBuilder::new(name);
     let (n_vocab, n_slots) = (5, n_used + n_shared);
     let same = |i: u32| if ties { i % n_experts % 13 } else { i };
     let values = case.random_values((n_experts * max_tokens) as usize);

@@ -1,8 +1,9 @@
 //! `sample`: the next token, chosen on the GPU, and the step moved on to it.
 
-use crate::gpu::kernel::{MAX_STOPS, Step};
+use crate::gpu::kernel::{MAX_STOPS, Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -19,8 +20,12 @@ crate::params! {
 /// The kernel. It alone writes the step.
 pub static KERNEL: Kernel = Kernel {
     name: "sample",
-    source: include_str!("../../shaders/kernels/sample.wgsl"),
-    parts: &[super::STEP],
+    variants: &[Variant::only(
+        "sample",
+        include_str!("../../shaders/kernels/sample.wgsl"),
+        &[super::STEP],
+        lower::vector,
+    )],
     bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -35,8 +40,7 @@ pub static KERNEL: Kernel = Kernel {
 pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, tokens: Slice, n_vocab: u32) {
     let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
     let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
-    let lanes = recording.knobs.vector_lanes;
-    recording.push_teams("sample", &KERNEL, lanes, 1, &params, &[step, logits, tokens], cost);
+    recording.push("sample", &KERNEL, Spec::default(), 1, &params, &[step, logits, tokens], cost);
 }
 
 const LEAST: f32 = -1e30;
@@ -130,7 +134,7 @@ fn threshold(values: &[f32], settings: &Step, greatest: f32) -> f32 {
     least
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
+fn cases() -> Vec<Case> {
     let plain = Step {
         position: 3,
         n_tokens: 4,
@@ -141,37 +145,37 @@ fn cases(knobs: &Knobs) -> Vec<Case> {
     };
     // Hot, so that ids that a filter should have dropped would often win.
     let hot = Step { temperature: 5.0, ..plain };
-    let mut cases = vec![case(knobs, "greedy, ties", 37, plain)];
+    let mut cases = vec![case("greedy, ties", 37, plain)];
     for seed in 0..3 {
         let hot = Step { seed, ..hot };
-        cases.push(case(knobs, "penalty", 12, Step { repeat_penalty: 4.0, position: seed, ..plain }));
-        cases.push(case(knobs, "no filter", 1003, hot));
-        cases.push(case(knobs, "top_k", 1003, Step { top_k: 7, ..hot }));
-        cases.push(case(knobs, "top_p", 261, Step { top_p: 0.5, ..hot }));
-        cases.push(case(knobs, "min_p", 261, Step { min_p: 0.3, ..hot }));
+        cases.push(case("penalty", 12, Step { repeat_penalty: 4.0, position: seed, ..plain }));
+        cases.push(case("no filter", 1003, hot));
+        cases.push(case("top_k", 1003, Step { top_k: 7, ..hot }));
+        cases.push(case("top_p", 261, Step { top_p: 0.5, ..hot }));
+        cases.push(case("min_p", 261, Step { min_p: 0.3, ..hot }));
         let all = Step { top_k: 40, top_p: 0.8, min_p: 0.1, repeat_penalty: 1.5, temperature: 0.8, ..hot };
-        cases.push(case(knobs, "all", 261, all));
+        cases.push(case("all", 261, all));
     }
-    cases.extend(stops(knobs, plain));
+    cases.extend(stops(plain));
     cases
 }
 
 /// The same choice with its id among the stops: the first of them, the last, behind the last; and a step that has no
 /// tokens left, which must stay as it is.
-fn stops(knobs: &Knobs, plain: Step) -> Vec<Case> {
+fn stops(plain: Step) -> Vec<Case> {
     let rest = |stops| Step { stops, ..plain };
     let all: [u32; MAX_STOPS] = std::array::from_fn(|index| index as u32);
     vec![
-        case(knobs, "every id a stop", 8, Step { n_stops: 8, ..rest(all) }),
-        case(knobs, "ids from 3 a stop", 7, Step { n_stops: 5, ..rest(all.map(|id| id + 3)) }),
-        case(knobs, "stops that are none", 7, Step { n_stops: 0, ..rest(all) }),
-        case(knobs, "no tokens", 37, Step { n_tokens: 0, temperature: 1.0, repeat_penalty: 2.0, top_k: 3, ..plain }),
+        case("every id a stop", 8, Step { n_stops: 8, ..rest(all) }),
+        case("ids from 3 a stop", 7, Step { n_stops: 5, ..rest(all.map(|id| id + 3)) }),
+        case("stops that are none", 7, Step { n_stops: 0, ..rest(all) }),
+        case("no tokens", 37, Step { n_tokens: 0, temperature: 1.0, repeat_penalty: 2.0, top_k: 3, ..plain }),
     ]
 }
 
 /// Logits in tenths, so that some tie.
-fn case(knobs: &Knobs, what: &str, n_vocab: usize, step: Step) -> Case {
-    let mut case = CaseBuilder::new(format!("{what}, {n_vocab} ids, seed {}, at {}", step.seed, step.position), knobs);
+fn case(what: &str, n_vocab: usize, step: Step) -> Case {
+    let mut case = CaseBuilder::new(format!("{what}, {n_vocab} ids, seed {}, at {}", step.seed, step.position));
     let logits: Vec<f32> = case.random_values(n_vocab).iter().map(|v| (v * 40.0).round() / 10.0).collect();
     let tokens: Vec<u32> = (0..9).map(|_| case.random_u32() % n_vocab.min(5) as u32).collect();
     let step = case.step_with(step);

@@ -1,8 +1,9 @@
 //! `swiglu`: the hidden values of a feed-forward network without experts.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::kernel::{Spec, Step};
+use crate::gpu::lower;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Knobs, Recording, Slice};
+use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, sigmoid};
@@ -20,8 +21,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "swiglu",
-    source: include_str!("../../shaders/kernels/swiglu.wgsl"),
-    parts: &[STEP],
+    variants: &[Variant::only("swiglu", include_str!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::threads)],
     bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
     params: Params::FIELDS,
     reference,
@@ -45,7 +45,7 @@ pub fn record_swiglu(
     let params = Params { n_quads: n_hidden / 4, max_tokens };
     let n = u64::from(max_tokens) * u64::from(n_hidden);
     let cost = Cost { bytes: 12 * n, ops: 5 * n };
-    recording.push_threads("swiglu", &KERNEL, n / 4, &params, &[step, gate_up, hidden], cost);
+    recording.push("swiglu", &KERNEL, Spec::default(), n / 4, &params, &[step, gate_up, hidden], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -62,12 +62,12 @@ fn reference(call: &mut Call<'_>) {
     }
 }
 
-fn cases(knobs: &Knobs) -> Vec<Case> {
-    vec![case(knobs, 36, 5, 4), case(knobs, 256, 1, 1)]
+fn cases() -> Vec<Case> {
+    vec![case(36, 5, 4), case(256, 1, 1)]
 }
 
-fn case(knobs: &Knobs, n_hidden: u32, max_tokens: u32, n_tokens: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("width {n_hidden}, {n_tokens} of {max_tokens}"), knobs);
+fn case(n_hidden: u32, max_tokens: u32, n_tokens: u32) -> Case {
+    let mut case = CaseBuilder::new(format!("width {n_hidden}, {n_tokens} of {max_tokens}"));
     let step = case.step(3, n_tokens);
     let n = (max_tokens * n_hidden) as usize;
     // Some gates are far below where exp overflows.

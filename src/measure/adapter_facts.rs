@@ -3,7 +3,7 @@
 
 use crate::engine::{PlayerChoice, Session};
 use crate::gpu::adapter::Identity;
-use crate::gpu::{Adapter, Knobs, Team};
+use crate::gpu::{Adapter, Caps, Reduce, Tuning};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,75 @@ pub struct AdapterFacts {
     /// The limits that matter.
     pub limits: Limits,
     /// How the kernels are set for it.
-    pub knobs: Knobs,
+    pub knobs: KernelSettings,
+}
+
+/// How kernels are set where no stage has a choice of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelSettings {
+    /// How the invocations that share one result add up.
+    pub team: Team,
+    /// Invocations per workgroup where each works alone.
+    pub single_workgroup: u32,
+    /// Invocations that share a row of weights.
+    pub row_lanes: u32,
+    /// Invocations that share a whole vector (norms, top-k, sampling).
+    pub vector_lanes: u32,
+    /// Weight rows that one set of lanes takes together.
+    pub rows: u32,
+    /// The adapter's subgroup, 1 where none is used.
+    pub subgroup: u32,
+    /// Whether `enable subgroups;` is written, as browsers want it.
+    pub subgroups_directive: bool,
+    /// Whether shaders may use 16-bit floats.
+    #[serde(default)]
+    pub f16: bool,
+    /// Whether shaders may use dot products of four packed 8-bit integers.
+    #[serde(default)]
+    pub packed_dot: bool,
+}
+
+/// How the invocations that share one result add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Team {
+    /// One invocation does it alone: no barrier, no subgroup.
+    Single,
+    /// A workgroup adds up in workgroup memory, with barriers.
+    Shared,
+    /// A workgroup adds up by subgroups first.
+    Subgroup,
+}
+
+impl Default for KernelSettings {
+    /// Those that run everywhere.
+    fn default() -> Self {
+        Self::of(&Caps::default(), Tuning::default())
+    }
+}
+
+impl KernelSettings {
+    /// Of what an adapter can do and what is chosen for it.
+    #[must_use]
+    pub fn of(caps: &Caps, tuning: Tuning) -> Self {
+        let config = tuning.config;
+        let team = match config.reduce {
+            Reduce::Thread => Team::Single,
+            Reduce::Workgroup => Team::Shared,
+            Reduce::Subgroup => Team::Subgroup,
+        };
+        Self {
+            team,
+            single_workgroup: config.threads,
+            row_lanes: config.row_lanes,
+            vector_lanes: config.vector_lanes,
+            rows: config.rows,
+            subgroup: caps.subgroup.max(1),
+            subgroups_directive: caps.subgroups_directive && team == Team::Subgroup,
+            f16: caps.f16,
+            packed_dot: caps.packed_dot,
+        }
+    }
 }
 
 /// The limits of an adapter that decide what fits.
@@ -49,14 +117,15 @@ impl AdapterFacts {
     #[must_use]
     pub fn of_session(session: &Session) -> Self {
         match session.choice() {
-            PlayerChoice::Gpu(adapter) => Self::of(adapter, *session.knobs()),
+            PlayerChoice::Gpu(adapter) => Self::of(adapter, session.tuning()),
             PlayerChoice::Cpu => Self::of_cpu(),
         }
     }
 
     /// What an adapter tells, and how the kernels are set on it.
     #[must_use]
-    pub fn of(adapter: &Adapter, knobs: Knobs) -> Self {
+    pub fn of(adapter: &Adapter, tuning: Tuning) -> Self {
+        let knobs = KernelSettings::of(&adapter.caps, tuning);
         let (features, limits) = (adapter.features(), adapter.limits());
         let has_subgroups = knobs.team == Team::Subgroup;
         let names = [
@@ -100,13 +169,13 @@ impl AdapterFacts {
             variant: "reference".to_owned(),
             subgroup_sizes: (0, 0),
             limits: Limits::default(),
-            knobs: Knobs::default(),
+            knobs: KernelSettings::default(),
         }
     }
 }
 
 /// How the kernels add up, in words.
-fn variant(knobs: &Knobs) -> String {
+fn variant(knobs: &KernelSettings) -> String {
     match knobs.team {
         Team::Single => format!("no barriers, workgroups of {}", knobs.single_workgroup),
         Team::Shared => format!("workgroup memory, teams of {} and {}", knobs.row_lanes, knobs.vector_lanes),

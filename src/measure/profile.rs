@@ -58,7 +58,6 @@ fn of_times(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Knobs;
     use crate::gpu::kernel::Spec;
     use crate::gpu::recording::{Cost, Stage};
     use crate::kernels::sample;
@@ -67,14 +66,14 @@ mod tests {
         let cost = Cost { bytes: 1000, ops: 10 };
         let (params, bindings) = (Vec::new(), Vec::new());
         let kernel = &sample::KERNEL;
-        Stage { name, layer, kernel, spec: Spec::default(), params, bindings, n_workgroups: 1, cost, keys: None }
+        Stage { name, layer, kernel, spec: Spec::default(), params, bindings, n_results: 1, cost, keys: None }
     }
 
     #[test]
     fn stages_belong_to_the_step_and_to_the_kind_of_their_layer() {
         let names = [("embed", None), ("q", Some(0)), ("q", Some(1)), ("attend", Some(1)), ("q", Some(2))];
         let stages = names.map(|(name, layer)| stage(name, layer)).to_vec();
-        let recording = Recording { stages, knobs: Knobs::default(), layer: None };
+        let recording = Recording { stages, layer: None };
         let ms = [1.0, 2.0, 3.0, 4.0, 5.0];
         let profile = of_times(
             &recording,

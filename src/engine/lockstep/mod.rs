@@ -278,7 +278,7 @@ impl Session {
         let recording = self.record(kind);
         let mut parts = Vec::new();
         for stages in recording.stages.chunk_by(is_same_stage) {
-            let alone = Recording { stages: stages.to_vec(), knobs: recording.knobs, layer: None };
+            let alone = Recording { stages: stages.to_vec(), layer: None };
             parts.push(Part {
                 name: stages[0].name,
                 layer: stages[0].layer,

@@ -44,7 +44,7 @@ pub fn predict(
         PlayerChoice::Gpu(adapter) => adapter.binding_bytes(),
         PlayerChoice::Cpu => 1 << 30,
     };
-    let planner = |whole| Planner::new(model, whole, *session.knobs(), binding_bytes, N_CHUNK);
+    let planner = |whole| Planner::new(model, whole, binding_bytes, N_CHUNK);
     let (cut, whole) = (planner(false)?, planner(true)?);
     let fits_context = |n: &u32| *n <= model.whole.context_length;
     Ok(Prediction {

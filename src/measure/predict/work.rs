@@ -6,7 +6,7 @@ use crate::engine::forward::{Forward, MAX_AHEAD};
 use crate::engine::upload::Uploads;
 use crate::error::Result;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Arena, Knobs, Purpose};
+use crate::gpu::{Arena, Purpose};
 use crate::measure::report::MemoryPrediction;
 use crate::model::{Shape, SyntheticModel, Weights};
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ pub(super) type Works = BTreeMap<(String, &'static str), Cost>;
 pub struct Planner {
     shape: Shape,
     weights: Weights,
-    knobs: Knobs,
     binding_bytes: u64,
     n_chunk: u32,
 }
@@ -28,14 +27,14 @@ impl Planner {
     ///
     /// # Errors
     /// None for a model that was made by [`SyntheticModel::new`].
-    pub fn new(model: &SyntheticModel, whole: bool, knobs: Knobs, binding_bytes: u64, n_chunk: u32) -> Result<Self> {
+    pub fn new(model: &SyntheticModel, whole: bool, binding_bytes: u64, n_chunk: u32) -> Result<Self> {
         let model = if whole {
             let (shape, layers) = (model.whole.clone(), 0..model.whole.n_layers() as u32);
             SyntheticModel { shape, layers, ..model.clone() }
         } else {
             model.clone()
         };
-        Ok(Self { weights: model.weights()?, shape: model.shape, knobs, binding_bytes, n_chunk })
+        Ok(Self { weights: model.weights()?, shape: model.shape, binding_bytes, n_chunk })
     }
 
     fn plan(&self, n_context: u32) -> (Arena, Forward) {
@@ -58,7 +57,7 @@ impl Planner {
     /// The work of a step of `n_tokens` (1: a token that is written, with the choice of the next) after `depth` tokens.
     pub(super) fn works(&self, n_tokens: u32, depth: u32) -> Works {
         let (_, forward) = self.plan(depth.saturating_add(n_tokens).max(4096));
-        let mut recording = forward.record_body(self.knobs, n_tokens);
+        let mut recording = forward.record_body(n_tokens);
         forward.record_head(&mut recording, n_tokens, true);
         forward.record_sample(&mut recording);
         let mut works = Works::new();
@@ -105,7 +104,7 @@ mod tests {
 
     fn flash() -> Planner {
         let model = SyntheticModel::new("x".into(), Shape::v4_flash(), Some(2..4), Format::MXFP4, 0).expect("a model");
-        Planner::new(&model, true, Knobs::default(), 1 << 30, 32).expect("a planner")
+        Planner::new(&model, true, 1 << 30, 32).expect("a planner")
     }
 
     /// By hand from the spec (2.1, 7): V4-Flash has 43 layers, 2 of ratio 0, 21 of ratio 4, 20 of ratio 128. A key is

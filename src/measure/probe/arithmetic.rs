@@ -70,7 +70,7 @@ impl Prober<'_, '_> {
         let expected = self.expected(chains, n_rounds).await?;
         let found = self.player.read(Slice { bytes: u64::from(N_COMPARED) * 4, ..y }).await?;
         let right = right && agree(&expected, &found, chains.tolerance);
-        let ops = chains.recording(self, x, y, n_rounds, n_threads).stages[0].cost.ops;
+        let ops = chains.recording(x, y, n_rounds, n_threads).stages[0].cost.ops;
         let rates: Vec<f64> = samples.iter().map(|ms| ops as f64 * 1e-6 / ms).collect();
         self.log.note(chains.kind, &rates, right);
         Ok(())
@@ -86,7 +86,7 @@ impl Prober<'_, '_> {
     ) -> Result<(Prepared, u32)> {
         let (mut n_rounds, wanted_ms) = (4, self.wanted_ms() / DISPATCHES);
         loop {
-            let prepared = self.prepare(chains.recording(self, x, y, n_rounds, n_threads)).await?;
+            let prepared = self.prepare(chains.recording(x, y, n_rounds, n_threads)).await?;
             // Once for the compiler.
             self.run_ms(prepared, 1, Encoding::LeftOut).await?;
             let ms = self.run_ms(prepared, 1, Encoding::LeftOut).await?;
@@ -104,15 +104,15 @@ impl Prober<'_, '_> {
         let (arena, x, y) = buffers(N_COMPARED);
         cpu.allocate(&arena).await?;
         cpu.write(x, 0, chains.x);
-        let prepared = cpu.prepare(&chains.recording(self, x, y, n_rounds, N_COMPARED)).await?;
+        let prepared = cpu.prepare(&chains.recording(x, y, n_rounds, N_COMPARED)).await?;
         cpu.run(prepared, 1).await?;
         cpu.read(Slice { bytes: u64::from(N_COMPARED) * 4, ..y }).await
     }
 }
 
 impl Arithmetic {
-    fn recording(&self, prober: &Prober<'_, '_>, x: Slice, y: Slice, n_rounds: u32, n_threads: u32) -> Recording {
-        let mut recording = Recording::new(prober.adapter.knobs);
+    fn recording(&self, x: Slice, y: Slice, n_rounds: u32, n_threads: u32) -> Recording {
+        let mut recording = Recording::default();
         (self.record)(&mut recording, x, y, n_rounds, n_threads);
         recording
     }

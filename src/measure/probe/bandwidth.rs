@@ -98,21 +98,23 @@ impl Prober<'_, '_> {
 
     /// One dispatch for each slice that can be bound.
     fn reading(&self, large: &Large, whole: Slice) -> Recording {
-        let mut recording = Recording::new(self.adapter.knobs);
+        let mut recording = Recording::default();
+        let reduce = self.adapter.tuning().config.reduce;
         let mut first_sum = 0;
         for slice in slices(self.adapter, whole, large.bytes) {
             let n_quads = (slice.bytes / QUAD_BYTES) as u32;
-            first_sum += record_probe_read(&mut recording, slice, n_quads, large.sums, first_sum);
+            first_sum += record_probe_read(&mut recording, reduce, slice, n_quads, large.sums, first_sum);
         }
         recording
     }
 
     fn copying(&self, large: &Large) -> Recording {
-        let mut recording = Recording::new(self.adapter.knobs);
+        let mut recording = Recording::default();
+        let reduce = self.adapter.tuning().config.reduce;
         let pairs =
             slices(self.adapter, large.source, large.bytes).zip(slices(self.adapter, large.copied, large.bytes));
         for (from, to) in pairs {
-            record_probe_copy(&mut recording, from, to, (from.bytes / QUAD_BYTES) as u32);
+            record_probe_copy(&mut recording, reduce, from, to, (from.bytes / QUAD_BYTES) as u32);
         }
         recording
     }
@@ -146,7 +148,9 @@ impl Large {
         };
         let (source, copied) = (buffer("source", bytes), buffer("copied", bytes));
         let n_sums: u64 = slices(adapter, source, bytes)
-            .map(|slice| u64::from(Sharing::new(&adapter.knobs, (slice.bytes / QUAD_BYTES) as u32).n_threads))
+            .map(|slice| {
+                u64::from(Sharing::new(adapter.tuning().config.reduce, (slice.bytes / QUAD_BYTES) as u32).n_threads)
+            })
             .sum();
         let sums = buffer("sums", n_sums * 4);
         let chunk = (0..CHUNK_BYTES as u32 / 4).map(scrambled).collect();

@@ -5,7 +5,7 @@ use super::check::agree;
 use super::timing::{Encoding, Samples, grown};
 use crate::error::Result;
 use crate::gpu::play::Prepared;
-use crate::gpu::{Arena, Knobs, Player, Purpose, Recording, Slice};
+use crate::gpu::{Arena, Player, Purpose, Recording, Slice};
 use crate::kernels::probe_dispatch::{self, record_probe_dispatch};
 use crate::kernels::probe_fma::{self, Chains, Float, record_probe_fma};
 use crate::measure::report::ProbeKind;
@@ -27,7 +27,6 @@ enum Short {
 
 /// The dispatch that is compiled again and again.
 struct Salted {
-    knobs: Knobs,
     arena: Arena,
     x: Slice,
     y: Slice,
@@ -42,7 +41,7 @@ impl Prober<'_, '_> {
         let counters = arena.words("counters", N_COUNTERS.into(), Purpose::Scratch);
         self.player.allocate(&arena).await?;
         self.n_plays = 0;
-        let mut recording = Recording::new(self.adapter.knobs);
+        let mut recording = Recording::default();
         record_probe_dispatch(&mut recording, counters, N_COUNTERS);
         let dispatch = self.prepare(recording).await?;
         // Warm-up: drivers compile at the first use.
@@ -130,7 +129,7 @@ impl Prober<'_, '_> {
         // Caches of compiled shaders outlive the program, so the first salt differs from run to run.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let salt = (now.as_micros() as u32) % Salted::END;
-        Ok(Salted { knobs: self.adapter.knobs, arena, x, y, salt })
+        Ok(Salted { arena, x, y, salt })
     }
 
     /// Whether the text compiled last came to its reference's values.
@@ -150,7 +149,7 @@ impl Salted {
     const END: u32 = 1 << 24;
 
     fn recording(&self) -> Recording {
-        let mut recording = Recording::new(self.knobs);
+        let mut recording = Recording::default();
         let chains = Chains { float: Float::F32, n_rounds: 1, n_threads: 64, salt: self.salt };
         record_probe_fma(&mut recording, self.x, self.y, chains);
         recording

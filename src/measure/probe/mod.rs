@@ -84,8 +84,8 @@ pub async fn probe_with(adapter: &Adapter, options: &Options<'_>, watch: &mut Wa
 /// What can be measured on an adapter.
 fn kinds(adapter: &Adapter) -> Vec<ProbeKind> {
     let can = |kind: &ProbeKind| match kind {
-        ProbeKind::FmaF16 => adapter.knobs.f16,
-        ProbeKind::DotI8 => adapter.knobs.packed_dot,
+        ProbeKind::FmaF16 => adapter.caps.f16,
+        ProbeKind::DotI8 => adapter.caps.packed_dot,
         _ => true,
     };
     ProbeKind::ALL.into_iter().filter(can).collect()

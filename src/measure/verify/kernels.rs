@@ -2,8 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::kernel::compose;
+use crate::gpu::lower::lower;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Case, Knobs, Player, Team};
+use crate::gpu::{Adapter, Caps, Case, Config, Player, Reduce, Tuning};
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
@@ -17,29 +18,30 @@ use std::collections::BTreeSet;
 /// When the adapter gives no device.
 pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut Watch<'_>) -> Result<KernelCheck> {
     let mut player = open(adapter, shader_checks).await?;
-    let variants = variants_of(adapter);
-    let total = (variants.len() * ALL.len()) as u32;
+    let tunings = tunings_of(adapter);
+    let total = (tunings.len() * ALL.len()) as u32;
     let mut check = KernelCheck::default();
     let mut done = 0;
-    // Many kernels have one text whatever the team: each text runs a case once.
+    // Many kernels have one text whatever is chosen: each text runs a case once.
     let mut seen = BTreeSet::new();
-    for knobs in variants {
+    for tuning in tunings {
+        player.tune(tuning);
         for kernel in ALL {
-            let what = format!("kernel {}, {:?}", kernel.name, knobs.team);
+            let what = format!("kernel {}, {:?}", kernel.name, tuning.config.reduce);
             if watch(&Progress { what, done, total }).is_break() {
                 return Ok(check);
             }
             done += 1;
-            for case in (kernel.cases)(&knobs) {
-                let texts = case.recording.stages.iter().map(|stage| compose(stage.kernel, &stage.spec, false));
-                if !seen.insert((kernel.name, case.name.clone(), texts.collect::<Vec<_>>())) {
+            let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
+            for case in (kernel.cases)().into_iter().filter(runs) {
+                if !seen.insert((kernel.name, case.name.clone(), texts(&case, &adapter.caps, &tuning))) {
                     continue;
                 }
                 check.n_cases += 1;
                 let found = wrong_in(&mut player, &case).await;
                 let is_lost = found.is_err();
                 if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
-                    let words = || format!("{} {:?}, {}: {place}", kernel.name, knobs.team, case.name);
+                    let words = || format!("{} {:?}, {}: {place}", kernel.name, tuning.config.reduce, case.name);
                     check.first_wrong.get_or_insert_with(words);
                     check.n_wrong += 1;
                 }
@@ -47,6 +49,7 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                     // A device that has reported a fault does nothing any more.
                     let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
                     player = another;
+                    player.tune(tuning);
                 }
             }
         }
@@ -58,26 +61,26 @@ async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Player> 
     Ok(Player::Gpu(Box::new(GpuPlayer::open(adapter, shader_checks).await?)))
 }
 
-/// Sizes of teams and tiles for the cases, which are small, so that every path of a kernel is taken; with everything
-/// that adapters may offer.
-#[must_use]
-pub fn variants() -> Vec<Knobs> {
-    let lanes = Knobs { row_lanes: 16, vector_lanes: 32, subgroup: 4, f16: true, packed_dot: true, ..Knobs::default() };
-    let knobs = |team, rows| Knobs { team, rows, ..lanes };
-    vec![knobs(Team::Single, 1), knobs(Team::Single, 2), knobs(Team::Shared, 1), knobs(Team::Subgroup, 4)]
+/// The texts that a case runs.
+fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
+    let program = lower(&case.recording, caps, tuning);
+    program.iter().map(|dispatch| compose(dispatch.variant, &dispatch.spec, false)).collect()
 }
 
-/// Those that an adapter can run, and the one that it is set for.
-fn variants_of(adapter: &Adapter) -> Vec<Knobs> {
-    let mut variants = variants();
-    variants.retain(|knobs| knobs.team != Team::Subgroup || adapter.has_fixed_subgroups());
-    for knobs in &mut variants {
-        knobs.subgroup = adapter.subgroup_sizes().0.max(1);
-        knobs.subgroups_directive = knobs.team == Team::Subgroup && adapter.is_in_browser();
-        (knobs.f16, knobs.packed_dot) = (adapter.knobs.f16, adapter.knobs.packed_dot);
-    }
-    variants.push(adapter.knobs);
-    variants
+/// Choices for the cases, which are small, so that every path of a kernel is taken.
+#[must_use]
+pub fn tunings() -> Vec<Tuning> {
+    let config = |reduce, rows| Config { reduce, rows, row_lanes: 16, vector_lanes: 32, ..Config::default() };
+    let of = |(reduce, rows)| Tuning { config: config(reduce, rows) };
+    [(Reduce::Thread, 1), (Reduce::Thread, 2), (Reduce::Workgroup, 1), (Reduce::Subgroup, 4)].map(of).into()
+}
+
+/// Those that an adapter can run, and its own.
+fn tunings_of(adapter: &Adapter) -> Vec<Tuning> {
+    let mut tunings = tunings();
+    tunings.retain(|tuning| tuning.config.reduce != Reduce::Subgroup || adapter.caps.subgroup > 0);
+    tunings.push(adapter.tuning());
+    tunings
 }
 
 /// Runs a case and reads its outputs.

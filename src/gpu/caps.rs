@@ -1,0 +1,33 @@
+//! Facts of an adapter that decide what can run on it. What is worth running is [`super::Tuning`]'s.
+
+use super::kernel::Spec;
+
+/// What an adapter can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Caps {
+    /// Whether it is a program on the CPU: there a barrier costs a switch of coroutines.
+    pub is_software: bool,
+    /// Invocations of a subgroup; 0 where there are none, or their number can differ from pipeline to pipeline.
+    pub subgroup: u32,
+    /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
+    pub subgroups_directive: bool,
+    /// Whether shaders may use 16-bit floats.
+    pub f16: bool,
+    /// Whether shaders may use dot products of four packed 8-bit integers.
+    pub packed_dot: bool,
+}
+
+impl Default for Caps {
+    /// The least: a program on the CPU without extensions. The reference executor passes for it.
+    fn default() -> Self {
+        Self { is_software: true, subgroup: 0, subgroups_directive: false, f16: false, packed_dot: false }
+    }
+}
+
+impl Caps {
+    /// Whether the adapter can run a text of these constants and parts.
+    #[must_use]
+    pub fn run(&self, spec: &Spec) -> bool {
+        (self.f16 || !spec.f16) && (self.packed_dot || !spec.packed_dot) && (self.subgroup > 0 || !spec.subgroups)
+    }
+}

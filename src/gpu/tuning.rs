@@ -1,0 +1,103 @@
+//! Choices, where [`super::Caps`] are facts: how invocations share a result, and how many do. Any choice gives the same
+//! results to rounding, on every adapter that can run it.
+
+use super::Caps;
+use super::kernel::Spec;
+use super::recording::Stage;
+
+/// How the invocations that share one result add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// One invocation does it alone: no barrier, no subgroup. Runs anywhere, and is the fast one on software adapters.
+    Thread,
+    /// A workgroup adds up in workgroup memory, with barriers.
+    Workgroup,
+    /// A workgroup adds up by subgroups first.
+    Subgroup,
+}
+
+/// The numbers of a lowering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// How invocations add up.
+    pub reduce: Reduce,
+    /// Invocations in a workgroup where each works alone.
+    pub threads: u32,
+    /// Invocations that share a row of weights.
+    pub row_lanes: u32,
+    /// Invocations that share a whole vector (norms, top-k, sampling).
+    pub vector_lanes: u32,
+    /// Rows of weights that one set of lanes takes together.
+    pub rows: u32,
+}
+
+impl Default for Config {
+    /// Runs everywhere.
+    fn default() -> Self {
+        Self { reduce: Reduce::Thread, threads: 16, row_lanes: 32, vector_lanes: 128, rows: 4 }
+    }
+}
+
+const TEAM_SINGLE: &str = include_str!("../../shaders/lib/team_single.wgsl");
+const TEAM_SHARED: &str = include_str!("../../shaders/lib/team_shared.wgsl");
+const TEAM_SUBGROUP: &str = include_str!("../../shaders/lib/team_subgroup.wgsl");
+
+impl Config {
+    /// The best guess where nothing was measured.
+    #[must_use]
+    pub fn guess(caps: &Caps) -> Self {
+        let reduce = match (caps.is_software, caps.subgroup) {
+            (true, _) => Reduce::Thread,
+            (false, 0) => Reduce::Workgroup,
+            (false, _) => Reduce::Subgroup,
+        };
+        Self { reduce, ..Self::default() }
+    }
+
+    /// A text in which `lanes` invocations share a result, and how many results a workgroup has.
+    pub(crate) fn sharing(&self, caps: &Caps, lanes: u32) -> (Spec, u32) {
+        let (text, team, workgroup) = match self.reduce {
+            Reduce::Thread => (TEAM_SINGLE, 1, self.threads),
+            Reduce::Workgroup => (TEAM_SHARED, lanes, lanes),
+            Reduce::Subgroup => (TEAM_SUBGROUP, lanes, lanes),
+        };
+        let spec = Spec::default().constant("TEAM", team).constant("WORKGROUP", workgroup);
+        let spec = spec.constant("SUBGROUP", caps.subgroup.max(1)).part(text);
+        (Spec { subgroups: self.reduce == Reduce::Subgroup, ..spec }, workgroup / team)
+    }
+
+    /// A text in which each invocation has results of its own, and how many invocations stand in a workgroup.
+    pub(crate) fn alone(&self) -> (Spec, u32) {
+        let workgroup = if self.reduce == Reduce::Thread { self.threads } else { 64 };
+        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
+    }
+
+    /// As [`Self::alone`], for register tiles, of which each invocation has one.
+    pub(crate) fn tiles(&self) -> (Spec, u32) {
+        let workgroup = self.threads.max(32);
+        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
+    }
+}
+
+/// What is chosen for an adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// The config of every stage.
+    pub config: Config,
+}
+
+impl Tuning {
+    /// What an adapter gets where nothing was measured.
+    #[must_use]
+    pub fn guess(caps: &Caps) -> Self {
+        Self { config: Config::guess(caps) }
+    }
+
+    /// The variant and the config of a stage: the last variant that can run and is thought to pay, else the first.
+    #[must_use]
+    pub fn choose(&self, stage: &Stage, caps: &Caps) -> (&'static super::Variant, Config) {
+        let variants = stage.kernel.variants;
+        let fits = |variant: &&super::Variant| (variant.pays)(stage, caps);
+        (variants.iter().rev().find(fits).unwrap_or(&variants[0]), self.config)
+    }
+}
