@@ -20,7 +20,14 @@ fn parse(name: &str, text: &str) -> naga::Module {
 }
 
 /// An adapter that has everything.
-const CAPS: Caps = Caps { is_software: false, subgroup: 4, subgroups_directive: true, f16: true, packed_dot: true };
+const CAPS: Caps = Caps {
+    is_software: false,
+    converts_fast: false,
+    subgroup: 4,
+    subgroups_directive: true,
+    f16: true,
+    packed_dot: true,
+};
 
 /// Where the texts are left for the browser tests, whose compiler is stricter in places (uniformity above all).
 fn texts_folder() -> PathBuf {

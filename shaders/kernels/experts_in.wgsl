@@ -47,6 +47,11 @@ fn experts_in(
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;
     for (var block = lane; block < params.n_blocks; block += TEAM) {
+        var x_sums = vec4<f32>();
+        for (var j = 0u; j < 8u; j += 1u) {
+            x_sums += x[x_at + block * 8u + j];
+        }
+        let x_sum = dot(x_sums, vec4<f32>(1.0));
         for (var r = 0u; r < ROWS; r += 1u) {
             let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
             let gate = load_block(at);
@@ -54,10 +59,12 @@ fn experts_in(
             var sums = vec2<f32>();
             for (var j = 0u; j < 8u; j += 1u) {
                 let v = x[x_at + block * 8u + j];
-                sums += vec2<f32>(dot(block_quad(gate, j), v), dot(block_quad(up, j), v));
+                sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
             }
-            gates[r] += sums.x;
-            ups[r] += sums.y;
+            let of_gate = block_affine(gate);
+            let of_up = block_affine(up);
+            gates[r] += of_gate.x * sums.x + of_gate.y * x_sum;
+            ups[r] += of_up.x * sums.y + of_up.y * x_sum;
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {

@@ -42,13 +42,19 @@ fn experts_out(
     var sums: array<f32, ROWS>;
     for (var block = lane; block < params.n_blocks; block += TEAM) {
         let from_block = entry * params.hidden_stride + block * 8u;
+        var x_sums = vec4<f32>();
+        for (var j = 0u; j < 8u; j += 1u) {
+            x_sums += hidden[from_block + j];
+        }
+        let x_sum = dot(x_sums, vec4<f32>(1.0));
         for (var r = 0u; r < ROWS; r += 1u) {
             let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
             var sum = 0.0;
             for (var j = 0u; j < 8u; j += 1u) {
-                sum += dot(block_quad(down, j), hidden[from_block + j]);
+                sum += dot(block_codes(down, j), hidden[from_block + j]);
             }
-            sums[r] += sum;
+            let affine = block_affine(down);
+            sums[r] += affine.x * sum + affine.y * x_sum;
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {

@@ -1,7 +1,7 @@
 // y[t, r] = Σ_i w[r, i] · x[t, i]: a matrix of any weight format times a few vectors.
 // A team takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn.
 // Rows may be cut into groups that read different parts of x (the grouped output projection).
-// Sums in f32; the order differs between teams, so results agree to rounding.
+// The scale and the offset of a block are taken out of its sum. Sums in f32; the order differs between teams, so results agree to rounding.
 struct Params {
     n_rows: u32,         // rows of this shard
     n_blocks: u32,       // blocks of 32 weights in a row
@@ -50,13 +50,15 @@ fn linear(
         let x5 = x[x_block + 5u];
         let x6 = x[x_block + 6u];
         let x7 = x[x_block + 7u];
+        let x_sum = dot(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7, vec4<f32>(1.0));
         for (var r = 0u; r < ROWS; r += 1u) {
             let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
-            let low = dot(block_quad(b, 0u), x0) + dot(block_quad(b, 1u), x1)
-                + dot(block_quad(b, 2u), x2) + dot(block_quad(b, 3u), x3);
-            let high = dot(block_quad(b, 4u), x4) + dot(block_quad(b, 5u), x5)
-                + dot(block_quad(b, 6u), x6) + dot(block_quad(b, 7u), x7);
-            sums[r] += low + high;
+            let low = dot(block_codes(b, 0u), x0) + dot(block_codes(b, 1u), x1)
+                + dot(block_codes(b, 2u), x2) + dot(block_codes(b, 3u), x3);
+            let high = dot(block_codes(b, 4u), x4) + dot(block_codes(b, 5u), x5)
+                + dot(block_codes(b, 6u), x6) + dot(block_codes(b, 7u), x7);
+            let affine = block_affine(b);
+            sums[r] += affine.x * (low + high) + affine.y * x_sum;
         }
     }
     var y_row = token;

@@ -17,3 +17,11 @@ fn load_block(i: u32) -> Block {
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * e4m3(select(b.first[j & 3u], b.second[j & 3u], j >= 4u));
 }
+
+fn block_codes(b: Block, j: u32) -> vec4<f32> {
+    return e4m3(select(b.first[j & 3u], b.second[j & 3u], j >= 4u));
+}
+
+fn block_affine(b: Block) -> vec2<f32> {
+    return vec2<f32>(b.scale, 0.0);
+}

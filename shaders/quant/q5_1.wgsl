@@ -16,3 +16,11 @@ fn load_block(i: u32) -> Block {
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j)) + b.minimum;
 }
+
+fn block_codes(b: Block, j: u32) -> vec4<f32> {
+    return vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j));
+}
+
+fn block_affine(b: Block) -> vec2<f32> {
+    return vec2<f32>(b.scale, b.minimum);
+}

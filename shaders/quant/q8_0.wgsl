@@ -17,3 +17,13 @@ fn block_quad(b: Block, j: u32) -> vec4<f32> {
     let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
     return b.scale * vec4<f32>(bytes);
 }
+
+fn block_codes(b: Block, j: u32) -> vec4<f32> {
+    let word = select(b.first[j & 3u], b.second[j & 3u], j >= 4u);
+    let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
+    return vec4<f32>(bytes);
+}
+
+fn block_affine(b: Block) -> vec2<f32> {
+    return vec2<f32>(b.scale, 0.0);
+}

@@ -7,6 +7,8 @@ use super::kernel::Spec;
 pub struct Caps {
     /// Whether it is a program on the CPU: there a barrier costs a switch of coroutines.
     pub is_software: bool,
+    /// Whether it turns integers into floats as fast as it multiplies, as Mesa's software adapters do.
+    pub converts_fast: bool,
     /// Invocations of a subgroup; 0 where there are none, or their number can differ from pipeline to pipeline.
     pub subgroup: u32,
     /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
@@ -20,7 +22,14 @@ pub struct Caps {
 impl Default for Caps {
     /// The least: a program on the CPU without extensions. The reference executor passes for it.
     fn default() -> Self {
-        Self { is_software: true, subgroup: 0, subgroups_directive: false, f16: false, packed_dot: false }
+        Self {
+            is_software: true,
+            converts_fast: true,
+            subgroup: 0,
+            subgroups_directive: false,
+            f16: false,
+            packed_dot: false,
+        }
     }
 }
 

@@ -16,4 +16,4 @@ pub use caps::Caps;
 pub use kernel::{Access, Call, Case, Field, Kernel, Variant};
 pub use play::{Player, Ticket};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
-pub use tuning::{Config, Reduce, Tuning};
+pub use tuning::{Config, Nibbles, Reduce, Tuning};

@@ -6,7 +6,7 @@ use crate::gpu::lower::Lowered;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
-use super::matrix::format_of;
+use super::matrix::{format_of, with_codes};
 use super::{STEP, dot};
 
 crate::params! {
@@ -80,7 +80,10 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
-    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
+    (
+        with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles),
+        n_results.div_ceil(u64::from(per_workgroup)),
+    )
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -8,7 +8,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Sta
 
 use super::case::CaseBuilder;
 use super::linear_tiled;
-use super::matrix::{Matrix, format_of};
+use super::matrix::{Matrix, format_of, with_codes};
 use super::{STEP, dot};
 
 crate::params! {
@@ -116,7 +116,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
     let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
-    (spec.constant("ROWS", rows), n_results.div_ceil(u64::from(per_workgroup)))
+    (with_codes(spec.constant("ROWS", rows), stage, config.nibbles), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 impl Params {

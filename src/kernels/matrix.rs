@@ -1,8 +1,8 @@
 //! A weight matrix on the GPU: its format, its two planes, and the text that decodes it.
 
 use crate::format::Format;
-use crate::gpu::Slice;
 use crate::gpu::kernel::Spec;
+use crate::gpu::{Nibbles, Slice, Stage};
 
 /// Consecutive rows of a weight matrix, in the planes of [`crate::format::repack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,34 @@ fn texts_of(format: Format) -> &'static [&'static str] {
         Format::FP8 => &[quant!("e4m3"), quant!("fp8")],
         Format::FP8_F32 => &[quant!("e4m3"), quant!("fp8_f32")],
         Format::I32 | Format::I64 => unreachable!("a table of integers is no weight matrix"),
+    }
+}
+
+/// Adds to a variant the codes of its format with their scale and offset: the second contract of weight formats, by which
+/// kernels take both out of a block's sum.
+pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
+    let nibble_codes = match nibbles {
+        Nibbles::Convert => include_str!("../../shaders/lib/nibbles_convert.wgsl"),
+        Nibbles::Mantissa => include_str!("../../shaders/lib/nibbles_mantissa.wgsl"),
+    };
+    let format = stage.spec.value_of("FORMAT").and_then(|format| Format::ALL.get(format as usize));
+    match format {
+        Some(Format::Q4_0) => spec.part(nibble_codes).part(quant!("q4_0_codes")),
+        Some(Format::Q4_1) => spec.part(nibble_codes).part(quant!("q4_1_codes")),
+        Some(Format::Q4_K) => spec.part(nibble_codes).part(quant!("q4_k_codes")),
+        // Theirs stand in the decoder.
+        Some(
+            Format::Q8_0
+            | Format::Q5_0
+            | Format::Q5_1
+            | Format::Q5_K
+            | Format::IQ4_NL
+            | Format::IQ4_XS
+            | Format::MXFP4
+            | Format::FP8
+            | Format::FP8_F32,
+        ) => spec,
+        _ => spec.part(quant!("plain")),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::kernel::compose;
 use crate::gpu::lower::lower;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Caps, Case, Config, Player, Reduce, Tuning};
+use crate::gpu::{Adapter, Caps, Case, Config, Nibbles, Player, Reduce, Tuning};
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
@@ -70,9 +70,15 @@ fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
 /// Choices for the cases, which are small, so that every path of a kernel is taken.
 #[must_use]
 pub fn tunings() -> Vec<Tuning> {
-    let config = |reduce, rows| Config { reduce, rows, row_lanes: 16, vector_lanes: 32, ..Config::default() };
-    let of = |(reduce, rows)| Tuning { config: config(reduce, rows) };
-    [(Reduce::Thread, 1), (Reduce::Thread, 2), (Reduce::Workgroup, 1), (Reduce::Subgroup, 4)].map(of).into()
+    let small = Config { row_lanes: 16, vector_lanes: 32, ..Config::default() };
+    let of = |(reduce, rows, nibbles)| Tuning { config: Config { reduce, rows, nibbles, ..small } };
+    let configs = [
+        (Reduce::Thread, 1, Nibbles::Mantissa),
+        (Reduce::Thread, 2, Nibbles::Convert),
+        (Reduce::Workgroup, 1, Nibbles::Convert),
+        (Reduce::Subgroup, 4, Nibbles::Mantissa),
+    ];
+    configs.map(of).into()
 }
 
 /// Those that an adapter can run, and its own.
