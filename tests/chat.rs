@@ -123,6 +123,8 @@ fn templates_that_mean_harm_end_with_a_message() {
         ("more ", in_loop(20, "{% set ns.a = ns.a.join([ns.a, ns.a, ns.a]) %}")),
         ("more ", in_loop(64, "{% set ns.a = (ns.a, ns.a) | string %}")),
         ("more ", in_loop(9999, "{{ ('y' * 100000) | upper }}")),
+        ("more steps", "{% set a = 'x' * 20000 %}".to_owned() + &in_loop(9999, "{{ 'a' < a <= a }}")),
+        ("not supported", "{{ range(*messages) }}".into()),
         ("namespace within", in_loop(1, "{% set ns.a = ns %}")),
         ("namespace within", in_loop(1, "{% set ns.a = [ns] %}{{ ns.a }}")),
         ("recursion", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into()),
@@ -171,6 +173,21 @@ fn templates_that_mean_harm_end_with_a_message() {
     }
     let empty = chat("x").unwrap().render(&[], &RenderOptions::default()).unwrap_err();
     assert!(empty.found.contains("no messages"));
+}
+
+#[test]
+fn loops_are_filtered() {
+    let of = |template: &str| render(template).unwrap();
+    let (user, none) = ("{% for m in messages if m.role == 'user' %}", "{% for m in messages if m.role == 'tool' %}");
+    assert_eq!(
+        of(&format!("{user}{{{{ loop.index }}}}/{{{{ loop.length }}}} {{{{ m.content }}}}{{% endfor %}}")),
+        "1/1 Hello"
+    );
+    assert_eq!(of(&format!("{none}{{{{ m.content }}}}{{% else %}}none{{% endfor %}}")), "none");
+    assert_eq!(
+        of("{% for a, b in [(1, 2), (3, 4), (5, 6)] if a > 1 and 4 <= b < 6 %}{{ a }}{{ b }} {% endfor %}"),
+        "34 "
+    );
 }
 
 /// The bounds are far from what an honest template needs.

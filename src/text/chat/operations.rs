@@ -23,6 +23,10 @@ pub(super) const LESS_OR_EQUAL: &str = "<=";
 pub(super) const GREATER: &str = ">";
 pub(super) const GREATER_OR_EQUAL: &str = ">=";
 pub(super) const IN: &str = "in";
+/// Charges a value that the library has made.
+pub(super) const MADE: &str = "[..]";
+/// Charges the work of going through a value.
+pub(super) const MEASURE: &str = "<>";
 
 /// `namespace()`: variables that loops may set. It stands in no other value, so it cannot hold itself.
 #[derive(Debug, Default)]
@@ -72,6 +76,10 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         shared.measure(&all)?;
         minijinja::tests::is_in(state, &item, &all)
     });
+    let shared = budget.clone();
+    environment.add_function(MADE, move |value: Value| shared.made(value));
+    let shared = budget.clone();
+    environment.add_function(MEASURE, move |value: Value| shared.measure(&value).map(|()| value));
     let shared = budget.clone();
     environment.add_function("range", move |lower: isize, upper: Option<isize>, step: Option<isize>| {
         shared.made(minijinja::functions::range(lower, upper, step)?)
