@@ -97,6 +97,9 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
             }
             notices.push(format!("{name} means nothing here: {why}"));
         } else if let Some(long) = long(name) {
+            if name == "-no-cnv" {
+                notices.push("-no-cnv is how it is without -cnv: the text is continued".to_owned());
+            }
             parsed.push(value.map_or_else(|| long.into(), |value| format!("{long}={value}").into()));
         } else if is_unknown(name) {
             return Err(Error::usage(format!("option {name}"), "unknown")
@@ -148,10 +151,7 @@ mod tests {
             ("headstart bench -pg 1,2 -ctk=f16", "headstart bench --pg 1,2 --cache-type-k=f16"),
             ("headstart run -p -ctv -ctv f16", "headstart run -p -ctv --cache-type-v f16"),
             ("headstart run -cnv -sys -sys -p -cnv", "headstart run --conversation --system -sys -p -cnv"),
-            (
-                "headstart run -hfr o/n -hff a.gguf -no-cnv",
-                "headstart run --hf-repo o/n --hf-file a.gguf --no-conversation",
-            ),
+            ("headstart run -hfr o/n -hff a.gguf", "headstart run --hf-repo o/n --hf-file a.gguf"),
             ("headstart run -n5 -n -1 -- -pg -xyz", "headstart run -n5 -n -1 -- -pg -xyz"),
             ("headstart -p hi", "headstart run -p hi"),
             ("headstart --help", "headstart --help"),
@@ -168,6 +168,7 @@ mod tests {
     fn what_means_nothing_here_is_left_out_with_its_value() {
         for (typed, parsed, n) in [
             ("headstart run -ngl 99 -fa -p a", "headstart run -p a", 2),
+            ("headstart run -no-cnv x", "headstart run --no-conversation x", 1),
             ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
             ("headstart tokenize -t", "headstart tokenize -t", 0),

@@ -130,7 +130,7 @@ mod tests {
 
     fn parse(words: &str) -> Result<Options, clap::Error> {
         let words = ["headstart", "bench"].into_iter().chain(words.split_whitespace()).map(OsString::from);
-        Options::try_parse_from(with_long_options(words).into_iter().skip(1))
+        Options::try_parse_from(with_long_options(words).expect("known options").0.into_iter().skip(1))
     }
 
     fn tests(words: &str) -> Vec<(u32, u32, u32)> {
