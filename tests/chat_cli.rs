@@ -160,5 +160,16 @@ fn ctrl_c_ends_the_answer_and_not_the_conversation() {
     let output = child.wait_with_output().expect("the program ends");
     let err = stderr(&output);
     assert_eq!(output.status.code(), Some(0), "{err}");
-    assert!(err.contains("left off") && err.contains("forgotten"), "{err}");
+    assert!(err.contains("stopped") && err.contains("forgotten"), "{err}");
+}
+
+#[test]
+fn a_mistyped_command_is_no_question() {
+    let answers = talk("/help\n/exti\nWhat did he say?\n", &ANSWER);
+    assert_eq!(stdout(&answers), stdout(&talk("What did he say?\n", &ANSWER)));
+    let err = stderr(&answers);
+    assert!(err.contains("no command /exti") && err.matches("/regen").count() == 2, "{err}");
+    assert_eq!(stdout(&talk("", &[&ANSWER[..], &["-p", ""]].concat())), "", "nothing is asked");
+    let once = talk("What did he say?\nAnd then?\n", &[&ANSWER[..], &["-st"]].concat());
+    assert_eq!(stdout(&once), stdout(&talk("What did he say?\n", &ANSWER)));
 }

@@ -413,3 +413,103 @@ fn ids_and_models_without_meaning_are_refused() {
     refused(&headstart(&["tokenize", "-m", "nosuchfile.gguf", "-p", "x"]), 5, &["nosuchfile.gguf"]);
     refused(&headstart_reading(b"\xff", &["tokenize"]), 2, &["UTF-8"]);
 }
+
+/// Whatever it comes from, the prompt is the same text, so the same tokens follow.
+#[test]
+fn a_prompt_is_the_same_however_it_is_typed() {
+    let folder = folder();
+    let text = run_on_cpu("6", &["-p", "A man\nand"]);
+    done(&text);
+    let same = |output: &Output| {
+        done(output);
+        assert_eq!(output.stdout, text.stdout, "{}", stderr(output));
+    };
+    for bytes in [&b"A man\nand\n"[..], b"\xef\xbb\xbfA man\r\nand\r\n", b"A man\nand"] {
+        same(&run_on_cpu("6", &["-f", &file(&folder, "prompt.txt", bytes)]));
+        same(&headstart_reading(bytes, &[&CPU[..], &["6"]].concat()));
+    }
+    same(&run_on_cpu("6", &["A man\\nand"]));
+    same(&run_on_cpu("6", &["-p", "A man\\x0aand"]));
+    same(&headstart(&[&CPU[1..], &["6", "-p", "A man\nand"]].concat()));
+    same(&run_on_cpu("6", &["-ngl", "99", "-fa", "-t", "8", "--no-escape", "-p", "A man\nand"]));
+    let literal = run_on_cpu("6", &["--no-escape", "-p", "A man\\nand"]);
+    done(&literal);
+    assert_ne!(literal.stdout, text.stdout);
+}
+
+#[test]
+fn options_of_llama_cpp_work_or_are_named() {
+    let idle = run_on_cpu("2", &["-ngl", "99", "-p", "a"]);
+    done(&idle);
+    assert!(stderr(&idle).contains("-ngl means nothing here"), "{}", stderr(&idle));
+    refused(&headstart(&["run", "-hx", "-p", "a"]), 2, &["option -hx"]);
+    refused(&headstart(&["run", "-sm", "none"]), 2, &["option -sm"]);
+    let whole = headstart(&["run", "-a", "cpu", "--temp", "0", "-c", "24", "-n", "-1", "-p", "A man"]);
+    done(&whole);
+    assert!(stdout(&whole).len() > stdout(&run_on_cpu("3", &["-p", "A man"])).len());
+    done(&run_on_cpu("2", &["-c", "0", "--seed", "-1", "-p", "a"]));
+}
+
+#[test]
+fn a_drawn_seed_is_told_and_writes_the_text_again() {
+    let drawn = headstart(&["run", "-a", "cpu", "-n", "8", "--temp", "2", "-p", "a"]);
+    done(&drawn);
+    let err = stderr(&drawn);
+    let seed = err.lines().find_map(|line| line.strip_prefix("headstart: --seed ")).expect("a seed");
+    let again = headstart(&["run", "-a", "cpu", "-n", "8", "--temp", "2", "-p", "a", "-s", seed]);
+    assert_eq!(again.stdout, drawn.stdout);
+    assert!(!stderr(&again).contains("--seed"));
+}
+
+#[test]
+fn a_closed_stderr_is_no_fault() {
+    let mut child = program()
+        .args([&CPU[..], &["2", "-p", "a"]].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("the program ends").code(), Some(0));
+}
+
+#[test]
+fn a_file_that_is_no_model_is_named_for_what_it_is() {
+    let folder = folder();
+    for (bytes, words) in [(&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"[..], "picture"), (b"# A text of some length\n", "a text")]
+    {
+        let path = file(&folder, "other", bytes);
+        refused(&headstart(&["run", "-m", &path, "-a", "cpu"]), 3, &[words, ".gguf"]);
+    }
+}
+
+#[test]
+fn reports_in_utf_16_are_compared_and_lists_of_them_left_out() {
+    let folder = folder();
+    let path = folder.path().join("r.json");
+    let path = path.to_str().expect("UTF-8");
+    done(&run_on_cpu("2", &["-p", "a", "--report", path]));
+    let text = std::fs::read_to_string(path).expect("a report");
+    let wide: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let wide = file(&folder, "wide.json", &wide);
+    let marked = file(&folder, "marked.json", format!("\u{feff}{text}").as_bytes());
+    let index = file(&folder, "index.json", b"{\"reports\": [\"r.json\"]}");
+    let compared = headstart(&["compare", path, &wide, &marked, &index]);
+    done(&compared);
+    assert!(stderr(&compared).contains("index.json"), "{}", stderr(&compared));
+}
+
+#[test]
+fn quantize_lists_its_formats_and_takes_names_of_mixtures() {
+    let help = stdout(&headstart(&["quantize", "--help"]));
+    assert!(help.contains("Q8_0") && help.contains("Q6_K"), "{help}");
+    let folder = folder();
+    let to = folder.path().join("q.gguf");
+    let (from, to) = (embedded(), to.to_str().expect("UTF-8"));
+    let mixture = headstart(&["quantize", from.to_str().expect("UTF-8"), to, "q8_0_M"]);
+    done(&mixture);
+    assert!(stderr(&mixture).contains("nearest, Q8_0"), "{}", stderr(&mixture));
+    refused(&headstart(&["quantize", "a", "b", "Q9"]), 2, &["Q8_0"]);
+    refused(&headstart(&["quantize", "a", "b"]), 2, &["FORMAT"]);
+}

@@ -105,7 +105,10 @@ impl<'a> Shelf<'a> {
 
     fn file(&self, path: &str) -> Result<Choice> {
         let lower = path.to_ascii_lowercase();
-        if self.entry(path).is_none() {
+        let inside = format!("{}/", path.trim_end_matches('/'));
+        if self.entry(path).is_none() && self.entries.keys().any(|other| other.starts_with(&inside)) {
+            self.folder(&inside)
+        } else if self.entry(path).is_none() {
             Err(self.lacks(&format!("no file {path}")))
         } else if is_gguf(path) {
             self.with_parts(path)
@@ -113,6 +116,17 @@ impl<'a> Shelf<'a> {
             self.safetensors(folder_of(path))
         } else {
             Err(Error::usage(format!("{}, {path}", self.repo), "no model").expected("a .gguf or .safetensors file"))
+        }
+    }
+
+    /// The one model of a folder, whose name ends in `/`.
+    fn folder(&self, folder: &str) -> Result<Choice> {
+        let entries = self.listing.entries.iter().filter(|entry| entry.path.starts_with(folder)).cloned().collect();
+        let listing = Listing { entries, n_refused: self.listing.n_refused };
+        let shelf = Shelf::new(self.repo, &listing);
+        match shelf.models().next() {
+            Some(_) => shelf.usual(),
+            None => self.safetensors(folder),
         }
     }
 
@@ -127,20 +141,29 @@ impl<'a> Shelf<'a> {
         })
     }
 
-    /// The GGUF file whose name ends in the format's, before its numbers: the one with the shortest path.
+    /// The GGUF file whose name ends in the format's, before its numbers, else has it in the middle, else stands in a
+    /// folder named after it: the one with the shortest path.
     fn quantized(&self, quant: &str) -> Option<&'a str> {
         let quant = quant.to_ascii_lowercase();
         // In `Q4_K_M`, neither `K_M` nor `M` is a format that could stand after the `_`.
         let is_whole =
             quant.starts_with(|c: char| c.is_ascii_alphabetic()) && quant.contains(|c: char| c.is_ascii_digit());
         let is_end = |rest: &str| rest.is_empty() || rest.ends_with(['-', '.']) || is_whole && rest.ends_with('_');
-        let is_it = |path: &&str| {
-            let name = file_name(path);
-            let stem =
-                PartName::parse(name).map_or_else(|| name[..name.len() - ".gguf".len()].to_owned(), |part| part.stem);
-            stem.to_ascii_lowercase().strip_suffix(&quant).is_some_and(is_end)
+        let ends = |stem: &str| stem.strip_suffix(&quant).is_some_and(is_end);
+        let has = |text: &str| {
+            text.match_indices(&quant).any(|(at, _)| is_end(&text[..at]) && is_begin(&text[at + quant.len()..]))
         };
-        self.models().filter(is_it).min_by_key(|path| (path.len(), *path))
+        let stem = |path: &str| {
+            let name = file_name(path);
+            let part = PartName::parse(name).map(|part| part.stem);
+            part.unwrap_or_else(|| name[..name.len() - ".gguf".len()].to_owned()).to_ascii_lowercase()
+        };
+        let in_folder = |path: &str| folder_of(path).to_ascii_lowercase().split('/').any(has);
+        let ways: [&dyn Fn(&str) -> bool; 3] = [&|path| ends(&stem(path)), &|path| has(&stem(path)), &in_folder];
+        let shortest = |fits: &&dyn Fn(&str) -> bool| {
+            self.models().filter(|path| fits(path)).min_by_key(|path| (path.len(), *path))
+        };
+        ways.iter().find_map(shortest)
     }
 
     /// A GGUF file with the others that the model was split into; all have to be there.
@@ -202,6 +225,15 @@ impl<'a> Shelf<'a> {
     }
 }
 
+/// Whether what stands behind a format's name is no part of it: in `Q4_K_M`, `Q4_K` is not the format.
+fn is_begin(rest: &str) -> bool {
+    const GOES_ON: [&str; 13] = ["0", "1", "2", "3", "4", "k", "s", "m", "l", "xs", "xxs", "xl", "nl"];
+    match rest.strip_prefix('_') {
+        Some(rest) => !GOES_ON.contains(&rest.split(['_', '-', '.']).next().unwrap_or_default()),
+        None => rest.is_empty() || rest.starts_with(['-', '.']),
+    }
+}
+
 /// The folder of a path: empty, or with its `/`.
 fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..=at])
@@ -260,6 +292,21 @@ mod tests {
         for absent in ["Q4_K", "K_M", "XS", "0", "Q2_K"] {
             assert!(pick(&all, &quant(absent)).is_err(), "{absent}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_quant_may_stand_in_the_middle_or_be_a_folder() -> Result<()> {
+        let all = ["m-Q4_K_M-imat.gguf", "m.q8_0.imat.gguf", "Q5_K_M/m-00001-of-00001.gguf", "m_IQ4_XS_v2.gguf"];
+        assert_eq!(pick(&all, &Wanted::Usual)?, all[..1]);
+        for (name, at) in [("Q4_K_M", 0), ("Q8_0", 1), ("q5_k_m", 2), ("IQ4_XS", 3)] {
+            assert_eq!(pick(&all, &quant(name))?, all[at..=at], "{name}");
+        }
+        for absent in ["Q4_K", "Q4", "Q8", "Q5_K", "IQ4"] {
+            assert!(pick(&all, &quant(absent)).is_err(), "{absent}");
+        }
+        assert_eq!(pick(&all, &file("Q5_K_M"))?, all[2..3]);
+        assert_eq!(pick(&["m-Q8_0-x.gguf", "longer-m-Q8_0.gguf"], &quant("Q8_0"))?, ["longer-m-Q8_0.gguf"]);
         Ok(())
     }
 

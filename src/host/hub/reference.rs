@@ -1,4 +1,5 @@
-//! A model as a person names it: `owner/name`, `owner/name:Q4_K_M`, `owner/name/path/in/it.gguf`, or an address.
+//! A model as a person names it: `owner/name`, `owner/name:Q4_K_M`, `owner/name/path/in/it.gguf`, or an address, with its
+//! scheme or without.
 
 use super::endpoint::{Endpoint, parse_http};
 use super::names::{Repo, check_path, check_revision, quoted};
@@ -7,6 +8,12 @@ use percent_encoding::percent_decode_str;
 
 /// Longer than any address of a hub, those with signatures in them included.
 const MOST_BYTES: usize = 8192;
+/// Names of the public hub, as people paste them without a scheme, and schemes of other programs.
+const PASTED: [&str; 6] = ["huggingface.co/", "www.huggingface.co/", "hf.co/", "hf://", "huggingface://", "hf:"];
+/// What stands between a repository and a revision in an address.
+const PLACES: [&str; 4] = ["tree", "blob", "resolve", "raw"];
+/// The quant that other programs mean where none is named.
+const LATEST: &str = "latest";
 /// The branch that is meant where none is named.
 const MAIN: &str = "main";
 
@@ -53,7 +60,15 @@ impl Reference {
             return Err(Error::usage(format!("model {}", quoted(text)), format!("{} letters", text.len()))
                 .expected("owner/name, or an address"));
         }
-        if text.contains("://") { from_url(text, hub) } else { from_words(text) }
+        let strip = |name: &&str| {
+            let start = text.get(..name.len())?;
+            start.eq_ignore_ascii_case(name).then(|| &text[name.len()..])
+        };
+        match PASTED.iter().find_map(strip) {
+            Some(path) => from_words(path.trim_matches('/')),
+            None if text.contains("://") => from_url(text, hub),
+            None => from_words(text.trim_end_matches('/')),
+        }
     }
 
     /// The same with another file, as `--hf-file` names it.
@@ -74,6 +89,13 @@ fn from_words(text: &str) -> Result<Reference> {
     let end_of_repo = text.match_indices(['/', ':']).find(|(at, found)| *found == ":" || text[..*at].contains('/'));
     let Some((at, separator)) = end_of_repo else { return hub(text, Wanted::Usual) };
     let (repo, rest) = (&text[..at], &text[at + 1..]);
+    let is_place = |(place, of): (&str, &str)| PLACES.contains(&place) && !of.is_empty();
+    if separator == "/" && rest.split_once('/').is_some_and(is_place) {
+        return from_hub_path(text.split(['?', '#']).next().unwrap_or(text));
+    }
+    if separator == ":" && rest.eq_ignore_ascii_case(LATEST) {
+        return hub(repo, Wanted::Usual);
+    }
     if separator == ":" && !rest.contains(['/', '.']) {
         check_quant(rest)?;
         return hub(repo, Wanted::Quant(rest.to_owned()));
@@ -97,7 +119,10 @@ fn check_quant(quant: &str) -> Result<()> {
 fn from_url(text: &str, hub: &Endpoint) -> Result<Reference> {
     let uri = parse_http(text)?;
     if let Some(path) = hub.path_of(&uri) {
-        return from_hub_path(path);
+        // The hub's pages name the file whose facts they show like this.
+        let shown = uri.query().and_then(|query| query.split('&').find_map(|it| it.strip_prefix("show_file_info=")));
+        let found = from_hub_path(path)?;
+        return shown.map_or(Ok(found.clone()), |file| found.with_file(&decoded(file)?));
     }
     let name = decoded(uri.path().rsplit('/').next().unwrap_or_default())?;
     check_path(&name)?;
@@ -117,11 +142,14 @@ fn from_hub_path(path: &str) -> Result<Reference> {
             .expected("/owner/name, or /owner/name/resolve/main/file.gguf")
     };
     let [owner, name, rest @ ..] = segments.as_slice() else { return Err(nothing()) };
+    if let Some((name, quant)) = name.split_once(':').filter(|_| rest.is_empty()) {
+        return from_words(&format!("{owner}/{name}:{quant}"));
+    }
     let repo = Repo::parse(&format!("{owner}/{name}"))?;
     let (revision, wanted) = match rest {
         [] => (MAIN, Wanted::Usual),
         ["tree", revision] => (*revision, Wanted::Usual),
-        ["resolve" | "blob" | "raw", revision, path @ ..] if !path.is_empty() => {
+        ["tree" | "resolve" | "blob" | "raw", revision, path @ ..] if !path.is_empty() => {
             let path = path.join("/");
             check_path(&path)?;
             (*revision, Wanted::File(path))
@@ -166,6 +194,17 @@ mod tests {
         expect(" o/n:q8_0\n", Wanted::Quant("q8_0".into()));
         expect("o/n:UD-Q4_K_XL", Wanted::Quant("UD-Q4_K_XL".into()));
         expect("o/n/m.gguf", Wanted::File("m.gguf".into()));
+        expect("o/n:latest", Wanted::Usual);
+        expect("hf.co/o/n", Wanted::Usual);
+        expect("HuggingFace.co/o/n/", Wanted::Usual);
+        expect("hf.co/o/n:Q8_0", Wanted::Quant("Q8_0".into()));
+        expect("https://huggingface.co/o/n:Q8_0", Wanted::Quant("Q8_0".into()));
+        expect("hf.co/o/n:latest", Wanted::Usual);
+        expect("hf://o/n/m.gguf", Wanted::File("m.gguf".into()));
+        expect("o/n/blob/main/d/m.gguf", Wanted::File("d/m.gguf".into()));
+        expect("huggingface.co/o/n/resolve/main/m.gguf?download=true", Wanted::File("m.gguf".into()));
+        expect("https://huggingface.co/o/n/tree/main/Q8_0", Wanted::File("Q8_0".into()));
+        expect("https://huggingface.co/o/n?show_file_info=d%2Fm.gguf", Wanted::File("d/m.gguf".into()));
         expect("o/n:m.gguf", Wanted::File("m.gguf".into()));
         expect("o/n:/d/m.gguf", Wanted::File("d/m.gguf".into()));
         expect("o/n/d e/m-00001-of-00002.gguf", Wanted::File("d e/m-00001-of-00002.gguf".into()));

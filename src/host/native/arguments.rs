@@ -12,7 +12,7 @@ Exit codes:
   0    done
   1    a fault of the program itself
   2    the request: arguments, prompt, settings
-  3    a model file: damaged, or of a kind that is not supported
+  3    a file of a model or a report: damaged, or of a kind that is not supported
   4    the adapter: missing, lost, too small, failing
   5    reading or writing failed
   6    wrong numbers: `verify` found an adapter that computes something else than the CPU does
@@ -23,14 +23,14 @@ Results go to stdout, everything else to stderr.";
 const EXAMPLES: &str = "\
 Examples:
   headstart                                   write with the embedded model
-  headstart run -p 'The prince' -n 200        continue a text
+  headstart run 'The prince' -n 200           continue a text
   headstart run -m model.gguf -cnv            talk with a model
   headstart run -m model.gguf --adapter all   the same on every adapter, then a table
   headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
   headstart compare a.json b.json -o html     reports beside each other, as a page
   headstart verify                            whether every adapter computes right
-  headstart eval -f text.txt                  how well a model foretells a text
+  headstart eval -f text.txt                  how well a model predicts a text
   headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
   headstart models list --known               models that can be had
 ";
@@ -54,7 +54,7 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure speed: repeated tests on one adapter or all, in one table
     Bench(Box<Bench>),
-    /// Measure how well a model foretells a text; write its logits or its greedy continuation
+    /// Measure how well a model predicts a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
     /// Put reports beside each other: tables, charts, a page
     Compare(super::compare::Compare),
@@ -86,7 +86,7 @@ Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
 With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
 each turn go to stderr. -p or -f is the first turn, the lines of stdin are the next ones (a \\ at
-the end of a line goes on with the next one). /regen answers anew, /clear forgets all turns, /exit
+the end of a line goes on with the next one). /help lists commands, /regen answers anew, /clear forgets all turns, /exit
 or the end of stdin ends it. Ctrl-C ends an answer, a second one the program. Only what is new is
 computed; where the context is full, the oldest turns are dropped, and it says which.
 
@@ -110,8 +110,10 @@ pub(super) struct Run {
     pub(super) adapter: Option<String>,
     #[command(flatten)]
     pub(super) prompt: Prompt,
-    /// Tokens to write at most [default: 128; of an answer: what there is room for]
-    #[arg(short = 'n', long = "n-predict", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[command(flatten)]
+    pub(super) escapes: Escapes,
+    /// Tokens to write at most; -1 for as many as there is room for [default: 128; of an answer: -1]
+    #[arg(short = 'n', long = "n-predict", value_name = "N", value_parser = n_predict, allow_negative_numbers = true)]
     pub(super) n_predict: Option<u32>,
     /// Time each stage of a token, by the adapter's own clock
     #[arg(long)]
@@ -130,8 +132,14 @@ pub(super) struct Run {
 #[command(next_help_heading = "Conversation")]
 pub(super) struct Talk {
     /// Answer instead of continuing: each line of stdin is a turn; also as -cnv
-    #[arg(long, conflicts_with_all = ["profile", "stdin"])]
+    #[arg(long, conflicts_with = "profile", overrides_with = "no_conversation")]
     pub(super) conversation: bool,
+    /// Continue the text, as without --conversation; also as -no-cnv
+    #[arg(long, overrides_with = "conversation", hide = true)]
+    no_conversation: bool,
+    /// End after the first answer; also as -st
+    #[arg(long, requires = "conversation")]
+    pub(super) single_turn: bool,
     /// Instructions that the conversation begins with; also as -sys
     #[arg(long, value_name = "TEXT", requires = "conversation", allow_hyphen_values = true)]
     pub(super) system: Option<String>,
@@ -162,10 +170,10 @@ pub(super) struct Model {
     pub(super) model: Option<PathBuf>,
     #[command(flatten)]
     pub(super) hub: super::hub::HubModel,
-    /// Tokens of text to make room for [default: as the model was trained, and as fits]
-    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Tokens of text to make room for; 0 for as many as the model was trained for, and as fit [default: 0]
+    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
     pub(super) ctx_size: Option<u32>,
-    /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
+    /// Keep the bounds checks of every access in the shaders: slower, for drivers that are not trusted
     #[arg(long)]
     pub(super) shader_checks: bool,
     #[command(flatten)]
@@ -173,6 +181,11 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// The tokens to make room for; `None` for the model's own number.
+    pub(super) fn n_context(&self) -> Option<u32> {
+        self.ctx_size.filter(|&n| n > 0)
+    }
+
     /// The path of the model, downloaded if it is a hub's and not there yet; `None` for the embedded one.
     pub(super) fn path(&self) -> crate::Result<Option<PathBuf>> {
         self.hub.or(self.model.as_deref())
@@ -206,15 +219,26 @@ impl Cache {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct Prompt {
-    /// The text to continue
+    /// The text to continue; \\n, \\t, \\\\ and the like in it are read as in C, unless --no-escape is given
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) prompt: Option<String>,
-    /// A file with the text to continue
+    /// A file with the text to continue; one line end at its end is left out
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
-    /// Read the text to continue from stdin
-    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true)]
-    pub(super) stdin: Option<String>,
+    /// The text to continue; `-` reads it from stdin, which is also read where it is a pipe and no text is given
+    #[arg(value_name = "TEXT")]
+    pub(super) text: Option<String>,
+}
+
+/// How the text of the arguments is read.
+#[derive(Debug, Args)]
+pub(super) struct Escapes {
+    /// Read \\n and the like in the text of the arguments (the default; also as -e)
+    #[arg(short = 'e', long, overrides_with = "no_escape", hide = true)]
+    escape: bool,
+    /// Take the text of the arguments as it is, \\n and the like included
+    #[arg(long, overrides_with = "escape")]
+    pub(super) no_escape: bool,
 }
 
 /// How a token is chosen. The defaults are llama.cpp's.
@@ -239,9 +263,11 @@ pub(super) struct SamplingOptions {
     /// Among how many of the last tokens --repeat-penalty looks, 4096 at most
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(super) repeat_last_n: u32,
-    /// The begin of the random numbers: the same seed writes the same text [default: another one every time]
-    #[arg(long, value_name = "N")]
-    pub(super) seed: Option<u32>,
+    /// The begin of the random numbers: the same seed writes the same text; -1 for another one every time, which is
+    /// told on stderr (also as -s) [default: -1]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)),
+          allow_negative_numbers = true)]
+    pub(super) seed: Option<i64>,
 }
 
 /// List every adapter on every backend, with what it offers, how the kernels are set for it, and how fast it is at best.
@@ -280,7 +306,7 @@ Examples:
   headstart eval -m model.gguf --ids 1,5,9 --greedy 20 --json
   headstart eval -m model.gguf --ids-file ids.txt --logits logits.npy";
 
-/// Measure how well a model foretells a text; write its logits or its greedy continuation.
+/// Measure how well a model predicts a text; write its logits or its greedy continuation.
 #[derive(Debug, Args)]
 #[command(max_term_width = 100, after_help = EVAL_EXAMPLES)]
 pub(super) struct Eval {
@@ -327,6 +353,16 @@ Examples:
 pub(super) struct Completions {
     /// Which shell
     pub(super) shell: clap_complete::Shell,
+}
+
+/// As many tokens as there is room for.
+pub(super) const UNLIMITED: u32 = u32::MAX;
+
+fn n_predict(text: &str) -> Result<u32, String> {
+    match text {
+        "-1" | "-2" => Ok(UNLIMITED),
+        _ => text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a number from 1 up, or -1".to_owned()),
+    }
 }
 
 fn cache_type(text: &str) -> Result<CacheType, String> {
@@ -377,6 +413,12 @@ mod tests {
             (["--top-p", "1.5"], false),
             (["--repeat-penalty", "0.5"], false),
             (["-n", "0"], false),
+            (["-n", "-1"], true),
+            (["-n", "-3"], false),
+            (["-c", "0"], true),
+            (["--seed", "-1"], true),
+            (["-s", "4294967295"], true),
+            (["-s", "4294967296"], false),
             (["--cache-type-k", "f16"], true),
             (["--cache-type-v", "q8_0"], false),
         ] {

@@ -18,8 +18,7 @@ pub(super) fn one(wanted: Option<&str>) -> Result<PlayerChoice> {
         Some("all") => Err(Error::usage("--adapter", "all").expected("one adapter, by its number or its name, or cpu")),
         Some(wanted) => {
             let mut adapters = pollster::block_on(Adapter::all());
-            let names: Vec<&str> = adapters.iter().map(|adapter| adapter.identity.name.as_str()).collect();
-            let index = find(&names, wanted)?;
+            let index = find(&labels(&adapters), wanted)?;
             Ok(PlayerChoice::Gpu(adapters.swap_remove(index)))
         }
         None => Ok(all().swap_remove(0)),
@@ -44,14 +43,13 @@ pub(super) fn list(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
         return Ok(all());
     }
     let adapters = pollster::block_on(Adapter::all());
-    let names: Vec<&str> = adapters.iter().map(|adapter| adapter.identity.name.as_str()).collect();
     let choice = |index: &Option<usize>| index.map_or(PlayerChoice::Cpu, |i| PlayerChoice::Gpu(adapters[i].clone()));
-    Ok(find_all(&names, wanted)?.iter().map(choice).collect())
+    Ok(find_all(&labels(&adapters), wanted)?.iter().map(choice).collect())
 }
 
 /// The indices that a list means; `None` is the CPU. Drivers put commas into names, so a name is tried whole first.
-fn find_all(names: &[&str], wanted: &str) -> Result<Vec<Option<usize>>> {
-    if names.iter().any(|name| name.eq_ignore_ascii_case(wanted)) {
+fn find_all(names: &[Label], wanted: &str) -> Result<Vec<Option<usize>>> {
+    if names.iter().any(|label| label.name.eq_ignore_ascii_case(wanted)) {
         return Ok(vec![Some(find(names, wanted)?)]);
     }
     let mut found = Vec::new();
@@ -76,43 +74,105 @@ pub(super) fn name(choice: &PlayerChoice) -> String {
     }
 }
 
-/// The index of the adapter that `wanted` means: its number, else its whole name, else a part of it, in any case of
-/// letters; the best where several fit.
-fn find(names: &[&str], wanted: &str) -> Result<usize> {
+/// What an adapter can be called by.
+struct Label {
+    name: String,
+    backend: String,
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {}", self.name, self.backend)
+    }
+}
+
+fn labels(adapters: &[Adapter]) -> Vec<Label> {
+    let label =
+        |adapter: &Adapter| Label { name: adapter.identity.name.clone(), backend: adapter.identity.backend.clone() };
+    adapters.iter().map(label).collect()
+}
+
+/// The index of the adapter that `wanted` means: its number, else its whole name, else its backend, else words that are
+/// all in its name or are its backend, in any case of letters; the best where several fit, and stderr says so.
+fn find(names: &[Label], wanted: &str) -> Result<usize> {
     let lower = wanted.to_lowercase();
-    let by_number = wanted.parse().ok().filter(|&index: &usize| index < names.len());
-    let by_name = |fits: &dyn Fn(&str) -> bool| names.iter().position(|name| fits(&name.to_lowercase()));
-    let found = by_number.or_else(|| by_name(&|name| name == lower)).or_else(|| by_name(&|name| name.contains(&lower)));
-    found.filter(|_| !wanted.is_empty()).ok_or_else(|| {
-        let listed: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index} ({name})")).collect();
-        let error = Error::adapter(format!("adapter {wanted:?}"), "there is none of this number or name");
-        if listed.is_empty() {
-            error.expected("cpu, as no GPU was found").advice(INSTALL)
-        } else {
-            error.expected(format!("{}, cpu or all", listed.join(", ")))
+    let is_backend = |label: &Label, word: &str| label.backend.eq_ignore_ascii_case(word);
+    let has = |label: &Label, part: &str| label.name.to_lowercase().contains(part);
+    let all = |fits: &dyn Fn(&Label) -> bool| -> Vec<usize> {
+        names.iter().enumerate().filter(|(_, label)| fits(label)).map(|(index, _)| index).collect()
+    };
+    let words: Vec<&str> =
+        lower.split(|c: char| c.is_whitespace() || "(),".contains(c)).filter(|word| !word.is_empty()).collect();
+    let ways: [&dyn Fn(&Label) -> bool; 4] = [
+        &|label| label.name.to_lowercase() == lower,
+        &|label| is_backend(label, &lower),
+        &|label| has(label, &lower),
+        &|label| !words.is_empty() && words.iter().all(|word| is_backend(label, word) || has(label, word)),
+    ];
+    let by_number = wanted.parse().ok().filter(|&index: &usize| index < names.len()).map(|index| vec![index]);
+    let mut by_name = ways.iter().map(|fits| all(*fits)).filter(|found| !found.is_empty());
+    let found = by_number.or_else(|| by_name.next()).filter(|_| !wanted.trim().is_empty()).unwrap_or_default();
+    let listed = |indexes: &[usize]| {
+        let listed: Vec<String> = indexes.iter().map(|&index| format!("{index} ({})", names[index])).collect();
+        listed.join(", ")
+    };
+    match found.as_slice() {
+        [] if names.is_empty() => Err(unknown(wanted).expected("cpu, as no GPU was found").advice(INSTALL)),
+        [] => {
+            let all: Vec<usize> = (0..names.len()).collect();
+            Err(unknown(wanted).expected(format!("{}, cpu or all", listed(&all))))
         }
-    })
+        [only] => Ok(*only),
+        [best, ..] => {
+            eprintln!("headstart: {wanted:?} fits {}; this takes {best}", listed(&found));
+            Ok(*best)
+        }
+    }
+}
+
+fn unknown(wanted: &str) -> Error {
+    Error::adapter(format!("adapter {wanted:?}"), "there is none of this number, name or backend")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn labelled(names: &[(&str, &str)]) -> Vec<Label> {
+        names.iter().map(|&(name, backend)| Label { name: name.to_owned(), backend: backend.to_owned() }).collect()
+    }
+
     #[test]
     fn an_adapter_is_found_by_number_name_and_part_of_it() {
-        let names = ["NVIDIA H100", "llvmpipe (LLVM 19)", "H100"];
-        for (wanted, index) in [("1", 1), ("h100", 2), ("nvidia", 0), ("LLVMPIPE", 1), ("19", 1)] {
+        let names = labelled(&[
+            ("NVIDIA H100", "vulkan"),
+            ("llvmpipe (LLVM 19)", "vulkan"),
+            ("H100", "vulkan"),
+            ("llvmpipe (LLVM 19)", "gl"),
+        ]);
+        for (wanted, index) in [
+            ("1", 1),
+            ("h100", 2),
+            ("nvidia", 0),
+            ("LLVMPIPE", 1),
+            ("19", 1),
+            ("gl", 3),
+            ("Vulkan", 0),
+            ("llvmpipe gl", 3),
+            ("llvmpipe (LLVM 19), gl", 3),
+        ] {
             assert_eq!(find(&names, wanted).ok(), Some(index), "{wanted}");
         }
-        for wanted in ["3", "", "radeon"] {
+        for wanted in ["4", "", "radeon", "nvidia gl"] {
             let error = find(&names, wanted).expect_err("no such adapter");
-            assert!(error.to_string().contains("1 (llvmpipe"), "{error}");
+            assert!(error.to_string().contains("3 (llvmpipe (LLVM 19), gl)"), "{error}");
         }
     }
 
     #[test]
     fn a_list_names_each_place_once_and_in_its_order() {
-        let names = ["NVIDIA H100", "llvmpipe (LLVM 19, 256 bits)", "H100"];
+        let names =
+            labelled(&[("NVIDIA H100", "vulkan"), ("llvmpipe (LLVM 19, 256 bits)", "vulkan"), ("H100", "vulkan")]);
         let find = |wanted| find_all(&names, wanted);
         assert_eq!(find("cpu, 1,llvm,h100"), Ok(vec![None, Some(1), Some(2)]));
         assert_eq!(find("cpu,all"), Ok(vec![None, Some(0), Some(1), Some(2)]));

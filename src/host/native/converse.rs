@@ -4,7 +4,8 @@ use super::arguments::{self, Reasoning};
 use super::model_files::{self, Named};
 use super::new_file::NewFile;
 use super::progress::Progress;
-use super::run::{load, sampling};
+use super::run::{load, sampling, tell_seed};
+use super::terminal::dimmed;
 use super::text_out::TextOut;
 use super::{Ending, choice, interrupt, json, platform, prompt};
 use crate::engine::conversation::Answered;
@@ -36,6 +37,9 @@ enum Turn<'a> {
     Exit,
     Clear,
     Again,
+    Help,
+    /// What looks like a command and is none.
+    Unknown(&'a str),
     Say(&'a str),
 }
 
@@ -46,17 +50,28 @@ impl<'a> Turn<'a> {
             "/exit" => Self::Exit,
             "/clear" => Self::Clear,
             "/regen" => Self::Again,
+            "/help" | "/?" => Self::Help,
+            word if is_command(word) => Self::Unknown(word),
             _ => Self::Say(line),
         }
     }
 }
+
+/// A line of one word of letters behind a `/`; a path or a sentence is none.
+fn is_command(word: &str) -> bool {
+    word.strip_prefix('/').is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic()))
+}
+
+/// What a person may type in place of a turn.
+const COMMANDS: &str = "/regen answers anew, /clear forgets all turns, /help shows this, /exit or Ctrl-D ends; a \\ at \
+                        the end of a line goes on with the next one";
 
 /// Carries out the command.
 pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let model = model_files::open(arguments.model.path()?.as_deref())?;
     let (chat, doubt) = pollster::block_on(chat(&model))?;
     let choice = choice::one(arguments.adapter.as_deref())?;
-    let first = prompt::given(&arguments.prompt)?;
+    let first = prompt::first_turn(arguments)?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
@@ -67,7 +82,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
     let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
     let mut talk = Talk {
-        n_most: arguments.n_predict.unwrap_or(session.n_context()) as usize,
+        n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
         conversation: Conversation::new(chat, arguments.talk.system.as_deref(), options),
         sampling: sampling(&arguments.sampling),
@@ -75,7 +90,8 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         out: TextOut::to_stdout(),
         timings: None,
     };
-    let ended = talk.hold(first);
+    tell_seed(&arguments.sampling, &talk.sampling);
+    let ended = talk.hold(first, arguments.talk.single_turn);
     // Written also where a turn failed: what the turns before took is worth keeping.
     if let (Some(mut file), Some(timings)) = (file, &talk.timings) {
         let facts = ModelFacts { sha256, ..ModelFacts::new(&talk.session, &model.name, model.bytes) };
@@ -102,12 +118,18 @@ async fn chat(model: &Named) -> Result<(Chat, Option<String>)> {
 
 impl Talk {
     /// Takes turns until there are no more.
-    fn hold(&mut self, first: Option<String>) -> Result<()> {
-        if let Some(first) = first {
+    fn hold(&mut self, first: Option<String>, single_turn: bool) -> Result<()> {
+        if let Some(first) = first.filter(|first| !first.trim().is_empty()) {
             self.out.show_prompt(&format!("> {first}\n"));
             self.answer(Turn::Say(&first))?;
+            if single_turn {
+                return Ok(());
+            }
         }
         let asks = std::io::stdin().is_terminal();
+        if asks {
+            eprintln!("headstart: {COMMANDS}");
+        }
         while !self.out.is_closed() {
             if asks {
                 eprint!("\n> ");
@@ -116,6 +138,8 @@ impl Talk {
             match Turn::of(&line) {
                 Turn::Nothing => {}
                 Turn::Exit => break,
+                Turn::Help => eprintln!("headstart: {COMMANDS}"),
+                Turn::Unknown(word) => eprintln!("headstart: there is no command {word}: {COMMANDS}"),
                 Turn::Clear => {
                     self.conversation.clear();
                     eprintln!("headstart: all turns are forgotten");
@@ -123,7 +147,12 @@ impl Talk {
                 turn => match self.answer(turn) {
                     // A person can say it otherwise; a script has to know.
                     Err(error) if asks && error.kind == ErrorKind::Usage => eprintln!("headstart: {error}"),
-                    answered => answered?,
+                    answered => {
+                        answered?;
+                        if single_turn {
+                            break;
+                        }
+                    }
                 },
             }
         }
@@ -227,7 +256,7 @@ fn summary(answered: &Answered, left_off: bool) -> String {
     };
     let how = match (answered.has_ended, left_off) {
         (true, _) => "",
-        (_, true) => "; left off",
+        (_, true) => "; stopped",
         _ => "; cut off, as there is no room or -n allows no more",
     };
     let (n_known, read) = (timings.n_known, millis(timings.prefill_ms));
@@ -237,10 +266,6 @@ fn summary(answered: &Answered, left_off: bool) -> String {
 /// A line beside the conversation.
 fn aside(text: &str) {
     eprintln!("{}", dimmed(text));
-}
-
-fn dimmed(text: &str) -> String {
-    if std::io::stderr().is_terminal() { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -253,7 +278,8 @@ mod tests {
         assert_eq!(Turn::of("/regen"), Turn::Again);
         assert_eq!(Turn::of("/clear"), Turn::Clear);
         assert_eq!(Turn::of("  "), Turn::Nothing);
-        for line in ["/exit now", "/tmp/clear", "exit", " say "] {
+        assert_eq!((Turn::of("/help"), Turn::of("/exti")), (Turn::Help, Turn::Unknown("/exti")));
+        for line in ["/", "/1", "/exit now", "/tmp/clear", "exit", " say "] {
             assert_eq!(Turn::of(line), Turn::Say(line));
         }
     }

@@ -1,44 +1,149 @@
-//! Options of llama.cpp that have one dash and several letters, which no parser of long and short options takes: they are
-//! given their long names before they are parsed.
+//! Command lines as people type them, before they are parsed: options of llama.cpp that have one dash and several letters,
+//! which no parser of long and short options takes, get their long names; those that mean nothing here are taken out, with
+//! a notice; options without a command before them are `run`'s.
 
+use crate::error::{Error, Result};
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 6] = [
+const LONG: [(&str, &str); 14] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
     ("-cnv", "--conversation"),
+    ("-no-cnv", "--no-conversation"),
+    ("-st", "--single-turn"),
     ("-sys", "--system"),
     ("-hf", "--hf-repo"),
+    ("-hfr", "--hf-repo"),
+    ("-hff", "--hf-file"),
+    // An address of a model is one way to name it.
+    ("-mu", "--hf-repo"),
+    ("--model-url", "--hf-repo"),
+    ("-dev", "--adapter"),
+    ("--device", "--adapter"),
 ];
 
-/// Options whose next word is a text of the user's own, whatever it looks like.
-const TEXTS: [&str; 3] = ["-p", "--prompt", "--system"];
+/// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
+const IDLE: [(&[&str], Value, &str); 9] = [
+    (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
+    (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
+    (
+        &["-t", "-tb", "--threads", "--threads-batch"],
+        Value::Always,
+        "the adapter computes, and the CPU takes what it needs",
+    ),
+    (&["-b", "-ub", "--batch-size", "--ubatch-size"], Value::Always, "batches are as large as the kernels want"),
+    (&["-kvu", "--kv-unified", "-np", "--parallel"], Value::IfNumber, "one text is written at a time"),
+    (&["--jinja"], Value::Never, "templates are always rendered as Jinja"),
+    (&["--mlock"], Value::Never, "weights are kept on the adapter"),
+    (&["--no-mmap", "--mmap"], Value::Never, "files are read and not mapped"),
+    (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
+];
 
-/// The words of a command line, with long options in place of those. What follows `--` stays as it is.
-pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = words.into_iter().collect();
-    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    for index in 1..end {
-        let is_text = TEXTS.iter().any(|option| words[index - 1] == *option);
-        if let Some(long) = words[index].to_str().filter(|_| !is_text).and_then(long) {
-            words[index] = long.into();
-        }
-    }
-    words
+/// Whether a value belongs to an option.
+#[derive(Clone, Copy)]
+enum Value {
+    Never,
+    Always,
+    IfNumber,
+    /// If it is one of `on`, `off`, `auto`, 0 and 1.
+    IfSwitch,
 }
 
-fn long(word: &str) -> Option<String> {
-    LONG.iter().find_map(|(short, long)| match word.strip_prefix(short)? {
-        "" => Some((*long).to_owned()),
-        value => value.starts_with('=').then(|| format!("{long}{value}")),
-    })
+/// Options whose next word is a text of the user's own, whatever it looks like.
+const TEXTS: [&str; 4] = ["-p", "--prompt", "--system", "-sys"];
+
+/// Commands that llama.cpp's options are for.
+const RUNS: [&str; 4] = ["run", "bench", "eval", "verify"];
+
+/// The words of a command line, with what is meant in place of those, and notices of what was taken out. What follows
+/// `--` stays as it is. Fails at an option of one dash and several letters that nobody knows: its letters could be taken
+/// for other options.
+pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Result<(Vec<OsString>, Vec<String>)> {
+    let mut words = words.into_iter().peekable();
+    let mut parsed: Vec<OsString> = words.next().into_iter().collect();
+    let mut notices = Vec::new();
+    let first = words.peek().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
+    let is_own = matches!(first.as_str(), "-h" | "--help" | "-V" | "--version");
+    if first == "--list-devices" {
+        words.next();
+        parsed.push("adapters".into());
+    } else if first.starts_with('-') && first != "--" && !is_own {
+        parsed.push("run".into());
+    }
+    let command = parsed.get(1).and_then(|word| word.to_str()).unwrap_or(&first).to_owned();
+    let runs = RUNS.contains(&command.as_str());
+    let mut is_text = false;
+    while let Some(word) = words.next() {
+        let Some(typed) = word.to_str().filter(|typed| !is_text && typed.starts_with('-')) else {
+            is_text = false;
+            parsed.push(word);
+            continue;
+        };
+        if typed == "--" {
+            parsed.push(word);
+            parsed.extend(words);
+            break;
+        }
+        is_text = TEXTS.contains(&typed);
+        let (name, value) = typed.split_once('=').map_or((typed, None), |(name, value)| (name, Some(value)));
+        if runs && name == "--list-devices" {
+            return Ok((vec![parsed.swap_remove(0), "adapters".into()], notices));
+        }
+        if let Some((_, takes, why)) = IDLE.iter().find(|(names, ..)| runs && names.contains(&name)) {
+            if value.is_none() {
+                words.next_if(|next| takes.takes(&next.to_string_lossy()));
+            }
+            notices.push(format!("{name} means nothing here: {why}"));
+        } else if let Some(long) = long(name) {
+            if name == "-no-cnv" {
+                notices.push("-no-cnv is how it is without -cnv: the text is continued".to_owned());
+            }
+            parsed.push(value.map_or_else(|| long.into(), |value| format!("{long}={value}").into()));
+        } else if is_unknown(name) {
+            return Err(Error::usage(format!("option {name}"), "unknown")
+                .expected(format!("an option of `headstart {command} --help`"))
+                .advice("Letters behind one dash are not taken apart; put a space between an option and its value."));
+        } else {
+            parsed.push(word);
+        }
+    }
+    Ok((parsed, notices))
+}
+
+impl Value {
+    fn takes(self, next: &str) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => !next.starts_with('-') || next.parse::<i64>().is_ok(),
+            Self::IfNumber => next.parse::<i64>().is_ok(),
+            Self::IfSwitch => matches!(next, "on" | "off" | "auto" | "0" | "1"),
+        }
+    }
+}
+
+fn long(name: &str) -> Option<&'static str> {
+    LONG.iter().find(|(typed, _)| *typed == name).map(|(_, long)| *long)
+}
+
+/// One dash and several letters; with a digit or a sign among them it may be an option and its value.
+fn is_unknown(name: &str) -> bool {
+    let letters = name.strip_prefix('-').unwrap_or_default();
+    letters.len() > 1
+        && letters.starts_with(|c: char| c.is_ascii_alphabetic())
+        && letters.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn understood(typed: &str) -> (String, usize) {
+        let (words, notices) = with_long_options(typed.split(' ').map(OsString::from)).expect(typed);
+        let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        (words.join(" "), notices.len())
+    }
 
     #[test]
     fn words_become_long_where_they_are_options() {
@@ -46,11 +151,39 @@ mod tests {
             ("headstart bench -pg 1,2 -ctk=f16", "headstart bench --pg 1,2 --cache-type-k=f16"),
             ("headstart run -p -ctv -ctv f16", "headstart run -p -ctv --cache-type-v f16"),
             ("headstart run -cnv -sys -sys -p -cnv", "headstart run --conversation --system -sys -p -cnv"),
-            ("headstart run -pgx -- -pg", "headstart run -pgx -- -pg"),
+            ("headstart run -hfr o/n -hff a.gguf", "headstart run --hf-repo o/n --hf-file a.gguf"),
+            ("headstart run -n5 -n -1 -- -pg -xyz", "headstart run -n5 -n -1 -- -pg -xyz"),
+            ("headstart -p hi", "headstart run -p hi"),
+            ("headstart --help", "headstart --help"),
+            ("headstart -mu https://a.org/m.gguf", "headstart run --hf-repo https://a.org/m.gguf"),
+            ("headstart run -m x --list-devices", "headstart adapters"),
+            ("headstart --list-devices", "headstart adapters"),
         ] {
-            let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-            assert_eq!(with_long_options(words(typed)), words(parsed));
+            assert_eq!(understood(typed), (parsed.to_owned(), 0));
         }
-        assert_eq!(with_long_options([]), Vec::<OsString>::new());
+        assert!(with_long_options([]).is_ok_and(|(words, _)| words.is_empty()));
+    }
+
+    #[test]
+    fn what_means_nothing_here_is_left_out_with_its_value() {
+        for (typed, parsed, n) in [
+            ("headstart run -ngl 99 -fa -p a", "headstart run -p a", 2),
+            ("headstart run -no-cnv x", "headstart run --no-conversation x", 1),
+            ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
+            ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
+            ("headstart tokenize -t", "headstart tokenize -t", 0),
+        ] {
+            assert_eq!(understood(typed), (parsed.to_owned(), n));
+        }
+    }
+
+    #[test]
+    fn letters_are_not_taken_apart() {
+        for typed in ["run -hx", "run -nx", "run -fab", "bench -sm none", "-xyz"] {
+            let words = ["headstart"].into_iter().chain(typed.split(' ')).map(OsString::from);
+            let error = with_long_options(words).expect_err(typed).to_string();
+            let name = typed.split(' ').find(|word| word.starts_with('-')).expect("an option");
+            assert!(error.contains(&format!("option {name}")), "{error}");
+        }
     }
 }

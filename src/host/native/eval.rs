@@ -89,12 +89,15 @@ async fn evaluate(
     let n_context = session.n_context() as usize;
     check_room(ids.len(), arguments.greedy as usize, n_context)?;
     let _watch = interrupt::watch();
-    let score = score(session, &ids, arguments).await?;
-    let greedy = if arguments.greedy > 0 { Some(greedy(session, &ids, arguments.greedy).await?) } else { None };
+    let Scored { score, n_read, ids: scored } = score(session, &ids, arguments).await?;
+    let greedy = if arguments.greedy > 0 && !interrupt::asked() {
+        Some(greedy(session, &ids, arguments.greedy).await?)
+    } else {
+        None
+    };
     let n_bytes = match (given, session.tokenizer()) {
         (Given::Text(_), Some(tokenizer)) => {
-            let scored = ids.chunks(n_context).flat_map(|window| &window[1..]);
-            Some(scored.map(|&id| tokenizer.n_bytes(id, Control::Hide) as u64).sum())
+            Some(scored.iter().map(|&id| tokenizer.n_bytes(id, Control::Hide) as u64).sum())
         }
         _ => None,
     };
@@ -103,8 +106,8 @@ async fn evaluate(
         program: env!("CARGO_PKG_VERSION"),
         adapter: AdapterFacts::of_session(session),
         model: ModelFacts::new(session, &model.name, model.bytes),
-        n_tokens: ids.len(),
-        n_windows: ids.len().div_ceil(n_context),
+        n_tokens: n_read,
+        n_windows: n_read.div_ceil(n_context),
         n_scored: score.n_tokens,
         n_bytes,
         nats_per_token: score.nats_per_token(),
@@ -124,30 +127,48 @@ fn check_room(n_tokens: usize, n_greedy: usize, n_context: usize) -> Result<()> 
         .advice("Give fewer, or make more room with -c, up to what the model was trained for."))
 }
 
+/// How far a text was read.
+#[derive(Default)]
+struct Scored {
+    score: Score,
+    /// Tokens read: all, or those until Ctrl-C.
+    n_read: usize,
+    /// The tokens that were predicted.
+    ids: Vec<u32>,
+}
+
 /// Feeds all tokens, window by window; writes the logits on the way where they are wanted.
-async fn score(session: &mut Session, ids: &[u32], arguments: &arguments::Eval) -> Result<Score> {
+async fn score(session: &mut Session, ids: &[u32], arguments: &arguments::Eval) -> Result<Scored> {
     let n_vocab = session.outline().n_vocab as usize;
     let create = |path| NpyWriter::create(path, ids.len(), n_vocab);
     let mut file = arguments.logits.as_deref().map(create).transpose()?;
     let mut progress = Progress::new();
-    let mut score = Score::default();
-    let mut n_done = 0;
+    let mut scored = Scored::default();
     for window in ids.chunks(session.n_context() as usize) {
         let mut each = |index: usize, logits: &[f32]| {
             if interrupt::asked() {
                 return Err(Error::usage("eval", "ended by Ctrl-C"));
             }
-            n_done += 1;
-            progress.tokens(n_done, ids.len());
+            scored.n_read += 1;
+            progress.tokens(scored.n_read, ids.len());
             if let Some(&next) = window.get(index + 1) {
-                score.add(logits, next);
+                scored.score.add(logits, next);
+                scored.ids.push(next);
             }
             file.as_mut().map_or(Ok(()), |file| file.row(logits))
         };
-        session.logits(window, &mut each).await?;
+        match session.logits(window, &mut each).await {
+            // What was scored until then is a result; a file of logits would lack rows, and is not written.
+            Err(_) if interrupt::asked() && scored.n_read > 0 => {
+                let (n, of) = (scored.n_read, ids.len());
+                eprintln!("headstart: ended by Ctrl-C after {n} of {of} tokens; these figures are of them");
+                return Ok(scored);
+            }
+            read => read?,
+        }
     }
     file.map_or(Ok(()), NpyWriter::finish)?;
-    Ok(score)
+    Ok(scored)
 }
 
 async fn greedy(session: &mut Session, ids: &[u32], n: u32) -> Result<Vec<u32>> {

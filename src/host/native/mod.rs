@@ -1,6 +1,22 @@
 //! The native program: the command line, files on disk, the terminal.
 //! Results go to stdout and nothing else does; progress, notices, the panel and errors go to stderr.
 
+/// Writes a line to stderr. A reader that has gone away is no fault, where the standard library's macro would panic.
+macro_rules! eprintln {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arg)*);
+    }};
+}
+
+/// The same without a line's end.
+macro_rules! eprint {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($arg)*);
+    }};
+}
+
 mod adapters;
 mod arguments;
 mod bench;
@@ -22,6 +38,7 @@ mod quantize;
 mod run;
 pub mod source;
 mod tables;
+mod terminal;
 mod text_out;
 mod tokenize;
 mod verify;
@@ -52,7 +69,16 @@ fn ending() -> Ending {
 /// Runs the command line. The exit code tells what happened; `headstart --help` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Arguments::parse_from(dashes::with_long_options(std::env::args_os())).command.unwrap_or_default();
+    let (words, notices) = match dashes::with_long_options(std::env::args_os()) {
+        Ok(understood) => understood,
+        Err(error) => {
+            eprintln!("headstart: {error}");
+            return ExitCode::from(exit_code(error.kind));
+        }
+    };
+    let command = Arguments::parse_from(words).command.unwrap_or_default();
+    platform::hush_drivers();
+    notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
     let ending = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(options) => bench::bench(&options),

@@ -95,6 +95,7 @@ fn with_path(path: &Path) -> Result<Vec<PathBuf>> {
     if is_index(path) {
         return of_index(path);
     }
+    refuse_other_kinds(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let part = PartName::parse(&name);
     if !has_extension(path, "safetensors") {
@@ -196,10 +197,84 @@ pub(super) fn read_text(reader: impl Read, name: &str, most_bytes: u64) -> Resul
     if bytes.len() as u64 > most_bytes {
         return Err(Error::usage(name, "too long").expected(format!("at most {} MiB", most_bytes >> 20)));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    decoded(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::usage(name, format!("the bytes at {at} are no UTF-8")).expected("a text in UTF-8")
     })
+}
+
+/// The text of a file's bytes: UTF-8, or UTF-16 where a byte order mark says so; the mark is no part of it.
+fn decoded(bytes: Vec<u8>) -> std::result::Result<String, std::string::FromUtf8Error> {
+    let wide = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.len().is_multiple_of(2))
+    };
+    let from_wide = match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => None,
+    };
+    if let Some(text) = from_wide {
+        return Ok(text);
+    }
+    let text = String::from_utf8(bytes)?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// What a file is that is no model, by its first bytes; `None` for a model, or what nobody knows.
+fn other_kind(start: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 17] = [
+        (b"\x89PNG", "a picture (PNG)"),
+        (b"\xff\xd8\xff", "a picture (JPEG)"),
+        (b"GIF8", "a picture (GIF)"),
+        (b"RIFF", "a picture or a sound (RIFF)"),
+        (b"BM", "a picture (BMP)"),
+        (b"%PDF", "a document (PDF)"),
+        (b"PK\x03\x04", "a ZIP archive, as PyTorch's .bin and .pt files are too"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"BZh", "a bzip2 archive"),
+        (b"\xfd7zXZ", "an xz archive"),
+        (b"7z\xbc\xaf", "a 7z archive"),
+        (b"Rar!", "a RAR archive"),
+        (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+        (b"\x7fELF", "a program (ELF)"),
+        (b"MZ", "a program for Windows"),
+        (b"version https://git-lfs", "a pointer of Git LFS in place of the file itself"),
+        (b"ggjt", "a model of the format before GGUF"),
+    ];
+    // A safetensors file begins with a number, whose bytes may be those of anything, and its JSON.
+    if start.get(8) == Some(&b'{') {
+        return None;
+    }
+    // An older model's name is written as a number, so its letters stand in the other order.
+    let known =
+        KINDS.iter().find(|(magic, _)| start.starts_with(magic) || *magic == b"ggjt" && start.starts_with(b"tjgg"));
+    if let Some((_, kind)) = known {
+        return Some(kind);
+    }
+    let begin = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
+    if begin.starts_with("<!doctype html") || begin.starts_with("<html") {
+        return Some("a page of the web (HTML), as a server sends where a file cannot be had");
+    }
+    // A safetensors file begins with a number of eight bytes, whose upper ones are 0.
+    let is_text =
+        start.len() >= 8 && !start.starts_with(b"GGUF") && start.iter().all(|&b| b >= b' ' || b"\t\n\r".contains(&b));
+    is_text.then_some("a text")
+}
+
+/// Fails, saying what it is, where a file is certainly no model.
+fn refuse_other_kinds(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) || file.take(64).read_to_end(&mut start).is_err() {
+        return Ok(());
+    }
+    match other_kind(&start) {
+        None => Ok(()),
+        Some(kind) => {
+            Err(Error::file(path.display().to_string(), kind).expected("a model: a .gguf or .safetensors file"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -267,9 +342,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_model_is_named() {
+        for (start, words) in [
+            (&b"\x89PNG\r\n\x1a\n"[..], "picture"),
+            (b"PK\x03\x04\x14", "ZIP"),
+            (b"# headstart\n\nA text", "text"),
+            (b"\n<!DOCTYPE html>", "HTML"),
+            (b"version https://git-lfs.github.com", "Git LFS"),
+        ] {
+            assert!(other_kind(start).is_some_and(|kind| kind.contains(words)), "{words}");
+        }
+        for start in [&b"GGUF\x03\0\0\0"[..], b"\x20\0\0\0\0\0\0\0{\"a\"", b"", b"\x12\0"] {
+            assert_eq!(other_kind(start), None, "{start:?}");
+        }
+    }
+
+    #[test]
     fn a_text_is_bounded_and_utf8() {
         assert_eq!(read_text(&b"abc"[..], "x", 3).ok().as_deref(), Some("abc"));
         assert!(read_text(&b"abcd"[..], "x", 3).is_err());
+        for marked in [&b"\xef\xbb\xbfhi"[..], b"\xff\xfeh\0i\0", b"\xfe\xff\0h\0i"] {
+            assert_eq!(read_text(marked, "x", 9).ok().as_deref(), Some("hi"));
+        }
+        assert!(read_text(&b"\xff\xfeh"[..], "x", 9).is_err());
         let error = read_text(&b"ab\xff"[..], "x", 3).expect_err("no UTF-8");
         assert!(error.to_string().contains("bytes at 2"), "{error}");
     }

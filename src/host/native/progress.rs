@@ -1,9 +1,10 @@
-//! Progress on stderr: a bar in bytes, steps or tokens on a terminal, nothing elsewhere.
+//! Progress on stderr: a bar in bytes, steps or tokens on a terminal; elsewhere a line for each step of what takes long.
 
+use super::terminal;
 use crate::engine::LoadProgress;
 use crate::measure;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::time::Duration;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
 
 /// The bar of a load, and of whatever else takes long.
 pub(super) struct Progress {
@@ -11,7 +12,19 @@ pub(super) struct Progress {
     showing: Option<Unit>,
     /// Bytes of the files before the one that is downloaded.
     before: u64,
+    /// Where no bar is drawn: what is told in lines.
+    lines: Option<Lines>,
 }
+
+/// What is told of a step in a log: that it is done, once it took long enough to be waited for.
+struct Lines {
+    told: Instant,
+    begun: Instant,
+    what: String,
+}
+
+/// Work that is over sooner is not told of in a log.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
@@ -25,14 +38,25 @@ enum Unit {
 impl Progress {
     /// A bar that is not drawn before there is something to tell. It is removed when dropped.
     pub(super) fn new() -> Self {
-        Self { bar: ProgressBar::no_length(), showing: None, before: 0 }
+        Self::of(ProgressBar::no_length())
+    }
+
+    fn of(bar: ProgressBar) -> Self {
+        let lines = terminal::is_plain().then(|| {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            Lines { told: Instant::now(), begun: Instant::now(), what: String::new() }
+        });
+        Self { bar, showing: None, before: 0, lines }
     }
 
     /// Something under way of which nobody knows how far it is.
     pub(super) fn spinner(what: String) -> Self {
         let bar = ProgressBar::new_spinner().with_message(what);
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self { bar, showing: None, before: 0 }
+        let progress = Self::of(bar);
+        if progress.lines.is_none() {
+            progress.bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        progress
     }
 
     /// Shows how far a load has come.
@@ -56,6 +80,7 @@ impl Progress {
 
     /// Shows how far a measurement has come, and what is measured now.
     pub(super) fn measure(&mut self, progress: &measure::Progress) {
+        self.step(&progress.what, progress.done, progress.total);
         self.show(Unit::Measured, progress.done.into(), progress.total.into());
         self.bar.set_message(progress.what.clone());
     }
@@ -84,12 +109,44 @@ impl Progress {
         self.bar.set_position(self.before + done);
     }
 
+    /// Tells in a log that the step before this one is done.
+    fn step(&mut self, what: &str, done: u32, total: u32) {
+        let Some(lines) = self.lines.as_mut().filter(|lines| lines.what != what) else { return };
+        let before = std::mem::replace(&mut lines.what, what.to_owned());
+        if !before.is_empty() && lines.told.elapsed() >= PATIENCE {
+            lines.told = Instant::now();
+            eprintln!("headstart: measured {before}; {done} of {total} in {} s", lines.begun.elapsed().as_secs());
+        }
+    }
+
+    /// Tells in a log how far other work has come, now and then.
+    fn tell(&mut self, unit: Unit, done: u64, total: u64) {
+        let is_new = self.showing != Some(unit);
+        let Some(lines) = self.lines.as_mut() else { return };
+        if is_new {
+            (lines.begun, lines.told) = (Instant::now(), Instant::now());
+        }
+        let what = match unit {
+            Unit::Bytes => "MB loaded",
+            Unit::Steps => "shaders compiled",
+            Unit::Tokens => "tokens read",
+            Unit::Measured | Unit::Download => return,
+        };
+        if lines.told.elapsed() >= PATIENCE {
+            lines.told = Instant::now();
+            let in_units = |n: u64| if unit == Unit::Bytes { n / 1_000_000 } else { n };
+            let seconds = lines.begun.elapsed().as_secs();
+            eprintln!("headstart: {} of {} {what} in {seconds} s", in_units(done), in_units(total));
+        }
+    }
+
     fn show(&mut self, unit: Unit, done: u64, total: u64) {
         if self.showing != Some(unit) {
             self.showing = Some(unit);
             self.bar.reset();
             self.bar.set_style(style(unit));
         }
+        self.tell(unit, done, total);
         self.bar.set_length(total);
         self.bar.set_position(done);
     }

@@ -14,18 +14,90 @@ const BUILT_IN: &str = "It was a cold evening in November, and Prince Andrew";
 const MOST_BYTES: u64 = 64 << 20;
 
 /// The prompt's text.
-pub(super) fn read(prompt: &arguments::Prompt) -> Result<String> {
-    Ok(given(prompt)?.unwrap_or_else(|| BUILT_IN.to_owned()))
+pub(super) fn read(arguments: &arguments::Run) -> Result<String> {
+    let given = match given(arguments)? {
+        None if is_piped() => Some(without_line_end(read_file(Path::new("-"))?)).filter(|text| !text.is_empty()),
+        given => given,
+    };
+    Ok(given.unwrap_or_else(|| BUILT_IN.to_owned()))
+}
+
+/// The first turn of a conversation, if somebody gave one; the others come from stdin.
+pub(super) fn first_turn(arguments: &arguments::Run) -> Result<Option<String>> {
+    let takes_stdin = |path: &Path| path.as_os_str() == "-";
+    let prompt = &arguments.prompt;
+    if prompt.text.as_deref() == Some("-") || prompt.file.as_deref().is_some_and(takes_stdin) {
+        return Err(Error::usage("-", "given with --conversation, whose turns are the lines of stdin")
+            .advice("Leave out the -, or give the first turn with -p or -f."));
+    }
+    given(arguments)
+}
+
+/// Whether stdin is a pipe or a file: not a terminal, and not what nobody can write to.
+fn is_piped() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        std::fs::metadata("/dev/stdin").is_ok_and(|it| it.file_type().is_fifo() || it.is_file())
+    }
+    #[cfg(not(unix))]
+    {
+        use std::io::IsTerminal;
+        !std::io::stdin().is_terminal()
+    }
 }
 
 /// The prompt's text, if somebody gave one.
-pub(super) fn given(prompt: &arguments::Prompt) -> Result<Option<String>> {
-    match (&prompt.prompt, &prompt.file, &prompt.stdin) {
-        (Some(text), ..) => Ok(Some(text.clone())),
-        (_, Some(path), _) => read_file(path).map(Some),
-        (.., Some(_)) => read_stdin().map(Some),
+fn given(arguments: &arguments::Run) -> Result<Option<String>> {
+    let prompt = &arguments.prompt;
+    match (prompt.prompt.as_deref(), &prompt.file, prompt.text.as_deref()) {
+        (_, Some(path), _) => read_file(path).map(|text| Some(without_line_end(text))),
+        (.., Some("-")) => read_stdin().map(|text| Some(without_line_end(text))),
+        (None, None, Some(text)) if is_model_file(text) => {
+            Err(Error::usage(format!("text {text:?}"), "the name of a model's file")
+                .expected("a text to continue")
+                .advice(format!("Give the model as `-m {text}`.")))
+        }
+        (Some(text), ..) | (.., Some(text)) => {
+            Ok(Some(if arguments.escapes.no_escape { text.to_owned() } else { unescaped(text) }))
+        }
         _ => Ok(None),
     }
+}
+
+fn is_model_file(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    (lower.ends_with(".gguf") || lower.ends_with(".safetensors")) && Path::new(text).exists()
+}
+
+/// A text without the one line end that editors and echo put behind it, and with line ends of one kind.
+fn without_line_end(text: String) -> String {
+    let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
+    text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+}
+
+/// A text with what a `\` begins read as llama.cpp reads it: line ends, tabs, quotes, `\\`, bytes as `\x0a`. What else
+/// stands behind a `\` stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let (byte, n) = match (first, after) {
+            (b'\\', [b'n', ..]) => (b'\n', 2),
+            (b'\\', [b'r', ..]) => (b'\r', 2),
+            (b'\\', [b't', ..]) => (b'\t', 2),
+            (b'\\', [quoted @ (b'\'' | b'"' | b'\\'), ..]) => (*quoted, 2),
+            (b'\\', [b'x', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default() as u8;
+                (digit(*high) << 4 | digit(*low), 4)
+            }
+            _ => (first, 1),
+        };
+        bytes.push(byte);
+        rest = &rest[n..];
+    }
+    // Bytes that are no text stand as they were typed.
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
 /// The next line, without its end; `None` at the end of the text. A \ at a line's end joins it with the next one.
@@ -39,7 +111,8 @@ pub(super) fn read_turn(from: &mut impl BufRead) -> Result<Option<String>> {
             return Err(Error::usage("stdin", "a line too long").expected(format!("at most {} MiB", MOST_BYTES >> 20)));
         }
         let line = read_text(&bytes[..], "stdin", MOST_BYTES)?;
-        let line = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+        let line = line.strip_prefix('\u{feff}').unwrap_or(&line);
+        let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
         match line.strip_suffix('\\') {
             Some(begun) if n > 0 => turn = turn + begun + "\n",
             _ if n == 0 && turn.is_empty() => return Ok(None),
@@ -126,6 +199,22 @@ mod tests {
         assert_eq!(turns("a\\"), ["a\n"]);
         assert!(turns("").is_empty());
         assert!(read_turn(&mut &b"\xff\n"[..]).is_err_and(|error| error.found.contains("UTF-8")));
+    }
+
+    #[test]
+    fn escapes_are_read_as_in_c_and_others_stay() {
+        for (typed, read) in [
+            ("a\\nb\\t", "a\nb\t"),
+            ("\\\\n \\\"", "\\n \""),
+            ("C:\\dir \\", "C:\\dir \\"),
+            ("\\xc3\\xa9\\xZZ", "é\\xZZ"),
+            ("\\xff", "\\xff"),
+        ] {
+            assert_eq!(unescaped(typed), read, "{typed}");
+        }
+        for (file, read) in [("a\r\nb\r\n", "a\nb"), ("a\n\n", "a\n"), ("a", "a"), ("\n", ""), ("", "")] {
+            assert_eq!(without_line_end(file.to_owned()), read);
+        }
     }
 
     #[test]

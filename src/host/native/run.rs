@@ -49,11 +49,12 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
         return converse::converse(arguments);
     }
     let path = arguments.model.path()?;
-    let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(&arguments.prompt)?);
+    let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(arguments)?);
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
     let request = Request { model, sha256, prompt, sampling: sampling(&arguments.sampling), arguments };
+    tell_seed(&arguments.sampling, &request.sampling);
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
             let (reports, failed) = run_all(&request);
@@ -139,7 +140,7 @@ impl Request<'_> {
         let settings = Settings { shader_checks: self.arguments.model.shader_checks, ..Settings::default() };
         let mut report = Report::of_session(platform::platform(), &session, model, settings);
         let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
-        let sampling = SamplingSettings::new(&self.sampling, self.n_predict());
+        let sampling = SamplingSettings::new(&self.sampling, self.n_predict().min(session.n_context()));
         report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
         if self.arguments.profile {
             let depth = (prompt.len() + n_wanted).min(session.n_context() as usize - 1);
@@ -165,7 +166,7 @@ impl Request<'_> {
                 .expected(format!("at most {}: the context has room for {n_context}", n_context - 1))
                 .advice("Shorten the prompt, or make more room with -c, up to what the model was trained for."));
         }
-        if room < wanted {
+        if room < wanted && self.n_predict() != arguments::UNLIMITED {
             eprintln!(
                 "headstart: the context has room for {room} tokens after the prompt, not {wanted}; -c makes more"
             );
@@ -206,7 +207,7 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
     let most_bytes = memory::free_bytes(&choice);
     let cache = options.cache.types();
     let options =
-        LoadOptions { n_context: options.ctx_size, shader_checks, most_bytes, cache, ..LoadOptions::default() };
+        LoadOptions { n_context: options.n_context(), shader_checks, most_bytes, cache, ..LoadOptions::default() };
     let mut progress = Progress::new();
     let mut heard = |at| {
         progress.load(&at);
@@ -251,7 +252,18 @@ pub(super) fn sampling(options: &arguments::SamplingOptions) -> Sampling {
         repeat_penalty: options.repeat_penalty,
         repeat_window: options.repeat_last_n,
         // The standard library's hash keys are random; that is all the randomness that a seed needs.
-        seed: options.seed.unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
+        seed: given_seed(options).unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
+    }
+}
+
+fn given_seed(options: &arguments::SamplingOptions) -> Option<u32> {
+    options.seed.and_then(|seed| u32::try_from(seed).ok())
+}
+
+/// Tells a seed that was drawn, so that a text can be had again. Where the likeliest token is taken none is used.
+pub(super) fn tell_seed(options: &arguments::SamplingOptions, sampling: &Sampling) {
+    if given_seed(options).is_none() && sampling.temperature > 0.0 {
+        eprintln!("headstart: --seed {}", sampling.seed);
     }
 }
 

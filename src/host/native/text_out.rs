@@ -1,6 +1,8 @@
 //! The text as it is written: to stdout, alone. On a terminal the prompt stands before it, dimmed, on stderr.
 
+use super::terminal::{dimmed, visible};
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// Where a text goes.
@@ -36,7 +38,7 @@ impl TextOut {
     /// Lets a person see what is continued. Nothing where stdout or stderr goes to a file.
     pub(super) fn show_prompt(&self, prompt: &str) {
         if self.place == Place::Stdout && on_terminal() {
-            eprint!("\x1b[2m{prompt}\x1b[0m");
+            eprint!("{}", dimmed(prompt));
         }
     }
 
@@ -46,6 +48,7 @@ impl TextOut {
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
+        let text = if out.is_terminal() { visible(text) } else { Cow::Borrowed(text) };
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.place = Place::Closed,
             Err(error) => return Err(Error::io("stdout", error)),

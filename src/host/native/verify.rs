@@ -107,7 +107,7 @@ fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
 
 /// Every adapter that works, and the first failure of one that does not.
 async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> Result<(Vec<Verified>, Option<Error>)> {
-    let n_context = match options.model.ctx_size {
+    let n_context = match options.model.n_context() {
         Some(n) => n,
         None => model.files.context_length().await?.min(N_CONTEXT),
     };

@@ -51,7 +51,7 @@ pub(in crate::host::native) struct Options {
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repetitions: u32,
     /// Tokens of text to make room for [default: 4096, as the model was trained, or as the longest test needs]
-    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
     ctx_size: Option<u32>,
     /// Let each test's first run count
     #[arg(long)]
@@ -115,7 +115,7 @@ impl Options {
 
     /// The room to ask for; `None` for what a model gets by itself.
     pub(super) fn n_context(&self, plan: &Plan) -> Option<u32> {
-        self.ctx_size.or_else(|| Some(plan.n_context()).filter(|needed| *needed > DEFAULT_CONTEXT))
+        self.ctx_size.filter(|&n| n > 0).or_else(|| Some(plan.n_context()).filter(|needed| *needed > DEFAULT_CONTEXT))
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     fn parse(words: &str) -> Result<Options, clap::Error> {
         let words = ["headstart", "bench"].into_iter().chain(words.split_whitespace()).map(OsString::from);
-        Options::try_parse_from(with_long_options(words).into_iter().skip(1))
+        Options::try_parse_from(with_long_options(words).expect("known options").0.into_iter().skip(1))
     }
 
     fn tests(words: &str) -> Vec<(u32, u32, u32)> {

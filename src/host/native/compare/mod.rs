@@ -2,6 +2,7 @@
 
 mod html;
 
+use super::model_files::read_text;
 use super::new_file::NewFile;
 use super::{Ending, write_out};
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +12,7 @@ use crate::measure::report::read::{MAX_BYTES, read};
 use crate::measure::report::{Entry, schema};
 use clap::{Args, ValueEnum};
 use std::fs::File;
-use std::io::Read;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -68,11 +69,13 @@ pub(super) fn run(arguments: &Compare) -> Result<Ending> {
         return Err(Error::usage("--chart", "given without -o svg").advice("Add -o svg."));
     }
     // Begun now, so that a place that cannot be written to is found before the work and not after.
-    let file = arguments.out.as_deref().map(NewFile::create).transpose()?;
+    let out = arguments.out.clone().or_else(|| page_beside_terminal(arguments.output));
+    let file = out.as_deref().map(NewFile::create).transpose()?;
     let (mut entries, mut failures) = (Vec::new(), Vec::new());
     for path in &arguments.reports {
         match read_file(path) {
             Ok(mut read) => entries.append(&mut read),
+            Err(_) if is_index(path) => eprintln!("headstart: {} is a list of reports, and left out", path.display()),
             Err(error) => failures.push(error),
         }
     }
@@ -86,6 +89,9 @@ pub(super) fn run(arguments: &Compare) -> Result<Ending> {
         Some(mut file) => {
             file.write(output.as_bytes())?;
             file.finish()?;
+            if arguments.out.is_none() {
+                out.iter().for_each(|path| eprintln!("headstart: the page is in {}", path.display()));
+            }
         }
         None => write_out(output.as_bytes())?,
     }
@@ -123,20 +129,35 @@ fn svg(entries: &[Entry], wanted: Option<&str>) -> Result<String> {
     }
 }
 
+/// Where a page goes that would else fill a terminal: a file here, of a name that is free.
+fn page_beside_terminal(format: Format) -> Option<PathBuf> {
+    if format != Format::Html || !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let names = (2..1000).map(|number| PathBuf::from(format!("compare-{number}.html")));
+    std::iter::once(PathBuf::from("compare.html")).chain(names).find(|path| !path.exists())
+}
+
+/// Whether a file that holds no reports is the list of them that lies in a folder beside them.
+fn is_index(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "index.json")
+}
+
 /// Reads one file; no more of it than a report may have.
 fn read_file(path: &Path) -> Result<Vec<Entry>> {
     let shown = path.display().to_string();
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Error::file(&shown, "no UTF-8 text").expected("a report as JSON"),
-        _ => Error::io(&shown, error),
-    };
-    let mut text = String::new();
-    let most = MAX_BYTES as u64 + 1;
-    if path == Path::new("-") {
-        std::io::stdin().lock().take(most).read_to_string(&mut text).map_err(failed)?;
+    // Twice as much in UTF-16; what is too long as text is refused where it is read.
+    let most = MAX_BYTES as u64 * 2 + 4;
+    let text = if path == Path::new("-") {
+        read_text(std::io::stdin().lock(), &shown, most)
     } else {
-        File::open(path).and_then(|file| file.take(most).read_to_string(&mut text)).map_err(failed)?;
-    }
+        let file = File::open(path).map_err(|error| Error::io(&shown, error))?;
+        read_text(file, &shown, most)
+    };
+    let text = text.map_err(|error| match error.kind {
+        ErrorKind::Usage => Error { kind: ErrorKind::File, ..error },
+        _ => error,
+    })?;
     read(&text).map_err(|error| Error { thing: format!("{shown}: {}", error.thing), ..error })
 }
 

@@ -17,7 +17,7 @@ pub(super) use command::{Models, models};
 
 use super::interrupt;
 use super::progress::Progress;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::host::arrival::hex;
 use crate::host::hub::{Choice, Entry, Listing, MOST_PAGES, Reference, Repo, Wanted, choose, next_page, parse_commit};
 use cache::{RepoCache, is_commit};
@@ -62,7 +62,10 @@ impl HubModel {
             Some(path) => reference.with_file(path)?,
             None => reference,
         };
-        pull(&settings, &reference).map(|pulled| Some(pulled.path))
+        pull(&settings, &reference).map(|pulled| Some(pulled.path)).map_err(|error| match error.kind {
+            ErrorKind::Io => Error { thing: format!("-hf {}", error.thing), ..error },
+            _ => error,
+        })
     }
 }
 

@@ -47,6 +47,8 @@ impl Settings {
     }
 
     fn from(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self> {
+        // As the hub's other programs read them.
+        let variable = &|name: &str| variable(name).map(|path| expanded(path, name, variable(HOME)));
         let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
         let home = variable("HF_HOME")
             .or_else(|| variable("XDG_CACHE_HOME").map(|caches| caches.join("huggingface")))
@@ -80,6 +82,15 @@ impl Settings {
 
 /// Where the system says that a person's files are.
 const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+
+/// A folder whose path begins with `~`, which a shell leaves as it is in quotes and files, is in the home folder.
+fn expanded(path: PathBuf, variable: &str, home: Option<PathBuf>) -> PathBuf {
+    let is_folder = matches!(variable, "HF_HOME" | "HF_HUB_CACHE" | "XDG_CACHE_HOME");
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) if is_folder => home.join(rest),
+        _ => path,
+    }
+}
 
 fn is_yes(text: &str) -> bool {
     ["1", "on", "yes", "true"].iter().any(|yes| text.eq_ignore_ascii_case(yes))
@@ -119,6 +130,9 @@ mod tests {
             (&[(HOME, "/h"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
             (&[(HOME, "/h"), ("HF_HOME", "/f")], "/f/hub"),
             (&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/c")], "/c"),
+            (&[(HOME, "/h"), ("HF_HOME", "~/f")], "/h/f/hub"),
+            (&[(HOME, "/h"), ("HF_HUB_CACHE", "~")], "/h"),
+            (&[(HOME, "/h"), ("HF_HOME", "/f~/~")], "/f~/~/hub"),
         ] {
             assert_eq!(settings(variables).expect("settings").cache, PathBuf::from(cache));
         }

@@ -35,7 +35,7 @@ Examples:
 
 /// Write a model as one GGUF with its matrices in another format.
 #[derive(Debug, Args)]
-#[command(max_term_width = 100, after_help = EXAMPLES)]
+#[command(max_term_width = 100, after_help = format!("Formats: {}; Q4_K_M and the like take the format that they are named after.\n\n{EXAMPLES}", format_names()))]
 pub(super) struct Quantize {
     /// The model: a GGUF file (of a split one any part), a safetensors file, its index, or the folder of either
     #[arg(value_name = "IN")]
@@ -43,21 +43,48 @@ pub(super) struct Quantize {
     /// The GGUF file to write
     #[arg(value_name = "OUT")]
     output: PathBuf,
-    /// The format of the matrices
-    #[arg(long, value_name = "FORMAT", value_parser = weight_format)]
-    to: Format,
+    /// The format of the matrices; behind OUT, or with --to
+    #[arg(value_name = "FORMAT", value_parser = weight_format, required_unless_present = "to")]
+    format: Option<Target>,
+    /// The format of the matrices, in place of FORMAT
+    #[arg(long, value_name = "FORMAT", value_parser = weight_format, conflicts_with = "format")]
+    to: Option<Target>,
 }
 
-fn weight_format(text: &str) -> std::result::Result<Format, String> {
-    Format::from_name(text).filter(|format| format.is_weight() && format.ggml_id().is_some()).ok_or_else(|| {
-        let formats = Format::WEIGHTS.into_iter().filter(|format| format.ggml_id().is_some());
-        format!("expected one of {}", formats.map(Format::name).collect::<Vec<_>>().join(", "))
-    })
+/// A format that was asked for.
+#[derive(Clone, Debug)]
+struct Target {
+    format: Format,
+    /// The name that stands for a mixture of formats elsewhere, where it is one.
+    mixture: Option<String>,
+}
+
+fn weight_format(text: &str) -> std::result::Result<Target, String> {
+    let find = |name: &str| Format::from_name(name).filter(|format| format.is_weight() && format.ggml_id().is_some());
+    let upper = text.to_ascii_uppercase();
+    // `Q4_K_M` and the like take Q4_K for most matrices; `MXFP4_MOE` is MXFP4.
+    let base = ["_S", "_M", "_L", "_XL", "_MOE"].iter().find_map(|end| upper.strip_suffix(end));
+    let mixture = base.and_then(find).map(|format| Target { format, mixture: Some(upper.clone()) });
+    let found = find(text).map(|format| Target { format, mixture: None }).or(mixture);
+    found.ok_or_else(|| format!("expected one of {}", format_names()))
+}
+
+/// The formats that can be written, with commas between.
+fn format_names() -> String {
+    let formats = Format::WEIGHTS.into_iter().filter(|format| format.ggml_id().is_some());
+    formats.map(Format::name).collect::<Vec<_>>().join(", ")
 }
 
 /// Carries out the command.
 pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
     let (input, output) = (&arguments.input, &arguments.output);
+    let Some(target) = arguments.to.as_ref().or(arguments.format.as_ref()) else {
+        return Err(Error::usage("quantize", "no format").expected(format!("one of {}", format_names())));
+    };
+    let to = target.format;
+    if let Some(mixture) = &target.mixture {
+        eprintln!("headstart: {mixture} is a mixture of formats; this writes the nearest, {}", to.name());
+    }
     if same_file(input, output) {
         return Err(Error::usage(output.display().to_string(), "the file that is read")
             .expected("another place for what is written"));
@@ -71,8 +98,8 @@ pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
             .expected("another place for what is written"));
     }
     let export = pollster::block_on(model.files.export())?;
-    let planned = plan::plan(export.tensors, arguments.to)?;
-    let keys = with_format(export.keys, &model.name, arguments.to);
+    let planned = plan::plan(export.tensors, to)?;
+    let keys = with_format(export.keys, &model.name, to);
     let tensors: Vec<gguf::NewTensor> = planned.iter().map(Planned::written).collect();
     let head = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors)?;
 
@@ -83,7 +110,7 @@ pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
     new_file.finish()?;
     let written =
         head.len() as u64 + tensors.iter().map(|t| t.bytes + gguf::padding(t.bytes).len() as u64).sum::<u64>();
-    let notices = export.notices.into_iter().chain(plan::notices(&planned, arguments.to));
+    let notices = export.notices.into_iter().chain(plan::notices(&planned, to));
     notices.for_each(|notice| eprintln!("headstart: {notice}"));
     eprint!("{}", tally.lines(model.bytes, written));
     Ok(ending())
