@@ -135,7 +135,7 @@ impl ModelFiles {
                 stored: Stored::Supported(Format::F32),
                 content: Content::Values(divisors),
             }));
-            let special = SpecialIds { bos: shape.bos, eos: shape.eos, pad: None, add_bos: false };
+            let special = SpecialIds { bos: shape.bos, eos: shape.eos, ..SpecialIds::default() };
             let architecture = ("general.architecture".to_owned(), Value::from(&*shape.architecture));
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else {
@@ -144,7 +144,7 @@ impl ModelFiles {
             if weights.n_mtp_tensors > 0 {
                 notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
             }
-            let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), pad: None, add_bos: false };
+            let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), ..SpecialIds::default() };
             let architecture = ("general.architecture".to_owned(), Value::from("deepseek4"));
             let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)

@@ -75,6 +75,7 @@ impl ModelFiles {
             return Err(Error::file(format!("{}: tokenizer", source.name()), found).expected(expected));
         }
         opened.notices.extend(opened.model.notices());
+        opened.notices.extend(opened.tokenizer.iter().flat_map(Tokenizer::notices).cloned());
         Ok(opened)
     }
 
@@ -87,7 +88,7 @@ impl ModelFiles {
         }
         let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
         let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
-        self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), pad: None, add_bos: false })
+        self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), ..SpecialIds::default() })
     }
 
     /// How the model wants conversations written, if the files say so or it is known; `tokenizer` is theirs.
@@ -149,8 +150,13 @@ impl ModelFiles {
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
         };
-        let tokenizer = Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?)?;
-        Ok(Opened { model, tokenizer, notices: Vec::new() })
+        let vocabulary = GgufVocabulary::from_metadata(&file.metadata)?;
+        // Ids need no tokenizer.
+        if let Err(unknown) = vocabulary.check_known() {
+            let notice = format!("no texts, only token ids: {unknown}");
+            return Ok(Opened { model, tokenizer: None, notices: vec![notice] });
+        }
+        Ok(Opened { model, tokenizer: Tokenizer::from_gguf(vocabulary)?, notices: Vec::new() })
     }
 
     async fn open_safetensors(&self) -> Result<Opened> {
@@ -162,7 +168,7 @@ impl ModelFiles {
             Model::bind_v4(Shape::from_config(config)?, &directory)?
         };
         let outline = model.outline();
-        let special = SpecialIds { bos: outline.bos, eos: outline.eos, pad: None, add_bos: false };
+        let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
         Ok(Opened { model, tokenizer: self.json_tokenizer(special)?, notices: Vec::new() })
     }
 }

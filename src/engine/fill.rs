@@ -128,7 +128,7 @@ impl Filler<'_> {
 
     /// Plays what is recorded, and waits for it.
     async fn play(&mut self) -> Result<()> {
-        let recording = std::mem::replace(&mut self.recording, Recording::default());
+        let recording = std::mem::take(&mut self.recording);
         let Some(last) = recording.stages.last() else { return Ok(()) };
         let read = Slice { bytes: 4, ..last.bindings[0] };
         let prepared = self.player.prepare(&recording).await?;

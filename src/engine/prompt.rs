@@ -12,12 +12,16 @@ use super::past::Past;
 use super::session::{Session, ms_since};
 
 impl Session {
-    /// Begins a text: plays the prompt from position 0 and chooses the first token. The model's end token ends it.
+    /// Begins a text: plays the prompt from position 0 and chooses the first token. Whatever ends a text in the model's
+    /// vocabulary ends it.
     ///
     /// # Errors
     /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
     pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
-        let stops: Vec<u32> = self.outline().eos.into_iter().collect();
+        let stops = match self.tokenizer() {
+            Some(tokenizer) => tokenizer.ends(),
+            None => self.outline().eos.into_iter().collect(),
+        };
         sampling.check()?;
         let begin = Instant::now();
         let last = self.play_prompt(0, prompt).await?;

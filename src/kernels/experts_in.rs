@@ -130,7 +130,7 @@ pub(super) fn compute(
 }
 
 fn cases() -> Vec<Case> {
-    odd_shapes(false).iter().map(|odd| case(odd)).collect()
+    odd_shapes(false).iter().map(case).collect()
 }
 
 pub(super) fn case(odd: &Odd) -> Case {

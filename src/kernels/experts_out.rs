@@ -114,7 +114,7 @@ pub(super) fn compute(call: &mut Call<'_>, p: &Params, hidden: &[f32], entries: 
 }
 
 fn cases() -> Vec<Case> {
-    odd_shapes(false).iter().map(|odd| case(odd)).collect()
+    odd_shapes(false).iter().map(case).collect()
 }
 
 pub(super) fn case(odd: &Odd) -> Case {

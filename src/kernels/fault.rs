@@ -41,7 +41,7 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases() -> Vec<Case> {
-    [1, 100, 257].map(|n_words| case(n_words)).into()
+    [1, 100, 257].map(case).into()
 }
 
 /// The slice ends before the buffer does, and what lies beyond must stay.

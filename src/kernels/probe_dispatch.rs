@@ -53,7 +53,7 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases() -> Vec<Case> {
-    [5, 67].map(|n_threads| case(n_threads)).into()
+    [5, 67].map(case).into()
 }
 
 fn case(n_threads: u32) -> Case {

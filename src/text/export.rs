@@ -37,9 +37,9 @@ pub fn gguf_keys(
     }
     let mut keys: Vec<(&str, Value)> = scheme_keys(&vocabulary, n_vocab)?;
     let (texts, types) = tokens(&vocabulary, n_vocab);
-    let SpecialIds { bos, eos, pad, add_bos } = tokenizer.special();
+    let SpecialIds { bos, eos, eot, pad, add_bos } = tokenizer.special();
     keys.extend([("tokens", texts[..].into()), ("token_type", types[..].into()), ("add_bos_token", add_bos.into())]);
-    let ids = [("bos_token_id", bos), ("eos_token_id", eos), ("padding_token_id", pad)];
+    let ids = [("bos_token_id", bos), ("eos_token_id", eos), ("eot_token_id", eot), ("padding_token_id", pad)];
     keys.extend(ids.into_iter().filter_map(|(key, id)| Some((key, id?.into()))));
     let mut keys: Vec<(String, Value)> =
         keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();

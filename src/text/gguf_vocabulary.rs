@@ -1,6 +1,6 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
-use super::pre_tokenizer::PreTokenizer;
+use super::pre_tokenizer::{DEFAULT, PreTokenizer};
 use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
@@ -52,6 +52,7 @@ impl<'a> GgufVocabulary<'a> {
             special: SpecialIds {
                 bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
                 eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+                eot: metadata.get_u32("tokenizer.ggml.eot_token_id")?,
                 pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
                 add_bos: false,
             },
@@ -65,24 +66,45 @@ impl<'a> GgufVocabulary<'a> {
         matches!(self.model, "no_vocab" | "none")
     }
 
+    /// Whether this program can read it. A model whose tokenizer is unknown takes and gives token ids only.
+    ///
+    /// # Errors
+    /// The unknown tokenizer or pre-tokenizer, by name.
+    pub fn check_known(&self) -> Result<()> {
+        match self.model {
+            "gpt2" if !self.pre.is_empty() => PreTokenizer::named(self.pre).map(drop),
+            "gpt2" | "llama" => Ok(()),
+            _ if self.is_absent() => Ok(()),
+            other => Err(Self::unknown(other)),
+        }
+    }
+
+    fn unknown(model: &str) -> Error {
+        Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {}", quote(model)))
+            .expected("gpt2 (byte-level BPE), llama (SentencePiece) or no_vocab")
+            .advice("Token ids can still be given in place of a text.")
+    }
+
     pub(super) fn read(self) -> Result<Vocabulary> {
         match self.model {
             "gpt2" => self.read_byte_level(),
             "llama" => self.read_sentence_piece(),
-            other => Err(Error::file("tokenizer.ggml.model", format!("the unknown tokenizer {}", quote(other)))
-                .expected("gpt2 (byte-level BPE), llama (SentencePiece) or no_vocab")
-                .advice("Token ids can still be given in place of a text.")),
+            other => Err(Self::unknown(other)),
         }
     }
 
     fn read_byte_level(self) -> Result<Vocabulary> {
-        let pre_tokenizer = PreTokenizer::named(self.pre)?;
+        let pre = if self.pre.is_empty() { DEFAULT } else { self.pre };
+        let pre_tokenizer = PreTokenizer::named(pre)?;
+        let guessed = "tokenizer.ggml.pre is missing: texts are cut as by `default`, which may not be the model's way";
+        let notices = if self.pre.is_empty() { vec![guessed.to_owned()] } else { Vec::new() };
         let read_merge = |(index, merge): (_, &String)| split_merge("tokenizer.ggml.merges", index, merge);
         let is_llama_3 = pre_tokenizer.is_llama_3;
         Ok(Vocabulary {
             merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
             scheme: Scheme::ByteLevel { pre_tokenizer, whole_words: is_llama_3, composes: false },
             special: self.special_ids(is_llama_3),
+            notices,
             origin: "tokenizer.ggml.tokens",
             tokens: self.read_tokens(read_kind)?,
         })
@@ -105,7 +127,7 @@ impl<'a> GgufVocabulary<'a> {
         let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
         let merges = merges_of(&reached, |part| texts.contains(part))?;
         let scheme = Scheme::SentencePiece { prefix };
-        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special })
+        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special, notices: Vec::new() })
     }
 
     fn special_ids(&self, add_bos: bool) -> SpecialIds {

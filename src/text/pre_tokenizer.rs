@@ -20,8 +20,20 @@ pub(super) struct PreTokenizer {
     pub(super) is_llama_3: bool,
 }
 
+/// The name of the cut where a file names none.
+pub(super) const DEFAULT: &str = "default";
+
 const LINE_END: &str = r"[\r\n]";
 const DIGIT: &str = r"\p{N}";
+/// Contractions, words, numbers in threes, the rest.
+const LLAMA_3: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+",
+    r"|\p{N}{1,3}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
+const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 /// Chinese, what lies before it in Unicode down to U+0800, Japanese therefore included, and Korean.
 const ASIAN: &str = "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+";
 /// Letters of the scripts that know upper and lower case, with the space before them.
@@ -65,7 +77,17 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         // Qwen 2 and 3, R1's distills among them: English contractions, words, single digits, the rest.
-        names: &["qwen2", "deepseek-r1-qwen"],
+        names: &[
+            "qwen2",
+            "deepseek-r1-qwen",
+            "megrez",
+            "stablelm2",
+            "kormo",
+            "f2llmv2",
+            "hunyuan",
+            "solar-open",
+            "grok-2",
+        ],
         patterns: &[concat!(
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
             r"|[^\r\n\p{L}\p{N}]?\p{L}+",
@@ -77,19 +99,69 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
     },
     PreTokenizer {
         // Llama 3: the same with numbers in threes.
-        names: &["llama-bpe", "llama3", "llama-v3"],
-        patterns: &[concat!(
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",
-            r"|[^\r\n\p{L}\p{N}]?\p{L}+",
-            r"|\p{N}{1,3}",
-            r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
-            r"|\s*[\r\n]+|\s+(?!\S)|\s+",
-        )],
+        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
+        patterns: &[LLAMA_3],
         is_llama_3: true,
     },
     PreTokenizer {
-        names: &["gpt-2"],
-        patterns: &[r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"],
+        // The same, of models that do not take words whole.
+        names: &["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"],
+        patterns: &[LLAMA_3],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // Qwen 3.5: as Qwen 2, with marks among the letters.
+        names: &["qwen35"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // Mistral Nemo and later: words by case, single digits.
+        names: &["tekken"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        is_llama_3: true,
+    },
+    PreTokenizer {
+        // o200k: words by case with contractions, digits in threes.
+        names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
+        patterns: &[
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        names: &[
+            "gpt-2",
+            "phi-2",
+            "mpt",
+            "olmo",
+            "jais",
+            "exaone4",
+            "gigachat",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "trillion",
+            "granite-docling",
+            "roberta-bpe",
+        ],
+        patterns: &[GPT_2],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // Single digits, then GPT-2.
+        names: &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        patterns: &[DIGIT, GPT_2],
+        is_llama_3: false,
+    },
+    PreTokenizer {
+        // What llama.cpp takes where a file does not say: runs of punctuation, GPT-2, runs of digits, threes of them.
+        names: &[DEFAULT],
+        patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"],
         is_llama_3: false,
     },
     PreTokenizer {
@@ -134,8 +206,7 @@ impl PreTokenizer {
 
     /// The regex that the library's byte map brings along where a file asks for it.
     pub(super) fn byte_map_pattern() -> &'static str {
-        let gpt_2 = PRE_TOKENIZERS.iter().find(|known| known.names == ["gpt-2"]);
-        gpt_2.map_or("", |known| known.patterns[0])
+        GPT_2
     }
 
     /// What a GGUF calls it. The cut of DeepSeek's first models has no name as their `tokenizer.json` has it; the named
@@ -150,10 +221,10 @@ impl PreTokenizer {
     }
 }
 
-/// The names of all of them, for messages.
+/// A name of each, for messages.
 fn supported() -> String {
-    let names: Vec<&str> = PRE_TOKENIZERS.iter().flat_map(|known| known.names).copied().collect();
-    format!("one of {}", names.join(", "))
+    let names: Vec<&str> = PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()).copied().collect();
+    format!("one of {}, or another name for the same", names.join(", "))
 }
 
 #[cfg(test)]
@@ -179,6 +250,28 @@ mod tests {
         assert_eq!(cut("a \n \n  b"), ["a", " \n \n", " ", " b"]);
         assert_eq!(cut("tail   "), ["tail", "   "]);
         assert_eq!(cut("e\u{301}t\u{e9}"), ["e\u{301}t\u{e9}"]);
+    }
+
+    #[test]
+    fn texts_are_cut_as_the_models_own_tokenizers_cut_them() {
+        let facts = include_str!("../../tests/fixtures/tokenizers/cuts.json");
+        let facts: serde_json::Value = serde_json::from_str(facts).unwrap();
+        let (texts, cuts) = (facts["texts"].as_array().unwrap(), facts["cuts"].as_array().unwrap());
+        assert!(texts.len() > 40 && cuts.len() >= 10);
+        for known in cuts {
+            let splits = known["splits"].as_array().unwrap();
+            for name in known["names"].as_array().unwrap().iter().filter_map(|name| name.as_str()) {
+                if PreTokenizer::named(name).is_err() {
+                    continue;
+                }
+                for (text, split) in texts.iter().zip(splits) {
+                    let text = text.as_str().unwrap();
+                    let pieces: Vec<&str> =
+                        split.as_array().unwrap().iter().filter_map(|piece| piece.as_str()).collect();
+                    assert_eq!(cut(name, text), pieces, "{name}: {text:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -213,7 +306,7 @@ mod tests {
     #[test]
     fn an_unknown_one_is_refused_by_name() {
         let error = PreTokenizer::named("martian").unwrap_err().to_string();
-        assert!(error.contains("martian") && error.contains("joyai-llm, deepseek-v3"), "{error}");
+        assert!(error.contains("martian") && error.contains("joyai-llm, qwen2"), "{error}");
         let error = PreTokenizer::with_patterns(&[r"\d".into()]).unwrap_err().to_string();
         assert!(error.contains(r"\\d"), "{error}");
     }

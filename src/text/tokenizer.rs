@@ -11,6 +11,31 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
 
+/// Tokens that end a text or a turn wherever a vocabulary has them, as llama.cpp's end-of-generation set.
+const ENDS: [&str; 18] = [
+    "<｜end▁of▁sentence｜>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|endoftext|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<EOT>",
+    "_<EOT>",
+    "<|EOT|>",
+    "<|end_of_turn|>",
+    "<|endofturn|>",
+    "<end_of_utterance>",
+    "[EOS]",
+    "<eos>",
+];
+
+/// As many as a step has room for.
+const MAX_ENDS: usize = 8;
+
 /// The library's pipeline with our cut in it; post-processor and decoder stay empty.
 type Pipeline = TokenizerImpl<BPE, NormalizerWrapper, Cut, PostProcessorWrapper, DecoderWrapper>;
 
@@ -33,6 +58,7 @@ pub struct Tokenizer {
     special: SpecialIds,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
     prefixes_space: bool,
+    notices: Vec<String>,
 }
 
 impl Tokenizer {
@@ -110,7 +136,8 @@ impl Tokenizer {
             Scheme::SentencePiece { prefix } => prefix != SpacePrefix::Never,
         };
         let pieces = Arc::new(Pieces::new(&vocabulary));
-        Ok(Self { inner, pieces, special: vocabulary.special, prefixes_space })
+        let (special, notices) = (vocabulary.special, vocabulary.notices);
+        Ok(Self { inner, pieces, special, prefixes_space, notices })
     }
 
     /// The ids of `text`, in order. Special tokens written in it become their own ids.
@@ -164,6 +191,24 @@ impl Tokenizer {
     /// How many ids there are. A model whose embedding has fewer rows does not belong to this tokenizer.
     pub fn n_vocab(&self) -> usize {
         self.pieces.len()
+    }
+
+    /// What was odd in the file, and did no harm.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// The ids that end a text or the model's turn: the file's end token, and whichever of the known ones the vocabulary
+    /// has; as many as a step has room for.
+    pub fn ends(&self) -> Vec<u32> {
+        let known = || ENDS.iter().filter_map(|token| self.id_of(token));
+        let mut ids: Vec<u32> = Vec::new();
+        for id in self.special.eos.into_iter().chain(self.special.eot).chain(known()) {
+            if !ids.contains(&id) && ids.len() < MAX_ENDS {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     /// The ids with a part to play.

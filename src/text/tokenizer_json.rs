@@ -176,6 +176,7 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     };
     let special = with_begin_token(special, begins.as_deref(), &tokens);
     Ok(Vocabulary {
+        notices: Vec::new(),
         origin: ORIGIN,
         tokens,
         merges: file.model.merges.into_iter().enumerate().map(read_merge).collect::<Result<_>>()?,

@@ -21,6 +21,8 @@ pub struct SpecialIds {
     pub bos: Option<u32>,
     /// Ends every document: generation stops there.
     pub eos: Option<u32>,
+    /// Ends a turn, where that is another token.
+    pub eot: Option<u32>,
     /// Fills unused places.
     pub pad: Option<u32>,
     /// Whether the model expects `bos` before a text that does not begin with it. V4: no, its prompt encoder writes it.
@@ -85,25 +87,25 @@ pub(super) struct Vocabulary {
     pub(super) merges: Vec<(String, String)>,
     pub(super) scheme: Scheme,
     pub(super) special: SpecialIds,
+    /// What is odd in the file, and does no harm.
+    pub(super) notices: Vec<String>,
 }
 
 impl Vocabulary {
     /// Checks everything but the merges, which the library checks as it reads them. Returns the ids by text.
-    pub(super) fn check(&self) -> Result<bpe::Vocab> {
+    pub(super) fn check(&mut self) -> Result<bpe::Vocab> {
         self.check_size()?;
+        self.pass_over_empty();
+        self.pass_over_special();
         let mut ids = bpe::Vocab::default();
         for (id, token) in (0..).zip(&self.tokens) {
             let Some(token) = token else { continue };
-            if token.text.is_empty() {
-                return Err(self.fault(format!("token {id} is empty")).expected("every token to have a text"));
-            }
             if let Some(first) = ids.insert(token.text.clone(), id) {
                 let found = format!("tokens {first} and {id} are both {}", quote(&token.text));
                 return Err(self.fault(found).expected("every token's text once"));
             }
         }
         self.check_spells_everything(&ids)?;
-        self.check_special()?;
         Ok(ids)
     }
 
@@ -148,20 +150,32 @@ impl Vocabulary {
         }
     }
 
-    fn check_special(&self) -> Result<()> {
-        let SpecialIds { bos, eos, pad, add_bos } = self.special;
-        for (name, id) in [("bos", bos), ("eos", eos), ("pad", pad)] {
-            let known = id.is_none_or(|id| matches!(self.tokens.get(id as usize), Some(Some(_))));
-            if let (Some(id), false) = (id, known) {
-                return Err(self
-                    .fault(format!("the {name} token has the id {id}, which names no token"))
-                    .expected(format!("an id below {}", self.tokens.len())));
+    /// Nothing is ever made of an empty token: its id names none.
+    fn pass_over_empty(&mut self) {
+        let is_empty = |token: &Option<Token>| token.as_ref().is_some_and(|token| token.text.is_empty());
+        let empty: Vec<usize> = (0..self.tokens.len()).filter(|&id| is_empty(&self.tokens[id])).collect();
+        if let Some(first) = empty.first() {
+            self.notices.push(format!("{}: {} tokens are empty, the first of them {first}", self.origin, empty.len()));
+        }
+        empty.into_iter().for_each(|id| self.tokens[id] = None);
+    }
+
+    /// Special tokens that the vocabulary does not have are left out.
+    fn pass_over_special(&mut self) {
+        let n_tokens = self.tokens.len();
+        let SpecialIds { bos, eos, eot, pad, add_bos } = &mut self.special;
+        for (name, of) in [("bos", bos), ("eos", eos), ("eot", eot), ("pad", pad)] {
+            if let Some(id) = of.filter(|id| !matches!(self.tokens.get(*id as usize), Some(Some(_)))) {
+                *of = None;
+                let notice =
+                    format!("the {name} token is {id}, which is none of the {n_tokens} tokens: it is left out");
+                self.notices.push(format!("{}: {notice}", self.origin));
             }
         }
-        if add_bos && bos.is_none() {
-            return Err(self.fault("asks for a bos token before every text and names none").expected("a bos token id"));
+        if *add_bos && self.special.bos.is_none() {
+            self.special.add_bos = false;
+            self.notices.push(format!("{}: texts should begin with a bos token, and none is named", self.origin));
         }
-        Ok(())
     }
 
     /// An error about this vocabulary.

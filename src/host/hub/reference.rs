@@ -263,7 +263,6 @@ mod tests {
             "o/",
             "/n",
             "o/n:",
-            "o/n/",
             "o/n:a b",
             "o/n/../../x.gguf",
             "o/n//x.gguf",

@@ -47,6 +47,8 @@ struct Rest {
     rope_dims: Option<u32>,
     halves: bool,
     is_gguf: bool,
+    /// Whether queries, keys and values have a bias though the architecture does not say so.
+    has_bias: bool,
     divisors: Vec<f32>,
     /// Whether each layer has experts; empty for all of them.
     expert_layers: Vec<bool>,
@@ -71,6 +73,8 @@ impl Shape {
             rope_dims: keys.whole(&ROPE_DIMS)?,
             halves: architecture != "llama",
             is_gguf: true,
+            // Files of any of these architectures may have one.
+            has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
             divisors,
             expert_layers: (0..n_layers).map(has_router).collect(),
             bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
@@ -102,6 +106,7 @@ impl Shape {
             rope_dims,
             halves: true,
             is_gguf: false,
+            has_bias: false,
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
             bos: token(&keys, &keys::BOS)?,
@@ -152,7 +157,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<S
         head_dim,
         n_hidden: keys.require(&HIDDEN)?,
         experts,
-        has_bias: architecture == "qwen2",
+        has_bias: architecture == "qwen2" || rest.has_bias,
         has_head_norm: matches!(architecture, "qwen3" | "qwen3moe"),
         rope: Rope {
             n_dims: rest.rope_dims.unwrap_or(head_dim),

@@ -27,17 +27,6 @@ use crate::error::{Error, Result};
 use crate::format::gguf::Metadata;
 use template::Template;
 
-/// Texts of tokens that end a turn, in the families whose files do not always say so.
-const TURN_ENDS: [&str; 7] = [
-    "<｜end▁of▁sentence｜>",
-    "<|im_end|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|endoftext|>",
-    "<end_of_turn>",
-];
-
 /// How a model wants conversations written.
 #[derive(Debug)]
 pub struct Chat(Encoding);
@@ -112,10 +101,6 @@ impl Chat {
 
     /// The ids that end the model's turn: the file's end token, and whichever of the known ones the vocabulary has.
     pub fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
-        let known = TURN_ENDS.iter().filter_map(|token| tokenizer.id_of(token));
-        let mut ids: Vec<u32> = tokenizer.special().eos.into_iter().chain(known).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+        tokenizer.ends()
     }
 }
