@@ -150,13 +150,20 @@ impl ModelFiles {
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
         };
+        let mut notices = Vec::new();
+        let n_rows = model.outline().n_vocab;
+        let told = file.metadata.get_u32(&format!("{architecture}.vocab_size"))?.filter(|told| *told != n_rows);
+        if let Some(told) = told {
+            let key = format!("{architecture}.vocab_size is {told}, and the embedding has {n_rows} rows");
+            notices.push(format!("{key}: the rows count"));
+        }
         let vocabulary = GgufVocabulary::from_metadata(&file.metadata)?;
         // Ids need no tokenizer.
         if let Err(unknown) = vocabulary.check_known() {
-            let notice = format!("no texts, only token ids: {unknown}");
-            return Ok(Opened { model, tokenizer: None, notices: vec![notice] });
+            notices.push(format!("no texts, only token ids: {unknown}"));
+            return Ok(Opened { model, tokenizer: None, notices });
         }
-        Ok(Opened { model, tokenizer: Tokenizer::from_gguf(vocabulary)?, notices: Vec::new() })
+        Ok(Opened { model, tokenizer: Tokenizer::from_gguf(vocabulary)?, notices })
     }
 
     async fn open_safetensors(&self) -> Result<Opened> {

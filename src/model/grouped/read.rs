@@ -20,6 +20,8 @@ const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.hi
 pub(super) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
+/// What files of 2023 have in place of type and factor.
+const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
 pub(super) const TYPE: Key =
     key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
 
@@ -190,6 +192,12 @@ fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scaling> {
     let factor = || Ok::<_, Error>(keys.number(&keys::YARN_FACTOR)?.unwrap_or(1.0));
     let original = || keys.require(&keys::YARN_ORIGINAL);
     Ok(match keys.text(&TYPE)?.as_deref() {
+        // llama.cpp takes a factor without a type for a linear one.
+        None if is_gguf => {
+            let factor =
+                keys.number(&keys::YARN_FACTOR)?.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
+            factor.filter(|factor| *factor != 0.0).map_or(Scaling::None, |factor| Scaling::Linear { factor })
+        }
         None | Some("none" | "default") => Scaling::None,
         Some("linear") => Scaling::Linear { factor: factor()? },
         Some("llama3") => Scaling::Llama3 {

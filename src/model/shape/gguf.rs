@@ -85,13 +85,13 @@ fn limits(keys: &GgufKeys<'_>, key: &Key, n_layers: usize) -> Result<Option<Vec<
     Ok(limits.map(|limits| limits.into_iter().map(keys::limit).collect()))
 }
 
-/// The vocabulary's size, by its key or by the rows of the embedding.
+/// The vocabulary's size, by the rows of the embedding or else by its key: where the two differ, the rows are there.
 pub(in crate::model) fn n_vocab(keys: &GgufKeys<'_>, directory: &Directory) -> Result<u32> {
-    if let Some(n_vocab) = keys.whole(&keys::N_VOCAB)? {
-        return Ok(n_vocab);
-    }
     let n_rows = directory.get("token_embd.weight").map(crate::format::TensorInfo::n_rows);
-    n_rows.and_then(|n_rows| u32::try_from(n_rows).ok()).ok_or_else(|| keys.missing(&keys::N_VOCAB))
+    if let Some(n_rows) = n_rows.and_then(|n_rows| u32::try_from(n_rows).ok()) {
+        return Ok(n_rows);
+    }
+    keys.whole(&keys::N_VOCAB)?.ok_or_else(|| keys.missing(&keys::N_VOCAB))
 }
 
 /// The blocks, less those of multi-token prediction. Files count these in or not, with the key or without, so the
