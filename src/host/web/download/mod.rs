@@ -36,6 +36,8 @@ pub(super) struct Models {
     /// Those that are under way, or were.
     arriving: RefCell<BTreeMap<String, Rc<Arriving>>>,
     told_ms: Cell<f64>,
+    /// Looks begun: one that was overtaken by a later one says nothing.
+    n_looks: Cell<u64>,
 }
 
 /// A model to be loaded.
@@ -64,6 +66,7 @@ impl Models {
             shelf: RefCell::default(),
             arriving: RefCell::default(),
             told_ms: Cell::new(0.0),
+            n_looks: Cell::new(0),
         })
     }
 
@@ -212,6 +215,8 @@ impl Models {
 
     /// Looks again at what there is, and tells it.
     async fn look(&self) {
+        let turn = self.n_looks.get() + 1;
+        self.n_looks.set(turn);
         let mut shelf = Shelf::default();
         match self.rows().await {
             Ok(rows) => shelf.rows = rows,
@@ -226,6 +231,9 @@ impl Models {
         shelf.rows.sort_by(|a, b| b.date_ms.total_cmp(&a.date_ms));
         let room = room(&self.scope).await;
         (shelf.used, shelf.quota) = (room.used, room.quota);
+        if self.n_looks.get() != turn {
+            return;
+        }
         *self.shelf.borrow_mut() = shelf;
         self.tell_shelf();
     }
@@ -242,12 +250,15 @@ impl Models {
                 continue;
             }
             let progress = folder.text(PROGRESS).await.and_then(|text| Progress::parse(&text).ok());
-            rows.push(match progress {
-                Some(progress) => {
+            let arriving = self.arriving.borrow().get(&id).cloned();
+            rows.push(match (progress, arriving) {
+                (Some(progress), _) => {
                     let done = progress.pieces().bytes() as f64;
                     Row { done, ..row_of(&id, progress.plan, progress.date_ms, Stage::Interrupted(None)) }
                 }
-                None => row_of(&id, Plan { title: id.clone(), files: Vec::new() }, 0.0, Stage::Unreadable),
+                // Its records are being written just now.
+                (None, Some(arriving)) => row_of(&id, arriving.plan(), Date::now(), Stage::Arriving),
+                (None, None) => row_of(&id, Plan { title: id.clone(), files: Vec::new() }, 0.0, Stage::Unreadable),
             });
         }
         Ok(rows)
