@@ -146,7 +146,7 @@ fn stages_agree_in_every_variant() {
         let options = LoadOptions {
             n_context: Some(256),
             n_chunk: 64,
-            tuning: Some(Tuning { config }),
+            tuning: Some(Tuning::uniform(config)),
             shard_bytes,
             fault: fault.map(str::to_owned),
             ..LoadOptions::default()

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut chosen = open(&adapter, None)?;
     let config = Config { reduce: Reduce::Workgroup, row_lanes: 64, vector_lanes: 64, ..Config::default() };
-    let mut shared = open(&adapter, Some(Tuning { config }))?;
+    let mut shared = open(&adapter, Some(Tuning::uniform(config)))?;
     let (mut decode, mut forced, mut prefill, mut encode) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
         let one = write(&mut chosen, 16, 64)?;

@@ -322,8 +322,8 @@ impl Session {
     }
 
     /// What is chosen for the adapter.
-    pub fn tuning(&self) -> Tuning {
-        self.tuning
+    pub fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// The recording of one decode step, for counting and for reports.
@@ -524,8 +524,8 @@ async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Pl
         PlayerChoice::Cpu => (Player::Cpu(Box::default()), Tuning::default(), 1 << 30),
         PlayerChoice::Gpu(adapter) => {
             let mut player = GpuPlayer::open(adapter, options.shader_checks).await?;
-            let tuning = options.tuning.unwrap_or_else(|| adapter.tuning());
-            player.tune(tuning);
+            let tuning = options.tuning.clone().unwrap_or_else(|| adapter.tuning());
+            player.tune(tuning.clone());
             (Player::Gpu(Box::new(player)), tuning, adapter.binding_bytes())
         }
     })

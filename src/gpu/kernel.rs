@@ -3,9 +3,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::lower::Lowered;
+use super::lower::Way;
 use super::recording::{BufferId, Recording, Stage};
-use super::{Caps, Config};
 
 /// How a kernel uses a binding. There are no uniforms: lavapipe clones a shader at every dispatch whose loops depend on
 /// one (it looks for values to inline), which costs more than the dispatch.
@@ -52,21 +51,23 @@ pub struct Variant {
     pub source: &'static str,
     /// Library texts that stand before it whatever the stage.
     pub parts: &'static [&'static str],
-    /// Whether it can compute a stage on an adapter, and is thought to be faster there than those listed before it.
-    pub pays: fn(&Stage, &Caps) -> bool,
-    /// The chosen part of the text, and the workgroups.
-    pub lower: fn(&Stage, &Caps, &Config) -> Lowered,
+    /// Whether it can compute a stage.
+    pub allows: fn(&Stage) -> bool,
+    /// Whether it is thought to be faster than those listed before it, where nothing was measured.
+    pub pays: fn(&Stage) -> bool,
+    /// How stages become dispatches of it.
+    pub way: Way,
 }
 
 impl Variant {
-    /// The one way that a kernel has, or its first.
+    /// The one variant that a kernel has, or its first.
     pub(crate) const fn only(
         name: &'static str,
         source: &'static str,
         parts: &'static [&'static str],
-        lower: fn(&Stage, &Caps, &Config) -> Lowered,
+        way: Way,
     ) -> Self {
-        Self { name, source, parts, pays: |_, _| true, lower }
+        Self { name, source, parts, allows: |_| true, pays: |_| true, way }
     }
 }
 

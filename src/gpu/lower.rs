@@ -2,6 +2,7 @@
 
 use super::kernel::{Spec, Variant};
 use super::recording::{Recording, Stage};
+use super::space::{self, Space};
 use super::{Caps, Config, Tuning};
 
 /// A dispatch of a stage's kernel. Parameters and bindings are the stage's.
@@ -28,33 +29,37 @@ pub type Lowered = (Spec, u64);
 pub fn lower(recording: &Recording, caps: &Caps, tuning: &Tuning) -> Vec<Dispatch> {
     let dispatch = |(index, stage): (usize, &Stage)| {
         let (variant, config) = tuning.choose(stage, caps);
-        let (chosen, n_workgroups) = (variant.lower)(stage, caps, &config);
+        let (chosen, n_workgroups) = (variant.way.lower)(stage, caps, &config);
         let n_workgroups = u32::try_from(n_workgroups.max(1)).expect("a grid of less than 2^32 workgroups");
         Dispatch { stage: index, variant, spec: chosen.with(&stage.spec), n_workgroups }
     };
     recording.stages.iter().enumerate().map(dispatch).collect()
 }
 
-/// Results that many invocations share, each along a whole vector.
-pub(crate) fn vector(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
-    let (spec, per_workgroup) = config.sharing(caps, config.vector_lanes);
-    (spec, stage.n_results.div_ceil(u64::from(per_workgroup)))
+/// How stages become dispatches of a variant, and the configs worth trying.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The chosen part of the text, and the workgroups.
+    pub lower: fn(&Stage, &Caps, &Config) -> Lowered,
+    /// Configs worth trying.
+    pub space: fn(&Caps) -> Space,
 }
+
+/// Results that many invocations share, each along a whole vector.
+pub(crate) const VECTOR: Way =
+    Way { lower: |stage, caps, config| shared(stage, config.sharing(caps, config.vector_lanes)), space: space::vector };
 
 /// Results that a few invocations share, each along a row or a head.
-pub(crate) fn row(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
-    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
-    (spec, stage.n_results.div_ceil(u64::from(per_workgroup)))
-}
+pub(crate) const ROW: Way =
+    Way { lower: |stage, caps, config| shared(stage, config.sharing(caps, config.row_lanes)), space: space::row };
 
 /// Results of one invocation each.
-pub(crate) fn threads(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
-    let (spec, per_workgroup) = config.alone();
-    (spec, stage.n_results.div_ceil(u64::from(per_workgroup)))
-}
+pub(crate) const THREADS: Way = Way { lower: |stage, _, config| shared(stage, config.alone()), space: space::threads };
 
 /// Register tiles of one invocation each.
-pub(crate) fn tiles(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
-    let (spec, per_workgroup) = config.tiles();
+pub(crate) const TILES: Way = Way { lower: |stage, _, config| shared(stage, config.tiles()), space: space::threads };
+
+/// A text, and the workgroups for all results where each has so many.
+fn shared(stage: &Stage, (spec, per_workgroup): (Spec, u32)) -> Lowered {
     (spec, stage.n_results.div_ceil(u64::from(per_workgroup)))
 }

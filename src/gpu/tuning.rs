@@ -1,122 +1,104 @@
-//! Choices, where [`super::Caps`] are facts: how invocations share a result, and how many do. Any choice gives the same
-//! results to rounding, on every adapter that can run it.
+//! What is chosen for an adapter, problem by problem: a variant of the kernel and its config. [`super::Caps`] are facts,
+//! these are choices, guessed or measured by the tuner.
 
-use super::Caps;
-use super::kernel::Spec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::recording::Stage;
+use super::{Caps, Config, Variant};
 
-/// How the invocations that share one result add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reduce {
-    /// One invocation does it alone: no barrier, no subgroup. Runs anywhere, and is the fast one on software adapters.
-    Thread,
-    /// A workgroup adds up in workgroup memory, with barriers.
-    Workgroup,
-    /// A workgroup adds up by subgroups first.
-    Subgroup,
+/// What makes two stages the same to a tuner: the kernel, the facts of its text, and how much there is to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The facts, as `NAME=value`: a weight format, a type of the KV cache.
+    pub facts: Vec<String>,
+    /// Results that can be computed side by side.
+    pub n_results: u64,
+    /// Bytes that it must move at the recorded number of tokens.
+    pub bytes: u64,
+    /// Multiplications and additions.
+    pub ops: u64,
 }
 
-/// The numbers of a lowering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Config {
-    /// How invocations add up.
-    pub reduce: Reduce,
-    /// Invocations in a workgroup where each works alone.
-    pub threads: u32,
-    /// Invocations that share a row of weights.
-    pub row_lanes: u32,
-    /// Invocations that share a whole vector (norms, top-k, sampling).
-    pub vector_lanes: u32,
-    /// Rows of weights that one set of lanes takes together.
-    pub rows: u32,
-    /// How nibbles become floats.
-    pub nibbles: Nibbles,
-}
-
-/// How the 4-bit codes of a weight format become floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Nibbles {
-    /// By a conversion: the fast way on Mesa's software adapters.
-    Convert,
-    /// As the mantissa of 1.0: 1.2 times as fast on an H100, 1.5 times on SwiftShader.
-    Mantissa,
-}
-
-impl Default for Config {
-    /// Runs everywhere.
-    fn default() -> Self {
+impl Problem {
+    /// The problem of a stage.
+    #[must_use]
+    pub fn of(stage: &Stage) -> Self {
         Self {
-            reduce: Reduce::Thread,
-            threads: 16,
-            row_lanes: 32,
-            vector_lanes: 128,
-            rows: 4,
-            nibbles: Nibbles::Convert,
+            kernel: stage.kernel.name.to_owned(),
+            facts: stage.spec.constants.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            n_results: stage.n_results,
+            bytes: stage.cost.bytes,
+            ops: stage.cost.ops,
         }
     }
 }
 
-const TEAM_SINGLE: &str = include_str!("../../shaders/lib/team_single.wgsl");
-const TEAM_SHARED: &str = include_str!("../../shaders/lib/team_shared.wgsl");
-const TEAM_SUBGROUP: &str = include_str!("../../shaders/lib/team_subgroup.wgsl");
-
-impl Config {
-    /// The best guess where nothing was measured.
-    #[must_use]
-    pub fn guess(caps: &Caps) -> Self {
-        let reduce = match (caps.is_software, caps.subgroup) {
-            (true, _) => Reduce::Thread,
-            (false, 0) => Reduce::Workgroup,
-            (false, _) => Reduce::Subgroup,
-        };
-        let nibbles = if caps.converts_fast { Nibbles::Convert } else { Nibbles::Mantissa };
-        Self { reduce, nibbles, ..Self::default() }
-    }
-
-    /// A text in which `lanes` invocations share a result, and how many results a workgroup has.
-    pub(crate) fn sharing(&self, caps: &Caps, lanes: u32) -> (Spec, u32) {
-        let (text, team, workgroup) = match self.reduce {
-            Reduce::Thread => (TEAM_SINGLE, 1, self.threads),
-            Reduce::Workgroup => (TEAM_SHARED, lanes, lanes),
-            Reduce::Subgroup => (TEAM_SUBGROUP, lanes, lanes),
-        };
-        let spec = Spec::default().constant("TEAM", team).constant("WORKGROUP", workgroup);
-        let spec = spec.constant("SUBGROUP", caps.subgroup.max(1)).part(text);
-        (Spec { subgroups: self.reduce == Reduce::Subgroup, ..spec }, workgroup / team)
-    }
-
-    /// A text in which each invocation has results of its own, and how many invocations stand in a workgroup.
-    pub(crate) fn alone(&self) -> (Spec, u32) {
-        let workgroup = if self.reduce == Reduce::Thread { self.threads } else { 64 };
-        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
-    }
-
-    /// As [`Self::alone`], for register tiles, of which each invocation has one.
-    pub(crate) fn tiles(&self) -> (Spec, u32) {
-        let workgroup = self.threads.max(32);
-        (Spec::default().constant("WORKGROUP", workgroup), workgroup)
-    }
-}
-
-/// What is chosen for an adapter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tuning {
-    /// The config of every stage.
+/// A variant with its config.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct Choice {
+    /// The variant's name.
+    pub variant: String,
+    /// Its numbers.
     pub config: Config,
 }
 
+/// What is chosen for an adapter. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// The config of every stage without a choice of its own.
+    pub config: Config,
+    /// Choices by problem.
+    choices: Arc<BTreeMap<Problem, Choice>>,
+}
+
 impl Tuning {
+    /// One config for everything.
+    #[must_use]
+    pub fn uniform(config: Config) -> Self {
+        Self { config, choices: Arc::default() }
+    }
+
     /// What an adapter gets where nothing was measured.
     #[must_use]
     pub fn guess(caps: &Caps) -> Self {
-        Self { config: Config::guess(caps) }
+        Self::uniform(Config::guess(caps))
     }
 
-    /// The variant and the config of a stage: the last variant that can run and is thought to pay, else the first.
+    /// The same, with a choice for a problem.
     #[must_use]
-    pub fn choose(&self, stage: &Stage, caps: &Caps) -> (&'static super::Variant, Config) {
-        let variants = stage.kernel.variants;
-        let fits = |variant: &&super::Variant| (variant.pays)(stage, caps);
-        (variants.iter().rev().find(fits).unwrap_or(&variants[0]), self.config)
+    pub fn with(mut self, problem: Problem, choice: Choice) -> Self {
+        Arc::make_mut(&mut self.choices).insert(problem, choice);
+        self
     }
+
+    /// The choices by problem.
+    #[must_use]
+    pub fn choices(&self) -> &BTreeMap<Problem, Choice> {
+        &self.choices
+    }
+
+    /// The variant and the config of a stage. A choice that names no variant, or one that cannot compute the stage here,
+    /// is passed over.
+    #[must_use]
+    pub fn choose(&self, stage: &Stage, caps: &Caps) -> (&'static Variant, Config) {
+        let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
+        let usable = chosen.and_then(|choice| {
+            let variant = stage.kernel.variants.iter().find(|variant| variant.name == choice.variant)?;
+            ((variant.allows)(stage) && choice.config.runs_on(caps)).then_some((variant, choice.config))
+        });
+        usable.unwrap_or_else(|| (guess(stage), self.config))
+    }
+}
+
+/// The last variant that can compute a stage and is thought to pay.
+fn guess(stage: &Stage) -> &'static Variant {
+    let variants = stage.kernel.variants;
+    let fits = |variant: &&Variant| (variant.allows)(stage) && (variant.pays)(stage);
+    variants.iter().rev().find(fits).unwrap_or(&variants[0])
 }

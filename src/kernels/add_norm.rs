@@ -27,7 +27,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "add_norm",
-    variants: &[Variant::only("add_norm", include_str!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::vector)],
+    variants: &[Variant::only("add_norm", include_str!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
         ("outputs", Access::Read),

@@ -1,8 +1,9 @@
 //! `attend`: softmax of the scores with a sink, the weighted sum of the keys, turned back by the query's position.
 
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
+use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::STEP;
@@ -38,7 +39,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "attend",
-    variants: &[Variant::only("attend", include_str!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], lower)],
+    variants: &[Variant::only("attend", include_str!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("scores", Access::Read),
@@ -83,6 +84,16 @@ pub fn record_attend(recording: &mut Recording, keys: &Keys, rope: Slice, rope_p
     recording.push("attend", &KERNEL, Spec::default(), n_quads, &params, &bindings, cost);
     recording.see_keys(keys.cost());
 }
+
+/// Tiles pay where invocations work alone, so how they add up stands for having tiles.
+const WAY: Way = Way {
+    lower,
+    space: |caps| {
+        let mut space = space::threads(caps);
+        space.push([Reduce::Thread, Reduce::Workgroup].map(Change::Reduce).into());
+        space
+    },
+};
 
 fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

@@ -1,8 +1,9 @@
 //! `attend_score`: the scaled products of every query head with every key that its token sees.
 
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -44,7 +45,7 @@ pub static KERNEL: Kernel = Kernel {
         "attend_score",
         include_str!("../../shaders/kernels/attend_score.wgsl"),
         &[STEP, KEYS],
-        lower,
+        WAY,
     )],
     bindings: &[
         ("step", Access::Read),
@@ -97,6 +98,8 @@ pub fn record_attend_score(
     recording.push("attend_score", &KERNEL, Spec::default(), n_results, &params, &bindings, cost);
     recording.see_keys(keys.cost());
 }
+
+const WAY: Way = Way { lower, space: space::row };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

@@ -44,7 +44,7 @@ pub static KERNEL: Kernel = Kernel {
         "compress",
         include_str!("../../shaders/kernels/compress.wgsl"),
         &[STEP, ROPE],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[
         ("step", Access::Read),

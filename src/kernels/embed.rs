@@ -33,7 +33,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "embed",
-    variants: &[Variant::only("embed", include_str!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::tiles)],
+    variants: &[Variant::only("embed", include_str!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::TILES)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),

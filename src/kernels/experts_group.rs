@@ -28,7 +28,7 @@ pub static KERNEL: Kernel = Kernel {
         "experts_group",
         include_str!("../../shaders/kernels/experts_group.wgsl"),
         &[STEP],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[("step", Access::Read), ("experts", Access::Read), ("lists", Access::Write), ("counts", Access::Write)],
     params: Params::FIELDS,

@@ -2,7 +2,8 @@
 
 use crate::format::plane;
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -35,7 +36,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_in",
-    variants: &[Variant::only("experts_in", include_str!("../../shaders/kernels/experts_in.wgsl"), &[STEP], lower)],
+    variants: &[Variant::only("experts_in", include_str!("../../shaders/kernels/experts_in.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("x", Access::Read),
@@ -80,6 +81,8 @@ pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) 
     let bindings = [flow.step, flow.x, flow.experts, flow.weights, w.quants, w.scales, flow.hidden];
     recording.push("experts_in", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
+
+const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

@@ -16,7 +16,7 @@ pub static KERNEL: Kernel = Kernel {
         "experts_in_tiled",
         include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
         &[TILE],
-        lower::tiles,
+        lower::TILES,
     )],
     bindings: &[
         ("x", Access::Read),

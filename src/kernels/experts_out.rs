@@ -2,7 +2,8 @@
 
 use crate::format::plane;
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
@@ -32,7 +33,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "experts_out",
-    variants: &[Variant::only("experts_out", include_str!("../../shaders/kernels/experts_out.wgsl"), &[STEP], lower)],
+    variants: &[Variant::only("experts_out", include_str!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),
@@ -75,6 +76,8 @@ pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow)
     let bindings = [flow.step, flow.hidden, flow.experts, w.quants, w.scales, flow.outputs];
     recording.push("experts_out", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
+
+const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

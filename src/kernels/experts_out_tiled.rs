@@ -16,7 +16,7 @@ pub static KERNEL: Kernel = Kernel {
         "experts_out_tiled",
         include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
         &[TILE],
-        lower::tiles,
+        lower::TILES,
     )],
     bindings: &[
         ("hidden", Access::Read),

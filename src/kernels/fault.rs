@@ -18,7 +18,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "fault",
-    variants: &[Variant::only("fault", include_str!("../../shaders/kernels/fault.wgsl"), &[], lower::threads)],
+    variants: &[Variant::only("fault", include_str!("../../shaders/kernels/fault.wgsl"), &[], lower::THREADS)],
     bindings: &[("values", Access::Write)],
     params: Params::FIELDS,
     reference,

@@ -42,7 +42,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "fill",
-    variants: &[Variant::only("fill", include_str!("../../shaders/kernels/fill.wgsl"), &[], lower::threads)],
+    variants: &[Variant::only("fill", include_str!("../../shaders/kernels/fill.wgsl"), &[], lower::THREADS)],
     bindings: &[("words", Access::Write)],
     params: Params::FIELDS,
     reference,

@@ -1,8 +1,9 @@
 //! `grouped_attend`: grouped-query attention of each token over runs of the keys before it, to be merged.
 
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::{Cost, KeyCost};
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::cache::{CacheType, CacheTypes};
@@ -40,7 +41,7 @@ pub static KERNEL: Kernel = Kernel {
         "grouped_attend",
         include_str!("../../shaders/kernels/grouped_attend.wgsl"),
         &[STEP],
-        lower,
+        WAY,
     )],
     bindings: &[
         ("step", Access::Read),
@@ -122,6 +123,8 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     });
     record_grouped_merge(recording, flow, n_splits);
 }
+
+const WAY: Way = Way { lower, space: space::row };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

@@ -45,7 +45,7 @@ pub static KERNEL: Kernel = Kernel {
         "grouped_heads",
         include_str!("../../shaders/kernels/grouped_heads.wgsl"),
         &[STEP, ROPE],
-        lower::row,
+        lower::ROW,
     )],
     bindings: &[
         ("step", Access::Read),

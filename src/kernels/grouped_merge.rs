@@ -30,7 +30,7 @@ pub static KERNEL: Kernel = Kernel {
         "grouped_merge",
         include_str!("../../shaders/kernels/grouped_merge.wgsl"),
         &[STEP],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[("step", Access::Read), ("partial", Access::Read), ("stats", Access::Read), ("out", Access::Write)],
     params: Params::FIELDS,

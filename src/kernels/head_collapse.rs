@@ -31,7 +31,7 @@ pub static KERNEL: Kernel = Kernel {
         "head_collapse",
         include_str!("../../shaders/kernels/head_collapse.wgsl"),
         &[STEP],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[
         ("step", Access::Read),

@@ -31,7 +31,7 @@ pub static KERNEL: Kernel = Kernel {
         "hyper_collapse",
         include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
         &[STEP],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[
         ("step", Access::Read),

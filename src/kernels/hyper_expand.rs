@@ -28,7 +28,7 @@ pub static KERNEL: Kernel = Kernel {
         "hyper_expand",
         include_str!("../../shaders/kernels/hyper_expand.wgsl"),
         &[STEP],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[
         ("step", Access::Read),

@@ -1,8 +1,9 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::{self, Lowered};
+use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::recording::{Cost, KeyCost};
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -41,7 +42,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "index_score",
-    variants: &[Variant::only("index_score", include_str!("../../shaders/kernels/index_score.wgsl"), &[STEP], lower)],
+    variants: &[Variant::only("index_score", include_str!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),
@@ -138,9 +139,11 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
     recording.see_keys(entries);
 }
 
+const WAY: Way = Way { lower, space: space::row };
+
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let heads = if config.reduce == Reduce::Thread { HEADS } else { 1 };
-    let (spec, n_workgroups) = lower::row(stage, caps, config);
+    let (spec, n_workgroups) = (lower::ROW.lower)(stage, caps, config);
     (spec.constant("HEADS", heads), n_workgroups)
 }
 

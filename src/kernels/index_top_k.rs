@@ -29,7 +29,7 @@ pub static KERNEL: Kernel = Kernel {
         "index_top_k",
         include_str!("../../shaders/kernels/index_top_k.wgsl"),
         &[STEP],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,

@@ -43,7 +43,7 @@ pub static KERNEL: Kernel = Kernel {
         "latents",
         include_str!("../../shaders/kernels/latents.wgsl"),
         &[STEP, ROPE],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[
         ("step", Access::Read),

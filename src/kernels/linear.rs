@@ -2,8 +2,9 @@
 
 use crate::format::{Format, plane};
 use crate::gpu::kernel::{Spec, Step};
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
+use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -43,7 +44,7 @@ crate::params! {
 pub static KERNEL: Kernel = Kernel {
     name: "linear",
     variants: &[
-        Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], lower),
+        Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
         linear_tiled::VARIANT,
     ],
     bindings: &[
@@ -109,6 +110,8 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
     let n_results = tokens * u64::from(w.n_rows);
     recording.push(name, &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
+
+const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// A matrix times a vector: some invocations share a group of rows.
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {

@@ -1,6 +1,7 @@
 //! `linear_tiled`: `linear` for many tokens, by tiles in registers. Prefill lives on it.
 
-use crate::gpu::lower::Lowered;
+use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::space;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
@@ -22,16 +23,22 @@ pub(super) const VARIANT: Variant = Variant {
     name: "linear_tiled",
     source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
     parts: &[STEP, TILE],
+    allows,
     pays,
-    lower,
+    way: WAY,
 };
 
 /// A tile lies within one group of rows.
-fn pays(stage: &Stage, _: &Caps) -> bool {
+fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
-    let fits = !p.is_grouped() || (p.rows_per_group.is_multiple_of(ROWS) && p.first_row.is_multiple_of(ROWS));
-    fits && p.max_tokens >= MIN_TOKENS
+    !p.is_grouped() || (p.rows_per_group.is_multiple_of(ROWS) && p.first_row.is_multiple_of(ROWS))
 }
+
+fn pays(stage: &Stage) -> bool {
+    stage.params::<Params>().max_tokens >= MIN_TOKENS
+}
+
+const WAY: Way = Way { lower, space: space::threads };
 
 fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();

@@ -32,7 +32,7 @@ pub static KERNEL: Kernel = Kernel {
         "probe_copy",
         include_str!("../../shaders/kernels/probe_copy.wgsl"),
         &[],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[("source", Access::Read), ("copied", Access::Write)],
     params: Params::FIELDS,

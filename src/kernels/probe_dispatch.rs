@@ -22,7 +22,7 @@ pub static KERNEL: Kernel = Kernel {
         "probe_dispatch",
         include_str!("../../shaders/kernels/probe_dispatch.wgsl"),
         &[],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[("counters", Access::Write)],
     params: Params::FIELDS,

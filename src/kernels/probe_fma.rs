@@ -22,7 +22,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "probe_fma",
-    variants: &[Variant::only("probe_fma", include_str!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::threads)],
+    variants: &[Variant::only("probe_fma", include_str!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::THREADS)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     params: Params::FIELDS,
     reference,

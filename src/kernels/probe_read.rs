@@ -33,7 +33,7 @@ pub static KERNEL: Kernel = Kernel {
         "probe_read",
         include_str!("../../shaders/kernels/probe_read.wgsl"),
         &[],
-        lower::threads,
+        lower::THREADS,
     )],
     bindings: &[("words", Access::Read), ("sums", Access::Write)],
     params: Params::FIELDS,

@@ -35,7 +35,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "rotate",
-    variants: &[Variant::only("rotate", include_str!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::row)],
+    variants: &[Variant::only("rotate", include_str!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::ROW)],
     bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
     params: Params::FIELDS,
     reference,

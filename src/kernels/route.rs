@@ -33,7 +33,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "route",
-    variants: &[Variant::only("route", include_str!("../../shaders/kernels/route.wgsl"), &[STEP], lower::vector)],
+    variants: &[Variant::only("route", include_str!("../../shaders/kernels/route.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),

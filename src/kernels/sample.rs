@@ -24,7 +24,7 @@ pub static KERNEL: Kernel = Kernel {
         "sample",
         include_str!("../../shaders/kernels/sample.wgsl"),
         &[super::STEP],
-        lower::vector,
+        lower::VECTOR,
     )],
     bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
     params: Params::FIELDS,

@@ -21,7 +21,7 @@ crate::params! {
 /// The kernel.
 pub static KERNEL: Kernel = Kernel {
     name: "swiglu",
-    variants: &[Variant::only("swiglu", include_str!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::threads)],
+    variants: &[Variant::only("swiglu", include_str!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::THREADS)],
     bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
     params: Params::FIELDS,
     reference,

@@ -67,14 +67,14 @@ pub enum Team {
 impl Default for KernelSettings {
     /// Those that run everywhere.
     fn default() -> Self {
-        Self::of(&Caps::default(), Tuning::default())
+        Self::of(&Caps::default(), &Tuning::default())
     }
 }
 
 impl KernelSettings {
     /// Of what an adapter can do and what is chosen for it.
     #[must_use]
-    pub fn of(caps: &Caps, tuning: Tuning) -> Self {
+    pub fn of(caps: &Caps, tuning: &Tuning) -> Self {
         let config = tuning.config;
         let team = match config.reduce {
             Reduce::Thread => Team::Single,
@@ -124,7 +124,7 @@ impl AdapterFacts {
 
     /// What an adapter tells, and how the kernels are set on it.
     #[must_use]
-    pub fn of(adapter: &Adapter, tuning: Tuning) -> Self {
+    pub fn of(adapter: &Adapter, tuning: &Tuning) -> Self {
         let knobs = KernelSettings::of(&adapter.caps, tuning);
         let (features, limits) = (adapter.features(), adapter.limits());
         let has_subgroups = knobs.team == Team::Subgroup;

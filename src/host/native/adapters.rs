@@ -72,7 +72,7 @@ async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
     };
     let probes = probe_choice(choice, &mut watch).await?;
     let facts = match choice {
-        PlayerChoice::Gpu(adapter) => AdapterFacts::of(adapter, adapter.tuning()),
+        PlayerChoice::Gpu(adapter) => AdapterFacts::of(adapter, &adapter.tuning()),
         PlayerChoice::Cpu => AdapterFacts::of_cpu(),
     };
     Ok(Report { probes, ..Report::of_adapter(platform::platform(), facts) })
@@ -81,7 +81,8 @@ async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
 /// Lists every adapter on stdout. That there is none is said on stderr, and is no failure.
 fn list(arguments: &arguments::Adapters) -> Result<Ending> {
     let adapters = pollster::block_on(Adapter::all());
-    let facts: Vec<AdapterFacts> = adapters.iter().map(|adapter| AdapterFacts::of(adapter, adapter.tuning())).collect();
+    let facts: Vec<AdapterFacts> =
+        adapters.iter().map(|adapter| AdapterFacts::of(adapter, &adapter.tuning())).collect();
     if facts.is_empty() {
         eprintln!("headstart: no usable GPU was found. {}", choice::INSTALL);
     }

@@ -25,7 +25,7 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
     // Many kernels have one text whatever is chosen: each text runs a case once.
     let mut seen = BTreeSet::new();
     for tuning in tunings {
-        player.tune(tuning);
+        player.tune(tuning.clone());
         for kernel in ALL {
             let what = format!("kernel {}, {:?}", kernel.name, tuning.config.reduce);
             if watch(&Progress { what, done, total }).is_break() {
@@ -49,7 +49,7 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                     // A device that has reported a fault does nothing any more.
                     let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
                     player = another;
-                    player.tune(tuning);
+                    player.tune(tuning.clone());
                 }
             }
         }
@@ -71,7 +71,7 @@ fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
 #[must_use]
 pub fn tunings() -> Vec<Tuning> {
     let small = Config { row_lanes: 16, vector_lanes: 32, ..Config::default() };
-    let of = |(reduce, rows, nibbles)| Tuning { config: Config { reduce, rows, nibbles, ..small } };
+    let of = |(reduce, rows, nibbles)| Tuning::uniform(Config { reduce, rows, nibbles, ..small });
     let configs = [
         (Reduce::Thread, 1, Nibbles::Mantissa),
         (Reduce::Thread, 2, Nibbles::Convert),

@@ -1,0 +1,149 @@
+//! Configs worth trying for a variant on an adapter: a few axes, each a list of values of one number. A tuner walks along
+//! them one by one, or tries every combination.
+
+use super::{Caps, Config, Nibbles, Reduce};
+
+/// One number of a config, set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// How invocations add up.
+    Reduce(Reduce),
+    /// Invocations of a workgroup where each works alone.
+    Threads(u32),
+    /// Invocations that share a row.
+    RowLanes(u32),
+    /// Invocations that share a vector.
+    VectorLanes(u32),
+    /// Rows that they take together.
+    Rows(u32),
+    /// How nibbles become floats.
+    Nibbles(Nibbles),
+}
+
+/// The axes, the one that matters most first.
+pub type Space = Vec<Vec<Change>>;
+
+impl Config {
+    /// The same config, with one number set.
+    #[must_use]
+    pub fn with(self, change: Change) -> Self {
+        match change {
+            Change::Reduce(reduce) => Self { reduce, ..self },
+            Change::Threads(threads) => Self { threads, ..self },
+            Change::RowLanes(row_lanes) => Self { row_lanes, ..self },
+            Change::VectorLanes(vector_lanes) => Self { vector_lanes, ..self },
+            Change::Rows(rows) => Self { rows, ..self },
+            Change::Nibbles(nibbles) => Self { nibbles, ..self },
+        }
+    }
+
+    /// Whether an adapter can run it. A config may come from a file, so nothing about it is taken for granted.
+    #[must_use]
+    pub fn runs_on(&self, caps: &Caps) -> bool {
+        let is_lanes = |n: u32| n.is_power_of_two() && n <= MOST_INVOCATIONS;
+        [self.threads, self.row_lanes, self.vector_lanes].into_iter().all(is_lanes)
+            && self.rows.is_power_of_two()
+            && self.rows <= MOST_ROWS
+            && (self.reduce != Reduce::Subgroup || caps.subgroup > 0)
+    }
+}
+
+/// Invocations of a workgroup that every adapter allows.
+const MOST_INVOCATIONS: u32 = 256;
+
+/// Rows that one set of lanes takes at most: their sums are kept in registers.
+const MOST_ROWS: u32 = 8;
+
+/// Every combination, each once.
+#[must_use]
+pub fn product(space: &Space, base: Config) -> Vec<Config> {
+    let all = space.iter().fold(vec![base], |configs, axis| {
+        configs.iter().flat_map(|config| axis.iter().map(|change| config.with(*change))).collect()
+    });
+    let mut each = Vec::new();
+    for config in all {
+        if !each.contains(&config) {
+            each.push(config);
+        }
+    }
+    each
+}
+
+/// Invocations of a workgroup, where each works alone.
+pub(crate) fn threads(caps: &Caps) -> Space {
+    let sizes: &[u32] = if caps.is_software { &[8, 16, 32, 64] } else { &[32, 64, 128, 256] };
+    vec![sizes.iter().copied().map(Change::Threads).collect()]
+}
+
+/// Invocations that share a vector.
+pub(crate) fn vector(caps: &Caps) -> Space {
+    shared(caps, &[64, 128, 256].map(Change::VectorLanes))
+}
+
+/// Invocations that share a row or a head.
+pub(crate) fn row(caps: &Caps) -> Space {
+    shared(caps, &[16, 32, 64, 128, 256].map(Change::RowLanes))
+}
+
+/// Invocations that share rows of weights.
+pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
+    let mut space = row(caps);
+    space.insert(1, [1, 2, 4, 8].map(Change::Rows).into());
+    space.push([Nibbles::Convert, Nibbles::Mantissa].map(Change::Nibbles).into());
+    space
+}
+
+/// Ways to add up, and how many do. Programs on the CPU switch coroutines at a barrier: there each invocation is alone.
+fn shared(caps: &Caps, lanes: &[Change]) -> Space {
+    if caps.is_software {
+        return threads(caps);
+    }
+    let mut reduces = vec![Change::Reduce(Reduce::Workgroup), Change::Reduce(Reduce::Thread)];
+    if caps.subgroup > 0 {
+        reduces.push(Change::Reduce(Reduce::Subgroup));
+    }
+    vec![lanes.into(), reduces]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_has_every_combination_once() {
+        let space = vec![[1, 2, 4].map(Change::Rows).to_vec(), [16, 32].map(Change::Threads).to_vec()];
+        let configs = product(&space, Config::default());
+        assert_eq!(configs.len(), 6);
+        assert!(configs.contains(&Config { rows: 2, threads: 32, ..Config::default() }));
+        let twice = vec![[1, 1].map(Change::Rows).to_vec()];
+        assert_eq!(product(&twice, Config::default()).len(), 1);
+    }
+
+    #[test]
+    fn whatever_stands_in_a_space_runs() {
+        let gpu = Caps { is_software: false, subgroup: 32, ..Caps::default() };
+        for caps in [Caps::default(), gpu, Caps { subgroup: 0, ..gpu }] {
+            for space in [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps)] {
+                let configs = product(&space, Config::guess(&caps));
+                assert!(configs.iter().all(|config| config.runs_on(&caps)), "{configs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_config_of_a_file_is_not_trusted() {
+        let caps = Caps::default();
+        let default = Config::default();
+        assert!(default.runs_on(&caps));
+        for config in [
+            Config { threads: 0, ..default },
+            Config { threads: 48, ..default },
+            Config { row_lanes: 1 << 20, ..default },
+            Config { rows: 3, ..default },
+            Config { rows: 64, ..default },
+            Config { reduce: Reduce::Subgroup, ..default },
+        ] {
+            assert!(!config.runs_on(&caps), "{config:?}");
+        }
+    }
+}
