@@ -222,7 +222,13 @@ fn an_end_token_ends_a_text_but_no_measurement() {
 
 fn headstart(arguments: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_headstart"));
-    program.arg("bench").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Searching for faster kernels is another test's business, and takes long.
+    program
+        .args(["bench", "--tune", "off"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     program
 }
 

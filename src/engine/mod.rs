@@ -21,6 +21,7 @@ mod past;
 mod prompt;
 mod rows;
 pub mod session;
+pub mod trial;
 pub mod upload;
 pub mod work;
 

@@ -139,17 +139,17 @@ pub struct Session {
     pub(super) network: Network,
     outline: Outline,
     pub(super) choice: PlayerChoice,
-    tuning: Tuning,
+    pub(super) tuning: Tuning,
     /// The stage that is broken on purpose; never on the CPU.
     fault: Option<String>,
     tokenizer: Option<Tokenizer>,
     notices: Vec<String>,
-    prepared: HashMap<Kind, Prepared>,
+    pub(super) prepared: HashMap<Kind, Prepared>,
     pub(super) parts: Parts,
     /// What the cache holds; unknown while something is played.
     pub(super) past: Past,
     /// Sizes of steps that are recorded, ascending.
-    capacities: Vec<u32>,
+    pub(super) capacities: Vec<u32>,
     /// How many tokens a step takes.
     pace: Pace,
     memory: Memory,
@@ -229,7 +229,7 @@ impl Session {
 
     /// Makes the recordings of generation ready and plays each once for no tokens, so that drivers which compile at
     /// first use do it now.
-    async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
+    pub(super) async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
         let begin = Instant::now();
         let mut kinds = vec![Kind::Decode];
         for n in self.capacities.iter().filter(|n| **n > 1) {

@@ -49,7 +49,8 @@ impl Player {
         }
     }
 
-    /// Chooses otherwise for recordings that are prepared from now on; the CPU has no choice.
+    /// Chooses otherwise for recordings that are prepared from now on; those from before are forgotten. The reference has
+    /// no choice, and keeps its own.
     pub fn tune(&mut self, tuning: Tuning) {
         if let Self::Gpu(player) = self {
             player.tune(tuning);
@@ -84,8 +85,27 @@ impl Player {
     /// When the adapter refuses a shader or a binding.
     pub async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
         match self {
-            Self::Gpu(player) => player.prepare(recording).await,
+            Self::Gpu(player) => player.prepare(recording, None).await,
             Self::Cpu(player) => Ok(player.prepare(recording)),
+        }
+    }
+
+    /// As [`Self::prepare`], with these choices for this recording alone.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader or a binding.
+    pub async fn prepare_with(&mut self, recording: &Recording, tuning: &Tuning) -> Result<Prepared> {
+        match self {
+            Self::Gpu(player) => player.prepare(recording, Some(tuning)).await,
+            Self::Cpu(player) => Ok(player.prepare(recording)),
+        }
+    }
+
+    /// Forgets this recording and all that were prepared after it.
+    pub fn forget_from(&mut self, first: Prepared) {
+        match self {
+            Self::Gpu(player) => player.forget_from(first),
+            Self::Cpu(player) => player.forget_from(first),
         }
     }
 

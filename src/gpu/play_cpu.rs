@@ -40,6 +40,10 @@ impl CpuPlayer {
         Prepared(self.recordings.len() - 1)
     }
 
+    pub(super) fn forget_from(&mut self, first: Prepared) {
+        self.recordings.truncate(first.0);
+    }
+
     pub(super) fn play(&mut self, prepared: Prepared) {
         let recording = std::mem::take(&mut self.recordings[prepared.0]);
         for stage in &recording.stages {

@@ -30,7 +30,8 @@ pub struct GpuPlayer {
     checks: ShaderChecks,
     fault: Fault,
     buffers: Vec<wgpu::Buffer>,
-    pipelines: HashMap<String, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>,
+    /// By text, which is shared with the stages that use it.
+    pipelines: HashMap<Arc<str>, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>,
     recordings: Vec<PreparedRecording>,
     staging: Vec<wgpu::Buffer>,
     encoding: Duration,
@@ -46,6 +47,8 @@ pub enum ShaderChecks {
 }
 
 struct PreparedStage {
+    /// Keeps the pipeline.
+    _text: Arc<str>,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
@@ -106,9 +109,16 @@ impl GpuPlayer {
         })
     }
 
-    /// Chooses otherwise for recordings that are prepared from now on.
+    /// Chooses otherwise for recordings that are prepared from now on; those from before are forgotten.
     pub fn tune(&mut self, tuning: Tuning) {
+        self.recordings.clear();
         self.tuning = tuning;
+    }
+
+    /// Forgets this recording and all that were prepared after it, and the pipelines that only they used.
+    pub(super) fn forget_from(&mut self, first: Prepared) {
+        self.recordings.truncate(first.0);
+        self.pipelines.retain(|text, _| Arc::strong_count(text) > 1);
     }
 
     /// Loses the device, as a driver does that was updated or has crashed.
@@ -173,7 +183,8 @@ impl GpuPlayer {
         Ok(())
     }
 
-    pub(super) async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
+    /// Under `tuning`, or the player's own.
+    pub(super) async fn prepare(&mut self, recording: &Recording, tuning: Option<&Tuning>) -> Result<Prepared> {
         let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
         let offsets: Vec<u64> = recording
             .stages
@@ -192,7 +203,7 @@ impl GpuPlayer {
             mapped_at_creation: false,
         });
         let mut stages = Vec::with_capacity(recording.stages.len());
-        let program = lower(recording, &self.caps, &self.tuning);
+        let program = lower(recording, &self.caps, tuning.unwrap_or(&self.tuning));
         for (stage, offset) in recording.stages.iter().zip(&offsets) {
             self.queue.write_buffer(&params, *offset, &stage.params);
         }
@@ -213,12 +224,13 @@ impl GpuPlayer {
         offset: u64,
     ) -> Result<PreparedStage> {
         let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
-        let (layout, pipeline) = match self.pipelines.get(&text) {
-            Some(made) => made.clone(),
+        let (text, (layout, pipeline)) = match self.pipelines.get_key_value(text.as_str()) {
+            Some((text, made)) => (Arc::clone(text), made.clone()),
             None => {
                 let made = self.make_pipeline(stage, dispatch.variant.name, &text);
-                self.pipelines.insert(text, made.clone());
-                made
+                let text: Arc<str> = text.into();
+                self.pipelines.insert(Arc::clone(&text), made.clone());
+                (text, made)
             }
         };
         let size = std::num::NonZeroU64::new(stage.params.len() as u64);
@@ -243,7 +255,7 @@ impl GpuPlayer {
                 format!("{} workgroups are more than the adapter dispatches", dispatch.n_workgroups),
             ));
         }
-        Ok(PreparedStage { pipeline, bind_group, grid: (x, y) })
+        Ok(PreparedStage { _text: text, pipeline, bind_group, grid: (x, y) })
     }
 
     fn make_pipeline(

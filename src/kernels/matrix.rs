@@ -49,7 +49,7 @@ impl Matrix {
 }
 
 /// The decoder of a format, after the parts that it shares with others.
-fn texts_of(format: Format) -> &'static [&'static str] {
+pub(super) fn texts_of(format: Format) -> &'static [&'static str] {
     match format {
         Format::F32 => &[quant!("f32")],
         Format::F16 => &[quant!("f16")],

@@ -42,9 +42,11 @@ pub mod swiglu;
 
 pub use matrix::Matrix;
 
+use crate::format::Format;
 use crate::gpu::Kernel;
 use crate::gpu::kernel::Spec;
 use cache::{CacheType, CacheTypes};
+use sha2::{Digest, Sha256};
 
 /// Every kernel.
 pub const ALL: &[&Kernel] = &[
@@ -119,6 +121,24 @@ fn halves_written(spec: &Spec, binding: &str) -> bool {
         "values" => types.values == CacheType::F16,
         _ => false,
     }
+}
+
+/// The SHA-256 of all that a kernel's text can be made of, in hexadecimal digits: what was measured with other texts is
+/// not true of these.
+#[must_use]
+pub fn checksum() -> String {
+    let mut hash = Sha256::new();
+    for variant in ALL.iter().flat_map(|kernel| kernel.variants) {
+        hash.update(variant.name);
+        hash.update(variant.source);
+        variant.parts.iter().for_each(|part| hash.update(part));
+    }
+    for format in Format::WEIGHTS {
+        // Problems know formats by their numbers.
+        hash.update(format!("{format} {}", format as u32));
+        matrix::texts_of(format).iter().for_each(|text| hash.update(text));
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");

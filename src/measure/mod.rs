@@ -14,8 +14,10 @@ pub mod probe;
 pub mod profile;
 pub mod report;
 pub mod score;
+pub mod settle;
 pub mod spread;
 pub mod stage_time;
+pub mod tune;
 pub mod verify;
 
 pub use adapter_facts::AdapterFacts;

@@ -1,6 +1,6 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
-use super::report::{MemoryBytes, ModelFacts, Prefill, Probe, Share, TextTimes};
+use super::report::{MemoryBytes, ModelFacts, Prefill, Probe, Share, StepGain, TextTimes, TuningFacts, TuningSource};
 use super::{Report, StageTime};
 
 /// A label and its value.
@@ -59,6 +59,23 @@ pub fn probe_rows(report: &Report) -> Vec<Row> {
 pub fn probe_figure(probe: &Probe) -> String {
     let (value, unit) = (&probe.value, probe.kind.unit());
     if probe.right { format!("{} ± {} {unit}", figures(value.median), figures(value.sd)) } else { "WRONG".to_owned() }
+}
+
+/// How the kernels were chosen, in a line.
+#[must_use]
+pub fn tuning(facts: &TuningFacts) -> String {
+    let step = |step: &StepGain| {
+        let what = if step.n_tokens == 1 { "decode".to_owned() } else { format!("a prompt of {}", step.n_tokens) };
+        format!("{what} {:.2} times as fast as guessed", step.gain())
+    };
+    let gains: Vec<String> = facts.gains.iter().map(step).collect();
+    let gained = if gains.is_empty() { "nothing faster was found".to_owned() } else { gains.join(", ") };
+    match facts.source {
+        TuningSource::Guessed => "guessed for the adapter".to_owned(),
+        TuningSource::Kept => "as measured in an earlier run".to_owned(),
+        TuningSource::Quick => format!("by a short search of {:.0} s: {gained}", facts.seconds),
+        TuningSource::Full => format!("by a full search of {:.0} s: {gained}", facts.seconds),
+    }
 }
 
 /// The columns of [`stage_cells`].

@@ -5,21 +5,21 @@ use half::f16;
 
 /// A slice before a stage and after it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Written<'a> {
-    pub(super) before: &'a [u32],
+pub(in crate::engine) struct Written<'a> {
+    pub(in crate::engine) before: &'a [u32],
     /// By the CPU player.
-    pub(super) expected: &'a [u32],
+    pub(in crate::engine) expected: &'a [u32],
     /// By the adapter.
-    pub(super) found: &'a [u32],
+    pub(in crate::engine) found: &'a [u32],
 }
 
 /// How far two players are apart in what they wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Deviation {
+pub(in crate::engine) struct Deviation {
     /// Words that either changed.
-    pub(super) n_words: usize,
+    pub(in crate::engine) n_words: usize,
     /// The greatest difference; NaN or infinite where a value is no number.
-    pub(super) error: f64,
+    pub(in crate::engine) error: f64,
 }
 
 impl<'a> Written<'a> {
@@ -32,7 +32,7 @@ impl<'a> Written<'a> {
 
     /// The greatest |x − y| relative to the greater of |x| and the root mean square of what the CPU player wrote: a sum's
     /// rounding grows with its terms, however small it comes out itself. Places in `skipped` do not count.
-    pub(super) fn floats(&self, skipped: &dyn Fn(usize) -> bool) -> Deviation {
+    pub(in crate::engine) fn floats(&self, skipped: &dyn Fn(usize) -> bool) -> Deviation {
         let values = || {
             let kept = self.changed().filter(|(at, ..)| !skipped(*at));
             kept.map(|(_, x, y)| (f64::from(f32::from_bits(x)), f64::from(f32::from_bits(y))))
@@ -44,13 +44,13 @@ impl<'a> Written<'a> {
     }
 
     /// As [`Self::floats`], of words that hold two f16 each.
-    pub(super) fn halves(&self) -> Deviation {
+    pub(in crate::engine) fn halves(&self) -> Deviation {
         let [before, expected, found] = [self.before, self.expected, self.found].map(unpacked);
         Written { before: &before, expected: &expected, found: &found }.floats(&|_| false)
     }
 
     /// The share of words that are not equal, those left out that `is_tie(place, expected, found)` excuses.
-    pub(super) fn integers(&self, is_tie: &dyn Fn(usize, u32, u32) -> bool) -> Deviation {
+    pub(in crate::engine) fn integers(&self, is_tie: &dyn Fn(usize, u32, u32) -> bool) -> Deviation {
         let (mut n_words, mut n_wrong) = (0, 0.0);
         for (at, x, y) in self.changed() {
             n_words += 1;

@@ -2,7 +2,7 @@
 //! itself. After each stage the adapter gets what the CPU player wrote, so that rounding does not add up, choices do not
 //! part, and a stage behind a broken one is not blamed for it.
 
-mod compare;
+pub(super) mod compare;
 mod ties;
 
 use std::collections::HashMap;
@@ -89,12 +89,13 @@ pub(super) struct Part {
     route: Option<Stage>,
 }
 
+/// What a stage writes.
 #[derive(Clone, Copy, PartialEq)]
-struct Output {
-    slice: Slice,
+pub(super) struct Output {
+    pub(super) slice: Slice,
     /// What the kernel calls it.
     binding: &'static str,
-    words: Words,
+    pub(super) words: Words,
 }
 
 /// Parts of the kinds of step that were played in lock step, kept for the next time.
@@ -260,7 +261,8 @@ fn give(player: &mut Player, slice: Slice, found: &[u32], wanted: &[u32]) {
 }
 
 impl Output {
-    fn budget(&self) -> f64 {
+    /// What it may be off by.
+    pub(super) fn budget(&self) -> f64 {
         match self.words {
             Words::Floats => NUMBER_BUDGET,
             Words::Halves => HALF_BUDGET,
@@ -294,7 +296,7 @@ impl Session {
 }
 
 /// What dispatches of one stage write, each slice once. A fault has no outputs of its own.
-fn outputs(stages: &[Stage]) -> Vec<Output> {
+pub(super) fn outputs(stages: &[Stage]) -> Vec<Output> {
     let mut outputs: Vec<Output> = Vec::new();
     for stage in stages.iter().filter(|stage| stage.kernel.name != kernels::fault::KERNEL.name) {
         for (slice, (binding, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {

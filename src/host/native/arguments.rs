@@ -2,6 +2,7 @@
 
 use super::bench::Options as Bench;
 use super::quantize::Quantize;
+use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
 use crate::kernels::cache::{CacheType, CacheTypes};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -29,6 +30,7 @@ Examples:
   headstart bench --adapter all               how fast every adapter is
   headstart adapters                          which adapters there are
   headstart compare a.json b.json -o html     reports beside each other, as a page
+  headstart tune -m model.gguf                find the fastest kernels here
   headstart verify                            whether every adapter computes right
   headstart eval -f text.txt                  how well a model predicts a text
   headstart quantize a.gguf b.gguf --to q4_k  the same model, smaller
@@ -66,6 +68,8 @@ pub(super) enum Command {
     Detokenize(super::tokenize::Detokenize),
     /// Write a model again with its matrices in another weight format
     Quantize(Quantize),
+    /// Find the fastest kernels for a model on an adapter, and keep them
+    Tune(Box<TuneOptions>),
     /// Find out whether adapters compute right, against the CPU and against each other
     Verify(Box<Verify>),
     /// List, download and delete models of huggingface.co
@@ -161,7 +165,7 @@ pub(super) enum Reasoning {
 }
 
 /// Which model, and how much room.
-#[derive(Debug, Args)]
+#[derive(Default, Debug, Args)]
 pub(super) struct Model {
     /// A GGUF file (of a split one any part), or safetensors with config.json beside them: the file, the index or the
     /// folder [default: the embedded model]; or synthetic:MODEL[:layers=A..B][:format=F][:seed=N] for random weights of
@@ -178,6 +182,9 @@ pub(super) struct Model {
     pub(super) shader_checks: bool,
     #[command(flatten)]
     pub(super) cache: Cache,
+    /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now
+    #[arg(long, value_name = "HOW", default_value = "kept")]
+    pub(super) tune: Tune,
 }
 
 impl Model {

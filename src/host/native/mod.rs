@@ -41,6 +41,7 @@ mod tables;
 mod terminal;
 mod text_out;
 mod tokenize;
+mod tune;
 mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Quantize(arguments) => quantize::quantize(&arguments),
+        Command::Tune(options) => tune::tune(&options),
         Command::Verify(options) => verify::verify(&options),
         Command::Models(arguments) => hub::models(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),

@@ -6,7 +6,7 @@ use super::new_file::NewFile;
 use super::progress::Progress;
 use super::text_out::TextOut;
 use super::{
-    Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables,
+    Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables, tune,
 };
 use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::Report;
 use crate::measure::panel;
 use crate::measure::profile::profile;
-use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
+use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes, TuningFacts};
 use crate::model::SyntheticName;
 use crate::text::Control;
 use indicatif::BinaryBytes;
@@ -131,7 +131,7 @@ fn compare(first: Option<&[u32]>, ids: &[u32]) -> String {
 impl Request<'_> {
     /// Loads the model on one adapter, and writes there.
     async fn write(&self, choice: PlayerChoice, out: &mut TextOut) -> Result<Written> {
-        let mut session = load(&self.model, &self.arguments.model, choice).await?;
+        let (mut session, tuning) = load_tuned(&self.model, &self.arguments.model, choice).await?;
         let prompt = prompt::encode(session.tokenizer(), &self.prompt)?;
         let n_wanted = self.room(&session, prompt.len())?;
         let (ids, timings) = self.generate(&mut session, &prompt, n_wanted, out).await?;
@@ -141,6 +141,7 @@ impl Request<'_> {
         let mut report = Report::of_session(platform::platform(), &session, model, settings);
         let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
         let sampling = SamplingSettings::new(&self.sampling, self.n_predict().min(session.n_context()));
+        report.tuning = tuning;
         report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
         if self.arguments.profile {
             let depth = (prompt.len() + n_wanted).min(session.n_context() as usize - 1);
@@ -203,11 +204,26 @@ impl Request<'_> {
 
 /// Loads a model with a bar on stderr, and tells what was noticed.
 pub(super) async fn load(model: &Named, options: &arguments::Model, choice: PlayerChoice) -> Result<Session> {
+    load_tuned(model, options, choice).await.map(|(session, _)| session)
+}
+
+/// As [`load`]; says how the kernels were chosen, too.
+pub(super) async fn load_tuned(
+    model: &Named,
+    options: &arguments::Model,
+    choice: PlayerChoice,
+) -> Result<(Session, Option<TuningFacts>)> {
+    let tune = options.tune;
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
     let most_bytes = memory::free_bytes(&choice);
-    let cache = options.cache.types();
-    let options =
-        LoadOptions { n_context: options.n_context(), shader_checks, most_bytes, cache, ..LoadOptions::default() };
+    let options = LoadOptions {
+        n_context: options.n_context(),
+        shader_checks,
+        most_bytes,
+        cache: options.cache.types(),
+        tuning: tune::at_load(&choice, options.tune),
+        ..LoadOptions::default()
+    };
     let mut progress = Progress::new();
     let mut heard = |at| {
         progress.load(&at);
@@ -217,12 +233,13 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
             progress.say(&plan_in_words(n_context, memory, most_bytes));
         }
     };
-    let session = Session::load(&model.files, choice, &options, &mut heard).await?;
+    let mut session = Session::load(&model.files, choice, &options, &mut heard).await?;
     drop(progress);
     for notice in session.notices() {
         eprintln!("headstart: {notice}");
     }
-    Ok(session)
+    let tuning = tune::after_load(&mut session, tune).await?;
+    Ok((session, tuning))
 }
 
 /// What a load is about to take, for a person who waits for it.

@@ -1,8 +1,10 @@
 //! Tables for the terminal: the stages of a token, and several adapters side by side. They are Markdown, to be pasted
 //! into a report as they are.
 
+use crate::gpu::{Choice, Config, Reduce};
 use crate::measure::Report;
 use crate::measure::panel::{self, Row};
+use crate::measure::report::TuningFacts;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The stages of a decoded token, the longest first.
@@ -35,6 +37,38 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
     table.set_header(rows.next().into_iter().flatten());
     table.add_rows(rows);
     table
+}
+
+/// What the tuner found: the problems that it tried, those that take the most time first.
+pub(super) fn tuning(facts: &TuningFacts) -> Table {
+    let mut table = new_table();
+    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "tried"]);
+    let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
+    table.add_rows(tried.map(|problem| {
+        let chosen = if problem.choice == problem.guess { "the same".to_owned() } else { choice(&problem.choice) };
+        let step = if problem.n_tokens == 1 { String::new() } else { format!(" of {}", problem.n_tokens) };
+        [
+            format!("{}{step}", problem.stage),
+            problem.n_stages.to_string(),
+            choice(&problem.guess),
+            format!("{:.3}", problem.guess_ms),
+            chosen,
+            format!("{:.3}", problem.choice_ms),
+            format!("{:.2}", problem.gain()),
+            problem.n_tried.to_string(),
+        ]
+    }));
+    table
+}
+
+/// A variant and its numbers, in short.
+fn choice(choice: &Choice) -> String {
+    let Config { reduce, threads, row_lanes, vector_lanes, rows, .. } = choice.config;
+    match reduce {
+        Reduce::Thread => format!("{}, {threads} threads, {rows} rows", choice.variant),
+        Reduce::Workgroup => format!("{}, workgroups, {row_lanes}/{vector_lanes} lanes, {rows} rows", choice.variant),
+        Reduce::Subgroup => format!("{}, subgroups, {row_lanes}/{vector_lanes} lanes, {rows} rows", choice.variant),
+    }
 }
 
 /// An empty table that is never narrowed to the terminal: for results that are kept.

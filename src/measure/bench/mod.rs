@@ -18,6 +18,12 @@ use rounds::{Plays, Turn};
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
+/// The ids of a text of `n` tokens that was never written: they depend on nothing but the position.
+#[must_use]
+pub fn ids(n: u32, n_vocab: u32) -> Vec<u32> {
+    (0..n).map(|position| repetition::scatter(position) % n_vocab.max(1)).collect()
+}
+
 /// What to test, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {

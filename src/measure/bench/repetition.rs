@@ -34,8 +34,7 @@ pub(super) struct Text(Vec<u32>);
 impl Text {
     /// For `n_context` positions.
     pub(super) fn new(session: &Session, n_context: u32) -> Self {
-        let n_vocab = session.outline().n_vocab.max(1);
-        Self((0..n_context).map(|position| scatter(position) % n_vocab).collect())
+        Self(super::ids(n_context, session.outline().n_vocab))
     }
 
     /// Plays the first `depth` ids into the cache. That is done once, not before each repetition: the cache is addressed
@@ -114,7 +113,7 @@ pub(super) fn work(session: &Session, test: &TestPlan) -> Cost {
 }
 
 /// A number that looks arbitrary, another one for each: the finalizer of MurmurHash3.
-fn scatter(n: u32) -> u32 {
+pub(super) fn scatter(n: u32) -> u32 {
     let n = (n ^ (n >> 16)).wrapping_mul(0x85eb_ca6b);
     let n = (n ^ (n >> 13)).wrapping_mul(0xc2b2_ae35);
     n ^ (n >> 16)

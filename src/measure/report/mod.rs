@@ -12,6 +12,7 @@ pub mod read;
 pub mod schema;
 mod test;
 mod text;
+mod tuning;
 
 pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, StageError, TokenCheck, Verdict};
 pub use prediction::{Basis, MemoryPrediction, PartPrediction, Prediction, StepPrediction};
@@ -20,6 +21,7 @@ pub use published::{PUBLISHED, Published, PublishedFigure};
 pub use read::Entry;
 pub use test::{LayerTimes, Profile, Share, Test};
 pub use text::{Decode, Prefill, SamplingSettings, TextTimes};
+pub use tuning::{StepGain, TunedProblem, TuningFacts, TuningSource};
 
 use super::AdapterFacts;
 use crate::engine::Session;
@@ -53,6 +55,9 @@ pub struct Report {
     pub settings: Option<Settings>,
     /// What loading took.
     pub load: Option<Load>,
+    /// How the kernels were chosen, and what that gained; absent where they were guessed.
+    #[serde(default)]
+    pub tuning: Option<TuningFacts>,
     /// Memory on the adapter, by purpose.
     pub memory: Option<MemoryBytes>,
     /// A text that was written, and its timings.
@@ -85,6 +90,7 @@ impl Report {
             model: None,
             settings: None,
             load: None,
+            tuning: None,
             memory: None,
             text: None,
             tests: Vec::new(),

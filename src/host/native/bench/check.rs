@@ -3,7 +3,6 @@
 use super::lanes::{Model, go_on, host_has_room};
 use crate::engine::{ModelFiles, PlayerChoice, Session};
 use crate::error::Result;
-use crate::host::native::hub::HubModel;
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
 use crate::host::native::run::load;
@@ -62,7 +61,7 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
         }
         let ctx_size = Some(N_CONTEXT.min(lane.session.n_context()));
         let cache = arguments::Cache::of(lane.session.cache_types());
-        let options = arguments::Model { model: None, hub: HubModel::default(), ctx_size, shader_checks: false, cache };
+        let options = arguments::Model { ctx_size, cache, ..arguments::Model::default() };
         *oracle = Some(block_on(load(&model.named, &options, PlayerChoice::Cpu))?);
     }
     let Some(oracle) = oracle else { return Ok(Check::default()) };
@@ -86,13 +85,7 @@ fn check_stand_in(lane: &Lane, model: &SyntheticModel, oracle: &mut Option<Sessi
     let (name, bytes) = (stand_in.name.clone(), stand_in.weights()?.bytes());
     let named = Named { name: name.clone(), bytes, files: ModelFiles::synthetic(stand_in) };
     let on = |choice| {
-        let options = arguments::Model {
-            model: None,
-            hub: HubModel::default(),
-            ctx_size: Some(N_CONTEXT),
-            shader_checks: false,
-            cache: arguments::Cache::default(),
-        };
+        let options = arguments::Model { ctx_size: Some(N_CONTEXT), ..arguments::Model::default() };
         block_on(load(&named, &options, choice))
     };
     let mut session = on(lane.session.choice().clone())?;

@@ -5,10 +5,9 @@ use super::options::Options;
 use super::{check, predict};
 use crate::engine::PlayerChoice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::native::hub::HubModel;
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
-use crate::host::native::run::load;
+use crate::host::native::run::load_tuned;
 use crate::host::native::{arguments, choice, interrupt, memory, platform};
 use crate::measure::Report;
 use crate::measure::bench::{Lane, Plan, bench};
@@ -102,18 +101,14 @@ impl<'a> Bench<'a> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
-        let options = arguments::Model {
-            model: None,
-            hub: HubModel::default(),
-            ctx_size,
-            shader_checks,
-            cache: self.options.cache,
-        };
-        let session = block_on(load(&model.named, &options, choice.clone()))?;
+        let (cache, tune) = (self.options.cache, self.options.tune);
+        let options = arguments::Model { ctx_size, shader_checks, cache, tune, ..arguments::Model::default() };
+        let (session, tuning) = block_on(load_tuned(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };
         let settings = Settings { shader_checks, ..Settings::default() };
         let report = Report::of_session(platform::platform(), &session, facts, settings);
+        let report = Report { tuning, ..report };
         Ok(Lane::new(session, report))
     }
 

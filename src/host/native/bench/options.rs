@@ -3,6 +3,7 @@
 use super::numbers::{Numbers, Pair};
 use crate::host::native::arguments::Cache;
 use crate::host::native::hub::HubModel;
+use crate::host::native::tune::Tune;
 use crate::measure::bench::{Plan, TestPlan};
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ pub(in crate::host::native) struct Options {
     pub(super) shader_checks: bool,
     #[command(flatten)]
     pub(super) cache: Cache,
+    /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now, which is kept
+    #[arg(long, value_name = "HOW", default_value = "quick")]
+    pub(super) tune: Tune,
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer
     #[arg(long)]
     profile: bool,

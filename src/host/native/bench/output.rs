@@ -29,6 +29,11 @@ fn markdown(reports: &[Report], rows: &[Row]) -> String {
     let phases = table(&PHASES, rows.iter().map(Row::phases), &PHASES[4..]);
     let mut text = format!("{speeds}\n\nLoading, compiling, and each test's prefill and decode:\n\n{phases}\n");
     for report in reports {
+        if let Some(tuning) = &report.tuning {
+            let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "\nKernels on {name} ({backend}): {}.", panel::tuning(tuning));
+        }
         for profile in &report.profiles {
             stages(&mut text, report, profile);
         }

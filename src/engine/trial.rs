@@ -1,0 +1,253 @@
+//! Stages of a step tried under other choices than the session's, over the session's own weights, state and scratch: timed,
+//! and held against the reference. What is worth trying is the tuner's business, on the floor of measuring.
+
+use crate::error::{Error, Result};
+use crate::gpu::play::Prepared;
+use crate::gpu::{Access, Call, Problem, Recording, Slice, Stage, Tuning};
+use crate::kernels::{self, Words};
+
+use super::forward::Kind;
+use super::generation::Sampling;
+use super::lockstep::compare::{Deviation, Written};
+use super::lockstep::{Output, outputs};
+use super::session::Session;
+
+/// Bytes that are read from an adapter for one check at most.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Operations of a stage that the reference computes for a check at most: a fraction of a second. A larger stage is held
+/// against the adapter's own first variant instead.
+const MOST_OPS: u64 = 50_000_000;
+
+/// Stages of one step that are the same problem: those of all layers, as a rule.
+#[derive(Clone, Debug)]
+pub struct Alike {
+    /// What they have in common.
+    pub problem: Problem,
+    /// The name of the first.
+    pub name: &'static str,
+    /// All of them.
+    pub stages: Vec<Stage>,
+}
+
+/// What a stage should write.
+pub struct Expected {
+    stage: Stage,
+    outputs: Vec<Output>,
+    /// What stood there before, is put there before every try, and was written by what is trusted; by output.
+    before: Vec<Vec<u32>>,
+    marked: Vec<Vec<u32>>,
+    wanted: Vec<Vec<u32>>,
+}
+
+impl Session {
+    /// The stages of a step of `n_tokens` that could be computed in several ways, by problem: of a decode step, or of the
+    /// layers of a prompt's step. Those that advance the step are left out: they cannot be played for nothing.
+    #[must_use]
+    pub fn alike(&self, n_tokens: u32) -> Vec<Alike> {
+        let mut found: Vec<Alike> = Vec::new();
+        for stage in self.record(self.kind_of(n_tokens)).stages {
+            let advances = stage.kernel.bindings.contains(&("step", Access::Write));
+            if advances || stage.kernel.name == kernels::fault::KERNEL.name {
+                continue;
+            }
+            let problem = Problem::of(&stage);
+            match found.iter_mut().find(|alike| alike.problem == problem) {
+                Some(alike) => alike.stages.push(stage),
+                None => found.push(Alike { problem, name: stage.name, stages: vec![stage] }),
+            }
+        }
+        found
+    }
+
+    /// The problem of each stage of a step, in order.
+    #[must_use]
+    pub fn problems(&self, n_tokens: u32) -> Vec<Problem> {
+        self.record(self.kind_of(n_tokens)).stages.iter().map(Problem::of).collect()
+    }
+
+    /// Sizes of steps that are recorded, in tokens, ascending.
+    #[must_use]
+    pub fn step_sizes(&self) -> Vec<u32> {
+        self.capacities.clone()
+    }
+
+    fn kind_of(&self, n_tokens: u32) -> Kind {
+        if n_tokens <= 1 { Kind::Decode } else { Kind::Body(self.capacity(n_tokens.min(self.largest_capacity()))) }
+    }
+
+    /// Plays a step of `n_tokens` of `ids` at `position`, and sets the step as it was before: stages of it can now be
+    /// played by themselves, with inputs as in a real text.
+    ///
+    /// # Errors
+    /// When the ids have no room, or the adapter fails.
+    pub async fn stand_in_step(&mut self, ids: &[u32], position: u32, n_tokens: u32) -> Result<()> {
+        self.write_tokens(ids)?;
+        let prepared = self.prepare(self.kind_of(n_tokens)).await?;
+        self.write_step(position, n_tokens, &Sampling::default());
+        self.play_and_wait(prepared).await?;
+        self.write_step(position, n_tokens, &Sampling::default());
+        Ok(())
+    }
+
+    /// Makes stages ready under other choices.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn try_stages(&mut self, stages: &[Stage], tuning: &Tuning) -> Result<Prepared> {
+        let recording = Recording { stages: stages.to_vec(), layer: None };
+        self.player.prepare_with(&recording, tuning).await
+    }
+
+    /// Makes a whole step of `n_tokens` ready under other choices.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn try_step(&mut self, n_tokens: u32, tuning: &Tuning) -> Result<Prepared> {
+        let recording = self.record(self.kind_of(n_tokens));
+        self.player.prepare_with(&recording, tuning).await
+    }
+
+    /// Plays what was made ready `n_times` in a row. Gives the milliseconds from submit to end.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn time_tried(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
+        self.player.run(prepared, n_times).await
+    }
+
+    /// Sets the step for another play of what was tried.
+    pub fn set_step(&mut self, position: u32, n_tokens: u32) {
+        self.write_step(position, n_tokens, &Sampling::default());
+    }
+
+    /// Forgets what was made ready from this one on.
+    pub fn forget_tried(&mut self, first: Prepared) {
+        self.player.forget_from(first);
+    }
+
+    /// Chooses otherwise from now on, and makes the session's steps ready anew.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn retune(&mut self, tuning: Tuning) -> Result<()> {
+        self.tuning = tuning.clone();
+        self.player.tune(tuning);
+        self.prepared.clear();
+        self.parts.clear();
+        self.compile(&mut |_| {}).await
+    }
+
+    /// What a stage should write: by its reference where that is quick, or else by the adapter under `trusted` choices.
+    /// `None` where it writes more than can be read back.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn expect(&mut self, stage: &Stage, trusted: &Tuning) -> Result<Option<Expected>> {
+        let outputs = outputs(std::slice::from_ref(stage));
+        if outputs.iter().map(|output| output.slice.bytes).sum::<u64>() > MOST_BYTES {
+            return Ok(None);
+        }
+        let before = self.read_all(&outputs).await?;
+        let marked: Vec<_> = outputs.iter().zip(&before).map(|(output, words)| marked(output.words, words)).collect();
+        let bound: u64 = stage.bindings.iter().map(|slice| slice.bytes).sum();
+        let wanted = if stage.cost.ops <= MOST_OPS && bound <= MOST_BYTES {
+            self.by_reference(stage, &outputs, &marked).await?
+        } else {
+            self.by_adapter(stage, trusted, &outputs, &before, &marked).await?
+        };
+        Ok(Some(Expected { stage: stage.clone(), outputs, before, marked, wanted }))
+    }
+
+    /// Says where a stage under `tuning` writes something else than is expected; `None`: it does not.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader, or fails.
+    pub async fn disagreement(&mut self, expected: &Expected, tuning: &Tuning) -> Result<Option<String>> {
+        let Expected { stage, outputs, before, marked, wanted } = expected;
+        let found = self.by_adapter(stage, tuning, outputs, before, marked).await?;
+        for (at, output) in outputs.iter().enumerate() {
+            let written = Written { before: &marked[at], expected: &wanted[at], found: &found[at] };
+            let Deviation { error, .. } = match output.words {
+                Words::Floats => written.floats(&|_| false),
+                Words::Halves => written.halves(),
+                Words::Integers => written.integers(&|_, _, _| false),
+            };
+            // What is no number is no less than any budget.
+            if !(error <= output.budget()) {
+                return Ok(Some(format!("off by {error:.1e}, allowed are {:.1e}", output.budget())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Plays a stage once under `tuning` over marked outputs, reads what it wrote, and puts back what was there.
+    async fn by_adapter(
+        &mut self,
+        stage: &Stage,
+        tuning: &Tuning,
+        outputs: &[Output],
+        before: &[Vec<u32>],
+        marked: &[Vec<u32>],
+    ) -> Result<Vec<Vec<u32>>> {
+        let prepared = self.try_stages(std::slice::from_ref(stage), tuning).await?;
+        self.write_all(outputs, marked);
+        self.player.run(prepared, 1).await?;
+        let found = self.read_all(outputs).await?;
+        self.write_all(outputs, before);
+        self.forget_tried(prepared);
+        Ok(found)
+    }
+
+    /// Computes a stage by its reference from what the adapter holds.
+    async fn by_reference(&mut self, stage: &Stage, outputs: &[Output], marked: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        let mut inputs = Vec::new();
+        for (slice, (_, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {
+            if *access == Access::Read {
+                inputs.push(self.read_words(*slice).await?);
+            }
+        }
+        let mut wanted = marked.to_vec();
+        if wanted.len() != stage.kernel.bindings.len() - inputs.len() {
+            return Err(Error::usage(format!("stage {}", stage.name), "it writes one slice twice"));
+        }
+        debug_assert!(outputs.len() == wanted.len());
+        let mut call = Call {
+            params: &stage.params,
+            spec: &stage.spec,
+            inputs: inputs.iter().map(Vec::as_slice).collect(),
+            outputs: wanted.iter_mut().map(Vec::as_mut_slice).collect(),
+        };
+        (stage.kernel.reference)(&mut call);
+        Ok(wanted)
+    }
+
+    async fn read_words(&mut self, slice: Slice) -> Result<Vec<u32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.player.read(slice).await?))
+    }
+
+    async fn read_all(&mut self, outputs: &[Output]) -> Result<Vec<Vec<u32>>> {
+        let mut all = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            all.push(self.read_words(output.slice).await?);
+        }
+        Ok(all)
+    }
+
+    fn write_all(&mut self, outputs: &[Output], words: &[Vec<u32>]) {
+        for (output, words) in outputs.iter().zip(words) {
+            self.player.write(output.slice, 0, bytemuck::cast_slice(words));
+        }
+    }
+}
+
+/// Other words than these, so that a stage that writes nothing is noticed; numbers stay numbers, for stages that add to
+/// what is there.
+fn marked(kind: Words, words: &[u32]) -> Vec<u32> {
+    let flip = match kind {
+        Words::Floats => 0x0040_0000,
+        Words::Halves => 0x0200_0200,
+        Words::Integers => 1,
+    };
+    words.iter().map(|word| word ^ flip).collect()
+}

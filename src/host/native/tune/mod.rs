@@ -1,0 +1,206 @@
+//! `headstart tune`, and `--tune` of the other commands: choices of kernels, measured on an adapter with a model, kept, used
+//! again, and passed on as files.
+
+mod shelf;
+
+use super::hub::HubModel;
+use super::new_file::NewFile;
+use super::progress::Progress;
+use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
+use crate::engine::{PlayerChoice, Session};
+use crate::error::{Error, Result};
+use crate::gpu::{Adapter, Tuning};
+use crate::measure::Report;
+use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
+use crate::measure::tune::{self, Extent, KeptTuning};
+use clap::{Parser, ValueEnum};
+use pollster::block_on;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// How kernels are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Tune {
+    /// By what is guessed for the adapter
+    Off,
+    /// By what was measured before, where it was
+    #[default]
+    Kept,
+    /// By a short search, unless one was made before
+    Quick,
+    /// By trying every combination, which takes minutes
+    Full,
+}
+
+const EXAMPLES: &str = "\
+For each part of the model's steps (a kernel on matrices of one shape and format) the variants and their numbers are
+tried on the model's own weights. A candidate is first held against the reference; one that computes something else is
+named and never used. What is chosen is kept for this adapter, its driver and this version's kernels, and used by all
+commands until one of them changes; --tune off does without.
+
+Examples:
+  headstart tune
+  headstart tune -m model.gguf --full
+  headstart tune -m model.gguf --export h100.json
+  headstart tune --import h100.json";
+
+/// Find the fastest kernels for a model on an adapter, and keep them.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Options {
+    /// A GGUF file, or a safetensors file (or its folder) with config.json beside it, or synthetic:… (see `headstart
+    /// run --help`) [default: the embedded model]
+    #[arg(short, long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubModel,
+    /// Adapter by its number or a part of its name (see `headstart adapters`) [default: the best]
+    #[arg(short, long, value_name = "INDEX|NAME")]
+    adapter: Option<String>,
+    /// Tokens of text to make room for
+    #[arg(short, long = "ctx-size", value_name = "N", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(2..))]
+    ctx_size: u32,
+    /// One number after the other, some seconds on a GPU (the default)
+    #[arg(long)]
+    quick: bool,
+    /// Every combination, some minutes
+    #[arg(long, conflicts_with = "quick")]
+    full: bool,
+    /// The report as JSON, in place of the table
+    #[arg(long)]
+    json: bool,
+    /// Write the report to a file as JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Write all that is known for the adapter to a file, to be given to others
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Take over such a file instead of searching
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "quick", "model", "report"])]
+    import: Option<PathBuf>,
+}
+
+/// Carries out the command.
+pub(super) fn tune(options: &Options) -> Result<Ending> {
+    let place = choice::one(options.adapter.as_deref())?;
+    let PlayerChoice::Gpu(adapter) = &place else {
+        return Err(Error::usage("tune", "the CPU's reference, which has no choice").expected("an adapter"));
+    };
+    // Begun now, so that a place that cannot be written to is found before the work and not after.
+    let mut report_file = options.report.as_deref().map(NewFile::create).transpose()?;
+    let export_file = options.export.as_deref().map(NewFile::create).transpose()?;
+    let kept = match &options.import {
+        Some(path) => import(path, adapter)?,
+        None => {
+            let report = search(options, &place)?;
+            let whole = json(&report)?;
+            if let Some(mut file) = report_file.take() {
+                file.write(whole.as_bytes())?;
+                file.finish()?;
+            }
+            let shown = if options.json { whole } else { report.tuning.as_ref().map_or_else(String::new, shown) };
+            write_out(shown.as_bytes())?;
+            shelf::find(adapter)
+        }
+    };
+    if let Some(mut file) = export_file {
+        file.write(kept.text()?.as_bytes())?;
+        file.finish()?;
+    }
+    Ok(ending())
+}
+
+fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(name.clone(), error))?;
+    let kept = KeptTuning::read(&text)?;
+    if let Some(why) = kept.misfit(&adapter.identity) {
+        return Err(Error::file(name, why).expected("a tuning of this adapter, its driver and this version"));
+    }
+    shelf::keep(&kept)?;
+    eprintln!("headstart: {} choices are kept for {}", kept.choices.len(), adapter.identity.name);
+    Ok(kept)
+}
+
+fn search(options: &Options, place: &PlayerChoice) -> Result<Report> {
+    let model = model_files::open(options.hub.or(options.model.as_deref())?.as_deref())?;
+    let of_load = arguments::Model { ctx_size: Some(options.ctx_size), tune: Tune::Off, ..arguments::Model::default() };
+    let mut session = block_on(run::load(&model, &of_load, place.clone()))?;
+    // Asked for by name, it is done again.
+    let extent = if options.full { Extent::Full } else { Extent::Quick };
+    let facts = block_on(measured(&mut session, extent))?;
+    let model = ModelFacts::new(&session, &model.name, model.bytes);
+    let mut report = Report::of_session(platform::platform(), &session, model, Settings::default());
+    report.tuning = facts;
+    Ok(report)
+}
+
+/// The choices that a session on a place is loaded with; `None`: those that are guessed.
+pub(super) fn at_load(place: &PlayerChoice, tune: Tune) -> Option<Tuning> {
+    match place {
+        PlayerChoice::Gpu(adapter) if tune != Tune::Off => Some(shelf::find(adapter).over(adapter.tuning())),
+        _ => None,
+    }
+}
+
+/// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
+pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Option<TuningFacts>> {
+    let PlayerChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
+    let kept = shelf::find(adapter);
+    let problems: Vec<_> = [session.problems(1), session.problems(session.n_chunk())].concat();
+    match tune {
+        Tune::Off => Ok(None),
+        Tune::Full => measured(session, Extent::Full).await,
+        Tune::Quick if !kept.covers(&tunable(session)) => measured(session, Extent::Quick).await,
+        Tune::Quick | Tune::Kept => {
+            let is_used = problems.iter().any(|problem| session.tuning().choices().contains_key(problem));
+            Ok(is_used.then(|| TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() }))
+        }
+    }
+}
+
+/// The problems that a search looks at.
+fn tunable(session: &Session) -> Vec<crate::gpu::Problem> {
+    let steps = [1, session.n_chunk()];
+    steps.into_iter().flat_map(|n| session.alike(n)).map(|alike| alike.problem).collect()
+}
+
+/// Searches, and keeps what was found. A fault of the cache folder is told, and no more.
+async fn measured(session: &mut Session, extent: Extent) -> Result<Option<TuningFacts>> {
+    let PlayerChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
+    let adapter = adapter.clone();
+    let watch = interrupt::watch();
+    let mut progress = Progress::new();
+    let facts = tune::tune(session, extent, &mut |at| {
+        progress.measure_on(&adapter.identity.name, at);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .await?;
+    drop(progress);
+    drop(watch);
+    for place in &facts.wrong {
+        eprintln!("headstart: {}: not used, it computes something else: {place}", adapter.identity.name);
+    }
+    let mut kept = shelf::find(&adapter);
+    kept.learn(&facts, session.tuning());
+    if let Err(error) = shelf::keep(&kept) {
+        eprintln!("headstart: what was found is not kept: {error}");
+    }
+    Ok(Some(facts))
+}
+
+/// What was found, for the eye.
+fn shown(facts: &TuningFacts) -> String {
+    let mut text = format!("{}\n\n", tables::tuning(facts));
+    for step in &facts.gains {
+        let what = if step.n_tokens == 1 { "a token".to_owned() } else { format!("a prompt of {}", step.n_tokens) };
+        text.push_str(&format!(
+            "{what}: {:.2} ms, as guessed {:.2} ms: {:.2} times as fast\n",
+            step.tuned_ms,
+            step.untuned_ms,
+            step.gain()
+        ));
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! What the tuner found on an adapter: which choices, and what they gained.
+
+use crate::gpu::{Choice, Problem};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The tuning of a model's steps on an adapter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TuningFacts {
+    /// How the choices came about.
+    pub source: TuningSource,
+    /// Seconds that the search took; 0 where nothing was searched.
+    pub seconds: f64,
+    /// What whole steps gained.
+    pub gains: Vec<StepGain>,
+    /// The problems that were looked at, the one that takes the most time first.
+    pub problems: Vec<TunedProblem>,
+    /// Choices that computed something else than the reference, each with the place. They are not used.
+    pub wrong: Vec<String>,
+}
+
+/// How choices came about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TuningSource {
+    /// Guessed by what the adapter is.
+    #[default]
+    Guessed,
+    /// Measured in an earlier run, and kept.
+    Kept,
+    /// Measured in this run, along one axis after the other.
+    Quick,
+    /// Measured in this run, every combination.
+    Full,
+}
+
+/// A whole step, without a search's choices and with them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StepGain {
+    /// Tokens of the step; 1 is decode.
+    pub n_tokens: u32,
+    /// The median in milliseconds by what is guessed for the adapter.
+    pub untuned_ms: f64,
+    /// The median in milliseconds by what was chosen.
+    pub tuned_ms: f64,
+}
+
+impl StepGain {
+    /// How many times as fast it became.
+    #[must_use]
+    pub fn gain(&self) -> f64 {
+        if self.tuned_ms > 0.0 { self.untuned_ms / self.tuned_ms } else { 1.0 }
+    }
+}
+
+/// A problem, and what was chosen for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TunedProblem {
+    /// Tokens of the step that it belongs to.
+    pub n_tokens: u32,
+    /// The name of its first stage.
+    pub stage: String,
+    /// Its stages in a step.
+    pub n_stages: u32,
+    /// What they have in common.
+    pub problem: Problem,
+    /// What is guessed for the adapter.
+    pub guess: Choice,
+    /// What was chosen; the guess where nothing was faster by 3 %.
+    pub choice: Choice,
+    /// Candidates that were tried, the guess among them; 0 where nothing was: too small a share of the step, or no time
+    /// left.
+    pub n_tried: u32,
+    /// Milliseconds of all its stages by the guess, the median.
+    pub guess_ms: f64,
+    /// Milliseconds of all its stages by the choice, the median.
+    pub choice_ms: f64,
+}
+
+impl TunedProblem {
+    /// How many times as fast it became.
+    #[must_use]
+    pub fn gain(&self) -> f64 {
+        if self.choice_ms > 0.0 { self.guess_ms / self.choice_ms } else { 1.0 }
+    }
+}

@@ -1,0 +1,192 @@
+//! Choices as they are kept from run to run and passed from hand to hand: a small JSON, for one adapter with its driver and
+//! for the kernels of one version. What does not suit is not used, and says why.
+
+use crate::error::{Error, Result};
+use crate::gpu::adapter::Identity;
+use crate::gpu::{Choice, Problem, Tuning};
+use crate::kernels;
+use crate::measure::report::TuningFacts;
+use serde::{Deserialize, Serialize};
+
+/// The version of the layout.
+const SCHEMA: u32 = 1;
+/// The longest text that is read, in bytes, and the most choices.
+const MAX_BYTES: usize = 4 << 20;
+const MAX_CHOICES: usize = 20_000;
+
+/// Choices for an adapter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptTuning {
+    /// The version of this layout.
+    pub tuning: u32,
+    /// The version of the program that measured.
+    pub program: String,
+    /// The checksum of its kernels' texts: with others, others are the fastest.
+    pub kernels: String,
+    /// Where it was measured.
+    pub adapter: Identity,
+    /// What was chosen, the guess where nothing was faster.
+    pub choices: Vec<KeptChoice>,
+}
+
+/// A choice, and how much faster than the guess it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptChoice {
+    /// What it is for.
+    pub problem: Problem,
+    /// The variant and its config.
+    pub choice: Choice,
+    /// How many times as fast as the guess.
+    pub gain: f64,
+}
+
+impl KeptTuning {
+    /// For an adapter, with nothing chosen.
+    #[must_use]
+    pub fn new(adapter: &Identity) -> Self {
+        Self {
+            tuning: SCHEMA,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            kernels: kernels::checksum(),
+            adapter: adapter.clone(),
+            choices: Vec::new(),
+        }
+    }
+
+    /// Reads what [`Self::text`] wrote.
+    ///
+    /// # Errors
+    /// Text that is too long, no JSON, of another layout, or out of bounds.
+    pub fn read(text: &str) -> Result<Self> {
+        let fault = |found: String| Error::file("tuning", found).advice("Tune again: headstart tune");
+        if text.len() > MAX_BYTES {
+            return Err(fault(format!("{} bytes", text.len())).expected(format!("at most {MAX_BYTES}")));
+        }
+        let kept: Self = serde_json::from_str(text).map_err(|error| fault(format!("not readable: {error}")))?;
+        if kept.tuning != SCHEMA {
+            return Err(fault(format!("version {} of the layout", kept.tuning)).expected(format!("version {SCHEMA}")));
+        }
+        if kept.choices.len() > MAX_CHOICES {
+            let expected = format!("at most {MAX_CHOICES}");
+            return Err(fault(format!("{} choices", kept.choices.len())).expected(expected));
+        }
+        Ok(kept)
+    }
+
+    /// As JSON.
+    ///
+    /// # Errors
+    /// When a number is none.
+    pub fn text(&self) -> Result<String> {
+        serde_json::to_string_pretty(self).map_err(|error| Error::io("tuning", error))
+    }
+
+    /// Why it is not for this adapter and this program; `None`: it is.
+    #[must_use]
+    pub fn misfit(&self, adapter: &Identity) -> Option<String> {
+        let (by, here) = (&self.adapter, adapter);
+        if (&by.name, &by.backend, by.vendor_id, by.device_id)
+            != (&here.name, &here.backend, here.vendor_id, here.device_id)
+        {
+            return Some(format!("it is for {} ({})", by.name, by.backend));
+        }
+        if by.driver != here.driver {
+            return Some(format!("it is for driver {}, this is {}", by.driver, here.driver));
+        }
+        if self.kernels != kernels::checksum() {
+            return Some(format!("it is for other kernels, those of version {}", self.program));
+        }
+        None
+    }
+
+    /// Takes in what a search found, in place of what it knew; and what `tuning` took over from that for other steps,
+    /// whose gain was not measured.
+    pub fn learn(&mut self, facts: &TuningFacts, tuning: &Tuning) {
+        let found = facts.problems.iter().map(|found| (&found.problem, &found.choice, found.gain()));
+        let is_found = |problem: &Problem| facts.problems.iter().any(|found| found.problem == *problem);
+        let taken_over = tuning.choices().iter().filter(|(problem, _)| !is_found(problem));
+        for (problem, choice, gain) in found.chain(taken_over.map(|(problem, choice)| (problem, choice, 1.0))) {
+            self.choices.retain(|kept| kept.problem != *problem);
+            self.choices.push(KeptChoice { problem: problem.clone(), choice: choice.clone(), gain });
+        }
+    }
+
+    /// As choices of a session, over what is guessed.
+    #[must_use]
+    pub fn over(&self, guess: Tuning) -> Tuning {
+        self.choices.iter().fold(guess, |tuning, kept| tuning.with(kept.problem.clone(), kept.choice.clone()))
+    }
+
+    /// Whether it has a choice for all of these problems.
+    #[must_use]
+    pub fn covers<'a>(&self, problems: impl IntoIterator<Item = &'a Problem>) -> bool {
+        problems.into_iter().all(|problem| self.choices.iter().any(|kept| kept.problem == *problem))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Config;
+    use crate::measure::report::TunedProblem;
+
+    fn identity() -> Identity {
+        Identity { name: "a GPU".into(), driver: "7.1".into(), ..Identity::default() }
+    }
+
+    fn facts(variant: &str) -> TuningFacts {
+        let choice = |variant: &str| Choice { variant: variant.into(), config: Config::default() };
+        let problem =
+            Problem { kernel: "linear".into(), facts: vec!["FORMAT=4".into()], n_results: 8, bytes: 9, ops: 10 };
+        let problem = TunedProblem {
+            n_tokens: 1,
+            stage: "q".into(),
+            n_stages: 3,
+            problem,
+            guess: choice("linear"),
+            choice: choice(variant),
+            n_tried: 4,
+            guess_ms: 3.0,
+            choice_ms: 2.0,
+        };
+        TuningFacts { problems: vec![problem], ..TuningFacts::default() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_was_known_is_replaced() {
+        let mut kept = KeptTuning::new(&identity());
+        kept.learn(&facts("linear"), &Tuning::default());
+        kept.learn(&facts("linear_tiled"), &Tuning::default());
+        let read = KeptTuning::read(&kept.text().expect("JSON")).expect("a tuning");
+        assert_eq!(read, kept);
+        assert_eq!((read.choices.len(), read.choices[0].gain), (1, 1.5));
+        assert_eq!(read.misfit(&identity()), None);
+        let problem = &facts("x").problems[0].problem;
+        assert!(read.covers([problem]));
+        assert_eq!(read.over(Tuning::default()).choices()[problem].variant, "linear_tiled");
+    }
+
+    #[test]
+    fn another_adapter_driver_or_kernel_does_not_suit() {
+        let kept = KeptTuning::new(&identity());
+        let other = |change: fn(&mut Identity)| {
+            let mut identity = identity();
+            change(&mut identity);
+            kept.misfit(&identity)
+        };
+        assert!(other(|identity| identity.driver = "7.2".into()).is_some_and(|why| why.contains("7.2")));
+        assert!(other(|identity| identity.name = "another".into()).is_some());
+        assert!(other(|identity| identity.device_id = 9).is_some());
+        let stale = KeptTuning { kernels: "0".into(), ..kept };
+        assert!(stale.misfit(&identity()).is_some_and(|why| why.contains("kernels")));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_in_words() {
+        let text = KeptTuning::new(&identity()).text().expect("JSON");
+        for damaged in ["", "{", "[]", "null", &text[..text.len() / 2], &text.replace("\"tuning\": 1", "\"tuning\": 2")]
+        {
+            assert!(KeptTuning::read(damaged).is_err(), "{damaged}");
+        }
+    }
+}

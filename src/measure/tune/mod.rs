@@ -1,0 +1,250 @@
+//! The tuner: for every problem of a model's steps on an adapter, the fastest variant and config, found by trying. A
+//! candidate is held against the reference on the model's own inputs before it is timed; what is wrong is never chosen.
+//! What was chosen is then measured once more, in whole steps, and given up where it is no gain.
+
+mod kept;
+mod search;
+mod track;
+
+pub use kept::KeptTuning;
+pub use search::Extent;
+
+use super::report::{StepGain, TunedProblem, TuningFacts, TuningSource};
+use super::settle::settle;
+use super::spread::median;
+use super::{Progress, Watch, bench};
+use crate::engine::trial::Alike;
+use crate::engine::{PlayerChoice, Session};
+use crate::error::{Error, Result};
+use crate::gpu::{Caps, Choice, Problem, Tuning};
+use search::{Found, search};
+use std::collections::BTreeMap;
+use track::Stages;
+use web_time::{Duration, Instant};
+
+/// Problems beyond this share of a step's time are left as guessed: together they are too small to matter.
+const SHARE_THAT_MATTERS: f64 = 0.98;
+/// A step that is slower than this, against the guess, keeps none of its choices.
+const LEAST_GAIN: f64 = 0.98;
+/// Whole steps that are timed by turns at the end.
+const N_STEPS: usize = 5;
+/// They are timed once each at least, and no more often once it has taken this long.
+const STEPS_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a search may take.
+fn patience(extent: Extent, caps: &Caps) -> Duration {
+    Duration::from_secs(match (extent, caps.is_software) {
+        (Extent::Quick, false) => 8,
+        (Extent::Quick, true) => 45,
+        (Extent::Full, _) => 600,
+    })
+}
+
+/// Milliseconds that a timed submit should take: long beside what it costs to submit.
+fn wanted_ms(caps: &Caps) -> f64 {
+    if caps.is_software { 4.0 } else { 2.0 }
+}
+
+/// Searches for the best choices for a session's steps, and leaves it with them. The state is lost by it. Where `watch`
+/// breaks off, what was found until then counts.
+///
+/// # Errors
+/// When the session runs on the reference executor, which has no choice, or the adapter fails.
+pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) -> Result<TuningFacts> {
+    let PlayerChoice::Gpu(adapter) = session.choice() else {
+        return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
+    };
+    let (caps, guess, begin) = (adapter.caps, adapter.tuning(), Instant::now());
+    session.retune(guess.clone()).await?;
+    let most = session.n_context().saturating_sub(1).max(1);
+    let n_chunk = session.n_chunk().min(most);
+    let ids = bench::ids(n_chunk + 1, session.outline().n_vocab);
+    // The cache holds a text where a decode step stands.
+    session.stand_in_step(&ids, 0, n_chunk).await?;
+    let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts: TuningFacts::default() };
+    let limit = patience(extent, &caps);
+    let mut tuning = guess.clone();
+    // Decode first: it is what a person waits for.
+    for (position, n_tokens, share) in [(n_chunk.min(most), 1, 0.55), (0, n_chunk, 1.0)] {
+        if n_tokens == 1 && n_chunk == 1 && position == 0 {
+            continue;
+        }
+        let deadline = begin + limit.mul_f64(share);
+        let choices = tuner.tune_step(session, (position, n_tokens), deadline, watch).await?;
+        let candidate =
+            choices.into_iter().fold(guess.clone(), |tuning, (problem, choice)| tuning.with(problem, choice));
+        if candidate == guess {
+            continue;
+        }
+        let gain = tuner.gain(session, (position, n_tokens), &candidate).await?;
+        if gain.gain() >= LEAST_GAIN {
+            for (problem, choice) in candidate.choices() {
+                tuning = tuning.with(problem.clone(), choice.clone());
+            }
+            tuner.facts.gains.push(gain);
+        } else {
+            tuner.facts.gains.push(StepGain { tuned_ms: gain.untuned_ms, ..gain });
+            let of_step = tuner.facts.problems.iter_mut().filter(|problem| problem.n_tokens == n_tokens);
+            of_step.for_each(|problem| (problem.choice, problem.choice_ms) = (problem.guess.clone(), problem.guess_ms));
+        }
+    }
+    let tuning = inherit(session, tuning, n_chunk);
+    session.retune(tuning).await?;
+    tuner.facts.source = if extent == Extent::Quick { TuningSource::Quick } else { TuningSource::Full };
+    tuner.facts.seconds = begin.elapsed().as_secs_f64();
+    Ok(tuner.facts)
+}
+
+/// Smaller steps of a prompt take over what was chosen for the largest, stage by stage.
+fn inherit(session: &Session, mut tuning: Tuning, n_chunk: u32) -> Tuning {
+    let of_step = |n_tokens| -> Vec<Problem> { session.problems(n_tokens) };
+    let largest = of_step(n_chunk);
+    for n_tokens in session.step_sizes().into_iter().filter(|n| (2..n_chunk).contains(n)) {
+        for (problem, from) in of_step(n_tokens).into_iter().zip(&largest) {
+            let choice = tuning.choices().get(from).filter(|_| problem.kernel == from.kernel).cloned();
+            if let Some(choice) = choice
+                && !tuning.choices().contains_key(&problem)
+            {
+                tuning = tuning.with(problem, choice);
+            }
+        }
+    }
+    tuning
+}
+
+/// A problem that was looked at, and left as guessed.
+fn untried(n_tokens: u32, alike: Alike, guess: Choice, ms: f64) -> TunedProblem {
+    TunedProblem {
+        n_tokens,
+        stage: alike.name.to_owned(),
+        n_stages: alike.stages.len() as u32,
+        problem: alike.problem,
+        choice: guess.clone(),
+        guess,
+        n_tried: 0,
+        guess_ms: ms,
+        choice_ms: ms,
+    }
+}
+
+struct Tuner {
+    caps: Caps,
+    guess: Tuning,
+    extent: Extent,
+    ids: Vec<u32>,
+    facts: TuningFacts,
+}
+
+impl Tuner {
+    /// Tunes the problems of a step at a position, those that take the most time first.
+    async fn tune_step(
+        &mut self,
+        session: &mut Session,
+        (position, n_tokens): (u32, u32),
+        deadline: Instant,
+        watch: &mut Watch<'_>,
+    ) -> Result<BTreeMap<Problem, Choice>> {
+        let what = if n_tokens == 1 { "decode".to_owned() } else { format!("prefill of {n_tokens}") };
+        session.stand_in_step(&self.ids, position, n_tokens).await?;
+        if !self.caps.is_software {
+            self.bring_clock_up(session, (position, n_tokens)).await?;
+        }
+        let mut tasks = Vec::new();
+        for alike in session.alike(n_tokens) {
+            let Some(stage) = alike.stages.first() else { continue };
+            let (variant, config) = self.guess.choose(stage, &self.caps);
+            let guess = Choice { variant: variant.name.to_owned(), config };
+            let prepared = session.try_stages(&alike.stages, &self.guess).await?;
+            session.time_tried(prepared, 1).await?;
+            let ms = session.time_tried(prepared, 1).await?;
+            session.forget_tried(prepared);
+            tasks.push((ms, guess, alike));
+        }
+        tasks.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
+        let total: f64 = tasks.iter().map(|(ms, ..)| ms).sum();
+        let (mut covered, n_tasks) = (0.0, tasks.len() as u32);
+        let mut choices = BTreeMap::new();
+        for (done, (ms, guess, alike)) in tasks.into_iter().enumerate() {
+            let progress = Progress { what: format!("{what}, {}", alike.name), done: done as u32, total: n_tasks };
+            if watch(&progress).is_break() {
+                break;
+            }
+            if covered > SHARE_THAT_MATTERS * total || Instant::now() >= deadline {
+                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
+                continue;
+            }
+            covered += ms;
+            session.stand_in_step(&self.ids, position, n_tokens).await?;
+            let Some(stage) = alike.stages.first() else { continue };
+            let Some(expected) = session.expect(stage, &self.guess).await? else { continue };
+            let guessed = session.disagreement(&expected, &self.guess).await?;
+            if let Some(place) = guessed {
+                // There is nothing to hold candidates against: verify is who tells of this.
+                self.facts.wrong.push(format!("{}, the guess {}: {place}", alike.name, guess.variant));
+                continue;
+            }
+            // Each problem gets its share of what time is left.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = (ms / (total - covered + ms).max(1e-9)).clamp(0.1, 1.0);
+            let until = Instant::now() + left.mul_f64(share);
+            let mut track = Stages::new(session, &alike, self.caps, self.guess.clone(), &expected, until);
+            track.calibrate(&guess, wanted_ms(&self.caps)).await?;
+            let entrants = track.entrants();
+            let found = search(&mut track, &entrants, &guess, self.extent).await?;
+            track.end();
+            let Found { choice, choice_ms, guess_ms, n_tried, wrong } = found;
+            self.facts.wrong.extend(wrong.into_iter().map(|place| format!("{}, {place}", alike.name)));
+            if choice != guess {
+                choices.insert(alike.problem.clone(), choice.clone());
+            }
+            self.facts.problems.push(TunedProblem {
+                n_tokens,
+                stage: alike.name.to_owned(),
+                n_stages: alike.stages.len() as u32,
+                problem: alike.problem,
+                guess,
+                choice,
+                n_tried,
+                guess_ms,
+                choice_ms,
+            });
+        }
+        Ok(choices)
+    }
+
+    async fn bring_clock_up(&self, session: &mut Session, (position, n_tokens): (u32, u32)) -> Result<()> {
+        let prepared = session.try_step(n_tokens, &self.guess).await?;
+        settle(&mut async || {
+            session.set_step(position, n_tokens);
+            session.time_tried(prepared, 1).await
+        })
+        .await?;
+        session.forget_tried(prepared);
+        session.set_step(position, n_tokens);
+        Ok(())
+    }
+
+    /// Whole steps by the guess and by `tuning`, by turns.
+    async fn gain(&self, session: &mut Session, (position, n_tokens): (u32, u32), tuning: &Tuning) -> Result<StepGain> {
+        session.stand_in_step(&self.ids, position, n_tokens).await?;
+        let steps = [session.try_step(n_tokens, &self.guess).await?, session.try_step(n_tokens, tuning).await?];
+        let mut times = [Vec::new(), Vec::new()];
+        let begin = Instant::now();
+        for round in 0..=N_STEPS {
+            if round > 1 && begin.elapsed() > STEPS_PATIENCE {
+                break;
+            }
+            for (step, times) in steps.iter().zip(&mut times) {
+                session.set_step(position, n_tokens);
+                let ms = session.time_tried(*step, 1).await?;
+                // The first round does not count: drivers compile at first use.
+                if round > 0 {
+                    times.push(ms);
+                }
+            }
+        }
+        session.forget_tried(steps[0]);
+        let [untuned_ms, tuned_ms] = times.map(|times| median(&times));
+        Ok(StepGain { n_tokens, untuned_ms, tuned_ms })
+    }
+}

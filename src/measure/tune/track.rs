@@ -1,0 +1,116 @@
+//! Stages of a session as the track of a search.
+
+use super::search::{Entrant, Track};
+use crate::engine::Session;
+use crate::engine::trial::{Alike, Expected};
+use crate::error::{Error, ErrorKind, Result};
+use crate::gpu::kernel::compose;
+use crate::gpu::lower::{Dispatch, lower};
+use crate::gpu::play::Prepared;
+use crate::gpu::{Caps, Choice, Recording, Tuning};
+use web_time::Instant;
+
+/// Stages of one problem that are played at most: layers beyond them tell nothing new.
+const MOST_STAGES: usize = 16;
+/// Plays in one submit at most.
+const MOST_PLAYS: u32 = 2000;
+
+/// Stages that are one problem, on a session that stands in their step.
+pub(super) struct Stages<'a> {
+    pub(super) session: &'a mut Session,
+    alike: &'a Alike,
+    caps: Caps,
+    base: Tuning,
+    expected: &'a Expected,
+    line: Vec<Prepared>,
+    /// Plays in a submit, so that it takes long enough to be timed.
+    n_times: u32,
+    /// All stages of the problem, as a multiple of those that are played.
+    scale: f64,
+    deadline: Instant,
+}
+
+impl<'a> Stages<'a> {
+    pub(super) fn new(
+        session: &'a mut Session,
+        alike: &'a Alike,
+        caps: Caps,
+        base: Tuning,
+        expected: &'a Expected,
+        deadline: Instant,
+    ) -> Self {
+        let n_played = alike.stages.len().min(MOST_STAGES);
+        let scale = alike.stages.len() as f64 / n_played.max(1) as f64;
+        Self { session, alike, caps, base, expected, line: Vec::new(), n_times: 1, scale, deadline }
+    }
+
+    /// The variants that can compute the problem.
+    pub(super) fn entrants(&self) -> Vec<Entrant> {
+        let Some(stage) = self.alike.stages.first() else { return Vec::new() };
+        let allowed = stage.kernel.variants.iter().filter(|variant| (variant.allows)(stage));
+        allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
+    }
+
+    /// Makes a submit as long as it has to be, by the guess's time.
+    pub(super) async fn calibrate(&mut self, guess: &Choice, wanted_ms: f64) -> Result<f64> {
+        self.line_up(std::slice::from_ref(guess)).await?;
+        self.time(0).await?;
+        let ms = self.time(0).await?;
+        self.n_times = (wanted_ms / (ms / self.scale).max(1e-6)).ceil().clamp(1.0, f64::from(MOST_PLAYS)) as u32;
+        Ok(ms)
+    }
+
+    /// Forgets what was made ready last.
+    pub(super) fn end(&mut self) {
+        if let Some(first) = self.line.first() {
+            self.session.forget_tried(*first);
+        }
+        self.line.clear();
+    }
+
+    fn tuning(&self, choice: &Choice) -> Tuning {
+        self.base.clone().with(self.alike.problem.clone(), choice.clone())
+    }
+}
+
+impl Track for Stages<'_> {
+    fn essence(&self, choice: &Choice) -> String {
+        let Some(stage) = self.alike.stages.first() else { return String::new() };
+        let recording = Recording { stages: vec![stage.clone()], layer: None };
+        let dispatches = lower(&recording, &self.caps, &self.tuning(choice));
+        let text = |dispatch: &Dispatch| {
+            format!("{}\n{}", dispatch.n_workgroups, compose(dispatch.variant, &dispatch.spec, false))
+        };
+        dispatches.iter().map(text).collect()
+    }
+
+    async fn fault_of(&mut self, choice: &Choice) -> Result<Option<String>> {
+        let tuning = self.tuning(choice);
+        // What is made ready lies in order, so those in line have to go first.
+        self.end();
+        match self.session.disagreement(self.expected, &tuning).await {
+            // Refused by the adapter: as good as wrong. One that is lost fails again at whatever comes next.
+            Err(error) if error.kind == ErrorKind::Adapter => Ok(Some(error.to_string())),
+            answer => answer,
+        }
+    }
+
+    async fn line_up(&mut self, choices: &[Choice]) -> Result<()> {
+        self.end();
+        let n_played = self.alike.stages.len().min(MOST_STAGES);
+        for choice in choices {
+            let tuning = self.tuning(choice);
+            self.line.push(self.session.try_stages(&self.alike.stages[..n_played], &tuning).await?);
+        }
+        Ok(())
+    }
+
+    async fn time(&mut self, place: usize) -> Result<f64> {
+        let prepared = *self.line.get(place).ok_or_else(|| Error::usage("tuner", "a candidate that is not ready"))?;
+        Ok(self.session.time_tried(prepared, self.n_times).await? * self.scale / f64::from(self.n_times))
+    }
+
+    fn is_late(&mut self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}

@@ -1,0 +1,167 @@
+//! The tuner on the adapters that are there: a wrong variant is noticed, what was found is kept and used again, and a file
+//! that does not suit is passed over and said. No time is asserted.
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::gpu::{Adapter, Choice, Kernel, Tuning, Variant};
+use headstart::measure::report::TuningSource;
+use headstart::measure::tune::{Extent, KeptTuning, tune};
+use headstart::measure::{Progress, Report};
+use pollster::block_on;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Output};
+use support::{fixture, memory};
+
+const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
+
+fn session(adapter: &Adapter) -> Session {
+    let options = LoadOptions { n_context: Some(64), n_chunk: 16, ..LoadOptions::default() };
+    let choice = PlayerChoice::Gpu(adapter.clone());
+    block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
+}
+
+fn adapters() -> Vec<Adapter> {
+    let adapters = block_on(Adapter::all());
+    assert!(!adapters.is_empty(), "there is no adapter to tune");
+    adapters
+}
+
+/// The kernel with a second variant, whose text is changed.
+fn with_variant(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
+    let first = &kernel.variants[0];
+    let source: &'static str = first.source.replace(from, to).leak();
+    assert_ne!(source, first.source, "{}: {from}", kernel.name);
+    let copy = |source| Variant { source, ..*first };
+    let renamed: &'static str = source.replace(&format!("fn {}(", first.name), "fn planted(").leak();
+    let variants = vec![copy(first.source), Variant { name: "planted", pays: |_| false, ..copy(renamed) }].leak();
+    Box::leak(Box::new(Kernel { variants, bindings: kernel.bindings, params: kernel.params, ..*kernel }))
+}
+
+#[test]
+fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
+    for adapter in adapters() {
+        let mut session = session(&adapter);
+        let guess = Tuning::guess(&adapter.caps);
+        for n_tokens in [1, 16] {
+            block_on(session.stand_in_step(&[5; 17], 16 % (n_tokens + 15), n_tokens)).unwrap();
+            let all = session.alike(n_tokens);
+            let alike = all.into_iter().find(|alike| alike.problem.kernel == "linear").unwrap();
+            for (from, to, is_wrong) in [
+                ("sums[r] += affine.x", "sums[r] += 1.001 * affine.x", true),
+                // A row that is never written.
+                ("first + r < params.n_rows {", "first + r + 1u < params.n_rows {", true),
+                ("let sum = team_sum", "let sum = 1.0 * team_sum", false),
+            ] {
+                let mut stage = alike.stages[0].clone();
+                stage.kernel = with_variant(stage.kernel, from, to);
+                let expected = block_on(session.expect(&stage, &guess)).unwrap().unwrap();
+                assert_eq!(block_on(session.disagreement(&expected, &guess)).unwrap(), None);
+                let choice = Choice { variant: "planted".to_owned(), config: guess.config };
+                let tuning = guess.clone().with(alike.problem.clone(), choice);
+                let found = block_on(session.disagreement(&expected, &tuning)).unwrap();
+                assert_eq!(found.is_some(), is_wrong, "{to} on {}: {found:?}", adapter.identity.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tuned_model_writes_what_it_wrote_before() {
+    for adapter in adapters() {
+        let mut session = session(&adapter);
+        let ids: Vec<u32> = (1..20).collect();
+        let logits = |session: &mut Session| {
+            let mut all = Vec::new();
+            block_on(session.logits(&ids, &mut |_, logits| {
+                all.extend_from_slice(logits);
+                Ok(())
+            }))
+            .unwrap();
+            all
+        };
+        let before = logits(&mut session);
+        let mut heard = 0;
+        let facts = block_on(tune(&mut session, Extent::Quick, &mut |_: &Progress| {
+            heard += 1;
+            // A person who waits no longer keeps what was found until then.
+            if heard < 12 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        }))
+        .unwrap();
+        assert_eq!((facts.source, facts.wrong.as_slice()), (TuningSource::Quick, [].as_slice()));
+        let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
+        assert!(tried.count() > 0 && facts.problems.iter().all(|problem| problem.guess_ms > 0.0), "{facts:?}");
+        let chosen = facts.problems.iter().filter(|problem| problem.choice != problem.guess);
+        for problem in chosen {
+            assert_eq!(session.tuning().choices().get(&problem.problem), Some(&problem.choice));
+            assert!(problem.gain() > 1.0, "{problem:?}");
+        }
+        let after = logits(&mut session);
+        let worst = before.iter().zip(&after).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{}: {worst}", adapter.identity.name);
+    }
+}
+
+/// The program with a cache folder of its own.
+fn headstart(cache: &Path, arguments: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_headstart"));
+    program.args(arguments).env("XDG_CACHE_HOME", cache).stdin(std::process::Stdio::null()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_found_is_kept_used_exported_and_passed_over_where_it_is_damaged_or_foreign() {
+    let (cache, model) = (tempfile::tempdir().unwrap(), fixture(MODEL));
+    let (model, exported) = (model.to_str().unwrap(), cache.path().join("exported.json"));
+    let exported = exported.to_str().unwrap();
+    let bench = |tune: &str| {
+        let report = cache.path().join("report.json");
+        let quick = ["bench", "-m", model, "-p", "2", "-n", "2", "-r", "1", "--no-probe", "--no-check", "-c", "64"];
+        let words = ["--tune", tune, "--report", report.to_str().unwrap()];
+        let output = headstart(cache.path(), &[&quick[..], &words].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        (reports[0].tuning.as_ref().map(|tuning| tuning.source), said(&output))
+    };
+    assert_eq!(bench("kept").0, None);
+    let tuned = headstart(cache.path(), &["tune", "-m", model, "-c", "64", "--export", exported]);
+    assert_eq!(tuned.status.code(), Some(0), "{}", said(&tuned));
+    assert!(String::from_utf8_lossy(&tuned.stdout).contains("| gain"), "no table");
+    let text = std::fs::read_to_string(exported).unwrap();
+    let kept = KeptTuning::read(&text).unwrap();
+    assert!(!kept.choices.is_empty());
+    let file = std::fs::read_dir(cache.path().join("headstart/tuning")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    // Whatever is chosen, another than the guess must be used; so one is made.
+    let mut forced = kept.clone();
+    forced.choices.iter_mut().for_each(|kept| kept.choice.config.threads = 64);
+    std::fs::write(&file, forced.text().unwrap()).unwrap();
+    assert_eq!(bench("kept").0, Some(TuningSource::Kept));
+    // All is known: nothing is searched.
+    assert_eq!(bench("quick").0, Some(TuningSource::Kept));
+    assert_eq!(bench("off").0, None);
+    // Damaged, foreign, of another driver: said, and done without.
+    let foreign = KeptTuning {
+        adapter: headstart::gpu::adapter::Identity { driver: "of yesterday".into(), ..kept.adapter.clone() },
+        ..kept.clone()
+    };
+    let foreign = foreign.text().unwrap();
+    for bad in [&text[..text.len() / 2], foreign.as_str(), "\u{0}"] {
+        std::fs::write(&file, bad).unwrap();
+        let (source, said) = bench("kept");
+        assert!(source.is_none() && said.contains("is not used"), "{said}");
+    }
+    std::fs::write(exported, &foreign).unwrap();
+    let refused = headstart(cache.path(), &["tune", "--import", exported]);
+    assert!(refused.status.code() == Some(3) && said(&refused).contains("of yesterday"), "{}", said(&refused));
+    std::fs::write(exported, &text).unwrap();
+    let taken = headstart(cache.path(), &["tune", "--import", exported]);
+    assert_eq!(taken.status.code(), Some(0), "{}", said(&taken));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
