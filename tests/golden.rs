@@ -161,7 +161,14 @@ fn every_way_to_add_up_gives_the_same_logits() {
     for reduce in [Reduce::Workgroup, Reduce::Subgroup] {
         let fits = |adapter: &Adapter| reduce == Reduce::Workgroup || adapter.caps.subgroup > 0;
         let Some(adapter) = block_on(Adapter::all()).into_iter().find(fits) else { continue };
-        let tuning = Tuning::uniform(Config { reduce, row_lanes: 8, vector_lanes: 32, ..Config::default() });
+        let tuning = Tuning::uniform(Config {
+            reduce,
+            row_lanes: 8,
+            weight_lanes: 8,
+            block_lanes: 4,
+            vector_lanes: 32,
+            ..Config::default()
+        });
         let options = LoadOptions { tuning: Some(tuning), ..options() };
         let mut session = golden_session(PlayerChoice::Gpu(adapter), &options);
         let mut each = |position: usize, row: &[f32]| {

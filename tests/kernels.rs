@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::mem::offset_of;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use headstart::gpu::kernel::{Spec, Step, compose};
 use headstart::gpu::lower::lower;
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Access, Adapter, Caps, Case, Kernel, Player, Variant};
+use headstart::gpu::{Access, Adapter, Caps, Case, Kernel, Player, Tuning, Variant};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
 use headstart::measure::verify::{self, difference, run_case, tunings};
@@ -29,6 +30,17 @@ const CAPS: Caps = Caps {
     packed_dot: true,
 };
 
+/// Every case of a kernel, in every config and variant.
+fn all_of(kernel: &Kernel) -> Vec<(Rc<Case>, Tuning)> {
+    let mut all = Vec::new();
+    for case in (kernel.cases)().into_iter().map(Rc::new) {
+        for config in verify::configs() {
+            all.extend(tunings(&case, config).into_iter().map(|tuning| (Rc::clone(&case), tuning)));
+        }
+    }
+    all
+}
+
 /// Where the texts are left for the browser tests, whose compiler is stricter in places (uniformity above all).
 fn texts_folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("out/wgsl")
@@ -39,23 +51,21 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     let mut texts = BTreeSet::new();
     for kernel in kernels::ALL {
         assert!(kernel.bindings.len() < 8, "{}: more than the 8 storage buffers of the baseline", kernel.name);
-        for tuning in tunings() {
-            for case in (kernel.cases)() {
-                for dispatch in lower(&case.recording, &CAPS, &tuning) {
-                    let (stage, variant) = (&case.recording.stages[dispatch.stage], dispatch.variant);
-                    let text = compose(variant, &dispatch.spec, false);
-                    let module = parse(variant.name, &text);
-                    let flags = naga::valid::ValidationFlags::all();
-                    let capabilities = naga::valid::Capabilities::SUBGROUP
-                        | naga::valid::Capabilities::SHADER_FLOAT16
-                        | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-                    if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
-                        panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
-                    }
-                    reflect(stage.kernel, variant, &stage.spec, &module)
-                        .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
-                    texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
+        for (case, tuning) in all_of(kernel) {
+            for dispatch in lower(&case.recording, &CAPS, &tuning) {
+                let (stage, variant) = (&case.recording.stages[dispatch.stage], dispatch.variant);
+                let text = compose(variant, &dispatch.spec, false);
+                let module = parse(variant.name, &text);
+                let flags = naga::valid::ValidationFlags::all();
+                let capabilities = naga::valid::Capabilities::SUBGROUP
+                    | naga::valid::Capabilities::SHADER_FLOAT16
+                    | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+                if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
+                    panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
                 }
+                reflect(stage.kernel, variant, &stage.spec, &module)
+                    .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
+                texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
             }
         }
     }
@@ -126,7 +136,7 @@ fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
 fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     let kernel = &kernels::linear::KERNEL;
     let case = (kernel.cases)().remove(0);
-    let dispatch = lower(&case.recording, &CAPS, &tunings()[0]).remove(0);
+    let dispatch = lower(&case.recording, &CAPS, &Tuning::uniform(verify::configs()[0])).remove(0);
     let (variant, spec) = (dispatch.variant, &case.recording.stages[0].spec);
     let text = compose(variant, &dispatch.spec, false);
     assert!(reflect(kernel, variant, spec, &parse(variant.name, &text)).is_ok());

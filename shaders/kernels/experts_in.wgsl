@@ -46,25 +46,46 @@ fn experts_in(
     let x_at = entry / params.n_slots * params.x_stride;
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;
-    for (var block = lane; block < params.n_blocks; block += TEAM) {
-        var x_sums = vec4<f32>();
-        for (var j = 0u; j < 8u; j += 1u) {
-            x_sums += x[x_at + block * 8u + j];
-        }
-        let x_sum = dot(x_sums, vec4<f32>(1.0));
-        for (var r = 0u; r < ROWS; r += 1u) {
-            let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
-            let gate = load_block(at);
-            let up = load_block(at + up_offset);
-            var sums = vec2<f32>();
-            for (var j = 0u; j < 8u; j += 1u) {
-                let v = x[x_at + block * 8u + j];
-                sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+            let block = quarter / 4u;
+            let low = quarter & 3u;
+            let x_low = x[x_at + block * 8u + low];
+            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                let of_gate = block_affine(gate);
+                let of_up = block_affine(up);
+                let gate_sum = dot(block_codes(gate, low), x_low) + dot(block_codes(gate, low + 4u), x_high);
+                let up_sum = dot(block_codes(up, low), x_low) + dot(block_codes(up, low + 4u), x_high);
+                gates[r] += of_gate.x * gate_sum + of_gate.y * x_sum;
+                ups[r] += of_up.x * up_sum + of_up.y * x_sum;
             }
-            let of_gate = block_affine(gate);
-            let of_up = block_affine(up);
-            gates[r] += of_gate.x * sums.x + of_gate.y * x_sum;
-            ups[r] += of_up.x * sums.y + of_up.y * x_sum;
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += TEAM) {
+            var x_sums = vec4<f32>();
+            for (var j = 0u; j < 8u; j += 1u) {
+                x_sums += x[x_at + block * 8u + j];
+            }
+            let x_sum = dot(x_sums, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                var sums = vec2<f32>();
+                for (var j = 0u; j < 8u; j += 1u) {
+                    let v = x[x_at + block * 8u + j];
+                    sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
+                }
+                let of_gate = block_affine(gate);
+                let of_up = block_affine(up);
+                gates[r] += of_gate.x * sums.x + of_gate.y * x_sum;
+                ups[r] += of_up.x * sums.y + of_up.y * x_sum;
+            }
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {

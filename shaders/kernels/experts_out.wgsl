@@ -40,21 +40,38 @@ fn experts_out(
     let first = (team % n_row_groups) * ROWS;
     let down_row = (expert - params.first_expert) * params.n_embd;
     var sums: array<f32, ROWS>;
-    for (var block = lane; block < params.n_blocks; block += TEAM) {
-        let from_block = entry * params.hidden_stride + block * 8u;
-        var x_sums = vec4<f32>();
-        for (var j = 0u; j < 8u; j += 1u) {
-            x_sums += hidden[from_block + j];
-        }
-        let x_sum = dot(x_sums, vec4<f32>(1.0));
-        for (var r = 0u; r < ROWS; r += 1u) {
-            let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-            var sum = 0.0;
-            for (var j = 0u; j < 8u; j += 1u) {
-                sum += dot(block_codes(down, j), hidden[from_block + j]);
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+            let block = quarter / 4u;
+            let low = quarter & 3u;
+            let from_block = entry * params.hidden_stride + block * 8u;
+            let x_low = hidden[from_block + low];
+            let x_high = hidden[from_block + low + 4u];
+            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
+                let affine = block_affine(down);
+                let sum = dot(block_codes(down, low), x_low) + dot(block_codes(down, low + 4u), x_high);
+                sums[r] += affine.x * sum + affine.y * x_sum;
             }
-            let affine = block_affine(down);
-            sums[r] += affine.x * sum + affine.y * x_sum;
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += TEAM) {
+            let from_block = entry * params.hidden_stride + block * 8u;
+            var x_sums = vec4<f32>();
+            for (var j = 0u; j < 8u; j += 1u) {
+                x_sums += hidden[from_block + j];
+            }
+            let x_sum = dot(x_sums, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
+                var sum = 0.0;
+                for (var j = 0u; j < 8u; j += 1u) {
+                    sum += dot(block_codes(down, j), hidden[from_block + j]);
+                }
+                let affine = block_affine(down);
+                sums[r] += affine.x * sum + affine.y * x_sum;
+            }
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {

@@ -1,5 +1,6 @@
 // y[t, r] = Σ_i w[r, i] · x[t, i]: a matrix of any weight format times a few vectors.
-// A team takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn.
+// A team takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn, or BLOCK_LANES of
+// them a block together, so that neighbours read activations that lie beside each other.
 // Rows may be cut into groups that read different parts of x (the grouped output projection).
 // The scale and the offset of a block are taken out of its sum. Sums in f32; the order differs between teams, so results agree to rounding.
 struct Params {
@@ -40,25 +41,41 @@ fn linear(
     let group = (params.first_row + first) / params.rows_per_group;
     let x_at = token * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
-    for (var block = lane; block < params.n_blocks; block += TEAM) {
-        let x_block = x_at + block * 8u;
-        let x0 = x[x_block];
-        let x1 = x[x_block + 1u];
-        let x2 = x[x_block + 2u];
-        let x3 = x[x_block + 3u];
-        let x4 = x[x_block + 4u];
-        let x5 = x[x_block + 5u];
-        let x6 = x[x_block + 6u];
-        let x7 = x[x_block + 7u];
-        let x_sum = dot(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7, vec4<f32>(1.0));
-        for (var r = 0u; r < ROWS; r += 1u) {
-            let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
-            let low = dot(block_codes(b, 0u), x0) + dot(block_codes(b, 1u), x1)
-                + dot(block_codes(b, 2u), x2) + dot(block_codes(b, 3u), x3);
-            let high = dot(block_codes(b, 4u), x4) + dot(block_codes(b, 5u), x5)
-                + dot(block_codes(b, 6u), x6) + dot(block_codes(b, 7u), x7);
-            let affine = block_affine(b);
-            sums[r] += affine.x * (low + high) + affine.y * x_sum;
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+            let block = quarter / 4u;
+            let low = quarter & 3u;
+            let x_low = x[x_at + block * 8u + low];
+            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
+                let affine = block_affine(b);
+                let sum = dot(block_codes(b, low), x_low) + dot(block_codes(b, low + 4u), x_high);
+                sums[r] += affine.x * sum + affine.y * x_sum;
+            }
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += TEAM) {
+            let x_block = x_at + block * 8u;
+            let x0 = x[x_block];
+            let x1 = x[x_block + 1u];
+            let x2 = x[x_block + 2u];
+            let x3 = x[x_block + 3u];
+            let x4 = x[x_block + 4u];
+            let x5 = x[x_block + 5u];
+            let x6 = x[x_block + 6u];
+            let x7 = x[x_block + 7u];
+            let x_sum = dot(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
+                let low = dot(block_codes(b, 0u), x0) + dot(block_codes(b, 1u), x1)
+                    + dot(block_codes(b, 2u), x2) + dot(block_codes(b, 3u), x3);
+                let high = dot(block_codes(b, 4u), x4) + dot(block_codes(b, 5u), x5)
+                    + dot(block_codes(b, 6u), x6) + dot(block_codes(b, 7u), x7);
+                let affine = block_affine(b);
+                sums[r] += affine.x * (low + high) + affine.y * x_sum;
+            }
         }
     }
     var y_row = token;

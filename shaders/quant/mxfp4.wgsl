@@ -19,11 +19,3 @@ fn load_block(i: u32) -> Block {
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * doubled(nibbles(b.bytes, j));
 }
-
-fn block_codes(b: Block, j: u32) -> vec4<f32> {
-    return doubled(nibbles(b.bytes, j));
-}
-
-fn block_affine(b: Block) -> vec2<f32> {
-    return vec2<f32>(b.scale, 0.0);
-}

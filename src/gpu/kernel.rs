@@ -3,6 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::Caps;
 use super::lower::Way;
 use super::recording::{BufferId, Recording, Stage};
 
@@ -51,6 +52,8 @@ pub struct Variant {
     pub source: &'static str,
     /// Library texts that stand before it whatever the stage.
     pub parts: &'static [&'static str],
+    /// Whether it waits at barriers in its inner loop: then it is not worth trying on a program on the CPU.
+    pub waits: bool,
     /// Whether it can compute a stage.
     pub allows: fn(&Stage) -> bool,
     /// Whether it is thought to be faster than those listed before it, where nothing was measured.
@@ -60,6 +63,12 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// Whether it may be the fastest on an adapter, for some stage.
+    #[must_use]
+    pub fn is_worth_trying(&self, caps: &Caps) -> bool {
+        !(self.waits && caps.is_software)
+    }
+
     /// The one variant that a kernel has, or its first.
     pub(crate) const fn only(
         name: &'static str,
@@ -67,7 +76,7 @@ impl Variant {
         parts: &'static [&'static str],
         way: Way,
     ) -> Self {
-        Self { name, source, parts, allows: |_| true, pays: |_| true, way }
+        Self { name, source, parts, waits: false, allows: |_| true, pays: |_| true, way }
     }
 }
 

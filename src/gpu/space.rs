@@ -12,6 +12,10 @@ pub enum Change {
     Threads(u32),
     /// Invocations that share a row.
     RowLanes(u32),
+    /// Invocations that share rows of weights.
+    WeightLanes(u32),
+    /// Invocations that share a block of weights.
+    BlockLanes(u32),
     /// Invocations that share a vector.
     VectorLanes(u32),
     /// Rows that they take together.
@@ -31,6 +35,8 @@ impl Config {
             Change::Reduce(reduce) => Self { reduce, ..self },
             Change::Threads(threads) => Self { threads, ..self },
             Change::RowLanes(row_lanes) => Self { row_lanes, ..self },
+            Change::WeightLanes(weight_lanes) => Self { weight_lanes, ..self },
+            Change::BlockLanes(block_lanes) => Self { block_lanes, ..self },
             Change::VectorLanes(vector_lanes) => Self { vector_lanes, ..self },
             Change::Rows(rows) => Self { rows, ..self },
             Change::Nibbles(nibbles) => Self { nibbles, ..self },
@@ -41,7 +47,8 @@ impl Config {
     #[must_use]
     pub fn runs_on(&self, caps: &Caps) -> bool {
         let is_lanes = |n: u32| n.is_power_of_two() && n <= MOST_INVOCATIONS;
-        [self.threads, self.row_lanes, self.vector_lanes].into_iter().all(is_lanes)
+        [self.threads, self.row_lanes, self.weight_lanes, self.vector_lanes].into_iter().all(is_lanes)
+            && [1, 4].contains(&self.block_lanes)
             && self.rows.is_power_of_two()
             && self.rows <= MOST_ROWS
             && (self.reduce != Reduce::Subgroup || caps.subgroup > 0)
@@ -87,8 +94,11 @@ pub(crate) fn row(caps: &Caps) -> Space {
 
 /// Invocations that share rows of weights.
 pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
-    let mut space = row(caps);
+    let mut space = shared(caps, &[16, 32, 64, 128, 256].map(Change::WeightLanes));
     space.insert(1, [1, 2, 4, 8].map(Change::Rows).into());
+    if !caps.is_software {
+        space.insert(2, [1, 4].map(Change::BlockLanes).into());
+    }
     space.push([Nibbles::Convert, Nibbles::Mantissa].map(Change::Nibbles).into());
     space
 }
@@ -140,6 +150,8 @@ mod tests {
             Config { threads: 48, ..default },
             Config { row_lanes: 1 << 20, ..default },
             Config { rows: 3, ..default },
+            Config { block_lanes: 2, ..default },
+            Config { weight_lanes: 0, ..default },
             Config { rows: 64, ..default },
             Config { reduce: Reduce::Subgroup, ..default },
         ] {

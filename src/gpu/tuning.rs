@@ -92,13 +92,13 @@ impl Tuning {
             let variant = stage.kernel.variants.iter().find(|variant| variant.name == choice.variant)?;
             ((variant.allows)(stage) && choice.config.runs_on(caps)).then_some((variant, choice.config))
         });
-        usable.unwrap_or_else(|| (guess(stage), self.config))
+        usable.unwrap_or_else(|| (guess(stage, caps), self.config))
     }
 }
 
 /// The last variant that can compute a stage and is thought to pay.
-fn guess(stage: &Stage) -> &'static Variant {
+fn guess(stage: &Stage, caps: &Caps) -> &'static Variant {
     let variants = stage.kernel.variants;
-    let fits = |variant: &&Variant| (variant.allows)(stage) && (variant.pays)(stage);
+    let fits = |variant: &&Variant| variant.is_worth_trying(caps) && (variant.allows)(stage) && (variant.pays)(stage);
     variants.iter().rev().find(fits).unwrap_or(&variants[0])
 }

@@ -81,7 +81,7 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
     (
         with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles),

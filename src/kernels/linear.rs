@@ -8,9 +8,9 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::linear_tiled;
 use super::matrix::{Matrix, format_of, with_codes};
 use super::{STEP, dot};
+use super::{linear_shared, linear_tiled};
 
 crate::params! {
     /// Parameters of `linear` and `linear_tiled`; the WGSL says what each is.
@@ -46,6 +46,7 @@ pub static KERNEL: Kernel = Kernel {
     variants: &[
         Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
         linear_tiled::VARIANT,
+        linear_shared::VARIANT,
     ],
     bindings: &[
         ("step", Access::Read),
@@ -117,7 +118,7 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
-    let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
+    let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
     (with_codes(spec.constant("ROWS", rows), stage, config.nibbles), n_results.div_ceil(u64::from(per_workgroup)))
 }
@@ -160,6 +161,9 @@ fn cases() -> Vec<Case> {
     cases.extend(Format::WEIGHTS.iter().map(|format| case(*format, 9, 256, 13, 11, 0, 0)));
     cases.push(case(Format::F32, 3, 36, 8, 1, 0, 0));
     cases.push(case(Format::Q8_0, 16, 64, 17, 17, 19, 8));
+    // More than one tile of 64 each way, none of them whole.
+    cases.push(case(Format::Q4_K, 130, 256, 70, 67, 0, 0));
+    cases.push(case(Format::F16, 128, 48, 66, 65, 71, 64));
     cases
 }
 

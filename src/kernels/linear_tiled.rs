@@ -23,6 +23,7 @@ pub(super) const VARIANT: Variant = Variant {
     name: "linear_tiled",
     source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
     parts: &[STEP, TILE],
+    waits: false,
     allows,
     pays,
     way: WAY,

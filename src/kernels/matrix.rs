@@ -77,15 +77,21 @@ pub(super) fn texts_of(format: Format) -> &'static [&'static str] {
 /// Adds to a variant the codes of its format with their scale and offset: the second contract of weight formats, by which
 /// kernels take both out of a block's sum.
 pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
-    let nibble_codes = match nibbles {
-        Nibbles::Convert => include_str!("../../shaders/lib/nibbles_convert.wgsl"),
-        Nibbles::Mantissa => include_str!("../../shaders/lib/nibbles_mantissa.wgsl"),
+    let (nibble_codes, e2m1_codes) = match nibbles {
+        Nibbles::Convert => (
+            include_str!("../../shaders/lib/nibbles_convert.wgsl"),
+            include_str!("../../shaders/lib/e2m1_convert.wgsl"),
+        ),
+        Nibbles::Mantissa => {
+            (include_str!("../../shaders/lib/nibbles_mantissa.wgsl"), include_str!("../../shaders/lib/e2m1_bits.wgsl"))
+        }
     };
     let format = stage.spec.value_of("FORMAT").and_then(|format| Format::ALL.get(format as usize));
     match format {
         Some(Format::Q4_0) => spec.part(nibble_codes).part(quant!("q4_0_codes")),
         Some(Format::Q4_1) => spec.part(nibble_codes).part(quant!("q4_1_codes")),
         Some(Format::Q4_K) => spec.part(nibble_codes).part(quant!("q4_k_codes")),
+        Some(Format::MXFP4) => spec.part(e2m1_codes).part(quant!("mxfp4_codes")),
         // Theirs stand in the decoder.
         Some(
             Format::Q8_0
@@ -94,7 +100,6 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
             | Format::Q5_K
             | Format::IQ4_NL
             | Format::IQ4_XS
-            | Format::MXFP4
             | Format::FP8
             | Format::FP8_F32,
         ) => spec,

@@ -27,6 +27,7 @@ pub mod index_top_k;
 pub mod keys;
 pub mod latents;
 pub mod linear;
+pub mod linear_shared;
 pub mod linear_tiled;
 pub mod matrix;
 pub mod probe_copy;

@@ -84,7 +84,7 @@ impl KernelSettings {
         Self {
             team,
             single_workgroup: config.threads,
-            row_lanes: config.row_lanes,
+            row_lanes: config.weight_lanes,
             vector_lanes: config.vector_lanes,
             rows: config.rows,
             subgroup: caps.subgroup.max(1),

@@ -63,11 +63,12 @@ pub(super) fn tuning(facts: &TuningFacts) -> Table {
 
 /// A variant and its numbers, in short.
 fn choice(choice: &Choice) -> String {
-    let Config { reduce, threads, row_lanes, vector_lanes, rows, .. } = choice.config;
+    let Config { reduce, threads, row_lanes, weight_lanes, block_lanes, vector_lanes, rows, .. } = choice.config;
+    let lanes = format!("lanes {weight_lanes}/{block_lanes}, {row_lanes}, {vector_lanes}");
     match reduce {
         Reduce::Thread => format!("{}, {threads} threads, {rows} rows", choice.variant),
-        Reduce::Workgroup => format!("{}, workgroups, {row_lanes}/{vector_lanes} lanes, {rows} rows", choice.variant),
-        Reduce::Subgroup => format!("{}, subgroups, {row_lanes}/{vector_lanes} lanes, {rows} rows", choice.variant),
+        Reduce::Workgroup => format!("{}, workgroups, {lanes}, {rows} rows", choice.variant),
+        Reduce::Subgroup => format!("{}, subgroups, {lanes}, {rows} rows", choice.variant),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::kernel::compose;
 use crate::gpu::lower::{Dispatch, lower};
 use crate::gpu::play::Prepared;
-use crate::gpu::{Caps, Choice, Recording, Tuning};
+use crate::gpu::{Caps, Choice, Recording, Tuning, Variant};
 use web_time::Instant;
 
 /// Stages of one problem that are played at most: layers beyond them tell nothing new.
@@ -47,7 +47,8 @@ impl<'a> Stages<'a> {
     /// The variants that can compute the problem.
     pub(super) fn entrants(&self) -> Vec<Entrant> {
         let Some(stage) = self.alike.stages.first() else { return Vec::new() };
-        let allowed = stage.kernel.variants.iter().filter(|variant| (variant.allows)(stage));
+        let is_tried = |variant: &&Variant| variant.is_worth_trying(&self.caps) && (variant.allows)(stage);
+        let allowed = stage.kernel.variants.iter().filter(is_tried);
         allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
     }
 

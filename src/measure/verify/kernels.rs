@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::kernel::compose;
 use crate::gpu::lower::lower;
 use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Caps, Case, Config, Nibbles, Player, Reduce, Tuning};
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Nibbles, Player, Problem, Reduce, Tuning};
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
@@ -18,30 +18,35 @@ use std::collections::BTreeSet;
 /// When the adapter gives no device.
 pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut Watch<'_>) -> Result<KernelCheck> {
     let mut player = open(adapter, shader_checks).await?;
-    let tunings = tunings_of(adapter);
-    let total = (tunings.len() * ALL.len()) as u32;
+    let configs = configs_of(adapter);
+    let total = (configs.len() * ALL.len()) as u32;
     let mut check = KernelCheck::default();
     let mut done = 0;
     // Many kernels have one text whatever is chosen: each text runs a case once.
     let mut seen = BTreeSet::new();
-    for tuning in tunings {
-        player.tune(tuning.clone());
+    for config in configs {
         for kernel in ALL {
-            let what = format!("kernel {}, {:?}", kernel.name, tuning.config.reduce);
+            let what = format!("kernel {}, {:?}", kernel.name, config.reduce);
             if watch(&Progress { what, done, total }).is_break() {
                 return Ok(check);
             }
             done += 1;
             let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
-            for case in (kernel.cases)().into_iter().filter(runs) {
-                if !seen.insert((kernel.name, case.name.clone(), texts(&case, &adapter.caps, &tuning))) {
+            let all = (kernel.cases)();
+            let tried = all
+                .iter()
+                .filter(|case| runs(case))
+                .flat_map(|case| tunings(case, config).into_iter().map(move |tuning| (case, tuning)));
+            for (case, tuning) in tried {
+                if !seen.insert((kernel.name, case.name.clone(), texts(case, &adapter.caps, &tuning))) {
                     continue;
                 }
                 check.n_cases += 1;
-                let found = wrong_in(&mut player, &case).await;
+                player.tune(tuning);
+                let found = wrong_in(&mut player, case).await;
                 let is_lost = found.is_err();
                 if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
-                    let words = || format!("{} {:?}, {}: {place}", kernel.name, tuning.config.reduce, case.name);
+                    let words = || format!("{} {config:?}, {}: {place}", kernel.name, case.name);
                     check.first_wrong.get_or_insert_with(words);
                     check.n_wrong += 1;
                 }
@@ -49,7 +54,6 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                     // A device that has reported a fault does nothing any more.
                     let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
                     player = another;
-                    player.tune(tuning.clone());
                 }
             }
         }
@@ -67,26 +71,40 @@ fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
     program.iter().map(|dispatch| compose(dispatch.variant, &dispatch.spec, false)).collect()
 }
 
-/// Choices for the cases, which are small, so that every path of a kernel is taken.
+/// Configs for the cases, which are small, so that every path of a kernel is taken.
 #[must_use]
-pub fn tunings() -> Vec<Tuning> {
-    let small = Config { row_lanes: 16, vector_lanes: 32, ..Config::default() };
-    let of = |(reduce, rows, nibbles)| Tuning::uniform(Config { reduce, rows, nibbles, ..small });
+pub fn configs() -> Vec<Config> {
+    let small = Config { row_lanes: 16, weight_lanes: 16, vector_lanes: 32, ..Config::default() };
+    let of = |(reduce, rows, block_lanes, nibbles)| Config { reduce, rows, block_lanes, nibbles, ..small };
     let configs = [
-        (Reduce::Thread, 1, Nibbles::Mantissa),
-        (Reduce::Thread, 2, Nibbles::Convert),
-        (Reduce::Workgroup, 1, Nibbles::Convert),
-        (Reduce::Subgroup, 4, Nibbles::Mantissa),
+        (Reduce::Thread, 1, 1, Nibbles::Mantissa),
+        (Reduce::Thread, 2, 1, Nibbles::Convert),
+        (Reduce::Workgroup, 1, 4, Nibbles::Convert),
+        (Reduce::Subgroup, 4, 1, Nibbles::Mantissa),
+        (Reduce::Subgroup, 2, 4, Nibbles::Mantissa),
     ];
     configs.map(of).into()
 }
 
 /// Those that an adapter can run, and its own.
-fn tunings_of(adapter: &Adapter) -> Vec<Tuning> {
-    let mut tunings = tunings();
-    tunings.retain(|tuning| tuning.config.reduce != Reduce::Subgroup || adapter.caps.subgroup > 0);
-    tunings.push(adapter.tuning());
-    tunings
+fn configs_of(adapter: &Adapter) -> Vec<Config> {
+    let own = adapter.tuning().config;
+    configs().into_iter().chain([own]).filter(|config| config.runs_on(&adapter.caps)).collect()
+}
+
+/// Choices by which a case is run with a config, one for each variant of its kernels that can compute it.
+#[must_use]
+pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
+    let stages = &case.recording.stages;
+    let n_variants = stages.iter().map(|stage| stage.kernel.variants.len()).max().unwrap_or(0);
+    let with_variant = |number: usize| {
+        stages.iter().fold(Tuning::uniform(config), |tuning, stage| {
+            let variant = stage.kernel.variants.get(number).filter(|variant| (variant.allows)(stage));
+            let variant = variant.unwrap_or(&stage.kernel.variants[0]);
+            tuning.with(Problem::of(stage), Choice { variant: variant.name.to_owned(), config })
+        })
+    };
+    (0..n_variants).map(with_variant).collect()
 }
 
 /// Runs a case and reads its outputs.

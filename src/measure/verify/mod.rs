@@ -9,7 +9,7 @@ mod text;
 mod verdict;
 
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
-pub use kernels::{difference, kernels, run_case, tunings};
+pub use kernels::{configs, difference, kernels, run_case, tunings};
 pub use rows::rows;
 pub use stages::compare_stages;
 pub use text::built_in_ids;
