@@ -60,6 +60,22 @@ export async function check_measure(browser, url, screenshots) {
     { timeout_ms: 240_000 },
   );
 
+  await check('tuned, and broken off before its end, the model writes what it wrote, and its reports say so', () =>
+    on_the_page(async (tab) => {
+      const before = await generate(tab, { prompt: 'It was', n: 12, temperature: 0, seed: 0 });
+      await tab.locator('#tune').click();
+      await until(tab, () => /^Tune: decode/.test(document.querySelector('#measure .progress')?.innerText ?? ''));
+      await tab.locator('#cancel').click();
+      await ready(tab);
+      const [{ report }] = await measured(tab);
+      assert.equal(report.tuning.source, 'quick');
+      assert.deepEqual(report.tuning.wrong, []);
+      const after = await generate(tab, { prompt: 'It was', n: 12, temperature: 0, seed: 0 });
+      assert.deepEqual(after.ids, before.ids);
+      return `${report.tuning.problems.length} problems in ${report.tuning.seconds.toFixed(1)} s`;
+    }),
+  );
+
   await check('while it measures, figures come and the page answers; cancelled, what was measured is kept', () =>
     on_the_page(async (tab) => {
       await tab.locator('summary', { hasText: 'Bench settings' }).click();

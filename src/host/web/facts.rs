@@ -5,7 +5,7 @@ use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
 use crate::engine::{ModelFiles, PlayerChoice, Sampling, Session, Timings};
 use crate::measure::Report;
-use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settings, TextTimes};
+use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settings, TextTimes, TuningFacts};
 
 /// A model that works, and what is known of it.
 pub(crate) struct Loaded {
@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) probes: Probes,
     /// The last check of it there.
     pub(crate) check: Option<Check>,
+    /// How its kernels were chosen, once they were tuned.
+    pub(crate) tuning: Option<TuningFacts>,
 }
 
 impl Loaded {
@@ -69,7 +71,7 @@ impl Loaded {
         // Browsers never leave the shader checks out.
         let settings = Settings { shader_checks: true, ..Settings::default() };
         let report = Report::of_session(platform::platform(), &self.session, model, settings);
-        Report { probes: self.known.probes.clone(), ..report }
+        Report { probes: self.known.probes.clone(), tuning: self.known.tuning.clone(), ..report }
     }
 }
 

@@ -3,8 +3,8 @@
 //! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `chat({text, system, thinking, clear,
 //! n, …})` (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker
 //! answers, as do `find_model(words)`, and with what that gave `load_model(plan)` and `get_model(plan)`; `models()` lists
-//! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})` and
-//! `verify()` with a report; `stop()` ends whatever is under way. `reports()` lists the
+//! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})`,
+//! `verify()` and `tune()` with a report; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
@@ -141,6 +141,9 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
         promise(asked.and_then(|Verify { kernels }| measure(page, &to, Measurement::Verify { kernels })))
     };
     set("verify", Closure::<dyn Fn(JsValue) -> Promise>::new(verify).into_js_value());
+    let to = Rc::clone(link);
+    let tune = move || promise(measure(page, &to, Measurement::Tune));
+    set("tune", Closure::<dyn Fn() -> Promise>::new(tune).into_js_value());
     let to = Rc::clone(link);
     let bench = move |arguments: JsValue| {
         promise(plan(arguments).and_then(|plan| measure(page, &to, Measurement::Bench(plan))))

@@ -10,6 +10,7 @@ use crate::gpu::play_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, Verdict};
+use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Extent};
 use crate::measure::{Progress, Report, Watch, panel};
 
@@ -39,6 +40,18 @@ pub(super) async fn measure(
         Measurement::Verify { kernels } => {
             let (check, failed) = verify(&mut loaded, kernels, watch).await;
             let report = Report { check, ..loaded.blank() };
+            (loaded, Found { report, failed })
+        }
+        Measurement::Tune => {
+            let failed = match tune(&mut loaded.session, tune::Extent::Quick, watch).await {
+                Ok(facts) => {
+                    // What was checked before were other kernels.
+                    (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
+                    None
+                }
+                Err(failed) => Some(failed),
+            };
+            let report = loaded.blank();
             (loaded, Found { report, failed })
         }
         Measurement::Bench(asked) => bench(loaded, &plan(&asked), watch, live).await,

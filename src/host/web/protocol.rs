@@ -101,6 +101,8 @@ pub(crate) enum Measurement {
     Bench(BenchPlan),
     /// Whether its numbers are right: the model's, and if wanted every kernel's by itself.
     Verify { kernels: bool },
+    /// Which kernels are the fastest for the model; it runs on them from then on.
+    Tune,
 }
 
 /// A bench in llama-bench's letters: every prompt length and every number of tokens to write, at every depth.

@@ -177,7 +177,7 @@ impl Worker {
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
         let Opening { name: file, bytes, files, .. } = opening;
-        let known = Known { file, bytes, files, adapter: card, probes, check: None };
+        let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning: None };
         let talk = Talk::open(&known.files, &session).await;
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))

@@ -12,6 +12,10 @@ use web_time::Instant;
 
 /// Stages of one problem that are played at most: layers beyond them tell nothing new.
 const MOST_STAGES: usize = 16;
+/// Plays by which the cost of a submit is told from that of a play.
+const FEW_PLAYS: u32 = 5;
+/// No submit is made longer on purpose, in milliseconds: watchdogs end what takes two seconds.
+const LONGEST_MS: f64 = 500.0;
 /// Plays in one submit at most.
 const MOST_PLAYS: u32 = 2000;
 
@@ -52,13 +56,21 @@ impl<'a> Stages<'a> {
         allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
     }
 
-    /// Makes a submit as long as it has to be, by the guess's time.
-    pub(super) async fn calibrate(&mut self, guess: &Choice, wanted_ms: f64) -> Result<f64> {
+    /// Makes a submit as long as it has to be, by the guess's time: long beside what a submit costs by itself, which in
+    /// some browsers is a tenth of a second.
+    pub(super) async fn calibrate(&mut self, guess: &Choice, wanted_ms: f64) -> Result<()> {
         self.line_up(std::slice::from_ref(guess)).await?;
         self.time(0).await?;
-        let ms = self.time(0).await?;
-        self.n_times = (wanted_ms / (ms / self.scale).max(1e-6)).ceil().clamp(1.0, f64::from(MOST_PLAYS)) as u32;
-        Ok(ms)
+        let once = self.time(0).await? / self.scale;
+        if once * f64::from(FEW_PLAYS) > LONGEST_MS {
+            return Ok(());
+        }
+        self.n_times = FEW_PLAYS;
+        let several = self.time(0).await? / self.scale * f64::from(FEW_PLAYS);
+        let each = ((several - once) / f64::from(FEW_PLAYS - 1)).max(1e-4);
+        let wanted_ms = wanted_ms.max(3.0 * (once - each)).min(LONGEST_MS);
+        self.n_times = (wanted_ms / each).ceil().clamp(1.0, f64::from(MOST_PLAYS)) as u32;
+        Ok(())
     }
 
     /// Forgets what was made ready last.

@@ -167,6 +167,7 @@ impl Link {
             Measurement::Probe => "Probe",
             Measurement::Bench(_) => "Bench",
             Measurement::Verify { .. } => "Verify",
+            Measurement::Tune => "Tune",
         });
         let (job, answer) = self.open_job();
         self.send(Request::Measure { job, what });

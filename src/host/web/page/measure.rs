@@ -28,6 +28,7 @@ pub(crate) fn Measure(page: Page, link: LinkHandle) -> impl IntoView {
                 </button>
                 <button id="probe" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Probe)>"Probe"</button>
                 <button id="verify" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Verify { kernels: true })>"Verify"</button>
+                <button id="tune" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Tune)>"Tune"</button>
                 <button
                     id="cancel"
                     type="button"
@@ -41,7 +42,8 @@ pub(crate) fn Measure(page: Page, link: LinkHandle) -> impl IntoView {
             {live}
             <p class="hint" hidden=is_measuring>
                 "Bench: how fast the model is, and how near to this adapter's own limit. Probe: that limit. "
-                "Verify: whether the numbers are right, stage by stage against the CPU."
+                "Verify: whether the numbers are right, stage by stage against the CPU. "
+                "Tune: find the fastest kernels for this model on this adapter, and run on them from then on."
             </p>
             <Settings plan />
         </section>

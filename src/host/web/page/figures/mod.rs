@@ -47,6 +47,9 @@ fn What(report: Report) -> impl IntoView {
     if report.text.is_none() {
         rows.retain(|(what, _)| !TEXT_ROWS.contains(what));
     }
+    if let Some(tuning) = &report.tuning {
+        rows.push(("choice of kernels", panel::tuning(tuning)));
+    }
     rows.push(("system", platform.os.clone()));
     rows.push((
         "program",
