@@ -119,6 +119,21 @@ const RULES: &[Rule] = &[
         keeps: &[&[("src/gpu/device.rs", ""), ("src/engine/cache.rs", "")]],
     },
     Rule {
+        name: "each file of tests is a module of tests/main.rs, or a [[test]] of Cargo.toml",
+        check: forgotten_tests,
+        breaches: &[
+            &[("tests/main.rs", "mod a;\n"), ("tests/a.rs", ""), ("tests/b.rs", ""), ("Cargo.toml", "")],
+            &[("tests/main.rs", "// mod a;\nmod ba;"), ("tests/a.rs", ""), ("Cargo.toml", "path = \"tests/ba.rs\"")],
+        ],
+        keeps: &[&[
+            ("tests/main.rs", "mod support;\nmod a;\n"),
+            ("tests/a.rs", ""),
+            ("tests/b.rs", ""),
+            ("tests/support/mod.rs", ""),
+            ("Cargo.toml", "[[test]]\npath = \"tests/main.rs\"\npath = \"tests/b.rs\""),
+        ]],
+    },
+    Rule {
         name: "no path of one machine, nothing left to do",
         check: leftovers,
         breaches: &[
@@ -280,6 +295,22 @@ fn empty_names(files: &[File]) -> Vec<String> {
     };
     let code = files.iter().filter(|(path, _)| !path.starts_with("www/") && !path.ends_with(".md"));
     code.filter(|(path, _)| path.split('/').any(is_empty)).map(|(path, _)| format!("{path}: say what it is")).collect()
+}
+
+fn forgotten_tests(files: &[File]) -> Vec<String> {
+    let text_of = |wanted: &str| files.iter().find(|(path, _)| path == wanted).map_or("", |(_, text)| text.as_str());
+    let (main, manifest) = (text_of("tests/main.rs"), text_of("Cargo.toml"));
+    let is_run = |path: &str, name: &str| {
+        main.lines().any(|line| line == format!("mod {name};")) || manifest.contains(&format!("path = \"{path}\""))
+    };
+    let names = files.iter().filter_map(|(path, _)| {
+        let name = path.strip_prefix("tests/")?.strip_suffix(".rs")?;
+        (!name.contains('/')).then_some((path, name))
+    });
+    names
+        .filter(|(path, name)| !is_run(path, name))
+        .map(|(path, _)| format!("{path}: `cargo test` passes it by"))
+        .collect()
 }
 
 fn leftovers(files: &[File]) -> Vec<String> {
