@@ -17,6 +17,7 @@ mod compare;
 mod conversation;
 mod convert;
 mod deepseek_formats;
+mod documents;
 mod embedded;
 mod formats;
 mod golden;

@@ -330,11 +330,14 @@ fn leftovers(files: &[File]) -> Vec<String> {
 fn files_of_the_package() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for top in ["src", "shaders", "tests", "tools", "fuzz", "www", ".ci"] {
+    for top in ["src", "shaders", "tests", "tools", "fuzz", "www", "docs", "examples", ".ci", ".cargo", ".github"] {
         collect(root, top, &mut files);
     }
-    for name in ["Cargo.toml", "Trunk.toml", "README.md", "index.html"] {
-        files.extend(fs::read_to_string(root.join(name)).map(|text| (name.to_string(), text)));
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if [".md", ".toml", ".html"].iter().any(|end| name.ends_with(end)) {
+            files.extend(fs::read_to_string(entry.path()).map(|text| (name, text)));
+        }
     }
     files
 }
@@ -349,7 +352,8 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) {
             collect(root, &path, files);
         }
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        let written = ["rs", "wgsl", "sh", "py", "js", "mjs", "html", "css", "toml", "md", ""].contains(&extension);
+        let written =
+            ["rs", "wgsl", "sh", "py", "js", "mjs", "html", "css", "toml", "md", "yml", ""].contains(&extension);
         if kind.is_file() && written {
             files.extend(fs::read_to_string(root.join(&path)).map(|text| (path, text)));
         }

@@ -20,25 +20,46 @@ done
 tools=${HEADSTART_TOOLS:-$HOME/.cache/headstart-tools}
 target=${CARGO_TARGET_DIR:-target}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 n_passed=0
+n_failed=0
+
+# Whatever happens, the last line says how it went.
+finish() {
+  local code=$?
+  rm -rf "$scratch"
+  [ "$code" = 0 ] || [ "$n_failed" -gt 0 ] || n_failed=1
+  echo "all of it took $SECONDS s"
+  echo "$n_passed passed, $n_failed failed"
+}
+trap finish EXIT
+
+# Seconds of processor time that all commands so far have used. The shell tells its own in a shell of its own.
+cpu_s() {
+  times >"$scratch/times"
+  cpu=$(sed -n '2s/[ms]/ /gp' "$scratch/times" | awk '{ print int($1 * 60 + $2 + $3 * 60 + $4) }')
+}
 
 # step HEADING COMMAND...
 step() {
-  local heading=$1 start=$SECONDS
+  local heading=$1 start=$SECONDS cpu before
   shift
   echo "=== $heading"
+  cpu_s && before=$cpu
   "$@" || { echo "FAILED: $heading (after $((SECONDS - start)) s)" && exit 1; }
-  echo "--- $((SECONDS - start)) s"
+  cpu_s && echo "--- $((SECONDS - start)) s, $((cpu - before)) s of processor time"
 }
 
-# Adds up the lines with which cargo and the browser tests end: "… N passed …". No such line is a failure.
+# Adds up the lines with which cargo and the browser tests end: "… N passed … N failed …". No such line is a failure.
 counted() {
-  local counts
-  "$@" 2>&1 | tee "$scratch/counted" || return 1
-  counts=$(sed -n 's/^\(test result: ok\. \)\{0,1\}\([0-9]*\) passed[;,].*/\2/p' "$scratch/counted")
+  local code=0 counts passed failed
+  "$@" 2>&1 | tee "$scratch/counted" || code=1
+  counts=$(sed -n 's/^\(test result: [a-zA-Z]*\. \)\{0,1\}\([0-9]*\) passed[;,] \([0-9]*\) failed.*/\2 \3/p' "$scratch/counted")
   [ -n "$counts" ] || return 1
-  n_passed=$((n_passed + $(paste -sd+ <<<"$counts")))
+  while read -r passed failed; do
+    n_passed=$((n_passed + passed))
+    n_failed=$((n_failed + failed))
+  done <<<"$counts"
+  [ "$code" = 0 ] && [ "$n_failed" = 0 ]
 }
 
 # Vulkan's software drivers, joined by colons: the same two on every machine.
@@ -48,7 +69,7 @@ software_drivers() {
 
 native_tests() {
   mkdir -p "$scratch/run" && chmod 700 "$scratch/run"
-  VK_ICD_FILENAMES=${VK_ICD_FILENAMES:-$(software_drivers)} XDG_RUNTIME_DIR=$scratch/run cargo test --locked
+  VK_ICD_FILENAMES=${VK_ICD_FILENAMES:-$(software_drivers)} XDG_RUNTIME_DIR=$scratch/run cargo test --locked --no-fail-fast
 }
 
 # Runs a command with the page's tools on PATH.
@@ -59,8 +80,8 @@ with_web_tools() {
 
 # The page once more, by Trunk: the same bytes, file by file.
 same_by_trunk() {
-  TRUNK_SKIP_VERSION_CHECK=true with_web_tools trunk build --release --dist "$scratch/dist"
-  diff -r -x .trunk-lock dist "$scratch/dist"
+  TRUNK_SKIP_VERSION_CHECK=true with_web_tools trunk build --release --dist "$scratch/dist" &&
+    diff -r -x .trunk-lock dist "$scratch/dist"
 }
 
 lint() {
@@ -87,5 +108,3 @@ browser() {
 }
 
 for part in "${parts[@]}"; do "$part"; done
-echo "all of it took $SECONDS s"
-echo "$n_passed passed, 0 failed"
