@@ -2,14 +2,13 @@
 //! others, the order as promised, nothing lost where an adapter fails or a person has had enough. No time is asserted.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-mod support;
-
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
 use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 
+use crate::support::{fixture, memory, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::gpu::recording::Cost;
 use headstart::measure::bench::{Lane, Plan, TestPlan, bench};
@@ -17,7 +16,6 @@ use headstart::measure::report::{Host, ModelFacts, Platform, Probe, ProbeKind, P
 use headstart::measure::{Progress, Report, Spread};
 use pollster::block_on;
 use serde_json::Value;
-use support::{fixture, memory, places};
 
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 

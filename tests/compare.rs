@@ -50,7 +50,7 @@ fn golden(name: &str, found: &str) -> Result<(), String> {
     let line = differs.map_or_else(|| found.lines().count(), |line| line + 1);
     Err(format!(
         "{name} is not as expected, from line {line} on. If it is meant to change, look at it and renew it with: \
-         HEADSTART_RENEW=1 cargo test --release --test compare"
+         HEADSTART_RENEW=1 cargo test --test main compare::"
     ))
 }
 

@@ -4,14 +4,12 @@
 
 use std::rc::Rc;
 
+use crate::support::{fixture, memory, places};
 use headstart::engine::{Conversation, Generation, LoadOptions, ModelFiles, PlayerChoice, Sampling, Session, Timings};
 use headstart::format::Memory;
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::text::chat::{Chat, Part, RenderOptions};
 use pollster::block_on;
-use support::{fixture, memory, places};
-
-mod support;
 
 static EMBEDDED: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 

@@ -2,6 +2,7 @@
 //! safetensors compute, and is not there at all where the model is not whole.
 #![allow(clippy::unwrap_used, reason = "a test may stop where it is")]
 
+use crate::support::{fixture, memory};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::gguf::{self, Gguf, Scalar, Value};
 use headstart::format::{Memory, Source, quant, safetensors};
@@ -9,9 +10,6 @@ use pollster::block_on;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
-use support::{fixture, memory};
-
-mod support;
 
 const IDS: [u32; 40] = {
     let mut ids = [0; 40];

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::support::{fixture, in_transformers, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::error::Result;
 use headstart::format::{Directory, Format, Memory, quant, safetensors};
@@ -12,9 +13,6 @@ use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::model::{Shape, Weights};
 use pollster::block_on;
-use support::{fixture, in_transformers, memory, safetensors_of};
-
-mod support;
 
 /// The most that a logit may differ from PyTorch's, whose sums are in another order.
 const BUDGET: f32 = 1e-3;

@@ -3,13 +3,11 @@
 
 use std::rc::Rc;
 
+use crate::support::{divergence, fixture, log_softmax, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{Memory, Source, quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
 use pollster::block_on;
-use support::{divergence, fixture, log_softmax, places};
-
-mod support;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 

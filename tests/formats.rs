@@ -11,14 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use crate::support::{divergence, fixture, log_softmax, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::{Format, Memory, Source, quant, safetensors};
 use headstart::gpu::Adapter;
 use headstart::measure::model_hash::model_hash;
 use pollster::block_on;
-use support::{divergence, fixture, log_softmax, memory, safetensors_of};
-
-mod support;
 
 /// Mean KL divergence in nats: of an adapter from the CPU player.
 const FROM_CPU: f64 = 1e-4;

@@ -5,14 +5,12 @@
 
 use std::rc::Rc;
 
+use crate::support::{fixture, memory, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
-use support::{fixture, memory, places};
-
-mod support;
 
 const BUDGET: f32 = 1e-3;
 

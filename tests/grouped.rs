@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
+use crate::support::{divergence, fixture, log_softmax, memory, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::format::{quant, safetensors};
 use headstart::gpu::play_gpu::ShaderChecks;
@@ -12,9 +13,6 @@ use headstart::measure::report::Verdict;
 use headstart::measure::verify::{self, Extent};
 use pollster::block_on;
 use std::ops::ControlFlow;
-use support::{divergence, fixture, log_softmax, memory, places};
-
-mod support;
 
 const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "qwen3moe"];
 const BUDGET: f32 = 1e-3;

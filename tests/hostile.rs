@@ -1,9 +1,7 @@
 //! Model files as an enemy would write them: every one is a clear error that names the file and what is wrong, and
 //! none a panic. `hostile_memory.rs` adds that none takes memory that its bytes do not account for.
 
-mod crafted;
-
-use crafted::{GgufFile, SAFETENSORS_SAMPLE, array, safetensors_file, text};
+use crate::crafted::{GgufFile, SAFETENSORS_SAMPLE, array, safetensors_file, text};
 use headstart::format::gguf::{self, Gguf};
 use headstart::format::safetensors::{self, Safetensors};
 use headstart::format::{Directory, Memory, Source, Stored};

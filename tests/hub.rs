@@ -1,10 +1,8 @@
 //! Models from a hub, by the program itself against a server in the test: what goes well, and everything that does not.
 //! Whatever goes wrong, the error says what to do, and nothing that is half there passes for whole.
 
-mod hub_server;
-
-use hub_server::home::{Home, done, embedded, noise, refused, text};
-use hub_server::{COMMIT, Files, REPO, Reply, Request, Server, sha256};
+use crate::hub_server::home::{Home, done, embedded, noise, refused, text};
+use crate::hub_server::{COMMIT, Files, REPO, Reply, Request, Server, sha256};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -2,14 +2,12 @@
 //! played; a token costs what the arithmetic says; and steps stay as short as they were.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
+use crate::support::{fixture, memory};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::gpu::Adapter;
 use headstart::gpu::recording::Cost;
 use headstart::model::{Shape, SyntheticName};
 use pollster::block_on;
-use support::{fixture, memory};
-
-mod support;
 
 const CONTEXT: u32 = 4096;
 const N_PROMPT: usize = 4080;

@@ -1,14 +1,12 @@
 //! Shapes and weights, bound from the golden files and from copies of their directories with one thing wrong.
 
+use crate::support::in_transformers;
 use headstart::Error;
 use headstart::format::gguf::{self, Gguf};
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
 use headstart::model::weights::{Piece, Route, Scales, Scheme, TensorRef, Weights};
 use serde_json::{Value, json};
-use support::in_transformers;
-
-mod support;
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));

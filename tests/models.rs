@@ -1,9 +1,7 @@
 //! `headstart models`, and models that are more than one file of a hub: split ones, safetensors, files of other servers.
 
-mod hub_server;
-
-use hub_server::home::{Home, done, embedded, noise, refused, text};
-use hub_server::{COMMIT, Files, REPO, Reply, Server, git_hash, sha256};
+use crate::hub_server::home::{Home, done, embedded, noise, refused, text};
+use crate::hub_server::{COMMIT, Files, REPO, Reply, Server, git_hash, sha256};
 use serde_json::Value;
 use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it is")]
 
-use gguf_writer::{GgufModel, Tensor};
+use crate::gguf_writer::{GgufModel, Tensor};
 use headstart::format::{Format, Memory, quant};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-
-mod gguf_writer;
 
 fn headstart(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headstart"));

@@ -9,16 +9,13 @@
 
 use std::rc::Rc;
 
-use gguf_writer::{GgufModel, Tensor};
+use crate::gguf_writer::{GgufModel, Tensor};
+use crate::support::{divergence, fixture, log_softmax, memory};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::{Format, Memory, quant, safetensors};
 use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use pollster::block_on;
-use support::{divergence, fixture, log_softmax, memory};
-
-mod gguf_writer;
-mod support;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
 const N_TOKENS: usize = 136;

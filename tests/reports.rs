@@ -540,8 +540,8 @@ fn a_link_is_short_enough_for_an_address() {
 }
 
 #[test]
-fn the_readme_shows_published_figures_that_are_read() {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
-    let example = readme.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+fn the_documents_show_published_figures_that_are_read() {
+    let text = std::fs::read_to_string(root().join("docs/reports.md")).expect("a document");
+    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
     assert!(matches!(read(example).expect("it is read")[..], [Entry::Published(_)]));
 }

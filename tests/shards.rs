@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use crate::support::{fixture, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::gguf::{self, NewTensor, Scalar, ScalarKind, Value};
 use headstart::format::shards::Index;
@@ -14,9 +15,6 @@ use headstart::format::{Memory, Source, TensorInfo, safetensors};
 use headstart::measure::model_hash::model_hash;
 use headstart::{ErrorKind, Result};
 use pollster::block_on;
-use support::{fixture, memory, safetensors_of};
-
-mod support;
 
 const IDS: [u32; 9] = [3, 77, 12, 200, 5, 5, 91, 44, 8];
 const INDEX: &str = "model.safetensors.index.json";

@@ -2,14 +2,12 @@
 //! names and configurations that must be refused before anything is allocated.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
+use crate::support::{places, spread};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::Format;
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::model::{Shape, SyntheticModel, SyntheticName};
 use pollster::block_on;
-use support::{places, spread};
-
-mod support;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
 const N_TOKENS: u32 = 133;

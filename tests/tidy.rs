@@ -119,6 +119,21 @@ const RULES: &[Rule] = &[
         keeps: &[&[("src/gpu/device.rs", ""), ("src/engine/cache.rs", "")]],
     },
     Rule {
+        name: "each file of tests is a module of tests/main.rs, or a [[test]] of Cargo.toml",
+        check: forgotten_tests,
+        breaches: &[
+            &[("tests/main.rs", "mod a;\n"), ("tests/a.rs", ""), ("tests/b.rs", ""), ("Cargo.toml", "")],
+            &[("tests/main.rs", "// mod a;\nmod ba;"), ("tests/a.rs", ""), ("Cargo.toml", "path = \"tests/ba.rs\"")],
+        ],
+        keeps: &[&[
+            ("tests/main.rs", "mod support;\nmod a;\n"),
+            ("tests/a.rs", ""),
+            ("tests/b.rs", ""),
+            ("tests/support/mod.rs", ""),
+            ("Cargo.toml", "[[test]]\npath = \"tests/main.rs\"\npath = \"tests/b.rs\""),
+        ]],
+    },
+    Rule {
         name: "no path of one machine, nothing left to do",
         check: leftovers,
         breaches: &[
@@ -282,6 +297,22 @@ fn empty_names(files: &[File]) -> Vec<String> {
     code.filter(|(path, _)| path.split('/').any(is_empty)).map(|(path, _)| format!("{path}: say what it is")).collect()
 }
 
+fn forgotten_tests(files: &[File]) -> Vec<String> {
+    let text_of = |wanted: &str| files.iter().find(|(path, _)| path == wanted).map_or("", |(_, text)| text.as_str());
+    let (main, manifest) = (text_of("tests/main.rs"), text_of("Cargo.toml"));
+    let is_run = |path: &str, name: &str| {
+        main.lines().any(|line| line == format!("mod {name};")) || manifest.contains(&format!("path = \"{path}\""))
+    };
+    let names = files.iter().filter_map(|(path, _)| {
+        let name = path.strip_prefix("tests/")?.strip_suffix(".rs")?;
+        (!name.contains('/')).then_some((path, name))
+    });
+    names
+        .filter(|(path, name)| !is_run(path, name))
+        .map(|(path, _)| format!("{path}: `cargo test` passes it by"))
+        .collect()
+}
+
 fn leftovers(files: &[File]) -> Vec<String> {
     let mut found = Vec::new();
     // This file has to spell what it forbids.
@@ -299,11 +330,14 @@ fn leftovers(files: &[File]) -> Vec<String> {
 fn files_of_the_package() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for top in ["src", "shaders", "tests", "tools", "fuzz", "www", ".ci"] {
+    for top in ["src", "shaders", "tests", "tools", "fuzz", "www", "docs", "examples", ".ci", ".cargo", ".github"] {
         collect(root, top, &mut files);
     }
-    for name in ["Cargo.toml", "Trunk.toml", "README.md", "index.html"] {
-        files.extend(fs::read_to_string(root.join(name)).map(|text| (name.to_string(), text)));
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if [".md", ".toml", ".html"].iter().any(|end| name.ends_with(end)) {
+            files.extend(fs::read_to_string(entry.path()).map(|text| (name, text)));
+        }
     }
     files
 }
@@ -318,7 +352,8 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) {
             collect(root, &path, files);
         }
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        let written = ["rs", "wgsl", "sh", "py", "js", "mjs", "html", "css", "toml", "md", ""].contains(&extension);
+        let written =
+            ["rs", "wgsl", "sh", "py", "js", "mjs", "html", "css", "toml", "md", "yml", ""].contains(&extension);
         if kind.is_file() && written {
             files.extend(fs::read_to_string(root.join(&path)).map(|text| (path, text)));
         }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::support::{fixture, memory, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::Memory;
 use headstart::gpu::play_gpu::ShaderChecks;
@@ -14,9 +15,6 @@ use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{Extent, built_in_ids, check, compare_stages};
 use pollster::block_on;
-use support::{fixture, memory, places};
-
-mod support;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 

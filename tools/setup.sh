@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
 # Installs what building the page and running the tests need, and nothing that is there already.
 #
-#   tools/setup.sh [native|web]      one half, or (none) both
+#   tools/setup.sh [page|native|browser]...      those parts, or (none) all
 #
-# native: Vulkan's loader and Mesa's software driver; Chromium, whose package brings SwiftShader, a second one.
-# web:    the wasm32 target, wasm-bindgen, Trunk, wasm-opt, playwright-core, Firefox.
-# Tools that are compiled here land in ${HEADSTART_TOOLS:-~/.cache/headstart-tools}; source its env.sh to use them.
+# page:    what `cargo page` takes: the wasm32 target, wasm-opt, the binder of tools/page. A minute or two, no browser;
+#          as root only where Node.js is missing, or a Rust that knows the target.
+# native:  Vulkan's loader and Mesa's software driver; Chromium, whose package brings SwiftShader, a second one.
+# browser: `page` and `native`, and Firefox with a font.
+# Tools land in ${HEADSTART_TOOLS:-~/.cache/headstart-tools}; `cargo page` finds them, for other uses source its env.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 tools=${HEADSTART_TOOLS:-$HOME/.cache/headstart-tools}
-trunk_version=0.22.1
-trunk_needs_rustc=1.96.1
-bindgen_version=$(sed -n 's/^wasm_bindgen *= *"\(.*\)"/\1/p' Trunk.toml)
-part=${1:-all}
-case $part in native | web | all) ;; *) echo "usage: tools/setup.sh [native|web]" >&2 && exit 2 ;; esac
+parts=("$@")
+[ $# -gt 0 ] || parts=(browser)
+for part in "${parts[@]}"; do
+  case $part in page | native | browser) ;; *) echo "usage: tools/setup.sh [page|native|browser]..." >&2 && exit 2 ;; esac
+done
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2 && exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 any_file() { compgen -G "$1" >/dev/null; }
-at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -1)" = "$2" ]; } # at_least FOUND WANTED
 
 # Installs Debian packages; elsewhere says which ones a person has to find.
 apt_install() {
@@ -47,9 +48,15 @@ native_packages() {
   echo "${wanted[@]}"
 }
 
-web_packages() {
+page_packages() {
   local wanted=()
+  have cc || wanted+=(gcc libc6-dev)
   have node && have npm || wanted+=(nodejs npm)
+  echo "${wanted[@]}"
+}
+
+browser_packages() {
+  local wanted=()
   have firefox-esr || have firefox || wanted+=(firefox-esr)
   any_file '/usr/share/fonts/truetype/dejavu/*.ttf' || wanted+=(fonts-dejavu-core)
   echo "${wanted[@]}"
@@ -101,35 +108,8 @@ debian_wasm_toolchain() {
   echo "$commit" >"$std/.rustc-commit"
 }
 
-# Compiles a tool fast rather than for speed: it runs for a second or two, link-time optimization would take minutes.
-cargo_install() { # cargo_install TOOLCHAIN-OR-EMPTY PACKAGE ARGS...
-  local toolchain=$1 package=$2
-  shift 2
-  say "cargo install $package (minutes)"
-  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo ${toolchain:+"$toolchain"} install --quiet "$package" --root "$tools" "$@" >"$tools/log/$package.log" 2>&1 ||
-    { tail -20 "$tools/log/$package.log" >&2 && fail "cargo install $package failed (log above)"; }
-}
-
-rustc_release() { rustc ${1:+"$1"} --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'; }
-
-install_trunk() {
-  local toolchain
-  for toolchain in "" +nightly; do
-    if at_least "$(rustc_release "$toolchain")" "$trunk_needs_rustc"; then
-      cargo_install "$toolchain" trunk --version "$trunk_version" --locked --no-default-features --features rustls
-      return
-    fi
-  done
-  fail "Trunk $trunk_version wants rustc $trunk_needs_rustc, found $(rustc_release ""): run 'rustup update stable'"
-}
-
-install_web_tools() {
-  local waiting=() pid
-  # Without --locked: registries' mirrors may lag behind what a tool's lock file names.
-  [ "$("$tools/bin/wasm-bindgen" --version 2>/dev/null)" = "wasm-bindgen $bindgen_version" ] ||
-    { cargo_install "" wasm-bindgen-cli --version "$bindgen_version" --bin wasm-bindgen & waiting+=($!); }
-  [ "$("$tools/bin/trunk" --version 2>/dev/null)" = "trunk $trunk_version" ] || { install_trunk & waiting+=($!); }
+# wasm-opt, and the driver of the browser tests.
+npm_packages() {
   local npm=$tools/npm
   if ! cmp -s tools/browser/package-lock.json "$npm/node_modules/.lock-file-of-this"; then
     say "npm ci (wasm-opt, playwright-core)"
@@ -139,22 +119,31 @@ install_web_tools() {
     cp tools/browser/package-lock.json "$npm/node_modules/.lock-file-of-this"
   fi
   ln -sfn "$npm/node_modules" tools/browser/node_modules
-  for pid in "${waiting[@]}"; do wait "$pid" || exit 1; done
+}
+
+page() {
+  local toolchain_path=
+  # shellcheck disable=SC2046  # the lists are words
+  apt_install $(page_packages)
+  if ! has_wasm_target; then
+    debian_wasm_toolchain "$tools/wasm-toolchain"
+    toolchain_path=$tools/wasm-toolchain/bin:
+  fi
+  echo "export PATH=\"$toolchain_path$tools/npm/node_modules/.bin:\$PATH\"" >"$tools/env.sh"
+  npm_packages
+  say "the binder of tools/page"
+  PATH=$toolchain_path$PATH cargo build --quiet --manifest-path tools/page/Cargo.toml
+  say "ready: cargo page"
+}
+
+# shellcheck disable=SC2046  # the lists are words
+native() { apt_install $(native_packages); }
+
+browser() {
+  # shellcheck disable=SC2046  # the lists are words
+  apt_install $(native_packages) $(page_packages) $(browser_packages)
+  page
 }
 
 mkdir -p "$tools/log"
-# shellcheck disable=SC2046  # the lists are words
-[ "$part" = web ] || apt_install $(native_packages)
-[ "$part" = native ] && exit 0
-
-apt_install $(native_packages) $(web_packages)
-toolchain_path=
-if ! has_wasm_target; then
-  debian_wasm_toolchain "$tools/wasm-toolchain"
-  toolchain_path=$tools/wasm-toolchain/bin:
-fi
-cat >"$tools/env.sh" <<END
-export PATH="$toolchain_path$tools/bin:$tools/npm/node_modules/.bin:\$PATH"
-END
-install_web_tools
-say "to use the tools: source $tools/env.sh"
+for part in "${parts[@]}"; do "$part"; done

@@ -5,7 +5,9 @@
 #
 # lint:    format, clippy, the fuzz targets compile.
 # native:  cargo's tests on Mesa's lavapipe and on SwiftShader. To try your own GPU: VK_ICD_FILENAMES=its_icd.json.
-# browser: clippy for wasm32, the page's build, and its tests in Chromium and Firefox.
+# browser: clippy for wasm32, the page's build (and that Trunk, where there is one, builds the same), and its tests in
+#          Chromium and Firefox.
+# Native builds are of cargo's dev profile, the page's of `web`: so clippy shares macros and build scripts with them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,26 +18,48 @@ for part in "${parts[@]}"; do
 done
 
 tools=${HEADSTART_TOOLS:-$HOME/.cache/headstart-tools}
+target=${CARGO_TARGET_DIR:-target}
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
 n_passed=0
+n_failed=0
+
+# Whatever happens, the last line says how it went.
+finish() {
+  local code=$?
+  rm -rf "$scratch"
+  [ "$code" = 0 ] || [ "$n_failed" -gt 0 ] || n_failed=1
+  echo "all of it took $SECONDS s"
+  echo "$n_passed passed, $n_failed failed"
+}
+trap finish EXIT
+
+# Seconds of processor time that all commands so far have used. The shell tells its own in a shell of its own.
+cpu_s() {
+  times >"$scratch/times"
+  cpu=$(sed -n '2s/[ms]/ /gp' "$scratch/times" | awk '{ print int($1 * 60 + $2 + $3 * 60 + $4) }')
+}
 
 # step HEADING COMMAND...
 step() {
-  local heading=$1 start=$SECONDS
+  local heading=$1 start=$SECONDS cpu before
   shift
   echo "=== $heading"
+  cpu_s && before=$cpu
   "$@" || { echo "FAILED: $heading (after $((SECONDS - start)) s)" && exit 1; }
-  echo "--- $((SECONDS - start)) s"
+  cpu_s && echo "--- $((SECONDS - start)) s, $((cpu - before)) s of processor time"
 }
 
-# Adds up the lines with which cargo and the browser tests end: "… N passed …". No such line is a failure.
+# Adds up the lines with which cargo and the browser tests end: "… N passed … N failed …". No such line is a failure.
 counted() {
-  local counts
-  "$@" 2>&1 | tee "$scratch/counted" || return 1
-  counts=$(sed -n 's/^\(test result: ok\. \)\{0,1\}\([0-9]*\) passed[;,].*/\2/p' "$scratch/counted")
+  local code=0 counts passed failed
+  "$@" 2>&1 | tee "$scratch/counted" || code=1
+  counts=$(sed -n 's/^\(test result: [a-zA-Z]*\. \)\{0,1\}\([0-9]*\) passed[;,] \([0-9]*\) failed.*/\2 \3/p' "$scratch/counted")
   [ -n "$counts" ] || return 1
-  n_passed=$((n_passed + $(paste -sd+ <<<"$counts")))
+  while read -r passed failed; do
+    n_passed=$((n_passed + passed))
+    n_failed=$((n_failed + failed))
+  done <<<"$counts"
+  [ "$code" = 0 ] && [ "$n_failed" = 0 ]
 }
 
 # Vulkan's software drivers, joined by colons: the same two on every machine.
@@ -45,7 +69,7 @@ software_drivers() {
 
 native_tests() {
   mkdir -p "$scratch/run" && chmod 700 "$scratch/run"
-  VK_ICD_FILENAMES=${VK_ICD_FILENAMES:-$(software_drivers)} XDG_RUNTIME_DIR=$scratch/run cargo test --release --locked
+  VK_ICD_FILENAMES=${VK_ICD_FILENAMES:-$(software_drivers)} XDG_RUNTIME_DIR=$scratch/run cargo test --locked --no-fail-fast
 }
 
 # Runs a command with the page's tools on PATH.
@@ -54,11 +78,17 @@ with_web_tools() {
   (. "$tools/env.sh" && "$@")
 }
 
+# The page once more, by Trunk: the same bytes, file by file.
+same_by_trunk() {
+  TRUNK_SKIP_VERSION_CHECK=true with_web_tools trunk build --release --dist "$scratch/dist" &&
+    diff -r -x .trunk-lock dist "$scratch/dist"
+}
+
 lint() {
   step "set up, native" bash tools/setup.sh native
   step "format" cargo fmt --check
-  step "clippy, native" cargo clippy --release --locked --all-targets -- -D warnings
-  [ ! -d fuzz ] || step "fuzz targets" cargo check --release --manifest-path fuzz/Cargo.toml --target-dir target
+  step "clippy, native" cargo clippy --locked --all-targets -- -D warnings
+  [ ! -d fuzz ] || step "fuzz targets" cargo check --manifest-path fuzz/Cargo.toml --target-dir "$target"
 }
 
 native() {
@@ -67,13 +97,14 @@ native() {
 }
 
 browser() {
-  step "set up, web" bash tools/setup.sh web
-  step "clippy, wasm32" with_web_tools cargo clippy --release --locked --target wasm32-unknown-unknown -- -D warnings
-  step "texts of the kernels" cargo test --release --locked --test kernels composed
-  step "page" with_web_tools trunk build --release
+  step "set up, browsers" bash tools/setup.sh browser
+  step "clippy, wasm32" with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings
+  step "clippy, the page's builder" cargo clippy --manifest-path tools/page/Cargo.toml --all-targets -- -D warnings
+  step "tests of the page's builder" counted cargo test --manifest-path tools/page/Cargo.toml
+  step "page" cargo page
+  ! command -v trunk >/dev/null || step "page, by Trunk" same_by_trunk
+  step "texts of the kernels" cargo test --locked --test main kernels::composed
   step "browser tests" counted node tools/browser/test.mjs
 }
 
 for part in "${parts[@]}"; do "$part"; done
-echo "all of it took $SECONDS s"
-echo "$n_passed passed, 0 failed"

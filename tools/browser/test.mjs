@@ -43,7 +43,7 @@ await check('all wasm together is at most 2 MB gzipped', () => {
 await check('Chromium accepts the text of every kernel in every variant', async () => {
   // tests/kernels.rs leaves them there.
   const folder = path.join(root, 'out/wgsl');
-  assert.ok(existsSync(folder), 'no out/wgsl: run `cargo test --release --test kernels composed` first');
+  assert.ok(existsSync(folder), 'no out/wgsl: run `cargo test --test main kernels::composed` first');
   const texts = readdirSync(folder).map((name) => ({ name, text: readFileSync(path.join(folder, name), 'utf8') }));
   assert.ok(texts.length > 50, `${texts.length} texts`);
   const broken = { name: 'broken', text: `${texts[0].text}\nfn broken() { workgroupBarrier() }` };

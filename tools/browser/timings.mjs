@@ -1,5 +1,5 @@
 // Measures the page in Chromium and in Firefox and writes their reports: `node tools/browser/timings.mjs FOLDER`, after
-// `trunk build --release`. Run it on a machine that does nothing else.
+// `cargo page`. Run it on a machine that does nothing else.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

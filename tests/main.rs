@@ -1,0 +1,42 @@
+//! The integration tests, in one binary: what they share is compiled once, and so are its links to the library and its
+//! crates. One file of them: `cargo test --test main golden::`, or of one name: `cargo test --test main -- --exact …`.
+//!
+//! Apart stand those that count the process's memory (`hostile_memory`, `upload_memory`), since other tests beside them
+//! would be counted too, and `tidy`, which needs nothing of the library. `tidy` also sees that no file is forgotten here.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+
+mod crafted;
+mod gguf_writer;
+mod hub_server;
+mod support;
+
+mod bench;
+mod chat;
+mod chat_cli;
+mod cli;
+mod compare;
+mod conversation;
+mod convert;
+mod deepseek_formats;
+mod documents;
+mod embedded;
+mod formats;
+mod golden;
+mod grouped;
+mod hostile;
+mod hub;
+mod kernels;
+mod long_context;
+mod model;
+mod models;
+mod probes;
+mod quantize;
+mod quantized;
+mod real_shapes;
+mod reports;
+mod shards;
+mod synthetic;
+mod text;
+mod tokenizers;
+mod verify;
+mod verify_cli;
