@@ -169,7 +169,7 @@ fn check_format(original: &Original, format: Format, places: Places) {
 
 /// The weight formats that a GGUF may have.
 fn of_gguf() -> impl Iterator<Item = Format> {
-    Format::WEIGHTS.into_iter().filter(|format| format.ggml_id().is_some())
+    Format::WEIGHTS.into_iter().filter(|format| format.can_encode() && format.ggml_id().is_some())
 }
 
 /// The formats whose blocks the narrow model's rows are multiples of. Everywhere those that were there first, and one of

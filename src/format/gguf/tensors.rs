@@ -12,21 +12,8 @@ const MOST_DIMENSIONS: u32 = 4;
 
 /// The formats that are known but not used: type number, name, elements and bytes of a block. Their tensors are
 /// kept in the directory and checked like the others. Source: `ggml.h` and gguf-py's `GGML_QUANT_SIZES`.
-const OTHERS: [(u32, &str, u64, u64); 13] = [
-    (15, "Q8_K", 256, 292),
-    (16, "IQ2_XXS", 256, 66),
-    (17, "IQ2_XS", 256, 74),
-    (18, "IQ3_XXS", 256, 98),
-    (19, "IQ1_S", 256, 50),
-    (21, "IQ3_S", 256, 110),
-    (22, "IQ2_S", 256, 82),
-    (24, "I8", 1, 1),
-    (25, "I16", 1, 2),
-    (28, "F64", 1, 8),
-    (29, "IQ1_M", 256, 56),
-    (34, "TQ1_0", 256, 54),
-    (35, "TQ2_0", 256, 66),
-];
+const OTHERS: [(u32, &str, u64, u64); 4] =
+    [(15, "Q8_K", 256, 292), (24, "I8", 1, 1), (25, "I16", 1, 2), (28, "F64", 1, 8)];
 
 /// How a tensor is stored, with the elements and bytes of a block where they are known.
 fn stored_as(id: u32) -> (Stored, Option<(u64, u64)>) {
