@@ -1,6 +1,7 @@
 //! The directory part of a GGUF header, and the checks that every tensor lies where it can.
 
-use super::super::{Format, Source, Stored, TensorInfo, directory::shown};
+use super::super::directory::{elements_of, shown};
+use super::super::{Format, Source, Stored, TensorInfo};
 use super::header::{CUT_SHORT, DAMAGED, Header};
 use crate::error::{Error, Result};
 
@@ -63,11 +64,8 @@ pub(super) async fn read(header: &mut Header<'_>, count: u64, source_index: usiz
 
 /// The bytes of a tensor, zero where the block is unknown; or what was expected of its shape.
 fn bytes_of(shape: &[u64], stored: &Stored, block: Option<(u64, u64)>) -> Result<u64, String> {
-    if shape.contains(&0) {
-        return Err("no dimension of zero".to_owned());
-    }
     let too_large = || "a product that fits in 64 bits".to_owned();
-    let elements = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n)).ok_or_else(too_large)?;
+    let elements = elements_of(shape).ok_or_else(too_large)?;
     let Some((block_len, block_bytes)) = block else { return Ok(0) };
     let n_in = shape.last().copied().unwrap_or(1);
     if !n_in.is_multiple_of(block_len) {
