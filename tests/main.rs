@@ -38,5 +38,6 @@ mod shards;
 mod synthetic;
 mod text;
 mod tokenizers;
+mod tune;
 mod verify;
 mod verify_cli;

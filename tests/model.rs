@@ -3,6 +3,7 @@
 use crate::support::in_transformers;
 use headstart::Error;
 use headstart::format::gguf::{self, Gguf};
+use headstart::format::scaled::ScaleType;
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
 use headstart::model::weights::{Piece, Route, Scales, Scheme, TensorRef, Weights};
@@ -251,7 +252,12 @@ fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
         source_index: 1,
         offset: (4 + stack) * (1 << 24) + row * width,
         n_rows,
-        scales: Some(Scales { source_index: 3, offset: begin(stack) + scale_row * 4, first_row }),
+        scales: Some(Scales {
+            stored: ScaleType::F32,
+            source_index: 3,
+            offset: begin(stack) + scale_row * 4,
+            first_row,
+        }),
     };
     assert_eq!(third(&experts.gate), [piece(3 * 192, 128, 96, 0, 3 * 2, 0)]);
     assert_eq!(third(&experts.up), [piece(3 * 192 + 96, 128, 96, 0, 3 * 2, 96)]);

@@ -64,17 +64,22 @@ impl Filler<'_> {
         }
         if let Some(to) = scales {
             let bits = &words.scales;
-            let n_words = repack::scale_words(format, n_rows, n_in) as u32;
+            let grid = repack::grid_of(format);
+            if !grid.is_empty() {
+                self.player.write(to, 0, bytemuck::cast_slice(grid));
+            }
+            let first = grid.len() as u32;
+            let n_words = repack::scale_words(format, n_rows, n_in) as u32 - first;
             let turns = bits.len() as u32;
             let masked = Words::Masked { mask: 0, bits, used_words: turns };
             let flow =
-                Flow { to, begin: 0, n_rows: n_words / turns, row_words: turns, first: 0, seed: 0, words: masked };
+                Flow { to, begin: first, n_rows: n_words / turns, row_words: turns, first: 0, seed: 0, words: masked };
             self.rows(flow).await?;
             // The last turn may be taken in part.
             let rest = n_words % turns;
             let masked = Words::Masked { mask: 0, bits, used_words: rest };
             self.rows(Flow {
-                begin: n_words - rest,
+                begin: first + n_words - rest,
                 n_rows: rest.min(1),
                 row_words: rest.max(1),
                 words: masked,

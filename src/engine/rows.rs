@@ -42,7 +42,7 @@ async fn read_scaled(
     let mut weights = vec![0; (u64::from(piece.n_rows) * row_bytes) as usize];
     sources[piece.source_index].read_at(piece.offset, &mut weights).await?;
 
-    let scale_row_bytes = u64::from(layout.scales_per_row(tensor.n_in)) * layout.scale_bytes;
+    let scale_row_bytes = u64::from(layout.scales_per_row(tensor.n_in)) * scales.stored.bytes();
     let first = scales.first_row / layout.scale_rows;
     let last = (scales.first_row + piece.n_rows - 1) / layout.scale_rows;
     let mut factors = vec![0; (u64::from(last - first + 1) * scale_row_bytes) as usize];
@@ -52,7 +52,7 @@ async fn read_scaled(
     for (row, (weights, blocks)) in (scales.first_row..).zip(rows) {
         let at = (u64::from(row / layout.scale_rows - first) * scale_row_bytes) as usize;
         let factors = &factors[at..at + scale_row_bytes as usize];
-        scaled::join_row(tensor.format, weights, factors, blocks)
+        scaled::join_row(tensor.format, scales.stored, weights, factors, blocks)
             .map_err(|error| named(tensor, tensor.format, error))?;
     }
     Ok(())

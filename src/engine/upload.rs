@@ -232,6 +232,11 @@ impl Stream<'_> {
         let mut bytes = vec![0; (u64::from(chunk_rows.min(tensor.n_rows)) * row_bytes) as usize];
         let (mut quants, mut scales) = (Vec::new(), Vec::new());
         let (mut quants_at, mut scales_at) = (0, 0);
+        let grid: &[u8] = bytemuck::cast_slice(repack::grid_of(tensor.format));
+        if let Some(to) = scales_to.filter(|_| !grid.is_empty()) {
+            self.write(to, scales_at, grid).await?;
+            scales_at += grid.len() as u64;
+        }
         for begin in (0..tensor.n_rows).step_by(chunk_rows as usize) {
             let n_rows = chunk_rows.min(tensor.n_rows - begin);
             let chunk = &mut bytes[..(u64::from(n_rows) * row_bytes) as usize];

@@ -31,8 +31,8 @@ pub struct TensorInfo {
     pub name: String,
     /// How the elements are stored.
     pub stored: Stored,
-    /// The dimensions, outermost first: `[n_out, n_in]` or `[n_expert, n_out, n_in]`. None is zero, and their
-    /// product fits in 64 bits. A scalar has none.
+    /// The dimensions, outermost first: `[n_out, n_in]` or `[n_expert, n_out, n_in]`. Their product fits
+    /// in 64 bits, and is zero in a tensor of no elements. A scalar has none.
     pub shape: Vec<u64>,
     /// Where the data begins, in bytes from the beginning of its source.
     pub offset: u64,
@@ -117,6 +117,13 @@ impl Directory {
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }
+}
+
+/// The product of dimensions, of which each may be zero; `None` where it does not fit in 64 bits. Zeros do not hide what
+/// does not fit.
+pub(super) fn elements_of(shape: &[u64]) -> Option<u64> {
+    let product = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n.max(1)))?;
+    Some(if shape.contains(&0) { 0 } else { product })
 }
 
 /// Fails if two tensors of one source share a byte.

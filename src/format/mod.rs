@@ -6,6 +6,7 @@
 
 pub mod directory;
 pub mod gguf;
+mod packed;
 pub mod part_name;
 pub mod plane;
 pub mod quant;
@@ -21,144 +22,122 @@ mod tests;
 pub use directory::{Directory, Stored, TensorInfo};
 pub use source::{Memory, Reading, Source};
 
-/// A format that the program can use: those for weights, and two for tables of integers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(non_camel_case_types, reason = "the names are those that ggml prints, and what people type")]
-pub enum Format {
+/// Makes [`Format`] of its rows: name, type number in GGUF (`enum ggml_type`), elements and bytes of a block.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $name:ident = $id:expr, $block_len:literal, $block_bytes:literal;)*) => {
+        /// A format that the program can use: those for weights, and two for tables of integers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(non_camel_case_types, reason = "the names are those that ggml prints, and what people type")]
+        pub enum Format {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Format {
+            /// Every format, weights first.
+            pub const ALL: [Self; [$(Self::$name),*].len()] = [$(Self::$name),*];
+
+            /// The name as llama.cpp prints it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The type number in a GGUF file; `None` for what GGUF does not have.
+            #[must_use]
+            pub const fn ggml_id(self) -> Option<u32> {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// How many elements of a row make one block of the file.
+            #[must_use]
+            pub const fn block_len(self) -> usize {
+                match self { $(Self::$name => $block_len,)* }
+            }
+
+            /// How many bytes one block takes in the file.
+            #[must_use]
+            pub const fn block_bytes(self) -> usize {
+                match self { $(Self::$name => $block_bytes,)* }
+            }
+        }
+    };
+}
+
+formats! {
     /// IEEE 754 single precision.
-    F32,
+    F32 = Some(0), 1, 4;
     /// IEEE 754 half precision.
-    F16,
+    F16 = Some(1), 1, 2;
     /// The upper half of an F32.
-    BF16,
+    BF16 = Some(30), 1, 2;
     /// Blocks of 32: one f16 scale, 32 signed bytes.
-    Q8_0,
+    Q8_0 = Some(8), 32, 34;
     /// Blocks of 32: one f16 scale, 32 nibbles around 8.
-    Q4_0,
+    Q4_0 = Some(2), 32, 18;
     /// Blocks of 32: f16 scale and f16 minimum, 32 nibbles.
-    Q4_1,
+    Q4_1 = Some(3), 32, 20;
     /// Blocks of 32: one f16 scale, 32 five-bit values around 16.
-    Q5_0,
+    Q5_0 = Some(6), 32, 22;
     /// Blocks of 32: f16 scale and f16 minimum, 32 five-bit values.
-    Q5_1,
+    Q5_1 = Some(7), 32, 24;
     /// Blocks of 256: f16 scale and f16 minimum, 16 sub-blocks with 4-bit scale and minimum, two-bit values.
-    Q2_K,
+    Q2_K = Some(10), 256, 84;
     /// Blocks of 256: one f16 scale, 16 sub-blocks with 6-bit scales around 32, three-bit values around 4.
-    Q3_K,
+    Q3_K = Some(11), 256, 110;
     /// Blocks of 256: f16 scale and f16 minimum, 8 sub-blocks with 6-bit scale and minimum, nibbles.
-    Q4_K,
+    Q4_K = Some(12), 256, 144;
     /// Blocks of 256: as Q4_K with five-bit values.
-    Q5_K,
+    Q5_K = Some(13), 256, 176;
     /// Blocks of 256: one f16 scale, 16 sub-blocks with signed 8-bit scales, 6-bit values around 32.
-    Q6_K,
+    Q6_K = Some(14), 256, 210;
     /// Blocks of 32: one f16 scale, 32 nibbles that choose from an uneven table.
-    IQ4_NL,
+    IQ4_NL = Some(20), 32, 18;
     /// Blocks of 256: one f16 scale, 8 sub-blocks with 6-bit scales around 32, nibbles as in IQ4_NL.
-    IQ4_XS,
+    IQ4_XS = Some(23), 256, 136;
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 4-bit scales; 9 bits choose four numbers from a table, and a
+    /// sign for each.
+    IQ3_S = Some(21), 256, 110;
+    /// Blocks of 256: as IQ3_S with a table of 256 entries, and signs of 7 bits for eight numbers.
+    IQ3_XXS = Some(18), 256, 98;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 4-bit scales; 10 bits choose eight numbers from a table, and
+    /// a sign for each.
+    IQ2_S = Some(22), 256, 82;
+    /// Blocks of 256: as IQ2_S with a table of 512 entries, and signs of 7 bits for eight numbers.
+    IQ2_XS = Some(17), 256, 74;
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 4-bit scales; a table of 256 entries, signs as in IQ2_XS.
+    IQ2_XXS = Some(16), 256, 66;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 3-bit scales; 11 bits choose eight of -1, 0, 1 from a table,
+    /// all moved by 1/8 up or down.
+    IQ1_M = Some(29), 256, 56;
+    /// Blocks of 256: as IQ1_M, with 8 sub-blocks.
+    IQ1_S = Some(19), 256, 50;
+    /// Blocks of 256: one f16 scale, two bits for each of -1, 0, 1 (and 2).
+    TQ2_0 = Some(35), 256, 66;
+    /// Blocks of 256: one f16 scale, five of -1, 0, 1 in a byte.
+    TQ1_0 = Some(34), 256, 54;
     /// Blocks of 32: one power-of-two scale, 32 four-bit floats (E2M1).
-    MXFP4,
+    MXFP4 = Some(39), 32, 17;
     /// Blocks of 64: four unsigned eight-bit floats (E4M3) as scales, 64 four-bit floats (E2M1).
-    NVFP4,
+    NVFP4 = Some(40), 64, 36;
     /// Blocks of 32: one power-of-two scale, 32 eight-bit floats (E4M3). Joined from two tensors of DeepSeek's
     /// safetensors; not in GGUF.
-    FP8,
+    FP8 = None, 32, 33;
     /// Blocks of 32: one F32 scale, 32 eight-bit floats (E4M3); as [`Self::FP8`].
-    FP8_F32,
+    FP8_F32 = None, 32, 36;
     /// Signed 32-bit integers: tables only.
-    I32,
+    I32 = Some(26), 1, 4;
     /// Signed 64-bit integers: tables only, in safetensors.
-    I64,
+    I64 = Some(27), 1, 8;
 }
 
 impl Format {
-    /// Every format, weights first.
-    pub const ALL: [Self; 21] = [
-        Self::F32,
-        Self::F16,
-        Self::BF16,
-        Self::Q8_0,
-        Self::Q4_0,
-        Self::Q4_1,
-        Self::Q5_0,
-        Self::Q5_1,
-        Self::Q2_K,
-        Self::Q3_K,
-        Self::Q4_K,
-        Self::Q5_K,
-        Self::Q6_K,
-        Self::IQ4_NL,
-        Self::IQ4_XS,
-        Self::MXFP4,
-        Self::NVFP4,
-        Self::FP8,
-        Self::FP8_F32,
-        Self::I32,
-        Self::I64,
-    ];
-
     /// The formats that a weight matrix may have.
-    pub const WEIGHTS: [Self; 19] = *Self::ALL.first_chunk().expect("weights come first");
-
-    /// The name as llama.cpp prints it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "F32",
-            Self::F16 => "F16",
-            Self::BF16 => "BF16",
-            Self::Q8_0 => "Q8_0",
-            Self::Q4_0 => "Q4_0",
-            Self::Q4_1 => "Q4_1",
-            Self::Q5_0 => "Q5_0",
-            Self::Q5_1 => "Q5_1",
-            Self::Q2_K => "Q2_K",
-            Self::Q3_K => "Q3_K",
-            Self::Q4_K => "Q4_K",
-            Self::Q5_K => "Q5_K",
-            Self::Q6_K => "Q6_K",
-            Self::IQ4_NL => "IQ4_NL",
-            Self::IQ4_XS => "IQ4_XS",
-            Self::MXFP4 => "MXFP4",
-            Self::NVFP4 => "NVFP4",
-            Self::FP8 => "FP8",
-            Self::FP8_F32 => "FP8_F32",
-            Self::I32 => "I32",
-            Self::I64 => "I64",
-        }
-    }
+    pub const WEIGHTS: [Self; Self::ALL.len() - 2] = *Self::ALL.first_chunk().expect("weights come first");
 
     /// The format of that name, in any case of letters.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The type number in a GGUF file (`enum ggml_type`); `None` for what GGUF does not have.
-    #[must_use]
-    pub const fn ggml_id(self) -> Option<u32> {
-        let id = match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Q4_0 => 2,
-            Self::Q4_1 => 3,
-            Self::Q5_0 => 6,
-            Self::Q5_1 => 7,
-            Self::Q8_0 => 8,
-            Self::Q2_K => 10,
-            Self::Q3_K => 11,
-            Self::Q4_K => 12,
-            Self::Q5_K => 13,
-            Self::Q6_K => 14,
-            Self::IQ4_NL => 20,
-            Self::IQ4_XS => 23,
-            Self::I32 => 26,
-            Self::I64 => 27,
-            Self::BF16 => 30,
-            Self::MXFP4 => 39,
-            Self::NVFP4 => 40,
-            Self::FP8 | Self::FP8_F32 => return None,
-        };
-        Some(id)
     }
 
     /// The format with that type number in a GGUF file, if it is one of ours.
@@ -167,47 +146,10 @@ impl Format {
         Self::ALL.into_iter().find(|format| format.ggml_id() == Some(id))
     }
 
-    /// How many elements of a row make one block of the file.
+    /// Whether [`quant::encode_row`] writes it. The others come out of searches that take hours; they are read only.
     #[must_use]
-    pub const fn block_len(self) -> usize {
-        match self {
-            Self::F32 | Self::F16 | Self::BF16 | Self::I32 | Self::I64 => 1,
-            Self::Q8_0
-            | Self::Q4_0
-            | Self::Q4_1
-            | Self::Q5_0
-            | Self::Q5_1
-            | Self::IQ4_NL
-            | Self::MXFP4
-            | Self::FP8
-            | Self::FP8_F32 => 32,
-            Self::NVFP4 => 64,
-            Self::Q2_K | Self::Q3_K | Self::Q4_K | Self::Q5_K | Self::Q6_K | Self::IQ4_XS => 256,
-        }
-    }
-
-    /// How many bytes one block takes in the file.
-    #[must_use]
-    pub const fn block_bytes(self) -> usize {
-        match self {
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::BF16 => 2,
-            Self::I64 => 8,
-            Self::Q8_0 => 34,
-            Self::Q4_0 | Self::IQ4_NL => 18,
-            Self::Q4_1 => 20,
-            Self::Q5_0 => 22,
-            Self::Q5_1 => 24,
-            Self::Q2_K => 84,
-            Self::Q3_K => 110,
-            Self::Q4_K => 144,
-            Self::Q5_K => 176,
-            Self::Q6_K => 210,
-            Self::IQ4_XS => 136,
-            Self::MXFP4 => 17,
-            Self::NVFP4 | Self::FP8_F32 => 36,
-            Self::FP8 => 33,
-        }
+    pub const fn can_encode(self) -> bool {
+        self.is_weight() && packed::of(self).is_none()
     }
 
     /// The bytes of a row of `n_in` elements in the file. `n_in` is a multiple of [`Self::block_len`] in every

@@ -9,6 +9,8 @@ pub struct PartName {
     pub number: u32,
     /// How many parts there are.
     pub count: u32,
+    /// The digits of both numbers, filled up with zeros: five each by custom, and others are in use.
+    digits: (usize, usize),
     /// What stands behind the numbers, with its dot.
     extension: String,
 }
@@ -20,21 +22,23 @@ impl PartName {
         let (name, extension) = split_extension(file_name(name));
         let (name, count) = name.rsplit_once("-of-")?;
         let (stem, number) = name.rsplit_once('-')?;
-        let (number, count) = (five_digits(number)?, five_digits(count)?);
+        let digits = (number.len(), count.len());
+        let (number, count) = (whole_number(number)?, whole_number(count)?);
         let is_part = (1..=count).contains(&number);
-        is_part.then(|| Self { stem: stem.to_owned(), number, count, extension: extension.to_owned() })
+        is_part.then(|| Self { stem: stem.to_owned(), number, count, digits, extension: extension.to_owned() })
     }
 
     /// The name of another part.
     #[must_use]
     pub fn of_number(&self, number: u32) -> String {
-        format!("{}-{number:05}-of-{:05}{}", self.stem, self.count, self.extension)
+        let Self { stem, count, digits: (of_number, of_count), extension, .. } = self;
+        format!("{stem}-{number:0of_number$}-of-{count:0of_count$}{extension}")
     }
 
     /// Whether both are parts of one whole.
     #[must_use]
     pub fn belongs_to(&self, other: &Self) -> bool {
-        (&self.stem, self.count, &self.extension) == (&other.stem, other.count, &other.extension)
+        self.of_number(1) == other.of_number(1)
     }
 }
 
@@ -65,8 +69,8 @@ fn split_extension(name: &str) -> (&str, &str) {
     name.rfind('.').map_or((name, ""), |dot| name.split_at(dot))
 }
 
-fn five_digits(text: &str) -> Option<u32> {
-    (text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+fn whole_number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -81,9 +85,15 @@ mod tests {
         let address = PartName::parse("https://host/a/model-00001-of-00002.safetensors?download=true").expect("a part");
         assert_eq!(address.of_number(2), "model-00002-of-00002.safetensors");
         assert!(!part.belongs_to(&address) && part.belongs_to(&PartName { number: 1, ..part.clone() }));
+        let long = PartName::parse("model-00001-of-000163.safetensors").expect("a part");
+        assert_eq!(long.of_number(163), "model-00163-of-000163.safetensors");
+        let short = PartName::parse("model-1-of-12.gguf").expect("a part");
+        assert_eq!(short.of_number(12), "model-12-of-12.gguf");
+        assert!(!short.belongs_to(&PartName::parse("model-00001-of-00012.gguf").expect("a part")));
         for other in [
             "model.gguf",
-            "model-1-of-2.gguf",
+            "model--of-2.gguf",
+            "model-1-of-99999999999.gguf",
             "model-00000-of-00002.gguf",
             "model-00003-of-00002.gguf",
             "model-0000é-of-00002.gguf",

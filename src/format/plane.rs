@@ -5,6 +5,7 @@
 //! panics.
 
 use super::Format;
+use super::packed::{self, Packed};
 use super::quant::{
     DOUBLED_E2M1, UNEVEN, e4m3, half_power, half_scale, power, unpack_iq4_xs_scale, unpack_q3_k_scale, unpack_scale_min,
 };
@@ -19,28 +20,43 @@ type Block = [f32; BLOCK_LEN];
 #[must_use]
 pub fn decode_block(format: Format, quants: &[u32], scales: &[u32], block_index: usize) -> Block {
     let mut values = [0.0; BLOCK_LEN];
-    decoder(format)(quants, scales, block_index, &mut values);
+    decoder(format).decode(quants, scales, block_index, &mut values);
     values
 }
 
 /// Decodes `values.len()` elements in a sequence from `first_block` on, such as a row or several. The last block
 /// may be taken in part.
 pub fn decode_plane_row(format: Format, quants: &[u32], scales: &[u32], first_block: usize, values: &mut [f32]) {
-    let decode = decoder(format);
+    let decoder = decoder(format);
     let (blocks, rest) = values.as_chunks_mut();
     let n_blocks = blocks.len();
     for (index, block) in blocks.iter_mut().enumerate() {
-        decode(quants, scales, first_block + index, block);
+        decoder.decode(quants, scales, first_block + index, block);
     }
     if !rest.is_empty() {
         let mut block = [0.0; BLOCK_LEN];
-        decode(quants, scales, first_block + n_blocks, &mut block);
+        decoder.decode(quants, scales, first_block + n_blocks, &mut block);
         rest.copy_from_slice(&block[..rest.len()]);
     }
 }
 
-fn decoder(format: Format) -> fn(&[u32], &[u32], usize, &mut Block) {
-    match format {
+/// What decodes a block.
+enum Decoder {
+    Unpacked(fn(&[u32], &[u32], usize, &mut Block)),
+    Packed(&'static Packed),
+}
+
+impl Decoder {
+    fn decode(&self, quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+        match self {
+            Self::Unpacked(decode) => decode(quants, scales, block, values),
+            Self::Packed(packed) => packed.decode_block(quants, scales, block, values),
+        }
+    }
+}
+
+fn decoder(format: Format) -> Decoder {
+    let decode: fn(&[u32], &[u32], usize, &mut Block) = match format {
         Format::F32 => decode_f32,
         Format::F16 => decode_f16,
         Format::BF16 => decode_bf16,
@@ -60,8 +76,9 @@ fn decoder(format: Format) -> fn(&[u32], &[u32], usize, &mut Block) {
         Format::NVFP4 => decode_nvfp4,
         Format::FP8 => decode_fp8,
         Format::FP8_F32 => decode_fp8_f32,
-        Format::I32 | Format::I64 => |_, _, _, _| panic!("a table of integers has no planes"),
-    }
+        other => return Decoder::Packed(packed::of(other).expect("a table of integers has no planes")),
+    };
+    Decoder::Unpacked(decode)
 }
 
 fn decode_f32(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {

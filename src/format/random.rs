@@ -1,18 +1,20 @@
 //! Random words for the planes of [`super::repack`] that decode to finite weights of a wanted size, whatever the format:
 //! what fills a model of which there are no weights yet.
 //!
-//! **Quants** of the block formats may have any bits: every code is a number. **Scales** are those of an honestly encoded
-//! row of random numbers, repeated from super-block to super-block, so that they are as finite and as various as in a
+//! **Quants** of the block formats may have any bits, but for TQ2_0: every code is a number. **Scales** are those of an honestly encoded
+//! row of random numbers, or of random blocks where a format is only read, repeated from super-block to super-block, so that they are as finite and as various as in a
 //! file; what they make of random codes is measured, and the row is made larger or smaller until the size fits. A size
 //! is a root of a mean square. Where scales are powers of two (MXFP4) it fits within a factor √2, in FP8, where they
 //! are never the lesser one, within 2, in NVFP4, whose scales have a least step, within 1.8, else within a few per cent. **F32, F16 and BF16** have random signs and mantissas and one exponent, the one whose numbers, of size
 //! `√(7/3) · 2^e`, are nearest; that fits within √2, too.
 
 use super::Format;
+use super::packed;
 use super::plane::decode_plane_row;
 use super::quant::encode_row;
-use super::repack::{quant_words, repack_rows, scale_words};
+use super::repack::{grid_of, quant_words, repack_rows, scale_words};
 use crate::error::Result;
+use half::f16;
 
 /// Elements of the row whose scales are repeated: a whole number of blocks in every format.
 const ROW_LEN: usize = 256;
@@ -26,7 +28,7 @@ pub struct RandomWords {
     pub mask: u32,
     /// The bits that are set in every word of quants.
     pub bits: u32,
-    /// The words of scales, to be repeated; none where the format has none.
+    /// The words of scales, to be repeated after the [table](grid_of) of the format; none where it has none.
     pub scales: Vec<u32>,
 }
 
@@ -61,29 +63,49 @@ impl RandomWords {
                 Self { mask: 0x83ff_83ff, bits: half | half << 16, scales: Vec::new() }
             }
             _ => {
-                let unit = encoded_scales(format, 1.0)?;
-                let scales = encoded_scales(format, size / measured_size(format, &unit))?;
-                Self { mask: u32::MAX, bits: 0, scales }
+                // Of the four codes of TQ2_0 one is not written. Those of -1 and 1 are even around zero.
+                let mask = if format == Format::TQ2_0 { 0xaaaa_aaaa } else { u32::MAX };
+                let unit = random_scales(format, 1.0)?;
+                let scales = random_scales(format, size / measured_size(format, mask, &unit))?;
+                Self { mask, bits: 0, scales }
             }
         })
     }
 }
 
-/// The scales of a row of random numbers between `-largest` and `largest`.
-fn encoded_scales(format: Format, largest: f32) -> Result<Vec<u32>> {
-    let value = |i: usize| (hash(i as u32, 1) as f32 / (1u64 << 31) as f32 - 1.0) * largest;
-    let row: Vec<f32> = (0..ROW_LEN).map(value).collect();
-    let (mut bytes, mut quants, mut scales) = (Vec::new(), Vec::new(), Vec::new());
-    encode_row(format, &row, &mut bytes)?;
+/// Random blocks of `n` elements, whole blocks: encoded numbers between `-largest` and `largest`; in a format that is only
+/// read, random bytes, which decode to the same numbers times `largest`.
+///
+/// # Errors
+/// For the tables of integers, and for a number of elements that is no multiple of the block.
+pub fn random_row(format: Format, n: usize, largest: f32, mut word: impl FnMut() -> u32) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(packed) = packed::of(format) {
+        bytes.resize_with(format.row_bytes(n as u64) as usize, || word() as u8);
+        let scale = f16::from_f32(largest);
+        bytes.chunks_mut(format.block_bytes()).for_each(|block| packed.set_scale(block, scale));
+    } else {
+        let row: Vec<f32> = (0..n).map(|_| (word() as f32 / (1u64 << 31) as f32 - 1.0) * largest).collect();
+        encode_row(format, &row, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The scales of a random row, as many as are repeated.
+fn random_scales(format: Format, largest: f32) -> Result<Vec<u32>> {
+    let mut numbers = (0u32..).map(|i| hash(i, 1));
+    let bytes = random_row(format, ROW_LEN, largest, || numbers.next().unwrap_or_default())?;
+    let (mut quants, mut scales) = (Vec::new(), Vec::new());
     repack_rows(format, &bytes, 1, ROW_LEN as u64, &mut quants, &mut scales)?;
     Ok(scales)
 }
 
 /// The root mean square of random quants under those scales.
-fn measured_size(format: Format, scales: &[u32]) -> f32 {
+fn measured_size(format: Format, mask: u32, scales: &[u32]) -> f32 {
     let (n_rows, n_in) = (MEASURED_ROWS as u64, ROW_LEN as u64);
-    let quants: Vec<u32> = (0..quant_words(format, n_rows, n_in)).map(|i| hash(i as u32, 2)).collect();
-    let repeated: Vec<u32> = scales.iter().copied().cycle().take(scale_words(format, n_rows, n_in) as usize).collect();
+    let quants: Vec<u32> = (0..quant_words(format, n_rows, n_in)).map(|i| hash(i as u32, 2) & mask).collect();
+    let n_scales = scale_words(format, n_rows, n_in) as usize;
+    let repeated: Vec<u32> = grid_of(format).iter().chain(scales.iter().cycle()).copied().take(n_scales).collect();
     let mut values = vec![0.0f32; MEASURED_ROWS * ROW_LEN];
     decode_plane_row(format, &quants, &repeated, 0, &mut values);
     let squares: f64 = values.iter().map(|value| f64::from(*value).powi(2)).sum();
@@ -104,7 +126,8 @@ mod tests {
                 let n_quants = quant_words(format, n_rows, ROW_LEN as u64) as u32;
                 let quants: Vec<u32> = (0..n_quants).map(|i| hash(i, 77) & words.mask | words.bits).collect();
                 let n_scales = scale_words(format, n_rows, ROW_LEN as u64) as usize;
-                let scales: Vec<u32> = words.scales.iter().copied().cycle().take(n_scales).collect();
+                let scales: Vec<u32> =
+                    grid_of(format).iter().chain(words.scales.iter().cycle()).copied().take(n_scales).collect();
                 assert_eq!(scales.len(), n_scales);
                 let mut values = vec![0.0; n_values];
                 decode_plane_row(format, &quants, &scales, 0, &mut values);

@@ -22,6 +22,7 @@
 //! | Q4_K | 1 vec4 for each sub-block of 32, as Q4_0 | 4 words for 256: `d` and `dmin << 16`, then the 12 packed bytes |
 //! | Q5_K | 1 vec4 of low bits, as Q4_K | 12 words for 256: as Q4_K, then a word of fifth bits for each sub-block |
 //! | IQ4_XS | 1 vec4 for each sub-block of 32, as Q4_0 | 2 words for 256: `d` and the high bits of the scales `<< 16`, then their low bits |
+//! | IQ1, IQ2, IQ3, TQ1_0, TQ2_0 | codes and some signs in the order of the file ([`super::packed`]) | first the [table](grid_of) of the format; then for 256 what is left of the block, `d` last |
 //! | Q6_K | 12 vec4 for 256: 8 sub-blocks of low bits as Q4_0, then 2 words of high bits for each sub-block | 5 words for 256: 16 signed bytes, then `d` |
 //!
 //! Scales of two or four to a word run on over the whole matrix, from row to row without a gap. Of the high bits
@@ -29,8 +30,8 @@
 //! fifth bits. Rows of F32, F16 and BF16 that end
 //! inside a block are filled up with zeros.
 
-use super::Format;
 use super::quant::not_a_weight;
+use super::{Format, packed};
 use crate::error::{Error, Result};
 
 /// The elements of a block in the planes, whatever the file's block is.
@@ -45,6 +46,7 @@ pub const fn blocks_per_row(n_in: u64) -> u64 {
 /// The words of the quants plane of a matrix `[n_rows, n_in]`, four for each `vec4`. None for tables of integers.
 #[must_use]
 pub const fn quant_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
+    let blocks = n_rows.saturating_mul(blocks_per_row(n_in));
     let words_per_block = match format {
         Format::F32 => 32,
         Format::F16 | Format::BF16 => 16,
@@ -61,17 +63,30 @@ pub const fn quant_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
         | Format::MXFP4
         | Format::NVFP4 => 4,
         Format::Q2_K | Format::Q3_K => 2,
-        Format::I32 | Format::I64 => 0,
+        other => match packed::of(other) {
+            Some(packed) => return (blocks / 8).saturating_mul(packed.quant_words() as u64),
+            None => 0,
+        },
     };
-    n_rows.saturating_mul(blocks_per_row(n_in)).saturating_mul(words_per_block)
+    blocks.saturating_mul(words_per_block)
 }
 
-/// The words of the scales plane of a matrix `[n_rows, n_in]`; the last one may be filled in part.
+/// The table that the scales plane of a matrix begins with, before what [`repack_rows`] appends; empty for most formats.
+#[must_use]
+pub const fn grid_of(format: Format) -> &'static [u32] {
+    match packed::of(format) {
+        Some(packed) => packed.grid,
+        None => &[],
+    }
+}
+
+/// The words of the scales plane of a matrix `[n_rows, n_in]`, the table at its beginning included; the last one may be
+/// filled in part.
 #[must_use]
 pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
     let blocks = n_rows.saturating_mul(blocks_per_row(n_in));
     match format {
-        Format::F32 | Format::F16 | Format::BF16 | Format::I32 | Format::I64 => 0,
+        Format::F32 | Format::F16 | Format::BF16 => 0,
         Format::Q8_0 | Format::Q4_0 | Format::IQ4_NL | Format::NVFP4 => blocks.div_ceil(2),
         Format::Q5_0 => blocks.div_ceil(2).saturating_mul(3),
         Format::Q4_1 | Format::FP8_F32 => blocks,
@@ -81,6 +96,12 @@ pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
         Format::Q4_K => (blocks / 8).saturating_mul(4),
         Format::Q2_K | Format::Q6_K => (blocks / 8).saturating_mul(5),
         Format::Q3_K | Format::Q5_K => (blocks / 8).saturating_mul(12),
+        other => match packed::of(other) {
+            Some(packed) => {
+                (blocks / 8).saturating_mul(packed.scale_words() as u64).saturating_add(packed.grid.len() as u64)
+            }
+            None => 0,
+        },
     }
 }
 
@@ -100,7 +121,8 @@ pub const fn row_quantum(format: Format, n_in: u64) -> u64 {
     }
 }
 
-/// Repacks `n_rows` whole rows of `n_in` elements and appends them to the planes.
+/// Repacks `n_rows` whole rows of `n_in` elements and appends them to the planes, of which the scales begin with the
+/// [table](grid_of) of the format.
 ///
 /// `bytes` holds exactly those rows as in the file. All pieces of a matrix but the last have a multiple of
 /// [`row_quantum`] rows. Fails where the bytes do not fit the shape, and for the tables of integers.
@@ -142,7 +164,10 @@ pub fn repack_rows(
         Format::Q5_K => repack_q5_k(bytes, quants, scales),
         Format::IQ4_XS => repack_iq4_xs(bytes, quants, scales),
         Format::Q6_K => repack_q6_k(bytes, quants, scales),
-        Format::I32 | Format::I64 => return Err(not_a_weight(format)),
+        other => {
+            let packed = packed::of(other).ok_or_else(|| not_a_weight(other))?;
+            packed.repack(bytes, other.block_bytes(), quants, scales);
+        }
     }
     Ok(())
 }

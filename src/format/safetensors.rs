@@ -162,16 +162,13 @@ impl Room {
                 .expected(format!("at most {MOST_DIMENSIONS}"))
                 .advice(DAMAGED));
         }
-        if shape.contains(&0) {
-            return Err(wrong(format!("shape {shape:?}")).expected("no dimension of zero").advice(DAMAGED));
-        }
         let data_bytes = self.file_bytes - self.data_begin;
         if begin > end || end > data_bytes {
             return Err(wrong(format!("bytes {begin} to {end} of the data"))
                 .expected(format!("a range inside the {data_bytes} bytes of data"))
                 .advice(CUT_SHORT));
         }
-        let elements = shape.iter().try_fold(1u64, |product, &n| product.checked_mul(n));
+        let elements = super::directory::elements_of(&shape);
         let needed = elements.and_then(|elements| elements.checked_mul(bits.unwrap_or(0))).map(|bits| bits.div_ceil(8));
         let bytes = end - begin;
         if needed.is_none() || bits.is_some() && needed != Some(bytes) {

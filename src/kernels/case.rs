@@ -1,7 +1,8 @@
 //! Builds small dispatches with random inputs, on which every variant of a kernel is held against its reference:
 //! by the test suite, and by anyone who wants to know whether an adapter computes right.
 
-use crate::format::{Format, quant, repack};
+use crate::format::random::random_row;
+use crate::format::{Format, repack};
 use crate::gpu::kernel::Step;
 use crate::gpu::{Arena, Case, Purpose, Recording, Slice};
 
@@ -86,12 +87,11 @@ impl CaseBuilder {
     /// # Panics
     /// When `n_in` is no multiple of the format's block: a mistake in the case.
     pub fn matrix(&mut self, label: &str, format: Format, n_rows: usize, n_in: usize) -> Matrix {
-        let mut bytes = Vec::new();
-        for _ in 0..n_rows {
-            let row = self.random_values(n_in);
-            quant::encode_row(format, &row, &mut bytes).expect("rows of whole blocks");
-        }
-        let (mut quants, mut scales) = (Vec::new(), Vec::new());
+        // What is only read gets random blocks, of weights of the same size or so.
+        let largest = if format.can_encode() { 1.0 } else { 1.0 / 128.0 };
+        let random = || self.random_u32();
+        let bytes = random_row(format, n_rows * n_in, largest, random).expect("rows of whole blocks");
+        let (mut quants, mut scales) = (Vec::new(), repack::grid_of(format).to_vec());
         repack::repack_rows(format, &bytes, n_rows as u64, n_in as u64, &mut quants, &mut scales).expect("whole rows");
         let quants = self.input(label, &quants);
         let scales = if scales.is_empty() { quants } else { self.input(&format!("{label}.scales"), &scales) };

@@ -68,6 +68,15 @@ pub(super) fn texts_of(format: Format) -> &'static [&'static str] {
         Format::IQ4_XS => &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs")],
         Format::MXFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4")],
         Format::NVFP4 => &[quant!("nibbles"), quant!("e2m1"), quant!("nvfp4")],
+        Format::IQ3_S => &[quant!("grid"), quant!("iq3_s")],
+        Format::IQ3_XXS => &[quant!("grid"), quant!("iq3_xxs")],
+        Format::IQ2_S => &[quant!("grid"), quant!("iq2"), quant!("iq2_s")],
+        Format::IQ2_XS => &[quant!("grid"), quant!("iq2"), quant!("iq2_xs")],
+        Format::IQ2_XXS => &[quant!("grid"), quant!("iq2"), quant!("iq2_xxs")],
+        Format::IQ1_M => &[quant!("grid"), quant!("iq1_m")],
+        Format::IQ1_S => &[quant!("grid"), quant!("iq1_s")],
+        Format::TQ2_0 => &[quant!("tq2_0")],
+        Format::TQ1_0 => &[quant!("tq1_0")],
         Format::FP8 => &[quant!("e4m3"), quant!("fp8")],
         Format::FP8_F32 => &[quant!("e4m3"), quant!("fp8_f32")],
         Format::I32 | Format::I64 => unreachable!("a table of integers is no weight matrix"),
@@ -101,7 +110,13 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
             | Format::IQ4_NL
             | Format::IQ4_XS
             | Format::FP8
-            | Format::FP8_F32,
+            | Format::FP8_F32
+            | Format::IQ3_S
+            | Format::IQ3_XXS
+            | Format::IQ2_XXS
+            | Format::IQ1_S
+            | Format::TQ2_0
+            | Format::TQ1_0,
         ) => spec,
         _ => spec.part(quant!("plain")),
     }

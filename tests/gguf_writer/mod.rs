@@ -2,6 +2,7 @@
 //! Keys come from the parsed file; numbers among them are written in 64 bits, which readers must accept.
 
 use headstart::format::gguf::{self, Metadata, Scalar, ScalarKind, Value};
+use headstart::format::random::{hash, random_row};
 use headstart::format::{Format, Source, quant};
 use pollster::block_on;
 
@@ -31,14 +32,32 @@ impl Tensor {
         values
     }
 
-    /// The same tensor in another format; in F32 where its rows are no multiple of the format's blocks.
+    /// The same tensor in another format; in F32 where its rows are no multiple of the format's blocks. A format that is
+    /// only read gets random blocks, of weights of the same size.
     fn encoded(&self, format: Format) -> Self {
         let fits = self.shape.last().is_some_and(|n_in| n_in.is_multiple_of(format.block_len() as u64));
         let format = if fits { format } else { Format::F32 };
         let mut bytes = Vec::new();
-        quant::encode_row(format, &self.values(), &mut bytes).unwrap();
+        if format.can_encode() {
+            quant::encode_row(format, &self.values(), &mut bytes).unwrap();
+        } else {
+            let values = self.values();
+            let seed = self.name.bytes().map(u32::from).sum();
+            let random = |scale| {
+                let mut words = (0..).map(|i| hash(i, seed));
+                random_row(format, values.len(), scale, || words.next().unwrap()).unwrap()
+            };
+            let mut of_one = vec![0.0; values.len()];
+            quant::decode_row(format, &random(1.0), &mut of_one).unwrap();
+            bytes = random(size(&values) / size(&of_one));
+        }
         Self { format, bytes, name: self.name.clone(), shape: self.shape.clone() }
     }
+}
+
+/// The root of the mean square.
+fn size(values: &[f32]) -> f32 {
+    (values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32).sqrt()
 }
 
 /// A GGUF file in memory, piece by piece.

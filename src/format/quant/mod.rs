@@ -1,5 +1,5 @@
-//! Weight formats as their files hold them: rows of blocks to and from f32, one file per format, one contract.
-//! Every such file has `decode(&block, &mut values)`, which equals ggml's scalar code bit for bit, and
+//! Weight formats as their files hold them: rows of blocks to and from f32, one file per format, one contract. Those that
+//! are only read are in [`super::packed`]. Every file here has `decode(&block, &mut values)`, which equals ggml's scalar code bit for bit, and
 //! `encode(&values) -> block`. Plain loops: this is the oracle of the shaders, and what writes small files.
 
 mod fp8;
@@ -32,7 +32,7 @@ pub(super) use nvfp4::half_scale;
 pub(super) use q3_k::unpack_scale as unpack_q3_k_scale;
 pub(super) use q4_k::unpack_scale_min;
 
-use super::Format;
+use super::{Format, packed};
 use crate::error::{Error, Result};
 use half::f16;
 
@@ -65,7 +65,10 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
         Format::NVFP4 => decode_blocks(bytes, values, nvfp4::decode),
         Format::FP8 => decode_blocks(bytes, values, fp8::decode),
         Format::FP8_F32 => decode_blocks(bytes, values, fp8_f32::decode),
-        Format::I32 | Format::I64 => return Err(not_a_weight(format)),
+        other => {
+            let packed = packed::of(other).ok_or_else(|| not_a_weight(other))?;
+            packed.decode_row(bytes, other.block_bytes(), values);
+        }
     }
     Ok(())
 }
@@ -73,9 +76,8 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
 /// Encodes one row, or several in a sequence, and appends the blocks to `bytes`.
 ///
 /// Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 are ggml's reference encoders bit for bit; the others search for the least squared
-/// error. Fails
-/// if the number of values is no multiple of the block's length, if a value is not finite and the format has
-/// blocks, and for the tables of integers.
+/// error. Fails if the number of values is no multiple of the block's length, if a value is not finite and the format has
+/// blocks, for the formats that are only read ([`Format::can_encode`]), and for the tables of integers.
 pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result<()> {
     let n = values.len();
     if !n.is_multiple_of(format.block_len()) {
@@ -107,7 +109,8 @@ pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result
         Format::NVFP4 => encode_blocks(values, bytes, nvfp4::encode),
         Format::FP8 => encode_blocks(values, bytes, fp8::encode),
         Format::FP8_F32 => encode_blocks(values, bytes, fp8_f32::encode),
-        Format::I32 | Format::I64 => return Err(not_a_weight(format)),
+        other if other.is_weight() => return Err(read_only(other)),
+        other => return Err(not_a_weight(other)),
     }
     Ok(())
 }
@@ -138,6 +141,13 @@ fn wrong_length(format: Format, bytes: usize, n: usize) -> Error {
         format.block_len(),
         format.block_bytes()
     ))
+}
+
+/// The error for a format that is only read.
+fn read_only(format: Format) -> Error {
+    let can: Vec<&str> = Format::WEIGHTS.into_iter().filter(|f| f.can_encode()).map(Format::name).collect();
+    Error::usage("a format to write", format!("{format}, which is only read"))
+        .expected(format!("one of {}", can.join(", ")))
 }
 
 /// The error for a table of integers where a weight matrix is needed.

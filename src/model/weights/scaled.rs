@@ -4,12 +4,14 @@ use super::Piece;
 use super::take::{Taker, piece, significant, tensor_error};
 use crate::error::Result;
 use crate::format::directory::shown;
-use crate::format::scaled::Layout;
+use crate::format::scaled::{Layout, ScaleType};
 use crate::format::{Format, TensorInfo};
 
 /// Where the scales of a piece's rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scales {
+    /// How they are stored.
+    pub stored: ScaleType,
     /// Which source they lie in.
     pub source_index: usize,
     /// Where those of the tensor's first row begin, in bytes.
@@ -30,6 +32,7 @@ pub(super) struct Scaled<'a> {
     layout: Layout,
     weights: &'a TensorInfo,
     scales: &'a TensorInfo,
+    scale_type: ScaleType,
     /// Rows of each matrix that is stacked; blocks of scales do not reach from one into the next.
     of_each: u32,
     n_in: u32,
@@ -41,8 +44,9 @@ impl Scaled<'_> {
         let Self { layout, n_in, of_each, .. } = *self;
         let scale_bytes = u64::from(of_each.div_ceil(layout.scale_rows))
             * u64::from(layout.scales_per_row(n_in))
-            * layout.scale_bytes;
+            * self.scale_type.bytes();
         let scales = Scales {
+            stored: self.scale_type,
             source_index: self.scales.source_index,
             offset: self.scales.offset + u64::from(first / of_each) * scale_bytes,
             first_row: first % of_each,
@@ -59,7 +63,9 @@ impl<'a> Taker<'a> {
         let weights = self.directory().require(name)?;
         let Some(scales) = self.scales_of(name) else { return Ok(None) };
         let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else { return Ok(None) };
-        let Some(layout) = Layout::of(format) else { return Ok(None) };
+        let (Some(layout), Some(scale_type)) = (Layout::of(format), ScaleType::from_name(scales.stored.name())) else {
+            return Ok(None);
+        };
         let [n_stacked, n_rows, n_in] = dims;
         if !n_in.is_multiple_of(32) {
             return Err(
@@ -81,7 +87,7 @@ impl<'a> Taker<'a> {
         check(scales, n_rows.div_ceil(layout.scale_rows), layout.scales_per_row(n_in).into())?;
         self.mark(weights);
         self.mark(scales);
-        Ok(Some(Scaled { format, layout, weights, scales, of_each: n_rows, n_in }))
+        Ok(Some(Scaled { format, layout, weights, scales, scale_type, of_each: n_rows, n_in }))
     }
 
     fn scales_of(&self, name: &str) -> Option<&'a TensorInfo> {

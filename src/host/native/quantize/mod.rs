@@ -60,7 +60,7 @@ struct Target {
 }
 
 fn weight_format(text: &str) -> std::result::Result<Target, String> {
-    let find = |name: &str| Format::from_name(name).filter(|format| format.is_weight() && format.ggml_id().is_some());
+    let find = |name: &str| Format::from_name(name).filter(|format| format.can_encode() && format.ggml_id().is_some());
     let upper = text.to_ascii_uppercase();
     // `Q4_K_M` and the like take Q4_K for most matrices; `MXFP4_MOE` is MXFP4.
     let base = ["_S", "_M", "_L", "_XL", "_MOE"].iter().find_map(|end| upper.strip_suffix(end));
@@ -71,7 +71,7 @@ fn weight_format(text: &str) -> std::result::Result<Target, String> {
 
 /// The formats that can be written, with commas between.
 fn format_names() -> String {
-    let formats = Format::WEIGHTS.into_iter().filter(|format| format.ggml_id().is_some());
+    let formats = Format::WEIGHTS.into_iter().filter(|format| format.can_encode() && format.ggml_id().is_some());
     formats.map(Format::name).collect::<Vec<_>>().join(", ")
 }
 
@@ -152,8 +152,6 @@ fn with_format(mut keys: BTreeMap<String, Value>, name: &str, to: Format) -> BTr
 /// What llama.cpp calls a file whose matrices are mostly of a format (`enum llama_ftype`).
 fn file_type(format: Format) -> u32 {
     match format {
-        // What GGUF does not have is not asked for.
-        Format::F32 | Format::I32 | Format::I64 | Format::FP8 | Format::FP8_F32 => 0,
         Format::F16 => 1,
         Format::Q4_0 => 2,
         Format::Q4_1 => 3,
@@ -170,5 +168,7 @@ fn file_type(format: Format) -> u32 {
         Format::BF16 => 32,
         Format::MXFP4 => 38,
         Format::NVFP4 => 39,
+        // F32, and what nobody can ask for.
+        _ => 0,
     }
 }

@@ -140,8 +140,8 @@ mod tests {
         ] {
             assert_eq!(fate(&ExportTensor::of(info(name, shape, from)), Format::Q4_K)?, wanted, "{name}");
         }
-        let other = TensorInfo { stored: Stored::Other("IQ1_S".to_owned()), ..info("x", &[256], Format::F32) };
-        assert_eq!(fate(&ExportTensor::of(other.clone()), Format::Q4_K)?, Fate::Copied { type_id: 19 });
+        let other = TensorInfo { stored: Stored::Other("Q8_K".to_owned()), ..info("x", &[256], Format::F32) };
+        assert_eq!(fate(&ExportTensor::of(other.clone()), Format::Q4_K)?, Fate::Copied { type_id: 15 });
         assert!(fate(&ExportTensor::of(TensorInfo { bytes: 0, ..other }), Format::Q4_K).is_err());
         Ok(())
     }
