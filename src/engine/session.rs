@@ -19,7 +19,7 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
-use super::generation::Sampling;
+use super::sampling::Sampling;
 use super::lockstep::Parts;
 use super::network::Network;
 use super::pace::{Pace, StepTime};

@@ -45,6 +45,22 @@ pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, toke
 
 const LEAST: f32 = -1e30;
 
+/// The noise of an id at a position, from Gumbel's distribution: the greatest of `logit / temperature + noise` is a draw
+/// from the softmax. What the kernel adds on the GPU, so that a text does not depend on where its tokens are chosen.
+pub fn noise(seed: u32, position: u32, id: u32) -> f32 {
+    gumbel(pcg(id.wrapping_add(stream(seed, position))))
+}
+
+/// A number in `[0, 1)` for a position, of which the noise of its ids tells nothing.
+pub fn chance(seed: u32, position: u32) -> f32 {
+    // The high 24 bits, which an f32 holds exactly.
+    (pcg(pcg(stream(seed, position) ^ 0x9e37_79b9)) >> 8) as f32 / (1u32 << 24) as f32
+}
+
+fn stream(seed: u32, position: u32) -> u32 {
+    pcg(position.wrapping_add(pcg(seed)))
+}
+
 fn pcg(v: u32) -> u32 {
     let state = v.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
     let word = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);
@@ -94,12 +110,11 @@ fn penalize(logits: &mut [f32], recent: &[u32], penalty: f32) {
 fn choose(logits: &[f32], settings: &Step, position: u32) -> u32 {
     let values: Vec<f32> = logits.iter().map(|v| if v.is_finite() { v.max(LEAST) } else { LEAST }).collect();
     let draw = settings.temperature > 0.0;
-    let stream = pcg(position.wrapping_add(pcg(settings.seed)));
     let greatest = values.iter().copied().fold(f32::MIN, f32::max);
     let least = if draw { threshold(&values, settings, greatest) } else { LEAST };
     let mut best = (f32::MIN, 0);
     for (id, value) in values.iter().enumerate().filter(|(_, value)| value.total_cmp(&least).is_ge()) {
-        let noise = || gumbel(pcg((id as u32).wrapping_add(stream)));
+        let noise = || noise(settings.seed, position, id as u32);
         let score = if draw { (value - greatest) / settings.temperature.max(1e-6) + noise() } else { *value };
         if score > best.0 {
             best = (score, id as u32);

@@ -81,11 +81,13 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
     let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
+    let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
+    conversation.stop_strings = arguments.ending.stop_strings();
     let mut talk = Talk {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
-        conversation: Conversation::new(chat, arguments.talk.system.as_deref(), options),
-        sampling: sampling(&arguments.sampling),
+        conversation,
+        sampling: sampling(arguments),
         reasoning,
         out: TextOut::to_stdout(),
         timings: None,

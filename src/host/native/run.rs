@@ -8,6 +8,7 @@ use super::text_out::TextOut;
 use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables,
 };
+use crate::engine::sampling::{Dry, Xtc};
 use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
@@ -16,7 +17,7 @@ use crate::measure::panel;
 use crate::measure::profile::profile;
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::model::SyntheticName;
-use crate::text::Control;
+use crate::text::{Control, StopStrings};
 use indicatif::BinaryBytes;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -53,7 +54,7 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
-    let request = Request { model, sha256, prompt, sampling: sampling(&arguments.sampling), arguments };
+    let request = Request { model, sha256, prompt, sampling: sampling(arguments), arguments };
     tell_seed(&arguments.sampling, &request.sampling);
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
@@ -182,18 +183,21 @@ impl Request<'_> {
         out: &mut TextOut,
     ) -> Result<(Vec<u32>, Timings)> {
         let mut stream = session.tokenizer().map(|tokenizer| tokenizer.stream(Control::Hide));
+        let mut stops = StopStrings::new(&self.arguments.ending.stop_strings());
         let mut ids = Vec::new();
         let watch = interrupt::watch();
         let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
         let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
         drop(spinner);
         out.show_prompt(&self.prompt);
-        while !interrupt::asked() && !out.is_closed() {
+        while !interrupt::asked() && !out.is_closed() && stops.found().is_none() {
             let Some(id) = generation.next().await? else { break };
             ids.push(id);
-            out.write(&stream.as_mut().map(|stream| stream.push(id)).unwrap_or_default())?;
+            let text = stream.as_mut().map(|stream| stream.push(id)).unwrap_or_default();
+            out.write(&stops.push(&text))?;
         }
-        out.write(&stream.map(|mut stream| stream.finish()).unwrap_or_default())?;
+        let rest = stream.map(|mut stream| stream.finish()).unwrap_or_default();
+        out.write(&(stops.push(&rest) + &stops.finish()))?;
         out.end();
         let timings = generation.finish().await?;
         drop(watch);
@@ -243,14 +247,37 @@ fn show_stages(report: &Report) {
     }
 }
 
-pub(super) fn sampling(options: &arguments::SamplingOptions) -> Sampling {
+/// How tokens are chosen, as the command line says.
+pub(super) fn sampling(arguments: &arguments::Run) -> Sampling {
+    let options = &arguments.sampling;
+    // -1 stands for all.
+    let window = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    let breakers = match options.dry_sequence_breaker.as_slice() {
+        [] => Dry::default().breakers,
+        given => given.iter().filter(|breaker| *breaker != "none").map(|breaker| prompt::unescaped(breaker)).collect(),
+    };
     Sampling {
         temperature: options.temp,
         top_k: options.top_k,
         top_p: options.top_p,
         min_p: options.min_p,
+        typical_p: options.typical,
+        top_n_sigma: options.top_n_sigma,
+        xtc: Xtc { probability: options.xtc_probability, threshold: options.xtc_threshold },
         repeat_penalty: options.repeat_penalty,
-        repeat_window: options.repeat_last_n,
+        presence_penalty: options.presence_penalty,
+        frequency_penalty: options.frequency_penalty,
+        repeat_window: window(options.repeat_last_n),
+        dry: Dry {
+            multiplier: options.dry_multiplier,
+            base: options.dry_base,
+            allowed_length: options.dry_allowed_length,
+            window: window(options.dry_penalty_last_n),
+            breakers,
+        },
+        logit_bias: options.logit_bias.clone(),
+        ignore_ends: arguments.ending.ignore_eos,
+        grammar: None,
         // The standard library's hash keys are random; that is all the randomness that a seed needs.
         seed: given_seed(options).unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
     }
