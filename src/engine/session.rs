@@ -19,11 +19,11 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
-use super::sampling::Sampling;
 use super::lockstep::Parts;
 use super::network::Network;
 use super::pace::{Pace, StepTime};
 use super::past::Past;
+use super::sampling::Sampling;
 
 /// Where a model runs.
 #[derive(Clone, Debug)]

@@ -23,8 +23,11 @@ impl Breakers {
     /// what is missing.
     pub(super) fn new(breakers: &[String], tokenizer: &Tokenizer) -> Result<Self> {
         let mut found: HashMap<u32, Vec<Vec<u32>>> = HashMap::new();
-        let breakers: Vec<&str> =
-            breakers.iter().map(|text| &text[..text.floor_char_boundary(MOST_BYTES)]).filter(|it| !it.is_empty()).collect();
+        let breakers: Vec<&str> = breakers
+            .iter()
+            .map(|text| &text[..text.floor_char_boundary(MOST_BYTES)])
+            .filter(|it| !it.is_empty())
+            .collect();
         for id in 0..tokenizer.n_vocab() as u32 {
             let token = tokenizer.bytes_of(id, Control::Show);
             for breaker in &breakers {
@@ -39,6 +42,16 @@ impl Breakers {
             }
         }
         Ok(Self(found))
+    }
+
+    /// Those of these tokens.
+    #[cfg(test)]
+    pub(super) fn of_tokens(breakers: &[Vec<u32>]) -> Self {
+        let mut found = Self::default();
+        for breaker in breakers {
+            found.0.entry(breaker[0]).or_default().push(breaker[1..].to_vec());
+        }
+        found
     }
 
     /// How many tokens at the text's end stand behind the last breaker in it; all of them if there is none.
@@ -123,9 +136,8 @@ mod tests {
     fn repetitions_are_those_that_a_plain_comparison_finds() {
         let texts: [&[u32]; 4] = [&[1, 2, 3, 1, 2, 3, 1, 2], &[5; 9], &[1], &[7, 7, 8, 7, 7, 8, 8, 7, 7]];
         for text in texts {
-            let plain = |end: usize| {
-                (0..end).take_while(|back| text[end - 1 - back] == text[text.len() - 1 - back]).count()
-            };
+            let plain =
+                |end: usize| (0..end).take_while(|back| text[end - 1 - back] == text[text.len() - 1 - back]).count();
             for (end, n) in repetitions(text) {
                 assert_eq!(n, plain(end), "{text:?} before {end}");
             }
@@ -142,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_breaker_ends_the_look_back_and_is_never_penalized() {
-        let breakers = Breakers(HashMap::from([(9, vec![vec![]]), (4, vec![vec![5]])]));
+        let breakers = Breakers::of_tokens(&[vec![9], vec![4, 5]]);
         assert_eq!(breakers.n_behind(&[1, 9, 2, 3]), 2);
         assert_eq!(breakers.n_behind(&[1, 4, 5, 2]), 1);
         assert_eq!(breakers.n_behind(&[1, 4, 6, 2]), 4);

@@ -9,15 +9,17 @@ mod candidates;
 mod dry;
 mod filters;
 mod penalties;
+#[cfg(test)]
+mod reference;
 mod sampler;
 mod xtc;
 
 use crate::error::{Error, Result};
+use crate::text::Tokenizer;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 pub(super) use sampler::Sampler;
-pub use sampler::distribution;
 
 /// How the next token is chosen.
 #[derive(Clone, Debug)]
@@ -90,11 +92,11 @@ impl Default for Dry {
 
 /// What a text must look like, such as a grammar.
 pub trait Grammar: Debug + Send + Sync {
-    /// Begins a text.
+    /// Begins a text of this vocabulary.
     ///
     /// # Errors
-    /// A grammar that asks for too much.
-    fn begin(&self) -> Result<Box<dyn Constraint>>;
+    /// A grammar that is none, or asks for too much.
+    fn begin(&self, tokenizer: &Tokenizer) -> Result<Box<dyn Constraint>>;
 }
 
 /// What the text so far may go on with.

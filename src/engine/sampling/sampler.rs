@@ -39,7 +39,15 @@ impl Sampler {
             Some(tokenizer) if sampling.dry.multiplier != 0.0 => Breakers::new(&sampling.dry.breakers, tokenizer)?,
             _ => Breakers::default(),
         };
-        let constraint = sampling.grammar.as_ref().map(|grammar| grammar.begin()).transpose()?;
+        let constraint = match (&sampling.grammar, tokenizer) {
+            (None, _) => None,
+            (Some(grammar), Some(tokenizer)) => Some(grammar.begin(tokenizer)?),
+            (Some(_), None) => {
+                return Err(
+                    Error::usage("grammar", "the model's file has no vocabulary").expected("a model that writes text")
+                );
+            }
+        };
         Ok(Self { sampling, breakers, constraint, text: prompt.to_vec() })
     }
 
@@ -60,22 +68,8 @@ impl Sampler {
     }
 }
 
-/// The tokens that the settings leave, after a text, from the logits that follow it, `[n_vocab]`, with the probability of
-/// each; the likeliest first. For comparing with other programs: without breakers and grammars, which need a vocabulary.
-#[must_use]
-pub fn distribution(sampling: &Sampling, logits: &[f32], text: &[u32]) -> Vec<(u32, f64)> {
-    let mut logits = logits.to_vec();
-    let kept = candidates(sampling, &Breakers::default(), &mut logits, text, None);
-    let ids = kept.as_slice().iter().map(|it| it.id);
-    if sampling.temperature > 0.0 {
-        ids.zip(kept.probabilities(sampling.temperature)).collect()
-    } else {
-        ids.take(1).map(|id| (id, 1.0)).collect()
-    }
-}
-
-/// What all steps but the draw leave.
-fn candidates(
+/// What all steps but the draw leave of the logits that follow a text.
+pub(super) fn candidates(
     sampling: &Sampling,
     breakers: &Breakers,
     logits: &mut [f32],
@@ -99,8 +93,7 @@ fn candidates(
     };
     let logits = &*logits;
     let forbids = |id: u32| logits[id as usize] == f32::NEG_INFINITY;
-    let mut kept =
-        Candidates::new(logits, sampling.top_k as usize, |id, logit| logit >= least && !forbids(id));
+    let mut kept = Candidates::new(logits, sampling.top_k as usize, |id, logit| logit >= least && !forbids(id));
     filters::typical(&mut kept, sampling.typical_p);
     filters::top_p(&mut kept, sampling.top_p);
     filters::min_p(&mut kept, sampling.min_p);
