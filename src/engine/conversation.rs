@@ -2,7 +2,7 @@
 //! the oldest of which are left out once they no longer fit. It knows what was said; the session knows what the cache holds.
 
 use crate::error::{Error, Result};
-use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role};
+use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role, ToolCall, tool_calls};
 use crate::text::{Bos, Control, StopStrings, Stream, Tokenizer};
 
 use super::generation::{Generation, Timings};
@@ -254,6 +254,8 @@ pub struct Answered {
     pub rest: Vec<(Part, String)>,
     /// The answer, and what was thought before it.
     pub message: Message,
+    /// The tools that it calls, which also stand in the answer's text as the model wrote them.
+    pub calls: Vec<ToolCall>,
     /// Its ids.
     pub ids: Vec<u32>,
     /// Whether the model or a stop string ended it; else the tokens wanted were written, the context was full, or it was left off.
@@ -325,6 +327,7 @@ impl Answer<'_> {
         let whole =
             Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
         conversation.played = vec![prompt, whole];
-        Ok(Answered { rest, message, ids: written.ids, has_ended, timings })
+        let calls = tool_calls(&message.content, &conversation.options.tools).calls;
+        Ok(Answered { rest, message, calls, ids: written.ids, has_ended, timings })
     }
 }

@@ -19,6 +19,7 @@ mod network;
 mod pace;
 mod past;
 mod prompt;
+pub mod prompt_cache;
 mod rows;
 pub mod sampling;
 pub mod session;

@@ -86,7 +86,8 @@ impl Session {
     }
 
     /// The ids that end a text of this model.
-    fn ends(&self) -> Vec<u32> {
+    #[must_use]
+    pub fn ends(&self) -> Vec<u32> {
         match self.tokenizer() {
             Some(tokenizer) => tokenizer.ends(),
             None => self.outline().eos.into_iter().collect(),

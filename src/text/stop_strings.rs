@@ -14,7 +14,11 @@ impl StopStrings {
     /// Of these strings; an empty one stops nothing.
     #[must_use]
     pub fn new(stops: &[String]) -> Self {
-        Self { stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(), held: String::new(), found: None }
+        Self {
+            stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
+            held: String::new(),
+            found: None,
+        }
     }
 
     /// What of the text is now sure to stand before every stop; nothing once one was found.
@@ -75,7 +79,10 @@ mod tests {
     #[test]
     fn a_stop_is_found_wherever_it_is_cut() {
         let (parts, rest, found) = passed(&["User:", "\n\n"], &["a Us", "er", ": b", "c"]);
-        assert_eq!((parts, rest.as_str(), found.as_deref()), (vec!["a ".into(), "".into(), "".into(), "".into()], "", Some("User:")));
+        assert_eq!(
+            (parts, rest.as_str(), found.as_deref()),
+            (vec!["a ".into(), "".into(), "".into(), "".into()], "", Some("User:"))
+        );
         // A text in every pair of parts gives the same.
         let text = "Ünï – ab\nUser\n\nx";
         for (cut, _) in text.char_indices() {

@@ -127,6 +127,12 @@ pub(super) struct Run {
     pub(super) sampling: SamplingOptions,
     #[command(flatten)]
     pub(super) ending: EndOptions,
+    #[command(flatten)]
+    pub(super) grammar: super::grammar::GrammarOptions,
+    /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
+    /// another model, or a damaged one, is told of and written anew
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompt_cache: Option<PathBuf>,
 }
 
 /// Whether a conversation is held, and how.
@@ -251,7 +257,7 @@ pub(super) struct EndOptions {
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) reverse_prompt: Vec<String>,
     /// Never choose a token that ends the text: go on until -n tokens are written
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["grammar", "grammar_file", "json_schema", "json_schema_file"])]
     pub(super) ignore_eos: bool,
 }
 
@@ -468,7 +474,8 @@ fn window(text: &str) -> Result<i64, String> {
 fn logit_bias(text: &str) -> Result<(u32, f32), String> {
     let parts = text.find(['+', '-']).map(|sign| text.split_at(sign));
     let bias = parts.and_then(|(id, bias)| Some((id.trim().parse().ok()?, bias.parse::<f32>().ok()?)));
-    bias.filter(|(_, bias)| !bias.is_nan()).ok_or_else(|| "expected a token's id and a signed number, as in 15043+1.5".to_owned())
+    bias.filter(|(_, bias)| !bias.is_nan())
+        .ok_or_else(|| "expected a token's id and a signed number, as in 15043+1.5".to_owned())
 }
 
 fn share(text: &str) -> Result<f32, String> {

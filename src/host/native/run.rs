@@ -4,6 +4,7 @@
 use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
+use super::prompt_cache::PromptCache;
 use super::text_out::TextOut;
 use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables,
@@ -34,6 +35,7 @@ struct Request<'a> {
     sha256: Option<String>,
     prompt: String,
     sampling: Sampling,
+    cache: Option<PromptCache>,
     arguments: &'a arguments::Run,
 }
 
@@ -51,10 +53,11 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     }
     let path = arguments.model.path()?;
     let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(arguments)?);
+    let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
-    let request = Request { model, sha256, prompt, sampling: sampling(arguments), arguments };
+    let request = Request { model, sha256, prompt, sampling: sampling(arguments)?, cache, arguments };
     tell_seed(&arguments.sampling, &request.sampling);
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
@@ -187,7 +190,14 @@ impl Request<'_> {
         let mut ids = Vec::new();
         let watch = interrupt::watch();
         let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
-        let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
+        let mut generation = match &self.cache {
+            None => session.generate(prompt, &self.sampling, n_wanted).await?,
+            Some(cache) => {
+                cache.recall(session).await?;
+                let stops = session.ends();
+                session.go_on(prompt, &self.sampling, n_wanted, &stops).await?
+            }
+        };
         drop(spinner);
         out.show_prompt(&self.prompt);
         while !interrupt::asked() && !out.is_closed() && stops.found().is_none() {
@@ -201,6 +211,10 @@ impl Request<'_> {
         out.end();
         let timings = generation.finish().await?;
         drop(watch);
+        if let Some(cache) = &self.cache {
+            eprintln!("headstart: {} of {} tokens of the prompt were known", timings.n_known, timings.n_prompt);
+            cache.keep(session).await?;
+        }
         Ok((ids, timings))
     }
 }
@@ -248,7 +262,7 @@ fn show_stages(report: &Report) {
 }
 
 /// How tokens are chosen, as the command line says.
-pub(super) fn sampling(arguments: &arguments::Run) -> Sampling {
+pub(super) fn sampling(arguments: &arguments::Run) -> Result<Sampling> {
     let options = &arguments.sampling;
     // -1 stands for all.
     let window = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -256,7 +270,7 @@ pub(super) fn sampling(arguments: &arguments::Run) -> Sampling {
         [] => Dry::default().breakers,
         given => given.iter().filter(|breaker| *breaker != "none").map(|breaker| prompt::unescaped(breaker)).collect(),
     };
-    Sampling {
+    Ok(Sampling {
         temperature: options.temp,
         top_k: options.top_k,
         top_p: options.top_p,
@@ -277,10 +291,10 @@ pub(super) fn sampling(arguments: &arguments::Run) -> Sampling {
         },
         logit_bias: options.logit_bias.clone(),
         ignore_ends: arguments.ending.ignore_eos,
-        grammar: None,
+        grammar: arguments.grammar.read()?,
         // The standard library's hash keys are random; that is all the randomness that a seed needs.
         seed: given_seed(options).unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
-    }
+    })
 }
 
 fn given_seed(options: &arguments::SamplingOptions) -> Option<u32> {
