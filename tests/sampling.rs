@@ -56,7 +56,8 @@ fn a_text_is_the_same_wherever_its_tokens_are_chosen() {
     let settings = [
         Sampling::default(),
         Sampling { repeat_penalty: 1.3, ..Sampling::default() },
-        Sampling { repeat_penalty: 1.2, repeat_window: 8, ..hot.clone() },
+        Sampling { presence_penalty: 0.7, frequency_penalty: 0.4, ..Sampling::default() },
+        Sampling { repeat_penalty: 1.2, repeat_window: 8, frequency_penalty: -0.2, ..hot.clone() },
         Sampling { temperature: 1.0, seed: 9, ..Sampling::default() },
     ];
     for choice in everywhere() {

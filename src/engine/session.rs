@@ -370,7 +370,8 @@ impl Session {
             repeat_window: sampling.repeat_window,
             seed: sampling.seed,
             n_stops: stops.len().min(MAX_STOPS) as u32,
-            padding: [0; 2],
+            presence_penalty: sampling.presence_penalty,
+            frequency_penalty: sampling.frequency_penalty,
             stops: places,
         };
         self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));

@@ -1,5 +1,5 @@
 //! How the next token is chosen. What is cheap and common is done by a kernel, beside the model; for everything else the
-//! logits come back and [`Sampler`] chooses, from the same numbers with the same noise.
+//! logits come back and `sampler` chooses, from the same numbers with the same noise.
 //!
 //! The order is llama.cpp's: bias and constraint, penalties for tokens written before (`penalties`), for going on with a
 //! repetition (`dry`), then filters: top-n-sigma, top-k, typical, top-p, min-p (`filters`), XTC (`xtc`); the temperature
@@ -173,12 +173,10 @@ impl Sampling {
 
     /// Whether the kernel can choose the token; else the logits come back for [`Sampler`] to choose from.
     pub(super) fn suits_the_kernel(&self) -> bool {
-        let penalizes = self.repeat_penalty != 1.0;
+        let penalizes = self.repeat_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0;
         self.typical_p >= 1.0
             && self.top_n_sigma <= 0.0
             && self.xtc.probability == 0.0
-            && self.presence_penalty == 0.0
-            && self.frequency_penalty == 0.0
             && (self.repeat_window <= MAX_KERNEL_WINDOW || !penalizes)
             && self.dry.multiplier == 0.0
             && self.logit_bias.is_empty()

@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 use crate::kernels::sample::{chance, noise};
 use crate::text::Tokenizer;
 
+/// More than any logit, and so little that an f32 holds it with one.
+const CERTAIN: f32 = 1e30;
+
 /// Chooses a text's tokens one after another.
 pub(in crate::engine) struct Sampler {
     sampling: Sampling,
@@ -78,7 +81,8 @@ pub(super) fn candidates(
 ) -> Candidates {
     for (id, bias) in &sampling.logit_bias {
         if let Some(logit) = logits.get_mut(*id as usize) {
-            *logit += bias;
+            // An infinite one makes a token certain, as long as the logit stays a number.
+            *logit += bias.min(CERTAIN);
         }
     }
     if let Some(allowed) = allowed {

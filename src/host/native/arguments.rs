@@ -96,6 +96,8 @@ Examples:
   echo 'To be, or' | headstart run - --seed 7 > continuation.txt
   headstart run --adapter all --report timings.json
   headstart run -m R1-Distill-Qwen-1.5B.gguf -cnv -sys 'Answer in one line.'
+  headstart run -m model.gguf -p 'A city as JSON: ' --json-schema '{\"type\": \"string\"}'
+  headstart run -m model.gguf -f report.txt --prompt-cache report.cache   # read once, known the next time
   echo 'Why is the sky blue?' | headstart run -m model.gguf -cnv --reasoning none";
 
 /// Continue a text, and report how fast.

@@ -189,7 +189,7 @@ fn named(value: &Value) -> Option<ToolCall> {
 }
 
 fn call(name: &str, arguments: Vec<(String, Value)>) -> Option<ToolCall> {
-    let arguments = written(&arguments.into_iter().collect::<Value>())?;
+    let arguments = written(&Value::from_pairs(arguments))?;
     Some(ToolCall { name: name.to_owned(), arguments, ..ToolCall::default() }).filter(|call| !call.name.is_empty())
 }
 

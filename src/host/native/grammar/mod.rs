@@ -10,6 +10,7 @@ use crate::text::{Control, Tokenizer};
 use clap::Args;
 use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
@@ -40,9 +41,9 @@ impl GrammarOptions {
             None => Ok(text.clone()),
         };
         let source = if let Some(schema) = or_file(&self.json_schema, &self.json_schema_file)? {
-            let schema = serde_json::from_str(&schema)
+            let schema: Value = serde_json::from_str(&schema)
                 .map_err(|error| Error::usage("JSON schema", format!("no JSON: {error}")))?;
-            TopLevelGrammar::from_json_schema(schema)
+            of_schema(schema)
         } else if let Some(text) = or_file(&self.grammar, &self.grammar_file)? {
             let is_lark = text.starts_with("%llguidance");
             TopLevelGrammar::from_lark(if is_lark { text } else { gbnf::to_lark(&text)? })
@@ -51,6 +52,16 @@ impl GrammarOptions {
         };
         Ok(Some(Arc::new(Form { source, compiled: OnceLock::new() })))
     }
+}
+
+/// What may stand between the parts of JSON, as in llama.cpp: a weak model would write line ends for ever.
+const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
+
+fn of_schema(mut schema: Value) -> TopLevelGrammar {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE }));
+    }
+    TopLevelGrammar::from_json_schema(schema)
 }
 
 /// A grammar, and its parser once there is a vocabulary.
@@ -164,14 +175,14 @@ mod tests {
 
     #[test]
     fn a_schema_allows_its_values() {
-        let schema = serde_json::json!({
+        let schema = json!({
             "type": "object",
             "properties": {"n": {"$ref": "#/$defs/small"}, "s": {"enum": ["a", "b"]}},
             "required": ["n"],
             "additionalProperties": false,
             "$defs": {"small": {"type": "integer", "minimum": 0, "maximum": 20}},
         });
-        let source = TopLevelGrammar::from_json_schema(schema);
+        let source = of_schema(schema);
         check(
             &source,
             &["{\"n\": 20}", "{\"n\": 0, \"s\": \"b\"}"],
@@ -182,10 +193,7 @@ mod tests {
     #[test]
     fn a_grammar_that_cannot_be_made_is_refused() {
         let vocabulary = ApproximateTokEnv::single_byte_env();
-        for source in [
-            TopLevelGrammar::from_lark("start: other".to_owned()),
-            TopLevelGrammar::from_json_schema(serde_json::json!({"type": "nothing"})),
-        ] {
+        for source in [TopLevelGrammar::from_lark("start: other".to_owned()), of_schema(json!({"type": "nothing"}))] {
             assert!(compile(&source, &vocabulary).is_err_and(|error| error.thing == "grammar"));
         }
     }
