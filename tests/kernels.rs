@@ -144,7 +144,7 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
         ("    n_in: u32,", "    @align(16) n_in: u32,"),
         ("n_blocks", "n_chunks"),
         ("quants", "quanta"),
-        ("    padding_1: u32,\n", "    padding_1: u32, padding_2: u32,\n"),
+        ("    frequency_penalty: f32,\n", "    frequency_penalty: f32, more: u32,\n"),
     ];
     for (from, to) in changes {
         let broken = text.replace(from, to);

@@ -1,5 +1,6 @@
 // Chooses the next token from one row of logits, writes it after the step's tokens, and moves the step on to it.
-//   1. Each id among the last repeat_window tokens has its logit divided by repeat_penalty, or multiplied when negative.
+//   1. Each id among the last repeat_window tokens has its logit divided by repeat_penalty, or multiplied when negative;
+//      then it loses presence_penalty, and frequency_penalty for each time that the id is among them.
 //   2. top_k keeps the k greatest; top_p of those the greatest that hold this share of probability, the one that passes
 //      it included; min_p those at least this likely relative to the likeliest. Probabilities are those at temperature 1.
 //   3. Of the kept, the greatest of logit / temperature + noise, noise from Gumbel's distribution: a draw from the
@@ -57,21 +58,29 @@ fn gumbel(hash: u32) -> f32 {
     return -log(select(-log(1.0 - u), u * (1.0 + u * (0.5 + u / 3.0)), u < 0.01));
 }
 
-fn penalize(lane: u32, end: u32, window: u32, penalty: f32) {
-    if penalty == 1.0 || penalty <= 0.0 {
+fn penalize(lane: u32, end: u32, settings: Step) {
+    let factor = select(1.0, settings.repeat_penalty, settings.repeat_penalty > 0.0);
+    let presence = settings.presence_penalty;
+    let frequency = settings.frequency_penalty;
+    if settings.n_tokens == 0u || (factor == 1.0 && presence == 0.0 && frequency == 0.0) {
         return;
     }
-    let first = end - min(window, end);
-    for (var i = first; i < min(end, params.n_positions); i += 1u) {
+    let first = end - min(settings.repeat_window, end);
+    let last = min(end, params.n_positions);
+    for (var i = first; i < last; i += 1u) {
         let id = tokens[i];
         if id / 4u % TEAM == lane && id < params.n_vocab {
-            var seen = false;
-            for (var j = first; j < i && !seen; j += 1u) {
-                seen = tokens[j] == id;
+            var before = 0u;
+            var count = 0u;
+            for (var j = first; j < last && before == 0u; j += 1u) {
+                let same = u32(tokens[j] == id);
+                before += select(0u, same, j < i);
+                count += same;
             }
             let logit = logits[id / 4u][id & 3u];
-            if !seen {
-                logits[id / 4u][id & 3u] = select(logit * penalty, logit / penalty, logit > 0.0);
+            if before == 0u {
+                let scaled = select(logit * factor, logit / factor, logit > 0.0);
+                logits[id / 4u][id & 3u] = scaled - (f32(count) * frequency + presence);
             }
         }
     }
@@ -156,7 +165,7 @@ fn sample(
     let settings = step;
     let end = settings.position + settings.n_tokens;
     let works = settings.n_tokens > 0u;
-    penalize(lane, end, settings.repeat_window, select(1.0, settings.repeat_penalty, works));
+    penalize(lane, end, settings);
 
     let draw = works && settings.temperature > 0.0;
     let top_k = draw && settings.top_k > 0u && settings.top_k < params.n_vocab;

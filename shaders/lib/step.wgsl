@@ -10,8 +10,8 @@ struct Step {
     repeat_window: u32,
     seed: u32,
     n_stops: u32,
-    padding_0: u32,
-    padding_1: u32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
     stops_0: vec4<u32>,
     stops_1: vec4<u32>,
 }

@@ -49,6 +49,11 @@ impl Ring {
         let (rows, kept) = (self.rows, self.kept);
         parts.map(move |(from, to, n)| (part(rows, from, n), part(kept, to, n)))
     }
+
+    /// The rows, and those kept aside.
+    fn held(&self) -> [Slice; 2] {
+        [self.rows, self.kept]
+    }
 }
 
 /// Positions that a text may go back by from where rows were kept, with steps of `n_chunk` tokens.
@@ -126,6 +131,19 @@ impl LayerState {
             n_entries,
             rings,
         }
+    }
+}
+
+impl LayerState {
+    /// What a text of `n` tokens left here: the rings, and the entries and keys that it filled.
+    pub fn held(&self, n: u32) -> Vec<Slice> {
+        let n_entries = n.checked_div(self.ratio).map_or(0, |n| n.min(self.n_entries));
+        let filled =
+            |of: Slice| Slice { bytes: of.bytes / u64::from(self.n_entries.max(1)) * u64::from(n_entries), ..of };
+        let mut held: Vec<Slice> = self.rings.iter().flat_map(Ring::held).collect();
+        held.extend((self.ratio > 0).then(|| filled(self.entries)));
+        held.extend((self.ratio == 4).then(|| filled(self.index_keys)));
+        held
     }
 }
 

@@ -2,10 +2,11 @@
 //! the oldest of which are left out once they no longer fit. It knows what was said; the session knows what the cache holds.
 
 use crate::error::{Error, Result};
-use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role};
-use crate::text::{Bos, Control, Stream, Tokenizer};
+use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role, ToolCall, tool_calls};
+use crate::text::{Bos, Control, StopStrings, Stream, Tokenizer};
 
-use super::generation::{Generation, Sampling, Timings};
+use super::generation::{Generation, Timings};
+use super::sampling::Sampling;
 use super::session::Session;
 
 /// What was said, and how it is written for the model.
@@ -14,6 +15,8 @@ pub struct Conversation {
     chat: Chat,
     /// Whether the model thinks, how long, and with which tools; may change from turn to turn.
     pub options: RenderOptions,
+    /// Texts that end an answer, and are left out of it.
+    pub stop_strings: Vec<String>,
     system: Option<Message>,
     turns: Vec<Turn>,
     /// Turns that have been left out.
@@ -61,8 +64,15 @@ impl Conversation {
     /// One that begins with these instructions, or with none.
     #[must_use]
     pub fn new(chat: Chat, system: Option<&str>, options: RenderOptions) -> Self {
-        let mut conversation =
-            Self { chat, options, system: None, turns: Vec::new(), n_dropped: 0, played: Vec::new() };
+        let mut conversation = Self {
+            chat,
+            options,
+            stop_strings: Vec::new(),
+            system: None,
+            turns: Vec::new(),
+            n_dropped: 0,
+            played: Vec::new(),
+        };
         conversation.instruct(system);
         conversation
     }
@@ -134,6 +144,7 @@ impl Conversation {
         };
         let generation = session.go_on(&prompt.ids, sampling, n, &stops).await?;
         Ok(Answer {
+            stops: StopStrings::new(&self.stop_strings),
             conversation: self,
             generation,
             dropped,
@@ -229,6 +240,7 @@ pub struct Answer<'a> {
     generation: Generation<'a>,
     dropped: Option<Dropped>,
     stream: Stream,
+    stops: StopStrings,
     splitter: ReasoningSplitter,
     prompt: Written,
     written: Written,
@@ -242,9 +254,11 @@ pub struct Answered {
     pub rest: Vec<(Part, String)>,
     /// The answer, and what was thought before it.
     pub message: Message,
+    /// The tools that it calls, which also stand in the answer's text as the model wrote them.
+    pub calls: Vec<ToolCall>,
     /// Its ids.
     pub ids: Vec<u32>,
-    /// Whether the model ended it; else the tokens wanted were written, the context was full, or it was left off.
+    /// Whether the model or a stop string ended it; else the tokens wanted were written, the context was full, or it was left off.
     pub has_ended: bool,
     /// What it took.
     pub timings: Timings,
@@ -262,6 +276,9 @@ impl Answer<'_> {
     /// # Errors
     /// When the adapter fails.
     pub async fn next(&mut self) -> Result<Option<Vec<(Part, String)>>> {
+        if self.stops.found().is_some() {
+            return Ok(None);
+        }
         let Some(id) = self.generation.next().await? else { return Ok(None) };
         self.written.ids.push(id);
         let text = self.stream.push(id);
@@ -276,7 +293,7 @@ impl Answer<'_> {
 
     fn take(&mut self, text: &str) -> Vec<(Part, String)> {
         self.written.text += text;
-        let parts = self.splitter.push(text);
+        let parts = self.splitter.push(&self.stops.push(text));
         self.keep(&parts);
         parts
     }
@@ -297,10 +314,11 @@ impl Answer<'_> {
     pub async fn finish(mut self) -> Result<Answered> {
         let text = self.stream.finish();
         let mut rest = self.take(&text);
-        let held = self.splitter.finish();
+        let mut held = self.splitter.push(&self.stops.finish());
+        held.extend(self.splitter.finish());
         self.keep(&held);
         rest.extend(held);
-        let has_ended = self.generation.has_ended();
+        let has_ended = self.generation.has_ended() || self.stops.found().is_some();
         let timings = self.generation.finish().await?;
         let Self { conversation, prompt, written, message, .. } = self;
         if let Some(turn) = conversation.turns.last_mut() {
@@ -309,6 +327,7 @@ impl Answer<'_> {
         let whole =
             Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
         conversation.played = vec![prompt, whole];
-        Ok(Answered { rest, message, ids: written.ids, has_ended, timings })
+        let calls = tool_calls(&message.content, &conversation.options.tools).calls;
+        Ok(Answered { rest, message, calls, ids: written.ids, has_ended, timings })
     }
 }

@@ -6,62 +6,14 @@ use std::collections::VecDeque;
 
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::play::Prepared;
 use crate::gpu::{Slice, Ticket};
 
 use super::forward::Kind;
 use super::past::Past;
+use super::sampling::Sampler;
 use super::session::{PlayerChoice, Session, ms_since};
-
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// Softmax temperature; 0 takes the most likely token.
-    pub temperature: f32,
-    /// Keep the k most likely tokens; 0 keeps all.
-    pub top_k: u32,
-    /// Keep the most likely tokens of this total probability; 1 keeps all.
-    pub top_p: f32,
-    /// Keep tokens at least this likely relative to the most likely; 0 keeps all.
-    pub min_p: f32,
-    /// Divides (or multiplies, when negative) the logits of recent tokens; 1 leaves them.
-    pub repeat_penalty: f32,
-    /// How many recent tokens that looks at.
-    pub repeat_window: u32,
-    /// Seed of the random numbers.
-    pub seed: u32,
-}
-
-impl Default for Sampling {
-    /// Greedy.
-    fn default() -> Self {
-        Self { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repeat_penalty: 1.0, repeat_window: 64, seed: 0 }
-    }
-}
-
-/// Recent tokens that a repeat penalty may look at: each is compared with those before it.
-const MAX_REPEAT_WINDOW: u32 = 4096;
-
-impl Sampling {
-    /// Refuses what makes no sense.
-    ///
-    /// # Errors
-    /// Names the setting, its value and its range.
-    pub fn check(&self) -> Result<()> {
-        let within = |name: &str, value: f32, low: f32, high: f32| {
-            if value >= low && value <= high {
-                return Ok(());
-            }
-            Err(Error::usage(name, value.to_string()).expected(format!("a number from {low} to {high}")))
-        };
-        within("temperature", self.temperature, 0.0, 100.0)?;
-        within("top-p", self.top_p, 0.0, 1.0)?;
-        within("min-p", self.min_p, 0.0, 1.0)?;
-        within("repeat penalty", self.repeat_penalty, 0.01, 100.0)?;
-        within("repeat window", self.repeat_window as f32, 0.0, MAX_REPEAT_WINDOW as f32)
-    }
-}
 
 /// What writing took.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +54,8 @@ pub(super) struct Prompted {
     /// What the cache holds with the prompt in it, where that is known.
     pub(super) past: Option<Past>,
     pub(super) stops: Vec<u32>,
+    /// Chooses tokens where the kernel cannot.
+    pub(super) sampler: Option<Sampler>,
     pub(super) begin: Instant,
     pub(super) prefill_ms: f64,
 }
@@ -127,6 +81,8 @@ pub struct Generation<'a> {
     stops: Vec<u32>,
     /// Whether one of them was chosen: the player then plays nothing more of what is in flight.
     stopped: bool,
+    /// Chooses tokens where the kernel cannot: then a step waits for the token before it.
+    sampler: Option<Sampler>,
     past: Option<Past>,
     begin: Instant,
     last: Instant,
@@ -135,7 +91,7 @@ pub struct Generation<'a> {
 
 impl<'a> Generation<'a> {
     pub(super) async fn begin(session: &'a mut Session, prompted: Prompted, wanted: usize) -> Result<Self> {
-        let Prompted { head, n_prompt, n_known, past, stops, begin, prefill_ms } = prompted;
+        let Prompted { head, n_prompt, n_known, past, stops, sampler, begin, prefill_ms } = prompted;
         let room = session.n_context() - n_prompt;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let decode = session.prepare(Kind::Decode).await?;
@@ -153,6 +109,7 @@ impl<'a> Generation<'a> {
             burst: 1,
             stops,
             stopped: false,
+            sampler,
             past,
             begin,
             last: begin,
@@ -172,21 +129,33 @@ impl<'a> Generation<'a> {
     }
 
     fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
-        let tokens = self.session.network.tokens();
-        let offset = u64::from(self.first + self.issued) * 4;
-        let read = Slice { offset: tokens.offset + offset, bytes: u64::from(n) * 4, ..tokens };
+        let read = match self.sampler {
+            None => self.place(self.first + self.issued, n),
+            Some(_) => {
+                let (logits, _) = self.session.network.logits();
+                Slice { bytes: u64::from(self.session.outline().n_vocab) * 4, ..logits }
+            }
+        };
         let ticket = self.session.player.play(prepared, n, read)?;
         self.in_flight.push_back((ticket, n));
         self.issued += n;
         Ok(())
     }
 
-    /// Keeps submits in flight: several on a GPU, one on the CPU, where nothing runs ahead.
+    /// Where the ids of `n` tokens from a position on lie.
+    fn place(&self, position: u32, n: u32) -> Slice {
+        let tokens = self.session.network.tokens();
+        Slice { offset: tokens.offset + u64::from(position) * 4, bytes: u64::from(n) * 4, ..tokens }
+    }
+
+    /// Whether steps can be asked for before the token is known that they begin with.
+    fn runs_ahead(&self) -> bool {
+        matches!(self.session.choice, PlayerChoice::Gpu(_)) && self.sampler.is_none()
+    }
+
+    /// Keeps submits in flight: several where steps run ahead, else one.
     fn fill(&mut self) -> Result<()> {
-        let depth = match self.session.choice {
-            PlayerChoice::Gpu(_) => IN_FLIGHT,
-            PlayerChoice::Cpu => 1,
-        };
+        let depth = if self.runs_ahead() { IN_FLIGHT } else { 1 };
         while self.in_flight.len() < depth && self.issued < self.wanted {
             let before = self.session.player.encoding_ms();
             let n = self.burst.min(self.wanted - self.issued);
@@ -221,7 +190,7 @@ impl<'a> Generation<'a> {
         let Some((ticket, _)) = self.in_flight.pop_front() else { return Ok(()) };
         let bytes = self.session.player.finish(ticket).await?;
         let now = Instant::now();
-        let n = self.accept(&bytes);
+        let n = self.accept(&bytes)?;
         if self.timings.first_token_ms == 0.0 {
             self.timings.first_token_ms = ms_since(self.begin);
         } else {
@@ -230,7 +199,7 @@ impl<'a> Generation<'a> {
             self.timings.n_decoded += n;
             let per_token = ms / f64::from(n.max(1));
             self.timings.token_ms.push(per_token);
-            if matches!(self.session.choice, PlayerChoice::Gpu(_)) {
+            if self.runs_ahead() {
                 self.burst = ((SUBMIT_MS / per_token.max(0.01)) as u32).clamp(1, MAX_BURST.min(self.burst * 2));
             }
         }
@@ -240,18 +209,27 @@ impl<'a> Generation<'a> {
 
     /// Takes a submit's ids, up to one that ends the text: those after it are not this text's. Says how many tokens were
     /// chosen, that one included.
-    fn accept(&mut self, bytes: &[u8]) -> u32 {
+    fn accept(&mut self, bytes: &[u8]) -> Result<u32> {
         if self.stopped {
-            return 0;
+            return Ok(0);
         }
-        let mut ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+        let mut ids: Vec<u32> = match &mut self.sampler {
+            None => bytemuck::pod_collect_to_vec(bytes),
+            Some(sampler) => {
+                let id = sampler.choose(&mut bytemuck::pod_collect_to_vec(bytes))?;
+                // In place of the kernel's choice, from which the next step would go on.
+                let place = self.place(self.first + self.written.len() as u32, 1);
+                self.session.player.write(place, 0, bytemuck::bytes_of(&id));
+                vec![id]
+            }
+        };
         let end = ids.iter().position(|id| self.stops.contains(id));
         let n_chosen = end.map_or(ids.len(), |end| end + 1);
         ids.truncate(end.unwrap_or(ids.len()));
         self.stopped = end.is_some();
         self.ready.extend(&ids);
         self.written.extend(ids);
-        n_chosen as u32
+        Ok(n_chosen as u32)
     }
 
     /// Ends the text, waits for what is in flight, and tells what it took.
@@ -261,7 +239,7 @@ impl<'a> Generation<'a> {
     pub async fn finish(mut self) -> Result<Timings> {
         while let Some((ticket, _)) = self.in_flight.pop_front() {
             let bytes = self.session.player.finish(ticket).await?;
-            self.accept(&bytes);
+            self.accept(&bytes)?;
         }
         if let Some(mut past) = self.past.take() {
             // A token is played to choose the next one: the last one was not, unless that next one was a stop.
@@ -276,7 +254,7 @@ impl<'a> Generation<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{LoadOptions, ModelFiles};
+    use crate::engine::{LoadOptions, ModelFiles, Sampling};
     use crate::gpu::Adapter;
 
     #[test]

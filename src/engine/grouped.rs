@@ -116,6 +116,11 @@ impl GroupedForward {
         Self { shape: shape.clone(), n_context, step, tokens, scratch, embed, layers, norm, head, rope }
     }
 
+    /// The keys and values of the first `n` positions.
+    pub fn held(&self, n: u32) -> impl Iterator<Item = Slice> {
+        self.layers.iter().flat_map(move |layer| layer.cache.held(n))
+    }
+
     /// How keys and values are kept.
     pub fn cache_types(&self) -> CacheTypes {
         self.layers.first().map_or_else(CacheTypes::default, |layer| layer.cache.types)

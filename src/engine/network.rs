@@ -134,6 +134,14 @@ impl Network {
         }
     }
 
+    /// All that a text of `n` tokens left in the cache: what another can go on from.
+    pub(super) fn held(&self, n: u32) -> Vec<Slice> {
+        match self {
+            Self::V4(forward) => forward.states.iter().flat_map(|state| state.held(n)).collect(),
+            Self::Grouped(forward) => forward.held(n).collect(),
+        }
+    }
+
     /// Logits, and of how many tokens they fit.
     pub(super) fn logits(&self) -> (Slice, u32) {
         match self {

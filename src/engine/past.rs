@@ -14,13 +14,13 @@ use super::session::Session;
 #[derive(Debug, Default)]
 pub(super) struct Past {
     /// The ids that were played.
-    ids: Vec<u32>,
+    pub(super) ids: Vec<u32>,
     /// The end of what was played over the rings' rows, by whichever text came furthest.
-    reached: u32,
+    pub(super) reached: u32,
     /// The earliest position that the rings' rows can go on from.
-    earliest: u32,
+    pub(super) earliest: u32,
     /// Rows are kept behind this position.
-    kept: Option<u32>,
+    pub(super) kept: Option<u32>,
 }
 
 /// From where a new text goes on.

@@ -7,8 +7,9 @@ use crate::error::{Error, Result};
 use crate::gpu::kernel::MAX_STOPS;
 
 use super::forward::Kind;
-use super::generation::{Generation, Prompted, Sampling};
+use super::generation::{Generation, Prompted};
 use super::past::Past;
+use super::sampling::{Sampler, Sampling};
 use super::session::{Session, ms_since};
 
 impl Session {
@@ -18,16 +19,13 @@ impl Session {
     /// # Errors
     /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
     pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
-        let stops = match self.tokenizer() {
-            Some(tokenizer) => tokenizer.ends(),
-            None => self.outline().eos.into_iter().collect(),
-        };
+        let stops = self.ends();
         sampling.check()?;
         let begin = Instant::now();
         let last = self.play_prompt(0, prompt).await?;
         let mut past = Past::default();
         past.extend(prompt, self.slack());
-        self.first_token(prompt.len(), last, sampling, n, Start { stops, past: Some(past), n_known: 0, begin }).await
+        self.first_token(prompt, last, sampling, n, Start { stops, past: Some(past), n_known: 0, begin }).await
     }
 
     /// As [`Self::generate`], for a text of which the cache may still hold a beginning from the one before: only the rest
@@ -54,7 +52,7 @@ impl Session {
         let last = self.play_prompt(n_known, prompt).await?;
         let past = Some(self.played(past, prompt)?);
         let start = Start { stops: stops.to_vec(), past, n_known, begin };
-        self.first_token(prompt.len(), last, sampling, n, start).await
+        self.first_token(prompt, last, sampling, n, start).await
     }
 
     /// For measuring: as [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last
@@ -74,7 +72,7 @@ impl Session {
         let begin = Instant::now();
         let last = self.play_prompt(known, prompt).await?;
         let start = Start { stops: Vec::new(), past: None, n_known: known, begin };
-        self.first_token(prompt.len(), last, sampling, n, start).await
+        self.first_token(prompt, last, sampling, n, start).await
     }
 
     /// Plays a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
@@ -85,6 +83,15 @@ impl Session {
         let begin = Instant::now();
         self.play_prompt(known, prompt).await?;
         Ok(ms_since(begin))
+    }
+
+    /// The ids that end a text of this model.
+    #[must_use]
+    pub fn ends(&self) -> Vec<u32> {
+        match self.tokenizer() {
+            Some(tokenizer) => tokenizer.ends(),
+            None => self.outline().eos.into_iter().collect(),
+        }
     }
 
     /// The size and the recorded size of the last step.
@@ -102,18 +109,26 @@ impl Session {
 
     async fn first_token(
         &mut self,
-        n_prompt: usize,
+        prompt: &[u32],
         last: (u32, u32),
         sampling: &Sampling,
         n: usize,
         start: Start,
     ) -> Result<Generation<'_>> {
-        let prefill_ms = ms_since(start.begin);
-        let n_prompt = n_prompt as u32;
-        let head = self.prepare(Kind::HeadLast(last.1)).await?;
-        self.write_step_until(n_prompt - last.0, last.0, sampling, &start.stops);
         let Start { stops, past, n_known, begin } = start;
-        Generation::begin(self, Prompted { head, n_prompt, n_known, past, stops, begin, prefill_ms }, n).await
+        let prefill_ms = ms_since(begin);
+        let n_prompt = prompt.len() as u32;
+        let head = self.prepare(Kind::HeadLast(last.1)).await?;
+        let sampler = if sampling.suits_the_kernel() {
+            self.write_step_until(n_prompt - last.0, last.0, sampling, &stops);
+            None
+        } else {
+            let (n_vocab, ends) = (self.outline().n_vocab, self.ends());
+            // The kernel chooses too, and only to move the step on: nothing may end it or touch the logits.
+            self.write_step(n_prompt - last.0, last.0, &Sampling::default());
+            Some(Sampler::new(sampling, self.tokenizer(), &ends, n_vocab, prompt)?)
+        };
+        Generation::begin(self, Prompted { head, n_prompt, n_known, past, stops, sampler, begin, prefill_ms }, n).await
     }
 }
 

@@ -19,11 +19,11 @@ use super::files::{ModelFiles, Opened};
 use super::fill;
 use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
-use super::generation::Sampling;
 use super::lockstep::Parts;
 use super::network::Network;
 use super::pace::{Pace, StepTime};
 use super::past::Past;
+use super::sampling::Sampling;
 
 /// Where a model runs.
 #[derive(Clone, Debug)]
@@ -370,7 +370,8 @@ impl Session {
             repeat_window: sampling.repeat_window,
             seed: sampling.seed,
             n_stops: stops.len().min(MAX_STOPS) as u32,
-            padding: [0; 2],
+            presence_penalty: sampling.presence_penalty,
+            frequency_penalty: sampling.frequency_penalty,
             stops: places,
         };
         self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));

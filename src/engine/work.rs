@@ -6,7 +6,7 @@ use crate::gpu::Recording;
 use crate::gpu::recording::Cost;
 
 use super::forward::Kind;
-use super::generation::Sampling;
+use super::sampling::Sampling;
 use super::session::Session;
 
 impl Session {

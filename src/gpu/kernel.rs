@@ -236,14 +236,16 @@ pub struct Step {
     pub min_p: f32,
     /// Divides (or multiplies, when negative) the logits of recent tokens.
     pub repeat_penalty: f32,
-    /// Number of recent tokens that `repeat_penalty` looks at.
+    /// Number of recent tokens that the penalties look at.
     pub repeat_window: u32,
     /// Seed of the random numbers.
     pub seed: u32,
     /// How many of `stops` there are.
     pub n_stops: u32,
-    /// Unused; puts `stops` at a multiple of 16 bytes.
-    pub padding: [u32; 2],
+    /// Taken from the logits of recent tokens.
+    pub presence_penalty: f32,
+    /// Taken from the logits of recent tokens for each time that they occur.
+    pub frequency_penalty: f32,
     /// Ids that end a text: once one is chosen, the steps that follow have no tokens.
     pub stops: [u32; MAX_STOPS],
 }

@@ -80,6 +80,19 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// The keys and then the values of the first `n` positions, head by head.
+    pub fn held(&self, n: u32) -> impl Iterator<Item = Slice> {
+        let Self { types, n_positions, n_kv_heads, head_dim, .. } = *self;
+        [(self.keys, types.keys), (self.values, types.values)].into_iter().flat_map(move |(all, of)| {
+            let row_bytes = u64::from(head_dim) * of.bytes();
+            (0..u64::from(n_kv_heads)).map(move |head| Slice {
+                offset: all.offset + head * u64::from(n_positions) * row_bytes,
+                bytes: u64::from(n.min(n_positions)) * row_bytes,
+                ..all
+            })
+        })
+    }
+
     /// Elements of a token's heads: queries, keys, values.
     #[must_use]
     pub fn heads_width(&self) -> u32 {

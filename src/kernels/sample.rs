@@ -35,8 +35,8 @@ pub static KERNEL: Kernel = Kernel {
 /// Appends the choice of the next token by the settings in `step`, from row 0 of `logits` (`[n_vocab]`, f32).
 ///
 /// `tokens[position + n_tokens]` becomes the chosen id (unless the buffer ends before), `position` grows by `n_tokens`,
-/// and `n_tokens` becomes 1, or 0 where the id is one of the stops. A step without tokens is left as it is. With a
-/// repeat penalty the logits of recent tokens are left penalized.
+/// and `n_tokens` becomes 1, or 0 where the id is one of the stops. A step without tokens is left as it is. With
+/// penalties the logits of recent tokens are left penalized.
 pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, tokens: Slice, n_vocab: u32) {
     let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
     let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
@@ -44,6 +44,22 @@ pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, toke
 }
 
 const LEAST: f32 = -1e30;
+
+/// The noise of an id at a position, from Gumbel's distribution: the greatest of `logit / temperature + noise` is a draw
+/// from the softmax. What the kernel adds on the GPU, so that a text does not depend on where its tokens are chosen.
+pub fn noise(seed: u32, position: u32, id: u32) -> f32 {
+    gumbel(pcg(id.wrapping_add(stream(seed, position))))
+}
+
+/// A number in `[0, 1)` for a position, of which the noise of its ids tells nothing.
+pub fn chance(seed: u32, position: u32) -> f32 {
+    // The high 24 bits, which an f32 holds exactly.
+    (pcg(pcg(stream(seed, position) ^ 0x9e37_79b9)) >> 8) as f32 / (1u32 << 24) as f32
+}
+
+fn stream(seed: u32, position: u32) -> u32 {
+    pcg(position.wrapping_add(pcg(seed)))
+}
 
 fn pcg(v: u32) -> u32 {
     let state = v.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
@@ -68,7 +84,7 @@ fn reference(call: &mut Call<'_>) {
     let end = step.position.wrapping_add(step.n_tokens);
     let known = end.min(tokens.len() as u32);
     let recent = end.saturating_sub(step.repeat_window).min(known);
-    penalize(logits, &tokens[recent as usize..known as usize], step.repeat_penalty);
+    penalize(logits, &tokens[recent as usize..known as usize], step);
     let id = choose(logits, step, end);
     if let Some(token) = tokens.get_mut(end as usize) {
         *token = id;
@@ -78,14 +94,18 @@ fn reference(call: &mut Call<'_>) {
     step.n_tokens = u32::from(!step.stops[..n_stops].contains(&id));
 }
 
-fn penalize(logits: &mut [f32], recent: &[u32], penalty: f32) {
-    if penalty == 1.0 || penalty <= 0.0 {
+fn penalize(logits: &mut [f32], recent: &[u32], settings: &Step) {
+    let Step { repeat_penalty, presence_penalty: presence, frequency_penalty: frequency, .. } = *settings;
+    let factor = if repeat_penalty > 0.0 { repeat_penalty } else { 1.0 };
+    if factor == 1.0 && presence == 0.0 && frequency == 0.0 {
         return;
     }
     for (index, id) in recent.iter().enumerate() {
         let Some(logit) = logits.get_mut(*id as usize) else { continue };
         if !recent[..index].contains(id) {
-            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            let count = recent.iter().filter(|other| *other == id).count() as f32;
+            let scaled = if *logit > 0.0 { *logit / factor } else { *logit * factor };
+            *logit = scaled - (count * frequency + presence);
         }
     }
 }
@@ -94,12 +114,11 @@ fn penalize(logits: &mut [f32], recent: &[u32], penalty: f32) {
 fn choose(logits: &[f32], settings: &Step, position: u32) -> u32 {
     let values: Vec<f32> = logits.iter().map(|v| if v.is_finite() { v.max(LEAST) } else { LEAST }).collect();
     let draw = settings.temperature > 0.0;
-    let stream = pcg(position.wrapping_add(pcg(settings.seed)));
     let greatest = values.iter().copied().fold(f32::MIN, f32::max);
     let least = if draw { threshold(&values, settings, greatest) } else { LEAST };
     let mut best = (f32::MIN, 0);
     for (id, value) in values.iter().enumerate().filter(|(_, value)| value.total_cmp(&least).is_ge()) {
-        let noise = || gumbel(pcg((id as u32).wrapping_add(stream)));
+        let noise = || noise(settings.seed, position, id as u32);
         let score = if draw { (value - greatest) / settings.temperature.max(1e-6) + noise() } else { *value };
         if score > best.0 {
             best = (score, id as u32);
@@ -149,11 +168,18 @@ fn cases() -> Vec<Case> {
     for seed in 0..3 {
         let hot = Step { seed, ..hot };
         cases.push(case("penalty", 12, Step { repeat_penalty: 4.0, position: seed, ..plain }));
+        cases.push(case("presence", 12, Step { presence_penalty: 3.0, position: seed, ..plain }));
+        cases.push(case(
+            "frequency",
+            12,
+            Step { frequency_penalty: 1.5, position: 3 + seed, repeat_window: 7, ..plain },
+        ));
         cases.push(case("no filter", 1003, hot));
         cases.push(case("top_k", 1003, Step { top_k: 7, ..hot }));
         cases.push(case("top_p", 261, Step { top_p: 0.5, ..hot }));
         cases.push(case("min_p", 261, Step { min_p: 0.3, ..hot }));
         let all = Step { top_k: 40, top_p: 0.8, min_p: 0.1, repeat_penalty: 1.5, temperature: 0.8, ..hot };
+        let all = Step { presence_penalty: 0.5, frequency_penalty: -0.25, ..all };
         cases.push(case("all", 261, all));
     }
     cases.extend(stops(plain));
@@ -229,8 +255,11 @@ mod tests {
     #[test]
     fn a_penalty_counts_an_id_once_and_pushes_both_signs_down() {
         let mut logits = [2.0, -2.0, 2.0];
-        penalize(&mut logits, &[0, 1, 0, 77], 2.0);
+        penalize(&mut logits, &[0, 1, 0, 77], &Step { repeat_penalty: 2.0, ..settings() });
         assert_eq!(logits, [1.0, -4.0, 2.0]);
+        let counting = Step { presence_penalty: 0.5, frequency_penalty: 0.25, ..settings() };
+        penalize(&mut logits, &[0, 1, 0, 77], &counting);
+        assert_eq!(logits, [0.0, -4.75, 2.0]);
     }
 
     #[test]

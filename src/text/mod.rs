@@ -18,6 +18,7 @@ pub mod export;
 mod gguf_vocabulary;
 mod pre_tokenizer;
 mod sentence_piece;
+mod stop_strings;
 mod stream;
 mod tokenizer;
 mod tokenizer_config;
@@ -25,6 +26,7 @@ mod tokenizer_json;
 mod vocabulary;
 
 pub use gguf_vocabulary::GgufVocabulary;
+pub use stop_strings::StopStrings;
 pub use stream::{Control, Stream};
 pub use tokenizer::{Bos, Tokenizer};
 pub use tokenizer_config::TokenizerConfig;

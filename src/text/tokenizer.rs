@@ -178,9 +178,14 @@ impl Tokenizer {
         Stream::new(Arc::clone(&self.pieces), control)
     }
 
+    /// The bytes that `id` writes; those of U+FFFD for an id that names no token.
+    pub fn bytes_of(&self, id: u32, control: Control) -> &[u8] {
+        self.pieces.bytes(id, control)
+    }
+
     /// How many bytes `id` writes.
     pub fn n_bytes(&self, id: u32, control: Control) -> usize {
-        self.pieces.bytes(id, control).len()
+        self.bytes_of(id, control).len()
     }
 
     /// Whether `id` is a control token: a mark between texts, that none of them is joined with.

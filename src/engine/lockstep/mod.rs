@@ -16,7 +16,7 @@ use crate::kernels::{self, Words, route, words_written};
 
 use super::fault::is_same_stage;
 use super::forward::Kind;
-use super::generation::Sampling;
+use super::sampling::Sampling;
 use super::session::Session;
 use compare::{Deviation, Written};
 use ties::Ties;

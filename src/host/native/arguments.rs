@@ -100,6 +100,8 @@ Examples:
   echo 'To be, or' | headstart run - --seed 7 > continuation.txt
   headstart run --adapter all --report timings.json
   headstart run -m R1-Distill-Qwen-1.5B.gguf -cnv -sys 'Answer in one line.'
+  headstart run -m model.gguf -p 'A city as JSON: ' --json-schema '{\"type\": \"string\"}'
+  headstart run -m model.gguf -f report.txt --prompt-cache report.cache   # read once, known the next time
   echo 'Why is the sky blue?' | headstart run -m model.gguf -cnv --reasoning none";
 
 /// Continue a text, and report how fast.
@@ -129,6 +131,14 @@ pub(super) struct Run {
     pub(super) talk: Talk,
     #[command(flatten)]
     pub(super) sampling: SamplingOptions,
+    #[command(flatten)]
+    pub(super) ending: EndOptions,
+    #[command(flatten)]
+    pub(super) grammar: super::grammar::GrammarOptions,
+    /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
+    /// another model, or a damaged one, is told of and written anew
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompt_cache: Option<PathBuf>,
 }
 
 /// Whether a conversation is held, and how.
@@ -248,7 +258,27 @@ pub(super) struct Escapes {
     pub(super) no_escape: bool,
 }
 
-/// How a token is chosen. The defaults are llama.cpp's.
+/// What ends a text beside the model itself.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "End of the text")]
+pub(super) struct EndOptions {
+    /// End the text, or the answer, where this comes up, which is left out; may be given several times
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) reverse_prompt: Vec<String>,
+    /// Never choose a token that ends the text: go on until -n tokens are written
+    #[arg(long, conflicts_with_all = ["grammar", "grammar_file", "json_schema", "json_schema_file"])]
+    pub(super) ignore_eos: bool,
+}
+
+impl EndOptions {
+    /// The texts of --reverse-prompt, with \\n and the like read.
+    pub(super) fn stop_strings(&self) -> Vec<String> {
+        self.reverse_prompt.iter().map(|text| super::prompt::unescaped(text)).collect()
+    }
+}
+
+/// How a token is chosen. The defaults are llama.cpp's, and so is the order: bias, penalties, DRY, top-n-sigma, top-k,
+/// typical, top-p, min-p, XTC, temperature.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingOptions {
@@ -258,18 +288,59 @@ pub(super) struct SamplingOptions {
     /// Choose among the K likeliest tokens; 0 for all
     #[arg(long, value_name = "K", default_value_t = 40)]
     pub(super) top_k: u32,
+    /// Choose among the tokens that are about as surprising as the text is on average, which have the probability P
+    /// together; 1 for all
+    #[arg(long = "typical", visible_aliases = ["typ", "typical-p"], value_name = "P", default_value_t = 1.0,
+          value_parser = share, allow_negative_numbers = true)]
+    pub(super) typical: f32,
     /// Choose among the likeliest tokens that have the probability P together; 1 for all
     #[arg(long, value_name = "P", default_value_t = 0.95, value_parser = share, allow_negative_numbers = true)]
     pub(super) top_p: f32,
     /// Choose among the tokens with at least P times the likeliest one's probability; 0 for all
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = share, allow_negative_numbers = true)]
     pub(super) min_p: f32,
+    /// Choose among the tokens whose logit is less than N standard deviations below the greatest; -1 for all
+    #[arg(long, visible_alias = "top-nsigma", value_name = "N", default_value_t = -1.0, value_parser = sigmas,
+          allow_negative_numbers = true)]
+    pub(super) top_n_sigma: f32,
+    /// How often the likeliest tokens are left out so that a less likely one is written: a share of the tokens; 0 never
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = share, allow_negative_numbers = true)]
+    pub(super) xtc_probability: f32,
+    /// From which probability on a token is left out then, if there is another such that stays; over 0.5 does nothing
+    #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
+    pub(super) xtc_threshold: f32,
     /// Make tokens written before less likely; 1 does nothing
     #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1, allow_negative_numbers = true)]
     pub(super) repeat_penalty: f32,
-    /// Among how many of the last tokens --repeat-penalty looks, 4096 at most
-    #[arg(long, value_name = "N", default_value_t = 64)]
-    pub(super) repeat_last_n: u32,
+    /// Take P from the logit of each token written before; 0 does nothing
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = penalty, allow_negative_numbers = true)]
+    pub(super) presence_penalty: f32,
+    /// Take P from the logit of each token written before, once for each time that it was; 0 does nothing
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = penalty, allow_negative_numbers = true)]
+    pub(super) frequency_penalty: f32,
+    /// Among how many of the last tokens these three look; -1 for all
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = window, allow_negative_numbers = true)]
+    pub(super) repeat_last_n: i64,
+    /// Make it less likely that a repetition goes on (DRY): what M is taken from the logit for a repetition of the allowed
+    /// length; 0 does nothing, 0.8 is usual
+    #[arg(long, value_name = "M", default_value_t = 0.0, value_parser = dry_multiplier, allow_negative_numbers = true)]
+    pub(super) dry_multiplier: f32,
+    /// By how much that grows with each token more that is repeated
+    #[arg(long, value_name = "B", default_value_t = 1.75, value_parser = dry_base)]
+    pub(super) dry_base: f32,
+    /// How many tokens may be repeated without it
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) dry_allowed_length: u32,
+    /// Among how many of the last tokens it looks for repetitions; -1 for all
+    #[arg(long, value_name = "N", default_value_t = -1, value_parser = window, allow_negative_numbers = true)]
+    pub(super) dry_penalty_last_n: i64,
+    /// A text that a repetition does not reach across; may be given several times, and `none` for none [default: a line
+    /// end, and : \" *]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) dry_sequence_breaker: Vec<String>,
+    /// Add V to the logit of a token, as in 15043+1.5 or 15043-inf, which forbids it; may be given several times
+    #[arg(short, long, value_name = "ID±V", value_parser = logit_bias)]
+    pub(super) logit_bias: Vec<(u32, f32)>,
     /// The begin of the random numbers: the same seed writes the same text; -1 for another one every time, which is
     /// told on stderr (also as -s) [default: -1]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)),
@@ -388,6 +459,34 @@ fn at_least_1(text: &str) -> Result<f32, String> {
     number(text, 1.0..=f32::MAX)
 }
 
+fn sigmas(text: &str) -> Result<f32, String> {
+    number(text, -1.0..=1000.0)
+}
+
+fn penalty(text: &str) -> Result<f32, String> {
+    number(text, -100.0..=100.0)
+}
+
+fn dry_multiplier(text: &str) -> Result<f32, String> {
+    number(text, 0.0..=100.0)
+}
+
+fn dry_base(text: &str) -> Result<f32, String> {
+    number(text, 1.0..=100.0)
+}
+
+fn window(text: &str) -> Result<i64, String> {
+    let fine = |n: &i64| (-1..=i64::from(u32::MAX)).contains(n);
+    text.parse().ok().filter(fine).ok_or_else(|| "expected a number from 0 up, or -1".to_owned())
+}
+
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let parts = text.find(['+', '-']).map(|sign| text.split_at(sign));
+    let bias = parts.and_then(|(id, bias)| Some((id.trim().parse().ok()?, bias.parse::<f32>().ok()?)));
+    bias.filter(|(_, bias)| !bias.is_nan())
+        .ok_or_else(|| "expected a token's id and a signed number, as in 15043+1.5".to_owned())
+}
+
 fn share(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
@@ -426,6 +525,16 @@ mod tests {
             (["--seed", "-1"], true),
             (["-s", "4294967295"], true),
             (["-s", "4294967296"], false),
+            (["--typ", "0.9"], true),
+            (["--top-nsigma", "-1"], true),
+            (["--repeat-last-n", "-1"], true),
+            (["--repeat-last-n", "-2"], false),
+            (["--logit-bias", "12-inf"], true),
+            (["-l", "12+0.5"], true),
+            (["-l", "12"], false),
+            (["-l", "-1+2"], false),
+            (["-l", "12+nan"], false),
+            (["--dry-base", "0.5"], false),
             (["--cache-type-k", "f16"], true),
             (["--cache-type-v", "q8_0"], false),
         ] {

@@ -4,6 +4,7 @@ use super::arguments::{self, Reasoning};
 use super::model_files::{self, Named};
 use super::new_file::NewFile;
 use super::progress::Progress;
+use super::prompt_cache::PromptCache;
 use super::run::{load, sampling, tell_seed};
 use super::terminal::dimmed;
 use super::text_out::TextOut;
@@ -72,6 +73,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let (chat, doubt) = pollster::block_on(chat(&model))?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let first = prompt::first_turn(arguments)?;
+    let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
@@ -81,17 +83,25 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
     let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
+    let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
+    conversation.stop_strings = arguments.ending.stop_strings();
     let mut talk = Talk {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
-        conversation: Conversation::new(chat, arguments.talk.system.as_deref(), options),
-        sampling: sampling(&arguments.sampling),
+        conversation,
+        sampling: sampling(arguments)?,
         reasoning,
         out: TextOut::to_stdout(),
         timings: None,
     };
     tell_seed(&arguments.sampling, &talk.sampling);
-    let ended = talk.hold(first, arguments.talk.single_turn);
+    if let Some(cache) = &cache {
+        pollster::block_on(cache.recall(&mut talk.session))?;
+    }
+    let mut ended = talk.hold(first, arguments.talk.single_turn);
+    if let (Some(cache), Ok(())) = (&cache, &ended) {
+        ended = pollster::block_on(cache.keep(&mut talk.session));
+    }
     // Written also where a turn failed: what the turns before took is worth keeping.
     if let (Some(mut file), Some(timings)) = (file, &talk.timings) {
         let facts = ModelFacts { sha256, ..ModelFacts::new(&talk.session, &model.name, model.bytes) };
@@ -166,6 +176,9 @@ impl Talk {
         drop(watch);
         let left_off = interrupt::was_asked();
         self.out.write("\n")?;
+        for call in &answered.calls {
+            aside(&format!("[calls the tool {} with {}]", call.name, call.arguments));
+        }
         aside(&summary(&answered, left_off));
         self.timings = Some(answered.timings);
         Ok(())

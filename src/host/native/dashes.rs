@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 14] = [
+const LONG: [(&str, &str); 15] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
@@ -20,6 +20,7 @@ const LONG: [(&str, &str); 14] = [
     // An address of a model is one way to name it.
     ("-mu", "--hf-repo"),
     ("--model-url", "--hf-repo"),
+    ("-jf", "--json-schema-file"),
     ("-dev", "--adapter"),
     ("--device", "--adapter"),
 ];
@@ -52,7 +53,8 @@ enum Value {
 }
 
 /// Options whose next word is a text of the user's own, whatever it looks like.
-const TEXTS: [&str; 4] = ["-p", "--prompt", "--system", "-sys"];
+const TEXTS: [&str; 8] =
+    ["-p", "--prompt", "--system", "-sys", "-r", "--reverse-prompt", "--dry-sequence-breaker", "--grammar"];
 
 /// Commands that llama.cpp's options are for.
 const RUNS: [&str; 4] = ["run", "bench", "eval", "verify"];

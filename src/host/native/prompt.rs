@@ -78,7 +78,7 @@ fn without_line_end(text: String) -> String {
 
 /// A text with what a `\` begins read as llama.cpp reads it: line ends, tabs, quotes, `\\`, bytes as `\x0a`. What else
 /// stands behind a `\` stays as it is.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

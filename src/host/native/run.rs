@@ -4,10 +4,12 @@
 use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
+use super::prompt_cache::PromptCache;
 use super::text_out::TextOut;
 use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables, tune,
 };
+use crate::engine::sampling::{Dry, Xtc};
 use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::play_gpu::ShaderChecks;
@@ -16,7 +18,7 @@ use crate::measure::panel;
 use crate::measure::profile::profile;
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes, TuningFacts};
 use crate::model::SyntheticName;
-use crate::text::Control;
+use crate::text::{Control, StopStrings};
 use indicatif::BinaryBytes;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
@@ -33,6 +35,7 @@ struct Request<'a> {
     sha256: Option<String>,
     prompt: String,
     sampling: Sampling,
+    cache: Option<PromptCache>,
     arguments: &'a arguments::Run,
 }
 
@@ -50,10 +53,11 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     }
     let path = arguments.model.path()?;
     let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(arguments)?);
+    let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
-    let request = Request { model, sha256, prompt, sampling: sampling(&arguments.sampling), arguments };
+    let request = Request { model, sha256, prompt, sampling: sampling(arguments)?, cache, arguments };
     tell_seed(&arguments.sampling, &request.sampling);
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
@@ -183,21 +187,35 @@ impl Request<'_> {
         out: &mut TextOut,
     ) -> Result<(Vec<u32>, Timings)> {
         let mut stream = session.tokenizer().map(|tokenizer| tokenizer.stream(Control::Hide));
+        let mut stops = StopStrings::new(&self.arguments.ending.stop_strings());
         let mut ids = Vec::new();
         let watch = interrupt::watch();
         let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
-        let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
+        let mut generation = match &self.cache {
+            None => session.generate(prompt, &self.sampling, n_wanted).await?,
+            Some(cache) => {
+                cache.recall(session).await?;
+                let stops = session.ends();
+                session.go_on(prompt, &self.sampling, n_wanted, &stops).await?
+            }
+        };
         drop(spinner);
         out.show_prompt(&self.prompt);
-        while !interrupt::asked() && !out.is_closed() {
+        while !interrupt::asked() && !out.is_closed() && stops.found().is_none() {
             let Some(id) = generation.next().await? else { break };
             ids.push(id);
-            out.write(&stream.as_mut().map(|stream| stream.push(id)).unwrap_or_default())?;
+            let text = stream.as_mut().map(|stream| stream.push(id)).unwrap_or_default();
+            out.write(&stops.push(&text))?;
         }
-        out.write(&stream.map(|mut stream| stream.finish()).unwrap_or_default())?;
+        let rest = stream.map(|mut stream| stream.finish()).unwrap_or_default();
+        out.write(&(stops.push(&rest) + &stops.finish()))?;
         out.end();
         let timings = generation.finish().await?;
         drop(watch);
+        if let Some(cache) = &self.cache {
+            eprintln!("headstart: {} of {} tokens of the prompt were known", timings.n_known, timings.n_prompt);
+            cache.keep(session).await?;
+        }
         Ok((ids, timings))
     }
 }
@@ -260,17 +278,40 @@ fn show_stages(report: &Report) {
     }
 }
 
-pub(super) fn sampling(options: &arguments::SamplingOptions) -> Sampling {
-    Sampling {
+/// How tokens are chosen, as the command line says.
+pub(super) fn sampling(arguments: &arguments::Run) -> Result<Sampling> {
+    let options = &arguments.sampling;
+    // -1 stands for all.
+    let window = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    let breakers = match options.dry_sequence_breaker.as_slice() {
+        [] => Dry::default().breakers,
+        given => given.iter().filter(|breaker| *breaker != "none").map(|breaker| prompt::unescaped(breaker)).collect(),
+    };
+    Ok(Sampling {
         temperature: options.temp,
         top_k: options.top_k,
         top_p: options.top_p,
         min_p: options.min_p,
+        typical_p: options.typical,
+        top_n_sigma: options.top_n_sigma,
+        xtc: Xtc { probability: options.xtc_probability, threshold: options.xtc_threshold },
         repeat_penalty: options.repeat_penalty,
-        repeat_window: options.repeat_last_n,
+        presence_penalty: options.presence_penalty,
+        frequency_penalty: options.frequency_penalty,
+        repeat_window: window(options.repeat_last_n),
+        dry: Dry {
+            multiplier: options.dry_multiplier,
+            base: options.dry_base,
+            allowed_length: options.dry_allowed_length,
+            window: window(options.dry_penalty_last_n),
+            breakers,
+        },
+        logit_bias: options.logit_bias.clone(),
+        ignore_ends: arguments.ending.ignore_eos,
+        grammar: arguments.grammar.read()?,
         // The standard library's hash keys are random; that is all the randomness that a seed needs.
         seed: given_seed(options).unwrap_or_else(|| RandomState::new().hash_one(0_u32) as u32),
-    }
+    })
 }
 
 fn given_seed(options: &arguments::SamplingOptions) -> Option<u32> {

@@ -86,6 +86,13 @@ struct Sampled {
     top_p: Option<f32>,
     min_p: Option<f32>,
     repeat_penalty: Option<f32>,
+    typical_p: Option<f32>,
+    top_n_sigma: Option<f32>,
+    xtc_probability: Option<f32>,
+    xtc_threshold: Option<f32>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
+    dry_multiplier: Option<f32>,
     seed: Option<u32>,
 }
 
@@ -281,6 +288,13 @@ fn settings(asked: &Sampled) -> Settings {
         top_p: asked.top_p.unwrap_or(usual.top_p),
         min_p: asked.min_p.unwrap_or(usual.min_p),
         repeat_penalty: asked.repeat_penalty.unwrap_or(usual.repeat_penalty),
+        typical_p: asked.typical_p.unwrap_or(usual.typical_p),
+        top_n_sigma: asked.top_n_sigma.unwrap_or(usual.top_n_sigma),
+        xtc_probability: asked.xtc_probability.unwrap_or(usual.xtc_probability),
+        xtc_threshold: asked.xtc_threshold.unwrap_or(usual.xtc_threshold),
+        presence_penalty: asked.presence_penalty.unwrap_or(usual.presence_penalty),
+        frequency_penalty: asked.frequency_penalty.unwrap_or(usual.frequency_penalty),
+        dry_multiplier: asked.dry_multiplier.unwrap_or(usual.dry_multiplier),
         seed: asked.seed.unwrap_or_else(random_seed),
     }
 }

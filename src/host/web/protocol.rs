@@ -173,12 +173,34 @@ pub(crate) struct Settings {
     pub(crate) top_p: f32,
     pub(crate) min_p: f32,
     pub(crate) repeat_penalty: f32,
+    // Those that the page has no controls for, only scripts.
+    pub(crate) typical_p: f32,
+    pub(crate) top_n_sigma: f32,
+    pub(crate) xtc_probability: f32,
+    pub(crate) xtc_threshold: f32,
+    pub(crate) presence_penalty: f32,
+    pub(crate) frequency_penalty: f32,
+    pub(crate) dry_multiplier: f32,
     pub(crate) seed: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, repeat_penalty: 1.0, seed: 0 }
+        Self {
+            temperature: 0.8,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            repeat_penalty: 1.0,
+            typical_p: 1.0,
+            top_n_sigma: 0.0,
+            xtc_probability: 0.0,
+            xtc_threshold: 0.1,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            dry_multiplier: 0.0,
+            seed: 0,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::opening::Opening;
 use super::protocol::{
     AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step,
 };
+use crate::engine::sampling::{Dry, Xtc};
 use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
@@ -336,8 +337,21 @@ fn tokenizer(session: &Session) -> Result<&Tokenizer> {
 }
 
 pub(super) fn sampling(s: Settings) -> Sampling {
-    let Settings { temperature, top_k, top_p, min_p, repeat_penalty, seed } = s;
-    Sampling { temperature, top_k, top_p, min_p, repeat_penalty, seed, ..Sampling::default() }
+    Sampling {
+        temperature: s.temperature,
+        top_k: s.top_k,
+        top_p: s.top_p,
+        min_p: s.min_p,
+        typical_p: s.typical_p,
+        top_n_sigma: s.top_n_sigma,
+        xtc: Xtc { probability: s.xtc_probability, threshold: s.xtc_threshold },
+        repeat_penalty: s.repeat_penalty,
+        presence_penalty: s.presence_penalty,
+        frequency_penalty: s.frequency_penalty,
+        dry: Dry { multiplier: s.dry_multiplier, ..Dry::default() },
+        seed: s.seed,
+        ..Sampling::default()
+    }
 }
 
 fn progress(at: LoadProgress) -> Progress {

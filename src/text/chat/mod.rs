@@ -1,7 +1,8 @@
 //! A conversation as the text that a model was trained to go on from.
 //!
 //! [`Chat`] renders messages by the template in the model's file, or by V4's own encoding, which its files do not
-//! have; [`ReasoningSplitter`] tells what the model thinks from what it answers while the text streams.
+//! have; [`ReasoningSplitter`] tells what the model thinks from what it answers while the text streams; [`tool_calls`] finds the tools
+//! that an answer calls.
 //!
 //! A template is a program from a file that nobody vouches for: it runs within bounds of steps, memory and output
 //! (see `shape`, `rewrite` and `budget`), knows no files and no network, and fails with a message.
@@ -17,10 +18,12 @@ mod reasoning;
 mod rewrite;
 mod shape;
 mod template;
+mod tool_calls;
 mod v4;
 
 pub use message::{Message, RenderOptions, Role, ToolCall};
 pub use reasoning::{Part, ReasoningSplitter};
+pub use tool_calls::{Called, tool_calls};
 
 use super::{Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};

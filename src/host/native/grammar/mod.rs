@@ -1,0 +1,200 @@
+//! Texts of a given form: grammars and JSON schemas, by the library `llguidance`. Natively only: in the page it would take
+//! more room than there is.
+
+mod gbnf;
+
+use super::prompt::read_file;
+use crate::engine::sampling::{Constraint, Grammar};
+use crate::error::{Error, Result};
+use crate::text::{Control, Tokenizer};
+use clap::Args;
+use llguidance::api::TopLevelGrammar;
+use llguidance::{Matcher, ParserFactory};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
+
+/// What the text must look like.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct GrammarOptions {
+    /// Write only what this grammar allows: GBNF as llama.cpp's, or, behind a first line of `%llguidance {}`, Lark
+    #[arg(long, value_name = "GBNF", allow_hyphen_values = true, help_heading = "Form of the text")]
+    grammar: Option<String>,
+    /// The same, from a file
+    #[arg(long, value_name = "FILE", help_heading = "Form of the text")]
+    grammar_file: Option<PathBuf>,
+    /// Write only JSON that this JSON schema allows; {} for any
+    #[arg(short, long, value_name = "SCHEMA", help_heading = "Form of the text")]
+    json_schema: Option<String>,
+    /// The same, from a file; also as -jf
+    #[arg(long, value_name = "FILE", help_heading = "Form of the text")]
+    json_schema_file: Option<PathBuf>,
+}
+
+impl GrammarOptions {
+    /// What they say, read but not yet compiled; that takes a vocabulary.
+    pub(super) fn read(&self) -> Result<Option<Arc<dyn Grammar>>> {
+        let or_file = |text: &Option<String>, file: &Option<PathBuf>| match file {
+            Some(file) => read_file(file).map(Some),
+            None => Ok(text.clone()),
+        };
+        let source = if let Some(schema) = or_file(&self.json_schema, &self.json_schema_file)? {
+            let schema: Value = serde_json::from_str(&schema)
+                .map_err(|error| Error::usage("JSON schema", format!("no JSON: {error}")))?;
+            of_schema(schema)
+        } else if let Some(text) = or_file(&self.grammar, &self.grammar_file)? {
+            let is_lark = text.starts_with("%llguidance");
+            TopLevelGrammar::from_lark(if is_lark { text } else { gbnf::to_lark(&text)? })
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Form { source, compiled: OnceLock::new() })))
+    }
+}
+
+/// What may stand between the parts of JSON, as in llama.cpp: a weak model would write line ends for ever.
+const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
+
+fn of_schema(mut schema: Value) -> TopLevelGrammar {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE }));
+    }
+    TopLevelGrammar::from_json_schema(schema)
+}
+
+/// A grammar, and its parser once there is a vocabulary.
+struct Form {
+    source: TopLevelGrammar,
+    compiled: OnceLock<Matcher>,
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a grammar")
+    }
+}
+
+impl Grammar for Form {
+    fn begin(&self, tokenizer: &Tokenizer) -> Result<Box<dyn Constraint>> {
+        // A program runs one model; each of its texts begins with a copy.
+        let matcher = match self.compiled.get() {
+            Some(matcher) => matcher,
+            None => {
+                let matcher = compile(&self.source, &vocabulary(tokenizer)?)?;
+                self.compiled.get_or_init(|| matcher)
+            }
+        };
+        Ok(Box::new(Following(matcher.deep_clone())))
+    }
+}
+
+fn compile(source: &TopLevelGrammar, vocabulary: &TokEnv) -> Result<Matcher> {
+    let mut factory = ParserFactory::new_simple(vocabulary).map_err(wrong)?;
+    factory.quiet().limits_mut().verbose_errors = false;
+    let parser = factory.create_parser(source.clone()).map_err(wrong)?;
+    let mut matcher = Matcher::new(Ok(parser));
+    // A grammar that fails does so at its first token.
+    matcher.compute_mask_or_eos().map_err(wrong)?;
+    Ok(matcher)
+}
+
+/// The tokens' bytes, as the library wants them: marks of control begin with a byte that no text has.
+fn vocabulary(tokenizer: &Tokenizer) -> Result<TokEnv> {
+    let ends = tokenizer.ends();
+    let end = *ends.first().ok_or_else(|| {
+        Error::usage("grammar", "the model names no token that ends a text").expected("a model that can end one")
+    })?;
+    let bytes = |id: u32| match tokenizer.text_of(id) {
+        None => Vec::new(),
+        Some(name) if tokenizer.is_control(id) => [&[TokTrie::SPECIAL_TOKEN_MARKER], name.as_bytes()].concat(),
+        Some(_) => tokenizer.bytes_of(id, Control::Show).to_vec(),
+    };
+    let words: Vec<Vec<u8>> = (0..tokenizer.n_vocab() as u32).map(bytes).collect();
+    let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, end), &words).with_eos_tokens(&ends);
+    Ok(Arc::new(ApproximateTokEnv::new(trie)))
+}
+
+fn wrong(error: impl std::fmt::Display) -> Error {
+    Error::usage("grammar", error.to_string())
+}
+
+/// A text that keeps to the form so far.
+struct Following(Matcher);
+
+impl Constraint for Following {
+    fn allowed(&mut self) -> Result<Vec<bool>> {
+        let mask = self.0.compute_mask_or_eos().map_err(wrong)?;
+        Ok((0..mask.len() as u32).map(|id| mask.is_allowed(id)).collect())
+    }
+
+    fn accept(&mut self, id: u32) -> Result<()> {
+        // What comes behind the end is nobody's.
+        if self.0.is_stopped() { Ok(()) } else { self.0.consume_token(id).map_err(wrong) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a grammar allows a text as a whole, byte by byte.
+    fn allows(source: &TopLevelGrammar, text: &str) -> bool {
+        let mut matcher = compile(source, &ApproximateTokEnv::single_byte_env()).expect("it compiles");
+        let is_next = |byte: u8| {
+            let mask = matcher.compute_mask_or_eos().expect("a mask");
+            mask.is_allowed(byte.into()) && matcher.consume_token(byte.into()).is_ok()
+        };
+        text.bytes().all(is_next) && matcher.is_accepting().expect("a state")
+    }
+
+    fn check(source: &TopLevelGrammar, right: &[&str], wrong: &[&str]) {
+        right.iter().for_each(|text| assert!(allows(source, text), "{text}"));
+        wrong.iter().for_each(|text| assert!(!allows(source, text), "{text}"));
+    }
+
+    fn gbnf(text: &str) -> TopLevelGrammar {
+        TopLevelGrammar::from_lark(gbnf::to_lark(text).expect("GBNF"))
+    }
+
+    #[test]
+    fn gbnf_allows_what_llama_cpp_does() {
+        check(&gbnf("root ::= (\"yes\" | \"no\") \".\"?"), &["yes", "no."], &["", "ye", "yes!", "no.."]);
+        check(&gbnf("root ::= [a-c]{2,3} [^a-z\\n]*"), &["ab", "abc1é"], &["a", "abcd", "ab\n"]);
+        // A word that is the beginning of another, spelt out as characters.
+        check(&gbnf("root ::= \"if\" | [a-z]+"), &["if", "ifx", "i"], &["", "If"]);
+        let json = "root ::= object\nvalue ::= object | array | string | number | (\"true\" | \"false\" | \"null\") ws\n\
+            object ::= \"{\" ws ( string \":\" ws value (\",\" ws string \":\" ws value)* )? \"}\" ws\n\
+            array ::= \"[\" ws ( value (\",\" ws value)* )? \"]\" ws\n\
+            string ::= \"\\\"\" ( [^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" ([\"\\\\bfnrt] | \"u\" [0-9a-fA-F]{4}) )* \"\\\"\" ws\n\
+            number ::= (\"-\"? ([0-9] | [1-9] [0-9]{0,15})) (\".\" [0-9]+)? ws\nws ::= | \" \" | \"\\n\" [ \\t]{0,20}";
+        let right = ["{}", "{\"a\": [1, -2.5, {\"b\": null}], \"c\":\"\\u00e9\\\"\"}", "{ \"a\":true}\n  "];
+        check(&gbnf(json), &right, &["{", "{\"a\" 1}", "[1]", "{\"a\":01}", "{\"a\":1,}"]);
+    }
+
+    #[test]
+    fn a_schema_allows_its_values() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"n": {"$ref": "#/$defs/small"}, "s": {"enum": ["a", "b"]}},
+            "required": ["n"],
+            "additionalProperties": false,
+            "$defs": {"small": {"type": "integer", "minimum": 0, "maximum": 20}},
+        });
+        let source = of_schema(schema);
+        check(
+            &source,
+            &["{\"n\": 20}", "{\"n\": 0, \"s\": \"b\"}"],
+            &["{}", "{\"n\": 21}", "{\"n\": 1, \"s\": \"c\"}", "1"],
+        );
+    }
+
+    #[test]
+    fn a_grammar_that_cannot_be_made_is_refused() {
+        let vocabulary = ApproximateTokEnv::single_byte_env();
+        for source in [TopLevelGrammar::from_lark("start: other".to_owned()), of_schema(json!({"type": "nothing"}))] {
+            assert!(compile(&source, &vocabulary).is_err_and(|error| error.thing == "grammar"));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Tools that a model calls in its answer, read from the text by the forms that models were trained to write:
+//!
+//! - V3.2's and V4's blocks of `<｜DSML｜invoke>`;
+//! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
+//! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3), or with `<function=…>` in it (Qwen3-Coder);
+//! - an answer that is nothing but JSON with a name and parameters (Llama 3).
+//!
+//! What is begun like a call and is none stays a part of the text.
+
+use super::ToolCall;
+use super::json;
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+/// An answer with the calls taken out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Called {
+    /// What else it says.
+    pub text: String,
+    /// The tools that it calls, in order. Their ids are empty: no model writes any.
+    pub calls: Vec<ToolCall>,
+}
+
+/// Takes the calls out of an answer. `tools` are those that the model was told of, as in
+/// [`super::RenderOptions::tools`]: they tell texts from numbers where a form does not.
+#[must_use]
+pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
+    let mut called = Called::default();
+    let mut rest = answer;
+    while let Some((place, form)) =
+        FORMS.iter().filter_map(|form| Some((rest.find(form.begin)?, form))).min_by_key(|it| it.0)
+    {
+        let inside = &rest[place + form.begin.len()..];
+        let (inside, behind) = inside.split_once(form.end).unwrap_or((inside, ""));
+        match (form.read)(inside, tools) {
+            Some(calls) if !calls.is_empty() => {
+                called.text += rest[..place].trim_end();
+                called.calls.extend(calls);
+                rest = behind;
+            }
+            // The mark is passed over, so that what follows it is looked at too.
+            _ => {
+                let (text, behind) = rest.split_at(place + form.begin.len());
+                called.text += text;
+                rest = behind;
+            }
+        }
+    }
+    called.text += if called.calls.is_empty() { rest } else { rest.trim_end() };
+    match called.calls.is_empty().then(|| llama(answer)).flatten() {
+        Some(calls) => Called { text: String::new(), calls },
+        None => called,
+    }
+}
+
+/// A block of calls.
+struct Form {
+    begin: &'static str,
+    end: &'static str,
+    /// The calls between them; `None` where they are not as they should be.
+    read: fn(&str, &[String]) -> Option<Vec<ToolCall>>,
+}
+
+const FORMS: [Form; 4] = [
+    Form { begin: "<｜DSML｜tool_calls>", end: "</｜DSML｜tool_calls>", read: dsml },
+    Form { begin: "<｜DSML｜function_calls>", end: "</｜DSML｜function_calls>", read: dsml },
+    Form { begin: "<｜tool▁calls▁begin｜>", end: "<｜tool▁calls▁end｜>", read: marked },
+    Form { begin: "<tool_call>", end: "</tool_call>", read: tagged },
+];
+
+/// What stands between two marks, and what follows the second one.
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a str)> {
+    text.split_once(begin)?.1.split_once(end)
+}
+
+fn dsml(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    let mut block = block;
+    while let Some((invoke, rest)) = between(block, "<｜DSML｜invoke name=\"", "</｜DSML｜invoke>") {
+        block = rest;
+        let (name, mut parameters) = invoke.split_once("\">")?;
+        let mut arguments = Vec::new();
+        while let Some((parameter, rest)) = between(parameters, "<｜DSML｜parameter name=\"", "</｜DSML｜parameter>")
+        {
+            parameters = rest;
+            let (head, value) = parameter.split_once('>')?;
+            let (key, is_text) = head.split_once("\" string=\"")?;
+            let value = match is_text {
+                "true\"" => Value::from(value),
+                _ => json::read("a value", value).ok()?,
+            };
+            arguments.push((key.to_owned(), value));
+        }
+        calls.push(call(name, arguments)?);
+    }
+    Some(calls)
+}
+
+/// V3.1 writes a name and JSON; R1 and V3 before it write `function`, the name, and JSON between fences.
+fn marked(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    let mut block = block;
+    while let Some((one, rest)) = between(block, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>") {
+        block = rest;
+        let (first, second) = one.split_once("<｜tool▁sep｜>")?;
+        let fenced = second.split_once("```json").and_then(|(name, json)| Some((name, json.rsplit_once("```")?.0)));
+        let (name, arguments) = fenced.unwrap_or((first, second));
+        calls.push(ToolCall { name: name.trim().to_owned(), arguments: object(arguments)?, ..ToolCall::default() });
+    }
+    Some(calls)
+}
+
+fn tagged(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
+    let block = block.trim();
+    if block.starts_with("<function=") {
+        functions(block, tools)
+    } else {
+        Some(vec![named(&json::read("a call", block).ok()?)?])
+    }
+}
+
+fn functions(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    let mut block = block;
+    while let Some((function, rest)) = between(block, "<function=", "</function>") {
+        block = rest;
+        let (name, mut parameters) = function.split_once('>')?;
+        let mut arguments = Vec::new();
+        while let Some((parameter, rest)) = between(parameters, "<parameter=", "</parameter>") {
+            parameters = rest;
+            let (key, value) = parameter.split_once('>')?;
+            // The line ends around it belong to the form.
+            let value = value.strip_prefix('\n').unwrap_or(value);
+            let value = value.strip_suffix('\n').unwrap_or(value);
+            let typed = if is_text(tools, name, key) { None } else { json::read("a value", value).ok() };
+            arguments.push((key.to_owned(), typed.unwrap_or_else(|| Value::from(value))));
+        }
+        calls.push(call(name, arguments)?);
+    }
+    Some(calls)
+}
+
+/// Whether a tool's parameter is a text; so is one that nobody told of.
+fn is_text(tools: &[String], tool: &str, parameter: &str) -> bool {
+    let types = tools.iter().find_map(|text| {
+        let known: serde_json::Value = serde_json::from_str(text).ok()?;
+        let function = known.get("function").unwrap_or(&known);
+        (function.get("name")? == tool).then(|| function.pointer("/parameters/properties").cloned())?
+    });
+    types.as_ref().and_then(|types| types.get(parameter)?.get("type")).is_none_or(|of| of == "string")
+}
+
+/// Nothing but calls as JSON, one or several with `;` between them, behind a mark or not.
+fn llama(answer: &str) -> Option<Vec<ToolCall>> {
+    let marks = |text: &'static str| move |answer: &str| answer.trim().trim_start_matches(text).trim().to_owned();
+    let answer = marks("<|python_tag|>")(answer);
+    if !answer.starts_with('{') {
+        return None;
+    }
+    let mut calls = Vec::new();
+    let mut values = serde_json::Deserializer::from_str(&answer).into_iter::<Value>();
+    let mut begin = 0;
+    loop {
+        match values.next() {
+            Some(value) => calls.push(named(&value.ok()?)?),
+            None => return Some(calls),
+        }
+        begin += values.byte_offset();
+        let rest = answer[begin..].trim_start();
+        if let Some(rest) = rest.strip_prefix(';') {
+            begin = answer.len() - rest.len();
+            values = serde_json::Deserializer::from_str(&answer[begin..]).into_iter();
+        } else {
+            return rest.is_empty().then_some(calls);
+        }
+    }
+}
+
+/// A call as an object of a name, and arguments or parameters.
+fn named(value: &Value) -> Option<ToolCall> {
+    let item = |key: &str| value.get_attr(key).ok().filter(|item| !item.is_undefined());
+    let arguments = item("arguments").or_else(|| item("parameters"))?;
+    let arguments = match arguments.as_str() {
+        Some(json) => object(json)?,
+        None => written(&arguments)?,
+    };
+    let name = item("name")?.as_str().filter(|name| !name.is_empty())?.to_owned();
+    Some(ToolCall { name, arguments, ..ToolCall::default() })
+}
+
+fn call(name: &str, arguments: Vec<(String, Value)>) -> Option<ToolCall> {
+    let arguments = written(&Value::from_pairs(arguments))?;
+    Some(ToolCall { name: name.to_owned(), arguments, ..ToolCall::default() }).filter(|call| !call.name.is_empty())
+}
+
+/// The text of a JSON object, written anew.
+fn object(json: &str) -> Option<String> {
+    written(&json::read("arguments", json.trim()).ok()?)
+}
+
+fn written(arguments: &Value) -> Option<String> {
+    (arguments.kind() == ValueKind::Map).then(|| json::write(arguments, None, usize::MAX)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text, and each call as `name arguments`.
+    fn read(answer: &str) -> (String, Vec<String>) {
+        let tools = [
+            r#"{"name": "add", "parameters": {"properties": {"a": {"type": "integer"}, "to": {"type": "string"}}}}"#,
+            r#"{"type": "function", "function": {"name": "go", "parameters": {"properties": {"far": {"type": "boolean"}}}}}"#,
+        ];
+        let called = tool_calls(answer, &tools.map(str::to_owned));
+        (called.text, called.calls.into_iter().map(|call| format!("{} {}", call.name, call.arguments)).collect())
+    }
+
+    fn check(answer: &str, text: &str, calls: &[&str]) {
+        let (found, found_calls) = read(answer);
+        assert_eq!(
+            (found.as_str(), found_calls),
+            (text, calls.iter().map(|call| (*call).to_owned()).collect()),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn v4_writes_its_own_marks() {
+        let answer = "I look.\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"weather\">\n\
+            <｜DSML｜parameter name=\"city\" string=\"true\">Ürgüp > \"1\"</｜DSML｜parameter>\n\
+            <｜DSML｜parameter name=\"days\" string=\"false\">[1, 2.5]</｜DSML｜parameter>\n</｜DSML｜invoke>\n\
+            <｜DSML｜invoke name=\"time\">\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>";
+        let weather = r#"weather {"city": "Ürgüp > \"1\"", "days": [1, 2.5]}"#;
+        check(answer, "I look.", &[weather, "time {}"]);
+        check(&answer.replace("tool_calls", "function_calls"), "I look.", &[weather, "time {}"]);
+        // As the encoder of V4 writes it, so it is read.
+        let call = ToolCall {
+            name: "f".into(),
+            arguments: r#"{"b": "x\ny", "a": {"c": null}}"#.into(),
+            ..ToolCall::default()
+        };
+        let mut message = super::super::Message::new(super::super::Role::Assistant, "");
+        message.tool_calls = vec![call.clone()];
+        let question = super::super::Message::new(super::super::Role::User, "?");
+        let text = super::super::Chat::v4().render(&[question, message], &Default::default()).expect("V4");
+        assert_eq!(tool_calls(&text, &[]).calls, [call]);
+    }
+
+    #[test]
+    fn r1_and_v3_write_names_and_fences() {
+        let old = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{\"x\": 1}\n```<｜tool▁call▁end｜>\n\
+            <｜tool▁call▁begin｜>function<｜tool▁sep｜>g\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+        check(old, "", &["f {\"x\": 1}", "g {}"]);
+        let new = "So.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": \"```json\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+        check(new, "So.", &["f {\"x\": \"```json\"}"]);
+    }
+
+    #[test]
+    fn qwen_writes_json_or_functions_between_tags() {
+        let json = "First\n<tool_call>\n{\"name\": \"add\", \"arguments\": {\"z\": 1, \"a\": \"</b>\"}}\n</tool_call>\n\
+            <tool_call>{\"name\": \"go\", \"arguments\": \"{\\\"far\\\": true}\"}</tool_call>";
+        check(json, "First", &["add {\"z\": 1, \"a\": \"</b>\"}", "go {\"far\": true}"]);
+        let xml = "<tool_call>\n<function=add>\n<parameter=a>\n12\n</parameter>\n<parameter=to>\n34\n</parameter>\n\
+            <parameter=more>\n[1]\n\n</parameter>\n</function>\n</tool_call> \
+            <tool_call>\n<function=go>\n<parameter=far>\nfalse\n</parameter>\n</function>\n</tool_call>";
+        check(xml, "", &["add {\"a\": 12, \"to\": \"34\", \"more\": \"[1]\\n\"}", "go {\"far\": false}"]);
+        // The last tag may be missing: some models end their turn there.
+        check("<tool_call>{\"name\": \"go\", \"arguments\": {}}", "", &["go {}"]);
+    }
+
+    #[test]
+    fn llama_writes_nothing_but_json() {
+        check(" <|python_tag|>{\"name\": \"f\", \"parameters\": {\"q\": \"a;b\"}}", "", &["f {\"q\": \"a;b\"}"]);
+        let two = "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {\"x\": 2}}";
+        check(two, "", &["f {}", "g {\"x\": 2}"]);
+        for text in
+            ["{\"name\": \"f\"}", "{\"name\": \"f\", \"parameters\": {}} and more", "{", "{}", "Say {\"name\": 1}"]
+        {
+            check(text, text, &[]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_call_stays_text() {
+        for text in [
+            "a <tool_call> is a tag ",
+            "<tool_call>no JSON</tool_call>",
+            "<tool_call>{\"name\": \"f\", \"arguments\": [1]}</tool_call>",
+            "<｜DSML｜tool_calls></｜DSML｜tool_calls>",
+            "<｜DSML｜tool_calls><｜DSML｜invoke name=\"f\"><｜DSML｜parameter name=\"x\" string=\"false\">{</｜DSML｜parameter>\
+             </｜DSML｜invoke></｜DSML｜tool_calls>",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+            "",
+        ] {
+            check(text, text, &[]);
+        }
+        check("<tool_call> <tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call> b", "<tool_call> b", &["f {}"]);
+    }
+}
