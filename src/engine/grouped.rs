@@ -216,6 +216,7 @@ impl GroupedForward {
             &grouped_attend::Flow {
                 step: self.step,
                 heads: scratch.heads,
+                heads_stride: cache.heads_width(),
                 cache,
                 partial: scratch.partial,
                 stats: scratch.stats,
@@ -265,6 +266,8 @@ impl GroupedForward {
                 scoring: Scoring::Softmax { normed: of.normed },
                 n_vocab: self.shape.n_vocab,
                 n_experts: of.n_experts,
+                n_groups: 1,
+                n_kept: 1,
                 n_used: of.n_used,
                 n_shared: 0,
                 scale: 1.0,
@@ -327,6 +330,7 @@ impl Layer {
             n_heads: shape.n_heads,
             n_kv_heads: shape.n_kv_heads,
             head_dim: shape.head_dim,
+            value_dim: shape.head_dim,
         };
         let ffn = match &from.ffn {
             grouped::Ffn::Dense { gate, up, down } => {
