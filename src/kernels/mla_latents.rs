@@ -158,6 +158,10 @@ fn case([n_q, n_kv]: [u32; 2], rope_pairs: u32, cache: CacheType, capacity: u32,
     let name = format!("{n_q} and {n_kv} with {rope_pairs} pairs, {cache:?}, {n_tokens} of {capacity} tokens at {at}");
     let mut case = CaseBuilder::new(name);
     let (stride, width) = (n_q + n_kv + 2 * rope_pairs + 5, n_kv + 2 * rope_pairs);
+    let qr = match n_q {
+        0 => case.input("qr", &[0u32]),
+        n_q => case.output("qr", (capacity * n_q) as usize, 1e-4),
+    };
     let flow = Flow {
         step: case.step(at, n_tokens),
         projections: case.random_input("projections", (capacity * stride) as usize),
@@ -171,7 +175,7 @@ fn case([n_q, n_kv]: [u32; 2], rope_pairs: u32, cache: CacheType, capacity: u32,
         rope: case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 10_000.0), 600)),
         rope_pairs,
         rope_scale: 1.125,
-        qr: case.output("qr", (capacity * n_q).max(1) as usize, 1e-4),
+        qr,
         keys: case.output("keys", cache.words(u64::from((at + capacity) * width)) as usize, 1e-4),
         cache,
         eps: 1e-6,
