@@ -1,14 +1,16 @@
 // A part of grouped-query attention: the token at position p sees keys 0 … p, cut into n_splits runs of whole blocks.
 // For each query head and each run, over its keys k, with z_k = scale · query · key_k and M = max z_k:
 //   partial = Σ_k exp(z_k − M) · value_k;   stats = (M, Σ_k exp(z_k − M))
-// and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them.
+// and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them. A value may be the begin of its key's row, as
+// with latents: keys and values are then the same buffer.
 // A team takes HEADS query heads that share a key head, over one run, block by block of BLOCK keys: M and the sums are
 // carried from block to block, the older ones scaled down when M rises. Lanes take keys in turn for the scores, and
 // vectors of 4 for the sums. All in f32.
 struct Params {
     n_heads: u32,
     n_kv_heads: u32,
-    n_quads: u32,      // vectors of 4 in a head
+    n_quads: u32,      // vectors of 4 in a query and a key, and from row to row of the cache
+    value_quads: u32,  // vectors of 4 in a value
     heads_stride: u32, // vectors of 4 from token to token in heads
     n_positions: u32,  // positions in the cache
     n_splits: u32,
@@ -21,7 +23,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;         // [n_tokens, heads_stride], queries first
 @group(0) @binding(3) var<storage, read> keys: array<KeyQuad>;            // [n_kv_heads, n_positions, n_quads]
 @group(0) @binding(4) var<storage, read> values: array<ValueQuad>;        // [n_kv_heads, n_positions, n_quads]
-@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, n_quads]
+@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, value_quads]
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
 
 const LEAST = -1e30;
@@ -106,7 +108,7 @@ fn grouped_attend(
             totals[h] = kept[h] * totals[h] + team_sum(lane, sum);
         }
         block_barrier(); // All weights of the block are there.
-        for (var i = lane; i < n; i += TEAM) {
+        for (var i = lane; i < params.value_quads; i += TEAM) {
             var sums: array<vec4<f32>, HEADS>;
             for (var h = 0u; h < HEADS; h += 1u) {
                 sums[h] = vec4<f32>();
@@ -119,7 +121,7 @@ fn grouped_attend(
             }
             for (var h = 0u; h < HEADS; h += 1u) {
                 if is_there[h] {
-                    let at = out_at[h] * n + i;
+                    let at = out_at[h] * params.value_quads + i;
                     // What lies there from another step may be no number, which a product with 0 would keep.
                     let older = select(kept[h] * partial[at], vec4<f32>(), block == first);
                     partial[at] = older + sums[h];

@@ -13,6 +13,7 @@ struct Params {
     y_ring: u32,         // tokens in y when it is a ring over positions; 0 when row t is token t
     rows_per_group: u32, // rows that read the same part of x
     group_stride: u32,   // vectors of 4 from part to part
+    y_gap: u32,          // elements of y that are left out after each group
     first_row: u32,      // row 0's number in the whole matrix
     max_tokens: u32,     // tokens to compute at most
 }
@@ -82,7 +83,7 @@ fn linear(
     if params.y_ring > 0u {
         y_row = (step.position + token) % params.y_ring;
     }
-    let y_at = y_row * params.y_stride + params.y_offset + first;
+    let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
     for (var r = 0u; r < ROWS; r += 1u) {
         let sum = team_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {

@@ -11,6 +11,7 @@ struct Params {
     y_ring: u32,         // tokens in y when it is a ring over positions; 0 when row t is token t
     rows_per_group: u32, // rows that read the same part of x: a multiple of 64, or all
     group_stride: u32,   // vectors of 4 from part to part
+    y_gap: u32,          // elements of y that are left out after each group
     first_row: u32,      // row 0's number in the whole matrix
     max_tokens: u32,     // tokens to compute at most
 }
@@ -34,7 +35,8 @@ fn write_rows(token: u32, first: u32, n_tokens: u32, sums: vec4<f32>) {
     if params.y_ring > 0u {
         y_row = (step.position + token) % params.y_ring;
     }
-    let y_at = y_row * params.y_stride + params.y_offset + first;
+    let group = (params.first_row + first) / params.rows_per_group;
+    let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
     for (var r = 0u; r < 4u && first + r < params.n_rows; r += 1u) {
         y[y_at + r] = sums[r];
     }

@@ -11,6 +11,7 @@ struct Params {
     y_ring: u32,         // tokens in y when it is a ring over positions; 0 when row t is token t
     rows_per_group: u32, // rows that read the same part of x: a multiple of 8, or all
     group_stride: u32,   // vectors of 4 from part to part
+    y_gap: u32,          // elements of y that are left out after each group
     first_row: u32,      // row 0's number in the whole matrix
     max_tokens: u32,     // tokens to compute at most
 }
@@ -22,13 +23,14 @@ struct Params {
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [n_tokens, y_stride]
 
-// Sums of the rows from `first` on, for one token.
+// Sums of the rows from `first` on, which belong to one group, for one token.
 fn write_rows(token: u32, first: u32, sums: vec4<f32>) {
     var y_row = token;
     if params.y_ring > 0u {
         y_row = (step.position + token) % params.y_ring;
     }
-    let y_at = y_row * params.y_stride + params.y_offset + first;
+    let group = (params.first_row + first) / params.rows_per_group;
+    let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
     for (var r = 0u; r < 4u && first + r < params.n_rows; r += 1u) {
         y[y_at + r] = sums[r];
     }

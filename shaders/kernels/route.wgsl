@@ -1,8 +1,9 @@
 // Which experts a token goes to, and with what weight. With rank and weigh (w) of a score contract (lib/score_*.wgsl):
 //   experts = the N_USED greatest of rank(logits) + bias, greatest first, ties to the lower id; or, in hash layers, a
-//             table's row for the token's id
-//   weights = scale · w / (Σ w of the chosen + 1e-20), or of all experts where sum_all: the bias chooses, and does not
-//             weigh
+//             table's row for the token's id. Where experts are cut into N_GROUPS, only those of the N_KEPT groups count
+//             whose group_rank of the two best is greatest
+//   weights = scale · w / (Σ w of the chosen or of all + 1e-20), or scale · w, as `divisor` says: the bias chooses, and
+//             does not weigh
 // Where there is a shared expert, one more slot gets it: expert n_experts with weight 1.
 // A team takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
 struct Params {
@@ -11,8 +12,8 @@ struct Params {
     n_experts: u32,   // routed experts
     n_slots: u32,     // experts of a token: N_USED, and the shared one if there is one
     hash: u32,        // 1 to take experts from the table
-    sum_all: u32,     // 1 to divide by the sum over all experts
-    scale: f32,       // sum of a token's weights
+    divisor: u32,     // of the weights: 0 none, 1 the sum over the chosen, 2 the sum over all
+    scale: f32,       // what weights are multiplied by
     max_tokens: u32,  // tokens to compute at most
 }
 
@@ -27,6 +28,39 @@ struct Params {
 
 const NONE = 0xffffffffu;
 const LEAST = -1e30;
+
+// The groups whose experts count, as bits. Each lane ranks its share of them, then the lanes choose together.
+fn kept_groups(lane: u32, at: u32) -> u32 {
+    if N_GROUPS == 1u {
+        return 1u;
+    }
+    let size = params.n_experts / N_GROUPS;
+    var ranks: array<f32, N_GROUPS>;
+    for (var group = lane; group < N_GROUPS; group += TEAM) {
+        var best = LEAST;
+        var second = select(LEAST, 0.0, size == 1u);
+        for (var i = group * size; i < (group + 1u) * size; i += 1u) {
+            let value = rank(logits[at + i]) + bias[i];
+            second = max(second, min(value, best));
+            best = max(best, value);
+        }
+        ranks[group] = group_rank(best, second);
+    }
+    var kept = 0u;
+    for (var k = 0u; k < N_KEPT; k += 1u) {
+        var best = 2.0 * LEAST;
+        var id = NONE;
+        for (var group = lane; group < N_GROUPS; group += TEAM) {
+            if (kept >> group & 1u) == 0u && ranks[group] > best {
+                best = ranks[group];
+                id = group;
+            }
+        }
+        let greatest = team_max(lane, best);
+        kept |= 1u << min(team_min_u32(lane, select(NONE, id, best == greatest)), 31u);
+    }
+    return kept;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn route(
@@ -53,7 +87,12 @@ fn route(
             values[k] = LEAST;
             ids[k] = NONE;
         }
+        let kept = kept_groups(lane, at);
+        let group_size = params.n_experts / N_GROUPS;
         for (var i = lane; i < params.n_experts; i += TEAM) {
+            if (kept >> (i / group_size) & 1u) == 0u {
+                continue;
+            }
             var value = rank(logits[at + i]) + bias[i];
             var id = i;
             for (var k = 0u; k < N_USED; k += 1u) {
@@ -84,20 +123,19 @@ fn route(
             chosen[k] = min(chosen[k], params.n_experts - 1u);
             greatest = max(greatest, logits[at + chosen[k]]);
         }
-        var sum = 0.0;
-        for (var k = 0u; k < N_USED; k += 1u) {
-            sum += weigh(logits[at + chosen[k]], greatest);
+        var divisor = select(1.0, 1e-20, params.divisor > 0u);
+        for (var k = 0u; k < N_USED && params.divisor == 1u; k += 1u) {
+            divisor += weigh(logits[at + chosen[k]], greatest);
         }
-        if params.sum_all == 1u {
-            sum = 0.0;
+        if params.divisor == 2u {
             for (var i = 0u; i < params.n_experts; i += 1u) {
-                sum += weigh(logits[at + i], greatest);
+                divisor += weigh(logits[at + i], greatest);
             }
         }
         let slot = token * params.n_slots;
         for (var k = 0u; k < N_USED; k += 1u) {
             experts[slot + k] = chosen[k];
-            weights[slot + k] = weigh(logits[at + chosen[k]], greatest) / (sum + 1e-20) * params.scale;
+            weights[slot + k] = weigh(logits[at + chosen[k]], greatest) / divisor * params.scale;
         }
         if params.n_slots > N_USED {
             experts[slot + N_USED] = params.n_experts;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::error::Result;
 use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
 use crate::model::weights::{Named, TensorRef};
-use crate::model::{Shape, Weights, grouped};
+use crate::model::{Shape, Weights, grouped, mla};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
 
@@ -137,6 +137,16 @@ impl ModelFiles {
             }));
             let special = SpecialIds { bos: shape.bos, eos: shape.eos, ..SpecialIds::default() };
             let architecture = ("general.architecture".to_owned(), Value::from(&*shape.architecture));
+            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
+        } else if mla::is_config(config) {
+            let shape = mla::Shape::from_config(config)?;
+            let (weights, named) = mla::Weights::bind_named(&shape, &directory)?;
+            if weights.n_mtp_tensors > 0 {
+                notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
+            }
+            let special = SpecialIds { bos: shape.bos, eos: shape.eos, ..SpecialIds::default() };
+            let architecture = ("general.architecture".to_owned(), Value::from("deepseek2"));
+            let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else {
             let shape = Shape::from_config(config)?;

@@ -75,6 +75,8 @@ impl Ffn {
                 scoring: route::Scoring::Root,
                 n_vocab: shape.n_vocab,
                 n_experts: shape.n_experts,
+                n_groups: 1,
+                n_kept: 1,
                 n_used: shape.n_used,
                 n_shared: 1,
                 scale: shape.routed_scale,

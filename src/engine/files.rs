@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
 use crate::format::{Directory, Source, gguf};
-use crate::model::{Model, Shape, SyntheticModel, grouped};
+use crate::model::{Model, Shape, SyntheticModel, grouped, mla};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -147,6 +147,8 @@ impl ModelFiles {
         let model = if grouped::architecture(architecture).is_some() {
             let divisors = rope_divisors(&self.sources, &file.directory).await?;
             Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
+        } else if mla::architecture(architecture).is_some() {
+            Model::bind_mla(mla::Shape::from_gguf(&file)?, &file.directory)?
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
         };
@@ -171,6 +173,8 @@ impl ModelFiles {
         let config = self.require_config()?;
         let model = if grouped::is_config(config) {
             Model::bind_grouped(grouped::Shape::from_config(config)?, &directory)?
+        } else if mla::is_config(config) {
+            Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
         } else {
             Model::bind_v4(Shape::from_config(config)?, &directory)?
         };

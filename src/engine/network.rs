@@ -5,17 +5,18 @@ use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
 use super::buffers::{Ring, Scratch};
+use super::decoder::Decoder;
 use super::fit::Choices;
 use super::forward::{Forward, Kind, MAX_AHEAD};
-use super::grouped::{GroupedForward, GroupedScratch};
 use super::upload::Uploads;
+use super::{grouped, mla};
 
 /// A model planned on a player.
 pub(super) enum Network {
     /// DeepSeek V4.
     V4(Box<Forward>),
-    /// Grouped-query attention.
-    Grouped(Box<GroupedForward>),
+    /// Any decoder with one residual stream.
+    Decoder(Box<Decoder>),
 }
 
 /// A constant table, and where it goes.
@@ -38,9 +39,14 @@ impl Network {
                 (Self::V4(Box::new(forward)), n_chunk)
             }
             Model::Grouped(shape, weights) => {
-                let n_chunk = GroupedScratch::chunk_that_fits(shape, binding_bytes, wanted);
-                let forward = GroupedForward::plan(arena, uploads, shape, weights, n_context, n_chunk, cache);
-                (Self::Grouped(Box::new(forward)), n_chunk)
+                let sizes = [n_context, wanted];
+                let (decoder, n_chunk) = grouped::plan(arena, uploads, (shape, weights), sizes, cache, binding_bytes);
+                (Self::Decoder(Box::new(decoder)), n_chunk)
+            }
+            Model::Mla(shape, weights) => {
+                let sizes = [n_context, wanted];
+                let (decoder, n_chunk) = mla::plan(arena, uploads, (shape, weights), sizes, cache, binding_bytes);
+                (Self::Decoder(Box::new(decoder)), n_chunk)
             }
         }
     }
@@ -49,7 +55,7 @@ impl Network {
     pub(super) fn tables(&self) -> Box<dyn Iterator<Item = Table> + '_> {
         match self {
             Self::V4(forward) => Box::new(forward.tables()),
-            Self::Grouped(forward) => Box::new(std::iter::once_with(|| forward.table())),
+            Self::Decoder(forward) => Box::new(std::iter::once_with(|| forward.table())),
         }
     }
 
@@ -76,21 +82,21 @@ impl Network {
     pub(super) fn record_body(&self, n: u32) -> Recording {
         match self {
             Self::V4(forward) => forward.record_body(n),
-            Self::Grouped(forward) => forward.record_body(n),
+            Self::Decoder(forward) => forward.record_body(n),
         }
     }
 
     fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
         match self {
             Self::V4(forward) => forward.record_head(recording, n, last_only),
-            Self::Grouped(forward) => forward.record_head(recording, n, last_only),
+            Self::Decoder(forward) => forward.record_head(recording, n, last_only),
         }
     }
 
     fn record_sample(&self, recording: &mut Recording) {
         match self {
             Self::V4(forward) => forward.record_sample(recording),
-            Self::Grouped(forward) => forward.record_sample(recording),
+            Self::Decoder(forward) => forward.record_sample(recording),
         }
     }
 
@@ -98,7 +104,7 @@ impl Network {
     pub(super) fn cache_types(&self) -> CacheTypes {
         match self {
             Self::V4(_) => CacheTypes::default(),
-            Self::Grouped(forward) => forward.cache_types(),
+            Self::Decoder(forward) => forward.types,
         }
     }
 
@@ -106,7 +112,7 @@ impl Network {
     pub(super) fn n_context(&self) -> u32 {
         match self {
             Self::V4(forward) => forward.n_context,
-            Self::Grouped(forward) => forward.n_context,
+            Self::Decoder(forward) => forward.n_context,
         }
     }
 
@@ -114,7 +120,7 @@ impl Network {
     pub(super) fn step(&self) -> Slice {
         match self {
             Self::V4(forward) => forward.step,
-            Self::Grouped(forward) => forward.step,
+            Self::Decoder(forward) => forward.step,
         }
     }
 
@@ -122,7 +128,7 @@ impl Network {
     pub(super) fn tokens(&self) -> Slice {
         match self {
             Self::V4(forward) => forward.tokens,
-            Self::Grouped(forward) => forward.tokens,
+            Self::Decoder(forward) => forward.tokens,
         }
     }
 
@@ -130,7 +136,7 @@ impl Network {
     pub(super) fn rings(&self) -> Vec<Ring> {
         match self {
             Self::V4(forward) => forward.states.iter().flat_map(|state| state.rings.iter().copied()).collect(),
-            Self::Grouped(_) => Vec::new(),
+            Self::Decoder(_) => Vec::new(),
         }
     }
 
@@ -138,7 +144,7 @@ impl Network {
     pub(super) fn held(&self, n: u32) -> Vec<Slice> {
         match self {
             Self::V4(forward) => forward.states.iter().flat_map(|state| state.held(n)).collect(),
-            Self::Grouped(forward) => forward.held(n).collect(),
+            Self::Decoder(forward) => forward.held(n),
         }
     }
 
@@ -146,7 +152,7 @@ impl Network {
     pub(super) fn logits(&self) -> (Slice, u32) {
         match self {
             Self::V4(forward) => (forward.scratch.logits, forward.scratch.n_logits),
-            Self::Grouped(forward) => (forward.scratch.logits, forward.scratch.n_logits),
+            Self::Decoder(forward) => (forward.logits, forward.n_logits),
         }
     }
 
@@ -154,7 +160,7 @@ impl Network {
     pub(super) fn streams(&self) -> (Slice, u32) {
         match self {
             Self::V4(forward) => (forward.scratch.streams[0], crate::model::N_STREAMS),
-            Self::Grouped(forward) => (forward.scratch.stream, 1),
+            Self::Decoder(forward) => (forward.stream, 1),
         }
     }
 }

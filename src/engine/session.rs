@@ -45,7 +45,7 @@ pub struct LoadOptions {
     pub tuning: Option<Tuning>,
     /// Tokens in one step at most.
     pub n_chunk: u32,
-    /// How keys and values are kept in models with grouped-query attention; V4 keeps f32.
+    /// How keys and values are kept, the latents of multi-head latent attention like keys; V4 keeps f32.
     pub cache: CacheTypes,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
@@ -262,7 +262,7 @@ impl Session {
     pub fn v4_shape(&self) -> Option<&Shape> {
         match &self.network {
             Network::V4(forward) => Some(&forward.shape),
-            Network::Grouped(_) => None,
+            Network::Decoder(_) => None,
         }
     }
 
@@ -550,6 +550,10 @@ fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec
     }
     if matches!(model, Model::V4(..)) && options.cache != CacheTypes::default() {
         notices.push("DeepSeek V4 keeps its cache in f32, whatever is asked for".to_owned());
+    }
+    if matches!(model, Model::Mla(..)) && options.cache.keys != options.cache.values {
+        let what = "of latent attention keys and values are one row of the cache";
+        notices.push(format!("{what}: it is kept as was asked for keys"));
     }
     let plan = Plan::new(model, choices, room);
     fit::check(&plan, model, choices, room)?;

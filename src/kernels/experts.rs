@@ -85,7 +85,7 @@ impl Flow {
         let tokens = u64::from(self.max_tokens);
         let shared = shard.first_expert >= self.n_experts;
         // Each expert of the shard is chosen `chosen / of` times: a fraction, so that shards add up to the whole.
-        let routed = tokens * u64::from(self.n_slots.saturating_sub(1));
+        let routed = tokens * u64::from(self.n_slots.saturating_sub(self.n_shared));
         let (chosen, of) = if shared { (tokens, 1) } else { (routed, u64::from(self.n_experts.max(1))) };
         let weights = u64::from(shard.matrix.n_rows) * u64::from(shard.matrix.n_in);
         let values = u64::from(shard.n_experts) * (u64::from(n_read) + u64::from(n_written));

@@ -19,8 +19,10 @@ crate::params! {
         pub n_heads: u32,
         /// Key heads.
         pub n_kv_heads: u32,
-        /// Vectors of 4 in a head.
+        /// Vectors of 4 in a query and a key, and from row to row of the cache.
         pub n_quads: u32,
+        /// Vectors of 4 in a value.
+        pub value_quads: u32,
         /// Vectors of 4 from token to token in the heads.
         pub heads_stride: u32,
         /// Positions in the cache.
@@ -73,15 +75,17 @@ pub fn n_splits(max_tokens: u32, n_positions: u32) -> u32 {
 pub struct Flow {
     /// The step buffer.
     pub step: Slice,
-    /// `[max_tokens, heads_width]`: queries made ready, first in each row.
+    /// `[max_tokens, heads_stride]`: queries made ready, first in each row.
     pub heads: Slice,
+    /// Elements from token to token in `heads`, a multiple of 4.
+    pub heads_stride: u32,
     /// The keys and values, those of this step's tokens among them.
     pub cache: Cache,
-    /// Room for the runs: `[max_tokens, n_heads, n_splits, head_dim]`.
+    /// Room for the runs: `[max_tokens, n_heads, n_splits, value_dim]`.
     pub partial: Slice,
     /// Room for `[max_tokens, n_heads, n_splits, 2]`.
     pub stats: Slice,
-    /// Output `[max_tokens, n_heads * head_dim]`.
+    /// Output `[max_tokens, n_heads * value_dim]`.
     pub out: Slice,
     /// Factor of every product of a query and a key.
     pub scale: f32,
@@ -101,7 +105,8 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,
         n_quads: cache.head_dim / 4,
-        heads_stride: cache.heads_width() / 4,
+        value_quads: cache.value_dim / 4,
+        heads_stride: flow.heads_stride / 4,
         n_positions: cache.n_positions,
         n_splits,
         scale: flow.scale,
@@ -109,16 +114,17 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     };
     let tokens = u64::from(flow.max_tokens);
     let n_results = tokens * u64::from(n_splits) * u64::from(cache.n_heads);
-    let (head_dim, n_heads) = (u64::from(cache.head_dim), u64::from(cache.n_heads));
-    let results = tokens * n_heads * u64::from(n_splits) * (head_dim + 2);
+    let n_heads = u64::from(cache.n_heads);
+    let (head_dim, value_dim) = (u64::from(cache.head_dim), u64::from(cache.value_dim));
+    let results = tokens * n_heads * u64::from(n_splits) * (value_dim + 2);
     let cost = Cost { bytes: 4 * (tokens * n_heads * head_dim + results), ops: 0 };
     let bindings = [flow.step, flow.heads, cache.keys, cache.values, flow.partial, flow.stats];
     recording.push("attend", &KERNEL, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
         window: cache.n_positions,
-        key_bytes: u64::from(cache.n_kv_heads) * head_dim * (cache.types.keys.bytes() + cache.types.values.bytes()),
-        score_ops: 4 * n_heads * head_dim,
+        key_bytes: cache.position_bytes(),
+        score_ops: 2 * n_heads * (head_dim + value_dim),
         ..KeyCost::default()
     });
     record_grouped_merge(recording, flow, n_splits);
@@ -148,22 +154,22 @@ fn reference(call: &mut Call<'_>) {
     let heads: &[f32] = call.input(1);
     let (keys, values) = (call.inputs[2], call.inputs[3]);
     let [partial, stats] = call.outputs::<f32, 2>();
-    let width = p.n_quads as usize * 4;
+    let (width, value_width) = (p.n_quads as usize * 4, p.value_quads as usize * 4);
     let group = p.n_heads / p.n_kv_heads;
     for token in 0..step.n_tokens.min(p.max_tokens) {
         let n_keys = (step.position + token + 1) as usize;
         let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
         for head in 0..p.n_heads {
             let query = &heads[(token * p.heads_stride) as usize * 4 + head as usize * width..][..width];
-            let row = |of: CacheType, cache: &[u32], k: usize| {
+            let row = |of: CacheType, cache: &[u32], k: usize, n: usize| {
                 let at = ((head / group * p.n_positions) as usize + k) * width;
-                of.load(cache, at, width)
+                of.load(cache, at, n)
             };
             for run in 0..p.n_splits as usize {
                 let at = (token * p.n_heads + head) as usize * p.n_splits as usize + run;
                 let run_of_keys = (run * run_keys).min(n_keys)..((run + 1) * run_keys).min(n_keys);
                 let scores: Vec<f32> =
-                    run_of_keys.clone().map(|k| p.scale * dot(query, &row(types.keys, keys, k))).collect();
+                    run_of_keys.clone().map(|k| p.scale * dot(query, &row(types.keys, keys, k, width))).collect();
                 let greatest = scores.iter().copied().fold(-1e30, f32::max);
                 let weights: Vec<f32> = scores.iter().map(|z| (z - greatest).exp()).collect();
                 stats[2 * at] = greatest;
@@ -171,10 +177,11 @@ fn reference(call: &mut Call<'_>) {
                 if run_of_keys.is_empty() {
                     continue;
                 }
-                let sums = &mut partial[at * width..][..width];
+                let sums = &mut partial[at * value_width..][..value_width];
                 sums.fill(0.0);
                 for (k, weight) in run_of_keys.zip(weights) {
-                    sums.iter_mut().zip(row(types.values, values, k)).for_each(|(sum, value)| *sum += weight * value);
+                    let values = row(types.values, values, k, value_width);
+                    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
                 }
             }
         }
@@ -187,7 +194,45 @@ fn cases() -> Vec<Case> {
         case([5, 1, 8], [CacheType::F16; 2], 2, 1, 0, 40),
         case([7, 1, 16], [CacheType::F32, CacheType::F16], 1, 1, 300, 700),
         case([6, 3, 32], [CacheType::F16, CacheType::F32], 1, 1, 639, 640),
+        latent_case(6, [24, 16], CacheType::F32, 3, 3, 70),
+        latent_case(5, [576, 512], CacheType::F16, 1, 1, 300),
     ]
+}
+
+/// One row a position that is key and, at its begin, value: `n_heads` heads on rows of `[key, value]` elements.
+fn latent_case(
+    n_heads: u32,
+    [head_dim, value_dim]: [u32; 2],
+    of: CacheType,
+    capacity: u32,
+    n_tokens: u32,
+    position: u32,
+) -> Case {
+    let name = format!("{n_heads} heads on latents {head_dim} and {value_dim} wide, {of:?}, {n_tokens} at {position}");
+    let mut case = CaseBuilder::new(name);
+    let step = case.step(position, n_tokens);
+    let n_positions = position + capacity + 3;
+    let elements = case.random_values((n_positions * head_dim) as usize);
+    let mut words = vec![0u32; of.words(elements.len() as u64) as usize];
+    of.store(&mut words, 0, &elements);
+    let rows = case.input("latents", &words);
+    let types = CacheTypes::both(of);
+    let cache = Cache { types, keys: rows, values: rows, n_positions, n_heads, n_kv_heads: 1, head_dim, value_dim };
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+    let heads_stride = n_heads * head_dim;
+    let flow = Flow {
+        step,
+        heads: case.random_input("heads", (capacity * heads_stride) as usize),
+        heads_stride,
+        cache,
+        partial: case.output("partial", n_results * value_dim as usize, 1e-4),
+        stats: case.output("stats", n_results * 2, 1e-4),
+        out: case.output("out", (capacity * n_heads * value_dim) as usize, 1e-4),
+        scale: 3.0 / (head_dim as f32).sqrt(),
+        max_tokens: capacity,
+    };
+    record_grouped_attend(&mut case.recording, &flow);
+    case.finish()
 }
 
 /// `heads` are n_heads, n_kv_heads, head_dim; then the types of keys and of values.
@@ -212,11 +257,12 @@ fn case(
         case.input(label, &words)
     };
     let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
-    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
     let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
     let flow = Flow {
         step,
         heads: case.random_input("heads", (capacity * cache.heads_width()) as usize),
+        heads_stride: cache.heads_width(),
         cache,
         partial: case.output("partial", n_results * head_dim as usize, 1e-4),
         stats: case.output("stats", n_results * 2, 1e-4),

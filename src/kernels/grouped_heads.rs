@@ -75,15 +75,19 @@ pub struct Cache {
     pub n_heads: u32,
     /// Key heads, and as many value heads.
     pub n_kv_heads: u32,
-    /// Elements of a head, a multiple of 4.
+    /// Elements of a query and a key head, a multiple of 4, and from row to row.
     pub head_dim: u32,
+    /// Elements of a value, a multiple of 4: `head_dim`, but where a row is key and, at its begin, value.
+    pub value_dim: u32,
 }
 
 impl Cache {
     /// The keys and then the values of the first `n` positions, head by head.
     pub fn held(&self, n: u32) -> impl Iterator<Item = Slice> {
         let Self { types, n_positions, n_kv_heads, head_dim, .. } = *self;
-        [(self.keys, types.keys), (self.values, types.values)].into_iter().flat_map(move |(all, of)| {
+        // Where a row is key and value, it is there once.
+        let values = (self.values != self.keys).then_some((self.values, types.values));
+        std::iter::once((self.keys, types.keys)).chain(values).flat_map(move |(all, of)| {
             let row_bytes = u64::from(head_dim) * of.bytes();
             (0..u64::from(n_kv_heads)).map(move |head| Slice {
                 offset: all.offset + head * u64::from(n_positions) * row_bytes,
@@ -99,9 +103,18 @@ impl Cache {
         (self.n_heads + 2 * self.n_kv_heads) * self.head_dim
     }
 
+    /// Bytes that are read of a position.
+    pub(super) fn position_bytes(&self) -> u64 {
+        let rows = u64::from(self.n_kv_heads);
+        let keys = rows * u64::from(self.head_dim) * self.types.keys.bytes();
+        let values = rows * u64::from(self.value_dim) * self.types.values.bytes();
+        if self.keys == self.values { keys } else { keys + values }
+    }
+
     /// Checks what every stage needs.
     pub(super) fn check(&self) {
-        assert!(self.head_dim.is_multiple_of(4), "grouped attention: heads are multiples of 4");
+        let whole = self.head_dim.is_multiple_of(4) && self.value_dim.is_multiple_of(4);
+        assert!(whole && self.value_dim <= self.head_dim, "grouped attention: heads are multiples of 4");
         let grouped = self.n_kv_heads > 0 && self.n_heads.is_multiple_of(self.n_kv_heads);
         assert!(grouped, "grouped attention: as many query heads to each key head");
     }
@@ -252,7 +265,7 @@ fn case(
         }
     };
     let (keys, values) = (room("keys", types.keys), room("values", types.values));
-    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim };
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
     let width = cache.heads_width();
     let flow = Flow {
         step,
@@ -275,6 +288,7 @@ fn case(
         let attention = grouped_attend::Flow {
             step,
             heads: flow.heads,
+            heads_stride: width,
             cache,
             partial: case.input("partial", &vec![0u32; n_results * head_dim as usize]),
             stats: case.input("stats", &vec![0u32; n_results * 2]),

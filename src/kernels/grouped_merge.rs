@@ -40,7 +40,7 @@ pub static KERNEL: Kernel = Kernel {
 
 /// Appends the stage `attend_merge`, after the attention that `flow` describes.
 pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_splits: u32) {
-    let (n_heads, n_quads) = (flow.cache.n_heads, flow.cache.head_dim / 4);
+    let (n_heads, n_quads) = (flow.cache.n_heads, flow.cache.value_dim / 4);
     let params = Params { n_heads, n_quads, n_splits, max_tokens: flow.max_tokens };
     let n = u64::from(flow.max_tokens) * u64::from(n_heads) * u64::from(n_quads);
     let runs = u64::from(n_splits);

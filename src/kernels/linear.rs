@@ -33,6 +33,8 @@ crate::params! {
         pub rows_per_group: u32,
         /// Vectors of 4 from part to part of x.
         pub group_stride: u32,
+        /// Elements of y that are left out after each group of rows.
+        pub y_gap: u32,
         /// Row 0's number in the whole matrix.
         pub first_row: u32,
         /// Tokens to compute at most.
@@ -83,12 +85,30 @@ pub struct Flow {
     pub max_tokens: u32,
 }
 
+/// How the parts of `x` and `y` lie that groups of rows read and write.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts {
+    /// Elements from part to part of `x`, a multiple of 4.
+    pub x_stride: u32,
+    /// Elements of `y` that are left out after each group.
+    pub y_gap: u32,
+}
+
 /// Appends `y = w x`.
 ///
 /// # Panics
 /// When rows or strides are no multiples of 4: shapes are checked before they come here.
 pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, flow: Flow) {
-    assert!(w.n_in.is_multiple_of(4) && flow.x_stride.is_multiple_of(4), "{name}: rows are multiples of 4");
+    record_linear_parts(recording, name, w, flow, Parts { x_stride: w.n_in, y_gap: 0 });
+}
+
+/// Appends `y = w x` for groups of rows whose parts of `x` and `y` do not lie one right after the other.
+///
+/// # Panics
+/// As [`record_linear`].
+pub fn record_linear_parts(recording: &mut Recording, name: &'static str, w: &Matrix, flow: Flow, parts: Parts) {
+    let strides = [w.n_in, flow.x_stride, parts.x_stride];
+    assert!(strides.iter().all(|n| n.is_multiple_of(4)), "{name}: rows are multiples of 4");
     let grouped = flow.rows_per_group > 0;
     let params = Params {
         n_rows: w.n_rows,
@@ -99,7 +119,8 @@ pub fn record_linear(recording: &mut Recording, name: &'static str, w: &Matrix, 
         y_offset: flow.y_offset + w.first_row,
         y_ring: flow.y_ring,
         rows_per_group: if grouped { flow.rows_per_group } else { u32::MAX },
-        group_stride: if grouped { w.n_in / 4 } else { 0 },
+        group_stride: if grouped { parts.x_stride / 4 } else { 0 },
+        y_gap: if grouped { parts.y_gap } else { 0 },
         first_row: w.first_row,
         max_tokens: flow.max_tokens,
     };
@@ -145,42 +166,55 @@ fn reference(call: &mut Call<'_>) {
             let x_at = (token * p.x_stride + group * p.group_stride) as usize * 4;
             let y_row = if p.y_ring > 0 { (step.position + token) % p.y_ring } else { token };
             let sum = dot(&row[..p.n_in as usize], &x[x_at..]);
-            y[(y_row * p.y_stride + p.y_offset + r) as usize] = sum;
+            y[(y_row * p.y_stride + p.y_offset + group * p.y_gap + r) as usize] = sum;
         }
     }
 }
 
 fn cases() -> Vec<Case> {
-    let mut cases: Vec<Case> = Format::WEIGHTS.iter().map(|format| case(*format, 7, 512, 3, 2, 0, 0)).collect();
-    cases.push(case(Format::F32, 5, 4, 1, 1, 0, 0));
-    cases.push(case(Format::F16, 33, 48, 2, 2, 0, 0));
-    cases.push(case(Format::BF16, 1, 100, 2, 1, 0, 0));
-    cases.push(case(Format::Q8_0, 65, 96, 4, 4, 5, 0));
-    cases.push(case(Format::Q4_0, 12, 64, 3, 3, 0, 4));
+    let mut cases: Vec<Case> = Format::WEIGHTS.iter().map(|format| case(*format, 7, 512, 3, 2, 0, [0; 3])).collect();
+    cases.push(case(Format::F32, 5, 4, 1, 1, 0, [0; 3]));
+    cases.push(case(Format::F16, 33, 48, 2, 2, 0, [0; 3]));
+    cases.push(case(Format::BF16, 1, 100, 2, 1, 0, [0; 3]));
+    cases.push(case(Format::Q8_0, 65, 96, 4, 4, 5, [0; 3]));
+    cases.push(case(Format::Q4_0, 12, 64, 3, 3, 0, [4, 0, 0]));
+    cases.push(case(Format::F32, 12, 36, 3, 2, 0, [4, 8, 5]));
     // Enough tokens for tiles.
-    cases.extend(Format::WEIGHTS.iter().map(|format| case(*format, 9, 256, 13, 11, 0, 0)));
-    cases.push(case(Format::F32, 3, 36, 8, 1, 0, 0));
-    cases.push(case(Format::Q8_0, 16, 64, 17, 17, 19, 8));
+    cases.extend(Format::WEIGHTS.iter().map(|format| case(*format, 9, 256, 13, 11, 0, [0; 3])));
+    cases.push(case(Format::F32, 3, 36, 8, 1, 0, [0; 3]));
+    cases.push(case(Format::Q8_0, 16, 64, 17, 17, 19, [8, 0, 0]));
+    cases.push(case(Format::Q8_0, 24, 64, 9, 9, 0, [8, 4, 3]));
     // More than one tile of 64 each way, none of them whole.
-    cases.push(case(Format::Q4_K, 130, 256, 70, 67, 0, 0));
-    cases.push(case(Format::F16, 128, 48, 66, 65, 71, 64));
+    cases.push(case(Format::Q4_K, 130, 256, 70, 67, 0, [0; 3]));
+    cases.push(case(Format::F16, 128, 48, 66, 65, 71, [64, 4, 3]));
     cases
 }
 
-/// `n_tokens` tokens in a recording for `capacity`, with a ring of `ring` tokens or rows in groups of `group`.
-#[allow(clippy::too_many_arguments, reason = "the odd shapes are these numbers")]
-fn case(format: Format, n_rows: usize, n_in: usize, capacity: u32, n_tokens: u32, ring: u32, group: u32) -> Case {
-    let name = format!("{format} [{n_rows}, {n_in}] x {n_tokens} of {capacity}, ring {ring}, groups of {group}");
+/// `n_tokens` tokens in a recording for `capacity`, with a ring of `ring` tokens, or rows in groups of so many with so many
+/// elements of x and of y between them.
+fn case(
+    format: Format,
+    n_rows: usize,
+    n_in: usize,
+    capacity: u32,
+    n_tokens: u32,
+    ring: u32,
+    [group, x_gap, y_gap]: [u32; 3],
+) -> Case {
+    let name = format!(
+        "{format} [{n_rows}, {n_in}] x {n_tokens} of {capacity}, ring {ring}, groups of {group} {x_gap} and {y_gap} apart"
+    );
     let mut case = CaseBuilder::new(name);
     let w = case.matrix("w", format, n_rows, n_in);
     let n_groups = (n_rows as u32).checked_div(group).unwrap_or(1);
-    let x_stride = n_in as u32 * n_groups + 4;
+    let x_stride = (n_in as u32 + x_gap) * n_groups + 4;
     let step = case.step(3, n_tokens);
     let x = case.random_input("x", (x_stride * capacity) as usize);
-    let y_stride = n_rows as u32 + 3;
+    let y_stride = n_rows as u32 + n_groups * y_gap + 3;
     let y = case.output("y", (y_stride * capacity.max(ring)) as usize, 1e-4);
     let flow =
         Flow { step, x, x_stride, y, y_stride, y_offset: 2, y_ring: ring, rows_per_group: group, max_tokens: capacity };
-    record_linear(&mut case.recording, "linear", &w, flow);
+    let parts = Parts { x_stride: n_in as u32 + x_gap, y_gap };
+    record_linear_parts(&mut case.recording, "linear", &w, flow, parts);
     case.finish()
 }

@@ -29,7 +29,10 @@ pub mod latents;
 pub mod linear;
 pub mod linear_shared;
 pub mod linear_tiled;
+pub mod linear_transposed;
 pub mod matrix;
+pub mod mla_latents;
+pub mod mla_queries;
 pub mod probe_copy;
 pub mod probe_dispatch;
 pub mod probe_dot;
@@ -82,6 +85,9 @@ pub const ALL: &[&Kernel] = &[
     &grouped_heads::KERNEL,
     &grouped_attend::KERNEL,
     &grouped_merge::KERNEL,
+    &linear_transposed::KERNEL,
+    &mla_latents::KERNEL,
+    &mla_queries::KERNEL,
 ];
 
 /// What the words of a kernel's output are.
@@ -108,13 +114,13 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" if halves_written(spec, binding) => return Words::Halves,
+        "grouped_heads" | "mla_latents" if halves_written(spec, binding) => return Words::Halves,
         _ => &[],
     };
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }
 }
 
-/// Whether `grouped_heads` writes halves to one of its bindings.
+/// Whether `grouped_heads` or `mla_latents` writes halves to one of its bindings.
 fn halves_written(spec: &Spec, binding: &str) -> bool {
     let types = CacheTypes::of(spec);
     match binding {

@@ -1,5 +1,5 @@
 //! What a model is, with no bytes and no GPU: its shape, the names of its weights, and where they lie. [`Model`] is any
-//! of them; [`grouped`] has Llama and Qwen, and what follows here is DeepSeek V4.
+//! of them; [`grouped`] has Llama and Qwen, [`mla`] DeepSeek V2, V3 and R1, and what follows here is DeepSeek V4.
 //!
 //! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
 //! tensors against it. Both check once and for all.
@@ -41,6 +41,7 @@
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
 pub mod grouped;
+pub mod mla;
 mod outline;
 mod part;
 pub mod shape;

@@ -1,6 +1,6 @@
 //! A model of any supported architecture, and what all of them have in common.
 
-use super::{Shape, Weights, grouped};
+use super::{Shape, Weights, grouped, mla};
 use crate::error::Result;
 use crate::format::Directory;
 
@@ -12,6 +12,8 @@ pub enum Model {
     V4(Shape, Weights),
     /// Llama, Qwen2, Qwen3, Qwen3-MoE: grouped-query attention.
     Grouped(grouped::Shape, grouped::Weights),
+    /// DeepSeek V2, V3, R1: multi-head latent attention.
+    Mla(mla::Shape, mla::Weights),
 }
 
 /// What is known of every model, for whoever runs, measures or shows it.
@@ -56,6 +58,15 @@ impl Model {
         Ok(Self::Grouped(shape, weights))
     }
 
+    /// Binds the tensors of a model with latent attention.
+    ///
+    /// # Errors
+    /// As [`mla::Weights::bind`].
+    pub fn bind_mla(shape: mla::Shape, directory: &Directory) -> Result<Self> {
+        let weights = mla::Weights::bind(&shape, directory)?;
+        Ok(Self::Mla(shape, weights))
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn outline(&self) -> Outline {
@@ -85,6 +96,20 @@ impl Model {
                     eos: shape.eos,
                 }
             }
+            Self::Mla(shape, weights) => {
+                let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
+                Outline {
+                    architecture: "deepseek2".to_owned(),
+                    n_vocab: shape.n_vocab,
+                    n_embd: shape.n_embd,
+                    n_parameters: shape.n_parameters(weights.head.is_none()),
+                    context_length: shape.context_length,
+                    layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
+                    experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
+                    bos: shape.bos,
+                    eos: shape.eos,
+                }
+            }
         }
     }
 
@@ -94,8 +119,12 @@ impl Model {
         let (n_mtp, ignored) = match self {
             Self::V4(_, weights) => (weights.n_mtp_tensors, &weights.ignored),
             Self::Grouped(_, weights) => (0, &weights.ignored),
+            Self::Mla(_, weights) => (weights.n_mtp_tensors, &weights.ignored),
         };
-        let mut notices = Vec::new();
+        let mut notices = match self {
+            Self::Mla(shape, _) => shape.notices.clone(),
+            _ => Vec::new(),
+        };
         if n_mtp > 0 {
             notices.push(format!("{n_mtp} tensors of the multi-token prediction block are skipped"));
         }

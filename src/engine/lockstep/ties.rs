@@ -45,8 +45,16 @@ impl Ties {
             let logit = self.logits.get(token * n_experts as usize + expert as usize)?;
             Some(route::rank(&self.spec, *logit, *self.bias.get(expert as usize)?))
         };
-        let pair = rank(a).zip(rank(b));
-        pair.is_some_and(|(a, b)| (a - b).abs() <= TIE * (1.0 + a.abs()))
+        let near = |a: f32, b: f32| (a - b).abs() <= TIE * (1.0 + a.abs());
+        if rank(a).zip(rank(b)).is_some_and(|(a, b)| near(a, b)) {
+            return true;
+        }
+        // Or their groups are all but equal.
+        let Some(ranks) = (0..n_experts).map(rank).collect::<Option<Vec<f32>>>() else { return false };
+        let groups = route::group_ranks(&self.spec, &ranks);
+        let group_of = |expert: u32| expert as usize * groups.len() / ranks.len();
+        let (a, b) = (group_of(a), group_of(b));
+        a != b && near(groups[a], groups[b])
     }
 
     /// Whether the token at `place` has other experts on one player than on the other.

@@ -1,12 +1,14 @@
 //! The binding of a directory's tensors to their fields, under the names of a GGUF or of transformers.
 
-use super::{Ffn, Layer, Shape, Weights};
+use super::{ExpertsShape, Ffn, Layer, Shape, Weights};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
-use crate::format::{Directory, Format};
+use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
+use crate::model::weights::bind::is_draft;
 use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
-use crate::model::weights::{Experts, Named, TensorRef};
+use crate::model::weights::{Experts, Mlp, Named, TensorRef};
+use std::collections::BTreeSet;
 
 /// Whose names a file uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,25 +32,22 @@ impl Weights {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let scheme = if directory.get("token_embd.weight").is_some() { Scheme::Gguf } else { Scheme::Transformers };
-        let mut binder = Binder { shape, scheme, taker: Taker::new(directory), named: Vec::new() };
+        let mut binder = Binder::new(directory);
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
-        let head = global("output.weight", "lm_head.weight");
-        let has_head = directory.get(binder.here(&head)).is_some();
         let mut weights = Self {
-            embed: binder.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)?,
-            head: has_head.then(|| binder.matrix(head, n_vocab, n_embd)).transpose()?,
-            norm: binder.vector(global("output_norm.weight", "model.norm.weight"), n_embd)?,
-            layers: (0..shape.n_layers as usize).map(|layer| binder.layer(layer)).collect::<Result<_>>()?,
+            embed: binder.embed(n_vocab, n_embd)?,
+            head: binder.head(n_vocab, n_embd)?,
+            norm: binder.norm(n_embd)?,
+            layers: (0..shape.n_layers as usize).map(|layer| binder.layer(shape, layer)).collect::<Result<_>>()?,
             ignored: Vec::new(),
         };
-        binder.sort_the_rest(&mut weights.ignored)?;
+        weights.ignored = binder.sort_the_rest(&shape.architecture, shape.n_layers)?;
         Ok((weights, binder.named))
     }
 }
 
 /// The names of a tensor, in a GGUF and with transformers.
-struct Names {
+pub(in crate::model) struct Names {
     gguf: String,
     transformers: String,
 }
@@ -57,26 +56,49 @@ fn global(gguf: &str, transformers: &str) -> Names {
     Names { gguf: gguf.to_owned(), transformers: transformers.to_owned() }
 }
 
-fn name(layer: usize, gguf: &str, transformers: &str) -> Names {
+pub(in crate::model) fn name(layer: usize, gguf: &str, transformers: &str) -> Names {
     Names { gguf: format!("blk.{layer}.{gguf}"), transformers: format!("model.layers.{layer}.{transformers}") }
 }
 
-struct Binder<'a> {
-    shape: &'a Shape,
+/// Binds tensors, one after the other. Decoders with other attention use it too.
+pub(in crate::model) struct Binder<'a> {
     scheme: Scheme,
     taker: Taker<'a>,
     /// What was bound so far.
-    named: Vec<Named>,
+    pub(in crate::model) named: Vec<Named>,
 }
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
+    pub(in crate::model) fn new(directory: &'a Directory) -> Self {
+        let scheme = if directory.get("token_embd.weight").is_some() { Scheme::Gguf } else { Scheme::Transformers };
+        Self { scheme, taker: Taker::new(directory), named: Vec::new() }
+    }
+
     /// The name that the file at hand has.
     fn here<'n>(&self, names: &'n Names) -> &'n str {
         if self.scheme == Scheme::Gguf { &names.gguf } else { &names.transformers }
     }
 
-    fn layer(&mut self, layer: usize) -> Result<Layer> {
-        let shape = self.shape;
+    /// Whether the file has a tensor.
+    pub(in crate::model) fn has(&self, names: &Names) -> bool {
+        self.taker.directory().get(self.here(names)).is_some()
+    }
+
+    pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32) -> Result<TensorRef> {
+        self.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)
+    }
+
+    /// The output head, if there is one.
+    pub(in crate::model) fn head(&mut self, n_vocab: u32, n_embd: u32) -> Result<Option<TensorRef>> {
+        let head = global("output.weight", "lm_head.weight");
+        self.has(&head).then(|| self.matrix(head, n_vocab, n_embd)).transpose()
+    }
+
+    pub(in crate::model) fn norm(&mut self, n_embd: u32) -> Result<TensorRef> {
+        self.vector(global("output_norm.weight", "model.norm.weight"), n_embd)
+    }
+
+    fn layer(&mut self, shape: &Shape, layer: usize) -> Result<Layer> {
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
         let bias = if shape.has_bias {
             Some([
@@ -104,22 +126,29 @@ impl Binder<'_> {
             head_norm,
             o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
             ffn_norm: self.vector(name(layer, "ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
-            ffn: self.ffn(layer)?,
+            ffn: self.ffn(layer, n_embd, shape.n_hidden, shape.experts.as_ref())?,
         })
     }
 
-    fn ffn(&mut self, layer: usize) -> Result<Ffn> {
-        let n_embd = self.shape.n_embd;
-        let Some(of) = self.shape.experts.as_ref().filter(|_| self.shape.has_experts(layer)) else {
-            let n_hidden = self.shape.n_hidden;
+    /// The feed-forward network of a layer, with experts where `experts` says so.
+    pub(in crate::model) fn ffn(
+        &mut self,
+        layer: usize,
+        n_embd: u32,
+        n_hidden: u32,
+        experts: Option<&ExpertsShape>,
+    ) -> Result<Ffn> {
+        let Some(of) = experts.filter(|of| of.layers.get(layer) == Some(&true)) else {
             return Ok(Ffn::Dense {
                 gate: self.matrix(name(layer, "ffn_gate.weight", "mlp.gate_proj.weight"), n_hidden, n_embd)?,
                 up: self.matrix(name(layer, "ffn_up.weight", "mlp.up_proj.weight"), n_hidden, n_embd)?,
                 down: self.matrix(name(layer, "ffn_down.weight", "mlp.down_proj.weight"), n_embd, n_hidden)?,
             });
         };
-        let (n, n_hidden) = (of.n_experts, of.n_hidden);
+        let (n, n_hidden, n_shared) = (of.n_experts, of.n_hidden, of.shared_hidden);
         let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
+        let bias = name(layer, "exp_probs_b.bias", "mlp.gate.e_score_correction_bias");
+        let bias = of.has_bias.then(|| self.vector(bias, n)).transpose()?;
         let gate = name(layer, "ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight");
         let up = name(layer, "ffn_up_exps.weight", "mlp.experts.*.up_proj.weight");
         let down = name(layer, "ffn_down_exps.weight", "mlp.experts.*.down_proj.weight");
@@ -134,18 +163,35 @@ impl Binder<'_> {
                 .expected(format!("{}, the format of {}", experts.gate.format, shown(&experts.gate.name)))
                 .advice("Gate and up of the routed experts must be of one format: get another quantization."));
         }
-        Ok(Ffn::Experts { router, experts })
+        if n_shared == 0 {
+            return Ok(Ffn::Experts { router, bias, experts, shared: None });
+        }
+        let gate = name(layer, "ffn_gate_shexp.weight", "mlp.shared_experts.gate_proj.weight");
+        let up = name(layer, "ffn_up_shexp.weight", "mlp.shared_experts.up_proj.weight");
+        let down = name(layer, "ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight");
+        let shared = Mlp {
+            gate: self.matrix(gate, n_shared, n_embd)?,
+            up: self.matrix(up, n_shared, n_embd)?,
+            down: self.matrix(down, n_embd, n_shared)?,
+        };
+        Ok(Ffn::Experts { router, bias, experts, shared: Some(shared) })
     }
 
-    fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+    pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
         self.take(names, Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in })
     }
 
-    fn vector(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
+    pub(in crate::model) fn vector(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
         self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in })
     }
 
-    fn stack(&mut self, names: Names, n_stacked: u32, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+    pub(in crate::model) fn stack(
+        &mut self,
+        names: Names,
+        n_stacked: u32,
+        n_rows: u32,
+        n_in: u32,
+    ) -> Result<TensorRef> {
         self.take(names, Extent { kind: Kind::Matrix, n_stacked, n_rows, n_in })
     }
 
@@ -162,25 +208,46 @@ impl Binder<'_> {
         Ok(tensor)
     }
 
+    /// Passes over tensors that say what others say, where they are there.
+    pub(in crate::model) fn pass_over(&mut self, names: &[Names]) {
+        for names in names {
+            if let Some(tensor) = self.taker.directory().get(self.here(names)) {
+                self.taker.mark(tensor);
+            }
+        }
+    }
+
+    /// Passes over the layers of multi-token prediction, which follow the last one; gives how many tensors they have.
+    pub(in crate::model) fn pass_over_drafts(&mut self, n_layers: u32) -> usize {
+        let prefix = if self.scheme == Scheme::Gguf { "blk." } else { "model.layers." };
+        let block = |name: &str| name.strip_prefix(prefix)?.split_once('.')?.0.parse::<u32>().ok();
+        let beyond = |tensor: &&TensorInfo| block(&tensor.name).is_some_and(|block| block >= n_layers);
+        let rest: Vec<&TensorInfo> = self.taker.rest().filter(beyond).collect();
+        let has_mark = |tensor: &&&TensorInfo| is_draft(&tensor.name);
+        let drafts: BTreeSet<_> = rest.iter().filter(has_mark).filter_map(|tensor| block(&tensor.name)).collect();
+        let in_drafts = |tensor: &&&TensorInfo| block(&tensor.name).is_some_and(|block| drafts.contains(&block));
+        let passed: Vec<&TensorInfo> = rest.iter().filter(in_drafts).copied().collect();
+        passed.iter().for_each(|tensor| self.taker.mark(tensor));
+        passed.len()
+    }
+
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
     /// norm or a scale beside a weight in use.
-    fn sort_the_rest(&self, ignored: &mut Vec<String>) -> Result<()> {
+    pub(in crate::model) fn sort_the_rest(&self, architecture: &str, n_layers: u32) -> Result<Vec<String>> {
+        let mut ignored = Vec::new();
         for tensor in self.taker.rest() {
             let name = &tensor.name;
             let in_layer = name.starts_with("blk.") || name.starts_with("model.layers.");
             if in_layer && !name.ends_with("rotary_emb.inv_freq") {
                 return Err(tensor_error(name, "a tensor that this architecture does not have")
-                    .expected(format!(
-                        "the tensors of {}, with {} layers",
-                        self.shape.architecture, self.shape.n_layers
-                    ))
+                    .expected(format!("the tensors of {architecture}, with {n_layers} layers"))
                     .advice("The file holds a variant that is not supported, or its keys belong to another model."));
             }
             if name != ROPE_DIVISORS {
                 ignored.push(name.clone());
             }
         }
-        Ok(())
+        Ok(ignored)
     }
 }
 

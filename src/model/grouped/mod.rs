@@ -11,16 +11,16 @@
 //!   `grouped::logits_agree_with_transformers_in_chunks_and_token_by_token`, on qwen3.
 //! * A file without an output head uses the embedding again: the same test, on qwen2.
 
-mod bind;
+pub(super) mod bind;
 mod export;
-mod read;
+pub(super) mod read;
 mod rope;
 
 pub use bind::rope_divisors;
 pub use read::{architecture, is_config};
 pub use rope::{Rope, Scaling};
 
-use super::weights::{Experts, TensorRef};
+use super::weights::{Experts, Mlp, TensorRef};
 use crate::error::{Error, Result};
 
 /// What such a model may choose. Widths are counts of elements.
@@ -61,7 +61,7 @@ pub struct Shape {
 }
 
 /// A layer's experts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExpertsShape {
     /// Experts in a layer.
     pub n_experts: u32,
@@ -73,6 +73,46 @@ pub struct ExpertsShape {
     pub normed: bool,
     /// For each layer, whether it has experts.
     pub layers: Vec<bool>,
+    /// Hidden width of the network that every token uses beside them; 0 where there is none.
+    pub shared_hidden: u32,
+    /// Whether scores are logistic functions of the logits, not a softmax over all.
+    pub is_sigmoid: bool,
+    /// Whether the choice is made by scores with a bias, which the weights do not have.
+    pub has_bias: bool,
+    /// Groups of equally many consecutive experts; 1 where all compete.
+    pub n_groups: u32,
+    /// The best groups, from which a token's experts are chosen.
+    pub n_kept: u32,
+    /// What the weights are multiplied by at the end.
+    pub scale: f32,
+}
+
+impl ExpertsShape {
+    /// Experts by softmax, all of which compete, and none beside them.
+    #[must_use]
+    pub fn plain(n_experts: u32, n_used: u32, n_hidden: u32, normed: bool, layers: Vec<bool>) -> Self {
+        Self {
+            n_experts,
+            n_used,
+            n_hidden,
+            normed,
+            layers,
+            shared_hidden: 0,
+            is_sigmoid: false,
+            has_bias: false,
+            n_groups: 1,
+            n_kept: 1,
+            scale: 1.0,
+        }
+    }
+
+    /// Parameters of a layer with them, for a stream of that width.
+    #[must_use]
+    pub fn n_parameters(&self, n_embd: u32) -> u64 {
+        let (n_embd, n_experts) = (u64::from(n_embd), u64::from(self.n_experts));
+        let bias = if self.has_bias { n_experts } else { 0 };
+        n_experts * n_embd * (1 + 3 * u64::from(self.n_hidden)) + 3 * n_embd * u64::from(self.shared_hidden) + bias
+    }
 }
 
 /// All weights of a model, checked against its shape.
@@ -129,13 +169,17 @@ pub enum Ffn {
     Experts {
         /// `[n_experts, n_embd]`
         router: TensorRef,
+        /// Added to scores for the choice: `[n_experts]`.
+        bias: Option<TensorRef>,
         /// Them.
         experts: Experts,
+        /// The network that every token uses beside them.
+        shared: Option<Mlp>,
     },
 }
 
 /// More layers than this no model has.
-const MOST_LAYERS: u32 = 1024;
+pub(super) const MOST_LAYERS: u32 = 1024;
 
 impl Shape {
     /// Whether a layer has experts.
@@ -167,7 +211,7 @@ impl Shape {
                 .expected(expected)
                 .advice("The file is damaged, or holds a kind of model that is not supported."))
         };
-        let none = ExpertsShape { n_experts: 1, n_used: 1, n_hidden: 4, normed: true, layers: Vec::new() };
+        let none = ExpertsShape::plain(1, 1, 4, true, Vec::new());
         let experts = self.experts.as_ref().unwrap_or(&none);
         let widths = [
             ("width of the model", self.n_embd, 1 << 16),
@@ -221,7 +265,7 @@ impl Shape {
         let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
         let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + 2 * n_embd;
         let ffn = |layer| match &self.experts {
-            Some(of) if self.has_experts(layer) => u64::from(of.n_experts) * n_embd * (1 + 3 * u64::from(of.n_hidden)),
+            Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
             _ => 3 * n_embd * u64::from(self.n_hidden),
         };
         let layers: u64 = (0..self.n_layers as usize).map(|layer| attention + ffn(layer)).sum();

@@ -9,20 +9,20 @@ use crate::model::shape::gguf::{ARCHITECTURE, GgufKeys, n_vocab};
 use crate::model::shape::keys::{self, Key, Keys, key};
 use crate::model::shape::{Shape as V4, Yarn};
 
-pub(super) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
-pub(super) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
+pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
+pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
 pub(super) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-pub(super) const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
+pub(in crate::model) const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
 const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
-pub(super) const ATTENTION_FACTOR: Key =
+pub(in crate::model) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
-pub(super) const TYPE: Key =
+pub(in crate::model) const TYPE: Key =
     key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
 
 /// Architectures by their names in a GGUF and in a `config.json`.
@@ -179,16 +179,12 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<S
 
 fn read_experts(keys: &dyn Keys, layers: Vec<bool>) -> Result<ExpertsShape> {
     let n_hidden = keys.whole(&EXPERT_HIDDEN)?.map_or_else(|| keys.require(&HIDDEN), Ok)?;
-    Ok(ExpertsShape {
-        n_experts: keys.require(&N_EXPERTS)?,
-        n_used: keys.require(&keys::N_USED)?,
-        n_hidden,
-        normed: keys.flag(&keys::WEIGHTS_NORM)?.unwrap_or(true),
-        layers,
-    })
+    let (n_experts, n_used) = (keys.require(&N_EXPERTS)?, keys.require(&keys::N_USED)?);
+    let normed = keys.flag(&keys::WEIGHTS_NORM)?.unwrap_or(true);
+    Ok(ExpertsShape::plain(n_experts, n_used, n_hidden, normed, layers))
 }
 
-fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scaling> {
+pub(in crate::model) fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scaling> {
     let factor = || Ok::<_, Error>(keys.number(&keys::YARN_FACTOR)?.unwrap_or(1.0));
     let original = || keys.require(&keys::YARN_ORIGINAL);
     Ok(match keys.text(&TYPE)?.as_deref() {

@@ -81,7 +81,7 @@ impl Rope {
         stretched.into_iter().zip(divisors).map(|(frequency, divisor)| frequency / divisor).collect()
     }
 
-    pub(super) fn check(&self, file: &str) -> Result<()> {
+    pub(in crate::model) fn check(&self, file: &str) -> Result<()> {
         let wrong = |what: &str, found: String, expected: &str| {
             Err(Error::file(format!("{file}: {what}"), found).expected(expected.to_owned()))
         };

@@ -14,7 +14,7 @@ pub(in crate::model) const ARCHITECTURE: &str = "general.architecture";
 const N_MTP: Key = Key { gguf: "nextn_predict_layers", config: &[] };
 pub(super) const LIMIT_SHARED: Key = Key { gguf: "swiglu_clamp_shexp", config: &[] };
 /// How the router scores: 4 is sqrt(softplus).
-pub(super) const GATING: Key = Key { gguf: "expert_gating_func", config: &[] };
+pub(in crate::model) const GATING: Key = Key { gguf: "expert_gating_func", config: &[] };
 
 pub(in crate::model) struct GgufKeys<'a> {
     pub(in crate::model) metadata: &'a Metadata,
@@ -96,7 +96,7 @@ pub(in crate::model) fn n_vocab(keys: &GgufKeys<'_>, directory: &Directory) -> R
 
 /// The blocks, less those of multi-token prediction. Files count these in or not, with the key or without, so the
 /// tensors decide, by their names; where the last block has none here, the key does.
-fn n_layers(keys: &GgufKeys<'_>, directory: &Directory) -> Result<usize> {
+pub(in crate::model) fn n_layers(keys: &GgufKeys<'_>, directory: &Directory) -> Result<usize> {
     let n_blocks = keys.require(&keys::N_LAYERS)?;
     if n_blocks == 0 || n_blocks > MOST_LAYERS {
         return Err(

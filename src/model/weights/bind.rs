@@ -189,7 +189,7 @@ impl<'a> Binder<'a> {
 }
 
 /// Whether a name is one that only the blocks of multi-token prediction have.
-fn is_draft(name: &str) -> bool {
+pub(in crate::model) fn is_draft(name: &str) -> bool {
     const MARKS: [&str; 5] = [".nextn.", ".eh_proj.", ".e_proj.", ".h_proj.", ".enorm."];
     MARKS.iter().any(|mark| name.contains(mark))
 }

@@ -1,7 +1,7 @@
 //! The weights of a V4 model as typed fields: what each tensor is for, how it is stored and where it lies. Offsets
 //! only; the bytes are read when they are uploaded. Whoever holds [`Weights`] need not check a shape or format.
 
-mod bind;
+pub(in crate::model) mod bind;
 mod names;
 mod scaled;
 pub(in crate::model) mod take;

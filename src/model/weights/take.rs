@@ -27,12 +27,12 @@ impl<'a> Taker<'a> {
         Self { directory, used: HashSet::new() }
     }
 
-    pub(super) fn directory(&self) -> &'a Directory {
+    pub(in crate::model) fn directory(&self) -> &'a Directory {
         self.directory
     }
 
     /// Remembers that a tensor found its place.
-    pub(super) fn mark(&mut self, tensor: &'a TensorInfo) {
+    pub(in crate::model) fn mark(&mut self, tensor: &'a TensorInfo) {
         self.used.insert(&tensor.name);
     }
 

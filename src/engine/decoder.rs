@@ -1,0 +1,252 @@
+//! What decoders with one residual stream have in common: embedding, a norm before each sub-layer, feed-forward networks
+//! and head. Attention is of several kinds, each in a file of its own. The kinds of step are those of
+//! [`super::forward::Forward`].
+
+use crate::gpu::kernel::Step;
+use crate::gpu::{Arena, Purpose, Recording, Slice};
+use crate::kernels::cache::CacheTypes;
+use crate::kernels::linear::Flow;
+use crate::kernels::{Matrix, add_norm, embed, rope, sample};
+use crate::model::grouped::{self, ExpertsShape, Rope};
+use crate::model::weights::TensorRef;
+
+use super::attention::record_all;
+use super::forward::MAX_AHEAD;
+use super::mlp::{Mlp, Mlps};
+use super::upload::Uploads;
+
+/// A model of this kind, as planning sees it.
+pub(super) struct Outline<'a> {
+    pub n_vocab: u32,
+    pub n_embd: u32,
+    /// Hidden width of a layer without experts.
+    pub n_hidden: u32,
+    pub experts: Option<&'a ExpertsShape>,
+    pub rope: &'a Rope,
+    /// Added to the mean square in every norm.
+    pub eps: f32,
+    pub embed: &'a TensorRef,
+    /// Absent where the embedding serves again.
+    pub head: Option<&'a TensorRef>,
+    pub norm: &'a TensorRef,
+    pub layers: Vec<LayerOutline<'a>>,
+}
+
+/// A layer, but for its attention.
+pub(super) struct LayerOutline<'a> {
+    pub attn_norm: &'a TensorRef,
+    pub ffn_norm: &'a TensorRef,
+    pub ffn: &'a grouped::Ffn,
+}
+
+/// The attention of a layer: weights, cache and scratch as slices of one arena.
+pub(super) trait Attention {
+    /// Appends the sub-layer: `at.x` in, `at.outputs` (one of a token) out.
+    fn record(&self, recording: &mut Recording, at: &Sublayer);
+
+    /// What the first `n` positions left in the cache.
+    fn held(&self, n: u32) -> Vec<Slice>;
+}
+
+/// What sub-layers share in one recording.
+#[derive(Clone, Copy)]
+pub(super) struct Sublayer {
+    pub step: Slice,
+    /// Token ids by position.
+    pub tokens: Slice,
+    /// The rotation table.
+    pub rope: Slice,
+    /// Normed input, `[n_chunk, n_embd]`.
+    pub x: Slice,
+    /// Outputs, `[n_chunk, n_slots, n_embd]`.
+    pub outputs: Slice,
+    pub n_vocab: u32,
+    pub n_embd: u32,
+    /// Added to the mean square in every norm.
+    pub eps: f32,
+    /// Tokens in the step at most.
+    pub n: u32,
+}
+
+impl Sublayer {
+    /// A product that reads and writes a row for each token.
+    pub(super) fn rows(&self, x: Slice, x_stride: u32, y: Slice, y_stride: u32) -> Flow {
+        let (step, max_tokens) = (self.step, self.n);
+        Flow { step, x, x_stride, y, y_stride, y_offset: 0, y_ring: 0, rows_per_group: 0, max_tokens }
+    }
+}
+
+/// Where attention of a layer is planned, and for how many positions.
+pub(super) type PlanAttention<'a> = dyn FnMut(&mut Arena, &mut Uploads, usize, u32) -> Box<dyn Attention> + 'a;
+
+/// A model planned on a player: weights, cache and scratch as slices of one arena.
+pub struct Decoder {
+    /// Positions that fit.
+    pub n_context: u32,
+    /// What changes from token to token.
+    pub step: Slice,
+    /// Token ids by position, `[n_context + 1]`, and spare for tokens computed ahead.
+    pub tokens: Slice,
+    /// The residual stream, `[n_chunk, n_embd]`.
+    pub stream: Slice,
+    /// Logits, `[n_logits, n_vocab]`.
+    pub logits: Slice,
+    /// Tokens whose logits fit.
+    pub n_logits: u32,
+    /// How keys and values are kept.
+    pub types: CacheTypes,
+    /// What sub-layers share; its `n` is that of the largest step.
+    common: Sublayer,
+    /// Normed output of the last token, `[n_embd]`.
+    head_x: Slice,
+    embed: Vec<Matrix>,
+    layers: Vec<Layer>,
+    mlps: Mlps,
+    norm: Slice,
+    head: Vec<Matrix>,
+    frequencies: Vec<f64>,
+}
+
+struct Layer {
+    attn_norm: Slice,
+    attention: Box<dyn Attention>,
+    ffn_norm: Slice,
+    mlp: Mlp,
+}
+
+/// Positions that a cache has room for: the context, and tokens computed ahead of the host's knowledge.
+pub(super) fn n_positions(n_context: u32) -> u32 {
+    n_context + MAX_AHEAD
+}
+
+/// The largest step whose largest buffer still fits a binding, and whose scratch stays within 1 GiB; `attention` are the
+/// elements of a token in each of the attention's buffers.
+pub(super) fn chunk_that_fits(of: &Outline<'_>, attention: &[u64], binding_bytes: u64, wanted: u32) -> u32 {
+    let mut per_token = attention.to_vec();
+    per_token.extend(Mlps::widths(of));
+    per_token.push(u64::from(of.n_embd) * 2);
+    let largest = per_token.iter().max().map_or(1, |n| n * 4);
+    let all = per_token.iter().map(|n| n * 4).sum::<u64>().max(1);
+    let fits = (binding_bytes.saturating_sub(256) / largest).min((1 << 30) / all);
+    wanted.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(1)
+}
+
+impl Decoder {
+    /// What the first `n` positions left in the caches of all layers.
+    pub(super) fn held(&self, n: u32) -> Vec<Slice> {
+        self.layers.iter().flat_map(|layer| layer.attention.held(n)).collect()
+    }
+
+    /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens.
+    pub(super) fn plan(
+        arena: &mut Arena,
+        uploads: &mut Uploads,
+        of: &Outline<'_>,
+        [n_context, n_chunk]: [u32; 2],
+        types: CacheTypes,
+        attention: &mut PlanAttention<'_>,
+    ) -> Self {
+        let n_positions = n_positions(n_context);
+        let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
+        let tokens = arena.words("tokens", u64::from(n_positions + 1), Purpose::Cache);
+        let rope_rows = 256 + u64::from(n_positions.div_ceil(256));
+        let rope = arena.words("rope", rope_rows * u64::from(of.rope.n_dims), Purpose::Weights);
+        let layers = of.layers.iter().enumerate().map(|(index, layer)| Layer {
+            attn_norm: uploads.vector(arena, layer.attn_norm),
+            attention: attention(arena, uploads, index, n_positions),
+            ffn_norm: uploads.vector(arena, layer.ffn_norm),
+            mlp: Mlp::plan(arena, uploads, layer.ffn),
+        });
+        let layers = layers.collect();
+        let embed = uploads.stack(arena, &[of.embed]);
+        let norm = uploads.vector(arena, of.norm);
+        let head = of.head.map_or_else(|| embed.clone(), |head| uploads.stack(arena, &[head]));
+        let mlps = Mlps::plan(arena, of, n_chunk);
+        let n_logits = ((32 << 20) / (4 * of.n_vocab)).clamp(1, n_chunk.min(64));
+        let mut rows =
+            |what: &str, n: u32, width: u32| arena.words(what, u64::from(n) * u64::from(width), Purpose::Scratch);
+        let outputs = rows("outputs", n_chunk, mlps.n_slots() * of.n_embd);
+        let x = rows("x", n_chunk, of.n_embd);
+        let (n_vocab, n_embd, eps) = (of.n_vocab, of.n_embd, of.eps);
+        Self {
+            n_context,
+            step,
+            tokens,
+            stream: rows("stream", n_chunk, n_embd),
+            logits: rows("logits", n_logits, n_vocab),
+            n_logits,
+            types,
+            common: Sublayer { step, tokens, rope, x, outputs, n_vocab, n_embd, eps, n: n_chunk },
+            head_x: rows("head_x", 1, n_embd),
+            embed,
+            layers,
+            mlps,
+            norm,
+            head,
+            frequencies: of.rope.frequencies(),
+        }
+    }
+
+    /// The rotation table, to be written once.
+    pub fn table(&self) -> (Slice, Vec<[f32; 2]>) {
+        (self.common.rope, rope::table(&self.frequencies, n_positions(self.n_context)))
+    }
+
+    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, the stream out.
+    pub fn record_body(&self, n: u32) -> Recording {
+        let mut recording = Recording::default();
+        let at = Sublayer { n, ..self.common };
+        for table in &self.embed {
+            embed::record_embed(&mut recording, self.step, self.tokens, table, self.stream, 1, n);
+        }
+        let mut joining = 0;
+        for (index, layer) in self.layers.iter().enumerate() {
+            recording.layer = Some(index as u32);
+            self.record_norm(&mut recording, "attn_norm", layer.attn_norm, joining, n);
+            layer.attention.record(&mut recording, &at);
+            self.record_norm(&mut recording, "ffn_norm", layer.ffn_norm, 1, n);
+            joining = self.mlps.record(&mut recording, &layer.mlp, &at);
+        }
+        recording.layer = None;
+        self.record_norm(&mut recording, "norm", self.norm, joining, n);
+        recording
+    }
+
+    /// Appends the head over the stream of a step of up to `n` tokens: logits of the last token only, or of all.
+    pub fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
+        let mut x = self.common.x;
+        // The body has normed every token; a step of one has its last one in row 0 already.
+        if last_only && n > 1 {
+            x = self.head_x;
+            let flow = add_norm::Flow { x, last_only, ..self.norm_flow(self.norm, 0, n) };
+            add_norm::record_add_norm(recording, "head_norm", &flow);
+        }
+        let at = Sublayer { n: if last_only { 1 } else { n }, ..self.common };
+        record_all(recording, "head", &self.head, at.rows(x, at.n_embd, self.logits, at.n_vocab));
+    }
+
+    /// Appends the choice of the next token, which also advances the step.
+    pub fn record_sample(&self, recording: &mut Recording) {
+        sample::record_sample(recording, self.step, self.logits, self.tokens, self.common.n_vocab);
+    }
+
+    fn norm_flow(&self, norm: Slice, n_slots: u32, n: u32) -> add_norm::Flow {
+        add_norm::Flow {
+            step: self.step,
+            outputs: self.common.outputs,
+            n_slots,
+            norm,
+            stream: self.stream,
+            x: self.common.x,
+            n_embd: self.common.n_embd,
+            last_only: false,
+            eps: self.common.eps,
+            max_tokens: n,
+        }
+    }
+
+    /// The outputs of the sub-layer before, `joining` of a token, join the stream; the next one's input is normed.
+    fn record_norm(&self, recording: &mut Recording, name: &'static str, norm: Slice, joining: u32, n: u32) {
+        add_norm::record_add_norm(recording, name, &self.norm_flow(norm, joining, n));
+    }
+}

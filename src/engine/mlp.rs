@@ -1,0 +1,213 @@
+//! Feed-forward networks of decoders: dense ones, and mixtures of experts, with a network beside them that every token
+//! uses where there is one.
+
+use crate::gpu::{Arena, Purpose, Recording, Slice};
+use crate::kernels::experts::{self, Groups, Shard, record_experts_in, record_experts_out, record_grouping};
+use crate::kernels::route::{self, Scoring};
+use crate::kernels::{Matrix, linear, swiglu};
+use crate::model::NO_LIMIT;
+use crate::model::grouped::{self, ExpertsShape};
+use crate::model::weights;
+
+use super::attention::record_all;
+use super::decoder::{Outline, Sublayer};
+use super::upload::Uploads;
+
+/// The weights of a layer's network.
+pub(super) enum Mlp {
+    /// Without experts.
+    Dense(Dense),
+    /// With experts.
+    Experts {
+        router: Vec<Matrix>,
+        bias: Option<Slice>,
+        experts_in: Vec<Shard>,
+        experts_out: Vec<Shard>,
+        shared: Option<Dense>,
+    },
+}
+
+/// The weights of a network without experts.
+pub(super) struct Dense {
+    gate_up: Vec<Matrix>,
+    down: Vec<Matrix>,
+}
+
+impl Mlp {
+    /// Plans the upload.
+    pub(super) fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &grouped::Ffn) -> Self {
+        match from {
+            grouped::Ffn::Dense { gate, up, down } => {
+                Self::Dense(Dense { gate_up: uploads.stack(arena, &[gate, up]), down: uploads.stack(arena, &[down]) })
+            }
+            grouped::Ffn::Experts { router, bias, experts, shared } => {
+                let plan_shared = |weights::Mlp { gate, up, down }: &weights::Mlp| Dense {
+                    gate_up: uploads.stack(arena, &[gate, up]),
+                    down: uploads.stack(arena, &[down]),
+                };
+                let shared = shared.as_ref().map(plan_shared);
+                Self::Experts {
+                    router: uploads.stack(arena, &[router]),
+                    bias: bias.as_ref().map(|bias| uploads.vector(arena, bias)),
+                    experts_in: uploads.experts(arena, &[&experts.gate, &experts.up], 0, experts.n_experts),
+                    experts_out: uploads.experts(arena, &[&experts.down], 0, experts.n_experts),
+                    shared,
+                }
+            }
+        }
+    }
+}
+
+/// What the networks of all layers share: their shape, and the values of one step, `[n_chunk, …]` each, f32 but where told.
+pub(super) struct Mlps {
+    /// Hidden width of a layer without experts.
+    n_hidden: u32,
+    experts: Option<ExpertsShape>,
+    /// Gate and up of a network without experts, `[2, widest]`.
+    gate_up: Slice,
+    /// Hidden values of a network without experts, `[widest]`.
+    dense_hidden: Slice,
+    /// Hidden values of the experts used, `[n_slots, n_hidden]`.
+    hidden: Slice,
+    /// Router logits, `[n_experts]`.
+    router: Slice,
+    /// Chosen experts, `[n_slots]` u32.
+    chosen: Slice,
+    /// Their weights, `[n_slots]`.
+    chosen_weights: Slice,
+    /// Tokens by expert, for steps of many tokens.
+    groups: Groups,
+    /// What a router without bias adds, `[n_experts]`: zeros.
+    no_bias: Slice,
+}
+
+/// Outputs of a token in a layer with experts: one for each that it uses, and one of the network beside them.
+fn n_slots(of: &ExpertsShape) -> u32 {
+    of.n_used + u32::from(of.shared_hidden > 0)
+}
+
+/// The widest network without experts.
+fn widest(n_hidden: u32, experts: Option<&ExpertsShape>) -> u32 {
+    n_hidden.max(experts.map_or(0, |of| of.shared_hidden))
+}
+
+impl Mlps {
+    /// Elements of a token in each buffer.
+    pub(super) fn widths(of: &Outline<'_>) -> [u64; 4] {
+        let widest = u64::from(widest(of.n_hidden, of.experts));
+        let slots = of.experts.map_or(1, |of| u64::from(n_slots(of)));
+        let hidden = of.experts.map_or(0, |of| u64::from(of.n_hidden));
+        [widest * 2, widest, slots * hidden, slots * u64::from(of.n_embd)]
+    }
+
+    /// Plans the values of steps of up to `n_chunk` tokens.
+    pub(super) fn plan(arena: &mut Arena, of: &Outline<'_>, n_chunk: u32) -> Self {
+        let mut each =
+            |what: &str, width: u32| arena.words(what, u64::from(n_chunk) * u64::from(width), Purpose::Scratch);
+        let (n_experts, slots, n_hidden) = of.experts.map_or((0, 1, 0), |of| (of.n_experts, n_slots(of), of.n_hidden));
+        let widest = widest(of.n_hidden, of.experts);
+        Self {
+            n_hidden: of.n_hidden,
+            experts: of.experts.cloned(),
+            gate_up: each("gate_up", 2 * widest),
+            dense_hidden: each("dense_hidden", widest),
+            hidden: each("hidden", slots * n_hidden),
+            router: each("router", n_experts),
+            chosen: each("experts", slots),
+            chosen_weights: each("expert_weights", slots),
+            groups: Groups { lists: each("expert_lists", n_experts + 1), counts: each("expert_counts", n_experts + 1) },
+            no_bias: each("no_bias", n_experts),
+        }
+    }
+
+    /// Outputs of a token at most.
+    pub(super) fn n_slots(&self) -> u32 {
+        self.experts.as_ref().map_or(1, n_slots)
+    }
+
+    /// Appends the sub-layer: `at.x` in, `at.outputs` out; gives how many outputs of a token there are.
+    pub(super) fn record(&self, recording: &mut Recording, mlp: &Mlp, at: &Sublayer) -> u32 {
+        match (mlp, &self.experts) {
+            (Mlp::Experts { router, bias, experts_in, experts_out, shared }, Some(of)) => {
+                let slots = n_slots(of);
+                record_all(recording, "gate", router, at.rows(at.x, at.n_embd, self.router, of.n_experts));
+                self.record_route(recording, of, bias.unwrap_or(self.no_bias), at);
+                let flow = record_grouping(recording, self.experts_flow(of, at), self.groups);
+                experts_in.iter().for_each(|shard| record_experts_in(recording, shard, &flow));
+                experts_out.iter().for_each(|shard| record_experts_out(recording, shard, &flow));
+                if let Some(dense) = shared {
+                    let names = ["shared_gate_up", "shared_down"];
+                    self.record_dense(recording, dense, names, of.shared_hidden, [slots, of.n_used], at);
+                }
+                slots
+            }
+            (Mlp::Dense(dense), _) => {
+                self.record_dense(recording, dense, ["gate_up", "down"], self.n_hidden, [1, 0], at);
+                1
+            }
+            (Mlp::Experts { .. }, None) => unreachable!("a shape without experts plans none"),
+        }
+    }
+
+    /// A network without experts, whose output is number `slot` of a token's `n_slots`.
+    fn record_dense(
+        &self,
+        recording: &mut Recording,
+        dense: &Dense,
+        [into, out]: [&'static str; 2],
+        n_hidden: u32,
+        [n_slots, slot]: [u32; 2],
+        at: &Sublayer,
+    ) {
+        record_all(recording, into, &dense.gate_up, at.rows(at.x, at.n_embd, self.gate_up, 2 * n_hidden));
+        swiglu::record_swiglu(recording, at.step, self.gate_up, self.dense_hidden, n_hidden, at.n);
+        let flow = at.rows(self.dense_hidden, n_hidden, at.outputs, n_slots * at.n_embd);
+        record_all(recording, out, &dense.down, linear::Flow { y_offset: slot * at.n_embd, ..flow });
+    }
+
+    fn record_route(&self, recording: &mut Recording, of: &ExpertsShape, bias: Slice, at: &Sublayer) {
+        let normed = of.normed;
+        route::record_route(
+            recording,
+            &route::Flow {
+                step: at.step,
+                tokens: at.tokens,
+                logits: self.router,
+                bias,
+                table: self.no_bias,
+                hash: false,
+                scoring: if of.is_sigmoid { Scoring::Sigmoid { normed } } else { Scoring::Softmax { normed } },
+                n_vocab: at.n_vocab,
+                n_experts: of.n_experts,
+                n_groups: of.n_groups,
+                n_kept: of.n_kept,
+                n_used: of.n_used,
+                n_shared: u32::from(of.shared_hidden > 0),
+                scale: of.scale,
+                experts: self.chosen,
+                weights: self.chosen_weights,
+                max_tokens: at.n,
+            },
+        );
+    }
+
+    /// Where the network beside the experts has a slot, no shard holds its expert, so that the kernels leave it alone.
+    fn experts_flow(&self, of: &ExpertsShape, at: &Sublayer) -> experts::Flow {
+        experts::Flow {
+            step: at.step,
+            x: at.x,
+            experts: self.chosen,
+            weights: self.chosen_weights,
+            hidden: self.hidden,
+            outputs: at.outputs,
+            n_embd: at.n_embd,
+            n_hidden: of.n_hidden,
+            n_slots: n_slots(of),
+            n_shared: u32::from(of.shared_hidden > 0),
+            n_experts: of.n_experts,
+            limit: NO_LIMIT,
+            groups: None,
+            max_tokens: at.n,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A model of this kind as a GGUF would have it, with keys and values made by one tensor, `attn_kv_b`: the older of the two
+//! forms, whose keys give the plain head's widths.
+
+use super::Shape;
+use super::read::{DENSE_LAYERS, KV_LORA, N_GROUPS, N_KEPT, YARN_LOG};
+use crate::format::gguf::Value;
+use crate::model::grouped::Scaling;
+use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, TYPE};
+use crate::model::shape::gguf::GATING;
+use crate::model::shape::keys::{self, Key};
+
+impl Shape {
+    /// The keys of the architecture, with its prefix.
+    #[must_use]
+    pub fn gguf_keys(&self) -> Vec<(String, Value)> {
+        let mut keys: Vec<(&Key, Value)> = vec![
+            (&keys::CONTEXT, self.context_length.into()),
+            (&keys::N_EMBD, self.n_embd.into()),
+            (&keys::N_LAYERS, self.n_layers.into()),
+            (&keys::N_VOCAB, self.n_vocab.into()),
+            (&HIDDEN, self.n_hidden.into()),
+            (&keys::N_HEADS, self.n_heads.into()),
+            (&keys::N_KV_HEADS, self.n_heads.into()),
+            (&KV_LORA, self.kv_lora.into()),
+            (&keys::HEAD_DIM, self.head_dim().into()),
+            (&keys::VALUE_DIM, self.value_dim.into()),
+            (&keys::NORM_EPS, self.norm_eps.into()),
+            (&keys::ROPE_DIMS, self.rope.n_dims.into()),
+            (&BASE, (self.rope.base as f32).into()),
+        ];
+        if self.q_lora > 0 {
+            keys.push((&keys::Q_LORA, self.q_lora.into()));
+        }
+        let n_dense = (0..self.n_layers as usize).take_while(|layer| !self.has_experts(*layer)).count() as u32;
+        keys.push((&DENSE_LAYERS, n_dense.into()));
+        if let Some(experts) = &self.experts {
+            keys.extend([
+                (&keys::N_EXPERTS, experts.n_experts.into()),
+                (&keys::N_USED, experts.n_used.into()),
+                (&keys::N_SHARED, (experts.shared_hidden / experts.n_hidden).into()),
+                (&EXPERT_HIDDEN, experts.n_hidden.into()),
+                (&keys::ROUTED_SCALE, experts.scale.into()),
+                (&keys::WEIGHTS_NORM, experts.normed.into()),
+                (&GATING, (1 + u32::from(experts.is_sigmoid)).into()),
+                (&N_GROUPS, experts.n_groups.into()),
+                (&N_KEPT, experts.n_kept.into()),
+            ]);
+        }
+        match self.rope.scaling {
+            Scaling::None | Scaling::Llama3 { .. } => {}
+            Scaling::Linear { factor } => {
+                keys.extend([(&TYPE, "linear".into()), (&keys::YARN_FACTOR, (factor as f32).into())]);
+            }
+            Scaling::Yarn(yarn, _) => {
+                let log = if yarn.factor > 1.0 { (self.yarn_m - 1.0) / yarn.factor.ln() } else { 0.0 };
+                keys.extend([
+                    (&TYPE, "yarn".into()),
+                    (&keys::YARN_FACTOR, (yarn.factor as f32).into()),
+                    (&keys::YARN_ORIGINAL, yarn.original.into()),
+                    (&keys::YARN_FAST, (yarn.beta_fast as f32).into()),
+                    (&keys::YARN_SLOW, (yarn.beta_slow as f32).into()),
+                    (&YARN_LOG, (log as f32).into()),
+                ]);
+            }
+        }
+        keys.into_iter().map(|(key, value)| (format!("deepseek2.{}", key.gguf), value)).collect()
+    }
+}
