@@ -4,6 +4,7 @@
 mod foretold;
 mod kernels;
 mod rows;
+mod sampled;
 mod stages;
 mod text;
 mod verdict;
@@ -11,6 +12,7 @@ mod verdict;
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
 pub use kernels::{difference, kernels, run_case, tunings};
 pub use rows::rows;
+pub use sampled::check_sampled;
 pub use stages::compare_stages;
 pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};
