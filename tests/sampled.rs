@@ -19,6 +19,8 @@ use support::{fixture, memory, places};
 
 mod support;
 
+const FAMILIES: [&str; 2] = ["qwen3moe", "llama"];
+
 /// A model of random weights whose window and selections are full after 40 tokens.
 fn small() -> ModelFiles {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
@@ -26,7 +28,7 @@ fn small() -> ModelFiles {
 }
 
 /// Layers of every kind, and matrices of more rows than are drawn, of which no number of blocks is a whole unit.
-fn of_format(format: Format) -> ModelFiles {
+fn of_format(format: Format, options: &str) -> ModelFiles {
     let width = if format.block_len() > 32 { 768 } else { 352 };
     let config = format!(
         r#"{{"model_type": "deepseek_v4", "vocab_size": 700, "hidden_size": {width}, "moe_intermediate_size": 256,
@@ -35,8 +37,13 @@ fn of_format(format: Format) -> ModelFiles {
         "compress_ratios": [4, 0], "num_hash_layers": 1, "sliding_window": 16, "index_n_heads": 4,
         "index_head_dim": 32, "index_topk": 8, "qk_rope_head_dim": 16}}"#
     );
-    let name = SyntheticName::parse(&format!("synthetic:config.json:format={format}")).unwrap();
+    let name = SyntheticName::parse(&format!("synthetic:config.json:format={format}{options}")).unwrap();
     ModelFiles::synthetic(name.with_shape(Shape::from_config(&config).unwrap()).unwrap())
+}
+
+/// A small model with grouped-query attention.
+fn grouped(family: &str) -> ModelFiles {
+    ModelFiles::gguf(memory(&format!("families/{family}/model.gguf")))
 }
 
 fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Session {
@@ -63,35 +70,54 @@ fn checked(session: &mut Session, seed: u32) -> Check {
     block_on(check_sampled(session, &ids, seed, &mut go_on)).unwrap()
 }
 
-/// Names of all stages of a model that compute something in a short text.
-fn stage_names(session: &Session) -> BTreeSet<String> {
-    let mut names: BTreeSet<_> = session.decode_recording().stages.iter().map(|stage| stage.name.to_owned()).collect();
-    names.insert("experts_group".into());
+/// Names of all stages of a model, prompts' and decode's.
+fn stage_names(session: &mut Session) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    each_stage(session, &mut |stage| {
+        names.insert(stage.deviation.stage.to_owned());
+    });
     names
+}
+
+/// A small step of a prompt, a large one, and two of decode.
+fn each_stage(session: &mut Session, each: &mut dyn FnMut(&SampledStage)) {
+    let step = |position, n_tokens| LockstepStep { position, n_tokens, head: Head::Last };
+    let steps = [step(0, 24), step(24, 40), step(64, 1), step(65, 1)];
+    let ids: Vec<u32> = (0..66).map(|i| i * 7 % session.outline().n_vocab).collect();
+    let mut each = |stage: &SampledStage, done: u32, total: u32| {
+        assert!(done <= total);
+        each(stage);
+        ControlFlow::Continue(())
+    };
+    assert!(block_on(sampled(session, &ids, &steps, 3, &mut each)).unwrap().is_continue());
 }
 
 #[test]
 fn the_references_agree_with_themselves_to_the_bit_in_every_format() {
-    let step = |position, n_tokens| LockstepStep { position, n_tokens, head: Head::Last };
-    let steps = [step(0, 24), step(24, 40), step(64, 1), step(65, 1)];
-    for format in &Format::WEIGHTS {
-        let mut session = session(&of_format(*format), PlayerChoice::Cpu, None);
-        let ids = built_in_ids(&session).unwrap();
-        let mut drawn = BTreeSet::new();
-        let mut each = |stage: &SampledStage, done: u32, total: u32| {
-            assert!(stage.deviation.error == 0.0 && done <= total, "{format}: {stage:?}");
-            drawn.extend(stage.n_drawn.map(|_| stage.deviation.stage));
-            ControlFlow::Continue(())
-        };
-        assert!(block_on(sampled(&mut session, &ids, &steps, 3, &mut each)).unwrap().is_continue());
+    let formats = Format::WEIGHTS.iter().map(|format| (format.to_string(), of_format(*format, "")));
+    for (name, files) in formats.chain(FAMILIES.map(|family| (family.to_owned(), grouped(family)))) {
+        let (mut compared, mut drawn, mut all) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        each_stage(&mut session(&files, PlayerChoice::Cpu, None), &mut |stage| {
+            assert!(stage.deviation.error == 0.0, "{name}: {stage:?}");
+            let of = stage.deviation.stage;
+            all.insert(of);
+            compared.extend((stage.deviation.n_words > 0).then_some(of));
+            drawn.extend(stage.n_drawn.map(|_| of));
+        });
+        assert_eq!(compared, all, "{name}: every stage had something to do");
         let expected = ["experts_in", "experts_out", "head", "project", "q"];
-        assert!(expected.iter().all(|stage| drawn.contains(stage)), "{format}: only {drawn:?} were drawn from");
+        let is_grouped = FAMILIES.contains(&name.as_str());
+        assert!(is_grouped || expected.iter().all(|stage| drawn.contains(stage)), "{name}: only {drawn:?} are drawn");
     }
 }
 
 #[test]
 fn an_intact_model_is_right_everywhere_whatever_is_drawn() {
     for (place, choice) in adapters() {
+        for family in FAMILIES {
+            let check = checked(&mut session(&grouped(family), choice.clone(), None), 0);
+            assert_eq!(check.verdict, Verdict::Right, "{place}, {family}: {check:?}");
+        }
         let mut session = session(&small(), choice, None);
         for seed in 0..2 {
             let begin = Instant::now();
@@ -99,7 +125,7 @@ fn an_intact_model_is_right_everywhere_whatever_is_drawn() {
             println!("{place}, {:?}: {}", begin.elapsed(), check.summary);
             assert_eq!(check.verdict, Verdict::Right, "{place}: {check:?}");
             let compared: BTreeSet<String> = check.stages.iter().map(|stage| stage.stage.clone()).collect();
-            assert_eq!(compared, stage_names(&session), "{place}: every stage had something to do");
+            assert_eq!(compared, stage_names(&mut session), "{place}: every stage had something to do");
             let sampled = check.sampled.unwrap();
             assert!(sampled.n_results > 10_000 && sampled.idle.is_empty() && sampled.seed == seed, "{sampled:?}");
         }
@@ -116,16 +142,29 @@ fn is_caught(files: &ModelFiles, choice: PlayerChoice, fault: &str) {
     }
 }
 
-/// Each stage in another format, and each format with a stage that decodes it.
 #[test]
-fn a_fault_in_every_stage_and_format_is_caught() {
+fn a_fault_in_every_format_is_caught() {
     let Some((place, choice)) = adapters().next() else { return };
-    let decoding = ["q", "experts_in", "experts_out", "head", "embed", "project", "o_a", "o_b"].map(str::to_owned);
-    let names = stage_names(&session(&of_format(Format::Q8_0), PlayerChoice::Cpu, None));
-    let others = names.iter().filter(|name| !decoding.contains(name)).map(|name| (Format::Q4_K, name));
-    for (format, fault) in Format::WEIGHTS.iter().copied().zip(decoding.iter().cycle()).chain(others) {
-        let begin = Instant::now();
-        is_caught(&of_format(format), choice.clone(), fault);
-        println!("{place}, {format}, {fault}: {:?}", begin.elapsed());
+    let begin = Instant::now();
+    let decoding = ["q", "experts_in", "experts_out", "head", "embed", "project", "o_a", "o_b"];
+    for (format, fault) in Format::WEIGHTS.iter().zip(decoding.iter().cycle()) {
+        is_caught(&of_format(*format, ":layers=1..2"), choice.clone(), fault);
     }
+    println!("{place}: {:?}", begin.elapsed());
+}
+
+#[test]
+fn a_fault_in_every_stage_is_caught() {
+    let Some((place, choice)) = adapters().next() else { return };
+    let begin = Instant::now();
+    let mut seen = BTreeSet::new();
+    for files in [of_format(Format::Q4_K, ""), grouped("qwen3moe"), grouped("llama")] {
+        for fault in stage_names(&mut session(&files, PlayerChoice::Cpu, None)) {
+            if seen.insert(fault.clone()) {
+                is_caught(&files, choice.clone(), &fault);
+            }
+        }
+    }
+    println!("{place}: {:?} for {} stages", begin.elapsed(), seen.len());
+    assert!(seen.len() > 30, "{seen:?}");
 }

@@ -34,6 +34,7 @@ pub mod probe_dispatch;
 pub mod probe_dot;
 pub mod probe_fma;
 pub mod probe_read;
+pub mod reach;
 pub mod rope;
 pub mod rotate;
 pub mod route;
@@ -43,10 +44,8 @@ pub mod swiglu;
 
 pub use matrix::Matrix;
 
-use std::ops::Range;
-
+use crate::gpu::Kernel;
 use crate::gpu::kernel::Spec;
-use crate::gpu::{Kernel, Stage};
 use cache::{CacheType, CacheTypes};
 
 /// Every kernel.
@@ -120,32 +119,6 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
 pub fn can_sample(kernel: &Kernel) -> bool {
     let others = ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "swiglu"];
     rows::has_matrix(kernel) || others.contains(&kernel.name)
-}
-
-/// The words of a binding that a stage can touch in a step that ends before position `end`, where it is a cache of keys or
-/// values with room for the whole context; `None` where any word may be touched.
-#[must_use]
-pub fn words_reached(stage: &Stage, binding: &str, end: u32) -> Option<Vec<Range<u64>>> {
-    let (n_heads, n_positions, width) = match stage.kernel.name {
-        "grouped_heads" => {
-            let p: grouped_heads::Params = stage.params();
-            (p.n_kv_heads, p.n_positions, p.head_dim)
-        }
-        "grouped_attend" => {
-            let p: grouped_attend::Params = stage.params();
-            (p.n_kv_heads, p.n_positions, 4 * p.n_quads)
-        }
-        _ => return None,
-    };
-    let types = CacheTypes::of(&stage.spec);
-    let of = match binding {
-        "keys" => types.keys,
-        "values" => types.values,
-        _ => return None,
-    };
-    let words = |positions: u32| of.words(u64::from(positions) * u64::from(width));
-    let reached = |head: u64| head * words(n_positions)..head * words(n_positions) + words(end.min(n_positions));
-    Some((0..u64::from(n_heads)).map(reached).collect())
 }
 
 /// Whether `grouped_heads` writes halves to one of its bindings.

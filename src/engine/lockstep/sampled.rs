@@ -11,8 +11,9 @@ use crate::error::Result;
 use crate::format::Format;
 use crate::format::random::hash;
 use crate::gpu::{Access, Call, Player, Recording, Sample, Slice, Stage};
+use crate::kernels::reach::words_reached;
 use crate::kernels::rows::{Needed, needed, places, strata};
-use crate::kernels::{self, Words, can_sample, route, rows, words_reached};
+use crate::kernels::{self, Words, can_sample, route, rows};
 
 use super::ties::Ties;
 use super::{LockstepStep, Output, StageDeviation, check_steps, give, kinds, outputs, words};
@@ -123,8 +124,7 @@ async fn play_unit(player: &mut Player, unit: &[Stage], step: LockstepStep, draw
     let nothing = StageDeviation::none(stage.name, stage.layer, step);
     let prepared = player.prepare(&Recording { stages: unit.to_vec(), layer: None }).await?;
     let (is_sampled, has_matrix) = (can_sample(stage.kernel), rows::has_matrix(stage.kernel));
-    let end = step.position + step.n_tokens;
-    let view = |(slice, binding)| View::of(slice, words_reached(stage, binding, end));
+    let view = |(slice, binding)| View::of(slice, words_reached(stage, binding, step.position, step.n_tokens));
 
     let mut inputs: Vec<View> = bound(stage, Access::Read).map(view).collect();
     let planes = if has_matrix { inputs.split_off(inputs.len() - 2) } else { Vec::new() };
@@ -138,7 +138,7 @@ async fn play_unit(player: &mut Player, unit: &[Stage], step: LockstepStep, draw
     inputs.extend_from_slice(in_place);
     let mut inputs = read(player, &inputs).await?;
     let before = match is_sampled {
-        true => written.iter().map(|view| vec![UNTOUCHED; view.slice.bytes as usize / 4]).collect(),
+        true => written.iter().map(|view| vec![UNTOUCHED; view.n_words() as usize]).collect(),
         false => inputs.split_off(n_inputs),
     };
     let ties = match stage.kernel.name == route::KERNEL.name {
@@ -189,7 +189,7 @@ fn call<'a>(
     }
 }
 
-/// A slice, and the words of it that matter.
+/// A slice, and the words of it that matter. What is read of it ends with the last of them.
 #[derive(Clone)]
 struct View {
     slice: Slice,
@@ -199,17 +199,17 @@ struct View {
 impl View {
     fn of(slice: Slice, words: Option<Vec<Range<u64>>>) -> Self {
         let words = words.unwrap_or_else(|| vec![0..slice.bytes / 4]);
-        Self { slice, words }
+        let within = |n: u64| n.min(slice.bytes / 4);
+        Self { slice, words: words.into_iter().map(|words| within(words.start)..within(words.end)).collect() }
     }
 
-    /// Words of the whole slice, since that is what the references index.
     fn n_words(&self) -> u64 {
-        self.slice.bytes / 4
+        self.words.last().map_or(0, |words| words.end)
     }
 
     fn slices(&self) -> impl Iterator<Item = Slice> {
-        let part = |words: &Range<u64>| part_of(self.slice, words.clone());
-        self.words.iter().map(part).filter(|slice| slice.bytes > 0)
+        let slices = self.words.iter().map(|words| part_of(self.slice, words.clone()));
+        slices.filter(|slice| slice.bytes > 0)
     }
 }
 

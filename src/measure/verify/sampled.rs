@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use crate::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
 use crate::engine::{PlayerChoice, Session};
 use crate::error::{Error, Result};
+use crate::format::random::hash;
 use crate::measure::report::{Check, SampledCheck};
 use crate::measure::{Progress, Watch};
 
@@ -48,6 +49,13 @@ pub async fn check_sampled(session: &mut Session, ids: &[u32], seed: u32, watch:
     check.sampled = Some(tally.sum(seed));
     conclude(&mut check, flow == ControlFlow::Continue(()));
     Ok(check)
+}
+
+/// A seed by the clock, so that repeated checks draw other results.
+#[must_use]
+pub fn any_seed() -> u32 {
+    let now = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).unwrap_or_default();
+    hash(now.as_secs() as u32, now.subsec_nanos())
 }
 
 /// Tokens of a step that stays within so many operations.

@@ -49,40 +49,6 @@ impl SyntheticModel {
         Ok(Self { name, shape, whole, layers, format, seed })
     }
 
-    /// A model small enough to be computed on the CPU as well: one layer of each kind that is there, all widths as they
-    /// are, 8 experts at most (or as many as a token uses) and 4096 tokens in the vocabulary. Whether an adapter computes
-    /// this one right says what a stand-in can say of the other.
-    ///
-    /// # Errors
-    /// None for a model that was made by [`Self::new`].
-    pub fn stand_in(&self) -> Result<Self> {
-        let mut shape = self.shape.clone();
-        let mut seen = Vec::new();
-        let kind = |layer: usize| (self.shape.ratios[layer], self.shape.is_hash_layer(layer));
-        let kept: Vec<usize> = (0..self.shape.n_layers())
-            .filter(|layer| {
-                let is_new = !seen.contains(&kind(*layer));
-                seen.push(kind(*layer));
-                is_new
-            })
-            .collect();
-        let of = |limits: &[f32]| kept.iter().map(|layer| limits[*layer]).collect();
-        (shape.swiglu_limit, shape.swiglu_limit_shared) = (of(&shape.swiglu_limit), of(&shape.swiglu_limit_shared));
-        shape.ratios = kept.iter().map(|layer| self.shape.ratios[*layer]).collect();
-        // Layers keep their order, so those that route by token id still come first.
-        shape.n_hash_layers = kept.iter().filter(|layer| self.shape.is_hash_layer(**layer)).count() as u32;
-        shape.n_experts = shape.n_experts.min(shape.n_used.max(8));
-        shape.n_vocab = shape.n_vocab.min(4096);
-        (shape.bos, shape.eos) = (shape.bos.min(shape.n_vocab - 1), shape.eos.min(shape.n_vocab - 1));
-        let name = format!(
-            "stand-in of the same widths with {} layers, {} experts and {} tokens",
-            kept.len(),
-            shape.n_experts,
-            shape.n_vocab
-        );
-        Self::new(name, shape, None, self.format, self.seed)
-    }
-
     /// Whether layers are left out.
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -124,19 +90,6 @@ mod tests {
                 assert_eq!(cut.is_hash_layer(layer - begin), flash.is_hash_layer(layer), "{begin}..{end} {layer}");
             }
         }
-    }
-
-    #[test]
-    fn a_stand_in_has_one_layer_of_each_kind_and_all_widths() -> Result<()> {
-        let flash = SyntheticModel::new("x".into(), Shape::v4_flash(), None, Format::MXFP4, 0)?;
-        let small = flash.stand_in()?;
-        // By table and by scores: ratio 0 and 4 by table, 128 and 4 by scores.
-        assert_eq!((small.shape.ratios.as_slice(), small.shape.n_hash_layers), (&[0, 4, 128, 4][..], 2));
-        assert_eq!((small.shape.n_experts, small.shape.n_vocab, small.shape.n_embd), (8, 4096, 4096));
-        assert_eq!(small.shape.projection(1), flash.shape.projection(2));
-        assert!(small.weights()?.bytes() < 2 << 30);
-        assert_eq!(small.stand_in()?.shape, small.shape);
-        Ok(())
     }
 
     #[test]
