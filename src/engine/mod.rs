@@ -21,6 +21,7 @@ mod past;
 mod prompt;
 mod rows;
 pub mod session;
+mod synthesis;
 pub mod upload;
 pub mod work;
 
@@ -30,3 +31,4 @@ pub use files::ModelFiles;
 pub use generation::{Generation, Sampling, Timings};
 pub use pace::StepTime;
 pub use session::{LoadOptions, LoadProgress, LoadTimings, Memory, PlayerChoice, Session};
+pub use synthesis::Synthesis;

@@ -130,7 +130,8 @@ impl Params {
 /// The rows that results need: all, for every token.
 pub(super) fn needed(call: &Call<'_>) -> Needed {
     let p: Params = call.params();
-    Needed { n_blocks: p.n_blocks, rows: vec![0..p.n_rows], apart: 0 }
+    let all = 0..p.n_rows;
+    Needed { n_blocks: p.n_blocks, rows: vec![all], apart: 0 }
 }
 
 fn reference(call: &mut Call<'_>) {

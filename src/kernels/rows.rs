@@ -75,8 +75,11 @@ pub fn has_matrix(kernel: &Kernel) -> bool {
     MATRICES.iter().any(|(name, _)| *name == kernel.name)
 }
 
-/// The kernels with a weight matrix, and the rows that each needs.
-const MATRICES: &[(&str, fn(&Call<'_>) -> Needed)] = &[
+/// What a kernel says of the rows that a call of it needs.
+type Needs = fn(&Call<'_>) -> Needed;
+
+/// The kernels with a weight matrix, and what each says.
+const MATRICES: &[(&str, Needs)] = &[
     ("linear", linear::needed),
     ("embed", embed::needed),
     ("experts_in", experts_in::needed),

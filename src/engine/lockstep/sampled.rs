@@ -198,8 +198,9 @@ struct View {
 
 impl View {
     fn of(slice: Slice, words: Option<Vec<Range<u64>>>) -> Self {
-        let words = words.unwrap_or_else(|| vec![0..slice.bytes / 4]);
-        let within = |n: u64| n.min(slice.bytes / 4);
+        let whole = 0..slice.bytes / 4;
+        let within = |n: u64| n.min(whole.end);
+        let words = words.unwrap_or_else(|| vec![whole.clone()]);
         Self { slice, words: words.into_iter().map(|words| within(words.start)..within(words.end)).collect() }
     }
 

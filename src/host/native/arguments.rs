@@ -66,6 +66,8 @@ pub(super) enum Command {
     Detokenize(super::tokenize::Detokenize),
     /// Write a model again with its matrices in another weight format
     Quantize(Quantize),
+    /// Write a model of random weights, for programs to be timed with
+    Synthesize(super::synthesize::Synthesize),
     /// Find out whether adapters compute right, against the CPU and against each other
     Verify(Box<Verify>),
     /// List, download and delete models of huggingface.co

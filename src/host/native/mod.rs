@@ -37,6 +37,7 @@ mod prompt;
 mod quantize;
 mod run;
 pub mod source;
+mod synthesize;
 mod tables;
 mod terminal;
 mod text_out;
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Tokenize(arguments) => tokenize::tokenize(&arguments),
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Quantize(arguments) => quantize::quantize(&arguments),
+        Command::Synthesize(arguments) => synthesize::synthesize(&arguments),
         Command::Verify(options) => verify::verify(&options),
         Command::Models(arguments) => hub::models(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),

@@ -2,6 +2,7 @@
 //! with random weights that the player makes up where they are needed. What it says of speed and memory is true of the
 //! real model; what it writes means nothing.
 
+mod grouped;
 mod name;
 mod published;
 mod weights;
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use std::ops::Range;
 
+pub use grouped::{SyntheticGrouped, names as grouped_names};
 pub use name::SyntheticName;
 pub use weights::Filling;
 
@@ -29,6 +31,37 @@ pub struct SyntheticModel {
     pub format: Format,
     /// The begin of the random numbers.
     pub seed: u32,
+}
+
+/// A tensor of a model of random weights, as a GGUF would have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntheticTensor {
+    /// The name in a GGUF.
+    pub name: String,
+    /// The dims in a GGUF, outermost first.
+    pub shape: Vec<u64>,
+    /// How the elements are kept.
+    pub format: Format,
+    /// With what it is filled.
+    pub filling: Filling,
+}
+
+fn tensor(name: String, dims: &[u32], format: Format, filling: Filling) -> SyntheticTensor {
+    SyntheticTensor { name, shape: dims.iter().copied().map(u64::from).collect(), format, filling }
+}
+
+impl SyntheticTensor {
+    /// The length of a row.
+    #[must_use]
+    pub fn n_in(&self) -> u64 {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The rows over all outer dims.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        self.shape.split_last().map_or(1, |(_, outer)| outer.iter().product())
+    }
 }
 
 impl SyntheticModel {
