@@ -9,8 +9,8 @@ use headstart::measure::report::link::{pack, unpack};
 use headstart::measure::report::read::{MAX_BYTES, MAX_ENTRIES, read};
 use headstart::measure::report::{
     Check, Decode, Entry, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, OtherCheck, Platform, Prefill,
-    Probe, ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SamplingSettings, Settings, Share,
-    StageError, Test, TextTimes, TokenCheck, Verdict, schema,
+    Probe, ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SampledCheck, SamplingSettings, Settings,
+    Share, StageError, Test, TextTimes, TokenCheck, Verdict, schema,
 };
 use headstart::measure::{AdapterFacts, Report, Spread, StageTime};
 use proptest::prelude::*;
@@ -247,6 +247,14 @@ impl Draw {
             }),
             first_wrong_stage: self.option(Self::stage_error),
             stages: self.list(Self::stage_error),
+            sampled: self.option(|draw| SampledCheck {
+                n_results: draw.next(),
+                n_dispatches: n,
+                fewest_rows: draw.option(Self::u32),
+                missed: draw.f64(),
+                idle: draw.list(Self::text),
+                seed: draw.u32(),
+            }),
             tokens: self.option(tokens),
             prefill_equals_decode: self.option(Self::bool),
             twice_the_same: self.option(Self::bool),

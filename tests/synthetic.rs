@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
 use crate::support::{places, spread};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
-use headstart::format::Format;
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session, Synthesis};
+use headstart::format::{Format, Memory, gguf};
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::model::{Shape, SyntheticModel, SyntheticName};
+use headstart::model::{Shape, SyntheticGrouped, SyntheticModel, SyntheticName};
 use pollster::block_on;
+use std::rc::Rc;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
 const N_TOKENS: u32 = 133;
@@ -114,4 +115,56 @@ fn what_does_not_fit_is_refused_before_it_is_allocated() {
     let flash = model(Shape::v4_flash(), "");
     let error = refused(&flash, PlayerChoice::Cpu);
     assert!(error.contains("at most 1.0 GiB") && error.contains("fewer layers"), "{error}");
+}
+
+/// The file of a synthesis.
+fn file_of(mut synthesis: Synthesis) -> ModelFiles {
+    let tensors = synthesis.new_tensors().unwrap();
+    let keys: Vec<_> = synthesis.keys.clone().into_iter().collect();
+    let mut file = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors).unwrap();
+    for (index, tensor) in tensors.iter().enumerate() {
+        let begin = file.len();
+        let mut write = |bytes: &[u8]| {
+            file.extend_from_slice(bytes);
+            Ok(())
+        };
+        synthesis.write(index, &mut write).unwrap();
+        assert_eq!((file.len() - begin) as u64, tensor.bytes, "{}", tensor.name);
+        file.extend(gguf::padding(tensor.bytes));
+    }
+    ModelFiles::gguf(Rc::new(Memory::new("synthesis", file)))
+}
+
+/// A published model made narrow, of two layers.
+fn narrow(name: &str, format: Format) -> SyntheticGrouped {
+    let name = SyntheticName::parse(&format!("synthetic:{name}:layers=0..2:format={format}")).unwrap();
+    let mut model = SyntheticGrouped::of(&name).unwrap().unwrap();
+    let shape = &mut model.shape;
+    (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
+    (shape.n_heads, shape.n_kv_heads) = (4, 2);
+    if let Some(experts) = &mut shape.experts {
+        (experts.n_experts, experts.n_hidden) = (16, 256);
+    }
+    model
+}
+
+#[test]
+fn files_of_random_weights_are_loaded_and_give_finite_logits() {
+    let v4 = Synthesis::of_v4(&model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k"));
+    let grouped =
+        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)];
+    let grouped = grouped.map(|(name, format)| Synthesis::of_grouped(&narrow(name, format)));
+    for synthesis in [v4].into_iter().chain(grouped) {
+        let synthesis = synthesis.unwrap();
+        let architecture = synthesis.keys["general.architecture"].clone();
+        let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
+        let files = file_of(synthesis);
+        let mut session = block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
+        let ids = session.tokenizer().unwrap().encode("a  b", headstart::text::Bos::Omit).unwrap();
+        assert_eq!(ids, [u32::from(b'a'), 256, u32::from(b'b')], "{architecture:?}");
+        let logits = logits(&mut session);
+        let (mean, deviation) = spread(&logits.concat());
+        println!("{architecture:?}: logits {mean:.3} ± {deviation:.3}");
+        assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{architecture:?}: {mean} ± {deviation}");
+    }
 }

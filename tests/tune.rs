@@ -2,17 +2,16 @@
 //! that does not suit is passed over and said. No time is asserted.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+use crate::support::{fixture, memory};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::gpu::{Adapter, Choice, Kernel, Tuning, Variant};
 use headstart::measure::report::TuningSource;
 use headstart::measure::tune::{Extent, KeptTuning, tune};
 use headstart::measure::{Progress, Report};
-use crate::support::{fixture, memory};
 use pollster::block_on;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output};
-
 
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 

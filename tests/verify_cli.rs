@@ -68,6 +68,26 @@ fn adapters_are_held_against_each_other_and_reported() {
 }
 
 #[test]
+fn a_check_by_samples_says_what_it_looked_at() {
+    if n_adapters() == 0 {
+        return;
+    }
+    let output = verify(&["--adapter", "0", "--sampled"]);
+    let table = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{table}{}", text(&output.stderr));
+    assert!(table.contains("| results drawn") && table.contains("right"), "{table}");
+    let output = verify(&["--adapter", "0", "--sampled", "--fault", "head", "--json"]);
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+    let reports: Vec<Report> = serde_json::from_slice(&output.stdout).expect("reports that can be read back");
+    let check = reports[0].check.as_ref().expect("a check");
+    let sampled = check.sampled.as_ref().expect("what was drawn");
+    assert!(sampled.n_results > 1000 && sampled.fewest_rows == Some(256) && sampled.missed < 0.08, "{sampled:?}");
+    assert_eq!(check.first_wrong_stage.as_ref().map(|stage| stage.stage.as_str()), Some("head"));
+    let refused = verify(&["--sampled", "--whole"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn a_fault_ends_with_the_code_for_wrong_numbers() {
     if n_adapters() == 0 {
         return;

@@ -182,7 +182,7 @@ impl Session {
         progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });
         let Plan { arena, uploads, network, n_chunk } = plan;
         if let Some(name) = &options.fault {
-            let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadAll(1)];
+            let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadLast(n_chunk), Kind::HeadAll(1)];
             fault::check_name(name, &kinds.map(|kind| network.record(kind)))?;
         }
         player.allocate(&arena).await?;

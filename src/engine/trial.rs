@@ -7,9 +7,9 @@ use crate::gpu::{Access, Call, Problem, Recording, Slice, Stage, Tuning};
 use crate::kernels::{self, Words};
 
 use super::forward::Kind;
-use super::generation::Sampling;
 use super::lockstep::compare::{Deviation, Written};
 use super::lockstep::{Output, outputs};
+use super::sampling::Sampling;
 use super::session::Session;
 
 /// Bytes that are read from an adapter for one check at most.
@@ -215,6 +215,7 @@ impl Session {
         let mut call = Call {
             params: &stage.params,
             spec: &stage.spec,
+            sample: None,
             inputs: inputs.iter().map(Vec::as_slice).collect(),
             outputs: wanted.iter_mut().map(Vec::as_mut_slice).collect(),
         };

@@ -11,6 +11,7 @@ pub mod part_name;
 pub mod plane;
 pub mod quant;
 pub mod random;
+pub mod random_rows;
 pub mod repack;
 pub mod safetensors;
 pub mod scaled;

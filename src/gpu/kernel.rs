@@ -188,9 +188,28 @@ pub struct Call<'a> {
     pub inputs: Vec<&'a [u32]>,
     /// Writable bindings, as words.
     pub outputs: Vec<&'a mut [u32]>,
+    /// The results that are wanted, where not all are.
+    pub sample: Option<&'a Sample>,
+}
+
+/// Results of a dispatch that are wanted: those of some tokens, and of some rows of its weight matrix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Tokens of the step by number, ascending.
+    pub tokens: Vec<u32>,
+    /// Rows of the weight matrix, ascending. The planes among the inputs then hold these rows and no others.
+    pub rows: Vec<u32>,
 }
 
 impl<'a> Call<'a> {
+    /// Those of a step's first `n` tokens whose results are wanted, ascending.
+    pub fn tokens(&self, n: u32) -> Vec<u32> {
+        match self.sample {
+            None => (0..n).collect(),
+            Some(sample) => sample.tokens.iter().copied().filter(|token| *token < n).collect(),
+        }
+    }
+
     /// The parameters as the kernel's own struct.
     pub fn params<P: Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])

@@ -16,7 +16,7 @@ pub mod tuning;
 pub use adapter::Adapter;
 pub use caps::Caps;
 pub use config::{Config, Nibbles, Reduce};
-pub use kernel::{Access, Call, Case, Field, Kernel, Variant};
+pub use kernel::{Access, Call, Case, Field, Kernel, Sample, Variant};
 pub use play::{Player, Ticket};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
 pub use tuning::{Choice, Problem, Tuning};

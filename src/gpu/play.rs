@@ -25,6 +25,9 @@ pub enum Ticket {
     Cpu(Vec<u8>),
 }
 
+/// Bytes that are read together at most, but for a slice that is larger by itself: a limit for the memory they pass through.
+const MOST_READ: u64 = 32 << 20;
+
 /// Runs recordings over the buffers of an arena.
 pub enum Player {
     /// By WGSL, on an adapter.
@@ -184,6 +187,34 @@ impl Player {
             Self::Gpu(player) => player.read(slice).await,
             Self::Cpu(player) => Ok(player.read(slice)),
         }
+    }
+
+    /// Reads slices now, one after the other. Many small ones go together, since each wait for an adapter costs more than
+    /// many copies.
+    ///
+    /// # Errors
+    /// When the adapter was lost or has reported a fault.
+    pub async fn read_all(&mut self, slices: &[Slice]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut begin = 0;
+        while begin < slices.len() {
+            let mut sum = 0;
+            let fits = |slice: &&Slice| {
+                sum += slice.bytes;
+                sum <= MOST_READ
+            };
+            let n = slices[begin..].iter().take_while(fits).count().max(1);
+            let part = &slices[begin..begin + n];
+            match self {
+                Self::Gpu(player) => {
+                    let ticket = player.begin_read_of(part)?;
+                    bytes.extend(player.finish(ticket).await?);
+                }
+                Self::Cpu(player) => part.iter().for_each(|slice| bytes.extend(player.read(*slice))),
+            }
+            begin += n;
+        }
+        Ok(bytes)
     }
 
     /// Submits whatever was written, and a read of a slice after it; does not wait for either.

@@ -77,6 +77,7 @@ impl CpuPlayer {
             spec: &stage.spec,
             inputs: inputs.map(|(slice, _)| words(&self.buffers[slice.buffer.0 as usize], *slice)).collect(),
             outputs: taken.iter_mut().map(|(slice, buffer)| words_mut(buffer, *slice)).collect(),
+            sample: None,
         };
         (stage.kernel.reference)(&mut call);
         for (slice, buffer) in taken {

@@ -311,7 +311,7 @@ impl GpuPlayer {
 
     pub(super) fn play(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
         let encoder = self.encode(prepared, n_times)?;
-        self.submit_and_map(encoder, read)
+        self.submit_and_map(encoder, read.as_slice())
     }
 
     /// Plays, waits, and says how many milliseconds passed from the submit on.
@@ -371,12 +371,15 @@ impl GpuPlayer {
         self.encoding
     }
 
-    fn submit_and_map(&mut self, mut encoder: wgpu::CommandEncoder, read: Option<Slice>) -> Result<GpuTicket> {
-        let bytes = read.map_or(4, |slice| slice.bytes);
+    /// Brings back slices, one after the other; four bytes of nothing where there are none.
+    fn submit_and_map(&mut self, mut encoder: wgpu::CommandEncoder, read: &[Slice]) -> Result<GpuTicket> {
+        let bytes = read.iter().map(|slice| slice.bytes).sum::<u64>().max(4);
         let staging = self.take_staging(bytes);
-        if let Some(slice) = read {
+        let mut at = 0;
+        for slice in read {
             let buffer = &self.buffers[slice.buffer.0 as usize];
-            encoder.copy_buffer_to_buffer(buffer, slice.offset, &staging, 0, Some(bytes));
+            encoder.copy_buffer_to_buffer(buffer, slice.offset, &staging, at, Some(slice.bytes));
+            at += slice.bytes;
         }
         let submission = self.queue.submit([encoder.finish()]);
         let (sender, mapped) = oneshot::channel();
@@ -419,9 +422,13 @@ impl GpuPlayer {
     }
 
     pub(super) fn begin_read(&mut self, slice: Slice) -> Result<GpuTicket> {
+        self.begin_read_of(&[slice])
+    }
+
+    pub(super) fn begin_read_of(&mut self, slices: &[Slice]) -> Result<GpuTicket> {
         self.check()?;
         let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.submit_and_map(encoder, Some(slice))
+        self.submit_and_map(encoder, slices)
     }
 
     pub(super) async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {

@@ -115,10 +115,11 @@ fn reference(call: &mut Call<'_>) {
     let (queries, window, entries): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
     let selected = call.inputs[4];
     let sinks: &[f32] = call.input(5);
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let [scores] = call.outputs::<f32, 1>();
     let rule = Rule { window_len: p.window_len, window_ring: p.window_ring, ratio: p.ratio, top_k: p.top_k };
     let head_dim = 4 * p.n_quads as usize;
-    for token in 0..step.n_tokens.min(p.max_tokens) {
+    for token in tokens {
         let keys = rule.keys(step.position + token, token, [window, entries], selected, head_dim);
         for head in 0..p.n_heads {
             let q = &queries[4 * (token * p.queries_stride + head * p.n_quads) as usize..][..head_dim];

@@ -1,6 +1,6 @@
 //! `embed`: rows of the embedding table, decoded and copied into the residual streams.
 
-use crate::format::{Format, plane};
+use crate::format::Format;
 use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
 use crate::gpu::recording::Cost;
@@ -8,7 +8,8 @@ use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
-use super::matrix::{Matrix, format_of};
+use super::matrix::Matrix;
+use super::rows::{Needed, Rows};
 
 crate::params! {
     /// Parameters of `embed`; the WGSL says what each is.
@@ -83,20 +84,31 @@ pub fn record_embed(
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let format = format_of(call);
-    let step = call.input::<Step>(0)[0];
-    let (tokens, quants, scales) = (call.inputs[1], call.inputs[2], call.inputs[3]);
+    let (rows, wanted) = (Rows::of(call, p.n_blocks), rows_of_tokens(call, &p));
     let [streams] = call.outputs::<f32, 1>();
     let n_embd = p.n_quads as usize * 4;
-    for token in 0..step.n_tokens.min(p.max_tokens) {
-        let id = tokens[(step.position + token).min(p.n_positions - 1) as usize];
-        let Some(row) = id.checked_sub(p.first_row).filter(|row| *row < p.n_rows) else { continue };
+    for (token, row) in wanted.into_iter().filter(|(_, row)| rows.has(*row)) {
         for stream in 0..p.n_streams {
             let at = (token * p.n_streams + stream) as usize * n_embd;
-            let values = &mut streams[at..at + n_embd];
-            plane::decode_plane_row(format, quants, scales, (row * p.n_blocks) as usize, values);
+            rows.decode(row, &mut streams[at..at + n_embd]);
         }
     }
+}
+
+/// The tokens whose row is in the shard, with it.
+fn rows_of_tokens(call: &Call<'_>, p: &Params) -> Vec<(u32, u32)> {
+    let (step, ids) = (call.input::<Step>(0)[0], call.inputs[1]);
+    let id = |token: u32| ids[(step.position + token).min(p.n_positions - 1) as usize];
+    let row = |token: u32| id(token).checked_sub(p.first_row).filter(|row| *row < p.n_rows);
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
+    tokens.into_iter().filter_map(|token| Some((token, row(token)?))).collect()
+}
+
+/// The rows that results need: those of the tokens.
+pub(super) fn needed(call: &Call<'_>) -> Needed {
+    let p: Params = call.params();
+    let rows = rows_of_tokens(call, &p).into_iter().map(|(_, row)| row..row + 1).collect();
+    Needed { n_blocks: p.n_blocks, rows, apart: 0 }
 }
 
 fn cases() -> Vec<Case> {

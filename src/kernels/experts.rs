@@ -1,9 +1,12 @@
 //! What the kernels of the experts share: where they read and write, the shards of weights, and the small cases on
 //! which both forms of each, for few tokens and for many, are held against one reference.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use crate::format::Format;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Recording, Slice};
+use crate::gpu::{Call, Recording, Slice};
 
 use super::case::CaseBuilder;
 use super::experts_group::record_experts_group;
@@ -110,6 +113,27 @@ pub(super) fn listed<'a>(lists: &'a [u32], counts: &'a [u32], max_tokens: u32) -
     lists.flat_map(|((list, count), expert)| {
         list.iter().take(*count as usize).map(move |entry| (*entry as usize, expert))
     })
+}
+
+/// Entries with their experts as a call wants them: of some tokens, and of experts in the shard, by their number in it.
+pub(super) fn wanted(
+    call: &Call<'_>,
+    n_slots: u32,
+    shard: Range<u32>,
+    entries: impl Iterator<Item = (usize, u32)>,
+) -> Vec<(usize, u32)> {
+    let is_wanted = |entry: usize| {
+        let token = entry as u32 / n_slots;
+        call.sample.is_none_or(|sample| sample.tokens.binary_search(&token).is_ok())
+    };
+    let entries = entries.filter(|(entry, expert)| shard.contains(expert) && is_wanted(*entry));
+    entries.map(|(entry, expert)| (entry, expert - shard.start)).collect()
+}
+
+/// The rows that the experts of some entries have, `n` each.
+pub(super) fn rows_of(entries: &[(usize, u32)], n: u32) -> Vec<Range<u32>> {
+    let experts: BTreeSet<u32> = entries.iter().map(|(_, expert)| *expert).collect();
+    experts.into_iter().map(|expert| expert * n..(expert + 1) * n).collect()
 }
 
 /// Shape of a case: experts `first_expert` and on, `n_in_shard` of them, out of 6 routed and a shared one; 3 slots.

@@ -1,6 +1,7 @@
 //! `experts_in`: the chosen experts' gate and up projections and the activation between, for a few tokens.
 
-use crate::format::plane;
+use std::ops::Range;
+
 use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::space;
@@ -8,8 +9,9 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Var
 
 use super::case::CaseBuilder;
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
-use super::matrix::{format_of, with_codes};
-use super::{STEP, dot, sigmoid};
+use super::matrix::with_codes;
+use super::rows::{Needed, Rows};
+use super::{STEP, dot, experts, sigmoid};
 
 crate::params! {
     /// Parameters of `experts_in` and `experts_in_tiled`; the WGSL says what each is.
@@ -96,38 +98,54 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let step = call.input::<Step>(0)[0];
-    let (x, experts, weights) = (call.input::<f32>(1), call.inputs[2], call.input::<f32>(3));
-    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
-    let in_order = entries.map(|entry| (entry, experts[entry]));
-    compute(call, &p, x, weights, in_order);
+    let (x, weights) = (call.input::<f32>(1), call.input::<f32>(3));
+    let entries = in_order(call, &p);
+    compute(call, &p, x, weights, &entries);
 }
 
-/// The hidden units of some entries (`token · n_slots + slot`) with their experts. The planes are inputs `planes` and
-/// the next.
-pub(super) fn compute(
-    call: &mut Call<'_>,
-    p: &Params,
-    x: &[f32],
-    weights: &[f32],
-    entries: impl Iterator<Item = (usize, u32)>,
-) {
-    let format = format_of(call);
-    let (quants, scales) = (call.inputs[4], call.inputs[5]);
+/// The entries (`token · n_slots + slot`) that are wanted, with their expert's number in the shard.
+fn in_order(call: &Call<'_>, p: &Params) -> Vec<(usize, u32)> {
+    let (step, experts) = (call.input::<Step>(0)[0], call.inputs[2]);
+    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
+    experts::wanted(call, p.n_slots, p.shard(), entries.map(|entry| (entry, experts[entry])))
+}
+
+/// The rows that results need.
+pub(super) fn needed(call: &Call<'_>) -> Needed {
+    let p: Params = call.params();
+    p.needed(&in_order(call, &p))
+}
+
+impl Params {
+    /// The shard's experts.
+    pub(super) fn shard(&self) -> Range<u32> {
+        self.first_expert..self.first_expert + self.n_experts
+    }
+
+    /// The rows of some entries' experts: gate rows, and the up rows that go with them.
+    pub(super) fn needed(&self, entries: &[(usize, u32)]) -> Needed {
+        let rows = experts::rows_of(entries, self.n_hidden);
+        Needed { n_blocks: self.n_blocks, rows, apart: self.n_experts * self.n_hidden }
+    }
+}
+
+/// The hidden units of some entries (`token · n_slots + slot`), each with its expert's number in the shard.
+pub(super) fn compute(call: &mut Call<'_>, p: &Params, x: &[f32], weights: &[f32], entries: &[(usize, u32)]) {
+    let rows = Rows::of(call, p.n_blocks);
     let [hidden] = call.outputs::<f32, 1>();
     let (n_embd, n_hidden) = (p.x_stride as usize * 4, p.n_hidden as usize);
     let mut row = vec![0.0; n_embd];
     let mut project = |row_index: u32, x: &[f32]| {
-        plane::decode_plane_row(format, quants, scales, (row_index * p.n_blocks) as usize, &mut row);
+        rows.decode(row_index, &mut row);
         dot(&row, x)
     };
-    for (entry, expert) in entries {
-        let Some(index) = expert.checked_sub(p.first_expert).filter(|index| *index < p.n_experts) else { continue };
+    for (entry, expert) in entries.iter().copied() {
         let x = &x[entry / p.n_slots as usize * n_embd..][..n_embd];
-        for i in 0..p.n_hidden {
-            let g = project(index * p.n_hidden + i, x).min(p.limit);
-            let u = project((p.n_experts + index) * p.n_hidden + i, x).clamp(-p.limit, p.limit);
-            hidden[entry * n_hidden + i as usize] = g * sigmoid(g) * u * weights[entry];
+        let first = expert * p.n_hidden;
+        for gate_row in rows.wanted(first..first + p.n_hidden) {
+            let g = project(gate_row, x).min(p.limit);
+            let u = project(gate_row + p.n_experts * p.n_hidden, x).clamp(-p.limit, p.limit);
+            hidden[entry * n_hidden + (gate_row - first) as usize] = g * sigmoid(g) * u * weights[entry];
         }
     }
 }

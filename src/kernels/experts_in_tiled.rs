@@ -5,9 +5,10 @@ use crate::gpu::lower;
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
 
-use super::experts::{Flow, Groups, Shard, listed, odd_shapes};
+use super::experts::{self, Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_in::{self, Params};
 use super::linear_tiled::{ROWS, TILE, TOKENS};
+use super::rows::Needed;
 
 /// The kernel; it shares parameters and arithmetic with `experts_in`.
 pub static KERNEL: Kernel = Kernel {
@@ -48,9 +49,21 @@ pub(super) fn record(
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let (lists, counts) = (call.inputs[1], call.inputs[2]);
     let (x, weights) = (call.input::<f32>(0), call.input::<f32>(3));
-    experts_in::compute(call, &p, x, weights, listed(lists, counts, p.max_tokens));
+    let entries = by_expert(call, &p);
+    experts_in::compute(call, &p, x, weights, &entries);
+}
+
+/// The entries that are wanted, expert by expert.
+fn by_expert(call: &Call<'_>, p: &Params) -> Vec<(usize, u32)> {
+    let (lists, counts) = (call.inputs[1], call.inputs[2]);
+    experts::wanted(call, p.n_slots, p.shard(), listed(lists, counts, p.max_tokens))
+}
+
+/// The rows that results need.
+pub(super) fn needed(call: &Call<'_>) -> Needed {
+    let p: Params = call.params();
+    p.needed(&by_expert(call, &p))
 }
 
 fn cases() -> Vec<Case> {

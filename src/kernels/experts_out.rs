@@ -1,14 +1,16 @@
 //! `experts_out`: the chosen experts' down projections, for a few tokens.
 
-use crate::format::plane;
+use std::ops::Range;
+
 use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
 
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
-use super::matrix::{format_of, with_codes};
-use super::{STEP, dot};
+use super::matrix::with_codes;
+use super::rows::{Needed, Rows};
+use super::{STEP, dot, experts};
 
 crate::params! {
     /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
@@ -91,27 +93,48 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let step = call.input::<Step>(0)[0];
-    let (hidden, experts) = (call.input::<f32>(1), call.inputs[2]);
-    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
-    let in_order = entries.map(|entry| (entry, experts[entry]));
-    compute(call, &p, hidden, in_order);
+    let hidden = call.input::<f32>(1);
+    let entries = in_order(call, &p);
+    compute(call, &p, hidden, &entries);
 }
 
-/// The outputs of some entries (`token · n_slots + slot`) with their experts.
-pub(super) fn compute(call: &mut Call<'_>, p: &Params, hidden: &[f32], entries: impl Iterator<Item = (usize, u32)>) {
-    let format = format_of(call);
-    let (quants, scales) = (call.inputs[3], call.inputs[4]);
+/// The entries (`token · n_slots + slot`) that are wanted, with their expert's number in the shard.
+fn in_order(call: &Call<'_>, p: &Params) -> Vec<(usize, u32)> {
+    let (step, experts) = (call.input::<Step>(0)[0], call.inputs[2]);
+    let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
+    experts::wanted(call, p.n_slots, p.shard(), entries.map(|entry| (entry, experts[entry])))
+}
+
+/// The rows that results need.
+pub(super) fn needed(call: &Call<'_>) -> Needed {
+    let p: Params = call.params();
+    p.needed(&in_order(call, &p))
+}
+
+impl Params {
+    /// The shard's experts.
+    pub(super) fn shard(&self) -> Range<u32> {
+        self.first_expert..self.first_expert + self.n_experts
+    }
+
+    /// The rows of some entries' experts.
+    pub(super) fn needed(&self, entries: &[(usize, u32)]) -> Needed {
+        Needed { n_blocks: self.n_blocks, rows: experts::rows_of(entries, self.n_embd), apart: 0 }
+    }
+}
+
+/// The outputs of some entries (`token · n_slots + slot`), each with its expert's number in the shard.
+pub(super) fn compute(call: &mut Call<'_>, p: &Params, hidden: &[f32], entries: &[(usize, u32)]) {
+    let rows = Rows::of(call, p.n_blocks);
     let [outputs] = call.outputs::<f32, 1>();
     let (n_embd, n_hidden) = (p.n_embd as usize, p.hidden_stride as usize * 4);
     let mut row = vec![0.0; n_hidden];
-    for (entry, expert) in entries {
-        let Some(index) = expert.checked_sub(p.first_expert).filter(|index| *index < p.n_experts) else { continue };
+    for (entry, expert) in entries.iter().copied() {
         let hidden = &hidden[entry * n_hidden..][..n_hidden];
-        for d in 0..p.n_embd {
-            let block = (index * p.n_embd + d) * p.n_blocks;
-            plane::decode_plane_row(format, quants, scales, block as usize, &mut row);
-            outputs[entry * n_embd + d as usize] = dot(&row, hidden);
+        let first = expert * p.n_embd;
+        for down_row in rows.wanted(first..first + p.n_embd) {
+            rows.decode(down_row, &mut row);
+            outputs[entry * n_embd + (down_row - first) as usize] = dot(&row, hidden);
         }
     }
 }

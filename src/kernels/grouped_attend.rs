@@ -153,10 +153,11 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let heads: &[f32] = call.input(1);
     let (keys, values) = (call.inputs[2], call.inputs[3]);
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let [partial, stats] = call.outputs::<f32, 2>();
     let (width, value_width) = (p.n_quads as usize * 4, p.value_quads as usize * 4);
     let group = p.n_heads / p.n_kv_heads;
-    for token in 0..step.n_tokens.min(p.max_tokens) {
+    for token in tokens {
         let n_keys = (step.position + token + 1) as usize;
         let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
         for head in 0..p.n_heads {

@@ -226,6 +226,7 @@ mod tests {
                 bytemuck::cast_slice(&[1f32; 4]),
             ],
             outputs: vec![bytemuck::cast_slice_mut(&mut coefficients), bytemuck::cast_slice_mut(&mut x)],
+            sample: None,
         });
         for (index, (found, expected)) in coefficients.iter().zip(expected).enumerate() {
             assert!((found - expected).abs() < 3e-6, "coefficient {index}: {found}, expected {expected}");

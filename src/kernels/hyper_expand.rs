@@ -82,9 +82,10 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let (streams, coefficients, outputs) = (call.input::<f32>(1), call.input::<f32>(2), call.input::<f32>(3));
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let [next] = call.outputs::<f32, 1>();
     let (n_embd, n_slots) = (p.n_quads as usize * 4, p.n_slots as usize);
-    for token in 0..step.n_tokens.min(p.max_tokens) as usize {
+    for token in tokens.into_iter().map(|token| token as usize) {
         let post = &coefficients[token * 24 + 4..][..4];
         let comb = &coefficients[token * 24 + 8..][..16];
         for i in 0..n_embd {

@@ -151,9 +151,10 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let (queries, projections, keys): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let [scores] = call.outputs::<f32, 1>();
     let head_dim = 4 * p.n_quads as usize;
-    for token in 0..step.n_tokens.min(p.max_tokens) {
+    for token in tokens {
         let position = step.position + token;
         let visible = (position + 1) / p.ratio;
         if visible <= p.top_k {

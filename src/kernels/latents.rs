@@ -216,6 +216,7 @@ mod tests {
                 bytemuck::cast_slice(&table),
             ],
             outputs: vec![&mut qr, &mut window],
+            sample: None,
         };
         reference(&mut call);
         let q_rms = 12.5f32.sqrt();

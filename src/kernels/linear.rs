@@ -1,6 +1,6 @@
 //! `linear`: a weight matrix of any format times the vectors of a few tokens. Decode lives on it.
 
-use crate::format::{Format, plane};
+use crate::format::Format;
 use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
@@ -8,7 +8,8 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::matrix::{Matrix, format_of, with_codes};
+use super::matrix::{Matrix, with_codes};
+use super::rows::{Needed, Rows};
 use super::{STEP, dot};
 use super::{linear_shared, linear_tiled};
 
@@ -151,17 +152,23 @@ impl Params {
     }
 }
 
+/// The rows that results need: all, for every token.
+pub(super) fn needed(call: &Call<'_>) -> Needed {
+    let p: Params = call.params();
+    let all = 0..p.n_rows;
+    Needed { n_blocks: p.n_blocks, rows: vec![all], apart: 0 }
+}
+
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let format = format_of(call);
     let step = call.input::<Step>(0)[0];
-    let (x, quants, scales) = (call.inputs[1], call.inputs[2], call.inputs[3]);
-    let x: &[f32] = bytemuck::cast_slice(x);
+    let x: &[f32] = call.input(1);
+    let (rows, tokens) = (Rows::of(call, p.n_blocks), call.tokens(step.n_tokens.min(p.max_tokens)));
     let [y] = call.outputs::<f32, 1>();
     let mut row = vec![0.0; p.n_blocks as usize * 32];
-    for r in 0..p.n_rows {
-        plane::decode_plane_row(format, quants, scales, (r * p.n_blocks) as usize, &mut row);
-        for token in 0..step.n_tokens.min(p.max_tokens) {
+    for r in rows.wanted(0..p.n_rows) {
+        rows.decode(r, &mut row);
+        for token in tokens.iter().copied() {
             let group = (p.first_row + r) / p.rows_per_group;
             let x_at = (token * p.x_stride + group * p.group_stride) as usize * 4;
             let y_row = if p.y_ring > 0 { (step.position + token) % p.y_ring } else { token };

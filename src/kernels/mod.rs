@@ -38,9 +38,11 @@ pub mod probe_dispatch;
 pub mod probe_dot;
 pub mod probe_fma;
 pub mod probe_read;
+pub mod reach;
 pub mod rope;
 pub mod rotate;
 pub mod route;
+pub mod rows;
 pub mod sample;
 pub mod swiglu;
 
@@ -118,6 +120,14 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
         _ => &[],
     };
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }
+}
+
+/// Whether a kernel's reference can compute a [`Sample`](crate::gpu::Sample) of its results. Such a kernel never reads what
+/// it writes.
+#[must_use]
+pub fn can_sample(kernel: &Kernel) -> bool {
+    let others = ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "swiglu"];
+    rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 
 /// Whether `grouped_heads` or `mla_latents` writes halves to one of its bindings.

@@ -52,9 +52,10 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let gate_up: &[f32] = call.input(1);
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let [hidden] = call.outputs::<f32, 1>();
     let n = p.n_quads as usize * 4;
-    for token in 0..step.n_tokens.min(p.max_tokens) as usize {
+    for token in tokens.into_iter().map(|token| token as usize) {
         let (gate, up) = gate_up[token * 2 * n..][..2 * n].split_at(n);
         for (i, hidden) in hidden[token * n..][..n].iter_mut().enumerate() {
             *hidden = gate[i] * sigmoid(gate[i]) * up[i];

@@ -16,6 +16,7 @@ pub mod chat;
 mod cut;
 pub mod export;
 mod gguf_vocabulary;
+mod of_bytes;
 mod pre_tokenizer;
 mod sentence_piece;
 mod stop_strings;
@@ -26,6 +27,7 @@ mod tokenizer_json;
 mod vocabulary;
 
 pub use gguf_vocabulary::GgufVocabulary;
+pub use of_bytes::gguf_keys_of_bytes;
 pub use stop_strings::StopStrings;
 pub use stream::{Control, Stream};
 pub use tokenizer::{Bos, Tokenizer};

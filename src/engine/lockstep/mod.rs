@@ -3,7 +3,10 @@
 //! part, and a stage behind a broken one is not blamed for it.
 
 pub(super) mod compare;
+mod sampled;
 mod ties;
+
+pub use sampled::{SampledStage, sampled};
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -76,6 +79,32 @@ impl StageDeviation {
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.error <= self.budget
+    }
+
+    /// Of a stage of which nothing was compared yet.
+    fn none(stage: &'static str, layer: Option<u32>, step: LockstepStep) -> Self {
+        Self { stage, layer, position: step.position, n_words: 0, error: 0.0, budget: NUMBER_BUDGET }
+    }
+
+    /// With what the outputs came to: what they held before the stage, what was expected after it, and what was found.
+    fn of(mut self, outputs: &[Output], ties: Option<&Ties>, [before, wanted, found]: [&[Vec<u32>]; 3]) -> Self {
+        for (at, output) in outputs.iter().enumerate() {
+            let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
+            let Deviation { n_words, error } = match (ties, output.words) {
+                (Some(ties), Words::Integers) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
+                (None, Words::Integers) => written.integers(&|_, _, _| false),
+                // Where other experts were chosen, their weights are others too; the experts are the first output.
+                (Some(ties), Words::Floats) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
+                (None, Words::Floats) => written.floats(&|_| false),
+                (_, Words::Halves) => written.halves(),
+            };
+            self.n_words += n_words;
+            let (share, worst) = (error / output.budget(), self.error / self.budget);
+            if share.is_nan() || share > worst {
+                (self.error, self.budget) = (error, output.budget());
+            }
+        }
+        self
     }
 }
 
@@ -211,30 +240,10 @@ async fn play_part(
         Some(stage) => Some(Ties::read(&mut oracle.player, stage).await?),
         None => None,
     };
-    let mut deviation = StageDeviation {
-        stage: part.name,
-        layer: part.layer,
-        position: step.position,
-        n_words: 0,
-        error: 0.0,
-        budget: NUMBER_BUDGET,
-    };
-    for (at, output) in expected.outputs.iter().enumerate() {
-        let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
-        let Deviation { n_words, error } = match (&ties, output.words) {
-            (Some(ties), Words::Integers) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
-            (None, Words::Integers) => written.integers(&|_, _, _| false),
-            // Where other experts were chosen, their weights are others too; the experts are the first output.
-            (Some(ties), Words::Floats) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
-            (None, Words::Floats) => written.floats(&|_| false),
-            (_, Words::Halves) => written.halves(),
-        };
-        deviation.n_words += n_words;
-        let (share, worst) = (error / output.budget(), deviation.error / deviation.budget);
-        if share.is_nan() || share > worst {
-            (deviation.error, deviation.budget) = (error, output.budget());
-        }
-        give(&mut session.player, part.outputs[at].slice, &found[at], &wanted[at]);
+    let deviation = StageDeviation::none(part.name, part.layer, step);
+    let deviation = deviation.of(&expected.outputs, ties.as_ref(), [&before, &wanted, &found]);
+    for (at, output) in part.outputs.iter().enumerate() {
+        give(&mut session.player, output.slice, &found[at], &wanted[at]);
     }
     Ok(deviation)
 }

@@ -70,6 +70,8 @@ pub(super) enum Command {
     Quantize(Quantize),
     /// Find the fastest kernels for a model on an adapter, and keep them
     Tune(Box<TuneOptions>),
+    /// Write a model of random weights, for programs to be timed with
+    Synthesize(super::synthesize::Synthesize),
     /// Find out whether adapters compute right, against the CPU and against each other
     Verify(Box<Verify>),
     /// List, download and delete models of huggingface.co

@@ -39,6 +39,7 @@ mod prompt_cache;
 mod quantize;
 mod run;
 pub mod source;
+mod synthesize;
 mod tables;
 mod terminal;
 mod text_out;
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Detokenize(arguments) => tokenize::detokenize(&arguments),
         Command::Quantize(arguments) => quantize::quantize(&arguments),
         Command::Tune(options) => tune::tune(&options),
+        Command::Synthesize(arguments) => synthesize::synthesize(&arguments),
         Command::Verify(options) => verify::verify(&options),
         Command::Models(arguments) => hub::models(&arguments),
         Command::Completions(arguments) => completions(arguments.shell),

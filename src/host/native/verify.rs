@@ -9,9 +9,9 @@ use crate::engine::{LoadOptions, PlayerChoice, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
 use crate::gpu::play_gpu::ShaderChecks;
-use crate::measure::Report;
 use crate::measure::report::{Check, ModelFacts, OtherCheck, Settings, Verdict};
 use crate::measure::verify::{self, Checked, Extent, Foretold};
+use crate::measure::{Report, panel};
 use clap::Parser;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ Each adapter is held against the CPU player, which runs the plain reference of e
   tokens    a built-in text: Kullback-Leibler divergence in nats, and the likeliest token after each
   prefill = decode   the text played together and token by token gives the same
   twice the same     the same text again gives the same bits
+A model that would take the CPU player too long is checked by samples: results of every dispatch
+of a prompt and of decode, drawn at random, are computed once more from what the adapter holds.
 The exit code is 6 where something is wrong. --fault breaks a stage on purpose (on the adapters
 only), to see that it is caught: then 6 says that it was, and 0 that it was not.
 
@@ -33,6 +35,9 @@ Examples:
 
 /// Tokens to make room for where nobody asks for more: the built-in text.
 const N_CONTEXT: u32 = 256;
+
+/// A larger model takes the CPU player many minutes, and is checked by samples.
+const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
 /// Find out whether adapters compute right: every kernel, every stage of a model, and its tokens, against the CPU.
 #[derive(Debug, Parser)]
@@ -46,6 +51,12 @@ pub(super) struct Options {
     /// Break every stage of this name on purpose
     #[arg(long, value_name = "STAGE")]
     fault: Option<String>,
+    /// Check by samples, whatever the size: seconds for any model
+    #[arg(long, conflicts_with = "whole")]
+    sampled: bool,
+    /// Check every number, however long it takes
+    #[arg(long)]
+    whole: bool,
     /// Leave out the kernels, which take longest on software adapters
     #[arg(long)]
     no_kernels: bool,
@@ -113,11 +124,14 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
     };
     let (shader_checks, cache) = (shader_checks(options), options.model.cache.types());
     let load = LoadOptions { n_context: Some(n_context), shader_checks, cache, ..LoadOptions::default() };
-    let mut oracle = load_session(model, PlayerChoice::Cpu, &load).await?;
+    let mut oracle = match is_sampled(options, model) {
+        true => None,
+        false => Some(load_session(model, PlayerChoice::Cpu, &load).await?),
+    };
     let broken = LoadOptions { fault: options.fault.clone(), ..load };
     let (mut verified, mut failed) = (Vec::new(), None);
     for adapter in adapters {
-        match verify_one(options, model, adapter, &broken, &mut oracle).await {
+        match verify_one(options, model, adapter, &broken, oracle.as_mut()).await {
             Ok(one) => verified.push(one),
             // A stage that the model does not have is no fault of an adapter.
             Err(error) if error.kind == ErrorKind::Usage => return Err(error),
@@ -135,6 +149,18 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
     Ok((verified, failed))
 }
 
+/// Whether the model is checked by samples; says so where nobody asked for it.
+fn is_sampled(options: &Options, model: &Named) -> bool {
+    let is_large = model.bytes > MOST_WHOLE_BYTES;
+    if is_large && !options.whole && !options.sampled {
+        eprintln!(
+            "headstart: a model of {} is checked by samples; --whole checks all of it",
+            panel::bytes(model.bytes)
+        );
+    }
+    options.sampled || (is_large && !options.whole)
+}
+
 fn shader_checks(options: &Options) -> ShaderChecks {
     if options.model.shader_checks { ShaderChecks::On } else { ShaderChecks::Off }
 }
@@ -149,7 +175,7 @@ async fn verify_one(
     model: &Named,
     adapter: &Adapter,
     load: &LoadOptions,
-    oracle: &mut Session,
+    oracle: Option<&mut Session>,
 ) -> Result<Verified> {
     let choice = PlayerChoice::Gpu(adapter.clone());
     let name = choice::name(&choice);
@@ -163,9 +189,14 @@ async fn verify_one(
         false => Some(verify::kernels(adapter, load.shader_checks, &mut watch).await?),
     };
     let mut session = load_session(model, choice, load).await?;
-    let ids = verify::built_in_ids(oracle)?;
-    let Checked { mut check, foretold } =
-        verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?;
+    let ids = verify::built_in_ids(&session)?;
+    let Checked { mut check, foretold } = match oracle {
+        Some(oracle) => verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?,
+        None => Checked {
+            check: verify::check_sampled(&mut session, &ids, verify::any_seed(), &mut watch).await?,
+            foretold: None,
+        },
+    };
     if let Some(kernels) = kernels {
         verify::add_kernels(&mut check, kernels);
     }

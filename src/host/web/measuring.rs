@@ -12,9 +12,10 @@ use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, Verdict};
 use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Extent};
-use crate::measure::{Progress, Report, Watch, panel};
+use crate::measure::{Progress, Report, Watch};
 
-/// The CPU player needs the weights in the tab's own memory, of which there are 4 GiB at most.
+/// The CPU player needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
+/// samples.
 const MOST_ORACLE_BYTES: u64 = 1 << 30;
 
 /// What was found, and what went wrong after that.
@@ -122,16 +123,14 @@ async fn bench(
 }
 
 async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Result<Check> {
-    let weights = loaded.session.memory().weights;
-    if weights > MOST_ORACLE_BYTES {
-        return Err(Error::usage("verify", format!("weights of {}", panel::bytes(weights)))
-            .expected(format!("at most {}, which the CPU player can hold in a tab", panel::bytes(MOST_ORACLE_BYTES)))
-            .advice("Check this model with `headstart verify` on the command line."));
-    }
-    let options = LoadOptions { n_context: Some(loaded.session.n_context()), ..LoadOptions::default() };
-    let mut oracle = Session::load(&loaded.known.files, PlayerChoice::Cpu, &options, &mut |_| {}).await?;
     let ids = verify::built_in_ids(&loaded.session)?;
-    let check = verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?;
+    let check = if loaded.session.memory().weights > MOST_ORACLE_BYTES {
+        verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
+    } else {
+        let options = LoadOptions { n_context: Some(loaded.session.n_context()), ..LoadOptions::default() };
+        let mut oracle = Session::load(&loaded.known.files, PlayerChoice::Cpu, &options, &mut |_| {}).await?;
+        verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
+    };
     // One that was broken off says nothing that a later report should carry.
     if check.verdict != Verdict::Unknown {
         loaded.known.check = Some(check.clone());

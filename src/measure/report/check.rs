@@ -21,6 +21,9 @@ pub struct Check {
     /// The worst error of each stage as a share of its budget, in the order of the step; empty in the short form.
     #[serde(default)]
     pub stages: Vec<StageError>,
+    /// What was compared where not everything was: results drawn at random; absent where the whole was compared.
+    #[serde(default)]
+    pub sampled: Option<SampledCheck>,
     /// Tokens over a built-in text.
     pub tokens: Option<TokenCheck>,
     /// Whether prefill and decode gave the same logits, within the budget; absent in the short form.
@@ -77,6 +80,26 @@ pub struct KernelCheck {
     pub n_wrong: u32,
     /// The first of them: kernel, shape, place.
     pub first_wrong: Option<String>,
+}
+
+/// Results drawn at random, computed by the references from what the adapter held before each dispatch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SampledCheck {
+    /// Results compared.
+    pub n_results: u64,
+    /// Dispatches that they are of.
+    pub n_dispatches: u32,
+    /// Rows of weights that were drawn in the dispatch with the fewest, of those with more rows than are drawn; absent
+    /// where there is none.
+    pub fewest_rows: Option<u32>,
+    /// How likely it is that such a dispatch has a wrong row in every hundred, anywhere, and none of them was drawn. A
+    /// text of several steps and layers is looked at as many times.
+    pub missed: f64,
+    /// Stages of which nothing was compared, since they have nothing to do in a text so short, or too much to read back.
+    #[serde(default)]
+    pub idle: Vec<String>,
+    /// What the draw began with: the same draws the same again.
+    pub seed: u32,
 }
 
 /// The error of a stage beside its budget.

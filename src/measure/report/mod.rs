@@ -14,7 +14,7 @@ mod test;
 mod text;
 mod tuning;
 
-pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, StageError, TokenCheck, Verdict};
+pub use check::{Check, KernelCheck, NO_NUMBER, OtherCheck, SampledCheck, StageError, TokenCheck, Verdict};
 pub use prediction::{Basis, MemoryPrediction, PartPrediction, Prediction, StepPrediction};
 pub use probe::{Probe, ProbeKind, Probes};
 pub use published::{PUBLISHED, Published, PublishedFigure};

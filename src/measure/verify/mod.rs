@@ -1,9 +1,11 @@
 //! Whether an adapter's numbers are right: held against the CPU player, which runs the plain reference of every kernel.
-//! [`check`] compares a loaded model, whole or in the short form that stands beside every timing.
+//! [`check`] compares a loaded model, whole or in the short form that stands beside every timing; [`check_sampled`] does
+//! for one of any size what can be done in seconds.
 
 mod foretold;
 mod kernels;
 mod rows;
+mod sampled;
 mod stages;
 mod text;
 mod verdict;
@@ -11,6 +13,7 @@ mod verdict;
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
 pub use kernels::{configs, difference, kernels, run_case, tunings};
 pub use rows::rows;
+pub use sampled::{any_seed, check_sampled};
 pub use stages::compare_stages;
 pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};

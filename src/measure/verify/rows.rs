@@ -20,6 +20,7 @@ pub fn rows(check: &Check) -> Vec<Row> {
         ("kernel dispatches", kernels),
         ("stages", if check.stages.is_empty() { absent() } else { check.stages.len().to_string() }),
         ("worst stage", worst(check).map_or_else(absent, share)),
+        ("results drawn", drawn(check)),
         ("first wrong stage", check.first_wrong_stage.as_ref().map_or_else(|| "none".to_owned(), describe)),
         ("KL mean", tokens(&|tokens| divergence(tokens.kl_mean))),
         ("KL 99.9 %", tokens(&|tokens| divergence(tokens.kl_p999))),
@@ -28,6 +29,14 @@ pub fn rows(check: &Check) -> Vec<Row> {
         ("prefill = decode", flag(check.prefill_equals_decode)),
         ("twice the same", flag(check.twice_the_same)),
     ]
+}
+
+fn drawn(check: &Check) -> String {
+    match (&check.sampled, check.stages.is_empty()) {
+        (Some(sampled), _) => sampled.n_results.to_string(),
+        (None, true) => "not compared".to_owned(),
+        (None, false) => "all".to_owned(),
+    }
 }
 
 /// The stage whose error is the greatest share of its budget.

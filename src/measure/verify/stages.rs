@@ -51,7 +51,7 @@ fn steps(n: u32, n_chunk: u32, n_logits: u32) -> Vec<LockstepStep> {
 }
 
 /// Keeps the worst of each stage, in the order in which the stages came, and the first that is wrong.
-fn note(check: &mut Check, deviation: &StageDeviation) {
+pub(super) fn note(check: &mut Check, deviation: &StageDeviation) {
     if deviation.n_words == 0 {
         return;
     }

@@ -1,7 +1,8 @@
 //! From what was compared to one word and one sentence.
 
 use super::foretold::is_right;
-use crate::measure::report::{Check, KernelCheck, NO_NUMBER, StageError, TokenCheck, Verdict};
+use crate::measure::panel::percent;
+use crate::measure::report::{Check, KernelCheck, NO_NUMBER, SampledCheck, StageError, TokenCheck, Verdict};
 
 /// Sets verdict and summary by what was compared; `whole` if nothing is missing that was to be.
 pub(super) fn conclude(check: &mut Check, whole: bool) {
@@ -42,7 +43,11 @@ fn first_wrong(check: &Check) -> Option<String> {
 
 fn what_is_right(check: &Check) -> String {
     let kernels = check.kernels.as_ref().map(|kernels| format!("{} kernel dispatches", kernels.n_cases));
-    let stages = (!check.stages.is_empty()).then(|| format!("{} stages", check.stages.len()));
+    let n_stages = check.stages.len();
+    let stages = match &check.sampled {
+        Some(sampled) => Some(describe_sampled(sampled, n_stages)),
+        None => (n_stages > 0).then(|| format!("{n_stages} stages")),
+    };
     let tokens = check.tokens.as_ref().map(describe_tokens);
     let parts: Vec<String> = [kernels, stages, tokens].into_iter().flatten().collect();
     format!("as the CPU player: {}", parts.join("; "))
@@ -58,6 +63,21 @@ pub fn describe(stage: &StageError) -> String {
         error => format!("is off by {error:.1e}, allowed {budget:.1e}"),
     };
     format!("{}{layer} from position {from} on {off}", stage.stage)
+}
+
+/// A check by samples in words: what was drawn, and what that can miss.
+fn describe_sampled(sampled: &SampledCheck, n_stages: usize) -> String {
+    let SampledCheck { n_results, n_dispatches, missed, .. } = sampled;
+    let drawn = format!("{n_results} results of {n_dispatches} dispatches in {n_stages} stages, drawn at random");
+    let missed = match sampled.fewest_rows {
+        Some(_) => format!("; 1 % of wrong rows in one of them would be missed with {} probability", percent(*missed)),
+        None => String::new(),
+    };
+    let idle = match sampled.idle.as_slice() {
+        [] => String::new(),
+        idle => format!("; nothing to compare in {}", idle.join(", ")),
+    };
+    format!("{drawn}{missed}{idle}")
 }
 
 fn describe_tokens(tokens: &TokenCheck) -> String {

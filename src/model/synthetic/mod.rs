@@ -2,6 +2,7 @@
 //! with random weights that the player makes up where they are needed. What it says of speed and memory is true of the
 //! real model; what it writes means nothing.
 
+mod grouped;
 mod name;
 mod published;
 mod weights;
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use std::ops::Range;
 
+pub use grouped::{SyntheticGrouped, names as grouped_names};
 pub use name::SyntheticName;
 pub use weights::Filling;
 
@@ -31,6 +33,37 @@ pub struct SyntheticModel {
     pub seed: u32,
 }
 
+/// A tensor of a model of random weights, as a GGUF would have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntheticTensor {
+    /// The name in a GGUF.
+    pub name: String,
+    /// The dims in a GGUF, outermost first.
+    pub shape: Vec<u64>,
+    /// How the elements are kept.
+    pub format: Format,
+    /// With what it is filled.
+    pub filling: Filling,
+}
+
+fn tensor(name: String, dims: &[u32], format: Format, filling: Filling) -> SyntheticTensor {
+    SyntheticTensor { name, shape: dims.iter().copied().map(u64::from).collect(), format, filling }
+}
+
+impl SyntheticTensor {
+    /// The length of a row.
+    #[must_use]
+    pub fn n_in(&self) -> u64 {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The rows over all outer dims.
+    #[must_use]
+    pub fn n_rows(&self) -> u64 {
+        self.shape.split_last().map_or(1, |(_, outer)| outer.iter().product())
+    }
+}
+
 impl SyntheticModel {
     /// Layers `layers` of a model of shape `whole`; all of them by default. Each keeps its ratio and its kind of routing.
     ///
@@ -47,40 +80,6 @@ impl SyntheticModel {
         }
         let shape = whole.cut(layers.start as usize..layers.end as usize);
         Ok(Self { name, shape, whole, layers, format, seed })
-    }
-
-    /// A model small enough to be computed on the CPU as well: one layer of each kind that is there, all widths as they
-    /// are, 8 experts at most (or as many as a token uses) and 4096 tokens in the vocabulary. Whether an adapter computes
-    /// this one right says what a stand-in can say of the other.
-    ///
-    /// # Errors
-    /// None for a model that was made by [`Self::new`].
-    pub fn stand_in(&self) -> Result<Self> {
-        let mut shape = self.shape.clone();
-        let mut seen = Vec::new();
-        let kind = |layer: usize| (self.shape.ratios[layer], self.shape.is_hash_layer(layer));
-        let kept: Vec<usize> = (0..self.shape.n_layers())
-            .filter(|layer| {
-                let is_new = !seen.contains(&kind(*layer));
-                seen.push(kind(*layer));
-                is_new
-            })
-            .collect();
-        let of = |limits: &[f32]| kept.iter().map(|layer| limits[*layer]).collect();
-        (shape.swiglu_limit, shape.swiglu_limit_shared) = (of(&shape.swiglu_limit), of(&shape.swiglu_limit_shared));
-        shape.ratios = kept.iter().map(|layer| self.shape.ratios[*layer]).collect();
-        // Layers keep their order, so those that route by token id still come first.
-        shape.n_hash_layers = kept.iter().filter(|layer| self.shape.is_hash_layer(**layer)).count() as u32;
-        shape.n_experts = shape.n_experts.min(shape.n_used.max(8));
-        shape.n_vocab = shape.n_vocab.min(4096);
-        (shape.bos, shape.eos) = (shape.bos.min(shape.n_vocab - 1), shape.eos.min(shape.n_vocab - 1));
-        let name = format!(
-            "stand-in of the same widths with {} layers, {} experts and {} tokens",
-            kept.len(),
-            shape.n_experts,
-            shape.n_vocab
-        );
-        Self::new(name, shape, None, self.format, self.seed)
     }
 
     /// Whether layers are left out.
@@ -124,19 +123,6 @@ mod tests {
                 assert_eq!(cut.is_hash_layer(layer - begin), flash.is_hash_layer(layer), "{begin}..{end} {layer}");
             }
         }
-    }
-
-    #[test]
-    fn a_stand_in_has_one_layer_of_each_kind_and_all_widths() -> Result<()> {
-        let flash = SyntheticModel::new("x".into(), Shape::v4_flash(), None, Format::MXFP4, 0)?;
-        let small = flash.stand_in()?;
-        // By table and by scores: ratio 0 and 4 by table, 128 and 4 by scores.
-        assert_eq!((small.shape.ratios.as_slice(), small.shape.n_hash_layers), (&[0, 4, 128, 4][..], 2));
-        assert_eq!((small.shape.n_experts, small.shape.n_vocab, small.shape.n_embd), (8, 4096, 4096));
-        assert_eq!(small.shape.projection(1), flash.shape.projection(2));
-        assert!(small.weights()?.bytes() < 2 << 30);
-        assert_eq!(small.stand_in()?.shape, small.shape);
-        Ok(())
     }
 
     #[test]

@@ -6,11 +6,11 @@
 //! MXFP4, Q8_0 (as wide as FP8), BF16 and F32. Another format is given to every matrix but those of the router and the
 //! hyper-connections, which no converter makes smaller, as long as rows are whole blocks of it.
 
-use super::SyntheticModel;
+use super::{SyntheticModel, SyntheticTensor};
 use crate::error::Result;
 use crate::format::{Directory, Format, Stored, TensorInfo};
 use crate::model::part::{Extent, Kind, Part};
-use crate::model::weights::{Scheme, Weights};
+use crate::model::weights::{Named, Scheme, Weights};
 
 /// With what a tensor is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,23 @@ impl SyntheticModel {
     /// # Errors
     /// None for a shape that passed its checks.
     pub fn weights(&self) -> Result<Weights> {
+        Weights::bind(&self.shape, &self.directory()?)
+    }
+
+    /// The tensors as a GGUF would have them.
+    ///
+    /// # Errors
+    /// As [`Self::weights`].
+    pub fn tensors(&self) -> Result<Vec<SyntheticTensor>> {
+        let (_, named) = Weights::bind_named(&self.shape, &self.directory()?)?;
+        let of = |Named { name, shape, tensor }: Named| {
+            let filling = tensor.pieces.first().map_or(Filling::Product, |piece| self.filling(piece.source_index));
+            SyntheticTensor { name, shape, format: tensor.format, filling }
+        };
+        Ok(named.into_iter().map(of).collect())
+    }
+
+    fn directory(&self) -> Result<Directory> {
         let global = Part::GLOBAL.iter().enumerate().map(|(index, part)| (index, 0, *part));
         let layers = (0..self.shape.n_layers()).flat_map(|layer| {
             let first = Part::GLOBAL.len() + (self.layers.start as usize + layer) * Part::LAYER.len();
@@ -45,7 +62,7 @@ impl SyntheticModel {
             let name = Scheme::Gguf.name(part, layer);
             Some(TensorInfo { name, stored: Stored::Supported(format), shape, offset: 0, bytes, source_index })
         };
-        Weights::bind(&self.shape, &Directory::new(global.chain(layers).filter_map(tensor).collect())?)
+        Directory::new(global.chain(layers).filter_map(tensor).collect())
     }
 
     /// With what the tensor of a piece is filled.
@@ -98,7 +115,7 @@ impl SyntheticModel {
 }
 
 /// The format, or the next one whose blocks the rows are made of.
-fn fitting(format: Format, n_in: u32) -> Format {
+pub(super) fn fitting(format: Format, n_in: u32) -> Format {
     let fits = |format: &Format| (n_in as usize).is_multiple_of(format.block_len());
     [format, Format::Q8_0].into_iter().find(fits).unwrap_or(Format::BF16)
 }

@@ -142,7 +142,7 @@ fn write_tensors(sources: &[Rc<dyn Source>], planned: &[Planned], to: &mut NewFi
 }
 
 /// The keys of the model, with those that speak of the new file's formats; `name` where it has none.
-fn with_format(mut keys: BTreeMap<String, Value>, name: &str, to: Format) -> BTreeMap<String, Value> {
+pub(super) fn with_format(mut keys: BTreeMap<String, Value>, name: &str, to: Format) -> BTreeMap<String, Value> {
     keys.entry("general.name".to_owned()).or_insert_with(|| name.into());
     keys.insert("general.file_type".to_owned(), file_type(to).into());
     keys.insert("general.quantization_version".to_owned(), 2.into());

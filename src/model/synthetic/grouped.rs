@@ -1,0 +1,153 @@
+//! Published models with grouped-query attention, by value, and their tensors as a GGUF would have them. Sources: the
+//! `config.json` of each, Llama 3 8B's, DeepSeek-R1-Distill-Qwen-1.5B's and Qwen3-30B-A3B's.
+
+use super::name::SyntheticName;
+use super::weights::{Filling, fitting};
+use super::{SyntheticTensor, tensor};
+use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::model::grouped::Shape;
+
+/// Names, and what their `config.json` says.
+const PUBLISHED: [(&str, &str); 3] = [
+    (
+        "llama-8b",
+        r#"{"model_type": "llama", "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336,
+        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "tie_word_embeddings": false}"#,
+    ),
+    (
+        "r1-distill-qwen-1.5b",
+        r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960,
+        "num_hidden_layers": 28, "num_attention_heads": 12, "num_key_value_heads": 2,
+        "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": false}"#,
+    ),
+    (
+        "qwen3-30b-a3b",
+        r#"{"model_type": "qwen3_moe", "vocab_size": 151936, "hidden_size": 2048, "intermediate_size": 6144,
+        "num_hidden_layers": 48, "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128,
+        "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768, "norm_topk_prob": true,
+        "max_position_embeddings": 40960, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
+        "tie_word_embeddings": false}"#,
+    ),
+];
+
+/// The names of these models.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    PUBLISHED.iter().map(|(name, _)| *name)
+}
+
+/// A model with grouped-query attention and random weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticGrouped {
+    /// Its shape, with the layers that were asked for.
+    pub shape: Shape,
+    /// The format of its matrices, where rows are whole blocks of it.
+    pub format: Format,
+    /// The begin of the random numbers.
+    pub seed: u32,
+}
+
+impl SyntheticGrouped {
+    /// The model of that name, if one of them has it. All layers are alike, so that a cut is as many of them.
+    ///
+    /// # Errors
+    /// When it has no such layers.
+    pub fn of(name: &SyntheticName) -> Result<Option<Self>> {
+        let Some((_, config)) = PUBLISHED.iter().find(|(known, _)| name.model.eq_ignore_ascii_case(known)) else {
+            return Ok(None);
+        };
+        let mut shape = Shape::from_config(config)?;
+        if let Some(layers) = &name.layers {
+            let end = if layers.end == u32::MAX { shape.n_layers } else { layers.end };
+            if layers.start >= end || end > shape.n_layers {
+                return Err(Error::usage("layers", format!("{}..{end}", layers.start))
+                    .expected(format!("a first and a later end within 0..{}", shape.n_layers)));
+            }
+            shape.n_layers = end - layers.start;
+        }
+        if let Some(experts) = &mut shape.experts {
+            experts.layers.truncate(shape.n_layers as usize);
+        }
+        Ok(Some(Self { shape, format: name.format.unwrap_or(Format::Q4_0), seed: name.seed }))
+    }
+
+    /// Its tensors in the order of a file.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<SyntheticTensor> {
+        let shape = &self.shape;
+        let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
+        let mut tensors = vec![
+            self.matrix("token_embd.weight".into(), &[n_vocab, n_embd]),
+            self.matrix("output.weight".into(), &[n_vocab, n_embd]),
+            tensor("output_norm.weight".into(), &[n_embd], Format::F32, Filling::NearOne),
+        ];
+        (0..shape.n_layers).for_each(|layer| self.layer(layer, &mut tensors));
+        tensors
+    }
+
+    fn matrix(&self, name: String, dims: &[u32]) -> SyntheticTensor {
+        let n_in = dims.last().copied().unwrap_or(1);
+        tensor(name, dims, fitting(self.format, n_in), Filling::Product)
+    }
+
+    fn layer(&self, layer: u32, tensors: &mut Vec<SyntheticTensor>) {
+        let shape = &self.shape;
+        let name = |what: &str| format!("blk.{layer}.{what}");
+        let plain = |what: &str, dims: &[u32], filling| tensor(name(what), dims, Format::F32, filling);
+        let matrix = |what: &str, dims: &[u32]| self.matrix(name(what), dims);
+        let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
+        tensors.extend([
+            plain("attn_norm.weight", &[n_embd], Filling::NearOne),
+            matrix("attn_q.weight", &[q, n_embd]),
+            matrix("attn_k.weight", &[kv, n_embd]),
+            matrix("attn_v.weight", &[kv, n_embd]),
+            matrix("attn_output.weight", &[n_embd, q]),
+            plain("ffn_norm.weight", &[n_embd], Filling::NearOne),
+        ]);
+        if shape.has_bias {
+            let widths = [("attn_q.bias", q), ("attn_k.bias", kv), ("attn_v.bias", kv)];
+            tensors.extend(widths.map(|(what, width)| plain(what, &[width], Filling::Small)));
+        }
+        if shape.has_head_norm {
+            let norms = ["attn_q_norm.weight", "attn_k_norm.weight"];
+            tensors.extend(norms.map(|what| plain(what, &[shape.head_dim], Filling::NearOne)));
+        }
+        match shape.experts.as_ref().filter(|_| shape.has_experts(layer as usize)) {
+            Some(of) => tensors.extend([
+                plain("ffn_gate_inp.weight", &[of.n_experts, n_embd], Filling::Product),
+                matrix("ffn_gate_exps.weight", &[of.n_experts, of.n_hidden, n_embd]),
+                matrix("ffn_up_exps.weight", &[of.n_experts, of.n_hidden, n_embd]),
+                matrix("ffn_down_exps.weight", &[of.n_experts, n_embd, of.n_hidden]),
+            ]),
+            None => tensors.extend([
+                matrix("ffn_gate.weight", &[shape.n_hidden, n_embd]),
+                matrix("ffn_up.weight", &[shape.n_hidden, n_embd]),
+                matrix("ffn_down.weight", &[n_embd, shape.n_hidden]),
+            ]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn n_parameters(name: &str) -> u64 {
+        let name = SyntheticName::parse(name).expect("a name");
+        let model = SyntheticGrouped::of(&name).expect("layers").expect("a known model");
+        model.tensors().iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum()
+    }
+
+    #[test]
+    fn models_have_the_parameters_that_are_told_of_them() {
+        assert_eq!(n_parameters("synthetic:llama-8b"), 8_030_261_248);
+        assert_eq!(n_parameters("synthetic:R1-Distill-Qwen-1.5B"), 1_777_088_000);
+        assert_eq!(n_parameters("synthetic:qwen3-30b-a3b"), 30_532_122_624);
+        let two = n_parameters("synthetic:llama-8b:layers=0..2");
+        assert_eq!(
+            n_parameters("synthetic:llama-8b") - two,
+            30 * (n_parameters("synthetic:llama-8b:layers=1..") - two) / 29
+        );
+    }
+}
