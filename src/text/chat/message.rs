@@ -76,6 +76,6 @@ pub struct RenderOptions {
     /// The tools that the model may call: each the JSON object of a function, with `name`, `description` and
     /// `parameters`.
     pub tools: Vec<String>,
-    /// Seconds since 1970 for templates that write the date; 0 takes the clock's.
+    /// Seconds since 1970 for templates that write the date, which is then that of UTC; 0 takes the clock's, in local time.
     pub now: u64,
 }

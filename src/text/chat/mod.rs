@@ -6,16 +6,25 @@
 //! A template is a program from a file that nobody vouches for: it runs within bounds of steps, memory and output
 //! (see `shape`, `rewrite` and `budget`), knows no files and no network, and fails with a message.
 
+mod arguments;
 mod budget;
 mod clock;
+mod compare;
 mod filters;
+mod formats;
+mod groups;
 mod json;
+mod macros;
 mod message;
+mod methods;
+mod numbers;
 mod operations;
+mod predicates;
 mod python;
 mod reasoning;
 mod rewrite;
 mod shape;
+mod strings;
 mod template;
 mod v4;
 

@@ -154,7 +154,7 @@ fn tools(tools: &[String]) -> Result<String> {
     }
     let schema = |tool: &String| {
         let value = json::read("a tool", tool)?;
-        json::write(&value, None, usize::MAX).ok_or_else(|| Error::usage("a tool", "no JSON"))
+        json::line(&value).map_err(|_| Error::usage("a tool", "no JSON"))
     };
     let schemas: Vec<String> = tools.iter().map(schema).collect::<Result<_>>()?;
     Ok(format!("\n\n{TOOLS_BEFORE}{}{TOOLS_AFTER}", schemas.join("\n")))
@@ -177,7 +177,7 @@ fn tool_call(call: &ToolCall) -> Result<String> {
         let value = arguments.get_item(&key).map_err(|_| wrong())?;
         let (is_text, shown) = match value.as_str() {
             Some(text) => (true, text.to_owned()),
-            None => (false, json::write(&value, None, usize::MAX).ok_or_else(wrong)?),
+            None => (false, json::line(&value).map_err(|_| wrong())?),
         };
         Ok(format!("<｜DSML｜parameter name=\"{key}\" string=\"{is_text}\">{shown}</｜DSML｜parameter>"))
     };
