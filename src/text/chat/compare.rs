@@ -6,9 +6,9 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 use std::cmp::Ordering;
 
-/// Whether it is a list, a tuple, or another thing with items in order.
+/// Whether it is a list or a tuple.
 pub(super) fn is_list(value: &Value) -> bool {
-    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
+    value.kind() == ValueKind::Seq
 }
 
 fn is_number(value: &Value) -> bool {

@@ -5,7 +5,7 @@ use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
 use super::python::text_of;
 use super::strings::{joined, padded, replaced};
-use super::{formats, groups, json, numbers};
+use super::{formats, groups, json, methods, numbers};
 use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use regex::Regex;
@@ -16,7 +16,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 25] = [
+const OURS: [(&str, Filter); 27] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -43,10 +43,12 @@ const OURS: [(&str, Filter); 25] = [
         };
         formats::by_percent(budget, pattern, &values).map(Value::from)
     }),
-    ("length", |_, value, _| length(value)),
-    ("count", |_, value, _| length(value)),
+    ("length", |budget, value, _| length(budget, value)),
+    ("count", |budget, value, _| length(budget, value)),
     ("default", |_, value, given| Ok(default(value, given))),
     ("d", |_, value, given| Ok(default(value, given))),
+    ("first", |_, value, _| Ok(value.try_iter()?.next().unwrap_or_default())),
+    ("last", |budget, value, _| last(budget, value)),
     ("attr", |_, value, given| {
         let name = given.text(0, "name")?.unwrap_or_default();
         // Dicts have items, and no attributes.
@@ -57,10 +59,10 @@ const OURS: [(&str, Filter); 25] = [
     }),
     ("int", numbers::int),
     ("float", numbers::float),
-    ("escape", |budget, value, _| escape(value, budget)),
-    ("e", |budget, value, _| escape(value, budget)),
-    ("forceescape", |budget, value, _| escape(value, budget)),
-    ("safe", |budget, value, _| text_of(value, budget).map(Value::from)),
+    ("escape", |budget, value, _| escaped(value, budget)),
+    ("e", |budget, value, _| escaped(value, budget)),
+    ("forceescape", |budget, value, _| escaped(&Value::from(text_of(value, budget)?), budget)),
+    ("safe", |budget, value, _| text_of(value, budget).map(Value::from_safe_string)),
     ("center", |budget, value, given| {
         let width = given.whole(0, "width")?.unwrap_or(80);
         padded(budget, &text_of(value, budget)?, "center", width, ' ').map(Value::from)
@@ -79,13 +81,22 @@ const OURS: [(&str, Filter); 25] = [
     ("items", groups::items),
 ];
 
+/// Filters that look at a value and do not go through it, or charge it themselves: loops ask for the length of the whole
+/// conversation in each turn.
+const NOT_THROUGH: [&str; 6] = ["length", "count", "default", "d", "first", "last"];
+
+/// Filters of the library's whose items Python computes one after the other.
+const GENERATORS: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "unique"];
+
 /// Makes the filters known to an environment.
 pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     for (name, filter) in OURS {
         let budget = budget.clone();
         environment.add_filter(name, move |values: Rest<ValueOrKwargs>| {
             let values = values.into_values();
-            values.iter().try_for_each(|value| budget.measure(value))?;
+            if !NOT_THROUGH.contains(&name) {
+                values.iter().try_for_each(|value| budget.measure(value))?;
+            }
             let (value, given) = values.split_first().ok_or_else(|| fault("a filter of nothing"))?;
             let mut given = Arguments::new(given)?;
             let made = filter(&budget, value, &mut given)?;
@@ -101,8 +112,6 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("trim", Value::from_function(filters::trim)),
         ("reverse", Value::from_function(filters::reverse)),
         ("list", Value::from_function(filters::list)),
-        ("first", Value::from_function(filters::first)),
-        ("last", Value::from_function(filters::last)),
         ("unique", Value::from_function(filters::unique)),
         ("map", Value::from_function(filters::map)),
         ("select", Value::from_function(filters::select)),
@@ -123,7 +132,11 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         environment.add_filter(name, move |state: &mut State, values: Rest<ValueOrKwargs>| {
             let values = values.into_values();
             values.iter().try_for_each(|value| budget.measure(value))?;
-            budget.made(filter.call(state, &values)?)
+            let made = budget.made(filter.call(state, &values)?)?;
+            if !GENERATORS.contains(&name) {
+                return Ok(made);
+            }
+            budget.list(made.try_iter()?).map(methods::generator)
         });
     }
     let shared = budget.clone();
@@ -133,11 +146,25 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     });
 }
 
-fn length(value: &Value) -> Result<Value, Error> {
+fn length(budget: &Budget, value: &Value) -> Result<Value, Error> {
+    if value.as_str().is_some() {
+        budget.measure(value)?;
+    }
     match value.len() {
         Some(n) => Ok(n.into()),
         None if value.is_undefined() => Ok(0.into()),
         None => Err(fault(format!("the length of a {}", value.kind()))),
+    }
+}
+
+fn last(budget: &Budget, value: &Value) -> Result<Value, Error> {
+    if let (ValueKind::Seq, Some(n)) = (value.kind(), value.len()) {
+        return if n > 0 { value.get_item(&Value::from(n - 1)) } else { Ok(Value::UNDEFINED) };
+    }
+    budget.measure(value)?;
+    match value.kind() {
+        ValueKind::Iterable => Err(fault("what comes last of items that are no list")),
+        _ => Ok(value.try_iter()?.last().unwrap_or_default()),
     }
 }
 
@@ -149,13 +176,15 @@ fn default(value: &Value, given: &mut Arguments) -> Value {
     }
 }
 
-/// As Python's markupsafe.
-fn escape(value: &Value, budget: &Budget) -> Result<Value, Error> {
+/// As Python's markupsafe: what is marked as safe stays as it is.
+pub(super) fn escaped(value: &Value, budget: &Budget) -> Result<Value, Error> {
     let mut text = text_of(value, budget)?;
-    for (from, to) in [("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ("\"", "&#34;")] {
-        text = replaced(budget, &text, from, to, None)?;
+    if !value.is_safe() {
+        for (from, to) in [("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ("\"", "&#34;")] {
+            text = replaced(budget, &text, from, to, None)?;
+        }
     }
-    Ok(text.into())
+    Ok(Value::from_safe_string(text))
 }
 
 /// `truncate(value, length=255, killwords=False, end='...', leeway=5)`, in characters.
@@ -171,7 +200,8 @@ fn truncate(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Val
     }
     let n_kept = length.checked_sub(end.chars().count()).ok_or_else(|| fault("an end longer than the text may be"))?;
     let kept: String = text.chars().take(n_kept).collect();
-    let kept = if cuts_words { kept.as_str() } else { kept.rsplit_once(' ').map_or(kept.as_str(), |(before, _)| before) };
+    let kept =
+        if cuts_words { kept.as_str() } else { kept.rsplit_once(' ').map_or(kept.as_str(), |(before, _)| before) };
     Ok(format!("{kept}{end}").into())
 }
 

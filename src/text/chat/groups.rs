@@ -32,8 +32,7 @@ fn key(value: &Value, attributes: Option<&Value>, case_sensitive: bool) -> Resul
         Some(several) => several.split(',').map(Value::from).collect(),
         None => vec![attributes.clone()],
     };
-    let keys: Vec<Value> =
-        parts.iter().map(|path| attribute(value, path).map(lower)).collect::<Result<_, Error>>()?;
+    let keys: Vec<Value> = parts.iter().map(|path| attribute(value, path).map(lower)).collect::<Result<_, Error>>()?;
     Ok(Tuple::new(keys).into())
 }
 
@@ -94,9 +93,10 @@ pub(super) fn dict_sort(budget: &Budget, value: &Value, given: &mut Arguments) -
 /// `items(value)`: the pairs of a dict.
 pub(super) fn items(budget: &Budget, value: &Value, _: &mut Arguments) -> Result<Value, Error> {
     match value.kind() {
-        ValueKind::Undefined => Ok(Vec::<Value>::new().into()),
+        ValueKind::Undefined => Ok(methods::generator(Vec::new())),
         ValueKind::Map => {
-            methods::pairs(budget, value, |key, value| Tuple::from([key, value]).into()).map(Value::from)
+            let pairs = methods::pairs(budget, value, |key, value| Tuple::from([key, value]).into())?;
+            Ok(methods::generator(pairs))
         }
         kind => Err(fault(format!("a {kind} has no items"))),
     }
@@ -167,7 +167,7 @@ pub(super) fn batch(budget: &Budget, value: &Value, given: &mut Arguments) -> Re
         let missing = n - last.len();
         last.extend(budget.list(std::iter::repeat_n(fill, missing))?);
     }
-    budget.list(batches.into_iter().map(Value::from)).map(Value::from)
+    budget.list(batches.into_iter().map(Value::from)).map(methods::generator)
 }
 
 /// `slice(value, slices, fill_with=None)`: so many lists, the first ones one longer.
@@ -188,5 +188,5 @@ pub(super) fn slice(budget: &Budget, value: &Value, given: &mut Arguments) -> Re
         }
         slices.push(Value::from(slice));
     }
-    Ok(slices.into())
+    Ok(methods::generator(slices))
 }

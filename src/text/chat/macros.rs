@@ -60,8 +60,7 @@ impl Object for Macro {
         let mut values = first.to_vec();
         let more = more.to_vec();
         let is_own = |name: &str| name == "caller" || own.iter().any(|own| own.as_str() == Some(name));
-        let (mut named, others): (Vec<_>, Vec<_>) =
-            given.take_named().into_iter().partition(|(name, _)| is_own(name));
+        let (mut named, others): (Vec<_>, Vec<_>) = given.take_named().into_iter().partition(|(name, _)| is_own(name));
         // What it does not ask for is left in its place for the library to refuse.
         match self.by_place {
             true => named.push(("varargs".to_owned(), Tuple::new(more).into())),

@@ -9,30 +9,43 @@ use minijinja::{Error, State, Value};
 use minijinja_contrib::pycompat;
 use std::sync::Arc;
 
-/// What `keys`, `values` and `items` of a dict give: a list that tells where it comes from.
+/// What can be gone through and is no list, as Python has it: what `keys`, `values` and `items` of a dict give, or,
+/// without a name, what filters as `map` give.
 #[derive(Debug)]
-struct View {
-    name: &'static str,
+struct Series {
+    name: Option<&'static str>,
     items: Vec<Value>,
 }
 
-impl Object for View {
+impl Object for Series {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Iterable
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.items.clone())
+        // Not by its places: such a series has no item number 3.
+        Enumerator::Iter(Box::new(self.items.clone().into_iter()))
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.items.len())
+        self.name.map(|_| self.items.len())
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        // Python does not look into what it has yet to compute.
+        self.name.is_none() || !self.items.is_empty()
     }
 }
 
-/// What Python writes before such a list.
+/// What Python writes before such a series of a dict.
 pub(super) fn view_name(value: &Value) -> Option<&'static str> {
-    value.downcast_object_ref::<View>().map(|view| view.name)
+    value.downcast_object_ref::<Series>()?.name
+}
+
+/// Items as filters give them that compute one after the other: they have no number, and are no list until they are
+/// made one.
+pub(super) fn generator(items: Vec<Value>) -> Value {
+    Value::from_object(Series { name: None, items })
 }
 
 /// Calls `value.name(given…)`.
@@ -59,7 +72,9 @@ pub(super) fn call(
 }
 
 fn of_dict(budget: &Budget, dict: &Value, name: &str, given: &mut Arguments) -> Option<Result<Value, Error>> {
-    let view = |name, items: Result<Vec<Value>, Error>| items.map(|items| Value::from_object(View { name, items }));
+    let view = |name, items: Result<Vec<Value>, Error>| {
+        items.map(|items| Value::from_object(Series { name: Some(name), items }))
+    };
     Some(match name {
         "keys" => view("dict_keys", dict.try_iter().and_then(|keys| budget.list(keys))),
         "values" => view("dict_values", pairs(budget, dict, |_, value| value)),
@@ -76,11 +91,7 @@ fn of_dict(budget: &Budget, dict: &Value, name: &str, given: &mut Arguments) -> 
 }
 
 /// Something of each key and value.
-pub(super) fn pairs(
-    budget: &Budget,
-    dict: &Value,
-    of: impl Fn(Value, Value) -> Value,
-) -> Result<Vec<Value>, Error> {
+pub(super) fn pairs(budget: &Budget, dict: &Value, of: impl Fn(Value, Value) -> Value) -> Result<Vec<Value>, Error> {
     let mut items = Vec::new();
     for key in dict.try_iter()? {
         budget.take_entry(0)?;

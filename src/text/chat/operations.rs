@@ -4,6 +4,7 @@
 use super::arguments::{Arguments, fault};
 use super::budget::Budget;
 use super::compare::{contains, equal, is_list, number, order};
+use super::filters::escaped;
 use super::numbers::{self, arithmetic};
 use super::python::write_str;
 use super::{formats, macros};
@@ -180,15 +181,19 @@ fn concat(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
 
 fn add(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let (a, b) = two(values)?;
+    let is_safe = a.is_safe() || b.is_safe();
+    // A text that is marked as safe makes the other one so.
+    let [a, b] = if is_safe { [escaped(a, budget)?, escaped(b, budget)?] } else { [a.clone(), b.clone()] };
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
         budget.take_bytes((a.len() + b.len()) as u64)?;
-        return Ok([a, b].concat().into());
+        let sum = [a, b].concat();
+        return Ok(if is_safe { Value::from_safe_string(sum) } else { sum.into() });
     }
-    if is_list(a) && is_list(b) && a.is_tuple() == b.is_tuple() {
+    if is_list(&a) && is_list(&b) && a.is_tuple() == b.is_tuple() {
         let items = budget.list(a.try_iter()?.chain(b.try_iter()?))?;
-        return Ok(alike(a, items));
+        return Ok(alike(&a, items));
     }
-    arithmetic(a, b, i128::checked_add, |a, b| a + b).ok_or_else(|| fault(format!("{} + {}", a.kind(), b.kind())))
+    arithmetic(&a, &b, i128::checked_add, |a, b| a + b).ok_or_else(|| fault(format!("{} + {}", a.kind(), b.kind())))
 }
 
 /// The items as a tuple if the value is one, else as a list.

@@ -8,12 +8,7 @@ use minijinja::value::Tuple;
 use minijinja::{Error, Value};
 
 /// The method's result, charged; `None` if it is none of these.
-pub(super) fn method(
-    budget: &Budget,
-    text: &str,
-    name: &str,
-    given: &mut Arguments,
-) -> Option<Result<Value, Error>> {
+pub(super) fn method(budget: &Budget, text: &str, name: &str, given: &mut Arguments) -> Option<Result<Value, Error>> {
     let done = match name {
         "split" | "rsplit" => split(budget, text, name == "rsplit", given),
         "splitlines" => {
@@ -134,12 +129,14 @@ fn split(budget: &Budget, text: &str, from_right: bool, given: &mut Arguments) -
 fn lines(text: &str, keeps_ends: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        let ends = |c| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let ends =
+            |c| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
         if rest.is_empty() {
             return None;
         }
         let at = rest.find(ends).unwrap_or(rest.len());
-        let n_end = if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(0, char::len_utf8) };
+        let n_end =
+            if rest[at..].starts_with("\r\n") { 2 } else { rest[at..].chars().next().map_or(0, char::len_utf8) };
         let line = &rest[..if keeps_ends { at + n_end } else { at }];
         rest = &rest[at + n_end..];
         Some(line)

@@ -84,6 +84,7 @@ impl Template {
         Ok(context! {
             messages,
             tools => if tools.is_empty() { Value::from(()) } else { tools.into() },
+            documents => Value::from(()),
             add_generation_prompt => true,
             enable_thinking => options.thinking,
             thinking => options.thinking,
@@ -159,7 +160,8 @@ fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
 /// templates that extend others.
 fn plain(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let tag = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}")) {
+    let tag = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"))
+    {
         Ok(tag) => tag.replace_all(source, format!("{{%$1 {plain} $2%}}")).into_owned(),
         Err(_) => source.to_owned(),
     };
