@@ -23,8 +23,7 @@ impl Object for Series {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        // Not by its places: such a series has no item number 3.
-        Enumerator::Iter(Box::new(self.items.clone().into_iter()))
+        Enumerator::Values(self.items.clone())
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
