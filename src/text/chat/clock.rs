@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(of(951_782_400, "%d %b %Y, %a"), "29 Feb 2000, Tue");
         assert_eq!(of(1_790_000_000, "%-d %B %y %I:%M %p %j"), "21 September 26 02:13 PM 264");
         assert_eq!(of(4_107_542_400, "%Y-%m-%d"), "2100-03-01");
-        assert_eq!(of(1, "%Q 100%% %"), "%Q 100% %");
+        assert_eq!(of(1, "%! 100%% %"), "%! 100% %");
         assert!(strftime(&moment(1), "%999d", &Budget::new(4096, 0)).is_err());
         assert!(moment(0).year() > 2023);
     }

@@ -247,6 +247,6 @@ mod tests {
             assert!(filter(name, "abcdefghijkl", &given, 5000).is_err(), "{name}");
         }
         assert_eq!(filter("center", "ab", &[6.into()], 100).unwrap(), Value::from("  ab  "));
-        assert_eq!(filter("length", "äb", &[], 0).unwrap(), Value::from(2));
+        assert_eq!(filter("length", "äb", &[], 100).unwrap(), Value::from(2));
     }
 }

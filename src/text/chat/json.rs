@@ -7,6 +7,8 @@ use super::{compare, python};
 use crate::error::{Error, Result};
 use minijinja::Value;
 use minijinja::value::ValueKind;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// Widest that a template may indent.
 const WIDEST_INDENT: i64 = 64;
@@ -25,7 +27,56 @@ type Done = std::result::Result<(), minijinja::Error>;
 
 /// A JSON text as a value, its keys in their order.
 pub(super) fn read(what: &str, json: &str) -> Result<Value> {
-    serde_json::from_str(json).map_err(|error| Error::usage(what, format!("no JSON: {error}")))
+    let wrong = |error: serde_json::Error| Error::usage(what, format!("no JSON: {error}"));
+    // The library makes a number that no 64 bits hold one with a point, as Python does not.
+    if !json.as_bytes().windows(19).any(|digits| digits.iter().all(u8::is_ascii_digit)) {
+        return serde_json::from_str(json).map_err(wrong);
+    }
+    serde_json::from_str(json).and_then(exact).map_err(wrong)
+}
+
+/// A value whose whole numbers stay whole, as far as 128 bits go.
+fn exact(raw: &RawValue) -> serde_json::Result<Value> {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => {
+            let Pairs(pairs) = serde_json::from_str(raw.get())?;
+            let pairs = pairs.into_iter().map(|(key, raw)| Ok((key, exact(raw)?)));
+            Ok(Value::from_pairs(pairs.collect::<serde_json::Result<Vec<_>>>()?))
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+            Ok(items.into_iter().map(exact).collect::<serde_json::Result<Vec<_>>>()?.into())
+        }
+        _ => match raw.get().parse::<i128>() {
+            Ok(whole) => Ok(Value::from(whole)),
+            Err(_) => serde_json::from_str(raw.get()),
+        },
+    }
+}
+
+/// An object's keys and values, in their order.
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<Self::Value, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        from.deserialize_map(Visit)
+    }
 }
 
 /// A value that a caller of the library has given, as `json.dumps(value, ensure_ascii=False)` writes it.
@@ -206,5 +257,9 @@ mod tests {
         assert_eq!(to_json(&budget(1000), &value, given).unwrap(), lines);
         assert!(line(&Value::UNDEFINED).is_err());
         assert!(read("x", "{").is_err());
+        let large = r#"{"z": 100000000000000000000, "a": [-100000000000000000000, 1e22, "é12345678901234567890"]}"#;
+        let written = r#"{"z": 100000000000000000000, "a": [-100000000000000000000, 1e+22, "é12345678901234567890"]}"#;
+        assert_eq!(line(&read("x", large).unwrap()).unwrap(), written);
+        assert!(read("x", "{\"a\": 12345678901234567890 1}").is_err());
     }
 }

@@ -26,10 +26,12 @@ mod rewrite;
 mod shape;
 mod strings;
 mod template;
+mod transcript;
 mod v4;
 
 pub use message::{Message, RenderOptions, Role, ToolCall};
 pub use reasoning::{Part, ReasoningSplitter};
+pub use transcript::Transcript;
 
 use super::{Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};

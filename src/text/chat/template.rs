@@ -55,7 +55,8 @@ impl Template {
             .iter()
             .map(|message| {
                 let calls: usize = message.tool_calls.iter().map(|call| call.arguments.len() + call.name.len()).sum();
-                message.content.len() + message.reasoning.len() + calls + 64
+                let tools: usize = message.tools.iter().map(String::len).sum();
+                message.content.len() + message.reasoning.len() + calls + tools + 64
             })
             .sum::<usize>()
             + options.tools.iter().map(String::len).sum::<usize>();
@@ -109,6 +110,10 @@ fn message_value(message: &Message) -> Result<Value> {
         };
         let calls: Vec<Value> = message.tool_calls.iter().map(call).collect::<Result<_>>()?;
         fields.push(("tool_calls", calls.into()));
+    }
+    if !message.tools.is_empty() {
+        let tools: Vec<Value> = message.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
+        fields.push(("tools", tools.into()));
     }
     if !message.tool_call_id.is_empty() {
         fields.push(("tool_call_id", Value::from(message.tool_call_id.as_str())));
