@@ -38,9 +38,19 @@ impl Budget {
         take(&self.0.bytes, n, "memory")
     }
 
-    /// How many bytes may still be made.
-    pub(super) fn bytes_left(&self) -> usize {
-        usize::try_from(self.0.bytes.load(Relaxed)).unwrap_or(usize::MAX)
+    /// Charges an entry of a list with so many bytes of text, before it is made.
+    pub(super) fn take_entry(&self, n_bytes: usize) -> Result<(), Error> {
+        self.take_bytes(ENTRY_BYTES + n_bytes as u64)
+    }
+
+    /// A list of things that are there already, charged as it grows.
+    pub(super) fn list(&self, items: impl Iterator<Item = Value>) -> Result<Vec<Value>, Error> {
+        let mut list = Vec::new();
+        for item in items {
+            self.take_entry(item.as_str().map_or(0, str::len))?;
+            list.push(item);
+        }
+        Ok(list)
     }
 
     fn take_steps(&self, n: u64) -> Result<(), Error> {

@@ -1,35 +1,117 @@
-//! The filters and methods that chat templates use, each within the budget. The library's own do the work, but for those
-//! that make more than they are given: these are done here, and charged first.
+//! The filters that Jinja has, each within the budget. The library's own do the work where they do what Jinja's do;
+//! what they make is charged. Those that make more than they are given are done here, and charged first.
 
+use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
-use super::json;
-use super::python::write_str;
-use minijinja::value::{Kwargs, Rest};
-use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
-use minijinja_contrib::pycompat;
+use super::python::text_of;
+use super::strings::{joined, padded, replaced};
+use super::{formats, groups, json, methods, numbers};
+use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, State, Value, filters};
+use regex::Regex;
 
 /// Widest that a template may indent.
-const WIDEST_INDENT: usize = 64;
+const WIDEST_INDENT: i64 = 64;
 
-/// Makes the filters and methods known to an environment, and no others.
+type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
+
+/// Filters of our own: they charge what they make.
+const OURS: [(&str, Filter); 27] = [
+    ("replace", |budget, value, given| {
+        let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
+        let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
+        let [text, old, new] = [value, &old, &new].map(|value| text_of(value, budget));
+        replaced(budget, &text?, &old?, &new?, count).map(Value::from)
+    }),
+    ("join", |budget, value, given| {
+        let joiner = given.take(0, "d").map_or(Ok(String::new()), |joiner| text_of(&joiner, budget))?;
+        let attribute = given.take(1, "attribute").filter(|attribute| !attribute.is_none());
+        let values = value.try_iter()?.map(|value| match &attribute {
+            Some(path) => groups::attribute(&value, path),
+            None => Ok(value),
+        });
+        joined(budget, values, &joiner).map(Value::from)
+    }),
+    ("string", |budget, value, _| text_of(value, budget).map(Value::from)),
+    ("format", |budget, value, given| {
+        let pattern = value.as_str().ok_or_else(|| fault("a format that is no text"))?;
+        let named = given.take_named();
+        let values = match (named.is_empty(), given.by_place().is_empty()) {
+            (false, true) => Value::from_pairs(named),
+            (true, _) => Value::from(Tuple::from(given.by_place())),
+            (false, false) => return Err(fault("values both by place and by name")),
+        };
+        formats::by_percent(budget, pattern, &values).map(Value::from)
+    }),
+    ("length", |budget, value, _| length(budget, value)),
+    ("count", |budget, value, _| length(budget, value)),
+    ("default", |_, value, given| Ok(default(value, given))),
+    ("d", |_, value, given| Ok(default(value, given))),
+    ("first", |_, value, _| Ok(value.try_iter()?.next().unwrap_or_default())),
+    ("last", |budget, value, _| last(budget, value)),
+    ("attr", |_, value, given| {
+        let name = given.text(0, "name")?.unwrap_or_default();
+        // Dicts have items, and no attributes.
+        if value.kind() == ValueKind::Map && !super::operations::is_namespace(value) {
+            return Ok(Value::UNDEFINED);
+        }
+        value.get_attr(&name)
+    }),
+    ("int", numbers::int),
+    ("float", numbers::float),
+    ("escape", |budget, value, _| escaped(value, budget)),
+    ("e", |budget, value, _| escaped(value, budget)),
+    ("forceescape", |budget, value, _| escaped(&Value::from(text_of(value, budget)?), budget)),
+    ("safe", |budget, value, _| text_of(value, budget).map(Value::from_safe_string)),
+    ("center", |budget, value, given| {
+        let width = given.whole(0, "width")?.unwrap_or(80);
+        padded(budget, &text_of(value, budget)?, "center", width, ' ').map(Value::from)
+    }),
+    ("wordcount", |budget, value, _| {
+        let words = Regex::new(r"\w+").map_err(|_| fault("words"))?;
+        Ok(words.find_iter(&text_of(value, budget)?).count().into())
+    }),
+    ("truncate", truncate),
+    ("indent", indent),
+    ("sort", groups::sort),
+    ("dictsort", groups::dict_sort),
+    ("groupby", groups::group_by),
+    ("batch", groups::batch),
+    ("slice", groups::slice),
+    ("items", groups::items),
+];
+
+/// Filters that look at a value and do not go through it, or charge it themselves: loops ask for the length of the whole
+/// conversation in each turn.
+const NOT_THROUGH: [&str; 6] = ["length", "count", "default", "d", "first", "last"];
+
+/// Filters of the library's whose items Python computes one after the other.
+const GENERATORS: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "unique"];
+
+/// Makes the filters known to an environment.
 pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
-    for name in ["batch", "slice", "format", "pprint", "groupby", "chain", "zip", "lines", "attr"] {
-        environment.remove_filter(name);
+    for (name, filter) in OURS {
+        let budget = budget.clone();
+        environment.add_filter(name, move |values: Rest<ValueOrKwargs>| {
+            let values = values.into_values();
+            if !NOT_THROUGH.contains(&name) {
+                values.iter().try_for_each(|value| budget.measure(value))?;
+            }
+            let (value, given) = values.split_first().ok_or_else(|| fault("a filter of nothing"))?;
+            let mut given = Arguments::new(given)?;
+            let made = filter(&budget, value, &mut given)?;
+            given.end(given.by_place().len())?;
+            Ok::<_, Error>(made)
+        });
     }
     let theirs = [
-        ("e", Value::from_function(filters::escape)),
-        ("escape", Value::from_function(filters::escape)),
         ("lower", Value::from_function(filters::lower)),
         ("upper", Value::from_function(filters::upper)),
         ("title", Value::from_function(filters::title)),
         ("capitalize", Value::from_function(filters::capitalize)),
         ("trim", Value::from_function(filters::trim)),
-        ("split", Value::from_function(filters::split)),
-        ("dictsort", Value::from_function(filters::dictsort)),
-        ("items", Value::from_function(filters::items)),
         ("reverse", Value::from_function(filters::reverse)),
         ("list", Value::from_function(filters::list)),
-        ("sort", Value::from_function(filters::sort)),
         ("unique", Value::from_function(filters::unique)),
         ("map", Value::from_function(filters::map)),
         ("select", Value::from_function(filters::select)),
@@ -39,120 +121,132 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("min", Value::from_function(filters::min)),
         ("max", Value::from_function(filters::max)),
         ("sum", Value::from_function(filters::sum)),
-        ("int", Value::from_function(filters::int)),
-        ("float", Value::from_function(filters::float)),
+        ("abs", Value::from_function(filters::abs)),
+        ("round", Value::from_function(filters::round)),
+        ("urlencode", Value::from_function(filters::urlencode)),
+        ("striptags", Value::from_function(minijinja_contrib::filters::striptags)),
+        ("filesizeformat", Value::from_function(minijinja_contrib::filters::filesizeformat)),
     ];
     for (name, filter) in theirs {
         let budget = budget.clone();
-        environment.add_filter(name, move |state: &mut State, values: Rest<Value>, named: Kwargs| {
-            let values = with_named(values, named);
+        environment.add_filter(name, move |state: &mut State, values: Rest<ValueOrKwargs>| {
+            let values = values.into_values();
             values.iter().try_for_each(|value| budget.measure(value))?;
-            budget.made(filter.call(state, &values)?)
+            let made = budget.made(filter.call(state, &values)?)?;
+            if !GENERATORS.contains(&name) {
+                return Ok(made);
+            }
+            budget.list(made.try_iter()?).map(methods::generator)
         });
     }
     let shared = budget.clone();
-    environment.add_filter("replace", move |text: &str, old: &str, new: &str, count: Option<usize>| {
-        replace(&shared, text, old, new, count)
-    });
-    let shared = budget.clone();
-    environment
-        .add_filter("join", move |values: Value, joiner: Option<&str>| join(&shared, &values, joiner.unwrap_or("")));
-    let shared = budget.clone();
-    environment.add_filter("string", move |value: Value| {
-        let mut text = String::new();
-        write_str(&mut text, &value, &shared).map(|()| text)
-    });
-    let shared = budget.clone();
-    environment.add_filter("indent", move |state: &mut State, values: Rest<Value>, named: Kwargs| {
-        let named_width: Option<usize> = named.get("width")?;
-        let values = with_named(values, named);
-        let width = named_width.or_else(|| values.get(1).and_then(Value::as_usize)).unwrap_or(4);
-        let n_lines = values.first().and_then(Value::as_str).map_or(0, |text| text.lines().count());
-        shared.take_bytes((n_lines as u64).saturating_mul(width as u64))?;
-        shared.made(Value::from_function(filters::indent).call(state, &values)?)
-    });
-    let shared = budget.clone();
-    environment.add_filter("tojson", move |value: Value, indent: Option<usize>, options: Kwargs| {
-        to_json(&shared, &value, indent, &options)
-    });
-    let shared = budget.clone();
-    environment.set_unknown_method_callback(move |state, value, method, values| {
-        method_of(&shared, state, value, method, values)
+    environment.add_filter("tojson", move |value: &Value, given: Rest<ValueOrKwargs>| {
+        shared.measure(value)?;
+        json::to_json(&shared, value, Arguments::new(&given.into_values())?)
     });
 }
 
-/// The arguments of a call as the library passes them on: the named ones last, as one.
-fn with_named(values: Rest<Value>, named: Kwargs) -> Vec<Value> {
-    let mut values = values.0;
-    if named.args().next().is_some() {
-        values.push(named.into());
+fn length(budget: &Budget, value: &Value) -> Result<Value, Error> {
+    if value.as_str().is_some() {
+        budget.measure(value)?;
     }
-    values
+    match value.len() {
+        Some(n) => Ok(n.into()),
+        None if value.is_undefined() => Ok(0.into()),
+        None => Err(fault(format!("the length of a {}", value.kind()))),
+    }
 }
 
-fn method_of(
-    budget: &Budget,
-    state: &mut State<'_, '_>,
-    value: &Value,
-    method: &str,
-    values: &[Value],
-) -> Result<Value, Error> {
+fn last(budget: &Budget, value: &Value) -> Result<Value, Error> {
+    if let (ValueKind::Seq, Some(n)) = (value.kind(), value.len()) {
+        return if n > 0 { value.get_item(&Value::from(n - 1)) } else { Ok(Value::UNDEFINED) };
+    }
     budget.measure(value)?;
-    values.iter().try_for_each(|value| budget.measure(value))?;
-    let text = |index: usize| values.get(index).and_then(Value::as_str);
-    match (method, value.as_str()) {
-        ("format", Some(_)) => Err(Error::from(ErrorKind::UnknownMethod)),
-        ("replace", Some(whole)) => {
-            let (Some(old), Some(new)) = (text(0), text(1)) else {
-                return Err(Error::new(ErrorKind::InvalidOperation, "replace takes two texts"));
-            };
-            // Python counts as many as there are for a negative number.
-            let count = values.get(2).and_then(Value::as_i64).and_then(|count| usize::try_from(count).ok());
-            replace(budget, whole, old, new, count).map(Value::from)
+    match value.kind() {
+        ValueKind::Iterable => Err(fault("what comes last of items that are no list")),
+        _ => Ok(value.try_iter()?.last().unwrap_or_default()),
+    }
+}
+
+fn default(value: &Value, given: &mut Arguments) -> Value {
+    let (other, falsy_too) = (given.take(0, "default_value"), given.flag(1, "boolean"));
+    match value.is_undefined() || (falsy_too && !value.is_true()) {
+        true => other.unwrap_or_else(|| Value::from("")),
+        false => value.clone(),
+    }
+}
+
+/// As Python's markupsafe: what is marked as safe stays as it is.
+pub(super) fn escaped(value: &Value, budget: &Budget) -> Result<Value, Error> {
+    let mut text = text_of(value, budget)?;
+    if !value.is_safe() {
+        for (from, to) in [("&", "&amp;"), (">", "&gt;"), ("<", "&lt;"), ("'", "&#39;"), ("\"", "&#34;")] {
+            text = replaced(budget, &text, from, to, None)?;
         }
-        ("join", Some(joiner)) => match values {
-            [values] => join(budget, values, joiner).map(Value::from),
-            _ => Err(Error::new(ErrorKind::InvalidOperation, "join takes one list")),
+    }
+    Ok(Value::from_safe_string(text))
+}
+
+/// `truncate(value, length=255, killwords=False, end='...', leeway=5)`, in characters.
+fn truncate(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Value, Error> {
+    let text = text_of(value, budget)?;
+    let n = |n: Option<i64>, default| n.map_or(default, |n| usize::try_from(n).unwrap_or(0));
+    let length = n(given.whole(0, "length")?, 255);
+    let cuts_words = given.flag(1, "killwords");
+    let end = given.text(2, "end")?.unwrap_or_else(|| "...".to_owned());
+    let leeway = n(given.whole(3, "leeway")?, 5);
+    if text.chars().count() <= length.saturating_add(leeway) {
+        return Ok(text.into());
+    }
+    let n_kept = length.checked_sub(end.chars().count()).ok_or_else(|| fault("an end longer than the text may be"))?;
+    let kept: String = text.chars().take(n_kept).collect();
+    let kept =
+        if cuts_words { kept.as_str() } else { kept.rsplit_once(' ').map_or(kept.as_str(), |(before, _)| before) };
+    Ok(format!("{kept}{end}").into())
+}
+
+/// `indent(value, width=4, first=False, blank=False)`; the width may be the text to put before a line.
+fn indent(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Value, Error> {
+    let text = text_of(value, budget)?;
+    let before = match given.take(0, "width") {
+        None => "    ".to_owned(),
+        Some(width) => match (width.as_str(), width.as_i64()) {
+            (Some(before), _) => before.to_owned(),
+            (None, Some(width)) if width <= WIDEST_INDENT => " ".repeat(usize::try_from(width).unwrap_or(0)),
+            _ => return Err(exhausted("indentation")),
         },
-        _ => budget.made(pycompat::unknown_method_callback(state, value, method, values)?),
-    }
-}
-
-fn replace(budget: &Budget, text: &str, old: &str, new: &str, count: Option<usize>) -> Result<String, Error> {
-    let count = count.unwrap_or(usize::MAX);
-    let n_found = text.matches(old).take(count).count() as u64;
-    budget.take_bytes((text.len() as u64).saturating_add(n_found.saturating_mul(new.len() as u64)))?;
-    Ok(text.replacen(old, new, count))
-}
-
-fn join(budget: &Budget, values: &Value, joiner: &str) -> Result<String, Error> {
-    budget.measure(values)?;
-    let mut text = String::new();
-    for (index, value) in values.try_iter()?.enumerate() {
+    };
+    let (first, blank) = (given.flag(1, "first"), given.flag(2, "blank"));
+    let mut out = String::new();
+    for (index, line) in text.split('\n').enumerate() {
+        budget.take_bytes((before.len() + line.len() + 1) as u64)?;
         if index > 0 {
-            budget.take_bytes(joiner.len() as u64)?;
-            text.push_str(joiner);
+            out.push('\n');
         }
-        write_str(&mut text, &value, budget)?;
+        if if index == 0 { first } else { blank || !line.is_empty() } {
+            out += &before;
+        }
+        out += line;
     }
-    Ok(text)
+    Ok(out.into())
 }
 
-/// Python's `json.dumps`, with non-ASCII characters kept, as transformers does it.
-fn to_json(budget: &Budget, value: &Value, indent: Option<usize>, options: &Kwargs) -> Result<String, Error> {
-    let named: Option<usize> = options.get("indent")?;
-    // Known to transformers, and all but `indent` at their defaults in the templates that name them.
-    for option in ["ensure_ascii", "separators", "sort_keys"] {
-        let _: Option<Value> = options.get(option)?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_filters_make_is_charged_before_it_is_made() {
+        let filter = |name: &str, text: &str, given: &[Value], n_bytes: u64| {
+            let (_, filter) = OURS.into_iter().find(|(known, _)| *known == name).unwrap();
+            filter(&Budget::new(n_bytes, 1000), &text.into(), &mut Arguments::new(given).unwrap())
+        };
+        for (name, given) in
+            [("center", vec![1_000_000.into()]), ("replace", vec!["".into(), "long text".repeat(100).into()])]
+        {
+            assert!(filter(name, "abcdefghijkl", &given, 5000).is_err(), "{name}");
+        }
+        assert_eq!(filter("center", "ab", &[6.into()], 100).unwrap(), Value::from("  ab  "));
+        assert_eq!(filter("length", "äb", &[], 100).unwrap(), Value::from(2));
     }
-    options.assert_all_used()?;
-    budget.measure(value)?;
-    let indent = indent.or(named);
-    if indent.is_some_and(|indent| indent > WIDEST_INDENT) {
-        return Err(exhausted("indentation"));
-    }
-    let text = json::write(value, indent, budget.bytes_left())
-        .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a value that JSON cannot say, or too large a one"))?;
-    budget.take_bytes(text.len() as u64)?;
-    Ok(text)
 }

@@ -1,13 +1,14 @@
 //! What is said in a conversation, and how it is to be rendered.
 
 /// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Instructions before all else.
     System,
     /// Instructions in between, in models that know the role.
     Developer,
     /// The person.
+    #[default]
     User,
     /// The model.
     Assistant,
@@ -18,6 +19,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::System, Self::Developer, Self::User, Self::Assistant, Self::Tool, Self::LatestReminder];
+
     /// As templates name it.
     pub fn name(self) -> &'static str {
         match self {
@@ -43,7 +48,7 @@ pub struct ToolCall {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -55,13 +60,21 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// The call that a tool's result answers; may be empty.
     pub tool_call_id: String,
+    /// Tools that this turn brings, each the JSON object of a function: in V4's encoding, instructions may have some.
+    pub tools: Vec<String>,
+    /// A quick task that V4 is given with this turn, by its name (`action`, `query`, `authority`, `domain`, `title`,
+    /// `read_url`); may be empty.
+    pub task: String,
+    /// The JSON schema that V4's answers shall have, told with these instructions; may be empty.
+    pub response_format: String,
+    /// Whether the model is to go on with this turn of its own, so that V4 writes no end behind it.
+    pub unfinished: bool,
 }
 
 impl Message {
     /// Something said, and nothing else.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        let (reasoning, tool_calls, tool_call_id) = Default::default();
-        Self { role, content: content.into(), reasoning, tool_calls, tool_call_id }
+        Self { role, content: content.into(), ..Self::default() }
     }
 }
 
@@ -76,6 +89,6 @@ pub struct RenderOptions {
     /// The tools that the model may call: each the JSON object of a function, with `name`, `description` and
     /// `parameters`.
     pub tools: Vec<String>,
-    /// Seconds since 1970 for templates that write the date; 0 takes the clock's.
+    /// Seconds since 1970 for templates that write the date, which is then that of UTC; 0 takes the clock's, in local time.
     pub now: u64,
 }

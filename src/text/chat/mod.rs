@@ -7,23 +7,34 @@
 //! A template is a program from a file that nobody vouches for: it runs within bounds of steps, memory and output
 //! (see `shape`, `rewrite` and `budget`), knows no files and no network, and fails with a message.
 
+mod arguments;
 mod budget;
 mod clock;
+mod compare;
 mod filters;
+mod formats;
+mod groups;
 mod json;
+mod macros;
 mod message;
+mod methods;
+mod numbers;
 mod operations;
+mod predicates;
 mod python;
 mod reasoning;
 mod rewrite;
 mod shape;
+mod strings;
 mod template;
 mod tool_calls;
+mod transcript;
 mod v4;
 
 pub use message::{Message, RenderOptions, Role, ToolCall};
 pub use reasoning::{Part, ReasoningSplitter};
 pub use tool_calls::{Called, tool_calls};
+pub use transcript::Transcript;
 
 use super::{Tokenizer, TokenizerConfig};
 use crate::error::{Error, Result};

@@ -1,10 +1,16 @@
 //! The operations of templates that make values, each within the budget: [`super::rewrite`] puts them in place of the
 //! library's own, which know no bounds. Their names are no names that a template could use.
 
+use super::arguments::{Arguments, fault};
 use super::budget::Budget;
+use super::compare::{contains, equal, is_list, number, order};
+use super::filters::escaped;
+use super::numbers::{self, arithmetic};
 use super::python::write_str;
-use minijinja::value::{Kwargs, Object, Rest, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use super::{formats, macros};
+use minijinja::value::{Kwargs, Object, Rest, Tuple, ValueKind, ValueOrKwargs};
+use minijinja::{Environment, Error, Value};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +29,15 @@ pub(super) const LESS_OR_EQUAL: &str = "<=";
 pub(super) const GREATER: &str = ">";
 pub(super) const GREATER_OR_EQUAL: &str = ">=";
 pub(super) const IN: &str = "in";
+pub(super) const REMAINDER: &str = "%";
+/// One list of several, for a call.
+pub(super) const SPREAD: &str = "*[]";
+/// One dict of names of several, for a call.
+pub(super) const MERGE: &str = "**{}";
+/// Fails if a loop cannot go through the value, though the library's would.
+pub(super) const ITERABLE: &str = "for";
+/// A macro that takes what Python's functions take.
+pub(super) const MACRO: &str = "macro()";
 /// Charges a value that the library has made.
 pub(super) const MADE: &str = "[..]";
 /// Charges the work of going through a value.
@@ -38,56 +53,115 @@ impl Object for Namespace {
     }
 }
 
+/// Whether it is one.
+pub(super) fn is_namespace(value: &Value) -> bool {
+    value.downcast_object_ref::<Namespace>().is_some()
+}
+
 type Operation = fn(&Budget, &[Value]) -> Result<Value, Error>;
 
-const OPERATIONS: [(&str, Operation); 14] = [
+const OPERATIONS: [(&str, Operation); 16] = [
     (CONCAT, concat),
     (ADD, add),
     (MULTIPLY, multiply),
+    (REMAINDER, remainder),
     (LIST, |_, values| Ok(values.to_vec().into())),
-    (TUPLE, |_, values| Ok(values.to_vec().into())),
+    (TUPLE, |_, values| Ok(Tuple::from(values).into())),
     (MAP, |_, values| Ok(Value::from_pairs(values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()))))),
     (SLICE, slice),
     (ASSIGN, assign),
-    (EQUAL, |budget, values| compare(budget, values, |a, b| a == b)),
-    (UNEQUAL, |budget, values| compare(budget, values, |a, b| a != b)),
-    (LESS, |budget, values| compare(budget, values, |a, b| a < b)),
-    (LESS_OR_EQUAL, |budget, values| compare(budget, values, |a, b| a <= b)),
-    (GREATER, |budget, values| compare(budget, values, |a, b| a > b)),
-    (GREATER_OR_EQUAL, |budget, values| compare(budget, values, |a, b| a >= b)),
+    (SPREAD, spread),
+    (EQUAL, |budget, values| compare(budget, values, |a, b| Ok(equal(a, b)))),
+    (UNEQUAL, |budget, values| compare(budget, values, |a, b| Ok(!equal(a, b)))),
+    (LESS, |budget, values| compare(budget, values, |a, b| Ok(order(a, b)? == Some(Ordering::Less)))),
+    (LESS_OR_EQUAL, |budget, values| compare(budget, values, |a, b| Ok(order(a, b)?.is_some_and(Ordering::is_le)))),
+    (GREATER, |budget, values| compare(budget, values, |a, b| Ok(order(a, b)? == Some(Ordering::Greater)))),
+    (GREATER_OR_EQUAL, |budget, values| compare(budget, values, |a, b| Ok(order(a, b)?.is_some_and(Ordering::is_ge)))),
 ];
 
 /// Makes the operations known to an environment.
 pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     for (name, operation) in OPERATIONS {
         let budget = budget.clone();
-        environment.add_function(name, move |values: Rest<Value>| budget.made(operation(&budget, &values)?));
+        environment.add_function(name, move |values: Rest<ValueOrKwargs>| {
+            budget.made(operation(&budget, &values.into_values())?)
+        });
     }
     let shared = budget.clone();
-    environment.add_function("namespace", move |given: Kwargs| shared.made(namespace(&shared, &given)?));
-    let shared = budget.clone();
-    environment.add_function("dict", move |given: Kwargs| {
-        let pair = |name: &str| given.get::<Value>(name).map(|value| (name.to_owned(), value));
-        shared.made(Value::from(given.args().map(pair).collect::<Result<BTreeMap<_, _>, Error>>()?))
+    environment.add_function("namespace", move |given: Rest<ValueOrKwargs>| {
+        shared.made(namespace(&shared, &Arguments::new(&given.into_values())?)?)
     });
     let shared = budget.clone();
-    environment.add_function(IN, move |state: &State, item: Value, all: Value| {
+    environment.add_function("dict", move |given: Rest<ValueOrKwargs>| {
+        shared.made(Value::from_pairs(dict(&Arguments::new(&given.into_values())?, &shared)?))
+    });
+    let shared = budget.clone();
+    environment.add_function(IN, move |item: Value, all: Value| {
         shared.measure(&item)?;
         shared.measure(&all)?;
-        minijinja::tests::is_in(state, &item, &all)
+        contains(&all, &item)
     });
     let shared = budget.clone();
     environment.add_function(MADE, move |value: Value| shared.made(value));
     let shared = budget.clone();
     environment.add_function(MEASURE, move |value: Value| shared.measure(&value).map(|()| value));
+    environment.add_function(ITERABLE, |value: Value| match value.kind() {
+        ValueKind::None => Err(fault("None is no list that a loop could go through")),
+        _ => Ok(value),
+    });
+    let shared = budget.clone();
+    environment.add_function(MERGE, move |given: Rest<ValueOrKwargs>| merge(&shared, &given.into_values()));
     let shared = budget.clone();
     environment.add_function("range", move |lower: isize, upper: Option<isize>, step: Option<isize>| {
         shared.made(minijinja::functions::range(lower, upper, step)?)
     });
+    environment.add_function(MACRO, macros::wrap);
+    environment.add_function("cycler", |items: Rest<Value>| minijinja_contrib::globals::cycler(items.0));
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
 }
 
-fn fault(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, text.into())
+/// The names and values that `dict` and `namespace` are called with: by name, and those of a dict, or of pairs.
+fn dict(given: &Arguments, budget: &Budget) -> Result<Vec<(Value, Value)>, Error> {
+    let mut pairs = Vec::new();
+    for from in given.by_place() {
+        let is_dict = from.kind() == ValueKind::Map;
+        for item in from.try_iter()? {
+            budget.take_entry(0)?;
+            let (key, value) = if is_dict {
+                (item.clone(), from.get_item(&item)?)
+            } else {
+                (item.get_item(&0.into())?, item.get_item(&1.into())?)
+            };
+            pairs.push((key, value));
+        }
+    }
+    pairs.extend(given.by_name().iter().map(|(name, value)| (Value::from(name.as_str()), value.clone())));
+    Ok(pairs)
+}
+
+/// `**a, **b` in a call: one dict of names.
+fn merge(budget: &Budget, given: &[Value]) -> Result<Value, Error> {
+    let mut names: Vec<(String, Value)> = Vec::new();
+    for map in given {
+        if map.kind() != ValueKind::Map {
+            return Err(fault(format!("** before a {}", map.kind())));
+        }
+        for key in map.try_iter()? {
+            let name = key.as_str().ok_or_else(|| fault("** before a dict whose keys are no texts"))?;
+            budget.take_entry(name.len())?;
+            names.push((name.to_owned(), map.get_item(&key)?));
+        }
+    }
+    Ok(Kwargs::from_iter(names).into())
+}
+
+/// `*a, *b` in a call: one list.
+fn spread(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
+    let mut all = Vec::new();
+    for value in values {
+        all.extend(budget.list(value.try_iter()?)?);
+    }
+    Ok(all.into())
 }
 
 fn two(values: &[Value]) -> Result<(&Value, &Value), Error> {
@@ -105,43 +179,55 @@ fn concat(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     Ok(text.into())
 }
 
-fn is_list(value: &Value) -> bool {
-    matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable)
-}
-
 fn add(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let (a, b) = two(values)?;
+    let is_safe = a.is_safe() || b.is_safe();
+    // A text that is marked as safe makes the other one so.
+    let [a, b] = if is_safe { [escaped(a, budget)?, escaped(b, budget)?] } else { [a.clone(), b.clone()] };
     if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
         budget.take_bytes((a.len() + b.len()) as u64)?;
-        return Ok([a, b].concat().into());
+        let sum = [a, b].concat();
+        return Ok(if is_safe { Value::from_safe_string(sum) } else { sum.into() });
     }
-    if is_list(a) && is_list(b) {
-        budget.measure(a)?;
-        budget.measure(b)?;
-        return Ok(a.try_iter()?.chain(b.try_iter()?).collect::<Vec<_>>().into());
+    if is_list(&a) && is_list(&b) && a.is_tuple() == b.is_tuple() {
+        let items = budget.list(a.try_iter()?.chain(b.try_iter()?))?;
+        return Ok(alike(&a, items));
     }
-    arithmetic(a, b, i64::checked_add, |a, b| a + b).ok_or_else(|| fault(format!("{} + {}", a.kind(), b.kind())))
+    arithmetic(&a, &b, i128::checked_add, |a, b| a + b).ok_or_else(|| fault(format!("{} + {}", a.kind(), b.kind())))
+}
+
+/// The items as a tuple if the value is one, else as a list.
+fn alike(value: &Value, items: Vec<Value>) -> Value {
+    if value.is_tuple() { Tuple::new(items).into() } else { items.into() }
 }
 
 fn multiply(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let (a, b) = two(values)?;
-    let (text, n) = if a.as_str().is_some() { (a, b) } else { (b, a) };
-    if let (Some(text), Some(n)) = (text.as_str(), n.as_i64()) {
-        let n = usize::try_from(n).unwrap_or(0);
+    let (value, n) = if a.as_str().is_some() || is_list(a) { (a, b) } else { (b, a) };
+    let n = number(n).as_i64().map(|n| usize::try_from(n).unwrap_or(0));
+    if let (Some(text), Some(n)) = (value.as_str(), n) {
         budget.take_bytes((text.len() as u64).saturating_mul(n as u64))?;
         return Ok(text.repeat(n).into());
     }
-    arithmetic(a, b, i64::checked_mul, |a, b| a * b).ok_or_else(|| fault(format!("{} * {}", a.kind(), b.kind())))
+    if let (true, Some(n)) = (is_list(value), n) {
+        let items: Vec<Value> = value.try_iter()?.collect();
+        let n = if items.is_empty() { 0 } else { n };
+        let items = budget.list(std::iter::repeat_n(&items, n).flatten().cloned())?;
+        return Ok(alike(value, items));
+    }
+    arithmetic(a, b, i128::checked_mul, |a, b| a * b).ok_or_else(|| fault(format!("{} * {}", a.kind(), b.kind())))
 }
 
-fn arithmetic(a: &Value, b: &Value, whole: fn(i64, i64) -> Option<i64>, float: fn(f64, f64) -> f64) -> Option<Value> {
-    if a.kind() != ValueKind::Number || b.kind() != ValueKind::Number {
-        return None;
+/// `%`: of numbers, or a text with values put into it.
+fn remainder(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
+    let (a, b) = two(values)?;
+    match a.as_str() {
+        Some(pattern) => {
+            budget.measure(b)?;
+            formats::by_percent(budget, pattern, b).map(Value::from)
+        }
+        None => numbers::remainder(a, b),
     }
-    if a.is_integer() && b.is_integer() {
-        return whole(a.as_i64()?, b.as_i64()?).map(Value::from);
-    }
-    Some(float(f64::try_from(a.clone()).ok()?, f64::try_from(b.clone()).ok()?).into())
 }
 
 /// Python's slice of a text or list: `value[start:stop:step]`.
@@ -167,7 +253,7 @@ fn slice(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
         }
         None if is_list(value) => {
             let items: Vec<Value> = value.try_iter()?.collect();
-            Ok(places(items.len(), start, stop, step).map(|at| items[at].clone()).collect::<Vec<_>>().into())
+            Ok(alike(value, places(items.len(), start, stop, step).map(|at| items[at].clone()).collect()))
         }
         None => Err(fault(format!("a slice of a {}", value.kind()))),
     }
@@ -196,10 +282,10 @@ fn assign(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     Ok(Value::UNDEFINED)
 }
 
-fn namespace(budget: &Budget, given: &Kwargs) -> Result<Value, Error> {
+fn namespace(budget: &Budget, given: &Arguments) -> Result<Value, Error> {
     let namespace = Namespace::default();
-    for name in given.args() {
-        put(&namespace, name, &given.get::<Value>(name)?, budget)?;
+    for (name, value) in dict(given, budget)? {
+        put(&namespace, name.as_str().unwrap_or_default(), &value, budget)?;
     }
     Ok(Value::from_object(namespace))
 }
@@ -215,11 +301,15 @@ fn put(namespace: &Namespace, name: &str, value: &Value, budget: &Budget) -> Res
     Ok(())
 }
 
-fn compare(budget: &Budget, values: &[Value], holds: fn(&Value, &Value) -> bool) -> Result<Value, Error> {
+fn compare(
+    budget: &Budget,
+    values: &[Value],
+    holds: fn(&Value, &Value) -> Result<bool, Error>,
+) -> Result<Value, Error> {
     let (a, b) = two(values)?;
     budget.measure(a)?;
     budget.measure(b)?;
-    Ok(holds(a, b).into())
+    holds(a, b).map(Value::from)
 }
 
 #[cfg(test)]

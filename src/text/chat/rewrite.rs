@@ -9,33 +9,81 @@ use minijinja::{Error, ErrorKind, Value};
 /// The same program within bounds.
 pub(super) fn rewrite<'a>(program: &Instructions<'a>) -> Result<Instructions<'a>, Error> {
     let all: Vec<&Instruction<'a>> = (0..).map_while(|index| program.get(index)).collect();
+    let macros = macros_of(&all);
+    // Into how many instructions each becomes does not depend on where they go.
     let mut places = Vec::with_capacity(all.len() + 1);
     let mut n = 0;
-    for instruction in &all {
+    for index in 0..all.len() {
         places.push(n);
-        n += length(instruction);
+        n += replacements(&all, &macros, index, &|_| 0)?.len() as u32;
     }
     places.push(n);
     let place = |index: u32| places.get(index as usize).copied().unwrap_or(n);
     let mut out = Instructions::new(program.name(), program.source());
-    for (index, instruction) in (0..).zip(all) {
-        let line = u16::try_from(program.get_line(index).unwrap_or(0)).unwrap_or(u16::MAX);
-        for instruction in replacement(instruction, &place)? {
+    for (index, line_of) in (0..all.len()).zip(0..) {
+        let line = u16::try_from(program.get_line(line_of).unwrap_or(0)).unwrap_or(u16::MAX);
+        for instruction in replacements(&all, &macros, index, &place)? {
             out.add_with_line(instruction, line);
         }
     }
     Ok(out)
 }
 
-/// Into how many instructions one becomes.
-fn length(instruction: &Instruction<'_>) -> u32 {
-    match instruction {
-        Instruction::EmitRaw(_) => 2,
-        Instruction::SetAttr(_) => 3,
-        Instruction::BuildList(None) => 2,
-        Instruction::CompareAndPreserve(_) => 5,
-        _ => 1,
+/// A macro that asks for arguments beyond its own, as `varargs` and `kwargs`.
+struct Open {
+    /// Where its body begins, and where the names of its arguments are loaded.
+    body: usize,
+    names: usize,
+    by_place: bool,
+    by_name: bool,
+}
+
+fn macros_of(all: &[&Instruction<'_>]) -> Vec<Open> {
+    let uses = |body: &[&Instruction<'_>], name: &str| {
+        body.iter().any(|instruction| matches!(instruction, Instruction::Lookup(looked_up) if *looked_up == name))
+    };
+    let open = |(index, instruction): (usize, &&Instruction<'_>)| match instruction {
+        Instruction::BuildMacro(_, body, _) => {
+            let within = all.get(*body as usize..index)?;
+            let (by_place, by_name) = (uses(within, "varargs"), uses(within, "kwargs"));
+            (by_place || by_name).then_some(Open { body: *body as usize, names: index - 1, by_place, by_name })
+        }
+        _ => None,
+    };
+    all.iter().enumerate().filter_map(open).collect()
+}
+
+/// What stands in the place of one instruction: of a macro that asks for more arguments, these stand last in the list
+/// of its own, and its body begins by taking them.
+fn replacements<'a>(
+    all: &[&Instruction<'a>],
+    macros: &[Open],
+    index: usize,
+    place: &impl Fn(u32) -> u32,
+) -> Result<Vec<Instruction<'a>>, Error> {
+    use Instruction as I;
+    let mut out = Vec::new();
+    if macros.iter().any(|open| open.body == index) {
+        out.extend([I::StoreLocal("kwargs"), I::StoreLocal("varargs")]);
     }
+    match all[index] {
+        I::LoadConst(names) if macros.iter().any(|open| open.names == index) => {
+            let more = ["varargs", "kwargs"].map(Value::from);
+            out.push(I::LoadConst(names.try_iter()?.chain(more).collect::<Vec<_>>().into()));
+        }
+        I::BuildMacro(name, at, flags) => {
+            let open = macros.iter().find(|open| open.names + 1 == index);
+            let takes = open.map_or((false, false), |open| (open.by_place, open.by_name));
+            out.extend([
+                I::BuildMacro(name, place(*at), *flags),
+                I::LoadConst(takes.0.into()),
+                I::LoadConst(takes.1.into()),
+                I::CallFunction(ops::MACRO, Some(3)),
+            ]);
+        }
+        instruction => out.extend(replacement(instruction, place)?),
+    }
+    Ok(out)
 }
 
 fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -> Result<Vec<Instruction<'a>>, Error> {
@@ -45,7 +93,6 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
         Err(_) => Err(Error::new(ErrorKind::SyntaxError, "a list of more than 65535 items")),
     };
     let parts = || Err(Error::new(ErrorKind::SyntaxError, "blocks and other templates are not supported"));
-    let spread = || Err(Error::new(ErrorKind::SyntaxError, "lists that are spread with * are not supported"));
     match *instruction {
         I::EmitRaw(text) => Ok(vec![I::LoadConst(Value::from(text)), I::Emit]),
         I::SetAttr(name) => {
@@ -59,7 +106,17 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
         I::BuildMap(n) => call(ops::MAP, n.saturating_mul(2)),
         // What passed the filter of a loop: items that are there already, and their number.
         I::BuildList(None) => Ok(vec![I::BuildList(None), I::CallFunction(ops::MADE, Some(1))]),
-        I::BuildTuple(None) | I::UnpackLists(_) => spread(),
+        I::BuildTuple(None) => Err(Error::new(ErrorKind::SyntaxError, "a tuple that is spread with *")),
+        I::UnpackLists(n) => {
+            let mut one = call(ops::SPREAD, n)?;
+            one.push(I::UnpackLists(1));
+            Ok(one)
+        }
+        I::MergeKwargs(n) => call(ops::MERGE, n),
+        I::Rem => call(ops::REMAINDER, 2),
+        I::PushLoop(_) => Ok(vec![I::CallFunction(ops::ITERABLE, Some(1)), instruction.clone()]),
+        I::PushAutoEscape | I::PopAutoEscape => Err(Error::new(ErrorKind::SyntaxError, "autoescape is not supported")),
+        I::BuildMacro(..) => Err(Error::new(ErrorKind::SyntaxError, "a macro in an odd place")),
         // `a < b < c`: a and b are measured, and the library compares them and keeps b.
         I::CompareAndPreserve(_) => {
             let measure = I::CallFunction(ops::MEASURE, Some(1));
@@ -79,7 +136,6 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
         I::JumpIfFalseOrPop(to) => Ok(vec![I::JumpIfFalseOrPop(place(to))]),
         I::JumpIfTrueOrPop(to) => Ok(vec![I::JumpIfTrueOrPop(place(to))]),
         I::Iterate(to) => Ok(vec![I::Iterate(place(to))]),
-        I::BuildMacro(name, at, flags) => Ok(vec![I::BuildMacro(name, place(at), flags)]),
         // What neither makes nor goes through a value of any size. Filters, tests, functions and methods are this
         // program's own, and charge what they do; numbers are small. No wildcard: an instruction that a newer library adds
         // has to be judged before this compiles.
@@ -89,25 +145,20 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
         | I::GetItem
         | I::LoadConst(_)
         | I::BuildKwargs(_)
-        | I::MergeKwargs(_)
         | I::UnpackList(_)
         | I::Sub
         | I::Div
         | I::IntDiv
-        | I::Rem
         | I::Pow
         | I::Neg
         | I::Not
         | I::ApplyFilter(..)
         | I::PerformTest(..)
         | I::Emit
-        | I::PushLoop(_)
         | I::PushWith
         | I::PushDidNotIterate
         | I::PopFrame
         | I::PopLoopFrame
-        | I::PushAutoEscape
-        | I::PopAutoEscape
         | I::BeginCapture(_)
         | I::EndCapture
         | I::CallFunction(..)

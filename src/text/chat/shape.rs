@@ -6,8 +6,9 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
 
-/// The most tokens between `{%` and `%}`, or `{{` and `}}`: each may be one level deeper. Honest ones have up to 150.
-const MOST_IN_TAG: usize = 400;
+/// The most parts of an expression that may each be one level deeper than the one before: all between `{%` and `%}`, or
+/// `{{` and `}}`, but those that came before a comma or in brackets that are closed. Honest ones have up to 150.
+const DEEPEST: usize = 400;
 /// Each `elif` is one level deeper than the one before.
 const MOST_ELIFS: usize = 200;
 /// What a product of constants may be long.
@@ -17,6 +18,9 @@ const MOST_CONSTANT_BYTES: u128 = 1 << 20;
 #[derive(Default)]
 struct Tag {
     n_tokens: usize,
+    /// Parts so far, before each open bracket, and in the last one; see [`DEEPEST`].
+    before: Vec<usize>,
+    depth: usize,
     multiplies: bool,
     raises: bool,
     /// It has a text or a list, which a product could repeat.
@@ -29,6 +33,16 @@ struct Tag {
 impl Tag {
     fn see(&mut self, token: &Token<'_>) {
         self.n_tokens += 1;
+        self.depth += 1;
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => self.before.push(self.depth),
+            // What stood in the brackets is no deeper than their beginning and end.
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => {
+                self.depth = self.before.pop().map_or(self.depth, |before| before + 1);
+            }
+            Token::Comma => self.depth = self.before.last().copied().unwrap_or(self.depth),
+            _ => {}
+        }
         match token {
             Token::Mul => self.multiplies = true,
             Token::Pow => self.raises = true,
@@ -49,8 +63,8 @@ impl Tag {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.n_tokens > MOST_IN_TAG {
-            let found = format!("an expression of more than {MOST_IN_TAG} parts");
+        if self.depth > DEEPEST {
+            let found = format!("an expression of more than {DEEPEST} parts");
             return Err(Error::new(ErrorKind::SyntaxError, found));
         }
         let repeated = self.product.max(1).saturating_mul(self.text_bytes + self.n_tokens as u128);

@@ -4,7 +4,7 @@ use super::budget::{Budget, exhausted};
 use super::message::{Message, RenderOptions};
 use super::python::write_str;
 use super::rewrite::rewrite;
-use super::{clock, filters, json, operations, shape};
+use super::{clock, filters, json, methods, operations, predicates, shape};
 use crate::error::{Error, Result};
 use crate::text::vocabulary::quote;
 use minijinja::syntax::SyntaxConfig;
@@ -42,7 +42,7 @@ impl Template {
                 Error::file(ORIGIN, format!("{} bytes", source.len())).expected(format!("at most {MAX_SOURCE_BYTES}"))
             );
         }
-        let template = Self { source: without_generation_marks(source), bos: bos.to_owned(), eos: eos.to_owned() };
+        let template = Self { source: plain(source), bos: bos.to_owned(), eos: eos.to_owned() };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
@@ -55,14 +55,14 @@ impl Template {
             .iter()
             .map(|message| {
                 let calls: usize = message.tool_calls.iter().map(|call| call.arguments.len() + call.name.len()).sum();
-                message.content.len() + message.reasoning.len() + calls + 64
+                let tools: usize = message.tools.iter().map(String::len).sum();
+                message.content.len() + message.reasoning.len() + calls + tools + 64
             })
             .sum::<usize>()
             + options.tools.iter().map(String::len).sum::<usize>();
         let n_bytes = n_bytes as u64;
         let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
-        let now = if options.now == 0 { clock::now() } else { options.now };
-        let mut environment = environment(&budget, now)?;
+        let mut environment = environment(&budget, options.now)?;
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
         let root = self.variables(messages, options)?;
         self.run(&environment, root).map_err(|error| fault(&error))
@@ -85,6 +85,7 @@ impl Template {
         Ok(context! {
             messages,
             tools => if tools.is_empty() { Value::from(()) } else { tools.into() },
+            documents => Value::from(()),
             add_generation_prompt => true,
             enable_thinking => options.thinking,
             thinking => options.thinking,
@@ -110,6 +111,10 @@ fn message_value(message: &Message) -> Result<Value> {
         let calls: Vec<Value> = message.tool_calls.iter().map(call).collect::<Result<_>>()?;
         fields.push(("tool_calls", calls.into()));
     }
+    if !message.tools.is_empty() {
+        let tools: Vec<Value> = message.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
+        fields.push(("tools", tools.into()));
+    }
     if !message.tool_call_id.is_empty() {
         fields.push(("tool_call_id", Value::from(message.tool_call_id.as_str())));
     }
@@ -129,16 +134,23 @@ fn syntax() -> Result<SyntaxConfig> {
 
 /// What is known to every template, within the budget.
 fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
-    let mut environment = Environment::new();
+    // Nothing is known but what is added here: what a newer library brings has to be judged first.
+    let mut environment = Environment::empty();
     environment.set_syntax(syntax()?);
     environment.set_recursion_limit(RECURSION);
-    environment.remove_global("debug");
     operations::add_to(&mut environment, budget);
+    predicates::add_to(&mut environment, budget);
     filters::add_to(&mut environment, budget);
+    let shared = budget.clone();
+    environment.set_unknown_method_callback(move |state, value, method, given| {
+        methods::call(&shared, state, value, method, given)
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSED}{message}")))
     });
-    environment.add_function("strftime_now", move |format: &str| clock::strftime(now, format));
+    let shared = budget.clone();
+    let moment = clock::moment(now);
+    environment.add_function("strftime_now", move |format: &str| clock::strftime(&moment, format, &shared));
     let budget = budget.clone();
     environment.set_formatter(move |out, _, value| {
         let mut text = String::new();
@@ -148,14 +160,18 @@ fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
     Ok(environment)
 }
 
-/// Some templates mark what the model says, for training: `{% generation %}`, which is no part of Jinja.
-fn without_generation_marks(source: &str) -> String {
-    let mark = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"))
+/// The source with line ends as Jinja reads them, and without two kinds of tags that write nothing of their own: marks
+/// of what the model says, for training (`{% generation %}`, which is no part of Jinja), and blocks, which matter to
+/// templates that extend others.
+fn plain(source: &str) -> String {
+    let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    let tag = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"))
     {
-        Ok(mark) => mark.replace_all(source, format!("{{%$1 {plain} $2%}}")).into_owned(),
+        Ok(tag) => tag.replace_all(source, format!("{{%$1 {plain} $2%}}")).into_owned(),
         Err(_) => source.to_owned(),
     };
-    mark("endgeneration", "endif", &mark("generation", "if true", source))
+    let source = tag(r"(?:endgeneration|endblock(?:\s+\w+)?)", "endif", &source);
+    tag(r"(?:generation|block\s+\w+(?:\s+scoped|\s+required)*)", "if true", &source)
 }
 
 /// The library's error as ours: in the template's own words where it refuses the conversation.

@@ -48,103 +48,222 @@ Otherwise, output directly after </think> with tool calls or final response.\n\n
 const TOOLS_AFTER: &str = "\n\n\
 You MUST strictly follow the above defined tool name and parameter schemas to invoke tool calls.\n";
 
-/// A turn as V4 sees it: what tools give belongs to the user.
-enum Turn<'a> {
-    System(&'a str),
-    User { parts: Vec<String>, of_tools: bool },
-    Reminder(&'a str),
-    Assistant(&'a Message),
+/// The quick tasks, and the marks that ask for them.
+const TASKS: [(&str, &str); 6] = [
+    ("action", "<｜action｜>"),
+    ("query", "<｜query｜>"),
+    ("authority", "<｜authority｜>"),
+    ("domain", "<｜domain｜>"),
+    ("title", "<｜title｜>"),
+    ("read_url", "<｜read_url｜>"),
+];
+
+const FORMAT_BEFORE: &str = "\n\n## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n";
+
+/// A turn as V4 sees it: what tools give belongs to the user, as does what the user says before and after it.
+struct Turn<'a> {
+    role: Role,
+    /// The message that it began with.
+    message: &'a Message,
+    /// What a user's turn consists of.
+    parts: Vec<Part<'a>>,
+    task: &'a str,
+}
+
+/// Something that a person says, or that a tool gave in answer to a call.
+struct Part<'a> {
+    call_id: Option<&'a str>,
+    text: &'a str,
+}
+
+impl Turn<'_> {
+    /// Whether the model answers it. (Tools' results are users' turns by now.)
+    fn asks(&self) -> bool {
+        matches!(self.role, Role::User | Role::Developer)
+    }
 }
 
 /// The text of a conversation, up to where the model goes on.
 pub(super) fn render(messages: &[Message], options: &RenderOptions) -> Result<String> {
-    // With tools the model needs its earlier thoughts; else those before the last user turn are left out.
-    let keeps_thoughts = !options.tools.is_empty();
-    let drops = options.thinking && !keeps_thoughts;
-    let turns = turns(messages, drops);
-    let last_user = turns.iter().rposition(|turn| matches!(turn, Turn::User { .. })).unwrap_or(0);
-    let mut text = BOS.to_owned();
+    // With tools the model needs its earlier thoughts; else those before the last question are left out, and what
+    // developers said before it.
+    let drops = options.tools.is_empty() && messages.iter().all(|message| message.tools.is_empty());
+    let mut turns = turns(messages);
+    sort_results(&mut turns);
+    let last_asked = |turns: &[Turn<'_>]| turns.iter().rposition(Turn::asks);
+    if options.thinking && drops {
+        let last = last_asked(&turns).unwrap_or(0);
+        let mut index = 0;
+        turns.retain(|turn| {
+            index += 1;
+            turn.role != Role::Developer || index > last
+        });
+    }
+    let mut writer = Writer {
+        thinks: options.thinking,
+        drops,
+        last_asked: last_asked(&turns),
+        tools: &options.tools,
+        text: BOS.to_owned(),
+    };
     if options.thinking && options.effort == "max" {
-        text += EFFORT_MAX;
+        writer.text += EFFORT_MAX;
     }
-    let mut tools = tools(&options.tools)?;
-    if !matches!(turns.first(), Some(Turn::System(_))) {
-        text += &std::mem::take(&mut tools);
+    if !matches!(turns.first(), Some(turn) if turn.role == Role::System) {
+        writer.text += &tools(&options.tools)?;
     }
-    for (index, turn) in turns.iter().enumerate() {
-        match turn {
-            Turn::System(content) => {
-                text += content;
-                text += &std::mem::take(&mut tools);
-            }
-            Turn::User { parts, .. } => {
-                text += USER;
-                text += &parts.join("\n\n");
-            }
-            Turn::Reminder(content) => {
-                text += REMINDER;
-                text += content;
-            }
-            Turn::Assistant(message) => {
-                if options.thinking && (keeps_thoughts || index > last_user) {
-                    text += &message.reasoning;
-                    text += THOUGHT;
-                }
-                text += &message.content;
-                text += &tool_calls(&message.tool_calls)?;
-                text += EOS;
-            }
-        }
-        let is_answered = matches!(turns.get(index + 1), None | Some(Turn::Assistant(_) | Turn::Reminder(_)));
-        if matches!(turn, Turn::User { .. }) && is_answered {
-            text += ASSISTANT;
-            text += if options.thinking && (keeps_thoughts || index >= last_user) { THINK } else { THOUGHT };
-        }
+    for index in 0..turns.len() {
+        writer.write(&turns, index)?;
     }
-    Ok(text)
+    Ok(writer.text)
 }
 
-/// The turns: tools' results, in the order of their calls, and what the user says next are one.
-fn turns(messages: &[Message], drops_developers: bool) -> Vec<Turn<'_>> {
-    let last_user =
-        messages.iter().rposition(|message| matches!(message.role, Role::User | Role::Tool | Role::Developer));
-    let mut turns = Vec::new();
-    let mut calls: &[ToolCall] = &[];
-    let mut results: Vec<(usize, String)> = Vec::new();
-    for (index, message) in messages.iter().enumerate() {
-        if message.role != Role::Tool {
-            flush(&mut results, &mut turns);
-        }
-        match message.role {
-            Role::System => turns.push(Turn::System(&message.content)),
-            Role::LatestReminder => turns.push(Turn::Reminder(&message.content)),
+struct Writer<'a> {
+    thinks: bool,
+    drops: bool,
+    /// The place of the last turn that asks for an answer.
+    last_asked: Option<usize>,
+    /// The tools of the whole conversation, told in the first turn.
+    tools: &'a [String],
+    text: String,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, turns: &[Turn<'_>], index: usize) -> Result<()> {
+        let turn = &turns[index];
+        let message = turn.message;
+        match turn.role {
+            Role::System => {
+                self.text += &message.content;
+                let all: &[String] = if index == 0 { self.tools } else { &[] };
+                self.text += &tools(&[all, &message.tools].concat())?;
+                self.text += &response_format(message)?;
+            }
+            Role::Developer => {
+                if message.content.is_empty() {
+                    return Err(Error::usage("a developer's message", "no content").expected("some, in V4's encoding"));
+                }
+                self.text += USER;
+                self.text += &message.content;
+                self.text += &tools(&message.tools)?;
+                self.text += &response_format(message)?;
+            }
+            Role::LatestReminder => {
+                self.text += REMINDER;
+                self.text += &message.content;
+            }
+            Role::User | Role::Tool => {
+                self.text += USER;
+                for (at, part) in turn.parts.iter().enumerate() {
+                    self.text += if at > 0 { "\n\n" } else { "" };
+                    match part.call_id {
+                        Some(_) => self.text += &format!("<tool_result>{}</tool_result>", part.text),
+                        None => self.text += part.text,
+                    }
+                }
+            }
             Role::Assistant => {
-                calls = &message.tool_calls;
-                turns.push(Turn::Assistant(message));
+                // What answers a task was not thought about.
+                let of_task = index > 0 && !turns[index - 1].task.is_empty();
+                let is_new = self.last_asked.is_none_or(|last| index > last);
+                if self.thinks && !of_task && (!self.drops || is_new) {
+                    self.text += &message.reasoning;
+                    self.text += THOUGHT;
+                }
+                self.text += &message.content;
+                self.text += &tool_calls(&message.tool_calls)?;
+                self.text += if message.unfinished { "" } else { EOS };
             }
-            Role::Tool => {
-                let id = &message.tool_call_id;
-                let place = calls.iter().position(|call| !id.is_empty() && call.id == *id).unwrap_or(calls.len());
-                results.push((place, format!("<tool_result>{}</tool_result>", message.content)));
+        }
+        let next = turns.get(index + 1).map(|turn| turn.role);
+        if matches!(next, None | Some(Role::Assistant | Role::LatestReminder)) {
+            self.hand_over(turn, index)?;
+        }
+        Ok(())
+    }
+
+    /// What makes the model go on behind a turn.
+    fn hand_over(&mut self, turn: &Turn<'_>, index: usize) -> Result<()> {
+        let think = if self.thinks { THINK } else { THOUGHT };
+        if turn.task.is_empty() {
+            if turn.asks() {
+                let is_old = self.last_asked.is_some_and(|last| index < last);
+                self.text += ASSISTANT;
+                self.text += if self.drops && is_old { THOUGHT } else { think };
             }
-            Role::Developer if drops_developers && Some(index) < last_user => {}
-            Role::User | Role::Developer => match turns.last_mut() {
-                Some(Turn::User { parts, of_tools: true }) => parts.push(message.content.clone()),
-                _ => turns.push(Turn::User { parts: vec![message.content.clone()], of_tools: false }),
-            },
+            return Ok(());
+        }
+        let Some((_, mark)) = TASKS.into_iter().find(|(name, _)| *name == turn.task) else {
+            let known = TASKS.map(|(name, _)| name).join(", ");
+            return Err(
+                Error::usage("a message's task", format!("{:?}", turn.task)).expected(format!("one of {known}"))
+            );
+        };
+        if turn.task == "action" {
+            self.text += ASSISTANT;
+            self.text += think;
+        }
+        self.text += mark;
+        Ok(())
+    }
+}
+
+/// The turns: tools' results and what the user says before and after them are one, but for what follows a task.
+fn turns(messages: &[Message]) -> Vec<Turn<'_>> {
+    let mut turns: Vec<Turn<'_>> = Vec::new();
+    for message in messages {
+        let text = message.content.as_str();
+        let part = match message.role {
+            Role::Tool => Part { call_id: Some(&message.tool_call_id), text },
+            Role::User => Part { call_id: None, text },
+            role => {
+                turns.push(Turn { role, message, parts: Vec::new(), task: &message.task });
+                continue;
+            }
+        };
+        match turns.last_mut() {
+            Some(last) if last.role == Role::User && (message.role == Role::Tool || last.task.is_empty()) => {
+                last.parts.push(part);
+            }
+            _ => {
+                let task = if message.role == Role::User { message.task.as_str() } else { "" };
+                turns.push(Turn { role: Role::User, message, parts: vec![part], task });
+            }
         }
     }
-    flush(&mut results, &mut turns);
     turns
 }
 
-fn flush(results: &mut Vec<(usize, String)>, turns: &mut Vec<Turn<'_>>) {
-    if results.is_empty() {
-        return;
+/// Puts the results of each turn in the order of the calls before it; those of no known call come with the first.
+fn sort_results(turns: &mut [Turn<'_>]) {
+    let mut calls: &[ToolCall] = &[];
+    for turn in turns {
+        if turn.role == Role::Assistant && !turn.message.tool_calls.is_empty() {
+            calls = &turn.message.tool_calls;
+        }
+        let places: Vec<usize> =
+            turn.parts.iter().enumerate().filter(|(_, part)| part.call_id.is_some()).map(|(at, _)| at).collect();
+        let mut results: Vec<(Option<&str>, &str)> =
+            places.iter().map(|&at| (turn.parts[at].call_id, turn.parts[at].text)).collect();
+        // The last of several calls with one id is the one that counts.
+        let place = |id: Option<&str>| {
+            calls.iter().rposition(|call| !call.id.is_empty() && Some(call.id.as_str()) == id).unwrap_or(0)
+        };
+        results.sort_by_key(|(id, _)| place(*id));
+        for (at, (call_id, text)) in places.into_iter().zip(results) {
+            turn.parts[at] = Part { call_id, text };
+        }
     }
-    // The sort keeps the order of those whose call is not known.
-    results.sort_by_key(|(place, _)| *place);
-    turns.push(Turn::User { parts: results.drain(..).map(|(_, text)| text).collect(), of_tools: true });
+}
+
+/// The section of the answer's form, or nothing.
+fn response_format(message: &Message) -> Result<String> {
+    if message.response_format.is_empty() {
+        return Ok(String::new());
+    }
+    let what = "a message's response_format";
+    let schema = json::line(&json::read(what, &message.response_format)?).map_err(|_| Error::usage(what, "no JSON"))?;
+    Ok(format!("{FORMAT_BEFORE}{schema}"))
 }
 
 /// The section of tools, or nothing.
@@ -154,7 +273,7 @@ fn tools(tools: &[String]) -> Result<String> {
     }
     let schema = |tool: &String| {
         let value = json::read("a tool", tool)?;
-        json::write(&value, None, usize::MAX).ok_or_else(|| Error::usage("a tool", "no JSON"))
+        json::line(&value).map_err(|_| Error::usage("a tool", "no JSON"))
     };
     let schemas: Vec<String> = tools.iter().map(schema).collect::<Result<_>>()?;
     Ok(format!("\n\n{TOOLS_BEFORE}{}{TOOLS_AFTER}", schemas.join("\n")))
@@ -177,7 +296,7 @@ fn tool_call(call: &ToolCall) -> Result<String> {
         let value = arguments.get_item(&key).map_err(|_| wrong())?;
         let (is_text, shown) = match value.as_str() {
             Some(text) => (true, text.to_owned()),
-            None => (false, json::write(&value, None, usize::MAX).ok_or_else(wrong)?),
+            None => (false, json::line(&value).map_err(|_| wrong())?),
         };
         Ok(format!("<｜DSML｜parameter name=\"{key}\" string=\"{is_text}\">{shown}</｜DSML｜parameter>"))
     };

@@ -1,0 +1,120 @@
+//! The methods of Python's values: those of texts (`strings`), and of lists and dicts; what changes a value fails, as
+//! templates run in a sandbox where values stay as they are.
+
+use super::arguments::{Arguments, fault};
+use super::budget::Budget;
+use super::{compare, strings};
+use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
+use minijinja::{Error, State, Value};
+use minijinja_contrib::pycompat;
+use std::sync::Arc;
+
+/// What can be gone through and is no list, as Python has it: what `keys`, `values` and `items` of a dict give, or,
+/// without a name, what filters as `map` give.
+#[derive(Debug)]
+struct Series {
+    name: Option<&'static str>,
+    items: Vec<Value>,
+}
+
+impl Object for Series {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Iterable
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.items.clone())
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        self.name.map(|_| self.items.len())
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        // Python does not look into what it has yet to compute.
+        self.name.is_none() || !self.items.is_empty()
+    }
+}
+
+/// What Python writes before such a series of a dict.
+pub(super) fn view_name(value: &Value) -> Option<&'static str> {
+    value.downcast_object_ref::<Series>()?.name
+}
+
+/// Items as filters give them that compute one after the other: they have no number, and are no list until they are
+/// made one.
+pub(super) fn generator(items: Vec<Value>) -> Value {
+    Value::from_object(Series { name: None, items })
+}
+
+/// Calls `value.name(given…)`.
+pub(super) fn call(
+    budget: &Budget,
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    given: &[Value],
+) -> Result<Value, Error> {
+    budget.measure(value)?;
+    given.iter().try_for_each(|value| budget.measure(value))?;
+    let mut arguments = Arguments::new(given)?;
+    let ours = match (value.as_str(), value.kind()) {
+        (Some(text), _) => strings::method(budget, text, name, &mut arguments),
+        (None, ValueKind::Map) => of_dict(budget, value, name, &mut arguments),
+        (None, ValueKind::Seq) => of_list(budget, value, name, &mut arguments),
+        _ => None,
+    };
+    match ours {
+        Some(done) => done,
+        None => budget.made(pycompat::unknown_method_callback(state, value, name, given)?),
+    }
+}
+
+fn of_dict(budget: &Budget, dict: &Value, name: &str, given: &mut Arguments) -> Option<Result<Value, Error>> {
+    let view = |name, items: Result<Vec<Value>, Error>| {
+        items.map(|items| Value::from_object(Series { name: Some(name), items }))
+    };
+    Some(match name {
+        "keys" => view("dict_keys", dict.try_iter().and_then(|keys| budget.list(keys))),
+        "values" => view("dict_values", pairs(budget, dict, |_, value| value)),
+        "items" => view("dict_items", pairs(budget, dict, |key, value| Tuple::from([key, value]).into())),
+        "copy" => Ok(dict.clone()),
+        "get" => given.need(0, "key").and_then(|key| {
+            let default = given.take(1, "default").unwrap_or_else(|| Value::from(()));
+            let found = dict.get_item(&key)?;
+            Ok(if found.is_undefined() && !compare::contains(dict, &key)? { default } else { found })
+        }),
+        "pop" | "popitem" | "clear" | "update" | "setdefault" => Err(changed(name)),
+        _ => return None,
+    })
+}
+
+/// Something of each key and value.
+pub(super) fn pairs(budget: &Budget, dict: &Value, of: impl Fn(Value, Value) -> Value) -> Result<Vec<Value>, Error> {
+    let mut items = Vec::new();
+    for key in dict.try_iter()? {
+        budget.take_entry(0)?;
+        let value = dict.get_item(&key)?;
+        items.push(of(key, value));
+    }
+    Ok(items)
+}
+
+fn of_list(budget: &Budget, list: &Value, name: &str, given: &mut Arguments) -> Option<Result<Value, Error>> {
+    Some(match name {
+        "index" => given.need(0, "value").and_then(|item| {
+            let at = list.try_iter()?.position(|one| compare::equal(&one, &item));
+            at.map(Value::from).ok_or_else(|| fault("the value is not in the list"))
+        }),
+        "count" => given
+            .need(0, "value")
+            .and_then(|item| Ok(list.try_iter()?.filter(|one| compare::equal(one, &item)).count().into())),
+        "copy" => list.try_iter().and_then(|items| budget.list(items)).map(Value::from),
+        "append" | "extend" | "insert" | "pop" | "remove" | "clear" | "sort" | "reverse" => Err(changed(name)),
+        _ => return None,
+    })
+}
+
+fn changed(name: &str) -> Error {
+    fault(format!("`{name}` changes a value, which templates may not"))
+}
