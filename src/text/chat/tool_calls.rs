@@ -199,7 +199,7 @@ fn object(json: &str) -> Option<String> {
 }
 
 fn written(arguments: &Value) -> Option<String> {
-    (arguments.kind() == ValueKind::Map).then(|| json::write(arguments, None, usize::MAX)).flatten()
+    (arguments.kind() == ValueKind::Map).then(|| json::line(arguments).ok()).flatten()
 }
 
 #[cfg(test)]
