@@ -9,7 +9,6 @@ use crate::support::{fixture, in_transformers, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::error::Result;
 use headstart::format::{Directory, Format, Memory, quant, safetensors};
-use headstart::gpu::Adapter;
 use headstart::gpu::play_gpu::ShaderChecks;
 use headstart::model::{Shape, Weights};
 use pollster::block_on;
@@ -99,7 +98,7 @@ fn weights_are_bound_with_their_scales() {
 #[test]
 fn logits_are_those_that_pytorch_computes_on_every_player() {
     let (ids, wanted) = expected();
-    for adapter in [None].into_iter().chain(block_on(Adapter::all()).into_iter().map(Some)) {
+    for adapter in [None].into_iter().chain(crate::support::adapters().into_iter().map(Some)) {
         let name = adapter
             .as_ref()
             .map_or("CPU player".to_owned(), |a| format!("{} ({})", a.identity.name, a.identity.backend));

@@ -14,7 +14,6 @@ use std::rc::Rc;
 use crate::support::{divergence, fixture, log_softmax, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::{Format, Memory, Source, quant, safetensors};
-use headstart::gpu::Adapter;
 use headstart::measure::model_hash::model_hash;
 use pollster::block_on;
 
@@ -179,7 +178,7 @@ fn every_format_is_as_near_to_pytorch_and_llama_cpp_as_it_must_be() {
 fn every_adapter_is_near_to_the_cpu_player_in_every_format() {
     let (expected, (_outer, folder)) = (Expected::read(), model());
     let ids = expected.ids();
-    let adapters = block_on(Adapter::all());
+    let adapters = crate::support::adapters();
     for format in formats() {
         let source = quantized(&folder, format);
         let ours = rows(&source, &ids, PlayerChoice::Cpu);

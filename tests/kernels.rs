@@ -11,7 +11,7 @@ use std::rc::Rc;
 use headstart::gpu::kernel::{Spec, Step, compose};
 use headstart::gpu::lower::lower;
 use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Access, Adapter, Caps, Case, Kernel, Player, Tuning, Variant};
+use headstart::gpu::{Access, Caps, Case, Kernel, Player, Tuning, Variant};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
 use headstart::measure::verify::{self, difference, run_case, tunings};
@@ -169,7 +169,7 @@ fn every_case_expects_something() {
 
 #[test]
 fn every_variant_agrees_with_its_reference_on_every_adapter() {
-    for adapter in pollster::block_on(Adapter::all()) {
+    for adapter in crate::support::adapters() {
         let mut go_on = |_: &Progress| ControlFlow::Continue(());
         let check = pollster::block_on(verify::kernels(&adapter, ShaderChecks::On, &mut go_on)).unwrap();
         println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);

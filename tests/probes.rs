@@ -4,6 +4,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::support::adapters;
 use headstart::gpu::{Adapter, Kernel, Recording, Variant};
 use headstart::kernels;
 use headstart::measure::probe::{Options, probe_cpu, probe_with};
@@ -13,10 +14,6 @@ use headstart::measure::{Progress, Report};
 /// As short as a probe can be: the figures are poor, but everything runs.
 const SHORT: Options<'_> =
     Options { run_ms: 2.0, repeats: 3, patience_ms: 0.0, large_bytes: Some(16 << 20), alter: &|_| {} };
-
-fn adapters() -> Vec<Adapter> {
-    pollster::block_on(Adapter::all())
-}
 
 fn probe(adapter: &Adapter, options: &Options<'_>) -> Probes {
     pollster::block_on(probe_with(adapter, options, &mut |_: &Progress| ControlFlow::Continue(()))).unwrap()

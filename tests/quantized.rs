@@ -132,7 +132,7 @@ impl Places {
 /// Holds each adapter's logits of a model against the CPU player's. Returns how far these are from the model in F32.
 fn check(what: &str, original: &Original, model: &GgufModel, places: Places) -> Gap {
     let expected = logits(model, &original.ids, PlayerChoice::Cpu);
-    for adapter in block_on(Adapter::all()).into_iter().filter(|adapter| !places.skips(adapter)) {
+    for adapter in crate::support::adapters().into_iter().filter(|adapter| !places.skips(adapter)) {
         let place = format!("{what} on {} ({})", adapter.identity.name, adapter.identity.backend);
         let gap = Gap::between(&expected, &logits(model, &original.ids, PlayerChoice::Gpu(adapter)));
         println!("{place}: {gap:?} from the CPU player");

@@ -5,7 +5,6 @@
 use headstart::engine::{Generation, LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::error::Error;
 use headstart::format::Memory;
-use headstart::gpu::Adapter;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use pollster::block_on;
 use std::process::{Command, Output};
@@ -19,7 +18,7 @@ fn fixture(name: &str) -> ModelFiles {
 const MODELS: [&str; 2] = ["families/llama/model.gguf", "golden/gguf/v4_random_f32.gguf"];
 
 fn everywhere() -> Vec<PlayerChoice> {
-    let adapters = block_on(Adapter::all()).into_iter().map(PlayerChoice::Gpu);
+    let adapters = crate::support::adapters().into_iter().map(PlayerChoice::Gpu);
     std::iter::once(PlayerChoice::Cpu).chain(adapters).collect()
 }
 

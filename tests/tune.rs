@@ -2,7 +2,7 @@
 //! that does not suit is passed over and said. No time is asserted.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use crate::support::{fixture, memory};
+use crate::support::{adapters, fixture, memory};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::gpu::{Adapter, Choice, Kernel, Tuning, Variant};
 use headstart::measure::report::TuningSource;
@@ -19,12 +19,6 @@ fn session(adapter: &Adapter) -> Session {
     let options = LoadOptions { n_context: Some(64), n_chunk: 16, ..LoadOptions::default() };
     let choice = PlayerChoice::Gpu(adapter.clone());
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
-}
-
-fn adapters() -> Vec<Adapter> {
-    let adapters = block_on(Adapter::all());
-    assert!(!adapters.is_empty(), "there is no adapter to tune");
-    adapters
 }
 
 /// The kernel with a second variant, whose text is changed.

@@ -19,10 +19,22 @@ pub(crate) fn memory(name: &str) -> Rc<dyn Source> {
     Rc::new(Memory::new(name, std::fs::read(fixture(name)).unwrap()))
 }
 
+/// Every adapter that is there. None is a failure, since whatever is checked on adapters would pass on nothing; whoever has
+/// none says so: `HEADSTART_TEST_GPU=skip`.
+pub(crate) fn adapters() -> Vec<Adapter> {
+    let adapters = pollster::block_on(Adapter::all());
+    let may_skip = std::env::var("HEADSTART_TEST_GPU").is_ok_and(|word| word == "skip");
+    assert!(
+        may_skip || !adapters.is_empty(),
+        "no adapter to test on: install a software one (bash tools/setup.sh native), or set HEADSTART_TEST_GPU=skip"
+    );
+    adapters
+}
+
 /// Every place to run, by name: the CPU player and each adapter.
 pub(crate) fn places() -> Vec<(String, PlayerChoice)> {
     let mut places = vec![("CPU player".to_owned(), PlayerChoice::Cpu)];
-    for adapter in pollster::block_on(Adapter::all()) {
+    for adapter in adapters() {
         places.push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), PlayerChoice::Gpu(adapter)));
     }
     places

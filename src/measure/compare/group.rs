@@ -1,5 +1,5 @@
-//! Which reports may stand in one table: those of the same model, the same settings and the same versions. Everything
-//! that tells groups apart is a fact that is shown, so that a reader sees why.
+//! Which reports may stand in one table: those of the same model. What else they have in common is shown above it; where a
+//! report was measured with other settings or by another version, that is said beside it and keeps nothing apart.
 
 use super::{Fact, Group};
 use crate::measure::Report;
@@ -17,16 +17,15 @@ pub(super) struct Set {
     pub(super) facts: Vec<Fact>,
     /// Indices of entries; published ones come last.
     pub(super) members: Vec<usize>,
+    /// In what each of them was measured otherwise than the first.
+    pub(super) otherwise: Vec<Vec<String>>,
 }
 
 /// What reports must have in common to stand in one table.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     schema: u32,
-    program: String,
     model: Option<Model>,
-    n_context: u32,
-    settings: Option<(bool, u32, bool, [bool; 2])>,
 }
 
 /// A model by its hash; by the name and size of its files where no hash is known.
@@ -44,11 +43,17 @@ pub(super) fn sets(entries: &[Entry]) -> Vec<Set> {
     for (index, report) in measured(entries) {
         let key = key(report, &hashes);
         let place = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            sets.push(Set { title: title(report), facts: facts(report, &key), members: Vec::new() });
-            keys.push(key);
+            sets.push(Set { title: title(report), facts: facts(report, &key), ..Set::default() });
+            keys.push(key.clone());
             sets.len() - 1
         });
         sets[place].members.push(index);
+        let first = facts_of_first(entries, &sets[place], &key);
+        sets[place].otherwise.push(differences(&first, &facts(report, &key)));
+    }
+    for set in &mut sets {
+        let differs = |label: &str| set.otherwise.iter().flatten().any(|what| what.starts_with(&format!("{label} ")));
+        set.facts.retain(|fact| !differs(&fact.label));
     }
     add_published(entries, &mut sets);
     sets
@@ -64,6 +69,7 @@ fn add_published(entries: &[Entry], sets: &mut Vec<Set>) {
         let mut found = false;
         for set in sets[..n_measured].iter_mut().filter(of_model) {
             set.members.push(index);
+            set.otherwise.push(Vec::new());
             found = true;
         }
         if found {
@@ -72,10 +78,11 @@ fn add_published(entries: &[Entry], sets: &mut Vec<Set>) {
         let model = published.model.as_deref().map_or_else(|| "no model named".to_owned(), printable);
         let facts = vec![fact("model", model), fact("measured", "no: published by others")];
         let place = sets[n_measured..].iter().position(|set| set.facts == facts).unwrap_or_else(|| {
-            sets.push(Set { title: "Published, not measured".into(), facts, members: Vec::new() });
+            sets.push(Set { title: "Published, not measured".into(), facts, ..Set::default() });
             sets.len() - 1 - n_measured
         });
         sets[n_measured + place].members.push(index);
+        sets[n_measured + place].otherwise.push(Vec::new());
     }
 }
 
@@ -129,16 +136,7 @@ fn key(report: &Report, hashes: &HashMap<(String, u64), Vec<String>>) -> Key {
         let only = hashes.get(&named).filter(|known| known.len() == 1).map(|known| known[0].clone());
         model.sha256.clone().or(only).map_or(Model::Named(named.0, named.1), Model::Hash)
     };
-    Key {
-        schema: report.schema,
-        program: report.program.clone(),
-        model: report.model.as_ref().map(model),
-        n_context: report.model.as_ref().map_or(0, |model| model.n_context),
-        settings: report.settings.as_ref().map(|set| {
-            let halves = [set.half_keys, set.half_values];
-            (set.shader_checks, set.repeats, set.warm_up, halves)
-        }),
-    }
+    Key { schema: report.schema, model: report.model.as_ref().map(model) }
 }
 
 fn title(report: &Report) -> String {
@@ -149,7 +147,15 @@ fn fact(label: &str, value: impl Into<String>) -> Fact {
     Fact { label: label.to_owned(), value: value.into() }
 }
 
-/// Everything of the key, and what else is worth knowing of the model.
+/// The facts of a set's first report.
+fn facts_of_first(entries: &[Entry], set: &Set, key: &Key) -> Vec<Fact> {
+    match set.members.first().map(|first| &entries[*first]) {
+        Some(Entry::Measured(report)) => facts(report, key),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything of the key, what else is worth knowing of the model, and how it was measured.
 fn facts(report: &Report, key: &Key) -> Vec<Fact> {
     let mut facts = vec![
         fact("headstart", format!("version {}", printable(&report.program))),

@@ -1,6 +1,6 @@
 //! Reports beside each other: one table of adapters by figure for everything that may be compared, and never more than
-//! that. Reports of other models, settings or versions stand in groups of their own; a timing whose numbers are wrong
-//! or were not checked says so in its own cell.
+//! that. Reports of other models stand in groups of their own; other settings and versions are said beside the table; a timing
+//! whose numbers are wrong or were not checked says so in its own cell.
 
 mod figures;
 mod group;
@@ -19,7 +19,7 @@ pub struct Comparison {
     pub groups: Vec<Group>,
 }
 
-/// Columns that may be compared: the same model, settings and versions.
+/// Columns that may be compared: the same model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Group {
     /// The model's name, or what else holds the group together.

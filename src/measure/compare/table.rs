@@ -21,6 +21,7 @@ pub(super) fn table(entries: &[Entry], set: &Set, baseline: Option<usize>) -> Gr
         rows.iter_mut().for_each(|row| set_ratios(row, baseline));
     }
     notes.extend(remarks(&columns));
+    notes.extend(otherwise(&columns, set));
     let pairs = pairs::pairs(entries, &columns, &rows);
     Group { title: set.title.clone(), facts: set.facts.clone(), notes, columns, baseline, rows, pairs }
 }
@@ -120,6 +121,15 @@ fn baseline_of(columns: &[Column], entries: &[Entry], wanted: Option<usize>, not
         notes.push(format!("The baseline, {}, computes wrongly: its timings give no ratios.", column.name));
     }
     found
+}
+
+/// What was measured otherwise than in the first column; a footnote, since it changes figures by little.
+fn otherwise(columns: &[Column], set: &Set) -> Vec<String> {
+    let measured = columns.iter().zip(&set.otherwise).filter(|(_, what)| !what.is_empty());
+    let note = |(column, what): (&Column, &Vec<String>)| {
+        format!("Measured otherwise: {} ({}): {}.", column.name, column.detail, what.join("; "))
+    };
+    measured.map(note).collect()
 }
 
 /// What must be known before a figure is believed.
