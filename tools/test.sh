@@ -99,9 +99,9 @@ native() {
 browser() {
   step "set up, browsers" bash tools/setup.sh browser
   step "clippy, wasm32" with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings
-  step "clippy, the page's builder" cargo clippy --manifest-path tools/page/Cargo.toml --all-targets -- -D warnings
-  step "tests of the page's builder" counted cargo test --manifest-path tools/page/Cargo.toml
-  step "page" cargo page
+  step "clippy, the page's builder" with_web_tools cargo clippy --manifest-path tools/page/Cargo.toml --all-targets -- -D warnings
+  step "tests of the page's builder" counted with_web_tools cargo test --manifest-path tools/page/Cargo.toml
+  step "page" with_web_tools cargo page
   ! command -v trunk >/dev/null || step "page, by Trunk" same_by_trunk
   step "texts of the kernels" cargo test --locked --test main kernels::composed
   step "browser tests" counted node tools/browser/test.mjs
