@@ -8,13 +8,6 @@ use crate::model::part::{Extent, Kind};
 use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
 use crate::model::weights::{Experts, Named, TensorRef};
 
-/// Whose names a file uses.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Gguf,
-    Transformers,
-}
-
 impl Weights {
     /// Finds every weight of a model of that shape, which must have passed its checks.
     ///
@@ -30,11 +23,10 @@ impl Weights {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let scheme = if directory.get("token_embd.weight").is_some() { Scheme::Gguf } else { Scheme::Transformers };
-        let mut binder = Binder { shape, scheme, taker: Taker::new(directory), named: Vec::new() };
+        let mut binder = Binder { shape, directory, taker: Taker::new(directory), named: Vec::new() };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let head = global("output.weight", "lm_head.weight");
-        let has_head = directory.get(binder.here(&head)).is_some();
+        let has_head = head.found(directory).is_some() && !shape.is_tied;
         let mut weights = Self {
             embed: binder.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)?,
             head: has_head.then(|| binder.matrix(head, n_vocab, n_embd)).transpose()?,
@@ -53,6 +45,17 @@ struct Names {
     transformers: String,
 }
 
+impl Names {
+    /// The name that a directory has: a GGUF's, that of the whole model, or that of the model without its head, which has
+    /// no `model.` before it. For experts, `*` stands for their numbers.
+    fn found(&self, directory: &Directory) -> Option<String> {
+        let bare = self.transformers.strip_prefix("model.");
+        let names = [Some(self.gguf.as_str()), Some(self.transformers.as_str()), bare];
+        let is_there = |name: &&str| directory.get(&name.replace('*', "0")).is_some();
+        names.into_iter().flatten().find(is_there).map(str::to_owned)
+    }
+}
+
 fn global(gguf: &str, transformers: &str) -> Names {
     Names { gguf: gguf.to_owned(), transformers: transformers.to_owned() }
 }
@@ -63,18 +66,13 @@ fn name(layer: usize, gguf: &str, transformers: &str) -> Names {
 
 struct Binder<'a> {
     shape: &'a Shape,
-    scheme: Scheme,
+    directory: &'a Directory,
     taker: Taker<'a>,
     /// What was bound so far.
     named: Vec<Named>,
 }
 
 impl Binder<'_> {
-    /// The name that the file at hand has.
-    fn here<'n>(&self, names: &'n Names) -> &'n str {
-        if self.scheme == Scheme::Gguf { &names.gguf } else { &names.transformers }
-    }
-
     fn layer(&mut self, layer: usize) -> Result<Layer> {
         let shape = self.shape;
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
@@ -151,15 +149,34 @@ impl Binder<'_> {
 
     fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let name = self.here(&names).to_owned();
+        let is_gguf = self.directory.get("token_embd.weight").is_some();
+        let (name, rows) = match (names.found(self.directory), self.fused(&names)) {
+            (Some(name), _) => (name, Rows::Whole),
+            (None, Some(fused)) => fused,
+            (None, None) if is_gguf => (names.gguf.clone(), Rows::Whole),
+            (None, None) => (names.transformers.clone(), Rows::Whole),
+        };
         let (format, pieces) = if name.contains('*') {
             self.taker.take_each(&name, extent)?
         } else {
-            self.taker.take_rows(&name, extent, Rows::Whole)?
+            self.taker.take_rows(&name, extent, rows)?
         };
         let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
         self.named.push(Named::new(names.gguf, extent, tensor.clone()));
         Ok(tensor)
+    }
+
+    /// Where the experts lie in transformers' own state: all of a layer in one tensor, the rows of gate before those of up.
+    fn fused(&self, names: &Names) -> Option<(String, Rows)> {
+        let (front, kind) = names.transformers.split_once(".*.")?;
+        let (name, rows) = match kind {
+            "gate_proj.weight" => ("gate_up_proj", Rows::First),
+            "up_proj.weight" => ("gate_up_proj", Rows::Second),
+            "down_proj.weight" => ("down_proj", Rows::Whole),
+            _ => return None,
+        };
+        let fused = Names { gguf: names.gguf.clone(), transformers: format!("{front}.{name}") };
+        Some((fused.found(self.directory)?, rows))
     }
 
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
@@ -167,8 +184,9 @@ impl Binder<'_> {
     fn sort_the_rest(&self, ignored: &mut Vec<String>) -> Result<()> {
         for tensor in self.taker.rest() {
             let name = &tensor.name;
-            let in_layer = name.starts_with("blk.") || name.starts_with("model.layers.");
-            if in_layer && !name.ends_with("rotary_emb.inv_freq") {
+            let in_layer = ["blk.", "model.layers.", "layers."].iter().any(|prefix| name.starts_with(prefix));
+            let is_empty = tensor.shape.contains(&0);
+            if in_layer && !is_empty && !name.ends_with("rotary_emb.inv_freq") {
                 return Err(tensor_error(name, "a tensor that this architecture does not have")
                     .expected(format!(
                         "the tensors of {}, with {} layers",
