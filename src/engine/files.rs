@@ -88,7 +88,8 @@ impl ModelFiles {
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
         }
-        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+        let config: Option<Value> =
+            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
         let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
         self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), ..SpecialIds::default() })
     }
@@ -99,7 +100,8 @@ impl ModelFiles {
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Chat::from_gguf(&file.metadata, tokenizer);
         }
-        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+        let config: Option<Value> =
+            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
         if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
             return Ok(Some(Chat::v4()));
         }
@@ -109,7 +111,11 @@ impl ModelFiles {
 
     /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
     pub(super) fn tokenizer_config(&self) -> Result<Option<TokenizerConfig>> {
-        let config = self.tokenizer_config.as_deref().map(|text| TokenizerConfig::read(&loose_json::strict(text))).transpose()?;
+        let config = self
+            .tokenizer_config
+            .as_deref()
+            .map(|text| TokenizerConfig::read(&loose_json::strict(text)))
+            .transpose()?;
         let Some(template) = &self.chat_template else { return Ok(config) };
         Ok(Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() }))
     }

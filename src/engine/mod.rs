@@ -16,6 +16,7 @@ mod given;
 pub mod grouped;
 pub mod lockstep;
 mod network;
+mod numbers;
 mod pace;
 mod past;
 mod prompt;

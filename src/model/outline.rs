@@ -107,7 +107,8 @@ impl Model {
             notices.push(format!("{n_mtp} tensors of the multi-token prediction block are skipped"));
         }
         // Training leaves a head behind that nothing reads.
-        let is_stale = |name: &&String| matches!(self, Self::Grouped(shape, _) if shape.is_tied) && *name == "lm_head.weight";
+        let is_stale =
+            |name: &&String| matches!(self, Self::Grouped(shape, _) if shape.is_tied) && *name == "lm_head.weight";
         if ignored.iter().any(|name| is_stale(&name)) {
             notices.push("lm_head.weight is left out: the file says that the embedding is the head".to_owned());
         }

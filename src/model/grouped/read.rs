@@ -185,13 +185,7 @@ impl Defaults {
     }
 }
 
-fn read(
-    keys: &dyn Keys,
-    architecture: &str,
-    file: &str,
-    rest: Rest,
-    notices: &mut Vec<String>,
-) -> Result<Shape> {
+fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &mut Vec<String>) -> Result<Shape> {
     let defaults = &rest.defaults;
     let (n_embd, n_heads) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_HEADS)?);
     // A file that leaves the head's width out means an equal part of the model's.
