@@ -5,6 +5,7 @@ use headstart::Error;
 use headstart::format::gguf::{self, Gguf};
 use headstart::format::scaled::ScaleType;
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
+use headstart::model::Model;
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
 use headstart::model::weights::{Piece, Route, Scales, Scheme, TensorRef, Weights};
 use serde_json::{Value, json};
@@ -225,6 +226,52 @@ fn names_of_transformers_bind_like_the_official_ones() {
     assert_eq!((place(&experts.gate, 7), place(&experts.up, 7)), (piece(7 * 192), piece(7 * 192 + 96)));
 }
 
+/// The same model under other names: whatever is bound lies where it lies under the official ones.
+fn assert_binds_alike(directory: &Directory) {
+    let official = Weights::bind(&golden_shape(), &golden_directory()).expect("complete");
+    let weights = Weights::bind(&golden_shape(), directory).expect("complete");
+    assert!(weights.ignored.is_empty(), "{:?}", weights.ignored);
+    let places = |weights: &Weights| weights.tensors().map(|tensor| tensor.pieces.clone()).collect::<Vec<_>>();
+    assert_eq!(places(&weights), places(&official));
+}
+
+fn renamed(rename: impl Fn(&str) -> String) -> Directory {
+    let tensors = golden_directory().tensors().to_vec();
+    let rename = |tensor: TensorInfo| TensorInfo { name: rename(&tensor.name), ..tensor };
+    Directory::new(tensors.into_iter().map(rename).collect()).expect("sound")
+}
+
+/// transformers 5.23 renames a V4 back when it saves it, and takes the attention's norm for a compressor's.
+#[test]
+fn names_of_save_pretrained_bind_like_the_official_ones() {
+    assert_binds_alike(&renamed(|name| match name {
+        "head.weight" => name.to_owned(),
+        _ if name.starts_with("mtp.") => name.to_owned(),
+        _ => format!("model.{name}").replace(".attn.kv_norm.", ".attn.norm."),
+    }));
+    // A mixture, tensor by tensor, and the model without `model.` before it.
+    let keeps = |name: &str| name.contains(".experts.") || name.starts_with("mtp.");
+    assert_binds_alike(&renamed(|name| match name.len() % 2 {
+        0 if !keeps(name) => in_transformers(name),
+        _ => name.to_owned(),
+    }));
+    assert_binds_alike(&renamed(|name| match keeps(name) || name == "norm.weight" {
+        true => name.to_owned(),
+        false => in_transformers(name).trim_start_matches("model.").to_owned(),
+    }));
+}
+
+#[test]
+fn ids_outside_the_vocabulary_are_left_out_with_a_notice() {
+    let mut config = golden_config();
+    (config["bos_token_id"], config["eos_token_id"]) = (json!(4_000_000_000u32), json!([512, 1]));
+    let shape = Shape::from_config(&config.to_string()).expect("harmless");
+    let model = Model::bind_v4(shape, &golden_directory()).expect("complete");
+    assert_eq!((model.outline().bos, model.outline().eos), (None, None));
+    let notices = model.notices().join("; ");
+    assert_says(&notices, &["bos_token_id is 4000000000", "eos_token_id is 512", "none of the 512 tokens"]);
+}
+
 /// Of the stacks of each expert, blocks of scales begin anew, also where two halves share one.
 #[test]
 fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
@@ -437,7 +484,6 @@ fn values_outside_what_v4_allows_are_refused_by_key() {
         ("compress_rates", json!({"heavily_compressed_attention": 64})),
         ("mlp_layer_types", json!(["hash_moe", "moe", "hash_moe", "moe", "moe", "moe"])),
         ("layer_types", json!(["full_attention", "moe", "moe", "moe", "moe", "moe"])),
-        ("eos_token_id", json!(512)),
         ("num_hidden_layers", json!(u32::MAX)),
         ("q_lora_rank", Value::Null),
     ] {

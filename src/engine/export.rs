@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::error::Result;
+use crate::format::loose_json;
 use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
 use crate::model::weights::{Named, TensorRef};
 use crate::model::{Shape, Weights, grouped, mla};
@@ -125,7 +126,7 @@ impl ModelFiles {
         let config = self.require_config()?;
         let mut notices = Vec::new();
         let (mut keys, tensors, special, n_vocab) = if grouped::is_config(config) {
-            let shape = grouped::Shape::from_config(config)?;
+            let shape = grouped::Shape::from_config_with(config, &mut notices)?;
             let (_, named) = grouped::Weights::bind_named(&shape, &directory)?;
             let mut tensors: Vec<ExportTensor> =
                 shape.in_gguf_order(named).into_iter().map(ExportTensor::rows).collect();
@@ -135,7 +136,7 @@ impl ModelFiles {
                 stored: Stored::Supported(Format::F32),
                 content: Content::Values(divisors),
             }));
-            let special = SpecialIds { bos: shape.bos, eos: shape.eos, ..SpecialIds::default() };
+            let special = special_ids(shape.bos, shape.eos, shape.n_vocab);
             let architecture = ("general.architecture".to_owned(), Value::from(&*shape.architecture));
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else if mla::is_config(config) {
@@ -154,7 +155,7 @@ impl ModelFiles {
             if weights.n_mtp_tensors > 0 {
                 notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
             }
-            let special = SpecialIds { bos: Some(shape.bos), eos: Some(shape.eos), ..SpecialIds::default() };
+            let special = special_ids(Some(shape.bos), Some(shape.eos), shape.n_vocab);
             let architecture = ("general.architecture".to_owned(), Value::from("deepseek4"));
             let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
@@ -191,9 +192,15 @@ impl ModelFiles {
             return Ok(());
         };
         let config = self.tokenizer_config()?;
-        keys.extend(export::gguf_keys(json, config.as_ref(), special, n_vocab)?);
+        keys.extend(export::gguf_keys(&loose_json::strict(json), config.as_ref(), special, n_vocab)?);
         Ok(())
     }
+}
+
+/// Ids that name no token are left out.
+fn special_ids(bos: Option<u32>, eos: Option<u32>, n_vocab: u32) -> SpecialIds {
+    let known = |id: &u32| *id < n_vocab;
+    SpecialIds { bos: bos.filter(known), eos: eos.filter(known), ..SpecialIds::default() }
 }
 
 fn with(keys: Vec<(String, Value)>, more: (String, Value)) -> BTreeMap<String, Value> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
-use crate::format::{Directory, Source, gguf};
+use crate::format::{Directory, Source, gguf, loose_json};
 use crate::model::{Model, Shape, SyntheticModel, grouped, mla};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
@@ -70,9 +70,11 @@ impl ModelFiles {
         if let Some(tokenizer) = &opened.tokenizer
             && tokenizer.n_vocab() > opened.model.outline().n_vocab as usize
         {
-            let found = format!("{} tokens", tokenizer.n_vocab());
-            let expected = format!("at most {}, the rows of the embedding", opened.model.outline().n_vocab);
-            return Err(Error::file(format!("{}: tokenizer", source.name()), found).expected(expected));
+            let (n_tokens, n_rows) = (tokenizer.n_vocab(), opened.model.outline().n_vocab);
+            let name = file_name(source.name());
+            opened.notices.push(format!(
+                "{name}: {n_tokens} tokens, and the embedding has {n_rows} rows: texts with the others are refused"
+            ));
         }
         opened.notices.extend(opened.model.notices());
         opened.notices.extend(opened.tokenizer.iter().flat_map(Tokenizer::notices).cloned());
@@ -86,7 +88,8 @@ impl ModelFiles {
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
         }
-        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
+        let config: Option<Value> =
+            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
         let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
         self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), ..SpecialIds::default() })
     }
@@ -97,7 +100,8 @@ impl ModelFiles {
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Chat::from_gguf(&file.metadata, tokenizer);
         }
-        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
+        let config: Option<Value> =
+            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
         if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
             return Ok(Some(Chat::v4()));
         }
@@ -107,7 +111,11 @@ impl ModelFiles {
 
     /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
     pub(super) fn tokenizer_config(&self) -> Result<Option<TokenizerConfig>> {
-        let config = self.tokenizer_config.as_deref().map(TokenizerConfig::read).transpose()?;
+        let config = self
+            .tokenizer_config
+            .as_deref()
+            .map(|text| TokenizerConfig::read(&loose_json::strict(text)))
+            .transpose()?;
         let Some(template) = &self.chat_template else { return Ok(config) };
         Ok(Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() }))
     }
@@ -134,7 +142,7 @@ impl ModelFiles {
     /// The tokenizer of `tokenizer.json`, with the special tokens that `tokenizer_config.json` names, or else with these.
     fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
         let Some(json) = &self.tokenizer else { return Ok(None) };
-        let mut tokenizer = Tokenizer::from_json(json, special)?;
+        let mut tokenizer = Tokenizer::from_json(&loose_json::strict(json), special)?;
         if let Some(config) = self.tokenizer_config()? {
             tokenizer.configure(&config)?;
         }
@@ -171,8 +179,9 @@ impl ModelFiles {
     async fn open_safetensors(&self) -> Result<Opened> {
         let directory = shards::read(&self.sources, self.index.as_ref()).await?;
         let config = self.require_config()?;
+        let mut notices = Vec::new();
         let model = if grouped::is_config(config) {
-            Model::bind_grouped(grouped::Shape::from_config(config)?, &directory)?
+            Model::bind_grouped(grouped::Shape::from_config_with(config, &mut notices)?, &directory)?
         } else if mla::is_config(config) {
             Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
         } else {
@@ -180,7 +189,7 @@ impl ModelFiles {
         };
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
-        Ok(Opened { model, tokenizer: self.json_tokenizer(special)?, notices: Vec::new() })
+        Ok(Opened { model, tokenizer: self.json_tokenizer(special)?, notices })
     }
 }
 

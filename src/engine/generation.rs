@@ -117,6 +117,13 @@ impl<'a> Generation<'a> {
         };
         if wanted > 0 {
             generation.issue(head, 1)?;
+            // Once a text: what is wrong with the weights shows in the first logits.
+            let session = &mut generation.session;
+            let (logits, _) = session.network.logits();
+            let n_vocab = u64::from(session.outline().n_vocab);
+            let bytes = session.player.read(Slice { bytes: n_vocab * 4, ..logits }).await?;
+            let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            session.check_logits(&logits, n_prompt).await?;
         }
         Ok(generation)
     }

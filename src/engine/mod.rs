@@ -19,6 +19,7 @@ pub mod lockstep;
 mod mla;
 mod mlp;
 mod network;
+mod numbers;
 mod pace;
 mod past;
 mod prompt;

@@ -462,6 +462,7 @@ impl Session {
             let bytes = self.player.finish(ticket).await?;
             let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             for (row, logits) in logits.chunks_exact(n_vocab as usize).enumerate() {
+                self.check_logits(logits, position + row as u32 + 1).await?;
                 each(position as usize + row, logits)?;
             }
             position += n;

@@ -172,6 +172,11 @@ impl Uploads {
                     let bytes = stream.whole(tensor).await?;
                     let mut values = vec![0.0f32; tensor.n_elements() as usize];
                     quant::decode_row(tensor.format, &bytes, &mut values)?;
+                    if let Some(place) = values.iter().position(|value| value.is_nan()) {
+                        return Err(Error::file(format!("tensor {}", tensor.name), format!("number {place} is NaN"))
+                            .expected("numbers")
+                            .advice("The file is damaged; download it again"));
+                    }
                     stream.write(*to, 0, bytemuck::cast_slice(&values)).await?;
                 }
                 Upload::Table { tensor, to, n_experts } => {

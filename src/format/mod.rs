@@ -6,6 +6,7 @@
 
 pub mod directory;
 pub mod gguf;
+pub mod loose_json;
 mod packed;
 pub mod part_name;
 pub mod plane;

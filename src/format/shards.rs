@@ -1,7 +1,7 @@
 //! safetensors in several files: the index that says which tensor lies in which, and the directory of them all.
 
 use super::part_name::{PartName, file_name, some_of};
-use super::{Directory, Source, directory::shown, safetensors};
+use super::{Directory, Source, directory::shown, loose_json, safetensors};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +33,7 @@ impl Index {
     /// When it is no index, has absurdly many entries, or names a file by a path: shards lie beside their index.
     pub fn read(name: &str, text: &str) -> Result<Self> {
         const DAMAGED: &str = "The index is damaged: download it again.";
-        let json: Json = serde_json::from_str(text).map_err(|error| {
+        let json: Json = serde_json::from_str(&loose_json::strict(text)).map_err(|error| {
             Error::file(name, error.to_string()).expected("a JSON object with a weight_map").advice(DAMAGED)
         })?;
         let index = Self { name: name.to_owned(), files: json.weight_map };

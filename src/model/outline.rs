@@ -79,8 +79,8 @@ impl Model {
                 context_length: shape.context_length,
                 layer_kinds: shape.ratios.iter().map(|ratio| format!("ratio {ratio}")).collect(),
                 experts: Some((shape.n_experts, shape.n_used)),
-                bos: Some(shape.bos),
-                eos: Some(shape.eos),
+                bos: Some(shape.bos).filter(|id| *id < shape.n_vocab),
+                eos: Some(shape.eos).filter(|id| *id < shape.n_vocab),
             },
             Self::Grouped(shape, weights) => {
                 let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
@@ -92,8 +92,8 @@ impl Model {
                     context_length: shape.context_length,
                     layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
                     experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
-                    bos: shape.bos,
-                    eos: shape.eos,
+                    bos: shape.bos.filter(|id| *id < shape.n_vocab),
+                    eos: shape.eos.filter(|id| *id < shape.n_vocab),
                 }
             }
             Self::Mla(shape, weights) => {
@@ -106,8 +106,8 @@ impl Model {
                     context_length: shape.context_length,
                     layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
                     experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
-                    bos: shape.bos,
-                    eos: shape.eos,
+                    bos: shape.bos.filter(|id| *id < shape.n_vocab),
+                    eos: shape.eos.filter(|id| *id < shape.n_vocab),
                 }
             }
         }
@@ -116,20 +116,36 @@ impl Model {
     /// What a person should know that was left out of the files.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
-        let (n_mtp, ignored) = match self {
-            Self::V4(_, weights) => (weights.n_mtp_tensors, &weights.ignored),
-            Self::Grouped(_, weights) => (0, &weights.ignored),
-            Self::Mla(_, weights) => (weights.n_mtp_tensors, &weights.ignored),
+        let (n_mtp, ignored, n_vocab, ends) = match self {
+            Self::V4(shape, weights) => {
+                (weights.n_mtp_tensors, &weights.ignored, shape.n_vocab, [Some(shape.bos), Some(shape.eos)])
+            }
+            Self::Grouped(shape, weights) => (0, &weights.ignored, shape.n_vocab, [shape.bos, shape.eos]),
+            Self::Mla(shape, weights) => {
+                (weights.n_mtp_tensors, &weights.ignored, shape.n_vocab, [shape.bos, shape.eos])
+            }
         };
         let mut notices = match self {
             Self::Mla(shape, _) => shape.notices.clone(),
             _ => Vec::new(),
         };
+        for (name, id) in ["bos_token_id", "eos_token_id"].into_iter().zip(ends) {
+            if let Some(id) = id.filter(|id| *id >= n_vocab) {
+                notices.push(format!("{name} is {id}, which is none of the {n_vocab} tokens: it is left out"));
+            }
+        }
         if n_mtp > 0 {
             notices.push(format!("{n_mtp} tensors of the multi-token prediction block are skipped"));
         }
-        if let Some(first) = ignored.first() {
-            notices.push(format!("{} unknown tensors are ignored, the first of them {first}", ignored.len()));
+        // Training leaves a head behind that nothing reads.
+        let is_stale =
+            |name: &&String| matches!(self, Self::Grouped(shape, _) if shape.is_tied) && *name == "lm_head.weight";
+        if ignored.iter().any(|name| is_stale(&name)) {
+            notices.push("lm_head.weight is left out: the file says that the embedding is the head".to_owned());
+        }
+        let mut unknown = ignored.iter().filter(|name| !is_stale(name));
+        if let Some(first) = unknown.next() {
+            notices.push(format!("{} unknown tensors are ignored, the first of them {first}", 1 + unknown.count()));
         }
         notices
     }

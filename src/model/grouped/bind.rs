@@ -10,13 +10,6 @@ use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
 use crate::model::weights::{Experts, Mlp, Named, TensorRef};
 use std::collections::BTreeSet;
 
-/// Whose names a file uses.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Gguf,
-    Transformers,
-}
-
 impl Weights {
     /// Finds every weight of a model of that shape, which must have passed its checks.
     ///
@@ -36,7 +29,7 @@ impl Weights {
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
-            head: binder.head(n_vocab, n_embd)?,
+            head: binder.head(n_vocab, n_embd, shape.is_tied)?,
             norm: binder.norm(n_embd)?,
             layers: (0..shape.n_layers as usize).map(|layer| binder.layer(shape, layer)).collect::<Result<_>>()?,
             ignored: Vec::new(),
@@ -52,6 +45,17 @@ pub(in crate::model) struct Names {
     transformers: String,
 }
 
+impl Names {
+    /// The name that a directory has: a GGUF's, that of the whole model, or that of the model without its head, which has
+    /// no `model.` before it. For experts, `*` stands for their numbers.
+    fn found(&self, directory: &Directory) -> Option<String> {
+        let bare = self.transformers.strip_prefix("model.");
+        let names = [Some(self.gguf.as_str()), Some(self.transformers.as_str()), bare];
+        let is_there = |name: &&str| directory.get(&name.replace('*', "0")).is_some();
+        names.into_iter().flatten().find(is_there).map(str::to_owned)
+    }
+}
+
 fn global(gguf: &str, transformers: &str) -> Names {
     Names { gguf: gguf.to_owned(), transformers: transformers.to_owned() }
 }
@@ -62,7 +66,7 @@ pub(in crate::model) fn name(layer: usize, gguf: &str, transformers: &str) -> Na
 
 /// Binds tensors, one after the other. Decoders with other attention use it too.
 pub(in crate::model) struct Binder<'a> {
-    scheme: Scheme,
+    directory: &'a Directory,
     taker: Taker<'a>,
     /// What was bound so far.
     pub(in crate::model) named: Vec<Named>,
@@ -70,28 +74,22 @@ pub(in crate::model) struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     pub(in crate::model) fn new(directory: &'a Directory) -> Self {
-        let scheme = if directory.get("token_embd.weight").is_some() { Scheme::Gguf } else { Scheme::Transformers };
-        Self { scheme, taker: Taker::new(directory), named: Vec::new() }
+        Self { directory, taker: Taker::new(directory), named: Vec::new() }
     }
 
-    /// The name that the file at hand has.
-    fn here<'n>(&self, names: &'n Names) -> &'n str {
-        if self.scheme == Scheme::Gguf { &names.gguf } else { &names.transformers }
-    }
-
-    /// Whether the file has a tensor.
+    /// Whether the file has a tensor, under any of its names.
     pub(in crate::model) fn has(&self, names: &Names) -> bool {
-        self.taker.directory().get(self.here(names)).is_some()
+        names.found(self.directory).is_some()
     }
 
     pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32) -> Result<TensorRef> {
         self.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)
     }
 
-    /// The output head, if there is one.
-    pub(in crate::model) fn head(&mut self, n_vocab: u32, n_embd: u32) -> Result<Option<TensorRef>> {
+    /// The output head, if there is one of its own: one that stands beside a tied embedding is stale.
+    pub(in crate::model) fn head(&mut self, n_vocab: u32, n_embd: u32, is_tied: bool) -> Result<Option<TensorRef>> {
         let head = global("output.weight", "lm_head.weight");
-        self.has(&head).then(|| self.matrix(head, n_vocab, n_embd)).transpose()
+        (self.has(&head) && !is_tied).then(|| self.matrix(head, n_vocab, n_embd)).transpose()
     }
 
     pub(in crate::model) fn norm(&mut self, n_embd: u32) -> Result<TensorRef> {
@@ -197,11 +195,17 @@ impl<'a> Binder<'a> {
 
     fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let name = self.here(&names).to_owned();
+        let is_gguf = self.directory.get("token_embd.weight").is_some();
+        let (name, rows) = match (names.found(self.directory), self.fused(&names)) {
+            (Some(name), _) => (name, Rows::Whole),
+            (None, Some(fused)) => fused,
+            (None, None) if is_gguf => (names.gguf.clone(), Rows::Whole),
+            (None, None) => (names.transformers.clone(), Rows::Whole),
+        };
         let (format, pieces) = if name.contains('*') {
             self.taker.take_each(&name, extent)?
         } else {
-            self.taker.take_rows(&name, extent, Rows::Whole)?
+            self.taker.take_rows(&name, extent, rows)?
         };
         let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
         self.named.push(Named::new(names.gguf, extent, tensor.clone()));
@@ -211,7 +215,8 @@ impl<'a> Binder<'a> {
     /// Passes over tensors that say what others say, where they are there.
     pub(in crate::model) fn pass_over(&mut self, names: &[Names]) {
         for names in names {
-            if let Some(tensor) = self.taker.directory().get(self.here(names)) {
+            let found = names.found(self.directory).and_then(|name| self.directory.get(&name));
+            if let Some(tensor) = found {
                 self.taker.mark(tensor);
             }
         }
@@ -219,8 +224,10 @@ impl<'a> Binder<'a> {
 
     /// Passes over the layers of multi-token prediction, which follow the last one; gives how many tensors they have.
     pub(in crate::model) fn pass_over_drafts(&mut self, n_layers: u32) -> usize {
-        let prefix = if self.scheme == Scheme::Gguf { "blk." } else { "model.layers." };
-        let block = |name: &str| name.strip_prefix(prefix)?.split_once('.')?.0.parse::<u32>().ok();
+        let block = |name: &str| {
+            let rest = LAYER_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+            rest.split_once('.')?.0.parse::<u32>().ok()
+        };
         let beyond = |tensor: &&TensorInfo| block(&tensor.name).is_some_and(|block| block >= n_layers);
         let rest: Vec<&TensorInfo> = self.taker.rest().filter(beyond).collect();
         let has_mark = |tensor: &&&TensorInfo| is_draft(&tensor.name);
@@ -231,14 +238,28 @@ impl<'a> Binder<'a> {
         passed.len()
     }
 
+    /// Where the experts lie in transformers' own state: all of a layer in one tensor, the rows of gate before those of up.
+    fn fused(&self, names: &Names) -> Option<(String, Rows)> {
+        let (front, kind) = names.transformers.split_once(".*.")?;
+        let (name, rows) = match kind {
+            "gate_proj.weight" => ("gate_up_proj", Rows::First),
+            "up_proj.weight" => ("gate_up_proj", Rows::Second),
+            "down_proj.weight" => ("down_proj", Rows::Whole),
+            _ => return None,
+        };
+        let fused = Names { gguf: names.gguf.clone(), transformers: format!("{front}.{name}") };
+        Some((fused.found(self.directory)?, rows))
+    }
+
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
     /// norm or a scale beside a weight in use.
     pub(in crate::model) fn sort_the_rest(&self, architecture: &str, n_layers: u32) -> Result<Vec<String>> {
         let mut ignored = Vec::new();
         for tensor in self.taker.rest() {
             let name = &tensor.name;
-            let in_layer = name.starts_with("blk.") || name.starts_with("model.layers.");
-            if in_layer && !name.ends_with("rotary_emb.inv_freq") {
+            let in_layer = LAYER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+            let is_empty = tensor.shape.contains(&0);
+            if in_layer && !is_empty && !name.ends_with("rotary_emb.inv_freq") {
                 return Err(tensor_error(name, "a tensor that this architecture does not have")
                     .expected(format!("the tensors of {architecture}, with {n_layers} layers"))
                     .advice("The file holds a variant that is not supported, or its keys belong to another model."));
@@ -250,6 +271,9 @@ impl<'a> Binder<'a> {
         Ok(ignored)
     }
 }
+
+/// What the names of a layer's tensors begin with.
+const LAYER_PREFIXES: [&str; 3] = ["blk.", "model.layers.", "layers."];
 
 /// The tensor that divides the frequencies, in a GGUF.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";

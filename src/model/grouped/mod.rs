@@ -54,9 +54,11 @@ pub struct Shape {
     pub norm_eps: f32,
     /// The longest context, in tokens, that the model was made for.
     pub context_length: u32,
-    /// The token that begins a text, where there is one.
+    /// Whether the embedding is the output head, whatever else the file has.
+    pub is_tied: bool,
+    /// The token that begins a text, where there is one. As the file has it: it may name no token of the vocabulary.
     pub bos: Option<u32>,
-    /// The token that ends one, where there is one.
+    /// The token that ends one, where there is one; likewise.
     pub eos: Option<u32>,
 }
 
@@ -248,11 +250,6 @@ impl Shape {
         }
         if !(0.0..=0.1).contains(&self.norm_eps) {
             return wrong("epsilon of the norms", self.norm_eps.to_string(), "from 0 to 0.1".to_owned());
-        }
-        for (what, token) in [("begin token", self.bos), ("end token", self.eos)] {
-            if let Some(token) = token.filter(|token| *token >= self.n_vocab) {
-                return wrong(what, token.to_string(), format!("below {}, the vocabulary", self.n_vocab));
-            }
         }
         self.rope.check(file)
     }

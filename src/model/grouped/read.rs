@@ -19,6 +19,8 @@ const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
 pub(in crate::model) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
+const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
+const TIED: Key = key("", &["tie_word_embeddings"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
@@ -51,6 +53,8 @@ struct Rest {
     is_gguf: bool,
     /// Whether queries, keys and values have a bias though the architecture does not say so.
     has_bias: bool,
+    is_tied: bool,
+    defaults: Defaults,
     divisors: Vec<f32>,
     /// Whether each layer has experts; empty for all of them.
     expert_layers: Vec<bool>,
@@ -77,12 +81,15 @@ impl Shape {
             is_gguf: true,
             // Files of any of these architectures may have one.
             has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
+            // A head that is there is used.
+            is_tied: false,
+            defaults: Defaults { context: 2048, normed: true, ..Defaults::default() },
             divisors,
             expert_layers: (0..n_layers).map(has_router).collect(),
             bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
             eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
         };
-        read(&keys, architecture, metadata.file(), rest)
+        read(&keys, architecture, metadata.file(), rest, &mut Vec::new())
     }
 
     /// Reads and checks the shape of a `config.json`, given as text.
@@ -90,15 +97,20 @@ impl Shape {
     /// # Errors
     /// As [`Shape::from_gguf`].
     pub fn from_config(json: &str) -> Result<Self> {
+        Self::from_config_with(json, &mut Vec::new())
+    }
+
+    /// As [`Shape::from_config`]; adds to `notices` what a person should know of how it was read.
+    ///
+    /// # Errors
+    /// As [`Shape::from_gguf`].
+    pub fn from_config_with(json: &str, notices: &mut Vec<String>) -> Result<Self> {
         let keys = ConfigKeys::parse(json)?;
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
         keys.refuse_other("hidden_act", &"silu".into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
         keys.refuse_other("use_sliding_window", &false.into())?;
-        if architecture != "qwen2" {
-            keys.refuse_other("attention_bias", &false.into())?;
-        }
         let head_dim = keys.whole(&keys::HEAD_DIM)?;
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
@@ -108,13 +120,16 @@ impl Shape {
             rope_dims,
             halves: true,
             is_gguf: false,
-            has_bias: false,
+            // Qwen2 has biases without a word on them.
+            has_bias: keys.flag(&ATTENTION_BIAS)?.unwrap_or(false),
+            is_tied: keys.flag(&TIED)?.unwrap_or(false),
+            defaults: Defaults::of(architecture),
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
             bos: token(&keys, &keys::BOS)?,
             eos: token(&keys, &keys::EOS)?,
         };
-        read(&keys, architecture, "config.json", rest)
+        read(&keys, architecture, "config.json", rest, notices)
     }
 }
 
@@ -136,10 +151,46 @@ fn expert_layers(keys: &ConfigKeys) -> Result<Vec<bool>> {
     Ok((0..n_layers).map(|layer| (layer + 1).is_multiple_of(step) && !is_dense(layer)).collect())
 }
 
-fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<Shape> {
+/// What a file means by leaving a setting out. Of a `config.json` it is what transformers' configuration of the
+/// architecture has: the file is written without what is as usual.
+#[derive(Default)]
+struct Defaults {
+    head_dim: Option<u32>,
+    kv_heads: Option<u32>,
+    context: u32,
+    n_experts: Option<u32>,
+    n_used: Option<u32>,
+    expert_hidden: Option<u32>,
+    normed: bool,
+    bos: Option<u32>,
+    eos: Option<u32>,
+}
+
+impl Defaults {
+    /// Of transformers 5.23.
+    fn of(architecture: &str) -> Self {
+        match architecture {
+            "llama" => Self { context: 2048, bos: Some(1), eos: Some(2), ..Self::default() },
+            "qwen2" => Self { context: 32_768, kv_heads: Some(32), ..Self::default() },
+            "qwen3" => Self { context: 32_768, kv_heads: Some(32), head_dim: Some(128), ..Self::default() },
+            _ => Self {
+                context: 32_768,
+                kv_heads: Some(4),
+                n_experts: Some(128),
+                n_used: Some(8),
+                expert_hidden: Some(768),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &mut Vec<String>) -> Result<Shape> {
+    let defaults = &rest.defaults;
     let (n_embd, n_heads) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_HEADS)?);
     // A file that leaves the head's width out means an equal part of the model's.
-    let head_dim = keys.whole(&keys::HEAD_DIM)?.unwrap_or(n_embd / n_heads.max(1));
+    let equal_part = n_embd / n_heads.max(1);
+    let head_dim = keys.whole(&keys::HEAD_DIM)?.unwrap_or(defaults.head_dim.unwrap_or(equal_part));
     match keys.whole(&keys::VALUE_DIM)? {
         Some(width) if width != head_dim => {
             return Err(Error::file(keys.thing(&keys::VALUE_DIM), width.to_string())
@@ -147,15 +198,16 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<S
         }
         _ => {}
     }
+    let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(defaults.context);
     let is_moe = architecture == "qwen3moe";
-    let experts = is_moe.then(|| read_experts(keys, rest.expert_layers)).transpose()?;
+    let experts = is_moe.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
     let shape = Shape {
         architecture: architecture.to_owned(),
         n_vocab: rest.n_vocab,
         n_embd,
         n_layers: keys.require(&keys::N_LAYERS)?,
         n_heads,
-        n_kv_heads: keys.whole(&keys::N_KV_HEADS)?.unwrap_or(n_heads),
+        n_kv_heads: keys.whole(&keys::N_KV_HEADS)?.unwrap_or(defaults.kv_heads.unwrap_or(n_heads)),
         head_dim,
         n_hidden: keys.require(&HIDDEN)?,
         experts,
@@ -165,28 +217,51 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest) -> Result<S
             n_dims: rest.rope_dims.unwrap_or(head_dim),
             halves: rest.halves,
             base: keys.number(&BASE)?.unwrap_or(10_000.0),
-            scaling: scaling(keys, rest.is_gguf)?,
+            scaling: scaling(keys, rest.is_gguf, context_length, notices)?,
             divisors: rest.divisors,
         },
         norm_eps: keys.number(&keys::NORM_EPS)?.unwrap_or(1e-6) as f32,
-        context_length: keys.whole(&keys::CONTEXT)?.unwrap_or(2048),
-        bos: rest.bos,
-        eos: rest.eos,
+        context_length,
+        is_tied: rest.is_tied,
+        bos: rest.bos.or(defaults.bos),
+        eos: rest.eos.or(defaults.eos),
     };
     shape.check(file)?;
     Ok(shape)
 }
 
-fn read_experts(keys: &dyn Keys, layers: Vec<bool>) -> Result<ExpertsShape> {
-    let n_hidden = keys.whole(&EXPERT_HIDDEN)?.map_or_else(|| keys.require(&HIDDEN), Ok)?;
-    let (n_experts, n_used) = (keys.require(&N_EXPERTS)?, keys.require(&keys::N_USED)?);
-    let normed = keys.flag(&keys::WEIGHTS_NORM)?.unwrap_or(true);
+fn read_experts(keys: &dyn Keys, layers: Vec<bool>, defaults: &Defaults) -> Result<ExpertsShape> {
+    let or = |key: &Key, default: Option<u32>| match (keys.whole(key)?, default) {
+        (Some(told), _) => Ok(told),
+        (None, default) => default.ok_or_else(|| keys.missing(key)),
+    };
+    let n_hidden = or(&EXPERT_HIDDEN, defaults.expert_hidden).or_else(|_| keys.require(&HIDDEN))?;
+    let normed = keys.flag(&keys::WEIGHTS_NORM)?.unwrap_or(defaults.normed);
+    let (n_experts, n_used) = (or(&N_EXPERTS, defaults.n_experts)?, or(&keys::N_USED, defaults.n_used)?);
     Ok(ExpertsShape::plain(n_experts, n_used, n_hidden, normed, layers))
 }
 
-pub(in crate::model) fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scaling> {
-    let factor = || Ok::<_, Error>(keys.number(&keys::YARN_FACTOR)?.unwrap_or(1.0));
-    let original = || keys.require(&keys::YARN_ORIGINAL);
+/// The scaling of the rotation. transformers refuses a kind of scaling without its factor; it ignores a factor without a
+/// kind, and takes the model's context where the original one is left out, as llama.cpp does.
+pub(in crate::model) fn scaling(
+    keys: &dyn Keys,
+    is_gguf: bool,
+    context: u32,
+    notices: &mut Vec<String>,
+) -> Result<Scaling> {
+    let told = keys.number(&keys::YARN_FACTOR)?;
+    let factor = || match told {
+        None if !is_gguf => Err(keys.missing(&keys::YARN_FACTOR)),
+        told => Ok(told.unwrap_or(1.0)),
+    };
+    let mut original = || -> Result<u32> {
+        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)? {
+            return Ok(original);
+        }
+        let thing = keys.thing(&keys::YARN_ORIGINAL);
+        notices.push(format!("{thing} is missing: the rotation is scaled from the whole context, {context}"));
+        Ok(context)
+    };
     Ok(match keys.text(&TYPE)?.as_deref() {
         // llama.cpp takes a factor without a type for a linear one.
         None if is_gguf => {
@@ -194,7 +269,13 @@ pub(in crate::model) fn scaling(keys: &dyn Keys, is_gguf: bool) -> Result<Scalin
                 keys.number(&keys::YARN_FACTOR)?.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
             factor.filter(|factor| *factor != 0.0).map_or(Scaling::None, |factor| Scaling::Linear { factor })
         }
-        None | Some("none" | "default") => Scaling::None,
+        kind @ (None | Some("none" | "default")) => {
+            if let (None, Some(factor)) = (kind, told) {
+                let thing = keys.thing(&keys::YARN_FACTOR);
+                notices.push(format!("{thing} is {factor}, and no rope_type says what for: it is ignored"));
+            }
+            Scaling::None
+        }
         Some("linear") => Scaling::Linear { factor: factor()? },
         Some("llama3") => Scaling::Llama3 {
             factor: factor()?,

@@ -223,11 +223,6 @@ impl Shape {
                 return wrong(what, found.to_string(), format!("from {least} to {most}"));
             }
         }
-        for (what, token) in [("begin token", self.bos), ("end token", self.eos)] {
-            if let Some(token) = token.filter(|token| *token >= self.n_vocab) {
-                return wrong(what, token.to_string(), format!("below {}, the vocabulary", self.n_vocab));
-            }
-        }
         self.rope.check(file)
     }
 

@@ -106,7 +106,8 @@ impl Shape {
         keys.refuse_other("hidden_act", &"silu".into())?;
         keys.refuse_other("attention_bias", &false.into())?;
         keys.refuse_other("moe_layer_freq", &1.into())?;
-        let (scaling, yarn_m) = config_scaling(&keys)?;
+        let mut notices = Vec::new();
+        let (scaling, yarn_m) = config_scaling(&keys, &mut notices)?;
         let n_layers = keys.require(&keys::N_LAYERS)?;
         let rest = Rest {
             n_vocab: keys.require(&keys::N_VOCAB)?,
@@ -119,7 +120,7 @@ impl Shape {
             yarn_m,
             bos: token(&keys, &keys::BOS)?,
             eos: token(&keys, &keys::EOS)?,
-            notices: Vec::new(),
+            notices,
         };
         read(&keys, "config.json", rest)
     }
@@ -290,7 +291,11 @@ fn magnitude(mscale: f64, factor: f64) -> f64 {
 
 /// The scaling, whose cosines and sines keep their size, and YaRN's `m`.
 fn gguf_scaling(keys: &GgufKeys<'_>, notices: &mut Vec<String>) -> Result<(Scaling, f64)> {
-    let Scaling::Yarn(yarn, _) = scaling(keys, true)? else { return Ok((scaling(keys, true)?, 1.0)) };
+    let context = keys.require(&keys::CONTEXT)?;
+    let yarn = match scaling(keys, true, context, notices)? {
+        Scaling::Yarn(yarn, _) => yarn,
+        other => return Ok((other, 1.0)),
+    };
     let told = keys.number(&YARN_LOG)?;
     if told.is_none() && yarn.factor > 1.0 {
         notices.push(format!(
@@ -302,8 +307,12 @@ fn gguf_scaling(keys: &GgufKeys<'_>, notices: &mut Vec<String>) -> Result<(Scali
     Ok((Scaling::Yarn(yarn, 1.0), m))
 }
 
-fn config_scaling(keys: &ConfigKeys) -> Result<(Scaling, f64)> {
-    let Scaling::Yarn(yarn, _) = scaling(keys, false)? else { return Ok((scaling(keys, false)?, 1.0)) };
+fn config_scaling(keys: &ConfigKeys, notices: &mut Vec<String>) -> Result<(Scaling, f64)> {
+    let context = keys.require(&keys::CONTEXT)?;
+    let yarn = match scaling(keys, false, context, notices)? {
+        Scaling::Yarn(yarn, _) => yarn,
+        other => return Ok((other, 1.0)),
+    };
     let (mscale, all) = (keys.number(&MSCALE)?.unwrap_or(0.0), keys.number(&MSCALE_ALL)?.unwrap_or(0.0));
     let of = |mscale| magnitude(mscale, yarn.factor);
     let usual = if mscale != 0.0 && all != 0.0 { of(mscale) / of(all) } else { of(1.0) };

@@ -65,10 +65,9 @@ impl Shape {
         Ok(())
     }
 
-    fn counts(&self) -> [Count<'_>; 23] {
+    fn counts(&self) -> [Count<'_>; 21] {
         let has_sparse = self.ratios.contains(&RATIO_SPARSE);
         let narrowest_head = if has_sparse { self.head_dim.min(self.index_head_dim) } else { self.head_dim };
-        let last_token = self.n_vocab.saturating_sub(1);
         [
             count(&keys::N_LAYERS, u32::try_from(self.n_layers()).unwrap_or(u32::MAX), 1, MOST_LAYERS),
             count(&keys::N_VOCAB, self.n_vocab, 1, 1 << 22),
@@ -92,8 +91,6 @@ impl Shape {
             count(&keys::SINKHORN, self.sinkhorn_iterations, 1, 1000),
             count(&keys::YARN_ORIGINAL, self.yarn.original, 1, 1 << 26),
             count(&keys::CONTEXT, self.context_length, 1, 1 << 26),
-            count(&keys::BOS, self.bos, 0, last_token),
-            count(&keys::EOS, self.eos, 0, last_token),
         ]
     }
 

@@ -6,6 +6,7 @@ use super::keys::{self, Key, Keys, Rest};
 use super::{RATIO_HEAVY, RATIO_SPARSE, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
+use crate::format::loose_json;
 use serde_json::Value;
 
 /// What to do about a value that makes no sense.
@@ -18,7 +19,7 @@ pub(in crate::model) struct ConfigKeys {
 impl ConfigKeys {
     /// Of a `config.json`'s text.
     pub(in crate::model) fn parse(json: &str) -> Result<Self> {
-        let config = serde_json::from_str(json)
+        let config = serde_json::from_str(&loose_json::strict(json))
             .map_err(|error| Error::file("config.json", error.to_string()).expected("JSON").advice(ADVICE))?;
         Ok(Self { config })
     }

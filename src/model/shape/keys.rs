@@ -187,9 +187,14 @@ fn read_yarn(keys: &dyn Keys, by_default: bool, default: Yarn) -> Result<Yarn> {
     if !on {
         return Ok(Yarn { factor: 1.0, ..default });
     }
+    // A GGUF may leave out what is as in V4-Flash; a config that names YARN and not these says nothing.
+    let missing = |key: &Key| if by_default { Ok(()) } else { Err(keys.missing(key)) };
+    let (factor, original) = (keys.number(&YARN_FACTOR)?, keys.whole(&YARN_ORIGINAL)?);
+    factor.map_or_else(|| missing(&YARN_FACTOR), |_| Ok(()))?;
+    original.map_or_else(|| missing(&YARN_ORIGINAL), |_| Ok(()))?;
     Ok(Yarn {
-        factor: keys.number(&YARN_FACTOR)?.unwrap_or(default.factor),
-        original: keys.whole(&YARN_ORIGINAL)?.unwrap_or(default.original),
+        factor: factor.unwrap_or(default.factor),
+        original: original.unwrap_or(default.original),
         beta_fast: keys.number(&YARN_FAST)?.unwrap_or(default.beta_fast),
         beta_slow: keys.number(&YARN_SLOW)?.unwrap_or(default.beta_slow),
     })

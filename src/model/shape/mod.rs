@@ -95,9 +95,9 @@ pub struct Shape {
     pub yarn: Yarn,
     /// The longest context, in tokens, that the model was made for.
     pub context_length: u32,
-    /// The token that begins a text.
+    /// The token that begins a text. As the file has it: it may name no token of the vocabulary.
     pub bos: u32,
-    /// The token that ends one.
+    /// The token that ends one; likewise.
     pub eos: u32,
 }
 

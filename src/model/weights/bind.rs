@@ -1,7 +1,7 @@
 //! The binding of a directory's tensors to their fields. Every tensor that the shape asks for must be there, with
 //! the extent of [`Part::extent`] and a format of its [`Kind`]; what is left over is sorted here as well.
 
-use super::names::Scheme;
+use super::names::{self, Scheme};
 use super::scaled::scaled_by;
 use super::take::{Rows, Taker, tensor_error};
 use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Named, Route, TensorRef, Weights};
@@ -13,8 +13,8 @@ use crate::model::part::{Extent, Part};
 use std::collections::BTreeSet;
 
 impl Weights {
-    /// Finds every weight of a model of that shape, which must have passed its checks, under whichever of the three
-    /// schemes of names the directory uses. Fails, naming the tensor, what was found and what was expected, if one
+    /// Finds every weight of a model of that shape, which must have passed its checks, each under whichever of its
+    /// names the directory has. Fails, naming the tensor, what was found and what was expected, if one
     /// is missing, of another extent, or of a format that does not suit it.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
         Ok(Self::bind_named(shape, directory)?.0)
@@ -136,12 +136,13 @@ impl<'a> Binder<'a> {
 
     /// The tensor, or tensors, of a part that the layer has.
     fn require(&mut self, part: Part, layer: usize) -> Result<TensorRef> {
-        let name = self.scheme.name(part, layer);
+        let found = names::find(self.taker.directory(), part, layer);
+        let (scheme, name) = found.unwrap_or_else(|| (self.scheme, self.scheme.name(part, layer)));
         let Some(extent) = part.extent(self.shape, layer) else {
             return Err(tensor_error(&name, "asked for, but not of this layer"));
         };
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let (format, pieces) = match (self.scheme, part) {
+        let (format, pieces) = match (scheme, part) {
             (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => {
                 self.taker.take_each(&name, extent)?
             }
@@ -159,9 +160,9 @@ impl<'a> Binder<'a> {
     fn sort_the_rest(&self, weights: &mut Weights) -> Result<()> {
         let rest = || self.taker.rest();
         let mtp_blocks: BTreeSet<u64> =
-            rest().filter(|tensor| is_draft(&tensor.name)).filter_map(|tensor| self.block(&tensor.name)).collect();
+            rest().filter(|tensor| is_draft(&tensor.name)).filter_map(|tensor| Self::block(&tensor.name)).collect();
         for TensorInfo { name, .. } in rest() {
-            let block = self.block(name).filter(|&block| block >= self.shape.n_layers() as u64);
+            let block = Self::block(name).filter(|&block| block >= self.shape.n_layers() as u64);
             if name.starts_with("mtp.")
                 || name.starts_with("model.mtp.")
                 || block.is_some_and(|b| mtp_blocks.contains(&b))
@@ -183,8 +184,8 @@ impl<'a> Binder<'a> {
     }
 
     /// The number of the layer that a name belongs to.
-    fn block(&self, name: &str) -> Option<u64> {
-        name.strip_prefix(self.scheme.layer_prefix())?.split_once('.')?.0.parse().ok()
+    fn block(name: &str) -> Option<u64> {
+        names::in_layer(name).map(|(layer, _)| layer)
     }
 }
 

@@ -25,8 +25,7 @@ impl Scheme {
 
     /// The scheme that the embedding's name belongs to.
     pub(super) fn of(directory: &Directory) -> Result<Self> {
-        let embed = |scheme: &Self| directory.get(&scheme.name(Part::Embed, 0)).is_some();
-        Self::ALL.into_iter().find(embed).ok_or_else(|| {
+        find(directory, Part::Embed, 0).map(|(scheme, _)| scheme).ok_or_else(|| {
             let names = Self::ALL.map(|scheme| format!("{:?}", scheme.name(Part::Embed, 0)));
             Error::file("the embedding", "missing")
                 .expected(format!("a tensor named {}", names.join(" or ")))
@@ -35,7 +34,7 @@ impl Scheme {
     }
 
     /// What comes before a layer's number.
-    pub(super) const fn layer_prefix(self) -> &'static str {
+    const fn layer_prefix(self) -> &'static str {
         match self {
             Self::Gguf => "blk.",
             Self::Official => "layers.",
@@ -53,6 +52,35 @@ impl Scheme {
         };
         if Part::GLOBAL.contains(&part) { name.to_owned() } else { format!("{}{layer}.{name}", self.layer_prefix()) }
     }
+}
+
+/// The tensor of a part in a directory: its scheme and its name there. Files mix the schemes, so each tensor is looked for
+/// under all its names: the three; those of transformers without `model.`, as the model has them without its head; and
+/// what `save_pretrained` of transformers 5 writes, which is DeepSeek's names after `model.`, and in the attention `norm`
+/// for `kv_norm`, as its renaming back takes the one for the other.
+pub(super) fn find(directory: &Directory, part: Part, layer: usize) -> Option<(Scheme, String)> {
+    let [gguf, official, transformers] = Scheme::ALL.map(|scheme| scheme.name(part, layer));
+    let saved = format!("model.{official}");
+    let renamed = (part == Part::KvNorm).then(|| saved.replace("kv_norm", "norm"));
+    let bare = transformers.strip_prefix("model.").map(str::to_owned);
+    let names = [
+        (Scheme::Gguf, Some(gguf)),
+        (Scheme::Official, Some(official)),
+        (Scheme::Transformers, Some(transformers)),
+        (Scheme::Official, Some(saved)),
+        (Scheme::Official, renamed),
+        (Scheme::Transformers, bare),
+    ];
+    let is_there = |name: &str| directory.get(&name.replace('*', "0")).is_some();
+    names.into_iter().filter_map(|(scheme, name)| Some((scheme, name?))).find(|(_, name)| is_there(name))
+}
+
+/// What follows the number of a layer in a tensor's name, under any scheme, and the number.
+pub(super) fn in_layer(name: &str) -> Option<(u64, &str)> {
+    let prefixes = ["model.layers.", "layers.", "blk."];
+    let rest = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    let (number, rest) = rest.split_once('.')?;
+    Some((number.parse().ok()?, rest))
 }
 
 /// The three names of a part, those of a layer without its prefix.

@@ -1,0 +1,193 @@
+//! Models as they are found: other names, other spellings, more than is used, less than is usual; and weights that are no
+//! numbers. Each is the random model of a family with one thing changed.
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::rc::Rc;
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::error::Result;
+use headstart::format::{Memory, safetensors};
+use headstart::model::grouped::{Scaling, Shape};
+use pollster::block_on;
+use serde_json::{Value, json};
+use support::{fixture, memory, safetensors_of};
+
+mod support;
+
+/// Name, type, shape and bytes.
+type Tensor = (String, String, Vec<u64>, Vec<u8>);
+
+const IDS: [u32; 6] = [5, 9, 17, 33, 65, 129];
+
+fn config(family: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(fixture(&format!("families/{family}/config.json"))).unwrap()).unwrap()
+}
+
+fn tensors(family: &str) -> Vec<Tensor> {
+    let source = memory(&format!("families/{family}/model.safetensors"));
+    let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
+    let read = |info: &headstart::format::TensorInfo| {
+        let mut bytes = vec![0; info.bytes as usize];
+        block_on(source.read_at(info.offset, &mut bytes)).unwrap();
+        (info.name.clone(), info.stored.name().to_owned(), info.shape.clone(), bytes)
+    };
+    directory.tensors().iter().map(read).collect()
+}
+
+fn load(config: &str, tensors: &[Tensor]) -> Result<Session> {
+    let source = Rc::new(Memory::new("model.safetensors", safetensors_of(tensors)));
+    let files = ModelFiles { sources: vec![source], config: Some(config.to_owned()), ..ModelFiles::default() };
+    let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
+    block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ()))
+}
+
+fn logits(session: &mut Session) -> Result<Vec<f32>> {
+    let mut all = Vec::new();
+    let mut each = |_, logits: &[f32]| {
+        all.extend_from_slice(logits);
+        Ok(())
+    };
+    block_on(session.logits(&IDS, &mut each))?;
+    Ok(all)
+}
+
+/// The logits, which are the same whatever was changed, and the notices.
+fn same_as(family: &str, config_text: &str, changed: &[Tensor]) -> String {
+    let plain = logits(&mut load(&config(family).to_string(), &tensors(family)).unwrap()).unwrap();
+    let mut session = load(config_text, changed).unwrap();
+    assert_eq!(plain, logits(&mut session).unwrap());
+    session.notices().join("; ")
+}
+
+fn assert_says(text: &str, all: &[&str]) {
+    for part in all {
+        assert!(text.contains(part), "{text:?} does not say {part:?}");
+    }
+}
+
+#[test]
+fn names_without_model_and_fused_experts_are_read() {
+    let bare: Vec<Tensor> = tensors("qwen3moe")
+        .into_iter()
+        .map(|(name, dtype, shape, bytes)| (name.trim_start_matches("model.").to_owned(), dtype, shape, bytes))
+        .collect();
+    assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &bare), "");
+
+    // transformers keeps the experts of a layer in one tensor, of each the rows of gate before those of up.
+    let all = tensors("qwen3moe");
+    let named = |name: &str| all.iter().find(|tensor| tensor.0 == name);
+    let mut fused: Vec<Tensor> = all.iter().filter(|tensor| !tensor.0.contains(".experts.")).cloned().collect();
+    for layer in 0..2 {
+        let stem = format!("model.layers.{layer}.mlp.experts");
+        for (to, from) in [("gate_up_proj", &["gate_proj", "up_proj"][..]), ("down_proj", &["down_proj"])] {
+            let experts = (0..).map_while(|n| named(&format!("{stem}.{n}.{}.weight", from[0])).map(|_| n));
+            let parts: Vec<&Tensor> = experts
+                .flat_map(|n: u32| from.iter().map(move |part| (n, *part)))
+                .map(|(n, part)| named(&format!("{stem}.{n}.{part}.weight")).unwrap())
+                .collect();
+            let Some(first) = parts.first() else { continue };
+            let n_experts = (parts.len() / from.len()) as u64;
+            let shape = vec![n_experts, first.2[0] * from.len() as u64, first.2[1]];
+            let bytes = parts.iter().flat_map(|part| part.3.iter().copied()).collect();
+            fused.push((format!("{stem}.{to}"), first.1.clone(), shape, bytes));
+        }
+    }
+    assert!(fused.iter().any(|tensor| tensor.0.ends_with("gate_up_proj")));
+    assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &fused), "");
+}
+
+#[test]
+fn what_is_not_used_refuses_nothing() {
+    let mut more = tensors("qwen3");
+    more.push(("lora_marker".to_owned(), "F32".to_owned(), vec![0], Vec::new()));
+    more.push(("model.layers.0.grown".to_owned(), "F32".to_owned(), vec![0, 4], Vec::new()));
+    let mut odd = config("qwen3");
+    (odd["bos_token_id"], odd["eos_token_id"]) = (json!(256), json!(4_294_967_295u32));
+    let text = odd.to_string().replacen('{', "\u{feff}{\"limit\": [0.0, Infinity], \"scale\": NaN, ", 1);
+    let notices = same_as("qwen3", &text, &more);
+    assert_says(&notices, &["bos_token_id is 256", "eos_token_id is 4294967295", "2 unknown tensors", "lora_marker"]);
+}
+
+#[test]
+fn a_stale_head_beside_tied_embeddings_is_left_out_with_a_notice() {
+    let mut more = tensors("qwen2");
+    let (_, dtype, shape, mut bytes) =
+        more.iter().find(|tensor| tensor.0 == "model.embed_tokens.weight").unwrap().clone();
+    bytes.as_chunks_mut::<2>().0.reverse();
+    more.push(("lm_head.weight".to_owned(), dtype, shape, bytes));
+    let notices = same_as("qwen2", &config("qwen2").to_string(), &more);
+    assert_eq!(notices, "lm_head.weight is left out: the file says that the embedding is the head");
+    // Where the file does not say that they are tied, it is the head.
+    let mut apart = config("qwen2");
+    apart["tie_word_embeddings"] = json!(false);
+    let plain = logits(&mut load(&config("qwen2").to_string(), &tensors("qwen2")).unwrap()).unwrap();
+    assert_ne!(plain, logits(&mut load(&apart.to_string(), &more).unwrap()).unwrap());
+}
+
+/// As `LlamaConfig`, `Qwen3Config` and `Qwen3MoeConfig` of transformers 5.23 have them.
+#[test]
+fn what_a_config_leaves_out_is_as_in_transformers() {
+    let without = |family: &str, keys: &[&str]| {
+        let mut config = config(family);
+        let map = config.as_object_mut().unwrap();
+        keys.iter().for_each(|key| drop(map.remove(*key)));
+        Shape::from_config(&config.to_string()).unwrap()
+    };
+    let llama = without("llama", &["bos_token_id", "eos_token_id", "max_position_embeddings", "num_key_value_heads"]);
+    assert_eq!((llama.bos, llama.eos, llama.context_length), (Some(1), Some(2), 2048));
+    assert_eq!(llama.n_kv_heads, llama.n_heads);
+    let qwen3 = without("qwen3", &["head_dim", "max_position_embeddings"]);
+    assert_eq!((qwen3.head_dim, qwen3.context_length), (128, 32_768));
+    let experts = without("qwen3moe", &["norm_topk_prob", "num_experts", "num_local_experts", "num_experts_per_tok"])
+        .experts
+        .unwrap();
+    assert_eq!((experts.normed, experts.n_experts, experts.n_used), (false, 128, 8));
+}
+
+#[test]
+fn scaling_that_is_told_in_part_is_as_in_transformers_or_refused() {
+    let read = |rope: Value| {
+        let mut config = config("qwen3");
+        config.as_object_mut().unwrap().remove("rope_parameters");
+        config["max_position_embeddings"] = json!(4096);
+        config["rope_scaling"] = rope;
+        let mut notices = Vec::new();
+        let shape = Shape::from_config_with(&config.to_string(), &mut notices);
+        (shape.map(|shape| shape.rope.scaling), notices.join("; "))
+    };
+    let (scaling, notices) = read(json!({"factor": 8.0}));
+    assert_eq!(scaling.unwrap(), Scaling::None);
+    assert_says(&notices, &["rope_scaling.factor", "8", "ignored"]);
+    let (scaling, notices) = read(json!({"rope_type": "yarn", "factor": 8.0}));
+    let Scaling::Yarn(yarn, _) = scaling.unwrap() else { panic!("no YaRN") };
+    assert_eq!(yarn.original, 4096);
+    assert_says(&notices, &["original_max_position_embeddings", "missing", "4096"]);
+    let (scaling, _) = read(json!({"type": "linear"}));
+    assert_says(&scaling.unwrap_err().to_string(), &["factor", "missing"]);
+    let (scaling, notices) = read(json!({"type": "linear", "factor": 2.0}));
+    assert_eq!((scaling.unwrap(), notices.as_str()), (Scaling::Linear { factor: 2.0 }, ""));
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_named_or_their_layer_is() {
+    let with_nan = |name: &str| {
+        let mut all = tensors("qwen3");
+        let tensor = all.iter_mut().find(|tensor| tensor.0 == name).unwrap();
+        let n = if tensor.1 == "F32" { 4 } else { 2 };
+        tensor.3[3 * n..4 * n].fill(0xff);
+        load(&config("qwen3").to_string(), &all)
+    };
+    let text = with_nan("model.norm.weight").err().unwrap().to_string();
+    assert_says(&text, &["model.norm.weight", "number 3 is NaN"]);
+    for (name, place) in [
+        ("model.layers.1.mlp.down_proj.weight", "down of layer 1"),
+        ("model.layers.0.self_attn.o_proj.weight", "o of layer 0"),
+        ("lm_head.weight", "output head"),
+    ] {
+        let mut session = with_nan(name).unwrap();
+        let text = logits(&mut session).unwrap_err().to_string();
+        assert_says(&text, &["logits", "NaN", place]);
+        let text = block_on(session.generate(&IDS, &Sampling::default(), 4)).err().unwrap().to_string();
+        assert_says(&text, &["the logits after 6 tokens", place]);
+    }
+}
