@@ -45,7 +45,7 @@ impl Mlp {
                     gate_up: uploads.stack(arena, &[gate, up]),
                     down: uploads.stack(arena, &[down]),
                 };
-                let shared = shared.as_ref().map(plan_shared);
+                let shared = shared.as_deref().map(plan_shared);
                 Self::Experts {
                     router: uploads.stack(arena, &[router]),
                     bias: bias.as_ref().map(|bias| uploads.vector(arena, bias)),

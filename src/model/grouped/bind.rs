@@ -172,7 +172,7 @@ impl<'a> Binder<'a> {
             up: self.matrix(up, n_shared, n_embd)?,
             down: self.matrix(down, n_embd, n_shared)?,
         };
-        Ok(Ffn::Experts { router, bias, experts, shared: Some(shared) })
+        Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)) })
     }
 
     pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {

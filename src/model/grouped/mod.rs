@@ -176,7 +176,7 @@ pub enum Ffn {
         /// Them.
         experts: Experts,
         /// The network that every token uses beside them.
-        shared: Option<Mlp>,
+        shared: Option<Box<Mlp>>,
     },
 }
 

@@ -1,0 +1,417 @@
+//! Multi-head latent attention: small models of the shapes of DeepSeek V2-Lite, V2 and V3 against transformers, from
+//! safetensors and from both forms of GGUF, by prefill, in chunks and token by token, on the CPU player and on every
+//! adapter present.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+#![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
+
+use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::error::Error;
+use headstart::format::gguf::{self, Value};
+use headstart::format::{Memory, Source};
+use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::kernels::cache::{CacheType, CacheTypes};
+use headstart::measure::Progress;
+use headstart::measure::report::Check;
+use headstart::measure::verify::{self, compare_stages};
+use headstart::model::mla;
+use mla_models::{Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors};
+use pollster::block_on;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use support::{fixture, memory, places};
+
+mod mla_models;
+mod support;
+
+const FAMILIES: [&str; 3] = ["deepseek_v2_lite", "deepseek_v2", "deepseek_v3"];
+const BUDGET: f32 = 1e-3;
+
+/// What transformers computed: ids, logits after each, and the tokens that follow.
+struct Expected {
+    ids: Vec<u32>,
+    logits: Vec<f32>,
+    greedy: Vec<u32>,
+}
+
+fn expected(family: &str) -> Expected {
+    let all = tensors(&format!("families/{family}/expected.safetensors"));
+    let ids = |name: &str| all[name].values.iter().map(|id| *id as u32).collect();
+    Expected { ids: ids("ids"), logits: all["logits"].values.clone(), greedy: ids("greedy") }
+}
+
+fn options() -> LoadOptions {
+    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
+}
+
+fn safetensors_files(family: &str) -> ModelFiles {
+    with_config(family, &config(family))
+}
+
+fn with_config(family: &str, config: &Json) -> ModelFiles {
+    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
+    ModelFiles { sources, config: Some(config.to_string()), ..ModelFiles::default() }
+}
+
+fn gguf_files(family: &str, form: Form) -> ModelFiles {
+    let config = config(family);
+    in_memory(gguf_bytes(&gguf_keys(&config, form), &gguf_tensors(family, &config, form)))
+}
+
+fn in_memory(bytes: Vec<u8>) -> ModelFiles {
+    ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
+}
+
+fn load(files: &ModelFiles, choice: PlayerChoice, options: &LoadOptions) -> Session {
+    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
+}
+
+fn refused(files: &ModelFiles) -> Error {
+    block_on(Session::load(files, PlayerChoice::Cpu, &options(), &mut |_| ())).err().unwrap()
+}
+
+fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
+    let mut all = Vec::new();
+    let mut each = |_, logits: &[f32]| {
+        all.extend_from_slice(logits);
+        Ok(())
+    };
+    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
+    all
+}
+
+/// The largest difference, and NaN where anything is not a number.
+fn worst(expected: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(expected.len(), found.len());
+    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
+    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
+}
+
+#[test]
+fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
+    for family in FAMILIES {
+        let expected = expected(family);
+        for (place, choice) in places() {
+            let mut session = load(&safetensors_files(family), choice, &options());
+            for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
+                let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
+                println!("{family} on {place}, {} steps: off by {worst}", steps.len());
+                assert!(worst <= BUDGET, "{family} on {place}, steps {steps:?}: off by {worst}");
+            }
+            let mut generation =
+                block_on(session.generate(&expected.ids, &Sampling::default(), expected.greedy.len())).unwrap();
+            let mut ids = Vec::new();
+            while let Some(id) = block_on(generation.next()).unwrap() {
+                ids.push(id);
+            }
+            block_on(generation.finish()).unwrap();
+            let until_end = expected.greedy.iter().take_while(|id| **id != 1).copied().collect::<Vec<_>>();
+            assert_eq!(ids, until_end, "{family} on {place}");
+        }
+    }
+}
+
+#[test]
+fn logits_of_both_forms_of_gguf_agree_with_transformers() {
+    for family in FAMILIES {
+        let expected = expected(family);
+        for form in [Form::Split, Form::Whole] {
+            let files = gguf_files(family, form);
+            for (place, choice) in places() {
+                let mut session = load(&files, choice, &options());
+                assert_eq!(session.outline().architecture, "deepseek2");
+                for steps in [&[][..], &[1, 30, 1, 90]] {
+                    let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
+                    assert!(worst <= BUDGET, "{family} {form:?} on {place}, steps {steps:?}: off by {worst}");
+                }
+            }
+        }
+    }
+}
+
+/// Each of these configs is of another model, with the same tensors.
+#[test]
+fn what_a_slip_would_change_shows_in_the_logits() {
+    let scaling = |key: &str, value: Json| {
+        let mut scaling = config("deepseek_v3")["rope_scaling"].clone();
+        scaling[key] = value;
+        scaling
+    };
+    for (what, family, key, value) in [
+        ("no YaRN", "deepseek_v3", "rope_scaling", Json::Null),
+        ("no m in the scale", "deepseek_v3", "rope_scaling", scaling("mscale_all_dim", json!(0))),
+        ("another amplitude", "deepseek_v3", "rope_scaling", scaling("mscale", json!(0.707))),
+        ("groups ignored", "deepseek_v3", "topk_group", json!(3)),
+        ("weights not normed", "deepseek_v3", "norm_topk_prob", json!(false)),
+        ("weights not scaled", "deepseek_v3", "routed_scaling_factor", json!(1.0)),
+        ("weights normed", "deepseek_v2_lite", "norm_topk_prob", json!(true)),
+        ("groups ignored", "deepseek_v2", "topk_method", json!("greedy")),
+        ("another base", "deepseek_v2", "rope_theta", json!(50_000)),
+    ] {
+        let expected = expected(family);
+        let mut config = config(family);
+        config[key] = value;
+        let mut session = load(&with_config(family, &config), PlayerChoice::Cpu, &options());
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst > 0.1, "{family}, {what}: off by {worst} only");
+    }
+}
+
+#[test]
+fn a_cache_of_halves_takes_half_and_is_near() {
+    let expected = expected("deepseek_v3");
+    for (place, choice) in places() {
+        let half = LoadOptions { cache: CacheTypes::both(CacheType::F16), ..options() };
+        let whole = load(&safetensors_files("deepseek_v3"), choice.clone(), &options());
+        let mut session = load(&safetensors_files("deepseek_v3"), choice, &half);
+        // One row of 256 and 32 elements a token and layer, for 256 positions and as many computed ahead.
+        assert_eq!(whole.memory().cache - session.memory().cache, 2 * 512 * 288 * 2, "{place}");
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst > 1e-6 && worst < 0.05, "{place}: {worst}");
+    }
+}
+
+#[test]
+fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
+    let (place, choice) = places().swap_remove(1);
+    let models = [
+        ("deepseek_v2_lite", safetensors_files("deepseek_v2_lite"), &["absorb", "shared_down"][..]),
+        ("deepseek_v3", gguf_files("deepseek_v3", Form::Split), &["latents", "queries", "absorb", "values"][..]),
+    ];
+    for (family, files, faults) in models {
+        // The first stage that is wrong.
+        let check = |fault: Option<&str>, cache: CacheTypes| {
+            let fault = fault.map(str::to_owned);
+            let mut session = load(&files, choice.clone(), &LoadOptions { fault, cache, ..options() });
+            let mut oracle = load(&files, PlayerChoice::Cpu, &LoadOptions { cache, ..options() });
+            let ids = verify::built_in_ids(&oracle).unwrap();
+            let mut go_on = |_: &Progress| ControlFlow::Continue(());
+            let mut check = Check::default();
+            block_on(compare_stages(&mut session, &mut oracle, &ids[..16], &mut check, &mut go_on)).unwrap();
+            check.first_wrong_stage.map(|wrong| wrong.stage)
+        };
+        for of in [CacheType::F32, CacheType::F16] {
+            assert_eq!(check(None, CacheTypes::both(of)), None, "{family} on {place}, {of:?}");
+        }
+        for stage in faults {
+            assert_eq!(check(Some(stage), CacheTypes::default()).as_deref(), Some(*stage), "{family} on {place}");
+        }
+    }
+}
+
+#[test]
+fn weights_in_shards_compute_the_same() {
+    let expected = expected("deepseek_v3");
+    for files in [safetensors_files("deepseek_v3"), gguf_files("deepseek_v3", Form::Split)] {
+        let mut session = load(&files, PlayerChoice::Cpu, &LoadOptions { shard_bytes: Some(40 << 10), ..options() });
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst <= BUDGET, "off by {worst}");
+    }
+}
+
+#[test]
+fn an_exported_gguf_computes_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str| fixture(&format!("families/deepseek_v3/{name}"));
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(of(name), folder.path().join(name)).unwrap();
+    }
+    let to = folder.path().join("out.gguf");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
+    let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = expected("deepseek_v3");
+    let mut session = load(&in_memory(std::fs::read(to).unwrap()), PlayerChoice::Cpu, &options());
+    let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+    assert!(worst <= BUDGET, "off by {worst}");
+}
+
+#[test]
+fn what_is_beside_the_model_is_passed_over() {
+    let (family, form) = ("deepseek_v3", Form::Whole);
+    let (expected, config) = (expected(family), config(family));
+    let (mut keys, mut tensors) = (gguf_keys(&config, form), gguf_tensors(family, &config, form));
+    // A layer of multi-token prediction, counted among the blocks; and the other form of a tensor beside the first.
+    keys.insert("deepseek2.block_count".to_owned(), 3u32.into());
+    keys.insert("deepseek2.nextn_predict_layers".to_owned(), 1u32.into());
+    let small = Tensor { shape: vec![4], values: vec![1.0; 4] };
+    for name in ["blk.2.nextn.eh_proj.weight", "blk.2.attn_norm.weight", "blk.1.attn_k_b.weight"] {
+        tensors.insert(name.to_owned(), small.clone());
+    }
+    let mut session = load(&in_memory(gguf_bytes(&keys, &tensors)), PlayerChoice::Cpu, &options());
+    assert!(session.notices().iter().any(|notice| notice.contains("2 tensors")), "{:?}", session.notices());
+    let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+    assert!(worst <= BUDGET, "off by {worst}");
+}
+
+/// The shape in the keys alone.
+fn shape(keys: &BTreeMap<String, Value>) -> Result<mla::Shape, Error> {
+    let file = Memory::new("model.gguf", gguf_bytes(keys, &BTreeMap::new()));
+    mla::Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap())
+}
+
+#[test]
+fn keys_that_older_files_lack_are_taken_as_deepseek_has_them() {
+    let mut keys = gguf_keys(&config("deepseek_v3"), Form::Whole);
+    let v3 = shape(&keys).unwrap();
+    assert!(v3.notices.is_empty(), "{:?}", v3.notices);
+    for (key, value) in [("block_count", 61u32), ("expert_count", 256), ("expert_used_count", 8)] {
+        keys.insert(format!("deepseek2.{key}"), value.into());
+    }
+    for key in ["expert_group_count", "expert_group_used_count", "rope.scaling.yarn_log_multiplier"] {
+        keys.remove(&format!("deepseek2.{key}")).unwrap();
+    }
+    let older = shape(&keys).unwrap();
+    let experts = older.experts.as_ref().unwrap();
+    assert_eq!((experts.n_groups, experts.n_kept, older.scale), (8, 4, v3.scale));
+    assert_eq!(older.notices.len(), 2, "{:?}", older.notices);
+}
+
+/// By hand (spec 2): the scales of scores of the published models, and the frequencies of their rotation.
+#[test]
+fn published_models_have_their_scale_and_frequencies() {
+    let published = |family: &str, mscale: f64| {
+        let mut config = config(family);
+        for (key, value) in [("qk_nope_head_dim", 128), ("qk_rope_head_dim", 64), ("v_head_dim", 128)] {
+            config[key] = json!(value);
+        }
+        for (key, value) in [("mscale", mscale), ("mscale_all_dim", mscale), ("factor", 40.0)] {
+            config["rope_scaling"][key] = json!(value);
+        }
+        config["rope_scaling"]["original_max_position_embeddings"] = json!(4096);
+        mla::Shape::from_config(&config.to_string()).unwrap()
+    };
+    let (v3, lite) = (published("deepseek_v3", 1.0), published("deepseek_v2_lite", 0.707));
+    assert!((v3.scale - 0.135_233_8).abs() < 1e-6 && (lite.scale - 0.114_721_4).abs() < 1e-6);
+    assert_eq!((v3.rope.scale(), lite.rope.scale()), (1.0, 1.0));
+    let frequencies = v3.rope.frequencies();
+    for (pair, expected) in [(1, 0.749_894_209), (11, 0.039_006_926_6), (22, 1.778_279_41e-4), (31, 3.333_803_58e-6)] {
+        assert!((frequencies[pair] / expected - 1.0).abs() < 1e-7, "{pair}: {}", frequencies[pair]);
+    }
+}
+
+#[test]
+fn shapes_that_make_no_sense_are_refused_by_name() {
+    for (key, value, words) in [
+        ("attention.kv_lora_rank", 0u32, "key-value latent"),
+        ("attention.kv_lora_rank", 1 << 20, "key-value latent"),
+        ("attention.kv_lora_rank", 255, "multiple of 4"),
+        ("attention.q_lora_rank", u32::MAX, "query latent"),
+        ("rope.dimension_count", 1 << 20, "rope.dimension_count"),
+        ("rope.dimension_count", 30, "dims of a head that"),
+        ("attention.key_length", 32, "dims of a head that do not turn"),
+        ("attention.key_length", u32::MAX, "dims of a head that do not turn"),
+        ("attention.value_length", 0, "value head"),
+        ("attention.head_count", 0, "heads"),
+        ("attention.head_count", 1 << 30, "heads"),
+        ("block_count", 0, "block_count"),
+        ("block_count", 1 << 30, "block_count"),
+        ("expert_used_count", 0, "experts used"),
+        ("expert_used_count", 7, "at most the 6"),
+        ("expert_count", 1 << 30, "experts"),
+        ("expert_shared_count", u32::MAX, "shared experts"),
+        ("expert_group_count", 2, "groups of experts"),
+        ("expert_group_count", 9, "groups of experts"),
+        ("expert_group_used_count", 4, "groups of experts used"),
+        ("expert_group_used_count", 0, "groups of experts used"),
+        ("expert_gating_func", 3, "expert_gating_func"),
+        ("embedding_length", 6, "width of the model"),
+        ("feed_forward_length", 0, "hidden width"),
+        ("rope.scaling.original_context_length", 0, "original context"),
+    ] {
+        let mut keys = gguf_keys(&config("deepseek_v3"), Form::Whole);
+        keys.insert(format!("deepseek2.{key}"), value.into());
+        let error = shape(&keys).expect_err(key).to_string();
+        assert!(error.contains(words), "{key} {value}: {error}");
+    }
+    for (key, value, words) in [
+        ("rope.scaling.yarn_log_multiplier", f32::NAN, "yarn_log_multiplier"),
+        ("rope.scaling.yarn_log_multiplier", 1e30, "YaRN"),
+        ("rope.scaling.factor", 0.0, "factor"),
+        ("expert_weights_scale", f32::INFINITY, "expert_weights_scale"),
+        ("attention.layer_norm_rms_epsilon", -1.0, "epsilon"),
+        ("attention.temperature_scale", 1.0, "temperature"),
+    ] {
+        let mut keys = gguf_keys(&config("deepseek_v3"), Form::Whole);
+        keys.insert(format!("deepseek2.{key}"), value.into());
+        let error = shape(&keys).expect_err(key).to_string();
+        assert!(error.contains(words), "{key} {value}: {error}");
+    }
+    for (key, value, words) in [
+        ("topk_method", json!("best"), "topk_method"),
+        ("scoring_func", json!("softmax"), "topk_method"),
+        ("scoring_func", json!("tanh"), "scoring_func"),
+        ("moe_layer_freq", json!(2), "moe_layer_freq"),
+        ("kv_lora_rank", Json::Null, "kv_lora_rank"),
+        ("q_lora_rank", json!(-1), "q_lora_rank"),
+        ("n_group", json!(0), "groups of experts"),
+        ("attention_bias", json!(true), "attention_bias"),
+    ] {
+        let mut config = config("deepseek_v3");
+        config[key] = value.clone();
+        let error = mla::Shape::from_config(&config.to_string()).expect_err(key).to_string();
+        assert!(error.contains(words), "{key} {value}: {error}");
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_refused_by_name() {
+    let (family, form) = ("deepseek_v3", Form::Split);
+    let config = config(family);
+    let (keys, tensors) = (gguf_keys(&config, form), gguf_tensors(family, &config, form));
+    let small = Tensor { shape: vec![4], values: vec![1.0; 4] };
+    let without = |name: &str| {
+        let mut tensors = tensors.clone();
+        tensors.remove(name).unwrap();
+        tensors
+    };
+    let with = |name: &str| {
+        let mut tensors = tensors.clone();
+        tensors.insert(name.to_owned(), small.clone());
+        tensors
+    };
+    for (tensors, name) in [
+        (without("blk.0.attn_k_b.weight"), "attn_kv_b"),
+        (without("blk.1.attn_v_b.weight"), "attn_v_b"),
+        (without("blk.1.attn_q_a_norm.weight"), "attn_q_a_norm"),
+        (without("blk.1.ffn_up_shexp.weight"), "ffn_up_shexp"),
+        (with("blk.1.attn_k_b.weight"), "attn_k_b"),
+        (with("blk.1.exp_probs_b.bias"), "exp_probs_b"),
+        (with("blk.0.attn_q.bias"), "attn_q.bias"),
+        (with("blk.0.indexer.attn_k.weight"), "indexer"),
+    ] {
+        let error = refused(&in_memory(gguf_bytes(&keys, &tensors))).to_string();
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+/// Heads of 96 rows lie across the blocks of 128 that share a scale.
+#[test]
+fn weights_in_fp8_compute_what_their_values_do() {
+    let family = "deepseek_v3";
+    let (mut small, mut plain) = (Vec::new(), Vec::new());
+    let as_bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
+    for (name, tensor) in tensors(&format!("families/{family}/model.safetensors")) {
+        let shape = tensor.shape.clone();
+        let is_fp8 = name.contains("_proj") && name.ends_with(".weight");
+        if !is_fp8 {
+            small.push((name.clone(), "F32", shape.clone(), as_bytes(&tensor.values)));
+            plain.push((name, "F32", shape, as_bytes(&tensor.values)));
+            continue;
+        }
+        let (bytes, scales, decoded) = in_fp8(&tensor);
+        let of_scales = shape.iter().map(|n| n.div_ceil(128)).collect();
+        small.push((name.clone(), "F8_E4M3", shape.clone(), bytes));
+        small.push((format!("{name}_scale_inv"), "F32", of_scales, as_bytes(&scales)));
+        plain.push((name, "F32", shape, as_bytes(&decoded.values)));
+    }
+    let ids = expected(family).ids;
+    let computed = |tensors: &[(String, &str, Vec<u64>, Vec<u8>)]| {
+        let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("model.safetensors", safetensors_bytes(tensors)))];
+        let files = ModelFiles { sources, config: Some(config(family).to_string()), ..ModelFiles::default() };
+        logits(&mut load(&files, PlayerChoice::Cpu, &options()), &ids[..60], &[])
+    };
+    let worst = worst(&computed(&plain), &computed(&small));
+    assert!(worst <= BUDGET, "off by {worst}");
+}
