@@ -132,7 +132,7 @@ pub(super) struct Run {
     #[command(flatten)]
     pub(super) grammar: super::grammar::GrammarOptions,
     /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
-    /// another model, or a damaged one, is told of and written anew
+    /// another model or of other settings, or a damaged one, is told of and written anew
     #[arg(long, value_name = "FILE")]
     pub(super) prompt_cache: Option<PathBuf>,
 }
