@@ -103,7 +103,7 @@ Examples:
   headstart run --adapter all --report timings.json
   headstart run -m R1-Distill-Qwen-1.5B.gguf -cnv -sys 'Answer in one line.'
   headstart run -m model.gguf -p 'A city as JSON: ' --json-schema '{\"type\": \"string\"}'
-  headstart run -m model.gguf -f report.txt --prompt-cache report.cache   # read once, known the next time
+  headstart run -m model.gguf -f report.txt --prompt-cache report.cache
   echo 'Why is the sky blue?' | headstart run -m model.gguf -cnv --reasoning none";
 
 /// Continue a text, and report how fast.
@@ -129,6 +129,10 @@ pub(super) struct Run {
     /// Write all figures to a file as JSON (with --adapter all: a list)
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
+    /// another model or of other settings, or a damaged one, is told of and written anew
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompt_cache: Option<PathBuf>,
     #[command(flatten)]
     pub(super) talk: Talk,
     #[command(flatten)]
@@ -137,10 +141,6 @@ pub(super) struct Run {
     pub(super) ending: EndOptions,
     #[command(flatten)]
     pub(super) grammar: super::grammar::GrammarOptions,
-    /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
-    /// another model, or a damaged one, is told of and written anew
-    #[arg(long, value_name = "FILE")]
-    pub(super) prompt_cache: Option<PathBuf>,
 }
 
 /// Whether a conversation is held, and how.
@@ -337,7 +337,7 @@ pub(super) struct SamplingOptions {
     #[arg(long, value_name = "N", default_value_t = -1, value_parser = window, allow_negative_numbers = true)]
     pub(super) dry_penalty_last_n: i64,
     /// A text that a repetition does not reach across; may be given several times, and `none` for none [default: a line
-    /// end, and : \" *]
+    /// end, and : " *]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) dry_sequence_breaker: Vec<String>,
     /// Add V to the logit of a token, as in 15043+1.5 or 15043-inf, which forbids it; may be given several times

@@ -51,6 +51,11 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     if arguments.talk.conversation {
         return converse::converse(arguments);
     }
+    if let (Some("all"), Some(cache)) = (arguments.adapter.as_deref(), &arguments.prompt_cache) {
+        return Err(Error::usage("--prompt-cache", format!("{} for all adapters", cache.display()))
+            .expected("one adapter, whose numbers the file holds")
+            .advice("Choose one with --adapter, or leave the file out."));
+    }
     let path = arguments.model.path()?;
     let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(arguments)?);
     let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;

@@ -205,6 +205,27 @@ fn written(arguments: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn nothing_of_an_answer_is_lost_but_space_around_calls(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=a>", "</parameter>",
+                "<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "<｜DSML｜invoke name=\"f\">", "</｜DSML｜invoke>",
+                "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
+                "{\"name\": \"f\", \"arguments\": {}}", "{", "}", ";", "é", " ", "\n", "x",
+            ]), 0..12),
+        ) {
+            let answer = parts.concat();
+            let called = tool_calls(&answer, &[]);
+            if called.calls.is_empty() {
+                prop_assert_eq!(called.text, answer);
+            } else {
+                prop_assert!(called.text.len() < answer.len());
+            }
+        }
+    }
 
     /// The text, and each call as `name arguments`.
     fn read(answer: &str) -> (String, Vec<String>) {

@@ -353,6 +353,16 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in r#"root ::= [ab"'\\\[\]()|*+?{}<>.:=\n0-9,^\-xuUé]{0,60}"#) {
+            if let Err(error) = to_lark(&text) {
+                prop_assert_eq!(error.thing, "grammar");
+            }
+        }
+    }
 
     #[test]
     fn rules_that_do_not_come_back_to_themselves_are_terminals() {

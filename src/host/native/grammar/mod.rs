@@ -19,7 +19,8 @@ use toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie};
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(super) struct GrammarOptions {
-    /// Write only what this grammar allows: GBNF as llama.cpp's, or, behind a first line of `%llguidance {}`, Lark
+    /// Write only what this grammar allows, from the first token on, thoughts included: GBNF as llama.cpp's, or Lark behind
+    /// a first line of `%llguidance {}`
     #[arg(long, value_name = "GBNF", allow_hyphen_values = true, help_heading = "Form of the text")]
     grammar: Option<String>,
     /// The same, from a file
