@@ -160,11 +160,35 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
         let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
         let files = file_of(synthesis);
         let mut session = block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
-        let ids = session.tokenizer().unwrap().encode("a  b", headstart::text::Bos::Omit).unwrap();
-        assert_eq!(ids, [u32::from(b'a'), 256, u32::from(b'b')], "{architecture:?}");
+        let ids = session.tokenizer().unwrap().encode("a   b", headstart::text::Bos::Omit).unwrap();
+        assert_eq!(ids, [97, 256, 32, 98], "{architecture:?}");
         let logits = logits(&mut session);
         let (mean, deviation) = spread(&logits.concat());
         println!("{architecture:?}: logits {mean:.3} ± {deviation:.3}");
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{architecture:?}: {mean} ± {deviation}");
     }
+}
+
+#[test]
+fn the_command_writes_a_file_that_verify_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config_path, file) = (folder.path().join("config.json"), folder.path().join("out.gguf"));
+    std::fs::write(&config_path, config(256, 256)).unwrap();
+    let headstart = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_headstart")).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let name = format!("synthetic:{}:layers=0..2:format=q8_0", config_path.display());
+    let (code, told) = headstart(&["synthesize", &name, file.to_str().unwrap()]);
+    assert!(code == Some(0) && told.contains("tensors"), "{told}");
+    let ours = std::fs::read(&file).unwrap();
+    let read = block_on(gguf::read(&Memory::new("out.gguf", ours), 0)).unwrap();
+    assert_eq!(read.metadata.require_str("general.architecture").unwrap(), "deepseek4");
+    let (code, told) =
+        headstart(&["bench", "-m", file.to_str().unwrap(), "-a", "cpu", "-p", "4", "-n", "2", "-r", "1"]);
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = headstart(&["synthesize", "synthetic:llama-9", file.to_str().unwrap()]);
+    assert!(code == Some(2) && told.contains("llama-8b"), "{told}");
+    let (code, told) = headstart(&["synthesize", "synthetic:llama-8b:layers=3..99", file.to_str().unwrap()]);
+    assert!(code == Some(2) && told.contains("0..32"), "{told}");
 }

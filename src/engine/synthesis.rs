@@ -88,7 +88,11 @@ impl Synthesis {
         let mut bytes = Vec::with_capacity(PIECE);
         for row in 0..tensor.n_rows() as u32 {
             match tensor.filling {
-                Filling::Product => bytes.extend_from_slice(self.pool(&tensor)?.row(row, seed)),
+                Filling::Product => {
+                    let [begin, rest] = self.pool(&tensor)?.row(row, seed);
+                    bytes.extend_from_slice(begin);
+                    bytes.extend_from_slice(rest);
+                }
                 Filling::Experts => bytes.extend(ids(row, tensor.n_in() as u32, self.n_experts, seed)),
                 filling => bytes.extend(plain(filling, tensor.n_in() as u32, hash(row, seed))),
             }

@@ -38,11 +38,16 @@ impl RandomRows {
         })
     }
 
-    /// The blocks of row number `row` of the tensor with that seed.
+    /// The blocks of row number `row` of the tensor with that seed, in two parts from two places: a vocabulary has more
+    /// rows than the pool has places, and equal rows would make tokens tie.
     #[must_use]
-    pub fn row(&self, row: u32, seed: u32) -> &[u8] {
-        let start = (hash(row, seed) % self.n_starts) as usize * self.block_bytes;
-        &self.blocks[start..start + self.row_bytes]
+    pub fn row(&self, row: u32, seed: u32) -> [&[u8]; 2] {
+        let half = self.row_bytes / self.block_bytes / 2 * self.block_bytes;
+        let part = |bytes: usize, seed: u32| {
+            let start = (hash(row, seed) % self.n_starts) as usize * self.block_bytes;
+            &self.blocks[start..start + bytes]
+        };
+        [part(half, seed), part(self.row_bytes - half, !seed)]
     }
 }
 
@@ -56,8 +61,8 @@ mod tests {
         for format in [Format::F32, Format::BF16, Format::Q4_0, Format::Q8_0, Format::MXFP4] {
             let rows = RandomRows::new(format, 512, 0.25)?;
             let (mut one, mut other) = (vec![0.0f32; 512], vec![0.0f32; 512]);
-            decode_row(format, rows.row(0, 1), &mut one)?;
-            decode_row(format, rows.row(1, 1), &mut other)?;
+            decode_row(format, &rows.row(0, 1).concat(), &mut one)?;
+            decode_row(format, &rows.row(1, 1).concat(), &mut other)?;
             let size = (one.iter().map(|v| v * v).sum::<f32>() / 512.0).sqrt();
             assert!((0.2..0.3).contains(&size) && one != other, "{format}: {size}");
         }
