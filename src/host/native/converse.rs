@@ -15,7 +15,7 @@ use crate::measure::Report;
 use crate::measure::panel::{figures, millis};
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::text::Tokenizer;
-use crate::text::chat::{Chat, Part, RenderOptions};
+use crate::text::chat::{Chat, Message, Part, RenderOptions, Transcript};
 use std::io::IsTerminal;
 
 /// A conversation at a terminal, or over pipes.
@@ -41,6 +41,8 @@ enum Turn<'a> {
     /// What looks like a command and is none.
     Unknown(&'a str),
     Say(&'a str),
+    /// Of no line, but of a file: the message that the model has not answered.
+    Open(Box<Message>),
 }
 
 impl<'a> Turn<'a> {
@@ -72,6 +74,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let (chat, doubt) = pollster::block_on(chat(&model))?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let first = prompt::first_turn(arguments)?;
+    let transcript = arguments.talk.messages.as_deref().map(prompt::read_messages).transpose()?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
@@ -80,18 +83,21 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         eprintln!("headstart: {doubt}");
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
-    let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
+    let Transcript { messages, tools } = transcript.unwrap_or_default();
+    let options = RenderOptions { thinking: reasoning != Reasoning::None, tools, ..RenderOptions::default() };
+    let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
+    let open = if messages.is_empty() { None } else { conversation.begin_with(messages) };
     let mut talk = Talk {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
-        conversation: Conversation::new(chat, arguments.talk.system.as_deref(), options),
+        conversation,
         sampling: sampling(&arguments.sampling),
         reasoning,
         out: TextOut::to_stdout(),
         timings: None,
     };
     tell_seed(&arguments.sampling, &talk.sampling);
-    let ended = talk.hold(first, arguments.talk.single_turn);
+    let ended = talk.hold(open, first, arguments.talk.single_turn);
     // Written also where a turn failed: what the turns before took is worth keeping.
     if let (Some(mut file), Some(timings)) = (file, &talk.timings) {
         let facts = ModelFacts { sha256, ..ModelFacts::new(&talk.session, &model.name, model.bytes) };
@@ -117,8 +123,14 @@ async fn chat(model: &Named) -> Result<(Chat, Option<String>)> {
 }
 
 impl Talk {
-    /// Takes turns until there are no more.
-    fn hold(&mut self, first: Option<String>, single_turn: bool) -> Result<()> {
+    /// Answers what was left open elsewhere, and takes turns until there are no more.
+    fn hold(&mut self, open: Option<Message>, first: Option<String>, single_turn: bool) -> Result<()> {
+        if let Some(open) = open {
+            self.answer(Turn::Open(Box::new(open)))?;
+            if single_turn {
+                return Ok(());
+            }
+        }
         if let Some(first) = first.filter(|first| !first.trim().is_empty()) {
             self.out.show_prompt(&format!("> {first}\n"));
             self.answer(Turn::Say(&first))?;
@@ -175,6 +187,9 @@ impl Talk {
         let spinner = Progress::spinner("reading".to_owned());
         let mut answer = match turn {
             Turn::Say(text) => self.conversation.ask(&mut self.session, text, &self.sampling, self.n_most).await?,
+            Turn::Open(message) => {
+                self.conversation.ask(&mut self.session, *message, &self.sampling, self.n_most).await?
+            }
             _ => {
                 // The same random numbers would write the same answer.
                 self.sampling.seed = self.sampling.seed.wrapping_add(1);

@@ -115,7 +115,9 @@ fn functions(what: &str, tools: &Value) -> Result<Vec<String>> {
         let function = field(tool, "function");
         let function = if function.is_none() { tool.clone() } else { function };
         if function.kind() != ValueKind::Map || field(&function, "name").as_str().is_none() {
-            return Err(Error::usage(what, "a tool without a name").expected("an object with `function`, and its `name`"));
+            return Err(
+                Error::usage(what, "a tool without a name").expected("an object with `function`, and its `name`")
+            );
         }
         as_json(what, &function)
     };
@@ -155,7 +157,10 @@ mod tests {
         assert_eq!(tools, ["{\"name\": \"f\", \"a\": 1e+16}"]);
         let roles: Vec<&str> = messages.iter().map(|message| message.role.name()).collect();
         assert_eq!(roles, ["system", "user", "assistant", "tool"]);
-        assert_eq!((messages[0].tools[0].as_str(), messages[0].response_format.as_str()), ("{\"name\": \"g\"}", "{\"b\": 1}"));
+        assert_eq!(
+            (messages[0].tools[0].as_str(), messages[0].response_format.as_str()),
+            ("{\"name\": \"g\"}", "{\"b\": 1}")
+        );
         assert_eq!((messages[1].content.as_str(), messages[1].task.as_str()), ("a\nb", "query"));
         let calls = &messages[2].tool_calls;
         assert_eq!((calls[0].arguments.as_str(), calls[1].name.as_str()), ("{\"z\": 1, \"a\": 2}", "g"));

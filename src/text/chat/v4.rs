@@ -58,8 +58,7 @@ const TASKS: [(&str, &str); 6] = [
     ("read_url", "<｜read_url｜>"),
 ];
 
-const FORMAT_BEFORE: &str =
-    "\n\n## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n";
+const FORMAT_BEFORE: &str = "\n\n## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n";
 
 /// A turn as V4 sees it: what tools give belongs to the user, as does what the user says before and after it.
 struct Turn<'a> {
@@ -196,7 +195,9 @@ impl Writer<'_> {
         }
         let Some((_, mark)) = TASKS.into_iter().find(|(name, _)| *name == turn.task) else {
             let known = TASKS.map(|(name, _)| name).join(", ");
-            return Err(Error::usage("a message's task", format!("{:?}", turn.task)).expected(format!("one of {known}")));
+            return Err(
+                Error::usage("a message's task", format!("{:?}", turn.task)).expected(format!("one of {known}"))
+            );
         };
         if turn.task == "action" {
             self.text += ASSISTANT;
