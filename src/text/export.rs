@@ -79,7 +79,7 @@ fn tokens(vocabulary: &Vocabulary, n_vocab: u32) -> (Vec<String>, Vec<i32>) {
     let is_pieces = matches!(vocabulary.scheme, Scheme::SentencePiece { .. });
     let token = |id: u32| match vocabulary.tokens.get(id as usize).and_then(Option::as_ref) {
         None => (format!("[PAD{id}]"), UNUSED),
-        Some(Token { text, kind }) => {
+        Some(Token { text, kind, .. }) => {
             let kind = match kind {
                 Kind::Control if is_pieces && text == "<unk>" => UNKNOWN,
                 Kind::Control => CONTROL,
@@ -108,7 +108,7 @@ fn scores(vocabulary: &Vocabulary, n_vocab: u32) -> Vec<f32> {
     }
     let last = vocabulary.merges.len();
     let score = |token: &Option<Token>| match token {
-        Some(Token { text, kind: Kind::Normal | Kind::Added }) => -(ranks.get(text).copied().unwrap_or(last) as f32),
+        Some(Token { text, kind: Kind::Normal | Kind::Added, .. }) => -(ranks.get(text).copied().unwrap_or(last) as f32),
         _ => 0.0,
     };
     let mut scores: Vec<f32> = vocabulary.tokens.iter().map(score).collect();

@@ -5,7 +5,7 @@
 
 use super::pre_tokenizer::PreTokenizer;
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
-use super::vocabulary::{Kind, MAX_TOKENS, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
+use super::vocabulary::{Kind, MAX_TOKENS, Reach, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -164,11 +164,12 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     let mut tokens = Vec::new();
     for (text, id) in file.model.vocab.0 {
         let byte = byte_of(&text).filter(|_| file.model.byte_fallback);
-        place(&mut tokens, id, Token { text, kind: byte.map_or(Kind::Normal, Kind::Byte) })?;
+        place(&mut tokens, id, Token::new(text, byte.map_or(Kind::Normal, Kind::Byte)))?;
     }
     for added in file.added_tokens {
         let kind = if added.special { Kind::Control } else { Kind::Added };
-        place(&mut tokens, added.id, Token { text: added.content, kind })?;
+        let reach = Reach { left: added.lstrip, right: added.rstrip, single_word: added.single_word };
+        place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
     }
     let read_merge = |(index, merge)| match merge {
         Merge::Pair(a, b) => Ok((a, b)),
@@ -326,11 +327,10 @@ fn refuse_unsupported(file: &File) -> Result<()> {
         ("model.dropout", is_on(&model.dropout)),
         ("model.continuing_subword_prefix", is_on(&model.continuing_subword_prefix)),
         ("model.end_of_word_suffix", is_on(&model.end_of_word_suffix)),
-        ("added_tokens", file.added_tokens.iter().any(|token| token.single_word || token.lstrip || token.rstrip)),
     ];
     match options.iter().find(|(_, on)| *on) {
         Some((option, _)) => Err(Error::file(ORIGIN, format!("{option} is in use"))
-            .expected("plain BPE, with added tokens that neither strip nor need whole words")),
+            .expected("plain BPE")),
         None => Ok(()),
     }
 }
