@@ -1,6 +1,6 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
-use super::pre_tokenizer::{DEFAULT, PreTokenizer};
+use super::pre_tokenizer::{DEFAULT, PreTokenizer, Words};
 use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl<'a> GgufVocabulary<'a> {
         let is_llama_3 = pre_tokenizer.is_llama_3;
         Ok(Vocabulary {
             merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-            scheme: Scheme::ByteLevel { pre_tokenizer, whole_words: is_llama_3, composes: false },
+            scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words: is_llama_3, composes: false },
             special: self.special_ids(is_llama_3),
             notices,
             origin: "tokenizer.ggml.tokens",

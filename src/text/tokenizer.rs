@@ -132,10 +132,8 @@ impl Tokenizer {
             let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
-        let (normalizer, pre_tokenizer) = match vocabulary.scheme {
-            Scheme::ByteLevel { pre_tokenizer, composes, .. } => {
-                (composes.then(|| NFC.into()), Some(pre_tokenizer.build()?))
-            }
+        let (normalizer, pre_tokenizer) = match &vocabulary.scheme {
+            Scheme::ByteLevel { words, composes, .. } => (composes.then(|| NFC.into()), Some(words.build()?)),
             Scheme::SentencePiece { prefix } => prefix.build()?,
         };
         let mut inner = Pipeline::new(bpe);

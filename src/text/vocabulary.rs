@@ -2,7 +2,7 @@
 //! What passes here cannot make the tokenizer panic, lose text, or ask for more memory than the file is long.
 
 use super::byte_map;
-use super::pre_tokenizer::PreTokenizer;
+use super::pre_tokenizer::Words;
 use super::sentence_piece::{self, SpacePrefix};
 use super::stream::Control;
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ pub struct SpecialIds {
 pub(super) enum Scheme {
     /// Bytes, spelt by the byte map, in words.
     ByteLevel {
-        pre_tokenizer: &'static PreTokenizer,
+        words: Words,
         /// A word that is a token is taken whole, whatever the merges would make of it.
         whole_words: bool,
         /// Text is first brought into Unicode's composed form, NFC.
