@@ -306,6 +306,51 @@ fn v4_calls_tools() {
     }
 }
 
+/// Each as DeepSeek's own encoding writes it.
+#[test]
+fn v4_joins_turns_and_gives_tasks() {
+    let bos = "<｜begin▁of▁sentence｜>";
+    let v4 = |messages: &[Message], thinking| {
+        Chat::v4().render(messages, &RenderOptions { thinking, ..RenderOptions::default() })
+    };
+    let text = |messages: &[Message], thinking| v4(messages, thinking).unwrap();
+    let task = |text: &str, task: &str| Message { task: task.into(), ..user(text) };
+    let result = |id: &str, text: &str| Message { tool_call_id: id.into(), ..Message::new(Role::Tool, text) };
+    assert_eq!(
+        text(&[user("a"), user("b"), result("1", "r"), user("c")], false),
+        format!("{bos}<｜User｜>a\n\nb\n\n<tool_result>r</tool_result>\n\nc<｜Assistant｜></think>")
+    );
+    // A task stands behind its own words, and what comes after it is another turn.
+    assert_eq!(text(&[task("a", "query")], true), format!("{bos}<｜User｜>a<｜query｜>"));
+    assert_eq!(text(&[task("a", "action")], true), format!("{bos}<｜User｜>a<｜Assistant｜><think><｜action｜>"));
+    assert_eq!(text(&[task("a", "action")], false), format!("{bos}<｜User｜>a<｜Assistant｜></think><｜action｜>"));
+    assert_eq!(
+        text(&[task("a", "title"), assistant("r", "T"), user("b")], true),
+        format!("{bos}<｜User｜>a<｜title｜>T<｜end▁of▁sentence｜><｜User｜>b<｜Assistant｜><think>")
+    );
+    assert_eq!(
+        text(&[task("a", "domain"), user("b")], false),
+        format!("{bos}<｜User｜>a<｜User｜>b<｜Assistant｜></think>")
+    );
+    assert!(v4(&[task("a", "dance")], false).unwrap_err().to_string().contains("read_url"));
+    // A developer's own tools keep the thoughts and the developers before.
+    let tools = vec![r#"{"name": "f"}"#.to_owned()];
+    let developer = Message { tools, response_format: r#"{"b":1}"#.into(), ..Message::new(Role::Developer, "d") };
+    let told = text(&[developer.clone(), assistant("r", "b"), user("c")], true);
+    assert!(
+        told.starts_with(&format!("{bos}<｜User｜>d\n\n## Tools\n\nYou")) && told.contains("\n\n{\"name\": \"f\"}\n\n")
+    );
+    let end = "tool calls.\n\n\n## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n{\"b\": 1}\
+        <｜Assistant｜><think>r</think>b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>";
+    assert!(told.ends_with(end), "{told}");
+    let bare = Message { tools: Vec::new(), ..developer };
+    let dropped = format!("{bos}b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>");
+    assert_eq!(text(&[bare.clone(), assistant("r", "b"), user("c")], true), dropped);
+    assert!(v4(&[Message { content: String::new(), ..bare }], false).unwrap_err().found.contains("no content"));
+    let open = Message { unfinished: true, ..assistant("", "Once") };
+    assert_eq!(text(&[user("a"), open], false), format!("{bos}<｜User｜>a<｜Assistant｜></think>Once"));
+}
+
 #[test]
 fn a_rendered_conversation_has_one_begin_token() {
     let v4 = Chat::v4().render(&[user("x")], &RenderOptions::default()).unwrap();

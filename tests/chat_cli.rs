@@ -131,6 +131,34 @@ fn models_and_options_without_a_conversation_are_refused() {
 }
 
 #[test]
+fn a_conversation_from_a_file_is_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |text: &str| {
+        let path = folder.path().join("talk.json");
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    let hot = ["--reasoning=none", "-n", "9", "--temp=0"];
+    let said = |text: &str, turns: &str| talk(turns, &[&hot[..], &["--messages", &file(text)]].concat());
+    let typed = stdout(&talk("What did he say?\nAnd then?\n", &ANSWER));
+    let open = said(r#"[{"role": "user", "content": "What did he say?"}]"#, "And then?\n");
+    assert_eq!(stdout(&open), typed);
+    // Answered already: the lines of stdin go on with it, and it has an effect.
+    let first = typed.lines().next().expect("an answer");
+    let answer = serde_json::to_string(first).expect("JSON");
+    let whole = format!(
+        r#"{{"messages": [{{"role": "user", "content": "What did he say?"}}, {{"role": "assistant", "content": {answer}}}]}}"#
+    );
+    let more = stdout(&said(&whole, "And then?\n"));
+    assert!(more.len() > 2 && more != stdout(&talk("And then?\n", &ANSWER)), "{more:?}");
+    refused(&said(r#"[{"role": "robot"}]"#, ""), &["talk.json: message 1: role", "robot", "assistant"]);
+    refused(&said("[", ""), &["talk.json", "no JSON"]);
+    refused(&talk("", &["--messages", "nosuch.json", "-sys", "x"]), &["--messages"]);
+    let missing = talk("", &["--messages", "nosuch.json"]);
+    assert!(stderr(&missing).contains("nosuch.json") && missing.status.code() != Some(0), "{}", stderr(&missing));
+}
+
+#[test]
 fn the_report_has_the_last_answer_s_figures() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("report.json");

@@ -17,7 +17,8 @@ pub struct Conversation {
     pub options: RenderOptions,
     /// Texts that end an answer, and are left out of it.
     pub stop_strings: Vec<String>,
-    system: Option<Message>,
+    /// What it begins with and never forgets: instructions, or what was said elsewhere.
+    begin: Vec<Message>,
     turns: Vec<Turn>,
     /// Turns that have been left out.
     n_dropped: u32,
@@ -68,7 +69,7 @@ impl Conversation {
             chat,
             options,
             stop_strings: Vec::new(),
-            system: None,
+            begin: Vec::new(),
             turns: Vec::new(),
             n_dropped: 0,
             played: Vec::new(),
@@ -79,7 +80,16 @@ impl Conversation {
 
     /// Changes the instructions that it begins with.
     pub fn instruct(&mut self, system: Option<&str>) {
-        self.system = system.map(|text| Message::new(Role::System, text));
+        self.begin = system.map(|text| Message::new(Role::System, text)).into_iter().collect();
+    }
+
+    /// Makes it begin with messages from elsewhere, none of which is ever dropped. If the model has not answered the
+    /// last of them yet, that one is returned, for [`Self::ask`].
+    pub fn begin_with(&mut self, mut messages: Vec<Message>) -> Option<Message> {
+        let is_answered = messages.last().is_none_or(|last| last.role == Role::Assistant && !last.unfinished);
+        let last = if is_answered { None } else { messages.pop() };
+        self.begin = messages;
+        last
     }
 
     /// What speaks against the model as one to talk to, if anything does.
@@ -108,12 +118,12 @@ impl Conversation {
     pub async fn ask<'a>(
         &'a mut self,
         session: &'a mut Session,
-        question: &str,
+        question: impl Into<Message>,
         sampling: &Sampling,
         n: usize,
     ) -> Result<Answer<'a>> {
         self.turns.retain(|turn| turn.answer.is_some());
-        self.turns.push(Turn { question: Message::new(Role::User, question), answer: None });
+        self.turns.push(Turn { question: question.into(), answer: None });
         self.answer(session, sampling, n).await
     }
 
@@ -212,7 +222,7 @@ impl Conversation {
     /// The turns from number `first` on, as the model reads them.
     fn write(&self, tokenizer: &Tokenizer, first: usize) -> Result<Written> {
         let turns = self.turns[first..].iter().flat_map(|turn| [Some(&turn.question), turn.answer.as_ref()]);
-        let messages: Vec<Message> = self.system.iter().chain(turns.flatten()).cloned().collect();
+        let messages: Vec<Message> = self.begin.iter().chain(turns.flatten()).cloned().collect();
         let text = self.chat.render(&messages, &self.options)?;
         let ids = match self.played.iter().rev().find_map(|played| continued(tokenizer, played, &text)) {
             Some(ids) => ids?,

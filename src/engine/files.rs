@@ -90,8 +90,13 @@ impl ModelFiles {
         }
         let config: Option<Value> =
             self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
-        let id = |key| config.as_ref().and_then(|config| u32::try_from(config[key].as_u64()?).ok());
-        self.json_tokenizer(SpecialIds { bos: id("bos_token_id"), eos: id("eos_token_id"), ..SpecialIds::default() })
+        let ids = |key| config.as_ref().map(|config| ids_of(&config[key])).unwrap_or_default();
+        let first = |key| ids(key).first().copied();
+        self.json_tokenizer(SpecialIds {
+            bos: first("bos_token_id"),
+            eos: first("eos_token_id"),
+            ..SpecialIds::default()
+        })
     }
 
     /// How the model wants conversations written, if the files say so or it is known; `tokenizer` is theirs.
@@ -146,6 +151,9 @@ impl ModelFiles {
         if let Some(config) = self.tokenizer_config()? {
             tokenizer.configure(&config)?;
         }
+        // A text may end with any of several tokens; of a config that is wrong, the model's own reading tells.
+        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
+        tokenizer.end_at(config.map(|config| ids_of(&config["eos_token_id"])).unwrap_or_default());
         Ok(Some(tokenizer))
     }
 
@@ -201,4 +209,13 @@ async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Res
         sources[piece.source_index].read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
     }
     Ok(divisors)
+}
+
+/// A token's id, or a list of such.
+fn ids_of(value: &Value) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(ids) => ids.iter().filter_map(id).collect(),
+        one => id(one).into_iter().collect(),
+    }
 }

@@ -5,21 +5,29 @@
 //! follows. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
 //! million characters, without a word.
 
+use super::vocabulary::quote;
 use crate::error::{Error, Result};
-use regex::Regex;
-use tokenizers::pattern::Pattern;
+use regex::{Regex, RegexBuilder};
+use tokenizers::pattern::{Invert, Pattern};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::Metaspace;
 use tokenizers::{Offsets, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
 const LOOK_AHEAD: &str = r"|\s+(?!\S)|\s+";
-const LINE_ENDS: &str = r"|\s*[\r\n]+";
+const LINE_ENDS: &str = r"|\s*[\r\n]";
+/// What a regex of a file may grow to, compiled.
+const MOST_BYTES: usize = 10 << 20;
+/// Possessive repeats, which the library does not have, and what does the same in these places: what follows cannot
+/// match what they would have to give back.
+const POSSESSIVE: [(&str, &str); 2] =
+    [(r"[^\r\n\p{L}\p{N}]?+\p{L}", r"[^\r\n\p{L}\p{N}]?\p{L}"), (r"]++[\r\n]*", r"]+[\r\n]*")];
 
 /// How text becomes the pieces that are merged.
 #[derive(Debug)]
 pub(super) enum Cut {
-    /// Regexes applied in turn, each to the pieces that the one before left; then the byte map.
-    Words(Vec<Split>),
+    /// Regexes applied in turn, each to the pieces that the one before left; then the byte map, before which a space may
+    /// be put.
+    Words { steps: Vec<Step>, prefixes_space: bool },
     /// One piece, its spaces marked.
     Spaces(Metaspace),
 }
@@ -28,14 +36,26 @@ impl PreTokenizer for Cut {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
         match self {
             Self::Spaces(metaspace) => metaspace.pre_tokenize(text),
-            Self::Words(splits) => {
-                for split in splits {
-                    text.split(|_, piece| piece.split(split, SplitDelimiterBehavior::Isolated))?;
+            Self::Words { steps, prefixes_space } => {
+                for step in steps {
+                    text.split(|_, piece| match step.inverts {
+                        false => piece.split(&step.split, step.behavior),
+                        true => piece.split(Invert(&step.split), step.behavior),
+                    })?;
                 }
-                ByteLevel::new(false, true, false).pre_tokenize(text)
+                ByteLevel::new(*prefixes_space, true, false).pre_tokenize(text)
             }
         }
     }
+}
+
+/// A regex, and what becomes of its matches.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) split: Split,
+    pub(super) behavior: SplitDelimiterBehavior,
+    /// What lies between the matches counts as matches, and these do not.
+    pub(super) inverts: bool,
 }
 
 /// One of the regexes.
@@ -49,13 +69,21 @@ pub(super) struct Split {
 }
 
 impl Split {
-    /// From a pattern of the table.
+    /// From a pattern of the table, or of a file.
     pub(super) fn new(pattern: &str) -> Result<Self> {
-        let plain = pattern.strip_suffix(LOOK_AHEAD);
-        let regex = plain.map_or_else(|| pattern.to_owned(), |plain| format!(r"{plain}|\s+"));
-        let regex = Regex::new(&regex)
-            .map_err(|error| Error::file(pattern, format!("a regex that does not compile: {error}")))?;
-        Ok(Self { regex, gives_back: plain.is_some(), keeps_line_ends: pattern.contains(LINE_ENDS) })
+        let known = POSSESSIVE.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
+        let plain = known.strip_suffix(LOOK_AHEAD);
+        let regex = plain.map_or_else(|| known.clone(), |plain| format!(r"{plain}|\s+"));
+        let refused = |why: String| {
+            Error::file(format!("the pre-tokenizer's regex {}", quote(pattern)), why)
+                .expected("one without look-around, but for a last `|\\s+(?!\\S)|\\s+`, and without possessive repeats")
+        };
+        if ["?+", "*+", "++", "}+"].iter().any(|repeat| without_classes(&regex).contains(repeat)) {
+            return Err(refused("it has a possessive repeat".to_owned()));
+        }
+        let regex = RegexBuilder::new(&regex).size_limit(MOST_BYTES).build();
+        let regex = regex.map_err(|error| refused(error.to_string().lines().last().unwrap_or_default().to_owned()))?;
+        Ok(Self { regex, gives_back: plain.is_some(), keeps_line_ends: known.contains(LINE_ENDS) })
     }
 
     /// Where the match really ends.
@@ -77,21 +105,54 @@ impl Pattern for &Split {
         if text.is_empty() {
             return Ok(vec![((0, 0), false)]);
         }
-        let (mut pieces, mut at) = (Vec::new(), 0);
-        while let Some(found) = self.regex.find_at(text, at) {
+        let (mut pieces, mut at, mut from) = (Vec::new(), 0, 0);
+        while let Some(found) = self.regex.find_at(text, from) {
+            if found.is_empty() {
+                // Nothing is cut off; the next match begins behind the next character, if there is one.
+                let Some(next) = text[found.end()..].chars().next() else { break };
+                from = found.end() + next.len_utf8();
+                continue;
+            }
             if found.start() > at {
                 pieces.push(((at, found.start()), false));
             }
-            // The patterns match no empty text, so this goes on.
             let end = self.end(text, found.start(), found.end());
             pieces.push(((found.start(), end), true));
-            at = end;
+            (at, from) = (end, end);
         }
         if at < text.len() {
             pieces.push(((at, text.len()), false));
         }
         Ok(pieces)
     }
+}
+
+/// A regex without its escaped characters, and with every class as `x`.
+fn without_classes(regex: &str) -> String {
+    let (mut out, mut depth) = (String::new(), 0_usize);
+    let mut chars = regex.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                if chars.next().is_some_and(|c| matches!(c, 'p' | 'P' | 'x' | 'u')) && chars.as_str().starts_with('{') {
+                    chars.by_ref().find(|&c| c == '}');
+                }
+                if depth == 0 {
+                    out.push('x');
+                }
+            }
+            '[' => depth += 1,
+            ']' if depth > 0 => {
+                depth -= 1;
+                if depth == 0 {
+                    out.push('x');
+                }
+            }
+            c if depth == 0 => out.push(c),
+            _ => {}
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -116,5 +177,21 @@ mod tests {
         // Without a look-ahead nothing is.
         assert_eq!(matches(r" ?\w+|\s+", "a   b"), ["a", "   ", "b"]);
         assert_eq!(matches(r"\s+$", " a  "), [" a", "  "]);
+    }
+
+    #[test]
+    fn regexes_of_files_are_read_or_refused_with_the_reason() {
+        assert_eq!(matches(r"a*", "baac"), ["b", "aa", "c"]);
+        assert_eq!(matches(r"[^\r\n\p{L}\p{N}]?+\p{L}+| ?[^\s]++[\r\n]*", "-ab -\n"), ["-ab", " -\n"]);
+        for (pattern, why) in [
+            (r"a++b", "possessive"),
+            (r"\d{1,3}(?=(?:\d{3})*\b)", "look-around"),
+            (r"(a", "unclosed"),
+            (r"(?:\p{L}{1000}){1000}", "size limit"),
+        ] {
+            let error = Split::new(pattern).unwrap_err().to_string();
+            assert!(error.contains(why) && error.len() < 400, "{pattern}: {error}");
+        }
+        assert!(Split::new(r"[a+*]+|\++").is_ok());
     }
 }

@@ -52,10 +52,14 @@ pub fn gguf_keys(
 /// How text becomes tokens, and what that needs.
 fn scheme_keys(vocabulary: &Vocabulary, n_vocab: u32) -> Result<Vec<(&'static str, Value)>> {
     let merges = || vocabulary.merges.iter().map(|(a, b)| format!("{a} {b}")).collect::<Vec<_>>();
-    match vocabulary.scheme {
-        Scheme::ByteLevel { pre_tokenizer, whole_words, .. } => {
+    match &vocabulary.scheme {
+        Scheme::ByteLevel { words, whole_words, .. } => {
+            let pre_tokenizer = words.known().ok_or_else(|| {
+                Error::file("tokenizer.json: pre_tokenizer", "splits of its own")
+                    .expected("those of a pre-tokenizer that GGUF has a name for")
+            })?;
             // The name of the cut says it, and nothing else does.
-            if whole_words != pre_tokenizer.is_llama_3 {
+            if *whole_words != pre_tokenizer.is_llama_3 {
                 return Err(Error::file("tokenizer.json: ignore_merges", whole_words.to_string()).expected(format!(
                     "{}, which is what {} means in a GGUF",
                     pre_tokenizer.is_llama_3,
@@ -69,7 +73,7 @@ fn scheme_keys(vocabulary: &Vocabulary, n_vocab: u32) -> Result<Vec<(&'static st
             ("model", "llama".into()),
             ("pre", "default".into()),
             ("scores", scores(vocabulary, n_vocab)[..].into()),
-            ("add_space_prefix", (prefix != sentence_piece::SpacePrefix::Never).into()),
+            ("add_space_prefix", (*prefix != sentence_piece::SpacePrefix::Never).into()),
         ]),
     }
 }
@@ -79,7 +83,7 @@ fn tokens(vocabulary: &Vocabulary, n_vocab: u32) -> (Vec<String>, Vec<i32>) {
     let is_pieces = matches!(vocabulary.scheme, Scheme::SentencePiece { .. });
     let token = |id: u32| match vocabulary.tokens.get(id as usize).and_then(Option::as_ref) {
         None => (format!("[PAD{id}]"), UNUSED),
-        Some(Token { text, kind }) => {
+        Some(Token { text, kind, .. }) => {
             let kind = match kind {
                 Kind::Control if is_pieces && text == "<unk>" => UNKNOWN,
                 Kind::Control => CONTROL,
@@ -108,7 +112,9 @@ fn scores(vocabulary: &Vocabulary, n_vocab: u32) -> Vec<f32> {
     }
     let last = vocabulary.merges.len();
     let score = |token: &Option<Token>| match token {
-        Some(Token { text, kind: Kind::Normal | Kind::Added }) => -(ranks.get(text).copied().unwrap_or(last) as f32),
+        Some(Token { text, kind: Kind::Normal | Kind::Added, .. }) => {
+            -(ranks.get(text).copied().unwrap_or(last) as f32)
+        }
         _ => 0.0,
     };
     let mut scores: Vec<f32> = vocabulary.tokens.iter().map(score).collect();

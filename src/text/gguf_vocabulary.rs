@@ -1,6 +1,6 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
-use super::pre_tokenizer::{DEFAULT, PreTokenizer};
+use super::pre_tokenizer::{DEFAULT, PreTokenizer, Words};
 use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
@@ -102,7 +102,7 @@ impl<'a> GgufVocabulary<'a> {
         let is_llama_3 = pre_tokenizer.is_llama_3;
         Ok(Vocabulary {
             merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-            scheme: Scheme::ByteLevel { pre_tokenizer, whole_words: is_llama_3, composes: false },
+            scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words: is_llama_3, composes: false },
             special: self.special_ids(is_llama_3),
             notices,
             origin: "tokenizer.ggml.tokens",
@@ -112,13 +112,16 @@ impl<'a> GgufVocabulary<'a> {
 
     fn read_sentence_piece(mut self) -> Result<Vocabulary> {
         let n_tokens = self.tokens.len();
-        if self.scores.len() != n_tokens {
+        let has_scores = !self.scores.is_empty();
+        if has_scores && self.scores.len() != n_tokens {
             let found = format!("{} scores for {n_tokens} tokens", self.scores.len());
             return Err(Error::file("tokenizer.ggml.scores", found).expected("one for each token"));
         }
         let prefix = if self.add_space_prefix.unwrap_or(true) { SpacePrefix::Always } else { SpacePrefix::Never };
         let special = self.special_ids(true);
-        let scores = std::mem::take(&mut self.scores);
+        let scores = if has_scores { std::mem::take(&mut self.scores) } else { vec![0.0; n_tokens] };
+        let guessed = "tokenizer.ggml.scores is missing: all tokens count the same, which may not be the model's way";
+        let notices = if has_scores { Vec::new() } else { vec![guessed.to_owned()] };
         let tokens = self.read_tokens(|id, token_type, text| match byte_of(text) {
             Some(byte) => Ok(Kind::Byte(byte)),
             None => read_kind(id, token_type, text),
@@ -127,7 +130,7 @@ impl<'a> GgufVocabulary<'a> {
         let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
         let merges = merges_of(&reached, |part| texts.contains(part))?;
         let scheme = Scheme::SentencePiece { prefix };
-        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special, notices: Vec::new() })
+        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special, notices })
     }
 
     fn special_ids(&self, add_bos: bool) -> SpecialIds {
@@ -145,7 +148,7 @@ impl<'a> GgufVocabulary<'a> {
         }
         let read_token = |(id, (text, kind)): (usize, (String, i32))| {
             let kind = read_kind(id, kind, &text)?;
-            Ok(Some(Token { text, kind }))
+            Ok(Some(Token::new(text, kind)))
         };
         self.tokens.into_iter().zip(types).enumerate().map(read_token).collect()
     }

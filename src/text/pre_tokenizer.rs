@@ -1,11 +1,11 @@
 //! How text is cut into words before byte-pair merging: a table of the cuts that are known, by GGUF name and by regex.
 //!
-//! A file chooses from the table and never brings its own regex: a hostile one could compile to gigabytes or
-//! backtrack for ever. Those here take time linear in the text (tested).
+//! A `tokenizer.json` may bring regexes of its own: they are compiled within a bound, and take time linear in the text.
 
-use super::cut::{Cut, Split};
+use super::cut::{Cut, Split, Step};
 use super::vocabulary::quote;
 use crate::error::{Error, Result};
+use tokenizers::SplitDelimiterBehavior;
 
 /// One way of cutting.
 #[derive(Debug, PartialEq, Eq)]
@@ -193,15 +193,9 @@ impl PreTokenizer {
     }
 
     /// The one with these regexes, as they stand in a `tokenizer.json`, where line ends may be written as themselves.
-    pub(super) fn with_patterns(patterns: &[String]) -> Result<&'static Self> {
+    fn with_patterns(patterns: &[String]) -> Option<&'static Self> {
         let written: Vec<String> = patterns.iter().map(|p| p.replace('\r', r"\r").replace('\n', r"\n")).collect();
-        PRE_TOKENIZERS.iter().find(|known| known.patterns == written).ok_or_else(|| {
-            Error::file(
-                "tokenizer.json: pre_tokenizer",
-                format!("the unknown splits {}", quote(&written.join(" then "))),
-            )
-            .expected(format!("the splits of {}", supported()))
-        })
+        PRE_TOKENIZERS.iter().find(|known| known.patterns == written)
     }
 
     /// The regex that the library's byte map brings along where a file asks for it.
@@ -214,10 +208,56 @@ impl PreTokenizer {
     pub(super) fn gguf_name(&self) -> &'static str {
         self.names.first().copied().unwrap_or("deepseek-llm")
     }
+}
+
+/// A regex of a file's own, and what becomes of its matches.
+#[derive(Clone, Debug)]
+pub(super) struct OwnSplit {
+    pub(super) pattern: String,
+    pub(super) behavior: SplitDelimiterBehavior,
+    pub(super) inverts: bool,
+}
+
+/// How a vocabulary's texts are cut: in a way that has a name, or in one that its `tokenizer.json` describes.
+#[derive(Debug)]
+pub(super) enum Words {
+    Known(&'static PreTokenizer),
+    Own { splits: Vec<OwnSplit>, prefixes_space: bool },
+}
+
+impl Words {
+    /// The known way, if these splits are one.
+    pub(super) fn of(splits: Vec<OwnSplit>, prefixes_space: bool) -> Self {
+        let is_plain = |split: &OwnSplit| split.behavior == SplitDelimiterBehavior::Isolated && !split.inverts;
+        let patterns: Vec<String> = splits.iter().map(|split| split.pattern.clone()).collect();
+        match PreTokenizer::with_patterns(&patterns) {
+            Some(known) if !prefixes_space && splits.iter().all(is_plain) => Self::Known(known),
+            _ => Self::Own { splits, prefixes_space },
+        }
+    }
+
+    /// The known way, which alone has a name in a GGUF.
+    pub(super) fn known(&self) -> Option<&'static PreTokenizer> {
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Own { .. } => None,
+        }
+    }
 
     /// As it is run.
     pub(super) fn build(&self) -> Result<Cut> {
-        Ok(Cut::Words(self.patterns.iter().map(|pattern| Split::new(pattern)).collect::<Result<_>>()?))
+        let step = |pattern: &str, behavior, inverts| Ok(Step { split: Split::new(pattern)?, behavior, inverts });
+        let (steps, prefixes_space): (Result<Vec<Step>>, bool) = match self {
+            Self::Known(known) => {
+                let isolated = |pattern: &&str| step(pattern, SplitDelimiterBehavior::Isolated, false);
+                (known.patterns.iter().map(isolated).collect(), false)
+            }
+            Self::Own { splits, prefixes_space } => {
+                let own = |split: &OwnSplit| step(&split.pattern, split.behavior, split.inverts);
+                (splits.iter().map(own).collect(), *prefixes_space)
+            }
+        };
+        Ok(Cut::Words { steps: steps?, prefixes_space })
     }
 }
 
@@ -235,7 +275,7 @@ mod tests {
 
     fn cut(name: &str, text: &str) -> Vec<String> {
         let mut pieces = PreTokenizedString::from(text);
-        PreTokenizer::named(name).unwrap().build().unwrap().pre_tokenize(&mut pieces).unwrap();
+        Words::Known(PreTokenizer::named(name).unwrap()).build().unwrap().pre_tokenize(&mut pieces).unwrap();
         let spans = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
         spans.into_iter().map(|(_, (start, end), _)| text[start..end].to_owned()).collect()
     }
@@ -274,6 +314,32 @@ mod tests {
         }
     }
 
+    /// Ways that have no name here, by their regexes.
+    #[test]
+    fn texts_are_cut_by_the_regexes_that_a_file_brings() {
+        let texts: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/tokenizers/cuts.json")).unwrap();
+        let own: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/tokenizers/own_cuts.json")).unwrap();
+        let list = |value: &serde_json::Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+        };
+        assert!(own.as_array().unwrap().len() > 5);
+        for case in own.as_array().unwrap() {
+            let isolated = |pattern| OwnSplit { pattern, behavior: SplitDelimiterBehavior::Isolated, inverts: false };
+            let words = Words::of(list(&case["patterns"]).into_iter().map(isolated).collect(), false);
+            assert!(words.known().is_none());
+            let cut = words.build().unwrap();
+            for (text, split) in list(&texts["texts"]).iter().zip(case["splits"].as_array().unwrap()) {
+                let mut pieces = PreTokenizedString::from(text.as_str());
+                cut.pre_tokenize(&mut pieces).unwrap();
+                let spans = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+                let pieces: Vec<&str> = spans.into_iter().map(|(_, (start, end), _)| &text[start..end]).collect();
+                assert_eq!(pieces, list(split), "{}: {text:?}", case["patterns"]);
+            }
+        }
+    }
+
     #[test]
     fn numbers_and_contractions_are_cut_by_each_in_its_way() {
         assert_eq!(cut("qwen2", "I'LL 1234"), ["I", "'LL", " ", "1", "2", "3", "4"]);
@@ -307,14 +373,12 @@ mod tests {
     fn an_unknown_one_is_refused_by_name() {
         let error = PreTokenizer::named("martian").unwrap_err().to_string();
         assert!(error.contains("martian") && error.contains("joyai-llm, qwen2"), "{error}");
-        let error = PreTokenizer::with_patterns(&[r"\d".into()]).unwrap_err().to_string();
-        assert!(error.contains(r"\\d"), "{error}");
     }
 
     #[test]
     fn line_ends_may_be_written_as_themselves() {
         let known = &PRE_TOKENIZERS[0];
         let raw: Vec<String> = known.patterns.iter().map(|p| p.replace(r"\r\n", "\r\n")).collect();
-        assert_eq!(PreTokenizer::with_patterns(&raw).unwrap(), known);
+        assert_eq!(PreTokenizer::with_patterns(&raw), Some(known));
     }
 }

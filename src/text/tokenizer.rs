@@ -33,6 +33,9 @@ const ENDS: [&str; 18] = [
     "<eos>",
 ];
 
+/// SentencePiece's name for what it cannot spell.
+const UNKNOWN: &str = "<unk>";
+
 /// As many as a step has room for.
 const MAX_ENDS: usize = 8;
 
@@ -56,6 +59,8 @@ pub struct Tokenizer {
     inner: Pipeline,
     pieces: Arc<Pieces>,
     special: SpecialIds,
+    /// Ids that the files beside the vocabulary say end a text.
+    ends: Vec<u32>,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
     prefixes_space: bool,
     notices: Vec<String>,
@@ -66,8 +71,8 @@ impl Tokenizer {
     /// token ids only.
     ///
     /// # Errors
-    /// An unknown tokenizer or pre-tokenizer, by name; a vocabulary with duplicates, without a token for some byte, or
-    /// with ids, types or merges that name nothing.
+    /// An unknown tokenizer or pre-tokenizer, by name; a vocabulary that spells no byte, or with ids, types or merges
+    /// that name nothing.
     pub fn from_gguf(vocabulary: GgufVocabulary<'_>) -> Result<Option<Self>> {
         if vocabulary.is_absent() {
             return Ok(None);
@@ -105,11 +110,21 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// Takes ids that end a text, as the files beside the vocabulary list them; those that name no token are passed over.
+    pub fn end_at(&mut self, ids: impl IntoIterator<Item = u32>) {
+        let n_vocab = self.n_vocab();
+        self.ends.extend(ids.into_iter().filter(|id| (*id as usize) < n_vocab));
+    }
+
     fn new(mut vocabulary: Vocabulary) -> Result<Self> {
         let ids = vocabulary.check()?;
         let merges = std::mem::take(&mut vocabulary.merges);
         let bpe = match vocabulary.scheme {
             Scheme::ByteLevel { whole_words, .. } => BPE::builder().ignore_merges(whole_words),
+            // What neither a token nor bytes can spell is the unknown token, if there is one.
+            Scheme::SentencePiece { .. } if ids.contains_key(UNKNOWN) => {
+                BPE::builder().byte_fallback(true).unk_token(UNKNOWN.to_owned()).fuse_unk(true)
+            }
             Scheme::SentencePiece { .. } => BPE::builder().byte_fallback(true),
         };
         let bpe = bpe.vocab_and_merges(ids, merges).build();
@@ -117,10 +132,8 @@ impl Tokenizer {
             let found = format!("a merge that cannot be made: {}", quote(&error.to_string()));
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
-        let (normalizer, pre_tokenizer) = match vocabulary.scheme {
-            Scheme::ByteLevel { pre_tokenizer, composes, .. } => {
-                (composes.then(|| NFC.into()), Some(pre_tokenizer.build()?))
-            }
+        let (normalizer, pre_tokenizer) = match &vocabulary.scheme {
+            Scheme::ByteLevel { words, composes, .. } => (composes.then(|| NFC.into()), Some(words.build()?)),
             Scheme::SentencePiece { prefix } => prefix.build()?,
         };
         let mut inner = Pipeline::new(bpe);
@@ -128,7 +141,13 @@ impl Tokenizer {
         inner.with_pre_tokenizer(pre_tokenizer);
         let added: Vec<AddedToken> = vocabulary
             .added()
-            .map(|token| AddedToken::from(token.text.as_str(), token.kind == Kind::Control).normalized(false))
+            .map(|token| {
+                AddedToken::from(token.text.as_str(), token.kind == Kind::Control)
+                    .normalized(false)
+                    .lstrip(token.reach.left)
+                    .rstrip(token.reach.right)
+                    .single_word(token.reach.single_word)
+            })
             .collect();
         inner.add_tokens(&added);
         let prefixes_space = match vocabulary.scheme {
@@ -137,7 +156,7 @@ impl Tokenizer {
         };
         let pieces = Arc::new(Pieces::new(&vocabulary));
         let (special, notices) = (vocabulary.special, vocabulary.notices);
-        Ok(Self { inner, pieces, special, prefixes_space, notices })
+        Ok(Self { inner, pieces, special, ends: Vec::new(), prefixes_space, notices })
     }
 
     /// The ids of `text`, in order. Special tokens written in it become their own ids.
@@ -203,12 +222,13 @@ impl Tokenizer {
         &self.notices
     }
 
-    /// The ids that end a text or the model's turn: the file's end token, and whichever of the known ones the vocabulary
+    /// The ids that end a text or the model's turn: the file's end token, those of [`Self::end_at`], and whichever of the known ones the vocabulary
     /// has; as many as a step has room for.
     pub fn ends(&self) -> Vec<u32> {
         let known = || ENDS.iter().filter_map(|token| self.id_of(token));
         let mut ids: Vec<u32> = Vec::new();
-        for id in self.special.eos.into_iter().chain(self.special.eot).chain(known()) {
+        let named = self.special.eos.into_iter().chain(self.special.eot).chain(self.ends.iter().copied());
+        for id in named.chain(known()) {
             if !ids.contains(&id) && ids.len() < MAX_ENDS {
                 ids.push(id);
             }

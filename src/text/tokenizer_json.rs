@@ -1,16 +1,17 @@
 //! A vocabulary from Hugging Face's `tokenizer.json`. The file may describe a whole pipeline; what we run is
-//! byte-level BPE behind a known cut into words, or SentencePiece by merging with byte fallback, so whatever else would
+//! byte-level BPE behind splits at regexes, or SentencePiece by merging with byte fallback, so whatever else would
 //! change the ids is refused by name. Of its post-processor only the begin token is read; its decoder is not, as what a
 //! token writes follows from the scheme.
 
-use super::pre_tokenizer::PreTokenizer;
+use super::pre_tokenizer::{OwnSplit, PreTokenizer, Words};
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
-use super::vocabulary::{Kind, MAX_TOKENS, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
+use super::vocabulary::{Kind, MAX_TOKENS, Reach, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
+use tokenizers::SplitDelimiterBehavior as Behavior;
 
 const ORIGIN: &str = "tokenizer.json";
 
@@ -50,11 +51,16 @@ enum Step {
     },
     Split {
         pattern: Pattern,
-        behavior: String,
+        behavior: Behavior,
+        #[serde(default)]
         invert: bool,
     },
     Digits {
         individual_digits: bool,
+    },
+    Punctuation {
+        #[serde(default = "isolated")]
+        behavior: Behavior,
     },
     ByteLevel {
         add_prefix_space: bool,
@@ -73,6 +79,10 @@ enum Step {
 
 fn yes() -> bool {
     true
+}
+
+fn isolated() -> Behavior {
+    Behavior::Isolated
 }
 
 /// A step of the normalizer.
@@ -164,11 +174,12 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     let mut tokens = Vec::new();
     for (text, id) in file.model.vocab.0 {
         let byte = byte_of(&text).filter(|_| file.model.byte_fallback);
-        place(&mut tokens, id, Token { text, kind: byte.map_or(Kind::Normal, Kind::Byte) })?;
+        place(&mut tokens, id, Token::new(text, byte.map_or(Kind::Normal, Kind::Byte)))?;
     }
     for added in file.added_tokens {
         let kind = if added.special { Kind::Control } else { Kind::Added };
-        place(&mut tokens, added.id, Token { text: added.content, kind })?;
+        let reach = Reach { left: added.lstrip, right: added.rstrip, single_word: added.single_word };
+        place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
     }
     let read_merge = |(index, merge)| match merge {
         Merge::Pair(a, b) => Ok((a, b)),
@@ -218,8 +229,8 @@ fn read_scheme(model: &Model, normalizer: Option<Normalizer>, steps: Option<Step
         [Normalizer::Nfc] => true,
         _ => return Err(unknown("normalizer", "none or NFC for byte-level BPE")),
     };
-    let pre_tokenizer = PreTokenizer::with_patterns(&read_patterns(flat)?)?;
-    Ok(Scheme::ByteLevel { pre_tokenizer, whole_words: model.ignore_merges, composes })
+    let words = read_words(flat)?;
+    Ok(Scheme::ByteLevel { words, whole_words: model.ignore_merges, composes })
 }
 
 fn unknown(part: &str, expected: &str) -> Error {
@@ -271,30 +282,31 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
     Ok(())
 }
 
-/// The regexes of the splits, in order; byte-level spelling must be the last step.
-fn read_patterns(mut steps: Vec<Step>) -> Result<Vec<String>> {
-    let last = match steps.pop() {
-        Some(Step::ByteLevel { add_prefix_space: false, use_regex }) => Some(use_regex),
-        _ => None,
-    };
-    let pattern = |step| match step {
-        Step::Split { pattern: Pattern::Regex(regex), behavior, invert: false } if behavior == "Isolated" => {
-            Some(regex)
+/// The splits, in order; byte-level spelling must be the last step.
+fn read_words(mut steps: Vec<Step>) -> Result<Words> {
+    let wrong = || unknown("pre_tokenizer", "splits at regexes, texts, digits or punctuation, then ByteLevel");
+    let Some(Step::ByteLevel { add_prefix_space, use_regex }) = steps.pop() else { return Err(wrong()) };
+    let isolated =
+        |pattern: &str| OwnSplit { pattern: pattern.to_owned(), behavior: Behavior::Isolated, inverts: false };
+    let split = |step| match step {
+        Step::Split { pattern, behavior, invert } => {
+            let pattern = match pattern {
+                Pattern::Regex(regex) => regex,
+                Pattern::String(text) => regex::escape(&text),
+            };
+            Ok(OwnSplit { pattern, behavior, inverts: invert })
         }
-        Step::Digits { individual_digits: true } => Some(r"\p{N}".to_owned()),
-        _ => None,
+        Step::Digits { individual_digits: true } => Ok(isolated(r"\p{N}")),
+        Step::Digits { individual_digits: false } => Ok(isolated(r"\p{N}+")),
+        Step::Punctuation { behavior } => Ok(OwnSplit { behavior, ..isolated(r"[\p{P}!-/:-@\[-`{-~]") }),
+        Step::Sequence { .. } | Step::ByteLevel { .. } | Step::Metaspace { .. } => Err(wrong()),
     };
-    let patterns: Option<Vec<String>> = steps.into_iter().map(pattern).collect();
-    let (Some(mut patterns), Some(use_regex)) = (patterns, last) else {
-        return Err(unknown(
-            "pre_tokenizer",
-            "isolated splits at regexes, not inverted, or at digits, then ByteLevel without add_prefix_space",
-        ));
-    };
+    let mut splits: Vec<OwnSplit> = steps.into_iter().map(split).collect::<Result<_>>()?;
+    // Without any, a text is one piece, and merging goes over word ends: some tokenizers are made like that.
     if use_regex {
-        patterns.push(PreTokenizer::byte_map_pattern().to_owned());
+        splits.push(isolated(PreTokenizer::byte_map_pattern()));
     }
-    Ok(patterns)
+    Ok(Words::of(splits, add_prefix_space))
 }
 
 /// The steps without the sequences that hold them. The depth is bounded by the JSON reader's.
@@ -326,11 +338,9 @@ fn refuse_unsupported(file: &File) -> Result<()> {
         ("model.dropout", is_on(&model.dropout)),
         ("model.continuing_subword_prefix", is_on(&model.continuing_subword_prefix)),
         ("model.end_of_word_suffix", is_on(&model.end_of_word_suffix)),
-        ("added_tokens", file.added_tokens.iter().any(|token| token.single_word || token.lstrip || token.rstrip)),
     ];
     match options.iter().find(|(_, on)| *on) {
-        Some((option, _)) => Err(Error::file(ORIGIN, format!("{option} is in use"))
-            .expected("plain BPE, with added tokens that neither strip nor need whole words")),
+        Some((option, _)) => Err(Error::file(ORIGIN, format!("{option} is in use")).expected("plain BPE")),
         None => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use super::quantize::Quantize;
 use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
 use crate::kernels::cache::{CacheType, CacheTypes};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -92,7 +92,7 @@ Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
 With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
 each turn go to stderr. -p or -f is the first turn, the lines of stdin are the next ones (a \\ at
-the end of a line goes on with the next one). /help lists commands, /regen answers anew, /clear forgets all turns, /exit
+the end of a line goes on with the next one). --messages answers a conversation from a file first. /help lists commands, /regen answers anew, /clear forgets all turns, /exit
 or the end of stdin ends it. Ctrl-C ends an answer, a second one the program. Only what is new is
 computed; where the context is full, the oldest turns are dropped, and it says which.
 
@@ -146,6 +146,7 @@ pub(super) struct Run {
 /// Whether a conversation is held, and how.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Conversation")]
+#[command(group = ArgGroup::new("talks").args(["conversation", "messages"]).multiple(true))]
 pub(super) struct Talk {
     /// Answer instead of continuing: each line of stdin is a turn; also as -cnv
     #[arg(long, conflicts_with = "profile", overrides_with = "no_conversation")]
@@ -153,14 +154,18 @@ pub(super) struct Talk {
     /// Continue the text, as without --conversation; also as -no-cnv
     #[arg(long, overrides_with = "conversation", hide = true)]
     no_conversation: bool,
+    /// A conversation to go on with: a JSON file with a list of messages (`role` and `content`, as most programs exchange
+    /// them), or with `messages` and `tools`; `-` reads it from stdin
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["profile", "system"])]
+    pub(super) messages: Option<PathBuf>,
     /// End after the first answer; also as -st
-    #[arg(long, requires = "conversation")]
+    #[arg(long, requires = "talks")]
     pub(super) single_turn: bool,
     /// Instructions that the conversation begins with; also as -sys
     #[arg(long, value_name = "TEXT", requires = "conversation", allow_hyphen_values = true)]
     pub(super) system: Option<String>,
     /// What becomes of the model's thoughts, where it has any [default: show]
-    #[arg(long, value_name = "HOW", requires = "conversation")]
+    #[arg(long, value_name = "HOW", requires = "talks")]
     pub(super) reasoning: Option<Reasoning>,
 }
 

@@ -16,7 +16,7 @@ use crate::measure::Report;
 use crate::measure::panel::{figures, millis};
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::text::Tokenizer;
-use crate::text::chat::{Chat, Part, RenderOptions};
+use crate::text::chat::{Chat, Message, Part, RenderOptions, Transcript};
 use std::io::IsTerminal;
 
 /// A conversation at a terminal, or over pipes.
@@ -42,6 +42,8 @@ enum Turn<'a> {
     /// What looks like a command and is none.
     Unknown(&'a str),
     Say(&'a str),
+    /// Of no line, but of a file: the message that the model has not answered.
+    Open(Box<Message>),
 }
 
 impl<'a> Turn<'a> {
@@ -74,6 +76,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let choice = choice::one(arguments.adapter.as_deref())?;
     let first = prompt::first_turn(arguments)?;
     let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
+    let transcript = arguments.talk.messages.as_deref().map(prompt::read_messages).transpose()?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
@@ -82,9 +85,11 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         eprintln!("headstart: {doubt}");
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
-    let options = RenderOptions { thinking: reasoning != Reasoning::None, ..RenderOptions::default() };
+    let Transcript { messages, tools } = transcript.unwrap_or_default();
+    let options = RenderOptions { thinking: reasoning != Reasoning::None, tools, ..RenderOptions::default() };
     let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
     conversation.stop_strings = arguments.ending.stop_strings();
+    let open = if messages.is_empty() { None } else { conversation.begin_with(messages) };
     let mut talk = Talk {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
@@ -98,7 +103,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     if let Some(cache) = &cache {
         pollster::block_on(cache.recall(&mut talk.session))?;
     }
-    let mut ended = talk.hold(first, arguments.talk.single_turn);
+    let mut ended = talk.hold(open, first, arguments.talk.single_turn);
     if let (Some(cache), Ok(())) = (&cache, &ended) {
         ended = pollster::block_on(cache.keep(&mut talk.session));
     }
@@ -127,8 +132,14 @@ async fn chat(model: &Named) -> Result<(Chat, Option<String>)> {
 }
 
 impl Talk {
-    /// Takes turns until there are no more.
-    fn hold(&mut self, first: Option<String>, single_turn: bool) -> Result<()> {
+    /// Answers what was left open elsewhere, and takes turns until there are no more.
+    fn hold(&mut self, open: Option<Message>, first: Option<String>, single_turn: bool) -> Result<()> {
+        if let Some(open) = open {
+            self.answer(Turn::Open(Box::new(open)))?;
+            if single_turn {
+                return Ok(());
+            }
+        }
         if let Some(first) = first.filter(|first| !first.trim().is_empty()) {
             self.out.show_prompt(&format!("> {first}\n"));
             self.answer(Turn::Say(&first))?;
@@ -188,6 +199,9 @@ impl Talk {
         let spinner = Progress::spinner("reading".to_owned());
         let mut answer = match turn {
             Turn::Say(text) => self.conversation.ask(&mut self.session, text, &self.sampling, self.n_most).await?,
+            Turn::Open(message) => {
+                self.conversation.ask(&mut self.session, *message, &self.sampling, self.n_most).await?
+            }
             _ => {
                 // The same random numbers would write the same answer.
                 self.sampling.seed = self.sampling.seed.wrapping_add(1);

@@ -3,6 +3,7 @@
 use super::arguments;
 use super::model_files::read_text;
 use crate::error::{Error, Result};
+use crate::text::chat::Transcript;
 use crate::text::{Bos, Tokenizer};
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -31,6 +32,15 @@ pub(super) fn first_turn(arguments: &arguments::Run) -> Result<Option<String>> {
             .advice("Leave out the -, or give the first turn with -p or -f."));
     }
     given(arguments)
+}
+
+/// A conversation from a file, or from stdin for `-`.
+pub(super) fn read_messages(path: &Path) -> Result<Transcript> {
+    let text = read_file(path)?;
+    Transcript::from_json(&text).map_err(|error| {
+        let name = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
+        Error { thing: format!("{name}: {}", error.thing), ..error }
+    })
 }
 
 /// Whether stdin is a pipe or a file: not a terminal, and not what nobody can write to.

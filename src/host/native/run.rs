@@ -48,7 +48,7 @@ struct Written {
 /// Carries out the command.
 pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     refuse_synthetic(arguments.model.model.as_deref())?;
-    if arguments.talk.conversation {
+    if arguments.talk.conversation || arguments.talk.messages.is_some() {
         return converse::converse(arguments);
     }
     if let (Some("all"), Some(cache)) = (arguments.adapter.as_deref(), &arguments.prompt_cache) {

@@ -96,7 +96,7 @@ pub(crate) async fn answer(
     conversation.options.thinking = asking.thinking;
     let (sampling, n) = (sampling(asking.sampling), asking.n_tokens as usize);
     let mut answer = match &asking.question {
-        Some(question) => conversation.ask(&mut loaded.session, question, &sampling, n).await?,
+        Some(question) => conversation.ask(&mut loaded.session, question.as_str(), &sampling, n).await?,
         None => conversation.ask_again(&mut loaded.session, &sampling, n).await?,
     };
     let dropped = answer.dropped().map(|dropped| dropped.to_string());

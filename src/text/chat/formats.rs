@@ -72,7 +72,9 @@ pub(super) fn by_percent(budget: &Budget, pattern: &str, given: &Value) -> Resul
         add(&mut out, &shown, budget)?;
     }
     add(&mut out, rest, budget)?;
-    if values.next().is_some() && !is_map && !(compare::is_list(given) && !given.is_tuple()) {
+    // A single list or dict may be left over; values of a tuple may not.
+    let counts = given.is_tuple() || !(is_map || compare::is_list(given));
+    if counts && values.next().is_some() {
         return Err(fault("more values than `%`"));
     }
     Ok(out)

@@ -78,6 +78,13 @@ impl Message {
     }
 }
 
+/// What a person says.
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::new(Role::User, text)
+    }
+}
+
 /// How a conversation is rendered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderOptions {
