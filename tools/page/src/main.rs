@@ -6,7 +6,7 @@
 mod html;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +16,13 @@ use crate::html::{Program, file_name};
 
 const USAGE: &str = "usage: cargo page [--quick] [--dist FOLDER]";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("cargo page: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let (mut quick, mut dist) = (false, root.join("dist"));
     let mut arguments = env::args().skip(1);
