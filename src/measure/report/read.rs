@@ -87,7 +87,7 @@ fn version(value: &Value, field: &str, wanted: u32, at: &str) -> Result<()> {
     let error = Error::file(place(at, field), format!("version {found} of the layout{by}"));
     Err(error.expected(format!("version {wanted}")).advice(match field {
         "schema" => "Measure again with this version of headstart, or compare with the one that wrote the report.",
-        _ => "Type the figures in as the present README describes.",
+        _ => "Type the figures in as the present docs/reports.md describes.",
     }))
 }
 

@@ -6,7 +6,7 @@
 mod html;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +16,13 @@ use crate::html::{Program, file_name};
 
 const USAGE: &str = "usage: cargo page [--quick] [--dist FOLDER]";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("cargo page: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let (mut quick, mut dist) = (false, root.join("dist"));
     let mut arguments = env::args().skip(1);
@@ -30,6 +36,8 @@ fn main() -> Result<()> {
 
     let index = fs::read_to_string(root.join("index.html")).context("index.html")?;
     let page = html::read(&index)?;
+    let bound = format!("{}_bg.wasm", page.program.bin);
+    check_folder(&dist, &bound)?;
     let wasm = compile(&root, &page.program)?;
     let mut bindings = Bindgen::new()
         .input_path(&wasm)
@@ -40,8 +48,10 @@ fn main() -> Result<()> {
         .generate_output()
         .context("binding the program's WebAssembly to JavaScript")?;
 
-    let bound = format!("{}_bg.wasm", page.program.bin);
-    empty(&dist, &bound)?;
+    if dist.exists() {
+        fs::remove_dir_all(&dist)?;
+    }
+    fs::create_dir_all(&dist).with_context(|| dist.display().to_string())?;
     bindings.emit(&dist)?;
     if !quick {
         optimise(&dist.join(bound), &page.program)?;
@@ -105,14 +115,11 @@ fn tool(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Makes the folder anew; one that holds something else than a page of ours is left alone.
-fn empty(dist: &Path, wasm: &str) -> Result<()> {
-    if dist.exists() {
-        let is_ours = dist.join(wasm).exists() || fs::read_dir(dist)?.next().is_none();
-        ensure!(is_ours, "{}: holds something else than a page; choose an empty folder", dist.display());
-        fs::remove_dir_all(dist)?;
-    }
-    fs::create_dir_all(dist).with_context(|| dist.display().to_string())
+/// Refuses a folder that holds something else than a page of ours: it will be made anew.
+fn check_folder(dist: &Path, wasm: &str) -> Result<()> {
+    let is_ours = !dist.exists() || dist.join(wasm).exists() || fs::read_dir(dist)?.next().is_none();
+    ensure!(is_ours, "{}: holds something else than a page; choose an empty folder", dist.display());
+    Ok(())
 }
 
 /// Copies a file, or a folder with all it holds.
@@ -128,4 +135,23 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         copy(&file.path(), &to.join(file.file_name()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_or_nothing_is_overwritten() {
+        let folder = env::temp_dir().join(format!("headstart-page-{}", std::process::id()));
+        let is_taken = || check_folder(&folder, "it_bg.wasm").is_ok();
+        assert!(is_taken(), "it is not there");
+        fs::create_dir_all(&folder).unwrap();
+        assert!(is_taken(), "it is empty");
+        fs::write(folder.join("index.html"), "somebody's").unwrap();
+        assert!(!is_taken(), "it holds what is not ours");
+        fs::write(folder.join("it_bg.wasm"), "").unwrap();
+        assert!(is_taken(), "it holds a page");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

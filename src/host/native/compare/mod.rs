@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 A report is what `headstart run --report` and the page write: one, or a list. Reports of other models, settings or
 versions stand in tables of their own. A timing whose numbers are wrong or were not checked says so. Figures of a
-machine that headstart cannot run on may be typed in by hand (the README shows how); they are always marked.
+machine that headstart cannot run on may be typed in by hand (docs/reports.md shows how); they are always marked.
 A file that cannot be read is named on stderr, the others are compared all the same, and the exit code is 3.
 
 Examples:
