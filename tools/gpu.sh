@@ -3,8 +3,8 @@
 #
 #   tools/gpu.sh [FOLDER]      reports, tables and the log go to FOLDER (default: gpu-results)
 #
-# It checks the adapter, writes models of random weights, checks each by samples, and times it. No more models are begun
-# once the time is used up; what is left out is said.
+# It checks the adapter, writes models of random weights, tunes the kernels to each, checks it by samples, and times it, tuned
+# and untuned. No more models are begun once the time is used up; what is left out is said.
 #
 #   HEADSTART=PATH     the program (default: beside this script's folder in target/release, or on PATH)
 #   ADAPTER=0          the adapter, by its number or a part of its name
@@ -56,7 +56,9 @@ measure() { # measure MODEL FILE
   local round
   for round in $(seq "$rounds"); do
     headstart bench -m "$2" -a "$adapter" "${tests[@]}" -r 1 --no-probe --no-check -o jsonl \
-      --report "$out/$1-$round.json" | rows_of "$1" tokens_per_s headstart >>"$rows"
+      --tune kept --report "$out/$1-$round.json" | rows_of "$1" tokens_per_s headstart >>"$rows"
+    headstart bench -m "$2" -a "$adapter" "${tests[@]}" -r 1 --no-probe --no-check -o jsonl \
+      --tune off --report "$out/$1-untuned-$round.json" | rows_of "$1" tokens_per_s untuned >>"$rows"
     [ -n "${LLAMA_BENCH:-}" ] || continue
     "$LLAMA_BENCH" -m "$2" "${tests[@]}" -r 1 -ngl 99 -o jsonl 2>>"$out/log.txt" |
       rows_of "$1" avg_ts llama.cpp >>"$rows"
@@ -70,10 +72,11 @@ table() {
     { k = $1 "\t" $2; if (k != key || $4 != who) { close_group(); key = k; who = $4 } at[++n] = $3
       if (!(k in seen)) { seen[k] = 1; order[++m] = k } }
     END { close_group()
-      print "| model | test | headstart, tokens/s | llama.cpp, tokens/s | ratio |"; print "|---|---|---:|---:|---:|"
+      print "| model | test | headstart, tokens/s | untuned | llama.cpp, tokens/s | ratio |"; print "|---|---|---:|---:|---:|---:|"
       for (i = 1; i <= m; i++) { split(order[i], part, "\t"); ours = median[order[i], "headstart"]
         theirs = median[order[i], "llama.cpp"]; ratio = theirs > 0 ? sprintf("%.2f", ours / theirs) : ""
-        printf "| %s | %s | %.1f | %s | %s |\n", part[1], part[2], ours, theirs > 0 ? sprintf("%.1f", theirs) : "", ratio } }'
+        untuned = median[order[i], "untuned"]
+        printf "| %s | %s | %.1f | %.1f | %s | %s |\n", part[1], part[2], ours, untuned, theirs > 0 ? sprintf("%.1f", theirs) : "", ratio } }'
 }
 
 say "adapters"
@@ -91,6 +94,9 @@ for model in $models; do
     say "writing $model"
     headstart synthesize "synthetic:$model" "$file" || { say "NOT WRITTEN: $model"; continue; }
   fi
+  say "tuning to $model"
+  headstart tune -m "$file" -a "$adapter" --report "$out/$name-tuned.json" --export "$out/tuning.json" \
+    >"$out/$name-tuned.txt" || say "NOT TUNED: $model"
   say "checking $model"
   headstart verify -m "$file" -a "$adapter" --sampled --no-kernels --report "$out/$name-verify.json" \
     >"$out/$name-verify.txt" || say "WRONG NUMBERS or no answer: see $name-verify.txt"
