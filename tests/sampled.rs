@@ -168,3 +168,16 @@ fn a_fault_in_every_stage_is_caught() {
     println!("{place}: {:?} for {} stages", begin.elapsed(), seen.len());
     assert!(seen.len() > 30, "{seen:?}");
 }
+
+/// A kernel of matrices that is not known as one would have its whole weights read back.
+#[test]
+fn every_kernel_with_weights_says_which_rows_it_needs() {
+    for kernel in headstart::kernels::ALL {
+        let names: Vec<&str> = kernel.bindings.iter().map(|(name, _)| *name).collect();
+        let has_planes = names.contains(&"quants");
+        assert_eq!(headstart::kernels::rows::has_matrix(kernel), has_planes, "{}", kernel.name);
+        let inputs = kernel.bindings.iter().filter(|(_, access)| *access == headstart::gpu::Access::Read);
+        let last: Vec<&str> = inputs.map(|(name, _)| *name).rev().take(2).collect();
+        assert_eq!(last == ["scales", "quants"], has_planes, "{}: the planes are the last inputs", kernel.name);
+    }
+}

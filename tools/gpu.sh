@@ -74,9 +74,9 @@ table() {
     END { close_group()
       print "| model | test | headstart, tokens/s | untuned | llama.cpp, tokens/s | ratio |"; print "|---|---|---:|---:|---:|---:|"
       for (i = 1; i <= m; i++) { split(order[i], part, "\t"); ours = median[order[i], "headstart"]
-        theirs = median[order[i], "llama.cpp"]; ratio = theirs > 0 ? sprintf("%.2f", ours / theirs) : ""
-        untuned = median[order[i], "untuned"]
-        printf "| %s | %s | %.1f | %.1f | %s | %s |\n", part[1], part[2], ours, untuned, theirs > 0 ? sprintf("%.1f", theirs) : "", ratio } }'
+        theirs = median[order[i], "llama.cpp"]; ratio = ""; shown = ""; untuned = median[order[i], "untuned"]
+        if (theirs > 0) { shown = sprintf("%.1f", theirs); ratio = sprintf("%.2f", ours / theirs) }
+        printf "| %s | %s | %.1f | %.1f | %s | %s |\n", part[1], part[2], ours, untuned, shown, ratio } }'
 }
 
 say "adapters"
