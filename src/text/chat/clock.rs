@@ -10,7 +10,8 @@ use minijinja::Error;
 /// What one directive may become, at the most.
 const LONGEST: u64 = 64;
 
-/// The moment that templates see: one that was told, in UTC, or for 0 the clock's, in local time.
+/// The moment that templates see: one that was told, in UTC, or for 0 the clock's, in local time. A page has no table of
+/// time zones to tell it by, and stays with UTC.
 pub(super) fn moment(told: u64) -> ZonedDateTime {
     if told > 0 {
         let told = i64::try_from(told).ok().and_then(|told| Timestamp::from_second(told).ok());
@@ -18,21 +19,7 @@ pub(super) fn moment(told: u64) -> ZonedDateTime {
     }
     let since = web_time::SystemTime::now().duration_since(web_time::SystemTime::UNIX_EPOCH);
     let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0);
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(local())
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn local() -> TimeZone {
-    TimeZone::system()
-}
-
-/// A page brings no table of zones; the browser says how far the clock is from UTC.
-#[cfg(target_arch = "wasm32")]
-fn local() -> TimeZone {
-    let minutes_behind = js_sys::Date::new_0().get_timezone_offset();
-    #[allow(clippy::cast_possible_truncation)]
-    let offset = jiff::tz::Offset::from_seconds(-(minutes_behind * 60.0) as i32);
-    offset.map_or(TimeZone::UTC, TimeZone::fixed)
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(TimeZone::system())
 }
 
 /// The moment as `format` asks; directives that are not known stay as they stand.
