@@ -138,7 +138,9 @@ impl GroupedForward {
             recording.layer = Some(index as u32);
             self.record_norm(&mut recording, "attn_norm", layer.attn_norm, joining, n);
             self.record_attention(&mut recording, layer, n);
-            self.record_norm(&mut recording, "ffn_norm", layer.ffn_norm, 1, n);
+            let flow = self.norm_flow(layer.ffn_norm, 1, n);
+            let flow = add_norm::Flow { has_bias: self.shape.has_output_bias, ..flow };
+            add_norm::record_add_norm(&mut recording, "ffn_norm", &flow);
             joining = self.record_ffn(&mut recording, &layer.ffn, n);
         }
         recording.layer = None;
@@ -172,6 +174,7 @@ impl GroupedForward {
             outputs: self.scratch.outputs,
             n_slots,
             norm,
+            has_bias: false,
             stream: self.scratch.stream,
             x: self.scratch.x,
             n_embd: self.shape.n_embd,
@@ -343,7 +346,8 @@ impl Layer {
             qkv: uploads.stack(arena, &[&from.q, &from.k, &from.v]),
             affine,
             o: uploads.stack(arena, &[&from.o]),
-            ffn_norm: uploads.vector(arena, &from.ffn_norm),
+            ffn_norm: uploads
+                .vectors(arena, &[&from.ffn_norm].into_iter().chain(&from.output_bias).collect::<Vec<_>>()),
             ffn,
             cache,
         }
