@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::error::Result;
-use headstart::format::{Memory, safetensors};
+use headstart::format::{Memory, quant, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -122,6 +122,52 @@ fn a_stale_head_beside_tied_embeddings_is_left_out_with_a_notice() {
     apart["tie_word_embeddings"] = json!(false);
     let plain = logits(&mut load(&config("qwen2").to_string(), &tensors("qwen2")).unwrap()).unwrap();
     assert_ne!(plain, logits(&mut load(&apart.to_string(), &more).unwrap()).unwrap());
+}
+
+/// As the weights of the attention add up to one, a bias of v is the same as a bias of o that is o times it.
+#[test]
+fn biases_of_the_attention_are_computed() {
+    let floats = |tensor: &Tensor| -> Vec<f32> {
+        let format = headstart::format::Format::from_name(&tensor.1).unwrap();
+        let mut values = vec![0.0; tensor.2.iter().product::<u64>() as usize];
+        quant::decode_row(format, &tensor.3, &mut values).unwrap();
+        values
+    };
+    for family in ["llama", "qwen3"] {
+        let mut config = config(family);
+        config["attention_bias"] = json!(true);
+        let shape = Shape::from_config(&config.to_string()).unwrap();
+        let (q, kv, head_dim) = (shape.q_width() as usize, shape.kv_width() as usize, shape.head_dim as usize);
+        let of_v: Vec<f32> = (0..kv).map(|i| (i as f32 * 0.7).sin() * 0.5).collect();
+        let heads_per_kv = q / kv;
+        let seen = |i: usize| of_v[i / head_dim / heads_per_kv * head_dim + i % head_dim];
+        let f32s = |values: Vec<f32>| values.into_iter().flat_map(f32::to_le_bytes).collect::<Vec<u8>>();
+        let model = |on_v: bool| {
+            let mut all = tensors(family);
+            for layer in 0..shape.n_layers {
+                let stem = format!("model.layers.{layer}.self_attn");
+                let o = floats(all.iter().find(|tensor| tensor.0 == format!("{stem}.o_proj.weight")).unwrap());
+                let of_o: Vec<f32> =
+                    o.chunks(q).map(|row| row.iter().enumerate().map(|(i, weight)| weight * seen(i)).sum()).collect();
+                for (name, values) in [
+                    ("q", vec![0.0; q]),
+                    ("k", vec![0.0; kv]),
+                    ("v", if on_v { of_v.clone() } else { vec![0.0; kv] }),
+                    ("o", if on_v { vec![0.0; of_o.len()] } else { of_o }),
+                ] {
+                    let n = values.len() as u64;
+                    all.push((format!("{stem}.{name}_proj.bias"), "F32".to_owned(), vec![n], f32s(values)));
+                }
+            }
+            logits(&mut load(&config.to_string(), &all).unwrap()).unwrap()
+        };
+        let (on_v, on_o) = (model(true), model(false));
+        let worst = on_v.iter().zip(&on_o).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-4, "{family}: {worst}");
+        let plain = logits(&mut load(&self::config(family).to_string(), &tensors(family)).unwrap()).unwrap();
+        let moved = on_v.iter().zip(&plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(moved > 0.05, "{family}: the bias moves nothing: {moved}");
+    }
 }
 
 /// As `LlamaConfig`, `Qwen3Config` and `Qwen3MoeConfig` of transformers 5.23 have them.

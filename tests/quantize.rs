@@ -196,6 +196,10 @@ fn damaged_and_hostile_files_leave_nothing_behind() {
     model.tensor_mut("blk.1.attn_kv.weight").bytes[4 * 1000..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&input, model.bytes()).unwrap();
     refused(&quantize(&input, &output, "q4_k"), 3, &["blk.1.attn_kv.weight", "NaN"], &output);
+    // One that is too large for halves, which would become infinity.
+    model.tensor_mut("blk.1.attn_kv.weight").bytes[4 * 1000..][..4].copy_from_slice(&70_000.0f32.to_le_bytes());
+    std::fs::write(&input, model.bytes()).unwrap();
+    refused(&quantize(&input, &output, "f16"), 3, &["blk.1.attn_kv.weight", "70000", "F16", "BF16"], &output);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a part of a file was left");
     done(&quantize(&input, &output, "bf16"));
 }

@@ -1,5 +1,5 @@
 // A sub-layer's output joins the residual stream, and the next sub-layer's input is normed:
-//   stream[t] += Σ_slot outputs[t, slot];   x[t] = norm ⊙ stream[t] / sqrt(mean(stream[t]²) + eps)
+//   stream[t] += Σ_slot outputs[t, slot] (+ bias);   x[t] = norm ⊙ stream[t] / sqrt(mean(stream[t]²) + eps)
 // A team takes one token. With last_only the step's last token alone is done, and its x written to row 0. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in the stream
@@ -12,7 +12,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> outputs: array<vec4<f32>>;      // [n_tokens, n_slots, n_quads]
-@group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;         // [n_quads]
+@group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;         // [n_quads], and with BIAS = 1 the bias after it
 @group(0) @binding(4) var<storage, read_write> stream: array<vec4<f32>>; // [n_tokens, n_quads]
 @group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;      // [n_tokens or 1, n_quads]
 
@@ -37,6 +37,9 @@ fn add_norm(
         var v = stream[token * n + i];
         for (var slot = 0u; slot < params.n_slots; slot += 1u) {
             v += outputs[(token * params.n_slots + slot) * n + i];
+        }
+        if BIAS == 1u {
+            v += norm[n + i];
         }
         stream[token * n + i] = v;
         squares += dot(v, v);

@@ -35,6 +35,8 @@ pub(super) struct Outline<'a> {
 /// A layer, but for its attention.
 pub(super) struct LayerOutline<'a> {
     pub attn_norm: &'a TensorRef,
+    /// What joins the stream of every token after attention, if anything.
+    pub output_bias: Option<&'a TensorRef>,
     pub ffn_norm: &'a TensorRef,
     pub ffn: &'a grouped::Ffn,
 }
@@ -110,7 +112,9 @@ pub struct Decoder {
 struct Layer {
     attn_norm: Slice,
     attention: Box<dyn Attention>,
+    /// The norm's weights, and after them the bias of the attention's outputs, where there is one.
     ffn_norm: Slice,
+    has_output_bias: bool,
     mlp: Mlp,
 }
 
@@ -154,7 +158,9 @@ impl Decoder {
         let layers = of.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_norm: uploads.vector(arena, layer.attn_norm),
             attention: attention(arena, uploads, index, n_positions),
-            ffn_norm: uploads.vector(arena, layer.ffn_norm),
+            ffn_norm: uploads
+                .vectors(arena, &[layer.ffn_norm].into_iter().chain(layer.output_bias).collect::<Vec<_>>()),
+            has_output_bias: layer.output_bias.is_some(),
             mlp: Mlp::plan(arena, uploads, layer.ffn),
         });
         let layers = layers.collect();
@@ -204,7 +210,8 @@ impl Decoder {
             recording.layer = Some(index as u32);
             self.record_norm(&mut recording, "attn_norm", layer.attn_norm, joining, n);
             layer.attention.record(&mut recording, &at);
-            self.record_norm(&mut recording, "ffn_norm", layer.ffn_norm, 1, n);
+            let flow = add_norm::Flow { has_bias: layer.has_output_bias, ..self.norm_flow(layer.ffn_norm, 1, n) };
+            add_norm::record_add_norm(&mut recording, "ffn_norm", &flow);
             joining = self.mlps.record(&mut recording, &layer.mlp, &at);
         }
         recording.layer = None;
@@ -236,6 +243,7 @@ impl Decoder {
             outputs: self.common.outputs,
             n_slots,
             norm,
+            has_bias: false,
             stream: self.stream,
             x: self.common.x,
             n_embd: self.common.n_embd,

@@ -37,6 +37,7 @@ pub(super) fn plan(
 fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
     let layer = |layer: &'a grouped::Layer| LayerOutline {
         attn_norm: &layer.attn_norm,
+        output_bias: layer.output_bias.as_ref(),
         ffn_norm: &layer.ffn_norm,
         ffn: &layer.ffn,
     };

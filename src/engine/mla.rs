@@ -55,6 +55,7 @@ pub(super) fn plan(
 fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
     let layer = |layer: &'a mla::Layer| LayerOutline {
         attn_norm: &layer.attn_norm,
+        output_bias: None,
         ffn_norm: &layer.ffn_norm,
         ffn: &layer.ffn,
     };

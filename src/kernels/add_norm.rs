@@ -49,8 +49,10 @@ pub struct Flow {
     pub outputs: Slice,
     /// Outputs of a token that are added up; 0 where nothing joins.
     pub n_slots: u32,
-    /// Weights of the norm: `[n_embd]`.
+    /// Weights of the norm: `[n_embd]`; with `has_bias` and after them what joins the stream of every token, as long.
     pub norm: Slice,
+    /// Whether there is such a bias.
+    pub has_bias: bool,
     /// The residual stream `[max_tokens, n_embd]`, changed in place.
     pub stream: Slice,
     /// Output `[max_tokens, n_embd]`, or `[1, n_embd]` with `last_only`.
@@ -81,12 +83,14 @@ pub fn record_add_norm(recording: &mut Recording, name: &'static str, flow: &Flo
     let n_teams = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
     let (width, slots) = (u64::from(flow.n_embd), u64::from(flow.n_slots));
     let cost = Cost { bytes: 4 * width * (n_teams * (3 + slots) + 1), ops: n_teams * width * (4 + slots) };
+    let facts = Spec::default().constant("BIAS", u32::from(flow.has_bias));
     let bindings = [flow.step, flow.outputs, flow.norm, flow.stream, flow.x];
-    recording.push(name, &KERNEL, Spec::default(), n_teams, &params, &bindings, cost);
+    recording.push(name, &KERNEL, facts, n_teams, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
+    let has_bias = call.constant("BIAS") == 1;
     let step = call.input::<Step>(0)[0];
     let (outputs, norm) = (call.input::<f32>(1), call.input::<f32>(2));
     let [stream, x] = call.outputs::<f32, 2>();
@@ -99,6 +103,9 @@ fn reference(call: &mut Call<'_>) {
             let output = &outputs[(token * n_slots + slot) * n_embd..][..n_embd];
             row.iter_mut().zip(output).for_each(|(v, output)| *v += output);
         }
+        if has_bias {
+            row.iter_mut().zip(&norm[n_embd..]).for_each(|(v, bias)| *v += bias);
+        }
         let scale = 1.0 / (mean_square(row) + p.eps).sqrt();
         let x = &mut x[(token - first) * n_embd..][..n_embd];
         x.iter_mut().zip(row.iter().zip(norm)).for_each(|(x, (v, norm))| *x = scale * norm * *v);
@@ -106,18 +113,25 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases() -> Vec<Case> {
-    vec![case(36, 0, true, 5, 4), case(256, 1, false, 3, 2), case(4, 3, true, 1, 1)]
+    vec![
+        case(36, 0, true, false, 5, 4),
+        case(256, 1, false, false, 3, 2),
+        case(4, 3, true, false, 1, 1),
+        case(36, 1, false, true, 5, 4),
+    ]
 }
 
-fn case(n_embd: u32, n_slots: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
-    let name = format!("width {n_embd}, {n_slots} slots, last only {last_only}, {n_tokens} of {max_tokens}");
+fn case(n_embd: u32, n_slots: u32, last_only: bool, has_bias: bool, max_tokens: u32, n_tokens: u32) -> Case {
+    let name =
+        format!("width {n_embd}, {n_slots} slots, last only {last_only}, bias {has_bias}, {n_tokens} of {max_tokens}");
     let mut case = CaseBuilder::new(name);
     let step = case.step(9, n_tokens);
     let flow = Flow {
         step,
         outputs: case.random_input("outputs", (max_tokens * n_slots.max(1) * n_embd) as usize),
         n_slots,
-        norm: case.random_input("norm", n_embd as usize),
+        norm: case.random_input("norm", n_embd as usize * (1 + usize::from(has_bias))),
+        has_bias,
         stream: case.random_input("stream", (max_tokens * n_embd) as usize),
         x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
         n_embd,

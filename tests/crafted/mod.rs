@@ -31,8 +31,8 @@ impl GgufFile {
             .key("tokenizer.ggml.tokens", 9, &array(8, 3, &[text(b"a"), text("é".as_bytes()), text(b"")].concat()))
             .tensor(b"token_embd.weight", &[32, 4], 8, 0)
             .tensor(b"output_norm.weight", &[32], 0, 160)
-            .tensor(b"blk.0.other.weight", &[256, 2], 17, 288)
-            .data(288 + 148)
+            .tensor(b"blk.0.other.weight", &[256, 2], 15, 288)
+            .data(288 + 584)
     }
 
     /// Appends a key with a value of a type number.

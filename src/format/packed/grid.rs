@@ -81,6 +81,9 @@ mod tests {
 
     #[test]
     fn the_eighth_sign_makes_them_even() {
-        assert!((0..128).all(|seven| with_eighth(seven).count_ones() % 2 == 0 && with_eighth(seven) & 127 == seven));
+        assert!(
+            (0..128)
+                .all(|seven| with_eighth(seven).count_ones().is_multiple_of(2) && with_eighth(seven) & 127 == seven)
+        );
     }
 }

@@ -5,7 +5,8 @@
 use super::{Block, Packed, byte_of, grid, iq1, short_of};
 use half::f16;
 
-pub(super) const PACKED: Packed = Packed { quants: &[0..32], scales: &[32..56], grid: &grid::IQ1, decode, set_scale };
+pub(super) const PACKED: Packed =
+    Packed { quants: &[(0, 32)], scales: &[(32, 56)], grid: &grid::IQ1, decode, set_scale };
 /// Where the 16 bits with scales begin, in bytes of the file and in 16 bits of the plane.
 const SCALES: usize = 48;
 const SHORTS: usize = 8;

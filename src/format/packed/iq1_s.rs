@@ -5,7 +5,7 @@
 use super::{Block, Packed, byte_of, grid, iq1, scale_at, short_of};
 
 pub(super) const PACKED: Packed =
-    Packed { quants: &[2..34], scales: &[34..50, 0..2], grid: &grid::IQ1, decode, set_scale: scale_at::<0> };
+    Packed { quants: &[(2, 34)], scales: &[(34, 50), (0, 2)], grid: &grid::IQ1, decode, set_scale: scale_at::<0> };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let high = short_of(block.scales, j);

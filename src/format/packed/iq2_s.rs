@@ -6,7 +6,7 @@ use super::grid::{self, write_signed};
 use super::{Block, Packed, byte_of, iq2, scale_at, short_of};
 
 pub(super) const PACKED: Packed =
-    Packed { quants: &[2..66], scales: &[66..82, 0..2], grid: &grid::IQ2_S, decode, set_scale: scale_at::<0> };
+    Packed { quants: &[(2, 66)], scales: &[(66, 82), (0, 2)], grid: &grid::IQ2_S, decode, set_scale: scale_at::<0> };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let (high, pair) = (byte_of(block.scales, j), byte_of(block.scales, 8 + j));

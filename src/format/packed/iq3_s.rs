@@ -6,8 +6,8 @@ use super::grid::{self, write_signed};
 use super::{Block, Packed, byte_of, scale_at, short_of};
 
 pub(super) const PACKED: Packed = Packed {
-    quants: &[2..66, 74..106],
-    scales: &[66..74, 106..110, 0..2],
+    quants: &[(2, 66), (74, 106)],
+    scales: &[(66, 74), (106, 110), (0, 2)],
     grid: &grid::IQ3_S,
     decode,
     set_scale: scale_at::<0>,

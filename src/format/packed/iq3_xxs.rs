@@ -5,7 +5,7 @@ use super::grid::{self, with_eighth, write_signed};
 use super::{Block, Packed, byte_of, scale_at, short_of};
 
 pub(super) const PACKED: Packed =
-    Packed { quants: &[2..98], scales: &[0..2], grid: &grid::IQ3_XXS, decode, set_scale: scale_at::<0> };
+    Packed { quants: &[(2, 98)], scales: &[(0, 2)], grid: &grid::IQ3_XXS, decode, set_scale: scale_at::<0> };
 
 /// The four magnitudes of an entry: 4, 12, 20 … 52, and 62.
 pub(super) fn magnitudes(entry: u32) -> [f32; 4] {

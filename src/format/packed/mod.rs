@@ -20,14 +20,16 @@ mod tq2_0;
 
 use super::Format;
 use half::f16;
-use std::ops::Range;
+
+/// Bytes of a block: the first, and the one after the last.
+type Run = (usize, usize);
 
 /// How a format's block of 256 elements lies in the planes, and what it decodes to.
 pub(super) struct Packed {
-    /// The bytes of a block that go to the quants plane, a multiple of 16 together.
-    quants: &'static [Range<usize>],
+    /// The bytes of a block that go to the quants plane, from and up to: a multiple of 16 together.
+    quants: &'static [Run],
     /// The bytes of a block that go to the scales plane, filled up to whole words.
-    scales: &'static [Range<usize>],
+    scales: &'static [Run],
     /// The table that codes choose from, two entries of 16 bits to a word; empty where there is none.
     pub(super) grid: &'static [u32],
     /// Gives the 32 elements of a sub-block.
@@ -111,18 +113,18 @@ impl Packed {
     }
 }
 
-const fn words_of(ranges: &[Range<usize>]) -> usize {
+const fn words_of(runs: &[Run]) -> usize {
     let (mut bytes, mut i) = (0, 0);
-    while i < ranges.len() {
-        bytes += ranges[i].end - ranges[i].start;
+    while i < runs.len() {
+        bytes += runs[i].1 - runs[i].0;
         i += 1;
     }
     bytes.div_ceil(4)
 }
 
 /// Appends those bytes of a block as little-endian words, the last one filled up with zeros.
-fn take(block: &[u8], ranges: &[Range<usize>], words: &mut Vec<u32>) {
-    let mut bytes = ranges.iter().flat_map(|range| &block[range.clone()]).copied();
+fn take(block: &[u8], runs: &[Run], words: &mut Vec<u32>) {
+    let mut bytes = runs.iter().flat_map(|run| &block[run.0..run.1]).copied();
     while let Some(first) = bytes.next() {
         let rest = [bytes.next(), bytes.next(), bytes.next()].map(Option::unwrap_or_default);
         words.push(u32::from_le_bytes([first, rest[0], rest[1], rest[2]]));
@@ -159,7 +161,8 @@ mod tests {
     fn every_byte_of_a_block_goes_to_one_plane_once() {
         for format in Format::WEIGHTS {
             let Some(packed) = of(format) else { continue };
-            let mut places: Vec<usize> = packed.quants.iter().chain(packed.scales).cloned().flatten().collect();
+            let mut places: Vec<usize> =
+                packed.quants.iter().chain(packed.scales).flat_map(|run| run.0..run.1).collect();
             places.sort_unstable();
             assert_eq!(places, (0..format.block_bytes()).collect::<Vec<_>>(), "{format}");
             assert_eq!(packed.quant_words() % 4, 0, "{format}: whole vectors");

@@ -7,7 +7,7 @@
 use super::{Block, Packed, byte_of, scale_at};
 
 pub(super) const PACKED: Packed =
-    Packed { quants: &[0..48], scales: &[48..52, 52..54], grid: &[], decode, set_scale: scale_at::<52> };
+    Packed { quants: &[(0, 48)], scales: &[(48, 52), (52, 54)], grid: &[], decode, set_scale: scale_at::<52> };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let d = block.d();
@@ -17,7 +17,7 @@ fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
             (7, 1) => (byte_of(block.scales, i % 4), (i - 16) / 4),
             (_, half) => (byte_of(block.quants, 32 + i % 16), 2 * (j - 5) + half),
         };
-        let digit = (byte * 3u32.pow(digit as u32) & 255) * 3 >> 8;
+        let digit = (((byte * 3u32.pow(digit as u32)) & 255) * 3) >> 8;
         *value = d * (digit as f32 - 1.0);
     }
 }

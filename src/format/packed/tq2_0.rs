@@ -4,7 +4,7 @@
 use super::{Block, Packed, byte_of, scale_at};
 
 pub(super) const PACKED: Packed =
-    Packed { quants: &[0..64], scales: &[64..66], grid: &[], decode, set_scale: scale_at::<64> };
+    Packed { quants: &[(0, 64)], scales: &[(64, 66)], grid: &[], decode, set_scale: scale_at::<64> };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let d = block.d();

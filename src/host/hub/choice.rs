@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 /// The formats that are taken where none is asked for, the best liked first. llama.cpp's list has two; these are all that
 /// run here.
-const USUAL: [&str; 17] = [
+const USUAL: [&str; 28] = [
     "Q4_K_M",
     "Q4_K_S",
     "Q4_K",
@@ -28,6 +28,17 @@ const USUAL: [&str; 17] = [
     "BF16",
     "F16",
     "F32",
+    "IQ3_M",
+    "IQ3_S",
+    "IQ3_XXS",
+    "IQ2_M",
+    "IQ2_S",
+    "IQ2_XS",
+    "IQ2_XXS",
+    "TQ2_0",
+    "TQ1_0",
+    "IQ1_M",
+    "IQ1_S",
 ];
 /// Files of this kind stand beside models and are none.
 const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];

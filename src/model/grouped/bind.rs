@@ -107,6 +107,10 @@ impl<'a> Binder<'a> {
         } else {
             None
         };
+        let output_bias = shape
+            .has_output_bias
+            .then(|| self.vector(name(layer, "attn_output.bias", "self_attn.o_proj.bias"), n_embd))
+            .transpose()?;
         let head_norm = if shape.has_head_norm {
             Some([
                 self.vector(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
@@ -121,6 +125,7 @@ impl<'a> Binder<'a> {
             k: self.matrix(name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
             v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
             bias,
+            output_bias,
             head_norm,
             o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
             ffn_norm: self.vector(name(layer, "ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,

@@ -66,6 +66,14 @@ impl Shape {
             for named in tensors.iter_mut().filter(|named| turned(&named.name)) {
                 named.tensor = neighbours(&named.tensor, self.head_dim, self.rope.n_dims);
             }
+            // A bias has an element for each of those rows.
+            let bias = |name: &str| name.ends_with(".attn_q.bias") || name.ends_with(".attn_k.bias");
+            for named in tensors.iter_mut().filter(|named| bias(&named.name)) {
+                let row = &named.tensor;
+                let pieces = row.pieces.iter().map(|piece| Piece { n_rows: row.n_in, ..*piece }).collect();
+                let column = TensorRef { n_rows: row.n_in, n_in: 1, pieces, ..row.clone() };
+                named.tensor = neighbours(&column, self.head_dim, self.rope.n_dims);
+            }
         }
         tensors
     }

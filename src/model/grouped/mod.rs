@@ -46,6 +46,8 @@ pub struct Shape {
     pub experts: Option<ExpertsShape>,
     /// Whether queries, keys and values have a bias.
     pub has_bias: bool,
+    /// Whether the output of the attention has one.
+    pub has_output_bias: bool,
     /// Whether query and key heads are normed.
     pub has_head_norm: bool,
     /// How heads turn.
@@ -145,6 +147,8 @@ pub struct Layer {
     pub v: TensorRef,
     /// Biases of q, k and v, as long as those have rows.
     pub bias: Option<[TensorRef; 3]>,
+    /// Bias of o, `[n_embd]`.
+    pub output_bias: Option<TensorRef>,
     /// Norms of query and of key heads, `[head_dim]` each.
     pub head_norm: Option<[TensorRef; 2]>,
     /// `[n_embd, n_heads * head_dim]`
@@ -258,7 +262,8 @@ impl Shape {
     #[must_use]
     pub fn n_parameters(&self, tied: bool) -> u64 {
         let [n_embd, q, kv] = [self.n_embd, self.q_width(), self.kv_width()].map(u64::from);
-        let bias = if self.has_bias { q + 2 * kv } else { 0 };
+        let output_bias = if self.has_output_bias { n_embd } else { 0 };
+        let bias = if self.has_bias { q + 2 * kv } else { 0 } + output_bias;
         let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
         let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + 2 * n_embd;
         let ffn = |layer| match &self.experts {

@@ -53,6 +53,7 @@ struct Rest {
     is_gguf: bool,
     /// Whether queries, keys and values have a bias though the architecture does not say so.
     has_bias: bool,
+    has_output_bias: bool,
     is_tied: bool,
     defaults: Defaults,
     divisors: Vec<f32>,
@@ -81,6 +82,7 @@ impl Shape {
             is_gguf: true,
             // Files of any of these architectures may have one.
             has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
+            has_output_bias: gguf.directory.get("blk.0.attn_output.bias").is_some(),
             // A head that is there is used.
             is_tied: false,
             defaults: Defaults { context: 2048, normed: true, ..Defaults::default() },
@@ -111,6 +113,7 @@ impl Shape {
         keys.refuse_other("hidden_act", &"silu".into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
         keys.refuse_other("use_sliding_window", &false.into())?;
+        let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(false);
         let head_dim = keys.whole(&keys::HEAD_DIM)?;
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
@@ -121,7 +124,8 @@ impl Shape {
             halves: true,
             is_gguf: false,
             // Qwen2 has biases without a word on them.
-            has_bias: keys.flag(&ATTENTION_BIAS)?.unwrap_or(false),
+            has_bias: told_bias,
+            has_output_bias: told_bias && architecture != "qwen2",
             is_tied: keys.flag(&TIED)?.unwrap_or(false),
             defaults: Defaults::of(architecture),
             divisors: Vec::new(),
@@ -212,6 +216,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         n_hidden: keys.require(&HIDDEN)?,
         experts,
         has_bias: architecture == "qwen2" || rest.has_bias,
+        has_output_bias: rest.has_output_bias,
         has_head_norm: matches!(architecture, "qwen3" | "qwen3moe"),
         rope: Rope {
             n_dims: rest.rope_dims.unwrap_or(head_dim),
