@@ -4,15 +4,13 @@
 
 use std::rc::Rc;
 
+use crate::support::{fixture, memory, safetensors_of};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::error::Result;
 use headstart::format::{Memory, quant, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
 use pollster::block_on;
 use serde_json::{Value, json};
-use support::{fixture, memory, safetensors_of};
-
-mod support;
 
 /// Name, type, shape and bytes.
 type Tensor = (String, String, Vec<u64>, Vec<u8>);

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
+use crate::mla_models::{
+    Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
+};
+use crate::support::{fixture, memory, places};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -14,16 +18,11 @@ use headstart::measure::Progress;
 use headstart::measure::report::Check;
 use headstart::measure::verify::{self, compare_stages};
 use headstart::model::mla;
-use mla_models::{Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors};
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use support::{fixture, memory, places};
-
-mod mla_models;
-mod support;
 
 const FAMILIES: [&str; 3] = ["deepseek_v2_lite", "deepseek_v2", "deepseek_v3"];
 const BUDGET: f32 = 1e-3;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use crate::support::{fixture, memory, places};
 use headstart::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
 use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
 use headstart::format::Format;
@@ -15,9 +16,6 @@ use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{built_in_ids, check_sampled};
 use headstart::model::{Shape, SyntheticName};
 use pollster::block_on;
-use support::{fixture, memory, places};
-
-mod support;
 
 const FAMILIES: [&str; 2] = ["qwen3moe", "llama"];
 
