@@ -173,7 +173,9 @@ fn every_kernel_with_weights_says_which_rows_it_needs() {
     for kernel in headstart::kernels::ALL {
         let names: Vec<&str> = kernel.bindings.iter().map(|(name, _)| *name).collect();
         let has_planes = names.contains(&"quants");
-        assert_eq!(headstart::kernels::rows::has_matrix(kernel), has_planes, "{}", kernel.name);
+        // Each of its results needs all rows of a group, which are few: it is computed whole, for some tokens.
+        let is_whole = kernel.name == "linear_transposed";
+        assert_eq!(headstart::kernels::rows::has_matrix(kernel), has_planes && !is_whole, "{}", kernel.name);
         let inputs = kernel.bindings.iter().filter(|(_, access)| *access == headstart::gpu::Access::Read);
         let last: Vec<&str> = inputs.map(|(name, _)| *name).rev().take(2).collect();
         assert_eq!(last == ["scales", "quants"], has_planes, "{}: the planes are the last inputs", kernel.name);

@@ -124,19 +124,19 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let format = format_of(call);
     let step = call.input::<Step>(0)[0];
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
     let (x, quants, scales): (&[f32], _, _) = (call.input(1), call.inputs[2], call.inputs[3]);
     let [y] = call.outputs::<f32, 1>();
     let width = p.n_quads as usize * 4;
     let mut row = vec![0.0; width];
     for group in 0..p.n_groups {
-        let n_tokens = step.n_tokens.min(p.max_tokens);
         let x_at = |token: u32| token * p.x_stride + (p.first_group + group) * p.x_group_stride;
         let y_at = |token: u32| 4 * (token * p.y_stride + (p.first_group + group) * p.y_group_stride) as usize;
-        (0..n_tokens).for_each(|token| y[y_at(token)..][..width].fill(0.0));
+        tokens.iter().for_each(|token| y[y_at(*token)..][..width].fill(0.0));
         for r in 0..p.rows {
             let block = (group * p.rows + r) * p.n_blocks;
             plane::decode_plane_row(format, quants, scales, block as usize, &mut row);
-            for token in 0..n_tokens {
+            for token in tokens.iter().copied() {
                 let weight = x[(x_at(token) + r) as usize];
                 y[y_at(token)..][..width].iter_mut().zip(&row).for_each(|(y, w)| *y += weight * w);
             }

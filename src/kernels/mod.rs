@@ -126,7 +126,8 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
 /// it writes.
 #[must_use]
 pub fn can_sample(kernel: &Kernel) -> bool {
-    let others = ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "swiglu"];
+    let others =
+        ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "linear_transposed", "swiglu"];
     rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::format::repack::{quant_words, scale_words};
+use crate::format::repack::{grid_of, quant_words, scale_words};
 use crate::format::{Format, plane};
 use crate::gpu::{Call, Kernel};
 
@@ -93,16 +93,19 @@ fn span(n_blocks: u32) -> u64 {
     (u64::from(n_blocks) + UNIT - 1).next_multiple_of(UNIT)
 }
 
-/// Where rows lie in the planes of a matrix, in words: of each row its quants and its scales, with what shares their words.
-/// One after the other these make up the planes of a sample.
+/// Where rows lie in the planes of a matrix, in words: first the table that the format's scales begin with, if they do; then
+/// of each row its quants and its scales, with what shares their words. One after the other these make up the planes of a
+/// sample.
 pub fn places(format: Format, n_blocks: u32, rows: &[u32]) -> impl Iterator<Item = [Range<u64>; 2]> {
     let unit = UNIT * plane_block();
-    let words = [quant_words(format, 1, unit), scale_words(format, 1, unit)];
+    let table = grid_of(format).len() as u64;
+    let words = [(0, quant_words(format, 1, unit)), (table, scale_words(format, 1, unit) - table)];
     let n_units = span(n_blocks) / UNIT;
-    rows.iter().map(move |row| {
+    let tables = (table > 0).then_some([0..0, 0..table]);
+    tables.into_iter().chain(rows.iter().map(move |row| {
         let first = u64::from(*row) * u64::from(n_blocks) / UNIT;
-        words.map(|words| first * words..(first + n_units) * words)
-    })
+        words.map(|(begin, words)| begin + first * words..begin + (first + n_units) * words)
+    }))
 }
 
 const fn plane_block() -> u64 {
