@@ -51,7 +51,7 @@ fn kept_groups(lane: u32, at: u32) -> u32 {
         var best = 2.0 * LEAST;
         var id = NONE;
         for (var group = lane; group < N_GROUPS; group += TEAM) {
-            if (kept >> group & 1u) == 0u && ranks[group] > best {
+            if ((kept >> group) & 1u) == 0u && ranks[group] > best {
                 best = ranks[group];
                 id = group;
             }
@@ -90,7 +90,7 @@ fn route(
         let kept = kept_groups(lane, at);
         let group_size = params.n_experts / N_GROUPS;
         for (var i = lane; i < params.n_experts; i += TEAM) {
-            if (kept >> (i / group_size) & 1u) == 0u {
+            if ((kept >> (i / group_size)) & 1u) == 0u {
                 continue;
             }
             var value = rank(logits[at + i]) + bias[i];
