@@ -173,8 +173,9 @@ impl Session {
                 Words::Halves => written.halves(),
                 Words::Integers => written.integers(&|_, _, _| false),
             };
-            // What is no number is no less than any budget.
-            if !(error <= output.budget()) {
+            // What is no number is within no budget.
+            let is_within = error <= output.budget();
+            if !is_within {
                 return Ok(Some(format!("off by {error:.1e}, allowed are {:.1e}", output.budget())));
             }
         }
