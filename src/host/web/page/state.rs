@@ -246,7 +246,13 @@ impl Page {
         if report.check.is_some() {
             self.check.set(report.check.clone());
         }
-        let holds_something = report.check.is_some() || !report.tests.is_empty() || !report.probes.0.is_empty();
+        let is_tuned = label == "Tune" && report.tuning.is_some();
+        if is_tuned {
+            // What was checked before were other kernels.
+            self.check.set(None);
+        }
+        let holds_something =
+            is_tuned || report.check.is_some() || !report.tests.is_empty() || !report.probes.0.is_empty();
         if holds_something {
             let id = self.history.add(Entry::Measured(report), Origin::Measured);
             self.history.open.set(Some(id));
