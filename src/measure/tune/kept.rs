@@ -116,12 +116,6 @@ impl KeptTuning {
     pub fn over(&self, guess: Tuning) -> Tuning {
         self.choices.iter().fold(guess, |tuning, kept| tuning.with(kept.problem.clone(), kept.choice.clone()))
     }
-
-    /// Whether it has a choice for all of these problems.
-    #[must_use]
-    pub fn covers<'a>(&self, problems: impl IntoIterator<Item = &'a Problem>) -> bool {
-        problems.into_iter().all(|problem| self.choices.iter().any(|kept| kept.problem == *problem))
-    }
 }
 
 #[cfg(test)]
@@ -162,7 +156,6 @@ mod tests {
         assert_eq!((read.choices.len(), read.choices[0].gain), (1, 1.5));
         assert_eq!(read.misfit(&identity()), None);
         let problem = &facts("x").problems[0].problem;
-        assert!(read.covers([problem]));
         assert_eq!(read.over(Tuning::default()).choices()[problem].variant, "linear_tiled");
     }
 

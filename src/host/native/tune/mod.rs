@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
 use crate::engine::{PlayerChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, Tuning};
+use crate::gpu::{Adapter, Problem, Tuning};
 use crate::measure::Report;
 use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
 use crate::measure::tune::{self, Extent, KeptTuning};
@@ -146,22 +146,21 @@ pub(super) fn at_load(place: &PlayerChoice, tune: Tune) -> Option<Tuning> {
 
 /// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
 pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Option<TuningFacts>> {
-    let PlayerChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
-    let kept = shelf::find(adapter);
-    let problems: Vec<_> = [session.problems(1), session.problems(session.n_chunk())].concat();
+    // What was kept came with the load: the file is not read again.
+    let is_known = |problem: &Problem| session.tuning().choices().contains_key(problem);
     match tune {
         Tune::Off => Ok(None),
         Tune::Full => measured(session, Extent::Full).await,
-        Tune::Quick if !kept.covers(&tunable(session)) => measured(session, Extent::Quick).await,
+        Tune::Quick if !tunable(session).iter().all(is_known) => measured(session, Extent::Quick).await,
         Tune::Quick | Tune::Kept => {
-            let is_used = problems.iter().any(|problem| session.tuning().choices().contains_key(problem));
+            let is_used = tunable(session).iter().any(is_known);
             Ok(is_used.then(|| TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() }))
         }
     }
 }
 
 /// The problems that a search looks at.
-fn tunable(session: &Session) -> Vec<crate::gpu::Problem> {
+fn tunable(session: &Session) -> Vec<Problem> {
     let steps = [1, session.n_chunk()];
     steps.into_iter().flat_map(|n| session.alike(n)).map(|alike| alike.problem).collect()
 }
