@@ -176,11 +176,15 @@ impl Tuner {
             covered += ms;
             session.stand_in_step(&self.ids, position, n_tokens).await?;
             let Some(stage) = alike.stages.first() else { continue };
-            let Some(expected) = session.expect(stage, &self.guess).await? else { continue };
+            let Some(expected) = session.expect(stage, &self.guess).await? else {
+                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
+                continue;
+            };
             let guessed = session.disagreement(&expected, &self.guess).await?;
             if let Some(place) = guessed {
                 // There is nothing to hold candidates against: verify is who tells of this.
                 self.facts.wrong.push(format!("{}, the guess {}: {place}", alike.name, guess.variant));
+                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
                 continue;
             }
             // Each problem gets its share of what time is left.
