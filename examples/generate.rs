@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::rc::Rc;
 
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::gpu::Adapter;
 use headstart::host::native::source::File;
 use headstart::text::{Bos, Control};
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
 async fn write(path: &str, prompt: &str) -> Result<()> {
     // A model is read from anything that implements `Source`; a header is all that is read before the weights.
     let files = ModelFiles::gguf(Rc::new(File::open(path)?));
-    let place = Adapter::preferred(false).await.map_or(PlayerChoice::Cpu, PlayerChoice::Gpu);
+    let place = Adapter::preferred(false).await.map_or(ExecutorChoice::Cpu, ExecutorChoice::Gpu);
     let mut session = Session::load(&files, place, &LoadOptions::default(), &mut |_| ()).await?;
     for notice in session.notices() {
         eprintln!("{notice}");

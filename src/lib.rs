@@ -7,13 +7,13 @@
 //! # async fn write() -> headstart::Result<()> {
 //! use std::rc::Rc;
 //!
-//! use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+//! use headstart::engine::{LoadOptions, ModelFiles, ExecutorChoice, Sampling, Session};
 //! use headstart::format::Memory;
 //! use headstart::gpu::Adapter;
 //!
 //! let bytes: Vec<u8> = std::fs::read("model.gguf").expect("a model");
 //! let files = ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)));
-//! let place = Adapter::preferred(false).await.map_or(PlayerChoice::Cpu, PlayerChoice::Gpu);
+//! let place = Adapter::preferred(false).await.map_or(ExecutorChoice::Cpu, ExecutorChoice::Gpu);
 //! let mut session = Session::load(&files, place, &LoadOptions::default(), &mut |_| ()).await?;
 //! let mut generation = session.generate(&[1, 2, 3], &Sampling::default(), 16).await?;
 //! while let Some(id) = generation.next().await? {

@@ -1,4 +1,4 @@
-//! Repeated tests of speed, on every adapter present and the CPU player: every figure there and consistent with the
+//! Repeated tests of speed, on every adapter present and the CPU executor: every figure there and consistent with the
 //! others, the order as promised, nothing lost where an adapter fails or a person has had enough. No time is asserted.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 
 use crate::support::{fixture, memory, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::gpu::recording::Cost;
 use headstart::measure::bench::{Lane, Plan, TestPlan, bench};
 use headstart::measure::report::{Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Settings, Test, Verdict};
@@ -19,12 +19,12 @@ use serde_json::Value;
 
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
-fn session(choice: PlayerChoice, n_context: u32) -> Session {
+fn session(choice: ExecutorChoice, n_context: u32) -> Session {
     let options = LoadOptions { n_context: Some(n_context), n_chunk: 32, ..LoadOptions::default() };
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
 }
 
-fn lane(choice: PlayerChoice, n_context: u32) -> Lane {
+fn lane(choice: ExecutorChoice, n_context: u32) -> Lane {
     let session = session(choice, n_context);
     let facts = ModelFacts::new(&session, "tiny", 1);
     let platform = Platform::new(Host::Native, String::new(), None);
@@ -84,7 +84,7 @@ fn every_figure_is_there_and_agrees_with_the_others_on_every_adapter() {
         let settings = lane.report.settings.clone().unwrap();
         assert_eq!((settings.repeats, settings.warm_up), (2, true));
     }
-    // The CPU player always has a clock for stages: decode and a prompt's step, at each of the depths.
+    // The CPU executor always has a clock for stages: decode and a prompt's step, at each of the depths.
     let profiles = &lanes[0].report.profiles;
     let steps: Vec<(u32, u32)> = profiles.iter().map(|profile| (profile.n_tokens, profile.depth)).collect();
     assert_eq!(steps, [(1, 0), (1, 80), (16, 0), (32, 64)]);
@@ -102,7 +102,7 @@ fn every_figure_is_there_and_agrees_with_the_others_on_every_adapter() {
 
 #[test]
 fn rounds_go_through_all_tests_and_in_each_through_all_lanes() {
-    let mut lanes = [lane(PlayerChoice::Cpu, 32), lane(PlayerChoice::Cpu, 32)];
+    let mut lanes = [lane(ExecutorChoice::Cpu, 32), lane(ExecutorChoice::Cpu, 32)];
     lanes[1].report.adapter.identity.name = "other".to_owned();
     let mut heard = Vec::new();
     let plan = Plan { repeats: 1, ..plan(&[test(2, 0, 0), test(0, 2, 0)]) };
@@ -122,7 +122,7 @@ fn rounds_go_through_all_tests_and_in_each_through_all_lanes() {
 
 #[test]
 fn a_lane_that_fails_keeps_its_error_and_the_others_their_results() {
-    let mut lanes = [lane(PlayerChoice::Cpu, 8), lane(PlayerChoice::Cpu, 64)];
+    let mut lanes = [lane(ExecutorChoice::Cpu, 8), lane(ExecutorChoice::Cpu, 64)];
     run(&mut lanes, &plan(&[test(4, 0, 0), test(0, 16, 0)]));
     let error = lanes[0].failed.clone().unwrap();
     assert!(error.to_string().contains("room for 8 tokens; expected 17"), "{error}");
@@ -132,7 +132,7 @@ fn a_lane_that_fails_keeps_its_error_and_the_others_their_results() {
 
 #[test]
 fn what_was_measured_before_it_was_broken_off_is_kept() {
-    let mut lanes = [lane(PlayerChoice::Cpu, 64)];
+    let mut lanes = [lane(ExecutorChoice::Cpu, 64)];
     let told = Rc::new(RefCell::new(Vec::new()));
     let hearer = Rc::clone(&told);
     let count = |report: &Report| report.tests.iter().map(|test| test.tokens_per_s.n).sum::<u32>();
@@ -152,7 +152,7 @@ fn what_was_measured_before_it_was_broken_off_is_kept() {
 
 #[test]
 fn plans_that_make_no_sense_are_refused() {
-    let mut lanes = [lane(PlayerChoice::Cpu, 32)];
+    let mut lanes = [lane(ExecutorChoice::Cpu, 32)];
     for plan in [plan(&[]), plan(&[test(0, 0, 4)]), Plan { repeats: 0, ..plan(&[test(1, 0, 0)]) }] {
         assert!(block_on(bench(&mut lanes, &plan, &mut |_| ControlFlow::Continue(()))).is_err(), "{plan:?}");
     }
@@ -162,9 +162,9 @@ fn plans_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn the_tokens_before_a_test_are_played_once_if_they_are_wanted() {
+fn the_tokens_before_a_test_are_computed_once_if_they_are_wanted() {
     let entries = |fill: bool| {
-        let mut lanes = [lane(PlayerChoice::Cpu, 128)];
+        let mut lanes = [lane(ExecutorChoice::Cpu, 128)];
         run(&mut lanes, &Plan { fill, ..plan(&[test(4, 0, 64)]) });
         let shape = lanes[0].session.v4_shape().unwrap();
         let layer = shape.ratios.iter().position(|ratio| *ratio == 4).unwrap();
@@ -178,13 +178,13 @@ fn the_tokens_before_a_test_are_played_once_if_they_are_wanted() {
 
 #[test]
 fn the_work_of_a_test_is_that_of_its_recordings() {
-    let session = session(PlayerChoice::Cpu, 128);
+    let session = session(ExecutorChoice::Cpu, 128);
     let at = |position: u32| {
         let stages = session.decode_recording().stages;
         let work = |sum: Cost, own: Cost| Cost { bytes: sum.bytes + own.bytes, ops: sum.ops + own.ops };
         stages.iter().map(|stage| stage.work(position)).fold(Cost::default(), work)
     };
-    // One token after 50, and the next: two decode steps, though the first is played as a prompt.
+    // One token after 50, and the next: two decode steps, though the first is computed as a prompt.
     assert_eq!(session.work_of_generation(50, 1, 1), at(50));
     let two = session.work_of_generation(50, 1, 2);
     assert_eq!((two.bytes, two.ops), (at(50).bytes + at(51).bytes, at(50).ops + at(51).ops));
@@ -198,7 +198,7 @@ fn the_work_of_a_test_is_that_of_its_recordings() {
 
 #[test]
 fn an_end_token_ends_a_text_but_no_measurement() {
-    let mut session = session(PlayerChoice::Cpu, 256);
+    let mut session = session(ExecutorChoice::Cpu, 256);
     let mut write = |seed: u32, past: bool| {
         let sampling = Sampling { temperature: 100.0, seed, ..Sampling::default() };
         block_on(async {
@@ -240,7 +240,7 @@ fn stdout(output: &Output) -> String {
     text(&output.stdout)
 }
 
-/// The tiny model on the CPU player, in a few tokens.
+/// The tiny model on the CPU executor, in a few tokens.
 fn tiny(more: &[&str]) -> Output {
     let model = fixture(MODEL);
     let tests = ["-m", model.to_str().unwrap(), "--adapter", "cpu", "-p", "4", "-n", "0", "-pg", "2,3", "-r", "2"];

@@ -1,5 +1,5 @@
 //! The command line as people and scripts meet it: what goes to stdout, what to stderr, exit codes, messages, files.
-//! Every test runs the program itself, on the CPU player unless it says otherwise, so that it holds on any machine.
+//! Every test runs the program itself, on the CPU executor unless it says otherwise, so that it holds on any machine.
 
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -265,7 +265,7 @@ fn eval_scores_a_text_by_its_bytes() {
     let whole = eval(&[]);
     let bits = whole["bits_per_byte"].as_f64().expect("bits per byte");
     assert!(bits > 0.5 && bits < 4.0, "{whole}");
-    assert_eq!(whole["n_bytes"], text.len(), "the begin token is not scored, and the text is, whole");
+    assert_eq!(whole["n_bytes"], text.len(), "the BOS token is not scored, and the text is, whole");
     assert_eq!(whole["n_windows"], 1);
     let in_windows = eval(&["-c", "8"]);
     let n_tokens = whole["n_tokens"].as_u64().expect("tokens");

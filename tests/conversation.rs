@@ -1,13 +1,15 @@
 //! Texts that go on from others in the cache, and conversations made of them: what is reused must be as good as what is
-//! played from nothing, on the CPU player and on every adapter present.
+//! computed from nothing, on the CPU executor and on every adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::rc::Rc;
 
 use crate::support::{fixture, memory, places};
-use headstart::engine::{Conversation, Generation, LoadOptions, ModelFiles, PlayerChoice, Sampling, Session, Timings};
+use headstart::engine::{
+    Conversation, ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings,
+};
 use headstart::format::Memory;
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::text::chat::{Chat, Part, RenderOptions};
 use pollster::block_on;
 
@@ -23,7 +25,7 @@ fn grouped(family: &str) -> ModelFiles {
     ModelFiles { sources, config: Some(config), ..ModelFiles::default() }
 }
 
-fn load(files: &ModelFiles, choice: PlayerChoice, n_chunk: u32) -> Session {
+fn load(files: &ModelFiles, choice: ExecutorChoice, n_chunk: u32) -> Session {
     let options =
         LoadOptions { n_chunk, shader_checks: ShaderChecks::On, n_context: Some(512), ..LoadOptions::default() };
     block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
@@ -69,7 +71,7 @@ const TURNS: [(usize, u32, usize); 11] = [
     (200, 8, 4),
 ];
 
-/// Plays the turns, each compared with the same text from nothing, and gives how many tokens of each were known.
+/// Runs the turns, each compared with the same text from nothing, and gives how many tokens of each were known.
 fn turns(what: &str, going: &mut Session, whole: &mut Session) -> Vec<u32> {
     let mut text: Vec<u32> = Vec::new();
     let mut known = Vec::new();
@@ -86,7 +88,7 @@ fn turns(what: &str, going: &mut Session, whole: &mut Session) -> Vec<u32> {
 }
 
 /// What is known where a cache can go back to any position: all but what was taken back, or where nothing was, all but the
-/// last token, which was written but not yet played.
+/// last token, which was written but not yet computed.
 fn all_known() -> Vec<u32> {
     let mut length = 0;
     let known = TURNS.map(|(back, n_new, n_answer)| {
@@ -98,7 +100,7 @@ fn all_known() -> Vec<u32> {
 }
 
 #[test]
-fn texts_that_go_on_are_as_those_played_from_nothing() {
+fn texts_that_go_on_are_as_those_computed_from_nothing() {
     for (place, choice) in places() {
         for family in ["llama", "qwen3"] {
             let mut whole = load(&grouped(family), choice.clone(), 256);
@@ -186,8 +188,8 @@ fn a_text_left_off_in_the_middle_goes_on_from_what_was_handed_out() {
 }
 
 #[test]
-fn what_else_is_played_is_not_taken_for_the_text() {
-    let mut session = load(&v4(), PlayerChoice::Cpu, 64);
+fn what_else_is_computed_is_not_taken_for_the_text() {
+    let mut session = load(&v4(), ExecutorChoice::Cpu, 64);
     let prompt: Vec<u32> = ids(1, 30).collect();
     let (text, _) = go_on(&mut session, &prompt, 6, &[]);
     let again = |session: &mut Session| {
@@ -202,7 +204,7 @@ fn what_else_is_played_is_not_taken_for_the_text() {
     assert_eq!(again(&mut session), 0);
     block_on(session.profile_step(9, 1)).unwrap();
     assert_eq!(again(&mut session), 0);
-    // What cannot be played changes nothing.
+    // What cannot be computed changes nothing.
     for (prompt, stops, word) in [(&[][..], &[][..], "no tokens"), (&[9999], &[], "9999"), (&[1], &[1; 9], "at most 8")]
     {
         let error = block_on(session.go_on(prompt, &Sampling::default(), 1, stops)).err().unwrap().to_string();
@@ -217,7 +219,7 @@ fn what_else_is_played_is_not_taken_for_the_text() {
 fn embedded(n_context: u32) -> Session {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded", EMBEDDED)));
     let options = LoadOptions { n_context: Some(n_context), ..LoadOptions::default() };
-    block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ())).unwrap()
+    block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap()
 }
 
 /// What is said, thought and answered, and what it took.
@@ -260,30 +262,30 @@ fn ask(
 const QUESTIONS: [&str; 3] = ["What did the prince say?", "And then?", "Why – tell me all of it."];
 
 #[test]
-fn a_conversation_plays_only_what_is_new() {
+fn a_conversation_computes_only_what_is_new() {
     let mut session = embedded(512);
     let options = RenderOptions::default();
     let mut conversation = Conversation::new(Chat::v4(), Some("You are a prince."), options.clone());
     assert!(Conversation::doubt(&Chat::v4(), session.tokenizer().unwrap()).unwrap().contains("<｜User｜>"));
-    let mut played = 0;
+    let mut computed = 0;
     for (index, question) in QUESTIONS.into_iter().enumerate() {
         let said = ask(&mut conversation, &mut session, Some(question), 11).unwrap();
         assert!(!said.answer.is_empty() && said.reasoning.is_empty(), "{}", said.answer);
         // All of the turns before, but for the last token that they wrote.
-        assert_eq!(said.timings.n_known, if index == 0 { 0 } else { played + 10 });
-        played = said.timings.n_prompt;
+        assert_eq!(said.timings.n_known, if index == 0 { 0 } else { computed + 10 });
+        computed = said.timings.n_prompt;
     }
     // The same answer again: its prompt is known but for the last token.
     let again = ask(&mut conversation, &mut session, None, 11).unwrap();
-    assert_eq!((again.timings.n_prompt, again.timings.n_known), (played, played - 1));
+    assert_eq!((again.timings.n_prompt, again.timings.n_known), (computed, computed - 1));
     conversation.clear();
     assert!(ask(&mut conversation, &mut session, None, 11).err().unwrap().to_string().contains("no question"));
     let said = ask(&mut conversation, &mut session, Some(QUESTIONS[0]), 11).unwrap();
-    assert!(said.timings.n_prompt < played && said.timings.n_known > 4, "the instructions are still known");
+    assert!(said.timings.n_prompt < computed && said.timings.n_known > 4, "the instructions are still known");
 }
 
 /// Where thoughts are left out of earlier turns, the text parts at the mark before the last answer, and only from there on
-/// it is played again.
+/// it is computed again.
 #[test]
 fn thoughts_that_are_left_out_cost_no_more_than_their_answer() {
     let mut session = embedded(512);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop where it is")]
 
 use crate::support::{fixture, memory};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::gguf::{self, Gguf, Scalar, Value};
 use headstart::format::{Memory, Source, quant, safetensors};
 use pollster::block_on;
@@ -63,7 +63,7 @@ fn values(source: &dyn Source, file: &Gguf, name: &str) -> Vec<f32> {
 
 fn logits(files: &ModelFiles) -> Vec<f32> {
     let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
-    let mut session = block_on(Session::load(files, PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
+    let mut session = block_on(Session::load(files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap();
     let mut all = Vec::new();
     let mut each = |_: usize, row: &[f32]| {
         all.extend_from_slice(row);

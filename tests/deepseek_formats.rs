@@ -6,10 +6,10 @@
 use std::rc::Rc;
 
 use crate::support::{fixture, in_transformers, memory, safetensors_of};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::error::Result;
 use headstart::format::{Directory, Format, Memory, quant, safetensors};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::model::{Shape, Weights};
 use pollster::block_on;
 
@@ -50,7 +50,7 @@ fn expected() -> (Vec<u32>, Vec<Vec<f32>>) {
     (ids.iter().map(|id| *id as u32).collect(), logits.chunks(n_vocab).map(<[f32]>::to_vec).collect())
 }
 
-fn logits(bytes: Vec<u8>, ids: &[u32], choice: PlayerChoice, shard_bytes: Option<u64>) -> Result<Vec<Vec<f32>>> {
+fn logits(bytes: Vec<u8>, ids: &[u32], choice: ExecutorChoice, shard_bytes: Option<u64>) -> Result<Vec<Vec<f32>>> {
     let source = Rc::new(Memory::new("model.safetensors", bytes));
     let files = ModelFiles { config: Some(config()), ..ModelFiles::gguf(source) };
     let options = LoadOptions { shader_checks: ShaderChecks::On, shard_bytes, ..LoadOptions::default() };
@@ -96,13 +96,13 @@ fn weights_are_bound_with_their_scales() {
 }
 
 #[test]
-fn logits_are_those_that_pytorch_computes_on_every_player() {
+fn logits_are_those_that_pytorch_computes_on_every_executor() {
     let (ids, wanted) = expected();
     for adapter in [None].into_iter().chain(crate::support::adapters().into_iter().map(Some)) {
         let name = adapter
             .as_ref()
-            .map_or("CPU player".to_owned(), |a| format!("{} ({})", a.identity.name, a.identity.backend));
-        let choice = adapter.map_or(PlayerChoice::Cpu, PlayerChoice::Gpu);
+            .map_or("CPU executor".to_owned(), |a| format!("{} ({})", a.identity.name, a.identity.backend));
+        let choice = adapter.map_or(ExecutorChoice::Cpu, ExecutorChoice::Gpu);
         let gap = worst(&wanted, &logits(model_bytes(), &ids, choice, None).unwrap());
         println!("{name}: {gap:e} from PyTorch");
         assert!(gap <= BUDGET, "{name}: {gap} from PyTorch");
@@ -113,7 +113,7 @@ fn logits_are_those_that_pytorch_computes_on_every_player() {
 #[test]
 fn a_model_cut_into_small_shards_computes_the_same() {
     let (ids, wanted) = expected();
-    let gap = worst(&wanted[..40], &logits(model_bytes(), &ids[..40], PlayerChoice::Cpu, Some(9 << 10)).unwrap());
+    let gap = worst(&wanted[..40], &logits(model_bytes(), &ids[..40], ExecutorChoice::Cpu, Some(9 << 10)).unwrap());
     assert!(gap <= BUDGET, "{gap} from PyTorch");
 }
 
@@ -157,7 +157,7 @@ fn stacked() -> Vec<u8> {
 #[test]
 fn stacked_experts_compute_the_same() {
     let (ids, wanted) = expected();
-    let gap = worst(&wanted[..40], &logits(stacked(), &ids[..40], PlayerChoice::Cpu, None).unwrap());
+    let gap = worst(&wanted[..40], &logits(stacked(), &ids[..40], ExecutorChoice::Cpu, None).unwrap());
     assert!(gap <= BUDGET, "{gap} from PyTorch");
 }
 
@@ -172,7 +172,7 @@ fn one_scale_that_is_another_shows() {
         // The exponent: the byte itself, or the high one of an F32.
         let at = info.offset as usize + if name.ends_with("_inv") { 3 } else { 0 };
         spoilt[at] += 2;
-        let gap = worst(&wanted[..40], &logits(spoilt, &ids[..40], PlayerChoice::Cpu, None).unwrap());
+        let gap = worst(&wanted[..40], &logits(spoilt, &ids[..40], ExecutorChoice::Cpu, None).unwrap());
         assert!(gap > BUDGET, "{name}: only {gap}");
     }
 }
@@ -197,7 +197,7 @@ fn with_header(from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn damaged_scales_and_weights_are_refused_by_name() {
     let refused = |bytes: Vec<u8>, words: &[&str]| {
-        let error = logits(bytes, &[3], PlayerChoice::Cpu, None).expect_err("a refusal").to_string();
+        let error = logits(bytes, &[3], ExecutorChoice::Cpu, None).expect_err("a refusal").to_string();
         for word in words {
             assert!(error.contains(word), "`{word}` is not in: {error}");
         }

@@ -1,17 +1,17 @@
-//! The embedded model: the same text on every player, llama.cpp's logits, and the size of a decode step.
+//! The embedded model: the same text on every executor, llama.cpp's logits, and the size of a decode step.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::rc::Rc;
 
 use crate::support::{divergence, fixture, log_softmax, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source, quant, safetensors};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use pollster::block_on;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 
-fn session(choice: PlayerChoice) -> Session {
+fn session(choice: ExecutorChoice) -> Session {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
     let options = LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(1024), ..LoadOptions::default() };
     block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap()
@@ -53,7 +53,7 @@ fn llama() -> (Vec<u32>, Vec<Vec<f64>>) {
 }
 
 #[test]
-fn every_player_agrees_with_the_cpu_player_and_with_llama_cpp() {
+fn every_executor_agrees_with_the_cpu_executor_and_with_llama_cpp() {
     let (ids, llama) = llama();
     assert_eq!(ids.len(), 512);
     let mut reference: Option<Vec<Vec<f64>>> = None;
@@ -69,8 +69,8 @@ fn every_player_agrees_with_the_cpu_player_and_with_llama_cpp() {
             continue;
         };
         let (kl, same) = (mean(reference), same_top(reference) as f64 / 512.0);
-        println!("{place}: KL from the CPU player {kl:.2e}, same top token {same:.4}");
-        assert!(kl <= 1e-4 && same >= 0.995, "{place}: KL {kl}, same top token {same}, from the CPU player");
+        println!("{place}: KL from the CPU executor {kl:.2e}, same top token {same:.4}");
+        assert!(kl <= 1e-4 && same >= 0.995, "{place}: KL {kl}, same top token {same}, from the CPU executor");
     }
 }
 
@@ -101,7 +101,7 @@ fn greedy_text_is_the_same_everywhere() {
 #[test]
 fn sampling_repeats_with_its_seed_and_stops_when_told() {
     let prompt = [0, 300, 301, 302];
-    let mut session = session(PlayerChoice::Cpu);
+    let mut session = session(ExecutorChoice::Cpu);
     let mut write = |seed, n| {
         let sampling = Sampling { temperature: 0.9, top_k: 40, top_p: 0.95, seed, ..Sampling::default() };
         block_on(async {
@@ -124,7 +124,7 @@ fn sampling_repeats_with_its_seed_and_stops_when_told() {
 
 #[test]
 fn prompts_that_cannot_be_are_refused() {
-    let mut session = session(PlayerChoice::Cpu);
+    let mut session = session(ExecutorChoice::Cpu);
     let mut refused = |prompt: &[u32], sampling: Sampling| {
         block_on(async { session.generate(prompt, &sampling, 1).await.err() }).unwrap().to_string()
     };
@@ -137,7 +137,7 @@ fn prompts_that_cannot_be_are_refused() {
 /// The figure that a decode step is held to: dispatches per layer, with one set of bind groups and one pass.
 #[test]
 fn a_layer_decodes_in_at_most_24_dispatches() {
-    let session = session(PlayerChoice::Cpu);
+    let session = session(ExecutorChoice::Cpu);
     let recording = session.decode_recording();
     for layer in 0..session.outline().layer_kinds.len() as u32 {
         let n = recording.stages.iter().filter(|stage| stage.layer == Some(layer)).count();

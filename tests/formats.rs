@@ -1,8 +1,8 @@
 //! One small Qwen3 in every weight format that a GGUF has, written by `headstart quantize`: held against llama.cpp on
-//! the same file, against PyTorch on what gguf-py decodes from it, and every adapter against the CPU player
+//! the same file, against PyTorch on what gguf-py decodes from it, and every adapter against the CPU executor
 //! (`tools/fixtures/formats.py`). The weights are a formula, so that no file need be kept: its hash is.
 //!
-//! llama.cpp rounds activations to 8 bits before it multiplies: most of what lies between it and the CPU player is its own
+//! llama.cpp rounds activations to 8 bits before it multiplies: most of what lies between it and the CPU executor is its own
 //! distance from the exact answer, which stands in `index.json`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
@@ -12,16 +12,16 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use crate::support::{divergence, fixture, log_softmax, memory, safetensors_of};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::{Format, Memory, Source, quant, safetensors};
 use headstart::measure::model_hash::model_hash;
 use pollster::block_on;
 
-/// Mean KL divergence in nats: of an adapter from the CPU player.
+/// Mean KL divergence in nats: of an adapter from the CPU executor.
 const FROM_CPU: f64 = 1e-4;
-/// Of the CPU player from llama.cpp.
+/// Of the CPU executor from llama.cpp.
 const FROM_LLAMA: f64 = 1e-3;
-/// Of the CPU player from PyTorch, most of which is that the fixture has its logarithms in halves.
+/// Of the CPU executor from PyTorch, most of which is that the fixture has its logarithms in halves.
 const FROM_EXACT: f64 = 1e-5;
 const N_VOCAB: usize = 256;
 
@@ -131,7 +131,7 @@ impl Expected {
 }
 
 /// Log-probabilities after each id.
-fn rows(source: &Rc<dyn Source>, ids: &[u32], choice: PlayerChoice) -> Vec<Vec<f64>> {
+fn rows(source: &Rc<dyn Source>, ids: &[u32], choice: ExecutorChoice) -> Vec<Vec<f64>> {
     let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
     let files = ModelFiles::gguf(Rc::clone(source));
     let mut session = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
@@ -164,7 +164,7 @@ fn every_format_is_as_near_to_pytorch_and_llama_cpp_as_it_must_be() {
         let source = quantized(&folder, format);
         let hash = block_on(model_hash(&[Rc::clone(&source)], &mut |_| ControlFlow::Continue(()))).unwrap();
         assert_eq!(hash.as_deref(), facts["sha256"].as_str(), "{format}: another file than the fixture's");
-        let ours = rows(&source, &ids, PlayerChoice::Cpu);
+        let ours = rows(&source, &ids, ExecutorChoice::Cpu);
         let from_exact = gap(&expected.rows(&format!("exact_{format}")).unwrap(), &ours);
         assert!(from_exact <= FROM_EXACT, "{format}: {from_exact} from PyTorch");
         let from_llama = gap(&expected.rows(&format!("llama_{format}")).unwrap(), &ours);
@@ -175,18 +175,18 @@ fn every_format_is_as_near_to_pytorch_and_llama_cpp_as_it_must_be() {
 }
 
 #[test]
-fn every_adapter_is_near_to_the_cpu_player_in_every_format() {
+fn every_adapter_is_near_to_the_cpu_executor_in_every_format() {
     let (expected, (_outer, folder)) = (Expected::read(), model());
     let ids = expected.ids();
     let adapters = crate::support::adapters();
     for format in formats() {
         let source = quantized(&folder, format);
-        let ours = rows(&source, &ids, PlayerChoice::Cpu);
+        let ours = rows(&source, &ids, ExecutorChoice::Cpu);
         for adapter in &adapters {
             let place = format!("{format} on {} ({})", adapter.identity.name, adapter.identity.backend);
-            let found = gap(&ours, &rows(&source, &ids, PlayerChoice::Gpu(adapter.clone())));
+            let found = gap(&ours, &rows(&source, &ids, ExecutorChoice::Gpu(adapter.clone())));
             println!("{place}: {found:.1e}");
-            assert!(found.abs() <= FROM_CPU, "{place}: {found} from the CPU player");
+            assert!(found.abs() <= FROM_CPU, "{place}: {found} from the CPU executor");
         }
     }
 }
@@ -195,7 +195,7 @@ fn every_adapter_is_near_to_the_cpu_player_in_every_format() {
 #[test]
 fn another_format_is_noticed() {
     let (expected, (_outer, folder)) = (Expected::read(), model());
-    let ours = rows(&quantized(&folder, Format::Q8_0), &expected.ids(), PlayerChoice::Cpu);
+    let ours = rows(&quantized(&folder, Format::Q8_0), &expected.ids(), ExecutorChoice::Cpu);
     for format in formats().filter(|format| *format != Format::Q8_0) {
         let gap = gap(&expected.rows(&format!("exact_{format}")).unwrap(), &ours);
         assert!(gap > FROM_EXACT, "{format}: {gap}");

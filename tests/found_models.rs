@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use crate::support::{fixture, memory, safetensors_of};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Result;
 use headstart::format::{Memory, quant, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
@@ -36,7 +36,7 @@ fn load(config: &str, tensors: &[Tensor]) -> Result<Session> {
     let source = Rc::new(Memory::new("model.safetensors", safetensors_of(tensors)));
     let files = ModelFiles { sources: vec![source], config: Some(config.to_owned()), ..ModelFiles::default() };
     let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
-    block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ()))
+    block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ()))
 }
 
 fn logits(session: &mut Session) -> Result<Vec<f32>> {

@@ -1,14 +1,14 @@
 //! The forward pass against outputs that this program did not make: streams after each layer, compressed entries, logits
-//! and greedy tokens of random models, on the CPU player and on every adapter present.
+//! and greedy tokens of random models, on the CPU executor and on every adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
 use std::rc::Rc;
 
 use crate::support::{fixture, memory, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
 
@@ -54,7 +54,7 @@ fn options() -> LoadOptions {
     LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(512), ..LoadOptions::default() }
 }
 
-fn golden_session(choice: PlayerChoice, options: &LoadOptions) -> Session {
+fn golden_session(choice: ExecutorChoice, options: &LoadOptions) -> Session {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources = vec![memory("golden/model.safetensors")];
     let files = ModelFiles { sources, config: Some(config), ..ModelFiles::default() };
@@ -168,7 +168,7 @@ fn every_way_to_add_up_gives_the_same_logits() {
             ..Config::default()
         });
         let options = LoadOptions { tuning: Some(tuning), ..options() };
-        let mut session = golden_session(PlayerChoice::Gpu(adapter), &options);
+        let mut session = golden_session(ExecutorChoice::Gpu(adapter), &options);
         let mut each = |position: usize, row: &[f32]| {
             assert_close(&format!("{reduce:?} at {position}"), &logits[position * 512..(position + 1) * 512], row);
             Ok(())
@@ -204,7 +204,7 @@ fn a_flipped_weight_is_noticed() {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("flipped", file))];
     let files = ModelFiles { sources, config: Some(config), ..ModelFiles::default() };
-    let mut session = block_on(Session::load(&files, PlayerChoice::Cpu, &options(), &mut |_| ())).unwrap();
+    let mut session = block_on(Session::load(&files, ExecutorChoice::Cpu, &options(), &mut |_| ())).unwrap();
     let mut worst_found: f32 = 0.0;
     let mut each = |position: usize, row: &[f32]| {
         worst_found = worst_found.max(worst(&logits[position * 512..(position + 1) * 512], row));

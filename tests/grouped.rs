@@ -1,12 +1,12 @@
 //! Llama, Qwen2, Qwen3 and Qwen3-MoE against transformers: logits by prefill, in chunks and token by token, and greedy
-//! tokens, on the CPU player and on every adapter present; and the cache in halves.
+//! tokens, on the CPU executor and on every adapter present; and the cache in halves.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
 use crate::support::{divergence, fixture, log_softmax, memory, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{quant, safetensors};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
 use headstart::measure::report::Verdict;
@@ -60,7 +60,7 @@ fn gguf_files(family: &str) -> ModelFiles {
     ModelFiles::gguf(memory(&format!("families/{family}/model.gguf")))
 }
 
-fn load(files: &ModelFiles, choice: PlayerChoice, options: &LoadOptions) -> Session {
+fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
     block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
 }
 
@@ -109,7 +109,7 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
 fn logits_of_a_gguf_agree_with_transformers() {
     for family in ["llama", "qwen3moe"] {
         let expected = expected(family);
-        let mut session = load(&gguf_files(family), PlayerChoice::Cpu, &options());
+        let mut session = load(&gguf_files(family), ExecutorChoice::Cpu, &options());
         assert_eq!(session.outline().architecture, family);
         let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
         assert!(worst <= BUDGET, "{family}: off by {worst}");
@@ -155,7 +155,7 @@ fn a_model_without_room_is_refused_and_the_advice_holds() {
     let files = gguf_files("llama");
     let load = |n_context, cache, most_bytes| {
         let options = LoadOptions { n_context, cache, most_bytes, ..LoadOptions::default() };
-        block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ()))
+        block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ()))
     };
     let plain = CacheTypes::default();
     let (small, large) = (load(Some(64), plain, None).unwrap(), load(Some(256), plain, None).unwrap());
@@ -178,7 +178,7 @@ fn a_lost_scaling_would_show_and_another_architecture_is_refused() {
     let plain = text.replace("\"llama3\"", "\"default\"");
     assert_ne!(text, plain);
     let files = ModelFiles { config: Some(plain), ..safetensors_files("llama") };
-    let mut session = load(&files, PlayerChoice::Cpu, &options());
+    let mut session = load(&files, ExecutorChoice::Cpu, &options());
     assert!(worst(&expected.logits, &logits(&mut session, &expected.ids, &[])) > 0.01, "scaling does not matter");
     // The same file under the name of an architecture with biases.
     let mut bytes = std::fs::read(fixture("families/llama/model.gguf")).unwrap();
@@ -187,7 +187,7 @@ fn a_lost_scaling_would_show_and_another_architecture_is_refused() {
         bytes[at..at + 5].copy_from_slice(b"qwen2");
     }
     let renamed = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("renamed.gguf", bytes)));
-    let error = block_on(Session::load(&renamed, PlayerChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
+    let error = block_on(Session::load(&renamed, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
     assert!(error.to_string().contains("attn_q.bias"), "{error}");
 }
 
@@ -199,7 +199,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
         let check = |fault: Option<&str>, cache: CacheTypes| {
             let fault = fault.map(str::to_owned);
             let mut session = load(&files, choice.clone(), &LoadOptions { fault, cache, ..options() });
-            let mut oracle = load(&files, PlayerChoice::Cpu, &LoadOptions { cache, ..options() });
+            let mut oracle = load(&files, ExecutorChoice::Cpu, &LoadOptions { cache, ..options() });
             let ids = verify::built_in_ids(&oracle).unwrap();
             let mut go_on = |_: &Progress| ControlFlow::Continue(());
             block_on(verify::check(&mut session, &mut oracle, &ids, Extent::Full, &mut go_on)).unwrap()

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use headstart::gpu::kernel::{Spec, Step, compose};
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
-use headstart::gpu::play_gpu::ShaderChecks;
-use headstart::gpu::{Access, Caps, Case, Kernel, Player, Tuning, Variant};
+use headstart::gpu::op::{Spec, Step, compose};
+use headstart::gpu::{Access, Caps, Case, Executor, Op, Tuning, Variant};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
 use headstart::measure::verify::{self, difference, run_case, tunings};
@@ -31,7 +31,7 @@ const CAPS: Caps = Caps {
 };
 
 /// Every case of a kernel, in every config and variant.
-fn all_of(kernel: &Kernel) -> Vec<(Rc<Case>, Tuning)> {
+fn all_of(kernel: &Op) -> Vec<(Rc<Case>, Tuning)> {
     let mut all = Vec::new();
     for case in (kernel.cases)().into_iter().map(Rc::new) {
         for config in verify::configs() {
@@ -63,8 +63,7 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                 if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
                     panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
                 }
-                reflect(stage.kernel, variant, &stage.spec, &module)
-                    .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
+                reflect(stage.op, variant, &stage.spec, &module).unwrap_or_else(|e| panic!("{}: {e}", variant.name));
                 texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
             }
         }
@@ -78,7 +77,7 @@ fn composed_texts_validate_and_match_their_rust_twins() {
 }
 
 /// Holds entry point, bindings and parameter struct against the Rust declarations.
-fn reflect(kernel: &Kernel, variant: &Variant, spec: &Spec, module: &naga::Module) -> Result<(), String> {
+fn reflect(kernel: &Op, variant: &Variant, spec: &Spec, module: &naga::Module) -> Result<(), String> {
     if module.entry_points.len() != 1 || module.entry_points[0].name != variant.name {
         return Err("the one entry point is named like the file".into());
     }
@@ -134,7 +133,7 @@ fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
 
 #[test]
 fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
-    let kernel = &kernels::linear::KERNEL;
+    let kernel = &kernels::linear::OP;
     let case = (kernel.cases)().remove(0);
     let dispatch = lower(&case.recording, &CAPS, &Tuning::uniform(verify::configs()[0])).remove(0);
     let (variant, spec) = (dispatch.variant, &case.recording.stages[0].spec);
@@ -153,7 +152,7 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
 }
 
 fn run(case: &Case) -> Vec<Vec<u8>> {
-    pollster::block_on(run_case(&mut Player::Cpu(Box::default()), case)).unwrap()
+    pollster::block_on(run_case(&mut Executor::Cpu(Box::default()), case)).unwrap()
 }
 
 #[test]

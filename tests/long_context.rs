@@ -1,9 +1,9 @@
 //! A context of 4,096 tokens: what is said at its end does not depend on how the prompt was cut, nor on where it is
-//! played; a token costs what the arithmetic says; and steps stay as short as they were.
+//! computed; a token costs what the arithmetic says; and steps stay as short as they were.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
 use crate::support::{fixture, memory};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::gpu::Adapter;
 use headstart::gpu::recording::Cost;
 use headstart::model::{Shape, SyntheticName};
@@ -39,16 +39,16 @@ fn v4() -> ModelFiles {
     ModelFiles::synthetic(name.with_shape(shape).unwrap())
 }
 
-fn load(files: &ModelFiles, choice: PlayerChoice) -> Session {
+fn load(files: &ModelFiles, choice: ExecutorChoice) -> Session {
     let options = LoadOptions { n_context: Some(CONTEXT), ..LoadOptions::default() };
     block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 
 /// The adapter to try: not the slow one of them, and none where there is none.
-fn adapter() -> PlayerChoice {
+fn adapter() -> ExecutorChoice {
     let is_fast =
         |adapter: &Adapter| !adapter.identity.name.contains("SwiftShader") && adapter.identity.backend != "gl";
-    block_on(Adapter::all()).into_iter().find(is_fast).map_or(PlayerChoice::Cpu, PlayerChoice::Gpu)
+    block_on(Adapter::all()).into_iter().find(is_fast).map_or(ExecutorChoice::Cpu, ExecutorChoice::Gpu)
 }
 
 /// Logits after each of the ids from `first` on.
@@ -70,7 +70,7 @@ fn worst(expected: &[Vec<f32>], found: &[Vec<f32>]) -> f32 {
     differences.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
 }
 
-/// The same end of a text by a prompt in large steps and decode, by steps of other sizes, and on the CPU player.
+/// The same end of a text by a prompt in large steps and decode, by steps of other sizes, and on the CPU executor.
 fn check_end(name: &str, files: &ModelFiles) {
     let mut session = load(files, adapter());
     let n_vocab = session.outline().n_vocab;
@@ -90,11 +90,11 @@ fn check_end(name: &str, files: &ModelFiles) {
     let first = N_PROMPT - 1;
     let whole = vec![session.n_logits(); first / session.n_logits() as usize];
     let in_large_steps = last_logits(&mut session, &ids, first, &[whole, vec![1; 64]].concat());
-    let mut reference = load(files, PlayerChoice::Cpu);
+    let mut reference = load(files, ExecutorChoice::Cpu);
     let expected = last_logits(&mut reference, &ids, first, &[29; CONTEXT as usize / 29]);
     let gap = worst(&expected, &in_large_steps);
-    println!("{name}: {gap:e} from the CPU player");
-    assert!(gap <= BUDGET, "{name}: {gap} from the CPU player");
+    println!("{name}: {gap:e} from the CPU executor");
+    assert!(gap <= BUDGET, "{name}: {gap} from the CPU executor");
     for (id, logits) in new.iter().zip(&expected) {
         let most = logits.iter().copied().fold(f32::MIN, f32::max);
         assert!(logits[*id as usize] >= most - BUDGET, "{name}: wrote {new:?}, and {id} is not the most probable");
@@ -122,7 +122,7 @@ fn work(session: &Session, position: u32, meant: impl Fn(&str, Option<u32>) -> b
 
 #[test]
 fn a_token_costs_more_by_each_token_before_it() {
-    let session = load(&grouped(), PlayerChoice::Cpu);
+    let session = load(&grouped(), ExecutorChoice::Cpu);
     let at = |position| work(&session, position, |_, _| true);
     // Two layers; of each token before, two heads of keys and values of 16 floats; four heads multiply and add twice.
     let (bytes, ops) = (2 * 2 * 2 * 16 * 4, 2 * 4 * 16 * 4);
@@ -139,7 +139,7 @@ fn a_token_costs_more_by_each_token_before_it() {
 
 #[test]
 fn compressed_attention_costs_what_its_entries_cost() {
-    let session = load(&v4(), PlayerChoice::Cpu);
+    let session = load(&v4(), ExecutorChoice::Cpu);
     let at = |position, layer| work(&session, position, move |_, of| of == Some(layer));
     let part = |position, layer, stage: &'static str| {
         work(&session, position, move |name, of| of == Some(layer) && name == stage)

@@ -1,5 +1,5 @@
 //! Multi-head latent attention: small models of the shapes of DeepSeek V2-Lite, V2 and V3 against transformers, from
-//! safetensors and from both forms of GGUF, by prefill, in chunks and token by token, on the CPU player and on every
+//! safetensors and from both forms of GGUF, by prefill, in chunks and token by token, on the CPU executor and on every
 //! adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
@@ -8,11 +8,11 @@ use crate::mla_models::{
     Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
 use crate::support::{fixture, memory, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
@@ -62,12 +62,12 @@ fn in_memory(bytes: Vec<u8>) -> ModelFiles {
     ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
 }
 
-fn load(files: &ModelFiles, choice: PlayerChoice, options: &LoadOptions) -> Session {
+fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
     block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
 }
 
 fn refused(files: &ModelFiles) -> Error {
-    block_on(Session::load(files, PlayerChoice::Cpu, &options(), &mut |_| ())).err().unwrap()
+    block_on(Session::load(files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap()
 }
 
 fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
@@ -151,7 +151,7 @@ fn what_a_slip_would_change_shows_in_the_logits() {
         let expected = expected(family);
         let mut config = config(family);
         config[key] = value;
-        let mut session = load(&with_config(family, &config), PlayerChoice::Cpu, &options());
+        let mut session = load(&with_config(family, &config), ExecutorChoice::Cpu, &options());
         let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
         assert!(worst > 0.1, "{family}, {what}: off by {worst} only");
     }
@@ -183,7 +183,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
         let check = |fault: Option<&str>, cache: CacheTypes| {
             let fault = fault.map(str::to_owned);
             let mut session = load(&files, choice.clone(), &LoadOptions { fault, cache, ..options() });
-            let mut oracle = load(&files, PlayerChoice::Cpu, &LoadOptions { cache, ..options() });
+            let mut oracle = load(&files, ExecutorChoice::Cpu, &LoadOptions { cache, ..options() });
             let ids = verify::built_in_ids(&oracle).unwrap();
             let mut go_on = |_: &Progress| ControlFlow::Continue(());
             let mut check = Check::default();
@@ -203,7 +203,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
 fn weights_in_shards_compute_the_same() {
     let expected = expected("deepseek_v3");
     for files in [safetensors_files("deepseek_v3"), gguf_files("deepseek_v3", Form::Split)] {
-        let mut session = load(&files, PlayerChoice::Cpu, &LoadOptions { shard_bytes: Some(40 << 10), ..options() });
+        let mut session = load(&files, ExecutorChoice::Cpu, &LoadOptions { shard_bytes: Some(40 << 10), ..options() });
         let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
         assert!(worst <= BUDGET, "off by {worst}");
     }
@@ -221,7 +221,7 @@ fn an_exported_gguf_computes_the_same() {
     let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let expected = expected("deepseek_v3");
-    let mut session = load(&in_memory(std::fs::read(to).unwrap()), PlayerChoice::Cpu, &options());
+    let mut session = load(&in_memory(std::fs::read(to).unwrap()), ExecutorChoice::Cpu, &options());
     let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
     assert!(worst <= BUDGET, "off by {worst}");
 }
@@ -238,7 +238,7 @@ fn what_is_beside_the_model_is_passed_over() {
     for name in ["blk.2.nextn.eh_proj.weight", "blk.2.attn_norm.weight", "blk.1.attn_k_b.weight"] {
         tensors.insert(name.to_owned(), small.clone());
     }
-    let mut session = load(&in_memory(gguf_bytes(&keys, &tensors)), PlayerChoice::Cpu, &options());
+    let mut session = load(&in_memory(gguf_bytes(&keys, &tensors)), ExecutorChoice::Cpu, &options());
     assert!(session.notices().iter().any(|notice| notice.contains("2 tensors")), "{:?}", session.notices());
     let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
     assert!(worst <= BUDGET, "off by {worst}");
@@ -409,7 +409,7 @@ fn weights_in_fp8_compute_what_their_values_do() {
     let computed = |tensors: &[(String, &str, Vec<u64>, Vec<u8>)]| {
         let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("model.safetensors", safetensors_bytes(tensors)))];
         let files = ModelFiles { sources, config: Some(config(family).to_string()), ..ModelFiles::default() };
-        logits(&mut load(&files, PlayerChoice::Cpu, &options()), &ids[..60], &[])
+        logits(&mut load(&files, ExecutorChoice::Cpu, &options()), &ids[..60], &[])
     };
     let worst = worst(&computed(&plain), &computed(&small));
     assert!(worst <= BUDGET, "off by {worst}");

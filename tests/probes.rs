@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use crate::support::adapters;
-use headstart::gpu::{Adapter, Kernel, Recording, Variant};
+use headstart::gpu::{Adapter, Op, Recording, Variant};
 use headstart::kernels;
 use headstart::measure::probe::{Options, probe_cpu, probe_with};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
@@ -70,46 +70,46 @@ fn the_cpu_has_limits_too() {
 }
 
 /// A kernel with a mistake in its text.
-fn broken(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
+fn broken(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
     let [variant] = kernel.variants else { panic!("{}: one way to compute it", kernel.name) };
     assert!(variant.source.contains(from), "{}: no `{from}`", kernel.name);
     let source: &'static str = Box::leak(variant.source.replacen(from, to, 1).into_boxed_str());
     let variants = Box::leak(Box::new([Variant { source, ..*variant }]));
-    Box::leak(Box::new(Kernel { variants, ..*kernel }))
+    Box::leak(Box::new(Op { variants, ..*kernel }))
 }
 
 #[test]
 fn no_probe_of_a_kernel_that_computes_wrongly_counts() {
     use ProbeKind::{Compile, Copy, Dispatch, DotI8, FmaF16, FmaF32, Read, Readback, Submit};
     let Some(adapter) = adapters().into_iter().next() else { return };
-    let faults: [(&'static Kernel, &'static Kernel, &[ProbeKind]); 5] = [
+    let faults: [(&'static Op, &'static Op, &[ProbeKind]); 5] = [
         (
-            &kernels::probe_dispatch::KERNEL,
-            broken(&kernels::probe_dispatch::KERNEL, "+= 1u", "+= 2u"),
+            &kernels::probe_dispatch::OP,
+            broken(&kernels::probe_dispatch::OP, "+= 1u", "+= 2u"),
             &[Submit, Readback, Dispatch],
         ),
         // The copy is added up by this kernel too.
-        (&kernels::probe_read::KERNEL, broken(&kernels::probe_read::KERNEL, "sum.z + sum.w", "sum.z"), &[Read, Copy]),
+        (&kernels::probe_read::OP, broken(&kernels::probe_read::OP, "sum.z + sum.w", "sum.z"), &[Read, Copy]),
         (
-            &kernels::probe_copy::KERNEL,
-            broken(&kernels::probe_copy::KERNEL, "copied[at + step] = v1", "copied[at + step] = v0"),
+            &kernels::probe_copy::OP,
+            broken(&kernels::probe_copy::OP, "copied[at + step] = v1", "copied[at + step] = v0"),
             &[Copy],
         ),
         (
-            &kernels::probe_fma::KERNEL,
-            broken(&kernels::probe_fma::KERNEL, "a = fma(a, factor, addend)", "a = fma(a, addend, factor)"),
+            &kernels::probe_fma::OP,
+            broken(&kernels::probe_fma::OP, "a = fma(a, factor, addend)", "a = fma(a, addend, factor)"),
             &[FmaF32, FmaF16, Compile],
         ),
         (
-            &kernels::probe_dot::KERNEL,
-            broken(&kernels::probe_dot::KERNEL, "bitcast<u32>(a3), factor)", "bitcast<u32>(a2), factor)"),
+            &kernels::probe_dot::OP,
+            broken(&kernels::probe_dot::OP, "bitcast<u32>(a3), factor)", "bitcast<u32>(a2), factor)"),
             &[DotI8],
         ),
     ];
     for (kernel, broken, touched) in faults {
         let alter = |recording: &mut Recording| {
-            for stage in recording.stages.iter_mut().filter(|stage| stage.kernel.name == kernel.name) {
-                stage.kernel = broken;
+            for stage in recording.stages.iter_mut().filter(|stage| stage.op.name == kernel.name) {
+                stage.op = broken;
             }
         };
         let probes = probe(&adapter, &Options { alter: &alter, ..SHORT });

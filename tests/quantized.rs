@@ -1,8 +1,8 @@
-//! Models in every weight format, uniform and mixed, on the CPU player and on every adapter present. The files are
+//! Models in every weight format, uniform and mixed, on the CPU executor and on every adapter present. The files are
 //! written here, from two random models: the one of `golden/gguf`, whose rows suit blocks of 32, and the one of
 //! `quantized/`, whose rows suit blocks of 256 and whose logits PyTorch computed.
 //!
-//! An adapter must agree with the CPU player. As both could share a wrong decoder, the CPU player must also come as
+//! An adapter must agree with the CPU executor. As both could share a wrong decoder, the CPU executor must also come as
 //! near to the model in F32 as the format allows.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
@@ -11,17 +11,17 @@ use std::rc::Rc;
 
 use crate::gguf_writer::{GgufModel, Tensor};
 use crate::support::{divergence, fixture, log_softmax, memory};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::{Format, Memory, quant, safetensors};
 use headstart::gpu::Adapter;
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use pollster::block_on;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
 const N_TOKENS: usize = 136;
 /// Sizes of steps; they straddle the compressors' blocks.
 const STEPS: [u32; 7] = [7, 1, 30, 2, 64, 3, 29];
-/// What adapter and CPU player may differ by: mean KL divergence in nats, and a single logit.
+/// What adapter and CPU executor may differ by: mean KL divergence in nats, and a single logit.
 const BUDGET: Gap = Gap { divergence: 1e-6, worst: 1e-3 };
 /// Formats of 6 and more bits change so little that the mean KL divergence from F32 stays below this, in nats.
 const FINE_DIVERGENCE: f64 = 0.05;
@@ -60,14 +60,14 @@ struct Original {
 }
 
 impl Original {
-    /// The model of `golden/gguf`. Others have checked its tokens; its logits are here the CPU player's own.
+    /// The model of `golden/gguf`. Others have checked its tokens; its logits are here the CPU executor's own.
     fn narrow() -> Self {
         let model = GgufModel::read(memory("golden/gguf/v4_random_f32.gguf").as_ref());
         let json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(fixture("golden/gguf/v4_random_f32.golden.json")).unwrap()).unwrap();
         let ids: Vec<u32> = serde_json::from_value(json["prompt"].clone()).unwrap();
         let ids = ids[..N_TOKENS].to_vec();
-        let logits = logits(&model, &ids, PlayerChoice::Cpu);
+        let logits = logits(&model, &ids, ExecutorChoice::Cpu);
         Self { name: "narrow model", model, ids, logits }
     }
 
@@ -98,7 +98,7 @@ impl Original {
 }
 
 /// Logits after each id, `[n_tokens][n_vocab]`, fed in uneven steps.
-fn logits(model: &GgufModel, ids: &[u32], choice: PlayerChoice) -> Vec<Vec<f32>> {
+fn logits(model: &GgufModel, ids: &[u32], choice: ExecutorChoice) -> Vec<Vec<f32>> {
     let files = ModelFiles::gguf(Rc::new(Memory::new("written.gguf", model.bytes())));
     let options = LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(512), ..LoadOptions::default() };
     let mut session = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
@@ -129,14 +129,14 @@ impl Places {
     }
 }
 
-/// Holds each adapter's logits of a model against the CPU player's. Returns how far these are from the model in F32.
+/// Holds each adapter's logits of a model against the CPU executor's. Returns how far these are from the model in F32.
 fn check(what: &str, original: &Original, model: &GgufModel, places: Places) -> Gap {
-    let expected = logits(model, &original.ids, PlayerChoice::Cpu);
+    let expected = logits(model, &original.ids, ExecutorChoice::Cpu);
     for adapter in crate::support::adapters().into_iter().filter(|adapter| !places.skips(adapter)) {
         let place = format!("{what} on {} ({})", adapter.identity.name, adapter.identity.backend);
-        let gap = Gap::between(&expected, &logits(model, &original.ids, PlayerChoice::Gpu(adapter)));
-        println!("{place}: {gap:?} from the CPU player");
-        assert!(gap.is_within(BUDGET), "{place}: {gap:?} from the CPU player");
+        let gap = Gap::between(&expected, &logits(model, &original.ids, ExecutorChoice::Gpu(adapter)));
+        println!("{place}: {gap:?} from the CPU executor");
+        assert!(gap.is_within(BUDGET), "{place}: {gap:?} from the CPU executor");
     }
     let loss = Gap::between(&original.logits, &expected);
     println!("{what}: {loss:?} from the model in F32");
@@ -157,7 +157,7 @@ fn check_format(original: &Original, format: Format, places: Places) {
         _ => {
             let mut wrong = model.clone();
             double_scales(wrong.tensor_mut("output.weight"), usize::MAX);
-            let wrong_loss = Gap::between(&original.logits, &logits(&wrong, &original.ids, PlayerChoice::Cpu));
+            let wrong_loss = Gap::between(&original.logits, &logits(&wrong, &original.ids, ExecutorChoice::Cpu));
             println!("{what}, the head's scales doubled: {wrong_loss:?}");
             assert!(loss.worst.is_finite() && loss.divergence < wrong_loss.divergence, "{loss:?}, {wrong_loss:?}");
         }
@@ -223,7 +223,7 @@ fn formats_that_are_only_read_agree_everywhere() {
     }
     let plain = model.in_formats(|_| Format::F32);
     let ids = original.ids[..48].to_vec();
-    let plain = Original { logits: logits(&plain, &ids, PlayerChoice::Cpu), model: plain, ids, ..original };
+    let plain = Original { logits: logits(&plain, &ids, ExecutorChoice::Cpu), model: plain, ids, ..original };
     let loss = check("formats that are only read", &plain, &model, Places::All);
     assert!(loss.is_within(BUDGET), "{loss:?} from the decoded weights in F32");
 }
@@ -256,7 +256,7 @@ fn one_block_with_another_scale_is_noticed() {
         let intact = original.model.in_formats(|_| format);
         let mut wrong = intact.clone();
         double_scales(wrong.tensor_mut("blk.1.attn_output_b.weight"), 1);
-        let [intact, wrong] = [&intact, &wrong].map(|model| logits(model, &original.ids[..40], PlayerChoice::Cpu));
+        let [intact, wrong] = [&intact, &wrong].map(|model| logits(model, &original.ids[..40], ExecutorChoice::Cpu));
         let gap = Gap::between(&intact, &wrong);
         println!("{format}: one scale doubled: {gap:?}");
         assert!(gap.divergence > BUDGET.divergence && gap.worst > BUDGET.worst, "{format}: only {gap:?}");

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use crate::support::{fixture, memory, places};
 use headstart::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Format;
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{built_in_ids, check_sampled};
@@ -44,7 +44,7 @@ fn grouped(family: &str) -> ModelFiles {
     ModelFiles::gguf(memory(&format!("families/{family}/model.gguf")))
 }
 
-fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Session {
+fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> Session {
     let options = LoadOptions {
         shader_checks: ShaderChecks::On,
         n_context: Some(256),
@@ -55,7 +55,7 @@ fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Ses
     block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 
-fn adapters() -> impl Iterator<Item = (String, PlayerChoice)> {
+fn adapters() -> impl Iterator<Item = (String, ExecutorChoice)> {
     places().into_iter().skip(1)
 }
 
@@ -95,7 +95,7 @@ fn the_references_agree_with_themselves_to_the_bit_in_every_format() {
     let formats = Format::WEIGHTS.iter().map(|format| (format.to_string(), of_format(*format, "")));
     for (name, files) in formats.chain(FAMILIES.map(|family| (family.to_owned(), grouped(family)))) {
         let (mut compared, mut drawn, mut all) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        each_stage(&mut session(&files, PlayerChoice::Cpu, None), &mut |stage| {
+        each_stage(&mut session(&files, ExecutorChoice::Cpu, None), &mut |stage| {
             assert!(stage.deviation.error == 0.0, "{name}: {stage:?}");
             let of = stage.deviation.stage;
             all.insert(of);
@@ -131,7 +131,7 @@ fn an_intact_model_is_right_everywhere_whatever_is_drawn() {
 }
 
 /// The broken stage is the first that is wrong, and no other one is: each is judged by what the adapter itself gave it.
-fn is_caught(files: &ModelFiles, choice: PlayerChoice, fault: &str) {
+fn is_caught(files: &ModelFiles, choice: ExecutorChoice, fault: &str) {
     let check = checked(&mut session(files, choice, Some(fault)), 1);
     let first = check.first_wrong_stage.as_ref().unwrap_or_else(|| panic!("a fault in {fault} is not caught"));
     assert_eq!((first.stage.as_str(), check.verdict, check.fault.as_deref()), (fault, Verdict::Wrong, Some(fault)));
@@ -157,7 +157,7 @@ fn a_fault_in_every_stage_is_caught() {
     let begin = Instant::now();
     let mut seen = BTreeSet::new();
     for files in [of_format(Format::Q4_K, ""), grouped("qwen3moe"), grouped("llama")] {
-        for fault in stage_names(&mut session(&files, PlayerChoice::Cpu, None)) {
+        for fault in stage_names(&mut session(&files, ExecutorChoice::Cpu, None)) {
             if seen.insert(fault.clone()) {
                 is_caught(&files, choice.clone(), &fault);
             }

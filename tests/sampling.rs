@@ -1,8 +1,8 @@
 //! Tokens chosen on the host instead of by the kernel, texts of a form, texts that end at a string, and what one run
-//! leaves for another in a file: on the CPU player and on every adapter present, and on the command line.
+//! leaves for another in a file: on the CPU executor and on every adapter present, and on the command line.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use headstart::engine::{Generation, LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Error;
 use headstart::format::Memory;
 use headstart::kernels::cache::{CacheType, CacheTypes};
@@ -17,12 +17,12 @@ fn fixture(name: &str) -> ModelFiles {
 
 const MODELS: [&str; 2] = ["families/llama/model.gguf", "golden/gguf/v4_random_f32.gguf"];
 
-fn everywhere() -> Vec<PlayerChoice> {
-    let adapters = crate::support::adapters().into_iter().map(PlayerChoice::Gpu);
-    std::iter::once(PlayerChoice::Cpu).chain(adapters).collect()
+fn everywhere() -> Vec<ExecutorChoice> {
+    let adapters = crate::support::adapters().into_iter().map(ExecutorChoice::Gpu);
+    std::iter::once(ExecutorChoice::Cpu).chain(adapters).collect()
 }
 
-fn load(model: &str, choice: &PlayerChoice, cache: CacheType) -> Session {
+fn load(model: &str, choice: &ExecutorChoice, cache: CacheType) -> Session {
     let cache = CacheTypes { keys: cache, values: cache };
     let options = LoadOptions { n_context: Some(256), n_chunk: 32, cache, ..LoadOptions::default() };
     block_on(Session::load(&fixture(model), choice.clone(), &options, &mut |_| ())).unwrap()
@@ -77,7 +77,7 @@ fn a_text_is_the_same_wherever_its_tokens_are_chosen() {
 
 #[test]
 fn what_is_forbidden_is_not_written() {
-    let mut session = load(MODELS[0], &PlayerChoice::Cpu, CacheType::F32);
+    let mut session = load(MODELS[0], &ExecutorChoice::Cpu, CacheType::F32);
     let (free, _) = go_on(&mut session, &PROMPT, &Sampling::default(), 6);
     let logit_bias = free.iter().map(|id| (*id, f32::NEG_INFINITY)).collect();
     let (other, _) = go_on(&mut session, &PROMPT, &Sampling { logit_bias, ..Sampling::default() }, 6);
@@ -121,7 +121,7 @@ fn another_run_goes_on_from_what_was_kept() {
         for (model, cache) in [(MODELS[0], CacheType::F32), (MODELS[0], CacheType::F16), (MODELS[1], CacheType::F32)] {
             let prompt: Vec<u32> = PROMPT.iter().cycle().take(60).copied().collect();
             let mut first = load(model, &choice, cache);
-            assert!(keep(&mut first).is_empty(), "nothing was played yet");
+            assert!(keep(&mut first).is_empty(), "nothing was computed yet");
             let (answer, _) = go_on(&mut first, &prompt, &greedy, 50);
             let kept = keep(&mut first);
             let text = [&prompt[..], &answer[..40], &[7, 8, 9]].concat();
@@ -141,7 +141,7 @@ fn another_run_goes_on_from_what_was_kept() {
 #[test]
 fn what_is_damaged_or_foreign_is_refused_and_does_no_harm() {
     for model in MODELS {
-        let mut session = load(model, &PlayerChoice::Cpu, CacheType::F32);
+        let mut session = load(model, &ExecutorChoice::Cpu, CacheType::F32);
         let (answer, _) = go_on(&mut session, &PROMPT, &Sampling::default(), 8);
         let kept = keep(&mut session);
         let refused = |session: &mut Session, kept: &[u8], model: &[u8; 32], told: &str| {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use crate::support::{fixture, memory, safetensors_of};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::gguf::{self, NewTensor, Scalar, ScalarKind, Value};
 use headstart::format::shards::Index;
 use headstart::format::{Memory, Source, TensorInfo, safetensors};
@@ -37,7 +37,7 @@ fn of(files: &[File]) -> Result<ModelFiles> {
 
 fn logits(files: &ModelFiles) -> Result<Vec<f32>> {
     let options = LoadOptions { n_context: Some(16), ..LoadOptions::default() };
-    let mut session = block_on(Session::load(files, PlayerChoice::Cpu, &options, &mut |_| ()))?;
+    let mut session = block_on(Session::load(files, ExecutorChoice::Cpu, &options, &mut |_| ()))?;
     let mut all = Vec::new();
     let mut each = |_: usize, row: &[f32]| {
         all.extend_from_slice(row);

@@ -1,11 +1,11 @@
-//! Models without files: the same words on every player, whichever way they are cut; finite logits in every format; and
+//! Models without files: the same words on every executor, whichever way they are cut; finite logits in every format; and
 //! names and configurations that must be refused before anything is allocated.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
 use crate::support::{places, spread};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session, Synthesis};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::model::{Shape, SyntheticGrouped, SyntheticModel, SyntheticName};
 use pollster::block_on;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ fn model(shape: Shape, options: &str) -> SyntheticModel {
     SyntheticName::parse(&format!("synthetic:config.json{options}")).unwrap().with_shape(shape).unwrap()
 }
 
-fn load(model: SyntheticModel, choice: PlayerChoice, shard_bytes: Option<u64>) -> Session {
+fn load(model: SyntheticModel, choice: ExecutorChoice, shard_bytes: Option<u64>) -> Session {
     let options = LoadOptions { shader_checks: ShaderChecks::On, shard_bytes, ..LoadOptions::default() };
     block_on(Session::load(&ModelFiles::synthetic(model), choice, &options, &mut |_| ())).unwrap()
 }
@@ -54,7 +54,7 @@ fn worst(expected: &[Vec<f32>], found: &[Vec<f32>]) -> f32 {
 }
 
 #[test]
-fn every_format_gives_finite_and_equal_logits_on_every_player() {
+fn every_format_gives_finite_and_equal_logits_on_every_executor() {
     let shape = Shape::from_config(&config(256, 256)).unwrap();
     let narrow = Shape::from_config(&config(100, 36)).unwrap();
     let mut models: Vec<SyntheticModel> =
@@ -64,7 +64,7 @@ fn every_format_gives_finite_and_equal_logits_on_every_player() {
     models.push(model(narrow, ":format=f16"));
     let places = places();
     for model in models {
-        let expected = logits(&mut load(model.clone(), PlayerChoice::Cpu, None));
+        let expected = logits(&mut load(model.clone(), ExecutorChoice::Cpu, None));
         assert!(expected.iter().flatten().all(|logit| logit.is_finite()), "{}", model.name);
         let (mean, deviation) = spread(&expected.concat());
         println!("{}, width {}: logits {mean:.3} ± {deviation:.3}", model.name, model.shape.n_embd);
@@ -72,7 +72,7 @@ fn every_format_gives_finite_and_equal_logits_on_every_player() {
         // Codes that are not even around zero have a mean of their own.
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{}: {mean} ± {deviation}", model.name);
         for (name, choice) in &places {
-            let PlayerChoice::Gpu(adapter) = choice else { continue };
+            let ExecutorChoice::Gpu(adapter) = choice else { continue };
             // GL compiles every shader anew: only the format that mixes others, and the odd rows.
             if adapter.identity.backend == "gl" && ![Format::MXFP4, Format::F32].contains(&model.format) {
                 continue;
@@ -88,7 +88,7 @@ fn every_format_gives_finite_and_equal_logits_on_every_player() {
 #[test]
 fn seeds_and_layers_make_other_models_and_the_same_name_makes_the_same() {
     let shape = Shape::from_config(&config(256, 256)).unwrap();
-    let of = |options: &str| logits(&mut load(model(shape.clone(), options), PlayerChoice::Cpu, None));
+    let of = |options: &str| logits(&mut load(model(shape.clone(), options), ExecutorChoice::Cpu, None));
     let first = of("");
     assert_eq!(first, of(""));
     for other in [":seed=1", ":layers=1..5", ":layers=0..4", ":format=q8_0"] {
@@ -113,7 +113,7 @@ fn what_does_not_fit_is_refused_before_it_is_allocated() {
         assert!(error.contains("GiB") || error.contains("MiB"), "{name}: {error}");
     }
     let flash = model(Shape::v4_flash(), "");
-    let error = refused(&flash, PlayerChoice::Cpu);
+    let error = refused(&flash, ExecutorChoice::Cpu);
     assert!(error.contains("at most 1.0 GiB") && error.contains("fewer layers"), "{error}");
 }
 
@@ -159,7 +159,7 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
         let architecture = synthesis.keys["general.architecture"].clone();
         let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
         let files = file_of(synthesis);
-        let mut session = block_on(Session::load(&files, PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
+        let mut session = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap();
         let ids = session.tokenizer().unwrap().encode("a   b", headstart::text::Bos::Omit).unwrap();
         assert_eq!(ids, [97, 256, 32, 98], "{architecture:?}");
         let logits = logits(&mut session);

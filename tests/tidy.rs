@@ -37,7 +37,7 @@ const RULES: &[Rule] = &[
         name: "a floor names only itself and the floors below",
         check: upward_edges,
         breaches: &[
-            &[("src/gpu/play.rs", "use crate::model::Shape;")],
+            &[("src/gpu/executor.rs", "use crate::model::Shape;")],
             &[("src/model/mod.rs", "fn f(d: &crate::gpu::Device) {}")],
             &[("src/kernels/attend.rs", "use crate::{\n    error::Result,\n    model::{Shape, weights},\n};")],
             &[("src/format/gguf.rs", "use crate :: engine::upload;")],
@@ -74,17 +74,11 @@ const RULES: &[Rule] = &[
         name: "each kernel's WGSL has a Rust twin, and stands in kernels::ALL or is a variant of one that does",
         check: kernels_without_twin,
         breaches: &[
-            &[
-                ("shaders/kernels/attend.wgsl", ""),
-                ("src/kernels/mod.rs", "pub const ALL: &[&Kernel] = &[&attend::KERNEL];"),
-            ],
+            &[("shaders/kernels/attend.wgsl", ""), ("src/kernels/mod.rs", "pub const ALL: &[&Op] = &[&attend::OP];")],
             &[
                 ("shaders/kernels/attend.wgsl", ""),
                 ("src/kernels/attend.rs", ""),
-                (
-                    "src/kernels/mod.rs",
-                    "mod attend;\npub const ALL: &[&Kernel] = &[&no_attend::KERNEL];\nuse attend::x;",
-                ),
+                ("src/kernels/mod.rs", "mod attend;\npub const ALL: &[&Op] = &[&no_attend::OP];\nuse attend::x;"),
             ],
         ],
         keeps: &[&[
@@ -93,7 +87,7 @@ const RULES: &[Rule] = &[
             ("shaders/kernels/attend_tiled.wgsl", ""),
             ("src/kernels/attend_tiled.rs", ""),
             ("src/kernels/attend.rs", "variants: &[attend_tiled::VARIANT],"),
-            ("src/kernels/mod.rs", "pub static ALL: [&Kernel; 1] = [\n    &attend::KERNEL,\n];"),
+            ("src/kernels/mod.rs", "pub static ALL: [&Op; 1] = [\n    &attend::OP,\n];"),
         ]],
     },
     Rule {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 use crate::support::{adapters, fixture, memory};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
-use headstart::gpu::{Adapter, Choice, Kernel, Tuning, Variant};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use headstart::gpu::{Adapter, Choice, Op, Tuning, Variant};
 use headstart::measure::report::TuningSource;
 use headstart::measure::tune::{Extent, KeptTuning, tune};
 use headstart::measure::{Progress, Report};
@@ -17,19 +17,19 @@ const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
 fn session(adapter: &Adapter) -> Session {
     let options = LoadOptions { n_context: Some(64), n_chunk: 16, ..LoadOptions::default() };
-    let choice = PlayerChoice::Gpu(adapter.clone());
+    let choice = ExecutorChoice::Gpu(adapter.clone());
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
 }
 
 /// The kernel with a second variant, whose text is changed.
-fn with_variant(kernel: &'static Kernel, from: &str, to: &str) -> &'static Kernel {
+fn with_variant(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
     let first = &kernel.variants[0];
     let source: &'static str = first.source.replace(from, to).leak();
     assert_ne!(source, first.source, "{}: {from}", kernel.name);
     let copy = |source| Variant { source, ..*first };
     let renamed: &'static str = source.replace(&format!("fn {}(", first.name), "fn planted(").leak();
     let variants = vec![copy(first.source), Variant { name: "planted", pays: |_| false, ..copy(renamed) }].leak();
-    Box::leak(Box::new(Kernel { variants, bindings: kernel.bindings, params: kernel.params, ..*kernel }))
+    Box::leak(Box::new(Op { variants, bindings: kernel.bindings, params: kernel.params, ..*kernel }))
 }
 
 #[test]
@@ -45,10 +45,10 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
                 ("sums[r] += affine.x", "sums[r] += 1.001 * affine.x", true),
                 // A row that is never written.
                 ("first + r < params.n_rows {", "first + r + 1u < params.n_rows {", true),
-                ("let sum = team_sum", "let sum = 1.0 * team_sum", false),
+                ("let sum = reduce_sum", "let sum = 1.0 * reduce_sum", false),
             ] {
                 let mut stage = alike.stages[0].clone();
-                stage.kernel = with_variant(stage.kernel, from, to);
+                stage.op = with_variant(stage.op, from, to);
                 let expected = block_on(session.expect(&stage, &guess)).unwrap().unwrap();
                 assert_eq!(block_on(session.disagreement(&expected, &guess)).unwrap(), None);
                 let choice = Choice { variant: "planted".to_owned(), config: guess.config };

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use gguf_writer::GgufModel;
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::Memory;
 use headstart::gpu::Adapter;
 use peak_alloc::PeakAlloc;
@@ -54,7 +54,7 @@ fn loading_a_large_file_takes_little_memory_beyond_it() {
     let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
     let before = ALLOCATOR.current_usage_as_mb();
     ALLOCATOR.reset_peak_usage();
-    let mut session = block_on(Session::load(&files, PlayerChoice::Gpu(adapter), &options, &mut |_| ())).unwrap();
+    let mut session = block_on(Session::load(&files, ExecutorChoice::Gpu(adapter), &options, &mut |_| ())).unwrap();
     let peak = ALLOCATOR.peak_usage_as_mb() - before;
     println!("{peak:.1} MiB beyond the file");
     assert!(peak < 64.0, "loading took {peak:.1} MiB beyond the file");

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::support::{fixture, memory, places};
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Memory;
-use headstart::gpu::play_gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::{Config, Reduce, Tuning};
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
@@ -29,7 +29,7 @@ fn small() -> ModelFiles {
     ModelFiles { sources: vec![memory("golden/model.safetensors")], config: Some(config), ..ModelFiles::default() }
 }
 
-fn session(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>) -> Session {
+fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> Session {
     let options = LoadOptions {
         shader_checks: ShaderChecks::On,
         n_context: Some(256),
@@ -44,19 +44,19 @@ fn go_on(_: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn checked(files: &ModelFiles, choice: PlayerChoice, fault: Option<&str>, extent: Extent) -> Check {
-    let (mut session, mut oracle) = (session(files, choice, fault), session(files, PlayerChoice::Cpu, None));
+fn checked(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>, extent: Extent) -> Check {
+    let (mut session, mut oracle) = (session(files, choice, fault), session(files, ExecutorChoice::Cpu, None));
     let ids = built_in_ids(&session).unwrap();
     block_on(check(&mut session, &mut oracle, &ids, extent, &mut go_on)).unwrap()
 }
 
-fn adapters() -> impl Iterator<Item = (String, PlayerChoice)> {
+fn adapters() -> impl Iterator<Item = (String, ExecutorChoice)> {
     places().into_iter().skip(1)
 }
 
 /// Names of all stages of a model, prompts' and decode's.
 fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
-    let session = session(files, PlayerChoice::Cpu, None);
+    let session = session(files, ExecutorChoice::Cpu, None);
     let mut names: BTreeSet<_> = session.decode_recording().stages.iter().map(|stage| stage.name).collect();
     names.insert("experts_group");
     names
@@ -78,8 +78,8 @@ fn an_intact_model_is_right_everywhere() {
 }
 
 /// Stage by stage over 40 tokens of the small model.
-fn stages_checked(choice: PlayerChoice, fault: Option<&str>) -> Check {
-    let (mut session, mut oracle) = (session(&small(), choice, fault), session(&small(), PlayerChoice::Cpu, None));
+fn stages_checked(choice: ExecutorChoice, fault: Option<&str>) -> Check {
+    let (mut session, mut oracle) = (session(&small(), choice, fault), session(&small(), ExecutorChoice::Cpu, None));
     let ids = built_in_ids(&session).unwrap();
     let mut check = Check::default();
     let whole = block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
@@ -88,7 +88,7 @@ fn stages_checked(choice: PlayerChoice, fault: Option<&str>) -> Check {
 }
 
 /// The first stage that is wrong must be the broken one, and no other may be wrong.
-fn is_caught(choice: PlayerChoice, place: &str, fault: &str) {
+fn is_caught(choice: ExecutorChoice, place: &str, fault: &str) {
     let check = stages_checked(choice, Some(fault));
     let first = check.first_wrong_stage.unwrap_or_else(|| panic!("{place}: a fault in {fault} is not caught"));
     assert_eq!(first.stage, fault, "{place}: {first:?}");
@@ -140,7 +140,7 @@ fn stages_agree_in_every_variant() {
     let Some((place, choice)) = adapters().next() else { return };
     let config = Config { reduce: Reduce::Workgroup, row_lanes: 8, vector_lanes: 32, ..Config::default() };
     for (fault, shard_bytes) in [(None, None), (None, Some(32 << 10)), (Some("experts_in"), Some(32 << 10))] {
-        let mut oracle = session(&small(), PlayerChoice::Cpu, None);
+        let mut oracle = session(&small(), ExecutorChoice::Cpu, None);
         let options = LoadOptions {
             n_context: Some(256),
             n_chunk: 64,
@@ -160,26 +160,26 @@ fn stages_agree_in_every_variant() {
 
 #[test]
 fn what_cannot_be_compared_is_refused() {
-    let mut oracle = session(&small(), PlayerChoice::Cpu, None);
-    let mut other = session(&embedded(), PlayerChoice::Cpu, None);
+    let mut oracle = session(&small(), ExecutorChoice::Cpu, None);
+    let mut other = session(&embedded(), ExecutorChoice::Cpu, None);
     let mut refused = |session: &mut Session, ids: &[u32], words: &str| {
         let error = block_on(check(session, &mut oracle, ids, Extent::Full, &mut go_on)).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
     refused(&mut other, &[1, 2], "another model");
     let options = LoadOptions { n_context: Some(128), ..LoadOptions::default() };
-    let mut shorter = block_on(Session::load(&small(), PlayerChoice::Cpu, &options, &mut |_| ())).unwrap();
+    let mut shorter = block_on(Session::load(&small(), ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap();
     refused(&mut shorter, &[1, 2], "of the same size");
-    refused(&mut session(&small(), PlayerChoice::Cpu, None), &[1, 512], "512");
-    refused(&mut session(&small(), PlayerChoice::Cpu, None), &[], "no tokens");
+    refused(&mut session(&small(), ExecutorChoice::Cpu, None), &[1, 512], "512");
+    refused(&mut session(&small(), ExecutorChoice::Cpu, None), &[], "no tokens");
     let fault = LoadOptions { fault: Some("atend".into()), ..LoadOptions::default() };
-    let error = block_on(Session::load(&small(), PlayerChoice::Cpu, &fault, &mut |_| ())).err().unwrap().to_string();
+    let error = block_on(Session::load(&small(), ExecutorChoice::Cpu, &fault, &mut |_| ())).err().unwrap().to_string();
     assert!(error.contains("\"atend\"") && error.contains("attend, attend_score, compress"), "{error}");
 }
 
 #[test]
 fn a_check_that_is_broken_off_knows_that_it_knows_nothing() {
-    let mut sessions = [session(&small(), PlayerChoice::Cpu, None), session(&small(), PlayerChoice::Cpu, None)];
+    let mut sessions = [session(&small(), ExecutorChoice::Cpu, None), session(&small(), ExecutorChoice::Cpu, None)];
     let ids = built_in_ids(&sessions[0]).unwrap();
     for (extent, most) in [(Extent::Full, 3), (Extent::Short, 3), (Extent::Short, 60)] {
         let mut heard = 0;

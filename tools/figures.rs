@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::rc::Rc;
 
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session, Timings};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session, Timings};
 use headstart::format::Memory;
 use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn open(adapter: &Adapter, tuning: Option<Tuning>) -> Result<Session, Box<dyn Error>> {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
     let options = LoadOptions { tuning, n_context: Some(1024), ..LoadOptions::default() };
-    Ok(block_on(Session::load(&files, PlayerChoice::Gpu(adapter.clone()), &options, &mut |_| ()))?)
+    Ok(block_on(Session::load(&files, ExecutorChoice::Gpu(adapter.clone()), &options, &mut |_| ()))?)
 }
 
 fn write(session: &mut Session, n_prompt: u32, n: usize) -> Result<Timings, Box<dyn Error>> {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
 
-use headstart::engine::{LoadOptions, ModelFiles, PlayerChoice, Sampling, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::Memory;
 use headstart::gpu::Adapter;
 use headstart::measure::Report;
@@ -49,11 +49,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn open(wanted: &str) -> Result<Lane, Box<dyn Error>> {
     let choice = if wanted == "cpu" {
-        PlayerChoice::Cpu
+        ExecutorChoice::Cpu
     } else {
         let adapters = block_on(Adapter::all()).into_iter();
         let adapter = adapters.into_iter().find(|a| a.identity.name.to_lowercase().contains(wanted));
-        PlayerChoice::Gpu(adapter.ok_or("no adapter of that name")?)
+        ExecutorChoice::Gpu(adapter.ok_or("no adapter of that name")?)
     };
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
     let options = LoadOptions { n_context: Some(1024), ..LoadOptions::default() };

@@ -1,6 +1,6 @@
 // A sub-layer's output joins the residual stream, and the next sub-layer's input is normed:
 //   stream[t] += Σ_slot outputs[t, slot] (+ bias);   x[t] = norm ⊙ stream[t] / sqrt(mean(stream[t]²) + eps)
-// A team takes one token. With last_only the step's last token alone is done, and its x written to row 0. All in f32.
+// A group of lanes takes one token. With last_only the step's last token alone is done, and its x written to row 0. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in the stream
     n_slots: u32,    // outputs of a token; 0 where nothing joins
@@ -22,18 +22,18 @@ fn add_norm(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_tokens = min(step.n_tokens, params.max_tokens);
     let skipped = select(0u, max(n_tokens, 1u) - 1u, params.last_only == 1u);
-    let token = team + skipped;
+    let token = group + skipped;
     if token >= n_tokens {
         return;
     }
     let n = params.n_quads;
     var squares = 0.0;
     // A lane reads back only what it wrote itself.
-    for (var i = lane; i < n; i += TEAM) {
+    for (var i = lane; i < n; i += LANES) {
         var v = stream[token * n + i];
         for (var slot = 0u; slot < params.n_slots; slot += 1u) {
             v += outputs[(token * params.n_slots + slot) * n + i];
@@ -44,8 +44,8 @@ fn add_norm(
         stream[token * n + i] = v;
         squares += dot(v, v);
     }
-    let scale = 1.0 / sqrt(team_sum(lane, squares) / f32(4u * n) + params.eps);
-    for (var i = lane; i < n; i += TEAM) {
-        x[team * n + i] = scale * norm[i] * stream[token * n + i];
+    let scale = 1.0 / sqrt(reduce_sum(lane, squares) / f32(4u * n) + params.eps);
+    for (var i = lane; i < n; i += LANES) {
+        x[group * n + i] = scale * norm[i] * stream[token * n + i];
     }
 }

@@ -1,6 +1,6 @@
 // z[t, h, k] = scale · Σ_i q[t, h, i] · key_k[i] for every key k of token t (see lib/keys.wgsl).
 // After a token's keys stands the head's sink, as it is: a score that no key has.
-// A team takes one key of HEADS heads of one token, so that they share its loads; lanes take vectors of 4 in turn. Sums in f32.
+// A group of lanes takes one key of HEADS heads of one token, so that they share its loads; lanes take vectors of 4 in turn. Sums in f32.
 struct Params {
     queries_stride: u32, // vectors of 4 from token to token
     n_heads: u32,
@@ -30,12 +30,12 @@ fn attend_score(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_head_tiles = (params.n_heads + HEADS - 1u) / HEADS;
-    let k = team % params.n_scores;
-    let first_head = team / params.n_scores % n_head_tiles * HEADS;
-    let token = team / params.n_scores / n_head_tiles;
+    let k = group % params.n_scores;
+    let first_head = group / params.n_scores % n_head_tiles * HEADS;
+    let token = group / params.n_scores / n_head_tiles;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -52,7 +52,7 @@ fn attend_score(
     var sums: array<f32, HEADS>;
     if k < seen.n_window {
         let key = window_key(seen, k);
-        for (var quad = lane; quad < params.n_quads; quad += TEAM) {
+        for (var quad = lane; quad < params.n_quads; quad += LANES) {
             let value = window[key + quad];
             for (var h = 0u; h < HEADS; h += 1u) {
                 sums[h] += dot(queries[q_at[h] + quad], value);
@@ -60,7 +60,7 @@ fn attend_score(
         }
     } else if k < n_keys {
         let key = entry_key(token, k - seen.n_window);
-        for (var quad = lane; quad < params.n_quads; quad += TEAM) {
+        for (var quad = lane; quad < params.n_quads; quad += LANES) {
             let value = entries[key + quad];
             for (var h = 0u; h < HEADS; h += 1u) {
                 sums[h] += dot(queries[q_at[h] + quad], value);
@@ -69,7 +69,7 @@ fn attend_score(
     }
     for (var h = 0u; h < HEADS; h += 1u) {
         let head = first_head + h;
-        let z = params.scale * team_sum(lane, sums[h]);
+        let z = params.scale * reduce_sum(lane, sums[h]);
         if lane == 0u && head < params.n_heads {
             scores[(token * params.n_heads + head) * params.scores_stride + k] = select(z, sinks[head], k == n_keys);
         }

@@ -4,7 +4,7 @@
 //   entry  = e / sqrt(mean(e²) + eps) · norm, its last 2·rope_pairs elements turned to position ratio·w.
 // Where n_slots = ratio the slots are the entry's tokens, n channels wide. Where n_slots = 2·ratio, the block before
 // comes first, with channels 0 … n − 1, then the entry's own block with channels n … 2n − 1; entry 0 has no block
-// before. A team takes one entry; lanes take pairs of channels, and scale what they wrote themselves. All in f32.
+// before. A group of lanes takes one entry; lanes take pairs of channels, and scale what they wrote themselves. All in f32.
 struct Params {
     projection_stride: u32, // elements from row to row of the projections
     projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
@@ -32,24 +32,24 @@ fn compress(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
-    let entry = step.position / params.ratio + team;
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let entry = step.position / params.ratio + group;
     let end = (entry + 1u) * params.ratio;
-    if team > params.max_tokens / params.ratio || end > step.position + min(step.n_tokens, params.max_tokens) {
+    if group > params.max_tokens / params.ratio || end > step.position + min(step.n_tokens, params.max_tokens) {
         return;
     }
     let n_pairs = params.n / 2u;
     let at = entry * n_pairs;
     var squares = 0.0;
-    for (var pair = lane; pair < n_pairs; pair += TEAM) {
+    for (var pair = lane; pair < n_pairs; pair += LANES) {
         let e = pool(end, 2u * pair);
         squares += dot(e, e);
         entries[at + pair] = e;
     }
-    let factor = 1.0 / sqrt(team_sum(lane, squares) / f32(params.n) + params.eps);
+    let factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(params.n) + params.eps);
     let first = n_pairs - params.rope_pairs;
-    for (var pair = lane; pair < n_pairs; pair += TEAM) {
+    for (var pair = lane; pair < n_pairs; pair += LANES) {
         let v = factor * entries[at + pair] * vec2<f32>(norm[2u * pair], norm[2u * pair + 1u]);
         if pair < first {
             entries[at + pair] = v;

@@ -1,6 +1,6 @@
 // hidden[t, slot, i] = silu(min(g, limit)) · clamp(u, −limit, limit) · weights[t, slot], g = gate[e][i] · x[t] and
 // u = up[e][i] · x[t] for the expert e of the slot; slots of experts outside this shard are left to the others.
-// A team takes ROWS hidden units of one slot and walks along their gate and up rows together; lanes take blocks in turn.
+// A group of lanes takes ROWS hidden units of one slot and walks along their gate and up rows together; lanes take blocks in turn.
 // Sums in f32.
 struct Params {
     n_blocks: u32,     // blocks of 32 weights in a row
@@ -28,26 +28,26 @@ fn experts_in(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
-    let entry = team / n_row_groups;
+    let entry = group / n_row_groups;
     if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
-    // The whole team reads the same word of a read-only buffer, so it leaves or stays together.
+    // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
     let expert = experts[entry];
     if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
         return;
     }
-    let first = (team % n_row_groups) * ROWS;
+    let first = (group % n_row_groups) * ROWS;
     let gate_row = (expert - params.first_expert) * params.n_hidden;
     let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
     let x_at = entry / params.n_slots * params.x_stride;
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
             let x_low = x[x_at + block * 8u + low];
@@ -66,7 +66,7 @@ fn experts_in(
             }
         }
     } else {
-        for (var block = lane; block < params.n_blocks; block += TEAM) {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
             var x_sums = vec4<f32>();
             for (var j = 0u; j < 8u; j += 1u) {
                 x_sums += x[x_at + block * 8u + j];
@@ -89,8 +89,8 @@ fn experts_in(
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {
-        let g = min(team_sum(lane, gates[r]), params.limit);
-        let u = clamp(team_sum(lane, ups[r]), -params.limit, params.limit);
+        let g = min(reduce_sum(lane, gates[r]), params.limit);
+        let u = clamp(reduce_sum(lane, ups[r]), -params.limit, params.limit);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it silu is 0 to rounding.
             let silu = g / (1.0 + exp(-max(g, -80.0)));

@@ -1,6 +1,6 @@
 // outputs[t, slot, d] = Σ_i down[e][d, i] · hidden[t, slot, i] for the expert e of the slot; slots of experts outside
 // this shard are left to the others. The slot's weight is already in hidden.
-// A team takes ROWS rows of one slot and walks along them block by block; lanes take blocks in turn. Sums in f32.
+// A group of lanes takes ROWS rows of one slot and walks along them block by block; lanes take blocks in turn. Sums in f32.
 struct Params {
     n_blocks: u32,      // blocks of 32 weights in a row
     hidden_stride: u32, // vectors of 4 from slot to slot in hidden
@@ -25,23 +25,23 @@ fn experts_out(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_row_groups = (params.n_embd + ROWS - 1u) / ROWS;
-    let entry = team / n_row_groups;
+    let entry = group / n_row_groups;
     if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
-    // The whole team reads the same word of a read-only buffer, so it leaves or stays together.
+    // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
     let expert = experts[entry];
     if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
         return;
     }
-    let first = (team % n_row_groups) * ROWS;
+    let first = (group % n_row_groups) * ROWS;
     let down_row = (expert - params.first_expert) * params.n_embd;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
             let from_block = entry * params.hidden_stride + block * 8u;
@@ -56,7 +56,7 @@ fn experts_out(
             }
         }
     } else {
-        for (var block = lane; block < params.n_blocks; block += TEAM) {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
             let from_block = entry * params.hidden_stride + block * 8u;
             var x_sums = vec4<f32>();
             for (var j = 0u; j < 8u; j += 1u) {
@@ -75,7 +75,7 @@ fn experts_out(
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {
-        let sum = team_sum(lane, sums[r]);
+        let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_embd {
             outputs[entry * params.n_embd + first + r] = sum;
         }

@@ -3,7 +3,7 @@
 //   partial = Σ_k exp(z_k − M) · value_k;   stats = (M, Σ_k exp(z_k − M))
 // and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them. A value may be the begin of its key's row, as
 // with latents: keys and values are then the same buffer.
-// A team takes HEADS query heads that share a key head, over one run, block by block of BLOCK keys: M and the sums are
+// A group of lanes takes HEADS query heads that share a key head, over one run, block by block of BLOCK keys: M and the sums are
 // carried from block to block, the older ones scaled down when M rises. Lanes take keys in turn for the scores, and
 // vectors of 4 for the sums. All in f32.
 struct Params {
@@ -34,15 +34,15 @@ fn grouped_attend(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let index = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n = params.n_quads;
     let group = params.n_heads / params.n_kv_heads;
     let n_tiles = (group + HEADS - 1u) / HEADS;
-    let run = team % params.n_splits;
-    let tile = team / params.n_splits % n_tiles;
-    let kv_head = team / params.n_splits / n_tiles % params.n_kv_heads;
-    let token = team / params.n_splits / n_tiles / params.n_kv_heads;
+    let run = index % params.n_splits;
+    let tile = index / params.n_splits % n_tiles;
+    let kv_head = index / params.n_splits / n_tiles % params.n_kv_heads;
+    let token = index / params.n_splits / n_tiles / params.n_kv_heads;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -75,7 +75,7 @@ fn grouped_attend(
         for (var h = 0u; h < HEADS; h += 1u) {
             most[h] = LEAST;
         }
-        for (var k = lane; k < n_here; k += TEAM) {
+        for (var k = lane; k < n_here; k += LANES) {
             let key_at = cache_at + (block + k) * n;
             // Cleared by hand: SwiftShader under Chromium keeps a loop's arrays from turn to turn.
             var z: array<f32, HEADS>;
@@ -96,19 +96,19 @@ fn grouped_attend(
         }
         var kept: array<f32, HEADS>;
         for (var h = 0u; h < HEADS; h += 1u) {
-            let m = max(greatest[h], team_max(lane, most[h]));
+            let m = max(greatest[h], reduce_max(lane, most[h]));
             kept[h] = exp(greatest[h] - m);
             greatest[h] = m;
             var sum = 0.0;
-            for (var k = lane; k < n_here; k += TEAM) {
+            for (var k = lane; k < n_here; k += LANES) {
                 let weight = exp(block_weights[h * BLOCK + k] - m);
                 block_weights[h * BLOCK + k] = weight;
                 sum += weight;
             }
-            totals[h] = kept[h] * totals[h] + team_sum(lane, sum);
+            totals[h] = kept[h] * totals[h] + reduce_sum(lane, sum);
         }
         block_barrier(); // All weights of the block are there.
-        for (var i = lane; i < params.value_quads; i += TEAM) {
+        for (var i = lane; i < params.value_quads; i += LANES) {
             var sums: array<vec4<f32>, HEADS>;
             for (var h = 0u; h < HEADS; h += 1u) {
                 sums[h] = vec4<f32>();

@@ -2,7 +2,7 @@
 // bias. Queries stay where they are; keys and values go into the cache at their positions.
 //   v = heads + bias;  for queries and keys v ← norm ⊙ v / sqrt(mean(v²) + eps), then the first 2·rope_pairs elements turn
 // A pair is two neighbours, or (halves) an element and its like in the second half of what turns.
-// A team takes one head of one token; a lane takes two neighbouring pairs at a time, which make whole pairs of the cache
+// A group of lanes takes one head of one token; a lane takes two neighbouring pairs at a time, which make whole pairs of the cache
 // either way. All in f32 until the cache (lib/cached_*.wgsl).
 struct Params {
     n_heads: u32,     // query heads
@@ -42,28 +42,28 @@ fn grouped_heads(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_all = params.n_heads + 2u * params.n_kv_heads;
-    let token = team / n_all;
-    let head = team % n_all;
+    let token = group / n_all;
+    let head = group % n_all;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
     let position = step.position + token;
     let width = params.head_dim;
-    let at = team * width;
+    let at = group * width;
     let is_query = head < params.n_heads;
     let is_value = head >= params.n_heads + params.n_kv_heads;
     var factor = 1.0;
     if params.has_norm == 1u && !is_value {
         var squares = 0.0;
-        for (var i = lane * 4u; i < width; i += TEAM * 4u) {
+        for (var i = lane * 4u; i < width; i += LANES * 4u) {
             let a = biased(at, head, i);
             let b = biased(at, head, i + 2u);
             squares += dot(a, a) + dot(b, b);
         }
-        factor = 1.0 / sqrt(team_sum(lane, squares) / f32(width) + params.eps);
+        factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(width) + params.eps);
     }
     let norm_at = params.has_bias * n_all * width + select(width, 0u, is_query);
     let kv_head = select(head - params.n_heads, head - params.n_heads - params.n_kv_heads, is_value);
@@ -71,7 +71,7 @@ fn grouped_heads(
     let turning = select(params.rope_pairs / 2u, 0u, is_value);
     // First the pairs that turn, two by two, then the rest, four elements by four.
     let n_units = turning + (width - 4u * turning) / 4u;
-    for (var unit = lane; unit < n_units; unit += TEAM) {
+    for (var unit = lane; unit < n_units; unit += LANES) {
         // Places of two pairs of neighbours in the head.
         var first = 4u * unit;
         var second = first + 2u;

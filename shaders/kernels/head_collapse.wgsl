@@ -1,7 +1,7 @@
 // The last collapse of the residual streams, and the norm before the output head. With ρ = 1 / sqrt(mean(X²) + norm_eps):
 //   pre = σ(ρ · mix · scale + base) + hyper_eps
 //   x   = norm ⊙ y / sqrt(mean(y²) + norm_eps), y = Σ_i pre_i · X_i
-// A team takes one token. With last_only the step's last token alone is done, and written to row 0. All in f32.
+// A group of lanes takes one token. With last_only the step's last token alone is done, and written to row 0. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in a stream
     last_only: u32,  // 1 to do only the last token
@@ -29,35 +29,35 @@ fn head_collapse(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_tokens = min(step.n_tokens, params.max_tokens);
     let skipped = select(0u, max(n_tokens, 1u) - 1u, params.last_only == 1u);
-    let token = team + skipped;
+    let token = group + skipped;
     if token >= n_tokens {
         return;
     }
     let n = params.n_quads;
     let at = token * 4u * n;
     var part = 0.0;
-    for (var i = lane; i < 4u * n; i += TEAM) {
+    for (var i = lane; i < 4u * n; i += LANES) {
         let v = streams[at + i];
         part += dot(v, v);
     }
-    let rho = inverseSqrt(team_sum(lane, part) / f32(16u * n) + params.norm_eps);
+    let rho = inverseSqrt(reduce_sum(lane, part) / f32(16u * n) + params.norm_eps);
     let pre = sigmoid(rho * mix[token] * affine[1].x + affine[0]) + params.hyper_eps;
 
     // Each lane keeps its part of y in x, and reads only that back.
     part = 0.0;
-    for (var i = lane; i < n; i += TEAM) {
+    for (var i = lane; i < n; i += LANES) {
         let first = at + i;
         let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]
             + pre.w * streams[first + 3u * n];
-        x[team * n + i] = y;
+        x[group * n + i] = y;
         part += dot(y, y);
     }
-    let norm_scale = inverseSqrt(team_sum(lane, part) / f32(4u * n) + params.norm_eps);
-    for (var i = lane; i < n; i += TEAM) {
-        x[team * n + i] *= norm_scale * norm[i];
+    let norm_scale = inverseSqrt(reduce_sum(lane, part) / f32(4u * n) + params.norm_eps);
+    for (var i = lane; i < n; i += LANES) {
+        x[group * n + i] *= norm_scale * norm[i];
     }
 }

@@ -5,7 +5,7 @@
 //   comb = sinkhorn(m[8..24] · scale[2] + base[8..24]): softmax of each row, + hyper_eps, columns divided by their
 //          sums + hyper_eps; then rows and columns alike, sinkhorn_iterations − 1 times. Columns come last.
 //   x    = norm ⊙ y / sqrt(mean(y²) + norm_eps), y = Σ_i pre_i · X_i
-// A team takes one token; every lane works out the 24 coefficients for itself, in registers. All in f32.
+// A group of lanes takes one token; every lane works out the 24 coefficients for itself, in registers. All in f32.
 struct Params {
     n_quads: u32,             // vectors of 4 in a stream
     sinkhorn_iterations: u32, // column normalisations
@@ -43,19 +43,19 @@ fn hyper_collapse(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let token = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let token = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
     let n = params.n_quads;
     let at = token * 4u * n;
     var part = 0.0;
-    for (var i = lane; i < 4u * n; i += TEAM) {
+    for (var i = lane; i < 4u * n; i += LANES) {
         let v = streams[at + i];
         part += dot(v, v);
     }
-    let rho = inverseSqrt(team_sum(lane, part) / f32(16u * n) + params.norm_eps);
+    let rho = inverseSqrt(reduce_sum(lane, part) / f32(16u * n) + params.norm_eps);
 
     let m = token * 6u;
     let eps = params.hyper_eps;
@@ -89,15 +89,15 @@ fn hyper_collapse(
 
     // Each lane keeps its part of y in x, and reads only that back.
     part = 0.0;
-    for (var i = lane; i < n; i += TEAM) {
+    for (var i = lane; i < n; i += LANES) {
         let first = at + i;
         let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]
             + pre.w * streams[first + 3u * n];
         x[token * n + i] = y;
         part += dot(y, y);
     }
-    let norm_scale = inverseSqrt(team_sum(lane, part) / f32(4u * n) + params.norm_eps);
-    for (var i = lane; i < n; i += TEAM) {
+    let norm_scale = inverseSqrt(reduce_sum(lane, part) / f32(4u * n) + params.norm_eps);
+    for (var i = lane; i < n; i += LANES) {
         x[token * n + i] *= norm_scale * norm[i];
     }
 }

@@ -1,6 +1,6 @@
 // I[t, c] = Σ_h weight[t, h] · scale · max(q[t, h] · key[c], 0) for the complete entries c < visible, where
 // visible = (position + t + 1) / ratio. Nothing is computed where visible <= top_k: all are selected then.
-// A team takes one entry of one token; lanes take HEADS heads in turn, which share the loads of its key. Sums in f32.
+// A group of lanes takes one entry of one token; lanes take HEADS heads in turn, which share the loads of its key. Sums in f32.
 struct Params {
     queries_stride: u32,    // vectors of 4 from token to token of the queries
     queries_at: u32,        // first vector of the indexer's heads in a row
@@ -29,10 +29,10 @@ fn index_score(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
-    let token = team / params.n_entries;
-    let entry = team % params.n_entries;
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let token = group / params.n_entries;
+    let entry = group % params.n_entries;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -45,7 +45,7 @@ fn index_score(
     let q_at = token * params.queries_stride + params.queries_at;
     let key_at = entry * params.n_quads;
     var sum = 0.0;
-    for (var first = lane * HEADS; first < params.n_heads; first += TEAM * HEADS) {
+    for (var first = lane * HEADS; first < params.n_heads; first += LANES * HEADS) {
         // Heads past the end repeat the last one and are not added.
         var heads: array<u32, HEADS>;
         var products: array<f32, HEADS>;
@@ -66,8 +66,8 @@ fn index_score(
             }
         }
     }
-    let score = params.scale * team_sum(lane, sum);
+    let score = params.scale * reduce_sum(lane, sum);
     if lane == 0u {
-        scores[team] = score;
+        scores[group] = score;
     }
 }

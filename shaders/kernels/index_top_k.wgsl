@@ -1,6 +1,6 @@
 // selected[t] = the indices of the top_k largest of scores[t, 0 … visible − 1], ascending; the lower index wins a tie.
 // visible = (position + t + 1) / ratio; where visible <= top_k all are selected, and the rest of the row is left.
-// A team takes one token. It finds the top_k-th largest score bit by bit, counting on integers in the order of the
+// A group of lanes takes one token. It finds the top_k-th largest score bit by bit, counting on integers in the order of the
 // scores; then each lane takes a run of indices, and learns from the counts of the lanes before it where its own go.
 // Exact: the same words on every adapter.
 struct Params {
@@ -21,8 +21,8 @@ fn index_top_k(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let token = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let token = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -30,7 +30,7 @@ fn index_top_k(
     let scores_at = token * params.n_entries;
     let selected_at = token * params.top_k;
     if visible <= params.top_k {
-        for (var i = lane; i < visible; i += TEAM) {
+        for (var i = lane; i < visible; i += LANES) {
             selected[selected_at + i] = i;
         }
         return;
@@ -40,13 +40,13 @@ fn index_top_k(
     var threshold = 0u;
     for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
         var n_reach = 0u;
-        for (var i = lane; i < visible; i += TEAM) {
+        for (var i = lane; i < visible; i += LANES) {
             n_reach += u32(ordered(scores[scores_at + i]) >= (threshold | bit));
         }
-        threshold |= select(0u, bit, team_sum_u32(lane, n_reach) >= params.top_k);
+        threshold |= select(0u, bit, reduce_sum_u32(lane, n_reach) >= params.top_k);
     }
 
-    let run = (visible + TEAM - 1u) / TEAM;
+    let run = (visible + LANES - 1u) / LANES;
     let begin = min(lane * run, visible);
     let end = min(begin + run, visible);
     var n_above = 0u;
@@ -56,9 +56,9 @@ fn index_top_k(
         n_above += u32(score > threshold);
         n_equal += u32(score == threshold);
     }
-    let n_ties = params.top_k - team_sum_u32(lane, n_above); // Of the scores that equal the threshold, the first so many.
-    var above = team_before_u32(lane, n_above);
-    var equal = team_before_u32(lane, n_equal);
+    let n_ties = params.top_k - reduce_sum_u32(lane, n_above); // Of the scores that equal the threshold, the first so many.
+    var above = reduce_before_u32(lane, n_above);
+    var equal = reduce_before_u32(lane, n_equal);
     for (var i = begin; i < end; i += 1u) {
         let score = ordered(scores[scores_at + i]);
         if score > threshold || (score == threshold && equal < n_ties) {

@@ -2,7 +2,7 @@
 // job 0: qr[t, i] = x[t, q_at + i] / sqrt(mean(x²) + eps) · q_norm[i],   i < n_q
 // job 1: kv[t, i] = x[t, kv_at + i] / sqrt(mean(x²) + eps) · kv_norm[i], i < n_kv, its last 2·rope_pairs elements
 //        turned to the token's position, stored to the window's ring.
-// A team takes one job of one token; lanes take pairs of elements. All in f32.
+// A group of lanes takes one job of one token; lanes take pairs of elements. All in f32.
 struct Params {
     projection_stride: u32, // elements from row to row of the projections
     projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
@@ -31,23 +31,23 @@ fn latents(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
-    let token = team / 2u;
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let token = group / 2u;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let is_kv = team % 2u == 1u;
+    let is_kv = group % 2u == 1u;
     let position = step.position + token;
     let n = select(params.n_q, params.n_kv, is_kv);
     let x_at = (position % params.projection_ring) * params.projection_stride + select(params.q_at, params.kv_at, is_kv);
     var squares = 0.0;
-    for (var i = lane; i < n; i += TEAM) {
+    for (var i = lane; i < n; i += LANES) {
         let x = projections[x_at + i];
         squares += x * x;
     }
-    let factor = 1.0 / sqrt(team_sum(lane, squares) / f32(n) + params.eps);
-    for (var pair = lane; pair < n / 2u; pair += TEAM) {
+    let factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(n) + params.eps);
+    for (var pair = lane; pair < n / 2u; pair += LANES) {
         let i = 2u * pair;
         let v = factor * vec2<f32>(projections[x_at + i], projections[x_at + i + 1u]);
         if is_kv {

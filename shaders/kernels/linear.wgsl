@@ -1,8 +1,8 @@
 // y[t, r] = Σ_i w[r, i] · x[t, i]: a matrix of any weight format times a few vectors.
-// A team takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn, or BLOCK_LANES of
+// A group of lanes takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn, or BLOCK_LANES of
 // them a block together, so that neighbours read activations that lie beside each other.
 // Rows may be cut into groups that read different parts of x (the grouped output projection).
-// The scale and the offset of a block are taken out of its sum. Sums in f32; the order differs between teams, so results agree to rounding.
+// The scale and the offset of a block are taken out of its sum. Sums in f32; the order differs between groups, so results agree to rounding.
 struct Params {
     n_rows: u32,         // rows of this shard
     n_blocks: u32,       // blocks of 32 weights in a row
@@ -31,19 +31,19 @@ fn linear(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let index = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_row_groups = (params.n_rows + ROWS - 1u) / ROWS;
-    let token = team / n_row_groups;
+    let token = index / n_row_groups;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let first = (team % n_row_groups) * ROWS;
+    let first = (index % n_row_groups) * ROWS;
     let group = (params.first_row + first) / params.rows_per_group;
     let x_at = token * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += TEAM) {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
             let x_low = x[x_at + block * 8u + low];
@@ -57,7 +57,7 @@ fn linear(
             }
         }
     } else {
-        for (var block = lane; block < params.n_blocks; block += TEAM) {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
             let x_block = x_at + block * 8u;
             let x0 = x[x_block];
             let x1 = x[x_block + 1u];
@@ -85,7 +85,7 @@ fn linear(
     }
     let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
     for (var r = 0u; r < ROWS; r += 1u) {
-        let sum = team_sum(lane, sums[r]);
+        let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {
             y[y_at + r] = sum;
         }

@@ -2,7 +2,7 @@
 // job 0: entry = c / sqrt(mean(c²) + eps) · kv_norm | k turned to the token's position, with c the n_kv latents and k the
 //        2·rope_pairs elements after them; stored to the cache at the position
 // job 1: qr = q / sqrt(mean(q²) + eps) · q_norm, where queries come from a latent
-// A pair that turns is two neighbours. A team takes one job of one token; lanes take pairs. All in f32 until the cache.
+// A pair that turns is two neighbours. A group of lanes takes one job of one token; lanes take pairs. All in f32 until the cache.
 struct Params {
     stride: u32,     // elements from token to token of the projections
     q_at: u32,       // first element of the query latent
@@ -30,26 +30,26 @@ fn mla_latents(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     let n_jobs = select(1u, 2u, params.n_q > 0u);
-    let token = team / n_jobs;
+    let token = group / n_jobs;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let is_q = team % n_jobs == 1u;
+    let is_q = group % n_jobs == 1u;
     let position = step.position + token;
     let n = select(params.n_kv, params.n_q, is_q);
     let x_at = token * params.stride + select(params.kv_at, params.q_at, is_q);
     var squares = 0.0;
-    for (var i = lane; i < n; i += TEAM) {
+    for (var i = lane; i < n; i += LANES) {
         let x = projections[x_at + i];
         squares += x * x;
     }
-    let factor = 1.0 / sqrt(team_sum(lane, squares) / f32(n) + params.eps);
+    let factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(n) + params.eps);
     let n_pairs = n / 2u;
     let key_at = position * (params.n_kv / 2u + params.rope_pairs);
-    for (var pair = lane; pair < n_pairs; pair += TEAM) {
+    for (var pair = lane; pair < n_pairs; pair += LANES) {
         let i = 2u * pair;
         let v = factor * vec2<f32>(projections[x_at + i], projections[x_at + i + 1u]);
         if is_q {
@@ -63,7 +63,7 @@ fn mla_latents(
     if is_q {
         return;
     }
-    for (var pair = lane; pair < params.rope_pairs; pair += TEAM) {
+    for (var pair = lane; pair < params.rope_pairs; pair += LANES) {
         let i = x_at + n + 2u * pair;
         let turn = params.rope_scale * rope_turn(position, pair);
         keys[key_at + n_pairs + pair] = pack_key(rotate_pair(vec2<f32>(projections[i], projections[i + 1u]), turn));

@@ -1,7 +1,7 @@
 // Queries made ready, in place. For each of n_heads heads x of head_dim elements:
 //   x ← x / sqrt(mean(x²) + eps), then the last 2·rope_pairs elements turn to the token's position;
 // for each of the n_index_heads heads of index_head_dim elements that follow them: the turn only.
-// A team takes one head of one token; lanes take pairs, and only their own. All in f32.
+// A group of lanes takes one head of one token; lanes take pairs, and only their own. All in f32.
 struct Params {
     stride: u32,         // elements from token to token
     n_heads: u32,
@@ -24,11 +24,11 @@ fn rotate(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let team = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
-    let n_teams = params.n_heads + params.n_index_heads;
-    let token = team / n_teams;
-    let head = team % n_teams;
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let n_groups = params.n_heads + params.n_index_heads;
+    let token = group / n_groups;
+    let head = group % n_groups;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -41,17 +41,17 @@ fn rotate(
     var factor = 1.0;
     if !is_index {
         var squares = 0.0;
-        for (var pair = lane; pair < n_pairs; pair += TEAM) {
+        for (var pair = lane; pair < n_pairs; pair += LANES) {
             let v = queries[at + pair];
             squares += dot(v, v);
         }
-        factor = 1.0 / sqrt(team_sum(lane, squares) / f32(width) + params.eps);
-        for (var pair = lane; pair < first; pair += TEAM) {
+        factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(width) + params.eps);
+        for (var pair = lane; pair < first; pair += LANES) {
             queries[at + pair] *= factor;
         }
     }
     let position = step.position + token;
-    for (var pair = lane; pair < params.rope_pairs; pair += TEAM) {
+    for (var pair = lane; pair < params.rope_pairs; pair += LANES) {
         let v = queries[at + first + pair];
         queries[at + first + pair] = rotate_pair(factor * v, rope_turn(position, pair));
     }

@@ -5,7 +5,7 @@
 //   weights = scale · w / (Σ w of the chosen or of all + 1e-20), or scale · w, as `divisor` says: the bias chooses, and
 //             does not weigh
 // Where there is a shared expert, one more slot gets it: expert n_experts with weight 1.
-// A team takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
+// A group of lanes takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
 struct Params {
     n_vocab: u32,     // rows of the table
     n_positions: u32, // ids that `tokens` holds
@@ -36,7 +36,7 @@ fn kept_groups(lane: u32, at: u32) -> u32 {
     }
     let size = params.n_experts / N_GROUPS;
     var ranks: array<f32, N_GROUPS>;
-    for (var group = lane; group < N_GROUPS; group += TEAM) {
+    for (var group = lane; group < N_GROUPS; group += LANES) {
         var best = LEAST;
         var second = select(LEAST, 0.0, size == 1u);
         for (var i = group * size; i < (group + 1u) * size; i += 1u) {
@@ -50,14 +50,14 @@ fn kept_groups(lane: u32, at: u32) -> u32 {
     for (var k = 0u; k < N_KEPT; k += 1u) {
         var best = 2.0 * LEAST;
         var id = NONE;
-        for (var group = lane; group < N_GROUPS; group += TEAM) {
+        for (var group = lane; group < N_GROUPS; group += LANES) {
             if ((kept >> group) & 1u) == 0u && ranks[group] > best {
                 best = ranks[group];
                 id = group;
             }
         }
-        let greatest = team_max(lane, best);
-        kept |= 1u << min(team_min_u32(lane, select(NONE, id, best == greatest)), 31u);
+        let greatest = reduce_max(lane, best);
+        kept |= 1u << min(reduce_min_u32(lane, select(NONE, id, best == greatest)), 31u);
     }
     return kept;
 }
@@ -68,8 +68,8 @@ fn route(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let token = team_index(workgroup, n_workgroups, local);
-    let lane = team_lane(local);
+    let token = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
@@ -89,7 +89,7 @@ fn route(
         }
         let kept = kept_groups(lane, at);
         let group_size = params.n_experts / N_GROUPS;
-        for (var i = lane; i < params.n_experts; i += TEAM) {
+        for (var i = lane; i < params.n_experts; i += LANES) {
             if ((kept >> (i / group_size)) & 1u) == 0u {
                 continue;
             }
@@ -110,9 +110,9 @@ fn route(
         var head = 0u;
         for (var k = 0u; k < N_USED; k += 1u) {
             let value = values[head];
-            let greatest = team_max(lane, value);
+            let greatest = reduce_max(lane, value);
             let id = ids[head];
-            chosen[k] = team_min_u32(lane, select(NONE, id, value == greatest));
+            chosen[k] = reduce_min_u32(lane, select(NONE, id, value == greatest));
             head += select(0u, 1u, id == chosen[k]);
         }
     }

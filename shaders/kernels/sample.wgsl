@@ -6,7 +6,7 @@
 //   3. Of the kept, the greatest of logit / temperature + noise, noise from Gumbel's distribution: a draw from the
 //      softmax at that temperature. At temperature 0 the greatest logit; ties go to the lower id.
 // Every filter is a threshold on the logit, so ids that tie at a threshold are all kept. Noise depends on seed, position
-// and id alone. One team takes the row; a lane always takes the same ids, so it reads back what it penalized. Logits
+// and id alone. One group of lanes takes the row; a lane always takes the same ids, so it reads back what it penalized. Logits
 // that are no finite numbers count as least. Sums in f32.
 // Where the id is one of the stops, the step is left without tokens: it and all that follow do nothing, this one
 // included, so the host may have queued as many as it likes.
@@ -69,7 +69,7 @@ fn penalize(lane: u32, end: u32, settings: Step) {
     let last = min(end, params.n_positions);
     for (var i = first; i < last; i += 1u) {
         let id = tokens[i];
-        if id / 4u % TEAM == lane && id < params.n_vocab {
+        if id / 4u % LANES == lane && id < params.n_vocab {
             var before = 0u;
             var count = 0u;
             for (var j = first; j < last && before == 0u; j += 1u) {
@@ -95,7 +95,7 @@ fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) ->
     for (var level = 0u; level < 8u; level += 1u) {
         let shift = 28u - 4u * level;
         var weights = array<f32, 16>();
-        for (var quad = lane; quad < n_quads; quad += TEAM) {
+        for (var quad = lane; quad < n_quads; quad += LANES) {
             let v = values(quad);
             let k = keys(v);
             let weight = select(exp(v - greatest), vec4<f32>(1.0), by_count);
@@ -110,7 +110,7 @@ fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) ->
         var settled = false;
         for (var i = 0u; i < 16u; i += 1u) {
             let digit = 15u - i;
-            let weight = team_sum(lane, weights[digit]);
+            let weight = reduce_sum(lane, weights[digit]);
             // Where rounding leaves the goal out of reach, the last digit has to do.
             if !settled && (digit == 0u || above + weight >= goal) {
                 settled = true;
@@ -130,11 +130,11 @@ fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
     }
     if (wanted & TOP_P) != 0u {
         var part = 0.0;
-        for (var quad = lane; quad < (params.n_vocab + 3u) / 4u; quad += TEAM) {
+        for (var quad = lane; quad < (params.n_vocab + 3u) / 4u; quad += LANES) {
             let v = values(quad);
             part += dot(select(vec4<f32>(), exp(v - greatest), keys(v) >= vec4<u32>(least)), vec4<f32>(1.0));
         }
-        let goal = max(settings.top_p, 1e-6) * team_sum(lane, part);
+        let goal = max(settings.top_p, 1e-6) * reduce_sum(lane, part);
         least = max(least, threshold(lane, least, goal, greatest, false));
     }
     if settings.min_p > 0.0 {
@@ -156,10 +156,10 @@ fn sample(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    if team_index(workgroup, n_workgroups, local) > 0u {
+    if group_index(workgroup, n_workgroups, local) > 0u {
         return;
     }
-    let lane = team_lane(local);
+    let lane = group_lane(local);
     let n_quads = (params.n_vocab + 3u) / 4u;
     // A copy for every lane, taken before lane 0 moves the step on.
     let settings = step;
@@ -170,16 +170,16 @@ fn sample(
     let draw = works && settings.temperature > 0.0;
     let top_k = draw && settings.top_k > 0u && settings.top_k < params.n_vocab;
     let top_p = draw && settings.top_p < 1.0;
-    // The step can be written here, so what it says steers the team only by way of its first lane.
-    let wanted = team_first_u32(lane, select(0u, DRAW, draw) | select(0u, TOP_K, top_k) | select(0u, TOP_P, top_p));
+    // The step can be written here, so what it says steers the group only by way of its first lane.
+    let wanted = reduce_first_u32(lane, select(0u, DRAW, draw) | select(0u, TOP_K, top_k) | select(0u, TOP_P, top_p));
     var greatest = MISSING;
     var least = 0u;
     if wanted != 0u {
-        for (var quad = lane; quad < n_quads; quad += TEAM) {
+        for (var quad = lane; quad < n_quads; quad += LANES) {
             let v = values(quad);
             greatest = max(greatest, max(max(v.x, v.y), max(v.z, v.w)));
         }
-        greatest = team_max(lane, greatest);
+        greatest = reduce_max(lane, greatest);
         least = filtered(lane, wanted, settings, greatest);
     }
 
@@ -187,7 +187,7 @@ fn sample(
     let stream = pcg(end + pcg(settings.seed));
     var best = -3e38;
     var best_id = NONE;
-    for (var quad = lane; quad < n_quads; quad += TEAM) {
+    for (var quad = lane; quad < n_quads; quad += LANES) {
         let v = values(quad);
         let k = keys(v);
         for (var j = 0u; j < 4u; j += 1u) {
@@ -204,8 +204,8 @@ fn sample(
             }
         }
     }
-    let winning = team_max(lane, best);
-    let id = min(team_min_u32(lane, select(NONE, best_id, best == winning)), params.n_vocab - 1u);
+    let winning = reduce_max(lane, best);
+    let id = min(reduce_min_u32(lane, select(NONE, best_id, best == winning)), params.n_vocab - 1u);
     if lane == 0u && works {
         if end < params.n_positions {
             tokens[end] = id;

@@ -30,7 +30,7 @@ pub struct LayerStep<'a> {
     pub n: u32,
 }
 
-/// Weights of a layer's attention, on the player.
+/// Weights of a layer's attention, on the executor.
 pub struct Attention {
     /// Everything that reads the layer's input, stacked in the order of `model::shape::Projection`.
     project: Vec<Matrix>,

@@ -1,4 +1,4 @@
-//! A conversation with a model: turns rendered as it was trained to read them, of which only what is new is played, and
+//! A conversation with a model: turns rendered as it was trained to read them, of which only what is new is computed, and
 //! the oldest of which are left out once they no longer fit. It knows what was said; the session knows what the cache holds.
 
 use crate::error::{Error, Result};
@@ -22,9 +22,9 @@ pub struct Conversation {
     turns: Vec<Turn>,
     /// Turns that have been left out.
     n_dropped: u32,
-    /// Texts that were played, the shortest first, and the ids that they were played as. What a model writes need not be
+    /// Texts that were computed, the shortest first, and the ids that they were computed as. What a model writes need not be
     /// cut into tokens as the tokenizer would cut it, so its own ids are kept.
-    played: Vec<Written>,
+    computed: Vec<Written>,
 }
 
 /// A question, and its answer once there is one.
@@ -72,7 +72,7 @@ impl Conversation {
             begin: Vec::new(),
             turns: Vec::new(),
             n_dropped: 0,
-            played: Vec::new(),
+            computed: Vec::new(),
         };
         conversation.instruct(system);
         conversation
@@ -106,7 +106,7 @@ impl Conversation {
 
     /// Forgets all turns.
     pub fn clear(&mut self) {
-        (self.turns, self.played, self.n_dropped) = (Vec::new(), Vec::new(), 0);
+        (self.turns, self.computed, self.n_dropped) = (Vec::new(), Vec::new(), 0);
     }
 
     /// Asks, and begins the answer of at most `n` tokens. Where there is no room for it and all turns before, the oldest
@@ -166,7 +166,7 @@ impl Conversation {
         })
     }
 
-    /// Everything that can be refused, before anything is played.
+    /// Everything that can be refused, before anything is computed.
     fn plan(
         &mut self,
         session: &Session,
@@ -224,7 +224,7 @@ impl Conversation {
         let turns = self.turns[first..].iter().flat_map(|turn| [Some(&turn.question), turn.answer.as_ref()]);
         let messages: Vec<Message> = self.begin.iter().chain(turns.flatten()).cloned().collect();
         let text = self.chat.render(&messages, &self.options)?;
-        let ids = match self.played.iter().rev().find_map(|played| continued(tokenizer, played, &text)) {
+        let ids = match self.computed.iter().rev().find_map(|computed| continued(tokenizer, computed, &text)) {
             Some(ids) => ids?,
             None => tokenizer.encode(&text, Bos::AsModelSays)?,
         };
@@ -232,16 +232,16 @@ impl Conversation {
     }
 }
 
-/// The ids of a text that goes on from one that was played; `None` if it does not, or not with a control token: only at
+/// The ids of a text that goes on from one that was computed; `None` if it does not, or not with a control token: only at
 /// one can a text be cut without its tokens becoming others.
-fn continued(tokenizer: &Tokenizer, played: &Written, text: &str) -> Option<Result<Vec<u32>>> {
-    let rest = text.strip_prefix(&played.text)?;
+fn continued(tokenizer: &Tokenizer, computed: &Written, text: &str) -> Option<Result<Vec<u32>>> {
+    let rest = text.strip_prefix(&computed.text)?;
     let rest = match tokenizer.encode(rest, Bos::Omit) {
         Ok(ids) => ids,
         Err(error) => return Some(Err(error)),
     };
     let joins = rest.first().is_none_or(|id| tokenizer.is_control(*id));
-    joins.then(|| Ok([&played.ids[..], &rest].concat()))
+    joins.then(|| Ok([&computed.ids[..], &rest].concat()))
 }
 
 /// An answer being written.
@@ -336,7 +336,7 @@ impl Answer<'_> {
         }
         let whole =
             Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
-        conversation.played = vec![prompt, whole];
+        conversation.computed = vec![prompt, whole];
         let calls = tool_calls(&message.content, &conversation.options.tools).calls;
         Ok(Answered { rest, message, calls, ids: written.ids, has_ended, timings })
     }

@@ -2,7 +2,7 @@
 //! and head. Attention is of several kinds, each in a file of its own. The kinds of step are those of
 //! [`super::forward::Forward`].
 
-use crate::gpu::kernel::Step;
+use crate::gpu::op::Step;
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::cache::CacheTypes;
 use crate::kernels::linear::Flow;
@@ -81,7 +81,7 @@ impl Sublayer {
 /// Where attention of a layer is planned, and for how many positions.
 pub(super) type PlanAttention<'a> = dyn FnMut(&mut Arena, &mut Uploads, usize, u32) -> Box<dyn Attention> + 'a;
 
-/// A model planned on a player: weights, cache and scratch as slices of one arena.
+/// A model planned on an executor: weights, cache and scratch as slices of one arena.
 pub struct Decoder {
     /// Positions that fit.
     pub n_context: u32,

@@ -14,7 +14,7 @@ use crate::text::{SpecialIds, export};
 use gguf::Value;
 
 use super::files::ModelFiles;
-use super::rows::read_rows;
+use super::read_rows::read_rows;
 
 /// Keys and tensors of a model.
 pub struct Export {

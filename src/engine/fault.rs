@@ -39,6 +39,6 @@ pub(super) fn is_same_stage(a: &Stage, b: &Stage) -> bool {
 
 /// What a stage writes and may be broken. Not the step: a wrong position is no wrong number, and could stop the text.
 fn outputs(stage: &Stage) -> impl Iterator<Item = Slice> {
-    let bound = stage.bindings.iter().zip(stage.kernel.bindings);
+    let bound = stage.bindings.iter().zip(stage.op.bindings);
     bound.filter(|(_, (name, access))| *access == Access::Write && *name != "step").map(|(slice, _)| *slice)
 }

@@ -13,7 +13,7 @@ use super::attention::record_all;
 use super::buffers::Scratch;
 use super::upload::Uploads;
 
-/// Weights of a layer's experts, on the player.
+/// Weights of a layer's experts, on the executor.
 pub struct Ffn {
     gate: Vec<Matrix>,
     /// Bias of the router, or the table of a hash-routed layer.

@@ -23,7 +23,7 @@ pub struct ModelFiles {
     pub config: Option<String>,
     /// Text of `tokenizer.json`, beside safetensors.
     pub tokenizer: Option<String>,
-    /// A model that has no files: its weights are made up on the player.
+    /// A model that has no files: its weights are made up on the executor.
     pub synthetic: Option<Box<SyntheticModel>>,
     /// Text of `tokenizer_config.json`, beside safetensors.
     pub tokenizer_config: Option<String>,

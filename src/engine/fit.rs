@@ -11,7 +11,7 @@ use super::network::Network;
 use super::session::Memory;
 use super::upload::{Upload, Uploads};
 
-/// What there is room for on a player.
+/// What there is room for on an executor.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
     /// The largest slice that may be bound, in bytes.

@@ -1,6 +1,6 @@
 //! The whole forward pass as recordings: embedding, layers, head. One `Forward` serves every kind of step.
 
-use crate::gpu::kernel::Step;
+use crate::gpu::op::Step;
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
@@ -13,7 +13,7 @@ use super::buffers::{LayerState, Scratch};
 use super::ffn::Ffn;
 use super::upload::Uploads;
 
-/// A model planned on a player: weights, state and scratch as slices of one arena.
+/// A model planned on an executor: weights, state and scratch as slices of one arena.
 pub struct Forward {
     /// The model's shape.
     pub shape: Shape,

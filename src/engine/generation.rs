@@ -7,22 +7,22 @@ use std::collections::VecDeque;
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::play::Prepared;
+use crate::gpu::executor::Prepared;
 use crate::gpu::{Slice, Ticket};
 
 use super::forward::Kind;
-use super::past::Past;
+use super::prefix_cache::PrefixCache;
 use super::sampling::Sampler;
-use super::session::{PlayerChoice, Session, ms_since};
+use super::session::{ExecutorChoice, Session, ms_since};
 
 /// What writing took.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timings {
     /// Tokens of the prompt.
     pub n_prompt: u32,
-    /// Of these, tokens that were in the cache from a text before and were not played.
+    /// Of these, tokens that were in the cache from a text before and were not computed.
     pub n_known: u32,
-    /// Playing the prompt, in milliseconds.
+    /// Running the prompt, in milliseconds.
     pub prefill_ms: f64,
     /// From the request to the first new id on the host, in milliseconds.
     pub first_token_ms: f64,
@@ -45,14 +45,14 @@ const SUBMIT_MS: f64 = 120.0;
 /// Tokens in one submit at most.
 const MAX_BURST: u32 = 16;
 
-/// A prompt that was played, and how what is to come after it ends.
+/// A prompt that was computed, and how what is to come after it ends.
 pub(super) struct Prompted {
     /// Chooses the first token.
     pub(super) head: Prepared,
     pub(super) n_prompt: u32,
     pub(super) n_known: u32,
     /// What the cache holds with the prompt in it, where that is known.
-    pub(super) past: Option<Past>,
+    pub(super) prefix: Option<PrefixCache>,
     pub(super) stops: Vec<u32>,
     /// Chooses tokens where the kernel cannot.
     pub(super) sampler: Option<Sampler>,
@@ -70,7 +70,7 @@ pub struct Generation<'a> {
     written: Vec<u32>,
     /// Position of the first new token.
     first: u32,
-    /// New tokens asked of the player.
+    /// New tokens asked of the executor.
     issued: u32,
     /// New tokens handed out.
     taken: u32,
@@ -79,11 +79,11 @@ pub struct Generation<'a> {
     burst: u32,
     /// Ids that end the text.
     stops: Vec<u32>,
-    /// Whether one of them was chosen: the player then plays nothing more of what is in flight.
+    /// Whether one of them was chosen: the executor then runs nothing more of what is in flight.
     stopped: bool,
     /// Chooses tokens where the kernel cannot: then a step waits for the token before it.
     sampler: Option<Sampler>,
-    past: Option<Past>,
+    prefix: Option<PrefixCache>,
     begin: Instant,
     last: Instant,
     timings: Timings,
@@ -91,7 +91,7 @@ pub struct Generation<'a> {
 
 impl<'a> Generation<'a> {
     pub(super) async fn begin(session: &'a mut Session, prompted: Prompted, wanted: usize) -> Result<Self> {
-        let Prompted { head, n_prompt, n_known, past, stops, sampler, begin, prefill_ms } = prompted;
+        let Prompted { head, n_prompt, n_known, prefix, stops, sampler, begin, prefill_ms } = prompted;
         let room = session.n_context() - n_prompt;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
         let decode = session.prepare(Kind::Decode).await?;
@@ -110,7 +110,7 @@ impl<'a> Generation<'a> {
             stops,
             stopped: false,
             sampler,
-            past,
+            prefix,
             begin,
             last: begin,
             timings,
@@ -121,7 +121,7 @@ impl<'a> Generation<'a> {
             let session = &mut generation.session;
             let (logits, _) = session.network.logits();
             let n_vocab = u64::from(session.outline().n_vocab);
-            let bytes = session.player.read(Slice { bytes: n_vocab * 4, ..logits }).await?;
+            let bytes = session.executor.read(Slice { bytes: n_vocab * 4, ..logits }).await?;
             let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             session.check_logits(&logits, n_prompt).await?;
         }
@@ -130,8 +130,8 @@ impl<'a> Generation<'a> {
 
     #[cfg(test)]
     pub(super) fn lose_device(&self) {
-        if let crate::gpu::Player::Gpu(player) = &self.session.player {
-            player.lose();
+        if let crate::gpu::Executor::Gpu(executor) = &self.session.executor {
+            executor.lose();
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Generation<'a> {
                 Slice { bytes: u64::from(self.session.outline().n_vocab) * 4, ..logits }
             }
         };
-        let ticket = self.session.player.play(prepared, n, read)?;
+        let ticket = self.session.executor.submit(prepared, n, read)?;
         self.in_flight.push_back((ticket, n));
         self.issued += n;
         Ok(())
@@ -157,17 +157,17 @@ impl<'a> Generation<'a> {
 
     /// Whether steps can be asked for before the token is known that they begin with.
     fn runs_ahead(&self) -> bool {
-        matches!(self.session.choice, PlayerChoice::Gpu(_)) && self.sampler.is_none()
+        matches!(self.session.choice, ExecutorChoice::Gpu(_)) && self.sampler.is_none()
     }
 
     /// Keeps submits in flight: several where steps run ahead, else one.
     fn fill(&mut self) -> Result<()> {
         let depth = if self.runs_ahead() { IN_FLIGHT } else { 1 };
         while self.in_flight.len() < depth && self.issued < self.wanted {
-            let before = self.session.player.encoding_ms();
+            let before = self.session.executor.encoding_ms();
             let n = self.burst.min(self.wanted - self.issued);
             self.issue(self.decode, n)?;
-            self.timings.encode_ms += self.session.player.encoding_ms() - before;
+            self.timings.encode_ms += self.session.executor.encoding_ms() - before;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ impl<'a> Generation<'a> {
     /// Waits for the oldest submit.
     async fn take(&mut self) -> Result<()> {
         let Some((ticket, _)) = self.in_flight.pop_front() else { return Ok(()) };
-        let bytes = self.session.player.finish(ticket).await?;
+        let bytes = self.session.executor.finish(ticket).await?;
         let now = Instant::now();
         let n = self.accept(&bytes)?;
         if self.timings.first_token_ms == 0.0 {
@@ -226,7 +226,7 @@ impl<'a> Generation<'a> {
                 let id = sampler.choose(&mut bytemuck::pod_collect_to_vec(bytes))?;
                 // In place of the kernel's choice, from which the next step would go on.
                 let place = self.place(self.first + self.written.len() as u32, 1);
-                self.session.player.write(place, 0, bytemuck::bytes_of(&id));
+                self.session.executor.write(place, 0, bytemuck::bytes_of(&id));
                 vec![id]
             }
         };
@@ -245,14 +245,14 @@ impl<'a> Generation<'a> {
     /// When the adapter fails.
     pub async fn finish(mut self) -> Result<Timings> {
         while let Some((ticket, _)) = self.in_flight.pop_front() {
-            let bytes = self.session.player.finish(ticket).await?;
+            let bytes = self.session.executor.finish(ticket).await?;
             self.accept(&bytes)?;
         }
-        if let Some(mut past) = self.past.take() {
-            // A token is played to choose the next one: the last one was not, unless that next one was a stop.
-            let n_played = if self.stopped { self.written.len() } else { self.written.len().saturating_sub(1) };
-            past.extend(&self.written[..n_played], self.session.slack());
-            self.session.past = past;
+        if let Some(mut prefix) = self.prefix.take() {
+            // A token is computed to choose the next one: the last one was not, unless that next one was a stop.
+            let n_computed = if self.stopped { self.written.len() } else { self.written.len().saturating_sub(1) };
+            prefix.extend(&self.written[..n_computed], self.session.slack());
+            self.session.prefix = prefix;
         }
         Ok(self.timings)
     }
@@ -271,7 +271,7 @@ mod tests {
         let files = ModelFiles::gguf(std::rc::Rc::new(crate::format::Memory::new("llama.gguf", bytes)));
         let Some(adapter) = pollster::block_on(Adapter::all()).into_iter().next() else { return };
         let load = || {
-            let choice = PlayerChoice::Gpu(adapter.clone());
+            let choice = ExecutorChoice::Gpu(adapter.clone());
             pollster::block_on(Session::load(&files, choice, &LoadOptions::default(), &mut |_| ())).expect("it loads")
         };
         let write = |session: &mut Session, n_before: usize| {

@@ -11,7 +11,7 @@ use super::forward::{Forward, Kind, MAX_AHEAD};
 use super::upload::Uploads;
 use super::{grouped, mla};
 
-/// A model planned on a player.
+/// A model planned on an executor.
 pub(super) enum Network {
     /// DeepSeek V4.
     V4(Box<Forward>),

@@ -13,14 +13,14 @@ const STEP: u32 = 32;
 
 impl Session {
     /// Fails where logits are no finite numbers; they follow the first `n_tokens` of the tokens that were written. The error
-    /// names the stage whose output was the first that is none, which is found by playing these tokens again.
+    /// names the stage whose output was the first that is none, which is found by running these tokens again.
     ///
     /// # Errors
     /// As said, and when the adapter fails.
     pub(super) async fn check_logits(&mut self, logits: &[f32], n_tokens: u32) -> Result<()> {
         let Some(wrong) = logits.iter().find(|logit| !logit.is_finite()) else { return Ok(()) };
         let tokens = self.network.tokens();
-        let bytes = self.player.read(Slice { bytes: u64::from(n_tokens) * 4, ..tokens }).await?;
+        let bytes = self.executor.read(Slice { bytes: u64::from(n_tokens) * 4, ..tokens }).await?;
         let ids: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
         let place = self.first_without_numbers(&ids).await?.map_or_else(
             || "all layers give numbers, so it is the last norm or the output head".to_owned(),
@@ -42,14 +42,14 @@ impl Session {
             let n = STEP.min(ids.len() as u32 - position).min(self.largest_capacity());
             let body = self.record(Kind::Body(self.capacity(n)));
             self.write_step(position, n, &Sampling::default());
-            // What stands there is of the play that went wrong.
-            self.player.write(streams, 0, &vec![0; (u64::from(n) * row) as usize]);
+            // What stands there is of the run that went wrong.
+            self.executor.write(streams, 0, &vec![0; (u64::from(n) * row) as usize]);
             let mut before: Option<&Stage> = None;
             for stage in &body.stages {
                 let recording = Recording { stages: vec![stage.clone()], layer: None };
-                let prepared = self.player.prepare(&recording).await?;
-                let ticket = self.player.play(prepared, 1, Slice { bytes: u64::from(n) * row, ..streams })?;
-                let bytes = self.player.finish(ticket).await?;
+                let prepared = self.executor.prepare(&recording).await?;
+                let ticket = self.executor.submit(prepared, 1, Slice { bytes: u64::from(n) * row, ..streams })?;
+                let bytes = self.executor.finish(ticket).await?;
                 let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 if values.iter().any(|value| !value.is_finite()) {
                     // What joins the stream was computed by the stage before.

@@ -1,19 +1,19 @@
-//! Texts are begun here: a prompt is played in steps that fit the time budget, all of it or what the cache lacks, and its
+//! Texts are begun here: a prompt is computed in steps that fit the time budget, all of it or what the cache lacks, and its
 //! first new token is asked for.
 
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::gpu::kernel::MAX_STOPS;
+use crate::gpu::op::MAX_STOPS;
 
 use super::forward::Kind;
 use super::generation::{Generation, Prompted};
-use super::past::Past;
+use super::prefix_cache::PrefixCache;
 use super::sampling::{Sampler, Sampling};
 use super::session::{Session, ms_since};
 
 impl Session {
-    /// Begins a text: plays the prompt from position 0 and chooses the first token. Whatever ends a text in the model's
+    /// Begins a text: runs the prompt from position 0 and chooses the first token. Whatever ends a text in the model's
     /// vocabulary ends it.
     ///
     /// # Errors
@@ -22,14 +22,14 @@ impl Session {
         let stops = self.ends();
         sampling.check()?;
         let begin = Instant::now();
-        let last = self.play_prompt(0, prompt).await?;
-        let mut past = Past::default();
-        past.extend(prompt, self.slack());
-        self.first_token(prompt, last, sampling, n, Start { stops, past: Some(past), n_known: 0, begin }).await
+        let last = self.run_prompt(0, prompt).await?;
+        let mut prefix = PrefixCache::default();
+        prefix.extend(prompt, self.slack());
+        self.first_token(prompt, last, sampling, n, Start { stops, prefix: Some(prefix), n_known: 0, begin }).await
     }
 
     /// As [`Self::generate`], for a text of which the cache may still hold a beginning from the one before: only the rest
-    /// is played, which [`super::Timings::n_known`] tells. Models with windows keep what they need to come back to the
+    /// is computed, which [`super::Timings::n_known`] tells. Models with windows keep what they need to come back to the
     /// end of the prompt, or to a few tokens before it. The text ends with any of `stops`.
     ///
     /// # Errors
@@ -48,15 +48,15 @@ impl Session {
         // What the cache holds must not be forgotten for a prompt that is refused.
         self.check_tokens(prompt)?;
         let begin = Instant::now();
-        let (n_known, past) = self.go_back(prompt)?;
-        let last = self.play_prompt(n_known, prompt).await?;
-        let past = Some(self.played(past, prompt)?);
-        let start = Start { stops: stops.to_vec(), past, n_known, begin };
+        let (n_known, prefix) = self.go_back(prompt)?;
+        let last = self.run_prompt(n_known, prompt).await?;
+        let prefix = Some(self.computed(prefix, prompt)?);
+        let start = Start { stops: stops.to_vec(), prefix, n_known, begin };
         self.first_token(prompt, last, sampling, n, start).await
     }
 
     /// For measuring: as [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last
-    /// one is played in any case. Whoever calls this answers for the cache: nothing tells it from another text's. The
+    /// one is computed in any case. Whoever calls this answers for the cache: nothing tells it from another text's. The
     /// model's end token is one like any other.
     ///
     /// # Errors
@@ -70,18 +70,18 @@ impl Session {
     ) -> Result<Generation<'_>> {
         sampling.check()?;
         let begin = Instant::now();
-        let last = self.play_prompt(known, prompt).await?;
-        let start = Start { stops: Vec::new(), past: None, n_known: known, begin };
+        let last = self.run_prompt(known, prompt).await?;
+        let start = Start { stops: Vec::new(), prefix: None, n_known: known, begin };
         self.first_token(prompt, last, sampling, n, start).await
     }
 
-    /// Plays a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
+    /// Runs a prompt into the cache and writes nothing, from its token number `known` on; gives the milliseconds.
     ///
     /// # Errors
     /// As for [`Self::generate`].
     pub async fn prefill(&mut self, known: u32, prompt: &[u32]) -> Result<f64> {
         let begin = Instant::now();
-        self.play_prompt(known, prompt).await?;
+        self.run_prompt(known, prompt).await?;
         Ok(ms_since(begin))
     }
 
@@ -95,13 +95,13 @@ impl Session {
     }
 
     /// The size and the recorded size of the last step.
-    async fn play_prompt(&mut self, known: u32, prompt: &[u32]) -> Result<(u32, u32)> {
+    async fn run_prompt(&mut self, known: u32, prompt: &[u32]) -> Result<(u32, u32)> {
         self.write_tokens(prompt)?;
         let end = prompt.len() as u32;
         let mut position = known.min(end - 1);
         let mut last = (0, 1);
         while position < end {
-            last = self.play_body(position, end, None).await?;
+            last = self.run_body(position, end, None).await?;
             position += last.0;
         }
         Ok(last)
@@ -115,7 +115,7 @@ impl Session {
         n: usize,
         start: Start,
     ) -> Result<Generation<'_>> {
-        let Start { stops, past, n_known, begin } = start;
+        let Start { stops, prefix, n_known, begin } = start;
         let prefill_ms = ms_since(begin);
         let n_prompt = prompt.len() as u32;
         let head = self.prepare(Kind::HeadLast(last.1)).await?;
@@ -128,7 +128,8 @@ impl Session {
             self.write_step(n_prompt - last.0, last.0, &Sampling::default());
             Some(Sampler::new(sampling, self.tokenizer(), &ends, n_vocab, prompt)?)
         };
-        Generation::begin(self, Prompted { head, n_prompt, n_known, past, stops, sampler, begin, prefill_ms }, n).await
+        Generation::begin(self, Prompted { head, n_prompt, n_known, prefix, stops, sampler, begin, prefill_ms }, n)
+            .await
     }
 }
 
@@ -136,7 +137,7 @@ impl Session {
 struct Start {
     stops: Vec<u32>,
     /// What the cache holds with the prompt in it, where that is known.
-    past: Option<Past>,
+    prefix: Option<PrefixCache>,
     n_known: u32,
     begin: Instant,
 }

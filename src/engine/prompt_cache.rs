@@ -1,25 +1,25 @@
 //! What the cache holds as bytes, so that another run can go on from it.
 //!
-//! The bytes: a mark and a version, hashes of the model and of the layout, the ids that were played with what is known of
+//! The bytes: a mark and a version, hashes of the model and of the layout, the ids that were computed with what is known of
 //! the rings, the rows of every layer, and a hash of all that. Numbers are little-endian.
 
 use crate::error::{Error, Result};
 use crate::gpu::Slice;
 use sha2::{Digest, Sha256};
 
-use super::past::Past;
+use super::prefix_cache::PrefixCache;
 use super::session::Session;
 
 const MARK: [u8; 8] = *b"hdstpast";
 const VERSION: u32 = 1;
-/// Bytes that are on their way to the player at once.
+/// Bytes that are on their way to the executor at once.
 const PIECE_BYTES: u64 = 16 << 20;
 
 /// What a model is told from others by.
 pub type ModelHash = [u8; 32];
 
 impl Session {
-    /// Gives the past to `write`, piece by piece, and says how many tokens it has; none where the cache holds nothing
+    /// Gives the prefix to `write`, piece by piece, and says how many tokens it has; none where the cache holds nothing
     /// that is known.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Session {
         model: &ModelHash,
         write: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Option<u32>> {
-        let n = self.past.ids.len() as u32;
+        let n = self.prefix.ids.len() as u32;
         if n == 0 {
             return Ok(None);
         }
@@ -42,19 +42,19 @@ impl Session {
         put(&VERSION.to_le_bytes())?;
         put(model)?;
         put(&self.layout(n))?;
-        let Past { ids, reached, earliest, kept } = &self.past;
+        let PrefixCache { ids, reached, earliest, kept } = &self.prefix;
         for number in [n, *reached, *earliest, kept.unwrap_or(u32::MAX)].iter().chain(ids) {
             put(&number.to_le_bytes())?;
         }
         for slice in self.network.held(n).into_iter().flat_map(pieces) {
-            put(&self.player.read(slice).await?)?;
+            put(&self.executor.read(slice).await?)?;
         }
         write(&hash.finalize())?;
         Ok(Some(n))
     }
 
-    /// Takes a past that was kept; `read` fills what it is given, or fails. Says how many tokens it has. Where it is not
-    /// one of this model, or damaged, the cache is as if nothing had been played.
+    /// Takes a prefix that was kept; `read` fills what it is given, or fails. Says how many tokens it has. Where it is not
+    /// one of this model, or damaged, the cache is as if nothing had been computed.
     ///
     /// # Errors
     /// What is wrong with it; when the adapter fails.
@@ -63,7 +63,7 @@ impl Session {
         model: &ModelHash,
         read: &mut dyn FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<u32> {
-        self.past = Past::default();
+        self.prefix = PrefixCache::default();
         let mut hash = Sha256::new();
         let mut take = |buffer: &mut [u8]| {
             read(buffer)?;
@@ -104,15 +104,15 @@ impl Session {
         for slice in self.network.held(n).into_iter().flat_map(pieces) {
             let mut bytes = vec![0; slice.bytes as usize];
             take(&mut bytes)?;
-            self.player.write(slice, 0, &bytes);
-            self.player.wait().await?;
+            self.executor.write(slice, 0, &bytes);
+            self.executor.wait().await?;
         }
         let (found, mut told) = (hash.finalize(), [0; 32]);
         read(&mut told)?;
         if found[..] != told {
             return Err(foreign("damaged: its hash is not that of what it holds"));
         }
-        self.past = Past { ids, reached, earliest, kept };
+        self.prefix = PrefixCache { ids, reached, earliest, kept };
         Ok(n)
     }
 

@@ -1,4 +1,4 @@
-//! A loaded model, ready to write: opens files, plans, uploads, compiles, and plays prompts in bounded chunks.
+//! A loaded model, ready to write: opens files, plans, uploads, compiles, and runs prompts in bounded chunks.
 
 use std::collections::HashMap;
 
@@ -6,28 +6,28 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::gpu::kernel::{MAX_STOPS, Step};
-use crate::gpu::play::Prepared;
-use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Player, Recording, Slice, Tuning};
+use crate::gpu::executor::Prepared;
+use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use crate::gpu::op::{MAX_STOPS, Step};
+use crate::gpu::{Adapter, Executor, Recording, Slice, Tuning};
 use crate::kernels::cache::CacheTypes;
 use crate::model::{Model, Outline, Shape};
 use crate::text::Tokenizer;
 
 use super::fault;
 use super::files::{ModelFiles, Opened};
-use super::fill;
 use super::fit::{self, Choices, Plan, Room};
 use super::forward::Kind;
 use super::lockstep::Parts;
 use super::network::Network;
-use super::pace::{Pace, StepTime};
-use super::past::Past;
+use super::prefill_budget::{PrefillBudget, StepTime};
+use super::prefix_cache::PrefixCache;
 use super::sampling::Sampling;
+use super::synthetic_fill;
 
 /// Where a model runs.
 #[derive(Clone, Debug)]
-pub enum PlayerChoice {
+pub enum ExecutorChoice {
     /// On an adapter.
     Gpu(Adapter),
     /// By the scalar references, on the CPU.
@@ -49,7 +49,7 @@ pub struct LoadOptions {
     pub cache: CacheTypes,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
-    /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU player stays whole.
+    /// Stages of this name are broken on purpose, see [`super::fault`]; on an adapter only, the CPU executor stays whole.
     pub fault: Option<String>,
     /// Bytes that all buffers may take together, where that is known: no adapter tells, but what computes on the CPU
     /// takes the host's memory, and a program that takes more than there is gets killed and not told.
@@ -106,11 +106,11 @@ pub struct LoadTimings {
     pub directory_ms: f64,
     /// Reading, repacking and uploading weights.
     pub upload_ms: f64,
-    /// Compiling shaders and playing each recording once, empty.
+    /// Compiling shaders and running each recording once, empty.
     pub compile_ms: f64,
 }
 
-/// Memory on the player by purpose, in bytes.
+/// Memory on the executor by purpose, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Weights and constant tables.
@@ -133,12 +133,12 @@ impl Memory {
 const USUAL_CONTEXT: u32 = 4096;
 const LEAST_CONTEXT: u32 = 512;
 
-/// A loaded model on one player.
+/// A loaded model on one executor.
 pub struct Session {
-    pub(super) player: Player,
+    pub(super) executor: Executor,
     pub(super) network: Network,
     outline: Outline,
-    pub(super) choice: PlayerChoice,
+    pub(super) choice: ExecutorChoice,
     pub(super) tuning: Tuning,
     /// The stage that is broken on purpose; never on the CPU.
     fault: Option<String>,
@@ -146,12 +146,12 @@ pub struct Session {
     notices: Vec<String>,
     pub(super) prepared: HashMap<Kind, Prepared>,
     pub(super) parts: Parts,
-    /// What the cache holds; unknown while something is played.
-    pub(super) past: Past,
+    /// What the cache holds; unknown while something is computed.
+    pub(super) prefix: PrefixCache,
     /// Sizes of steps that are recorded, ascending.
     pub(super) capacities: Vec<u32>,
     /// How many tokens a step takes.
-    pace: Pace,
+    budget: PrefillBudget,
     memory: Memory,
     weight_format: Format,
     timings: LoadTimings,
@@ -164,7 +164,7 @@ impl Session {
     /// When a file is damaged or not supported, the model does not fit the adapter, or the adapter fails.
     pub async fn load(
         files: &ModelFiles,
-        choice: PlayerChoice,
+        choice: ExecutorChoice,
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress),
     ) -> Result<Self> {
@@ -174,7 +174,7 @@ impl Session {
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();
-        let (mut player, tuning, binding_bytes) = open_player(&choice, options).await?;
+        let (mut executor, tuning, binding_bytes) = open_executor(&choice, options).await?;
         let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
         let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes };
         let plan = make_plan(&model, options, room, &mut notices)?;
@@ -185,15 +185,15 @@ impl Session {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadLast(n_chunk), Kind::HeadAll(1)];
             fault::check_name(name, &kinds.map(|kind| network.record(kind)))?;
         }
-        player.allocate(&arena).await?;
+        executor.allocate(&arena).await?;
         for (slice, table) in network.tables() {
-            player.write(slice, 0, bytemuck::cast_slice(&table));
+            executor.write(slice, 0, bytemuck::cast_slice(&table));
         }
         let total = uploads.bytes();
         let mut report = |done| progress(LoadProgress::Upload { done, total });
         match &files.synthetic {
-            Some(model) => fill::fill(&uploads, model, &mut player, &mut report).await?,
-            None => uploads.run(&files.sources, &mut player, &mut report).await?,
+            Some(model) => synthetic_fill::fill(&uploads, model, &mut executor, &mut report).await?,
+            None => uploads.run(&files.sources, &mut executor, &mut report).await?,
         }
         let upload_ms = ms_since(begin);
 
@@ -201,24 +201,23 @@ impl Session {
         capacities.dedup();
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
         // What is measured of a cut stands for the whole.
-        let pace = files
-            .synthetic
-            .as_ref()
-            .map_or_else(Pace::default, |model| Pace::of_a_cut(model.shape.n_layers(), model.whole.n_layers()));
+        let budget = files.synthetic.as_ref().map_or_else(PrefillBudget::default, |model| {
+            PrefillBudget::of_a_cut(model.shape.n_layers(), model.whole.n_layers())
+        });
         let mut session = Self {
-            player,
+            executor,
             network,
             outline: model.outline(),
-            fault: options.fault.clone().filter(|_| matches!(choice, PlayerChoice::Gpu(_))),
+            fault: options.fault.clone().filter(|_| matches!(choice, ExecutorChoice::Gpu(_))),
             choice,
             tokenizer,
             notices,
             tuning,
             prepared: HashMap::new(),
             parts: Parts::default(),
-            past: Past::default(),
+            prefix: PrefixCache::default(),
             capacities,
-            pace,
+            budget,
             memory,
             weight_format: uploads.main_format(),
             timings,
@@ -227,7 +226,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Makes the recordings of generation ready and plays each once for no tokens, so that drivers which compile at
+    /// Makes the recordings of generation ready and runs each once for no tokens, so that drivers which compile at
     /// first use do it now.
     pub(super) async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
         let begin = Instant::now();
@@ -241,7 +240,7 @@ impl Session {
             progress(LoadProgress::Compile { done: index as u32, total });
             let prepared = self.prepare(kind).await?;
             self.write_step(0, 0, &Sampling::default());
-            self.play_and_wait(prepared).await?;
+            self.run_and_wait(prepared).await?;
         }
         progress(LoadProgress::Compile { done: total, total });
         self.timings.compile_ms += ms_since(begin);
@@ -288,10 +287,10 @@ impl Session {
 
     /// The longest step of a prompt so far: its tokens, and its time from submit to end.
     pub fn longest_step(&self) -> StepTime {
-        self.pace.longest()
+        self.budget.longest()
     }
 
-    /// Memory on the player.
+    /// Memory on the executor.
     pub fn memory(&self) -> Memory {
         self.memory
     }
@@ -312,7 +311,7 @@ impl Session {
     }
 
     /// Where the model runs.
-    pub fn choice(&self) -> &PlayerChoice {
+    pub fn choice(&self) -> &ExecutorChoice {
         &self.choice
     }
 
@@ -344,19 +343,19 @@ impl Session {
             return Ok(*prepared);
         }
         let recording = self.record(kind);
-        let prepared = self.player.prepare(&recording).await?;
+        let prepared = self.executor.prepare(&recording).await?;
         self.prepared.insert(kind, prepared);
         Ok(prepared)
     }
 
-    /// Sets the step that is played next. What the cache holds is no longer known, but to whoever plays it.
+    /// Sets the step that is computed next. What the cache holds is no longer known, but to whoever runs it.
     pub(super) fn write_step(&mut self, position: u32, n_tokens: u32, sampling: &Sampling) {
         self.write_step_until(position, n_tokens, sampling, &[]);
     }
 
     /// As [`Self::write_step`], of a text that any of `stops`, at most [`MAX_STOPS`] of them, ends.
     pub(super) fn write_step_until(&mut self, position: u32, n_tokens: u32, sampling: &Sampling, stops: &[u32]) {
-        self.past = Past::default();
+        self.prefix = PrefixCache::default();
         let mut places = [0; MAX_STOPS];
         places.iter_mut().zip(stops).for_each(|(place, stop)| *place = *stop);
         let step = Step {
@@ -374,19 +373,19 @@ impl Session {
             frequency_penalty: sampling.frequency_penalty,
             stops: places,
         };
-        self.player.write(self.network.step(), 0, bytemuck::bytes_of(&step));
+        self.executor.write(self.network.step(), 0, bytemuck::bytes_of(&step));
     }
 
-    pub(super) async fn play_and_wait(&mut self, prepared: Prepared) -> Result<()> {
-        let ticket = self.player.play(prepared, 1, Slice { bytes: 4, ..self.network.step() })?;
-        self.player.finish(ticket).await?;
+    pub(super) async fn run_and_wait(&mut self, prepared: Prepared) -> Result<()> {
+        let ticket = self.executor.submit(prepared, 1, Slice { bytes: 4, ..self.network.step() })?;
+        self.executor.finish(ticket).await?;
         Ok(())
     }
 
     /// Checks ids and writes them to their positions.
     pub(super) fn write_tokens(&mut self, ids: &[u32]) -> Result<()> {
         self.check_tokens(ids)?;
-        self.player.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
+        self.executor.write(self.network.tokens(), 0, bytemuck::cast_slice(ids));
         Ok(())
     }
 
@@ -415,16 +414,16 @@ impl Session {
         self.capacities.last().copied().unwrap_or(1)
     }
 
-    /// Plays tokens from `begin` on, and before `end`, through all layers in one step: as many as are prescribed, else as
+    /// Runs tokens from `begin` on, and before `end`, through all layers in one step: as many as are prescribed, else as
     /// the time budget allows. Gives the step's size and its recorded size.
-    pub(super) async fn play_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
-        let n = prescribed.unwrap_or(self.pace.allowed()).min(end - begin).clamp(1, self.largest_capacity());
+    pub(super) async fn run_body(&mut self, begin: u32, end: u32, prescribed: Option<u32>) -> Result<(u32, u32)> {
+        let n = prescribed.unwrap_or(self.budget.allowed()).min(end - begin).clamp(1, self.largest_capacity());
         let capacity = self.capacity(n);
         let prepared = self.prepare(Kind::Body(capacity)).await?;
         self.write_step(begin, n, &Sampling::default());
         let start = Instant::now();
-        self.play_and_wait(prepared).await?;
-        self.pace.took(n, ms_since(start));
+        self.run_and_wait(prepared).await?;
+        self.budget.took(n, ms_since(start));
         Ok((n, capacity))
     }
 
@@ -466,11 +465,11 @@ impl Session {
             let (logits, n_logits) = self.network.logits();
             let prescribed = steps.next().map(|n| n.min(n_logits));
             let end = (position + n_logits).min(ids.len() as u32);
-            let (n, capacity) = self.play_body(position, end, prescribed).await?;
+            let (n, capacity) = self.run_body(position, end, prescribed).await?;
             let head = self.prepare(Kind::HeadAll(capacity.min(n_logits))).await?;
             let read = Slice { bytes: u64::from(n) * n_vocab * 4, ..logits };
-            let ticket = self.player.play(head, 1, read)?;
-            let bytes = self.player.finish(ticket).await?;
+            let ticket = self.executor.submit(head, 1, read)?;
+            let bytes = self.executor.finish(ticket).await?;
             let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             for (row, logits) in logits.chunks_exact(n_vocab as usize).enumerate() {
                 if must_be_finite {
@@ -501,12 +500,12 @@ impl Session {
             // The embedding's stages carry no layer and go with the first.
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {
                 let recording = Recording { stages: part.to_vec(), layer: None };
-                let prepared = self.player.prepare(&recording).await?;
+                let prepared = self.executor.prepare(&recording).await?;
                 let (streams, n_streams) = self.network.streams();
                 let row = u64::from(self.outline.n_embd) * u64::from(n_streams) * 4;
                 let read = Slice { bytes: u64::from(n) * row, ..streams };
-                let ticket = self.player.play(prepared, 1, read)?;
-                let bytes = self.player.finish(ticket).await?;
+                let ticket = self.executor.submit(prepared, 1, read)?;
+                let bytes = self.executor.finish(ticket).await?;
                 let layer = part.last().and_then(|stage| stage.layer).unwrap_or(0);
                 each(layer, position as usize, &bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
             }
@@ -526,7 +525,7 @@ impl Session {
         let mut read = Vec::new();
         let slices = [(state.entries, state.ratio > 0), (state.index_keys, state.ratio == 4)];
         for (slice, there) in slices {
-            let bytes = if there { self.player.read(slice).await? } else { Vec::new() };
+            let bytes = if there { self.executor.read(slice).await? } else { Vec::new() };
             read.push(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
         }
         let keys = read.pop().unwrap_or_default();
@@ -534,14 +533,14 @@ impl Session {
     }
 }
 
-async fn open_player(choice: &PlayerChoice, options: &LoadOptions) -> Result<(Player, Tuning, u64)> {
+async fn open_executor(choice: &ExecutorChoice, options: &LoadOptions) -> Result<(Executor, Tuning, u64)> {
     Ok(match choice {
-        PlayerChoice::Cpu => (Player::Cpu(Box::default()), Tuning::default(), 1 << 30),
-        PlayerChoice::Gpu(adapter) => {
-            let mut player = GpuPlayer::open(adapter, options.shader_checks).await?;
+        ExecutorChoice::Cpu => (Executor::Cpu(Box::default()), Tuning::default(), 1 << 30),
+        ExecutorChoice::Gpu(adapter) => {
+            let mut executor = GpuExecutor::open(adapter, options.shader_checks).await?;
             let tuning = options.tuning.clone().unwrap_or_else(|| adapter.tuning());
-            player.tune(tuning.clone());
-            (Player::Gpu(Box::new(player)), tuning, adapter.binding_bytes())
+            executor.tune(tuning.clone());
+            (Executor::Gpu(Box::new(executor)), tuning, adapter.binding_bytes())
         }
     })
 }

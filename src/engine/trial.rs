@@ -2,7 +2,7 @@
 //! and held against the reference. What is worth trying is the tuner's business, on the floor of measuring.
 
 use crate::error::{Error, Result};
-use crate::gpu::play::Prepared;
+use crate::gpu::executor::Prepared;
 use crate::gpu::{Access, Call, Problem, Recording, Slice, Stage, Tuning};
 use crate::kernels::{self, Words};
 
@@ -42,13 +42,13 @@ pub struct Expected {
 
 impl Session {
     /// The stages of a step of `n_tokens` that could be computed in several ways, by problem: of a decode step, or of the
-    /// layers of a prompt's step. Those that advance the step are left out: they cannot be played for nothing.
+    /// layers of a prompt's step. Those that advance the step are left out: they cannot be computed for nothing.
     #[must_use]
     pub fn alike(&self, n_tokens: u32) -> Vec<Alike> {
         let mut found: Vec<Alike> = Vec::new();
         for stage in self.record(self.kind_of(n_tokens)).stages {
-            let advances = stage.kernel.bindings.contains(&("step", Access::Write));
-            if advances || stage.kernel.name == kernels::fault::KERNEL.name {
+            let advances = stage.op.bindings.contains(&("step", Access::Write));
+            if advances || stage.op.name == kernels::fault::OP.name {
                 continue;
             }
             let problem = Problem::of(&stage);
@@ -76,8 +76,8 @@ impl Session {
         if n_tokens <= 1 { Kind::Decode } else { Kind::Body(self.capacity(n_tokens.min(self.largest_capacity()))) }
     }
 
-    /// Plays a step of `n_tokens` of `ids` at `position`, and sets the step as it was before: stages of it can now be
-    /// played by themselves, with inputs as in a real text.
+    /// Runs a step of `n_tokens` of `ids` at `position`, and sets the step as it was before: stages of it can now be
+    /// computed by themselves, with inputs as in a real text.
     ///
     /// # Errors
     /// When the ids have no room, or the adapter fails.
@@ -85,7 +85,7 @@ impl Session {
         self.write_tokens(ids)?;
         let prepared = self.prepare(self.kind_of(n_tokens)).await?;
         self.write_step(position, n_tokens, &Sampling::default());
-        self.play_and_wait(prepared).await?;
+        self.run_and_wait(prepared).await?;
         self.write_step(position, n_tokens, &Sampling::default());
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Session {
     /// When the adapter refuses a shader.
     pub async fn try_stages(&mut self, stages: &[Stage], tuning: &Tuning) -> Result<Prepared> {
         let recording = Recording { stages: stages.to_vec(), layer: None };
-        self.player.prepare_with(&recording, tuning).await
+        self.executor.prepare_with(&recording, tuning).await
     }
 
     /// Makes a whole step of `n_tokens` ready under other choices.
@@ -105,25 +105,25 @@ impl Session {
     /// When the adapter refuses a shader.
     pub async fn try_step(&mut self, n_tokens: u32, tuning: &Tuning) -> Result<Prepared> {
         let recording = self.record(self.kind_of(n_tokens));
-        self.player.prepare_with(&recording, tuning).await
+        self.executor.prepare_with(&recording, tuning).await
     }
 
-    /// Plays what was made ready `n_times` in a row. Gives the milliseconds from submit to end.
+    /// Runs what was made ready `n_times` in a row. Gives the milliseconds from submit to end.
     ///
     /// # Errors
     /// When the adapter fails.
     pub async fn time_tried(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
-        self.player.run(prepared, n_times).await
+        self.executor.run(prepared, n_times).await
     }
 
-    /// Sets the step for another play of what was tried.
+    /// Sets the step for another run of what was tried.
     pub fn set_step(&mut self, position: u32, n_tokens: u32) {
         self.write_step(position, n_tokens, &Sampling::default());
     }
 
     /// Forgets what was made ready from this one on.
     pub fn forget_tried(&mut self, first: Prepared) {
-        self.player.forget_from(first);
+        self.executor.forget_from(first);
     }
 
     /// Chooses otherwise from now on, and makes the session's steps ready anew.
@@ -132,7 +132,7 @@ impl Session {
     /// When the adapter refuses a shader.
     pub async fn retune(&mut self, tuning: Tuning) -> Result<()> {
         self.tuning = tuning.clone();
-        self.player.tune(tuning);
+        self.executor.tune(tuning);
         self.prepared.clear();
         self.parts.clear();
         self.compile(&mut |_| {}).await
@@ -182,7 +182,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Plays a stage once under `tuning` over marked outputs, reads what it wrote, and puts back what was there.
+    /// Runs a stage once under `tuning` over marked outputs, reads what it wrote, and puts back what was there.
     async fn by_adapter(
         &mut self,
         stage: &Stage,
@@ -193,7 +193,7 @@ impl Session {
     ) -> Result<Vec<Vec<u32>>> {
         let prepared = self.try_stages(std::slice::from_ref(stage), tuning).await?;
         self.write_all(outputs, marked);
-        self.player.run(prepared, 1).await?;
+        self.executor.run(prepared, 1).await?;
         let found = self.read_all(outputs).await?;
         self.write_all(outputs, before);
         self.forget_tried(prepared);
@@ -203,13 +203,13 @@ impl Session {
     /// Computes a stage by its reference from what the adapter holds.
     async fn by_reference(&mut self, stage: &Stage, outputs: &[Output], marked: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
         let mut inputs = Vec::new();
-        for (slice, (_, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {
+        for (slice, (_, access)) in stage.bindings.iter().zip(stage.op.bindings) {
             if *access == Access::Read {
                 inputs.push(self.read_words(*slice).await?);
             }
         }
         let mut wanted = marked.to_vec();
-        if wanted.len() != stage.kernel.bindings.len() - inputs.len() {
+        if wanted.len() != stage.op.bindings.len() - inputs.len() {
             return Err(Error::usage(format!("stage {}", stage.name), "it writes one slice twice"));
         }
         debug_assert!(outputs.len() == wanted.len());
@@ -220,12 +220,12 @@ impl Session {
             inputs: inputs.iter().map(Vec::as_slice).collect(),
             outputs: wanted.iter_mut().map(Vec::as_mut_slice).collect(),
         };
-        (stage.kernel.reference)(&mut call);
+        (stage.op.reference)(&mut call);
         Ok(wanted)
     }
 
     async fn read_words(&mut self, slice: Slice) -> Result<Vec<u32>> {
-        Ok(bytemuck::pod_collect_to_vec(&self.player.read(slice).await?))
+        Ok(bytemuck::pod_collect_to_vec(&self.executor.read(slice).await?))
     }
 
     async fn read_all(&mut self, outputs: &[Output]) -> Result<Vec<Vec<u32>>> {
@@ -238,7 +238,7 @@ impl Session {
 
     fn write_all(&mut self, outputs: &[Output], words: &[Vec<u32>]) {
         for (output, words) in outputs.iter().zip(words) {
-            self.player.write(output.slice, 0, bytemuck::cast_slice(words));
+            self.executor.write(output.slice, 0, bytemuck::cast_slice(words));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Weights on their way from a source to the player: planned as buffers first, then streamed in chunks, so that no whole
+//! Weights on their way from a source to the executor: planned as buffers first, then streamed in chunks, so that no whole
 //! tensor ever rests in host memory.
 
 use std::ops::Not;
@@ -6,17 +6,17 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::{Format, Source, quant, repack};
-use crate::gpu::{Arena, Player, Purpose, Slice, Ticket};
+use crate::gpu::{Arena, Executor, Purpose, Slice, Ticket};
 use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
 use crate::model::weights::TensorRef;
 
-use super::rows::read_rows;
+use super::read_rows::read_rows;
 
 /// Bytes read and repacked at a time.
 const CHUNK_BYTES: u64 = 4 << 20;
 
-/// Bytes written before the player is asked to take them in. It may still be at those while the next are read and
+/// Bytes written before the executor is asked to take them in. It may still be at those while the next are read and
 /// repacked, but no further behind, so that staging memory stays bounded.
 const SETTLE_BYTES: u64 = 8 << 20;
 
@@ -161,10 +161,10 @@ impl Uploads {
     pub async fn run(
         &self,
         sources: &[Rc<dyn Source>],
-        player: &mut Player,
+        executor: &mut Executor,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let mut stream = Stream { sources, player: &mut *player, progress, done: 0, unsettled: 0, under_way: None };
+        let mut stream = Stream { sources, executor: &mut *executor, progress, done: 0, unsettled: 0, under_way: None };
         for step in &self.steps {
             match step {
                 Upload::Planes { tensor, quants, scales } => stream.planes(tensor, *quants, *scales).await?,
@@ -189,7 +189,7 @@ impl Uploads {
             }
         }
         match stream.under_way {
-            Some(last) => player.finish(last).await.map(|_| ()),
+            Some(last) => executor.finish(last).await.map(|_| ()),
             None => Ok(()),
         }
     }
@@ -215,11 +215,11 @@ fn join<'a>(tensors: impl IntoIterator<Item = &'a TensorRef>) -> Option<TensorRe
 
 struct Stream<'a> {
     sources: &'a [Rc<dyn Source>],
-    player: &'a mut Player,
+    executor: &'a mut Executor,
     progress: &'a mut dyn FnMut(u64),
     done: u64,
     unsettled: u64,
-    /// What the player is taking in.
+    /// What the executor is taking in.
     under_way: Option<Ticket>,
 }
 
@@ -260,13 +260,13 @@ impl Stream<'_> {
     }
 
     async fn write(&mut self, to: Slice, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.player.write(to, offset, bytes);
+        self.executor.write(to, offset, bytes);
         self.done += bytes.len() as u64;
         self.unsettled += bytes.len() as u64;
         if self.unsettled >= SETTLE_BYTES {
-            let next = self.player.begin_read(Slice { bytes: 4, ..to })?;
+            let next = self.executor.begin_read(Slice { bytes: 4, ..to })?;
             if let Some(before) = self.under_way.replace(next) {
-                self.player.finish(before).await?;
+                self.executor.finish(before).await?;
             }
             self.unsettled = 0;
         }

@@ -11,7 +11,7 @@ use super::{Caps, Tuning};
 pub struct Identity {
     /// The device's name.
     pub name: String,
-    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`, or `cpu` for the CPU player.
+    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`, or `cpu` for the CPU executor.
     pub backend: String,
     /// `discrete`, `integrated`, `virtual`, `software` or `unknown`.
     pub kind: String,
@@ -166,7 +166,7 @@ fn kind_rank(kind: &str) -> u8 {
     }
 }
 
-/// Whether the adapter is a program on the CPU: there a barrier costs a coroutine switch and teams do not pay.
+/// Whether the adapter is a program on the CPU: there a barrier costs a coroutine switch and shared results do not pay.
 pub fn is_software(identity: &Identity) -> bool {
     let name = identity.name.to_lowercase();
     identity.kind == "software"

@@ -1,6 +1,6 @@
 //! Facts of an adapter that decide what can run on it. What is worth running is [`super::Tuning`]'s.
 
-use super::kernel::Spec;
+use super::op::Spec;
 
 /// What an adapter can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Caps;
-use super::kernel::Spec;
+use super::op::Spec;
 
 /// How the invocations that share one result add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -68,9 +68,9 @@ impl Default for Config {
     }
 }
 
-const TEAM_SINGLE: &str = include_str!("../../shaders/lib/team_single.wgsl");
-const TEAM_SHARED: &str = include_str!("../../shaders/lib/team_shared.wgsl");
-const TEAM_SUBGROUP: &str = include_str!("../../shaders/lib/team_subgroup.wgsl");
+const REDUCE_THREAD: &str = include_str!("../../shaders/lib/reduce_thread.wgsl");
+const REDUCE_WORKGROUP: &str = include_str!("../../shaders/lib/reduce_workgroup.wgsl");
+const REDUCE_SUBGROUP: &str = include_str!("../../shaders/lib/reduce_subgroup.wgsl");
 
 impl Config {
     /// The best guess where nothing was measured.
@@ -88,14 +88,14 @@ impl Config {
 
     /// A text in which `lanes` invocations share a result, and how many results a workgroup has.
     pub(crate) fn sharing(&self, caps: &Caps, lanes: u32) -> (Spec, u32) {
-        let (text, team, workgroup) = match self.reduce {
-            Reduce::Thread => (TEAM_SINGLE, 1, self.threads),
-            Reduce::Workgroup => (TEAM_SHARED, lanes, lanes),
-            Reduce::Subgroup => (TEAM_SUBGROUP, lanes, lanes),
+        let (text, together, workgroup) = match self.reduce {
+            Reduce::Thread => (REDUCE_THREAD, 1, self.threads),
+            Reduce::Workgroup => (REDUCE_WORKGROUP, lanes, lanes),
+            Reduce::Subgroup => (REDUCE_SUBGROUP, lanes, lanes),
         };
-        let spec = Spec::default().constant("TEAM", team).constant("WORKGROUP", workgroup);
+        let spec = Spec::default().constant("LANES", together).constant("WORKGROUP", workgroup);
         let spec = spec.constant("SUBGROUP", caps.subgroup.max(1)).part(text);
-        (Spec { subgroups: self.reduce == Reduce::Subgroup, ..spec }, workgroup / team)
+        (Spec { subgroups: self.reduce == Reduce::Subgroup, ..spec }, workgroup / together)
     }
 
     /// As [`Self::sharing`], for rows of weights.

@@ -1,6 +1,6 @@
 //! Lowering: a recording, the same for every adapter, becomes the dispatches that one adapter runs.
 
-use super::kernel::{Spec, Variant};
+use super::op::{Spec, Variant};
 use super::recording::{Recording, Stage};
 use super::space::{self, Space};
 use super::{Caps, Config, Tuning};

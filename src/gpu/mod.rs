@@ -1,14 +1,14 @@
-//! The GPU as this program sees it: adapters, kernels as values, recordings, their lowering, and the two players.
+//! The GPU as this program sees it: adapters, kernels as values, recordings, their lowering, and the two executors.
 //! Knows no model and no particular kernel.
 
 pub mod adapter;
 pub mod caps;
 pub mod config;
-pub mod kernel;
+pub mod executor;
+pub mod executor_cpu;
+pub mod executor_gpu;
 pub mod lower;
-pub mod play;
-pub mod play_cpu;
-pub mod play_gpu;
+pub mod op;
 pub mod recording;
 pub mod space;
 pub mod tuning;
@@ -16,7 +16,7 @@ pub mod tuning;
 pub use adapter::Adapter;
 pub use caps::Caps;
 pub use config::{Config, Nibbles, Reduce};
-pub use kernel::{Access, Call, Case, Field, Kernel, Sample, Variant};
-pub use play::{Player, Ticket};
+pub use executor::{Executor, Ticket};
+pub use op::{Access, Call, Case, Field, Op, Sample, Variant};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
 pub use tuning::{Choice, Problem, Tuning};

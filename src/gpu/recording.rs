@@ -1,7 +1,7 @@
 //! A step of the model as plain data: buffers by name, and stages, each a kernel over slices of them. The same for every
 //! adapter; [`super::lower`] makes dispatches of it. Recorded once per kind of step; nothing here touches a device.
 
-use super::kernel::{Kernel, Spec};
+use super::op::{Op, Spec};
 
 /// What a buffer is for, so that memory can be reported by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Plans a buffer. It begins as zeros on every player.
+    /// Plans a buffer. It begins as zeros on every executor.
     pub fn add(&mut self, label: impl Into<String>, bytes: u64, purpose: Purpose) -> BufferId {
         let bytes = bytes.next_multiple_of(16).max(16);
         self.buffers.push(BufferPlan { label: label.into(), bytes, purpose });
@@ -81,7 +81,7 @@ pub struct Stage {
     /// The layer it belongs to, if any.
     pub layer: Option<u32>,
     /// The kernel.
-    pub kernel: &'static Kernel,
+    pub op: &'static Op,
     /// What the data asks of the kernel's text, such as a weight format.
     pub spec: Spec,
     /// Bytes of its `Params`.
@@ -127,18 +127,18 @@ impl Recording {
     pub fn push<P: bytemuck::Pod>(
         &mut self,
         name: &'static str,
-        kernel: &'static Kernel,
+        op: &'static Op,
         spec: Spec,
         n_results: u64,
         params: &P,
         bindings: &[Slice],
         cost: Cost,
     ) {
-        assert_eq!(bindings.len(), kernel.bindings.len(), "{name}: bindings of {}", kernel.name);
+        assert_eq!(bindings.len(), op.bindings.len(), "{name}: bindings of {}", op.name);
         self.stages.push(Stage {
             name,
             layer: self.layer,
-            kernel,
+            op,
             spec,
             params: bytemuck::bytes_of(params).to_vec(),
             bindings: bindings.to_vec(),

@@ -30,7 +30,7 @@ impl Problem {
     #[must_use]
     pub fn of(stage: &Stage) -> Self {
         Self {
-            kernel: stage.kernel.name.to_owned(),
+            kernel: stage.op.name.to_owned(),
             facts: stage.spec.constants.iter().map(|(name, value)| format!("{name}={value}")).collect(),
             n_results: stage.n_results,
             bytes: stage.cost.bytes,
@@ -89,7 +89,7 @@ impl Tuning {
     pub fn choose(&self, stage: &Stage, caps: &Caps) -> (&'static Variant, Config) {
         let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
         let usable = chosen.and_then(|choice| {
-            let variant = stage.kernel.variants.iter().find(|variant| variant.name == choice.variant)?;
+            let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
             ((variant.allows)(stage) && choice.config.runs_on(caps)).then_some((variant, choice.config))
         });
         usable.unwrap_or_else(|| (guess(stage, caps), self.config))
@@ -98,7 +98,7 @@ impl Tuning {
 
 /// The last variant that can compute a stage and is thought to pay.
 fn guess(stage: &Stage, caps: &Caps) -> &'static Variant {
-    let variants = stage.kernel.variants;
+    let variants = stage.op.variants;
     let fits = |variant: &&Variant| variant.is_worth_trying(caps) && (variant.allows)(stage) && (variant.pays)(stage);
     variants.iter().rev().find(fits).unwrap_or(&variants[0])
 }

@@ -1,9 +1,9 @@
 //! `add_norm`: a sub-layer's output joins the residual stream, and the next sub-layer's input is normed.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, mean_square};
@@ -25,7 +25,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "add_norm",
     variants: &[Variant::only("add_norm", include_str!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
@@ -80,12 +80,12 @@ pub fn record_add_norm(recording: &mut Recording, name: &'static str, flow: &Flo
         eps: flow.eps,
         max_tokens: flow.max_tokens,
     };
-    let n_teams = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
+    let n_groups = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
     let (width, slots) = (u64::from(flow.n_embd), u64::from(flow.n_slots));
-    let cost = Cost { bytes: 4 * width * (n_teams * (3 + slots) + 1), ops: n_teams * width * (4 + slots) };
+    let cost = Cost { bytes: 4 * width * (n_groups * (3 + slots) + 1), ops: n_groups * width * (4 + slots) };
     let facts = Spec::default().constant("BIAS", u32::from(flow.has_bias));
     let bindings = [flow.step, flow.outputs, flow.norm, flow.stream, flow.x];
-    recording.push(name, &KERNEL, facts, n_teams, &params, &bindings, cost);
+    recording.push(name, &OP, facts, n_groups, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

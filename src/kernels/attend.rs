@@ -1,10 +1,10 @@
 //! `attend`: softmax of the scores with a sink, the weighted sum of the keys, turned back by the query's position.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::space::{self, Change};
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -37,7 +37,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "attend",
     variants: &[Variant::only("attend", include_str!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], WAY)],
     bindings: &[
@@ -54,7 +54,7 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Heads and vectors of 4 of a tile, where one invocation is a team and tokens are many: it divides the loads and the
+/// Heads and vectors of 4 of a tile, where one invocation has a result to itself and tokens are many: it divides the loads and the
 /// exponentials. With few tokens, tiles would be too few to fill an adapter.
 const HEADS: u32 = 4;
 const QUADS: u32 = 4;
@@ -81,7 +81,7 @@ pub fn record_attend(recording: &mut Recording, keys: &Keys, rope: Slice, rope_p
     let bindings = [keys.step, keys.scores, keys.window, keys.entries, keys.selected, rope, out];
     let n_quads = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_quads);
     let cost = Cost { bytes: 16 * n_quads, ops: 0 };
-    recording.push("attend", &KERNEL, Spec::default(), n_quads, &params, &bindings, cost);
+    recording.push("attend", &OP, Spec::default(), n_quads, &params, &bindings, cost);
     recording.see_keys(keys.cost());
 }
 

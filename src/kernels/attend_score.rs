@@ -1,10 +1,10 @@
 //! `attend_score`: the scaled products of every query head with every key that its token sees.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
@@ -39,7 +39,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "attend_score",
     variants: &[Variant::only(
         "attend_score",
@@ -61,7 +61,7 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Heads that one invocation takes together where it is the team, since they share the key. A workgroup takes one.
+/// Heads that one invocation takes together where it has a result to itself, since they share the key. A workgroup takes one.
 const HEADS: u32 = 4;
 
 /// Appends the stage `attend_score`: queries `[max_tokens, queries_stride]`, f32, the heads first in each row; sinks `[n_heads]`, f32.
@@ -95,7 +95,7 @@ pub fn record_attend_score(
     let query_bytes = 4 * u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(keys.head_dim);
     let cost = Cost { bytes: query_bytes, ops: 0 };
     let n_results = u64::from(keys.max_tokens) * u64::from(keys.n_heads) * u64::from(params.n_scores);
-    recording.push("attend_score", &KERNEL, Spec::default(), n_results, &params, &bindings, cost);
+    recording.push("attend_score", &OP, Spec::default(), n_results, &params, &bindings, cost);
     recording.see_keys(keys.cost());
 }
 

@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use crate::gpu::kernel::Spec;
+use crate::gpu::op::Spec;
 
 /// The type of a cache's elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 
 use crate::format::random::random_row;
 use crate::format::{Format, repack};
-use crate::gpu::kernel::Step;
+use crate::gpu::op::Step;
 use crate::gpu::{Arena, Case, Purpose, Recording, Slice};
 
 use super::Matrix;
@@ -69,7 +69,7 @@ impl CaseBuilder {
         self.input("step", &[step])
     }
 
-    /// An output buffer of `n` words, compared after playing: largest difference relative to `1 + |reference|`,
+    /// An output buffer of `n` words, compared after running: largest difference relative to `1 + |reference|`,
     /// or 0 for equal words.
     pub fn output(&mut self, label: &str, n: usize, tolerance: f32) -> Slice {
         let slice = self.arena.words(label, n as u64, Purpose::Scratch);

@@ -1,10 +1,10 @@
 //! `compress`: the compressed entries that end in a step, pooled from the projections of their tokens, normalised and
 //! rotated. It makes both the entries that are attended to and the keys of the indexer.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -38,7 +38,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "compress",
     variants: &[Variant::only(
         "compress",
@@ -127,7 +127,7 @@ pub fn record_compress(recording: &mut Recording, name: &'static str, flow: &Flo
     // An entry is made once in `ratio` tokens: this is the average over them.
     let pooled = tokens * u64::from(n_slots) * width / ratio;
     let cost = Cost { bytes: 12 * pooled + 4 * tokens * width / ratio, ops: 6 * pooled };
-    recording.push(name, &KERNEL, Spec::default(), n_entries, &params, &bindings, cost);
+    recording.push(name, &OP, Spec::default(), n_entries, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

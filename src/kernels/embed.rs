@@ -1,10 +1,10 @@
 //! `embed`: rows of the embedding table, decoded and copied into the residual streams.
 
 use crate::format::Format;
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -32,7 +32,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "embed",
     variants: &[Variant::only("embed", include_str!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::TILES)],
     bindings: &[
@@ -79,7 +79,7 @@ pub fn record_embed(
     let written = u64::from(n_streams * table.n_in) * 4;
     let cost = Cost { bytes: u64::from(max_tokens) * (row_bytes + written), ops: 0 };
     let bindings = [step, tokens, table.quants, table.scales, streams];
-    recording.push("embed", &KERNEL, facts, n_threads, &params, &bindings, cost);
+    recording.push("embed", &OP, facts, n_threads, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -1,9 +1,9 @@
 //! `experts_group`: the tokens of each expert, so that its weights are decoded once for several of them.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -22,7 +22,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "experts_group",
     variants: &[Variant::only(
         "experts_group",
@@ -50,7 +50,7 @@ pub fn record_experts_group(recording: &mut Recording, flow: &Flow) {
     let entries = u64::from(flow.max_tokens) * u64::from(flow.n_slots);
     let cost = Cost { bytes: entries * 8 + u64::from(n_experts) * 4, ops: entries * u64::from(n_experts) };
     let bindings = [flow.step, flow.experts, lists, counts];
-    recording.push("experts_group", &KERNEL, Spec::default(), u64::from(n_experts), &params, &bindings, cost);
+    recording.push("experts_group", &OP, Spec::default(), u64::from(n_experts), &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
@@ -36,7 +36,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "experts_in",
     variants: &[Variant::only("experts_in", include_str!("../../shaders/kernels/experts_in.wgsl"), &[STEP], WAY)],
     bindings: &[
@@ -81,7 +81,7 @@ pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) 
     }
     let n_results = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_hidden);
     let bindings = [flow.step, flow.x, flow.experts, flow.weights, w.quants, w.scales, flow.hidden];
-    recording.push("experts_in", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
+    recording.push("experts_in", &OP, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
 const WAY: Way = Way { lower, space: space::rows_of_weights };

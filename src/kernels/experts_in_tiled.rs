@@ -1,9 +1,9 @@
 //! `experts_in_tiled`: the same as `experts_in` for many tokens, by tiles in registers.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::experts::{self, Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_in::{self, Params};
@@ -11,7 +11,7 @@ use super::linear_tiled::{ROWS, TILE, TOKENS};
 use super::rows::Needed;
 
 /// The kernel; it shares parameters and arithmetic with `experts_in`.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "experts_in_tiled",
     variants: &[Variant::only(
         "experts_in_tiled",
@@ -44,7 +44,7 @@ pub(super) fn record(
     let w = &shard.matrix;
     let n_tiles = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_hidden / (ROWS / 2));
     let bindings = [flow.x, groups.lists, groups.counts, flow.weights, w.quants, w.scales, flow.hidden];
-    recording.push("experts_in", &KERNEL, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
+    recording.push("experts_in", &OP, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

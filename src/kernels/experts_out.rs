@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant};
 
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
@@ -33,7 +33,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "experts_out",
     variants: &[Variant::only("experts_out", include_str!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY)],
     bindings: &[
@@ -76,7 +76,7 @@ pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow)
     }
     let n_results = u64::from(flow.max_tokens) * u64::from(flow.n_slots) * u64::from(flow.n_embd);
     let bindings = [flow.step, flow.hidden, flow.experts, w.quants, w.scales, flow.outputs];
-    recording.push("experts_out", &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
+    recording.push("experts_out", &OP, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
 const WAY: Way = Way { lower, space: space::rows_of_weights };

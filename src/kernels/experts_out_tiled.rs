@@ -1,9 +1,9 @@
 //! `experts_out_tiled`: the same as `experts_out` for many tokens, by tiles in registers.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::experts::{self, Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_out::{self, Params};
@@ -11,7 +11,7 @@ use super::linear_tiled::{ROWS, TILE, TOKENS};
 use super::rows::Needed;
 
 /// The kernel; it shares parameters and arithmetic with `experts_out`.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "experts_out_tiled",
     variants: &[Variant::only(
         "experts_out_tiled",
@@ -43,7 +43,7 @@ pub(super) fn record(
     let w = &shard.matrix;
     let n_tiles = flow.max_tiles(shard, TOKENS) * u64::from(flow.n_embd.div_ceil(ROWS));
     let bindings = [flow.hidden, groups.lists, groups.counts, w.quants, w.scales, flow.outputs];
-    recording.push("experts_out", &KERNEL, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
+    recording.push("experts_out", &OP, w.decode_with(Spec::default()), n_tiles, params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

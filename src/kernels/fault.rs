@@ -1,9 +1,9 @@
 //! `fault`: breaks what a stage wrote, on purpose, so that anyone can see the checks catch it.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -16,7 +16,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "fault",
     variants: &[Variant::only("fault", include_str!("../../shaders/kernels/fault.wgsl"), &[], lower::THREADS)],
     bindings: &[("values", Access::Write)],
@@ -31,7 +31,7 @@ pub fn record_fault(recording: &mut Recording, name: &'static str, values: Slice
     let n_zeros = n_words.div_ceil(3);
     let cost = Cost { bytes: 4 * n_zeros, ops: 0 };
     let params = Params { n_words: u32::try_from(n_words).unwrap_or(u32::MAX) };
-    recording.push(name, &KERNEL, Spec::default(), n_zeros, &params, &[values], cost);
+    recording.push(name, &OP, Spec::default(), n_zeros, &params, &[values], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

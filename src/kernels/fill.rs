@@ -1,10 +1,10 @@
 //! `fill`: random words for weights that no file has, written where they are needed.
 
 use crate::format::random::hash;
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -40,7 +40,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "fill",
     variants: &[Variant::only("fill", include_str!("../../shaders/kernels/fill.wgsl"), &[], lower::THREADS)],
     bindings: &[("words", Access::Write)],
@@ -115,7 +115,7 @@ pub fn record_fill(recording: &mut Recording, flow: &Flow<'_>) {
     };
     let facts = Spec::default().constant("KIND", kind);
     let cost = Cost { bytes: n_words * 4, ops: 0 };
-    recording.push("fill", &KERNEL, facts, n_words.div_ceil(WORDS_PER_THREAD), &params, &[flow.to], cost);
+    recording.push("fill", &OP, facts, n_words.div_ceil(WORDS_PER_THREAD), &params, &[flow.to], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -158,16 +158,16 @@ fn case(name: &str, n_rows: u32, row_words: u32, first: u32, words: Words<'_>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Player;
+    use crate::gpu::Executor;
 
     /// The words that the reference writes, from word 2 on.
     fn filled(case: &Case, n: usize) -> Vec<u32> {
         pollster::block_on(async {
-            let mut player = Player::Cpu(Box::default());
-            player.allocate(&case.arena).await.expect("buffers");
-            let prepared = player.prepare(&case.recording).await.expect("a recording");
-            let ticket = player.play(prepared, 1, case.arena.whole(case.outputs[0].0)).expect("a ticket");
-            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&player.finish(ticket).await.expect("words"));
+            let mut executor = Executor::Cpu(Box::default());
+            executor.allocate(&case.arena).await.expect("buffers");
+            let prepared = executor.prepare(&case.recording).await.expect("a recording");
+            let ticket = executor.submit(prepared, 1, case.arena.whole(case.outputs[0].0)).expect("a ticket");
+            let words: Vec<u32> = bytemuck::pod_collect_to_vec(&executor.finish(ticket).await.expect("words"));
             words[2..2 + n].to_vec()
         })
     }

@@ -1,10 +1,10 @@
 //! `grouped_attend`: grouped-query attention of each token over runs of the keys before it, to be merged.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
@@ -37,7 +37,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "grouped_attend",
     variants: &[Variant::only(
         "grouped_attend",
@@ -58,10 +58,10 @@ pub static KERNEL: Kernel = Kernel {
     cases,
 };
 
-/// Keys whose weights a team holds at a time.
+/// Keys whose weights a group of lanes holds at a time.
 const BLOCK: u32 = 64;
 
-/// Query heads that a team takes together at most, since they share the keys.
+/// Query heads that a group of lanes takes together at most, since they share the keys.
 const MOST_HEADS: u32 = 4;
 
 /// Runs that the keys of a step are cut into: one token alone fills a GPU only so.
@@ -119,7 +119,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let results = tokens * n_heads * u64::from(n_splits) * (value_dim + 2);
     let cost = Cost { bytes: 4 * (tokens * n_heads * head_dim + results), ops: 0 };
     let bindings = [flow.step, flow.heads, cache.keys, cache.values, flow.partial, flow.stats];
-    recording.push("attend", &KERNEL, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
+    recording.push("attend", &OP, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
         window: cache.n_positions,

@@ -1,9 +1,9 @@
 //! `grouped_heads`: bias, norm and rotation of the heads of grouped-query attention; keys and values go to the cache.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
@@ -39,7 +39,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "grouped_heads",
     variants: &[Variant::only(
         "grouped_heads",
@@ -176,7 +176,7 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
     let facts = cache.types.variant(Spec::default());
     let n_heads = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
     let bindings = [flow.step, flow.rope, flow.affine, flow.heads, cache.keys, cache.values];
-    recording.push("heads", &KERNEL, facts, n_heads, &params, &bindings, cost);
+    recording.push("heads", &OP, facts, n_heads, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

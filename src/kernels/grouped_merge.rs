@@ -1,9 +1,9 @@
 //! `grouped_merge`: the runs of `grouped_attend` become one output for each head.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -24,7 +24,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "grouped_merge",
     variants: &[Variant::only(
         "grouped_merge",
@@ -46,7 +46,7 @@ pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_spl
     let runs = u64::from(n_splits);
     let cost = Cost { bytes: 16 * n * (runs + 1), ops: 8 * n * runs };
     let bindings = [flow.step, flow.partial, flow.stats, flow.out];
-    recording.push("attend_merge", &KERNEL, Spec::default(), n, &params, &bindings, cost);
+    recording.push("attend_merge", &OP, Spec::default(), n, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -91,6 +91,6 @@ fn case(of: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
     let bindings = [step, partial, stats, out];
     let params = Params { n_heads, n_quads, n_splits, max_tokens };
     let n = u64::from(max_tokens * n_heads * n_quads);
-    case.recording.push("attend_merge", &KERNEL, Spec::default(), n, &params, &bindings, Cost::default());
+    case.recording.push("attend_merge", &OP, Spec::default(), n, &params, &bindings, Cost::default());
     case.finish()
 }

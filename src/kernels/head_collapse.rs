@@ -1,9 +1,9 @@
 //! `head_collapse`: the last collapse of the four residual streams, and the norm before the output head.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{N_STREAMS, STEP, mean_square, sigmoid};
@@ -25,7 +25,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "head_collapse",
     variants: &[Variant::only(
         "head_collapse",
@@ -86,11 +86,11 @@ pub fn record_head_collapse(recording: &mut Recording, flow: &Flow) {
         hyper_eps: flow.hyper_eps,
         max_tokens: flow.max_tokens,
     };
-    let n_teams = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
+    let n_groups = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
     let width = u64::from(flow.n_embd);
-    let cost = Cost { bytes: n_teams * 20 * width + width * 4, ops: n_teams * 20 * width };
+    let cost = Cost { bytes: n_groups * 20 * width + width * 4, ops: n_groups * 20 * width };
     let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.x];
-    recording.push("head_collapse", &KERNEL, Spec::default(), n_teams, &params, &bindings, cost);
+    recording.push("head_collapse", &OP, Spec::default(), n_groups, &params, &bindings, cost);
 }
 
 /// `x = norm ⊙ y / sqrt(mean(y²) + eps)`, `y = Σ_i pre_i · streams_i`: what both collapses end with.

@@ -1,9 +1,9 @@
 //! `hyper_collapse`: the four residual streams become one normed sub-layer input, and the coefficients of the way back.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{N_STREAMS, STEP, sigmoid};
@@ -25,7 +25,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "hyper_collapse",
     variants: &[Variant::only(
         "hyper_collapse",
@@ -95,7 +95,7 @@ pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
     let cost = Cost { bytes: tokens * 4 * (5 * width + 48) + width * 4, ops: tokens * 20 * width };
     let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.coefficients, flow.x];
-    recording.push("hyper_collapse", &KERNEL, Spec::default(), tokens, &params, &bindings, cost);
+    recording.push("hyper_collapse", &OP, Spec::default(), tokens, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -178,7 +178,7 @@ fn case(n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_iterations: u32, s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::kernel::Spec;
+    use crate::gpu::op::Spec;
 
     /// A vector worked out in f64 apart from this program, for 24 values from −1.5 to 1.5.
     #[test]

@@ -1,9 +1,9 @@
 //! `hyper_expand`: a sub-layer's output goes back into the four residual streams, which mix among themselves.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::hyper_collapse::N_COEFFICIENTS;
@@ -22,7 +22,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "hyper_expand",
     variants: &[Variant::only(
         "hyper_expand",
@@ -75,7 +75,7 @@ pub fn record_hyper_expand(recording: &mut Recording, flow: &Flow) {
     let slots = u64::from(flow.n_slots);
     let cost = Cost { bytes: values * 4 * (8 + slots), ops: values * (40 + slots) };
     let bindings = [flow.step, flow.streams, flow.coefficients, flow.outputs, flow.next];
-    recording.push("hyper_expand", &KERNEL, Spec::default(), values / 4, &params, &bindings, cost);
+    recording.push("hyper_expand", &OP, Spec::default(), values / 4, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

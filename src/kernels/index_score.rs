@@ -1,10 +1,10 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{self, Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Reduce, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, dot};
@@ -40,7 +40,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "index_score",
     variants: &[Variant::only("index_score", include_str!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)],
     bindings: &[
@@ -94,7 +94,7 @@ pub struct Flow {
     pub max_tokens: u32,
 }
 
-/// Heads that one invocation takes together where it is the team, since they share the key. Lanes of a workgroup take one.
+/// Heads that one invocation takes together where it has a result to itself, since they share the key. Lanes of a workgroup take one.
 const HEADS: u32 = 4;
 
 /// Appends the stage `index_score`; nothing where there can be no more entries than are selected.
@@ -135,7 +135,7 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
     };
     let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
     let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
-    recording.push("index_score", &KERNEL, Spec::default(), n_scores, &params, &bindings, cost);
+    recording.push("index_score", &OP, Spec::default(), n_scores, &params, &bindings, cost);
     recording.see_keys(entries);
 }
 

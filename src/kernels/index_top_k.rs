@@ -1,9 +1,9 @@
 //! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -23,7 +23,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "index_top_k",
     variants: &[Variant::only(
         "index_top_k",
@@ -70,7 +70,7 @@ pub fn record_index_top_k(recording: &mut Recording, flow: &Flow) {
     let scores =
         KeyCost { n_tokens: flow.max_tokens, ratio: flow.ratio, score_bytes: 4, score_ops: 32, ..KeyCost::default() };
     let bindings = [flow.step, flow.scores, flow.selected];
-    recording.push("index_top_k", &KERNEL, Spec::default(), tokens, &params, &bindings, cost);
+    recording.push("index_top_k", &OP, Spec::default(), tokens, &params, &bindings, cost);
     recording.see_keys(scores);
 }
 

@@ -1,10 +1,10 @@
 //! `latents`: the normalised query latent and the normalised, rotated key-value vector of each token.
 //! Fuses the stages q_norm and kv; a test holds it to the two computed apart.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -37,7 +37,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "latents",
     variants: &[Variant::only(
         "latents",
@@ -123,7 +123,7 @@ pub fn record_latents(recording: &mut Recording, flow: &Flow) {
     let bindings = [flow.step, flow.projections, flow.q_norm, flow.kv_norm, flow.rope, flow.qr, flow.window];
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_q + flow.n_kv));
     let cost = Cost { bytes: 4 * width * (2 * tokens + 1), ops: 4 * width * tokens };
-    recording.push("latents", &KERNEL, Spec::default(), 2 * tokens, &params, &bindings, cost);
+    recording.push("latents", &OP, Spec::default(), 2 * tokens, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -151,7 +151,7 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
 }
 
 fn cases() -> Vec<Case> {
-    // Rings that wrap inside the step, a position past the table's fine level, and widths that are no whole team.
+    // Rings that wrap inside the step, a position past the table's fine level, and widths that are no multiple of the lanes.
     vec![case([76, 44], 8, 3, 3, 254), case([4, 8], 4, 4, 2, 6), case([128, 64], 32, 1, 1, 0)]
 }
 
@@ -207,7 +207,7 @@ mod tests {
         let (mut qr, mut window) = ([0u32; 2], [0u32; 4]);
         let mut call = Call {
             params: bytemuck::bytes_of(&params),
-            spec: &crate::gpu::kernel::Spec::default(),
+            spec: &crate::gpu::op::Spec::default(),
             inputs: vec![
                 bytemuck::cast_slice(std::slice::from_ref(&step)),
                 bytemuck::cast_slice(&x),

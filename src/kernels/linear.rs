@@ -1,11 +1,11 @@
 //! `linear`: a weight matrix of any format times the vectors of a few tokens. Decode lives on it.
 
 use crate::format::Format;
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::matrix::{Matrix, with_codes};
@@ -44,7 +44,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "linear",
     variants: &[
         Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
@@ -131,7 +131,7 @@ pub fn record_linear_parts(recording: &mut Recording, name: &'static str, w: &Ma
     let activations = tokens * 4 * (u64::from(w.n_in) + u64::from(w.n_rows));
     let cost = Cost { bytes: w.bytes() + activations, ops: 2 * weights * tokens };
     let n_results = tokens * u64::from(w.n_rows);
-    recording.push(name, &KERNEL, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
+    recording.push(name, &OP, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
 const WAY: Way = Way { lower, space: space::rows_of_weights };

@@ -1,7 +1,7 @@
 //! `linear_shared`: `linear` for many tokens, by tiles in workgroup memory: prefill on GPUs.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::Spec;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;

@@ -2,11 +2,11 @@
 //! attention takes queries to latents with it, by the rows that take latents to keys.
 
 use crate::format::{Format, plane};
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Kernel, Recording, Slice, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -40,7 +40,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "linear_transposed",
     variants: &[Variant::only(
         "linear_transposed",
@@ -106,7 +106,7 @@ pub fn record_linear_transposed(recording: &mut Recording, name: &'static str, s
     let results = tokens * u64::from(shard.n_experts) * u64::from(w.n_in);
     let cost = Cost { bytes: w.bytes() + 4 * (tokens * u64::from(w.n_rows) + results), ops: 2 * weights * tokens };
     let bindings = [flow.step, flow.x, w.quants, w.scales, flow.y];
-    recording.push(name, &KERNEL, w.decode_with(Spec::default()), results / 4, &params, &bindings, cost);
+    recording.push(name, &OP, w.decode_with(Spec::default()), results / 4, &params, &bindings, cost);
 }
 
 /// Tokens that an invocation takes together, where there are several.

@@ -1,7 +1,7 @@
 //! A weight matrix on the GPU: its format, its two planes, and the text that decodes it.
 
 use crate::format::Format;
-use crate::gpu::kernel::Spec;
+use crate::gpu::op::Spec;
 use crate::gpu::{Nibbles, Slice, Stage};
 
 /// Consecutive rows of a weight matrix, in the planes of [`crate::format::repack`].

@@ -1,10 +1,10 @@
 //! `mla_latents`: the latents of multi-head latent attention normed, and the one part of a key that turns turned; what
 //! is kept of a token goes to the cache.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::cache::{CacheType, CacheTypes};
@@ -37,7 +37,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "mla_latents",
     variants: &[Variant::only(
         "mla_latents",
@@ -120,7 +120,7 @@ pub fn record_mla_latents(recording: &mut Recording, flow: &Flow) {
     let cost = Cost { bytes: 4 * width * (2 * tokens + 1), ops: 4 * width * tokens };
     let n_jobs = tokens * if flow.n_q > 0 { 2 } else { 1 };
     let facts = CacheTypes::both(flow.cache).variant(Spec::default());
-    recording.push("latents", &KERNEL, facts, n_jobs, &params, &bindings, cost);
+    recording.push("latents", &OP, facts, n_jobs, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

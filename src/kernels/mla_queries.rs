@@ -1,9 +1,9 @@
 //! `mla_queries`: the part of each query head that turns, put behind the part that meets the latents.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
@@ -30,7 +30,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "mla_queries",
     variants: &[Variant::only(
         "mla_queries",
@@ -90,7 +90,7 @@ pub fn record_mla_queries(recording: &mut Recording, flow: &Flow) {
     let n = u64::from(flow.max_tokens) * u64::from(flow.n_heads) * u64::from(flow.rope_pairs);
     let bindings = [flow.step, flow.rope, flow.queries, flow.absorbed];
     let cost = Cost { bytes: 16 * n, ops: 8 * n };
-    recording.push("queries", &KERNEL, Spec::default(), n, &params, &bindings, cost);
+    recording.push("queries", &OP, Spec::default(), n, &params, &bindings, cost);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -49,47 +49,47 @@ pub mod swiglu;
 pub use matrix::Matrix;
 
 use crate::format::Format;
-use crate::gpu::Kernel;
-use crate::gpu::kernel::Spec;
+use crate::gpu::Op;
+use crate::gpu::op::Spec;
 use cache::{CacheType, CacheTypes};
 use sha2::{Digest, Sha256};
 
 /// Every kernel.
-pub const ALL: &[&Kernel] = &[
-    &linear::KERNEL,
-    &embed::KERNEL,
-    &hyper_collapse::KERNEL,
-    &hyper_expand::KERNEL,
-    &head_collapse::KERNEL,
-    &latents::KERNEL,
-    &rotate::KERNEL,
-    &attend_score::KERNEL,
-    &attend::KERNEL,
-    &compress::KERNEL,
-    &index_score::KERNEL,
-    &index_top_k::KERNEL,
-    &route::KERNEL,
-    &experts_in::KERNEL,
-    &experts_out::KERNEL,
-    &sample::KERNEL,
-    &experts_group::KERNEL,
-    &experts_in_tiled::KERNEL,
-    &experts_out_tiled::KERNEL,
-    &fault::KERNEL,
-    &probe_read::KERNEL,
-    &probe_copy::KERNEL,
-    &probe_fma::KERNEL,
-    &probe_dot::KERNEL,
-    &probe_dispatch::KERNEL,
-    &fill::KERNEL,
-    &add_norm::KERNEL,
-    &swiglu::KERNEL,
-    &grouped_heads::KERNEL,
-    &grouped_attend::KERNEL,
-    &grouped_merge::KERNEL,
-    &linear_transposed::KERNEL,
-    &mla_latents::KERNEL,
-    &mla_queries::KERNEL,
+pub const ALL: &[&Op] = &[
+    &linear::OP,
+    &embed::OP,
+    &hyper_collapse::OP,
+    &hyper_expand::OP,
+    &head_collapse::OP,
+    &latents::OP,
+    &rotate::OP,
+    &attend_score::OP,
+    &attend::OP,
+    &compress::OP,
+    &index_score::OP,
+    &index_top_k::OP,
+    &route::OP,
+    &experts_in::OP,
+    &experts_out::OP,
+    &sample::OP,
+    &experts_group::OP,
+    &experts_in_tiled::OP,
+    &experts_out_tiled::OP,
+    &fault::OP,
+    &probe_read::OP,
+    &probe_copy::OP,
+    &probe_fma::OP,
+    &probe_dot::OP,
+    &probe_dispatch::OP,
+    &fill::OP,
+    &add_norm::OP,
+    &swiglu::OP,
+    &grouped_heads::OP,
+    &grouped_attend::OP,
+    &grouped_merge::OP,
+    &linear_transposed::OP,
+    &mla_latents::OP,
+    &mla_queries::OP,
 ];
 
 /// What the words of a kernel's output are.
@@ -104,7 +104,7 @@ pub enum Words {
 }
 
 /// What a dispatch writes to one of its kernel's bindings.
-pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
+pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
     let integers: &[&str] = match kernel.name {
         "experts_group" => &["lists", "counts"],
         "route" => &["experts"],
@@ -125,7 +125,7 @@ pub fn words_written(kernel: &Kernel, spec: &Spec, binding: &str) -> Words {
 /// Whether a kernel's reference can compute a [`Sample`](crate::gpu::Sample) of its results. Such a kernel never reads what
 /// it writes.
 #[must_use]
-pub fn can_sample(kernel: &Kernel) -> bool {
+pub fn can_sample(kernel: &Op) -> bool {
     let others =
         ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "linear_transposed", "swiglu"];
     rows::has_matrix(kernel) || others.contains(&kernel.name)

@@ -1,10 +1,10 @@
 //! `probe_copy`: copies a slice. How fast memory can be read and written at once, when the slices are larger than the
 //! caches.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Reduce, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Reduce, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::probe_read::Sharing;
@@ -26,7 +26,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "probe_copy",
     variants: &[Variant::only(
         "probe_copy",
@@ -45,7 +45,7 @@ pub fn record_probe_copy(recording: &mut Recording, reduce: Reduce, source: Slic
     let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(reduce, n_quads);
     let params = Params { n_quads, n_threads, n_per_thread, thread_step, step };
     let cost = Cost { bytes: u64::from(n_quads) * 32, ops: 0 };
-    recording.push("probe_copy", &KERNEL, Spec::default(), u64::from(n_threads), &params, &[source, copied], cost);
+    recording.push("probe_copy", &OP, Spec::default(), u64::from(n_threads), &params, &[source, copied], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

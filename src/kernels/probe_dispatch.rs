@@ -1,9 +1,9 @@
 //! `probe_dispatch`: adds one to a few counters. What a dispatch costs that has next to nothing to do.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -16,7 +16,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "probe_dispatch",
     variants: &[Variant::only(
         "probe_dispatch",
@@ -33,15 +33,7 @@ pub static KERNEL: Kernel = Kernel {
 /// Appends a dispatch that adds one to each of the first `n_threads` counters.
 pub fn record_probe_dispatch(recording: &mut Recording, counters: Slice, n_threads: u32) {
     let cost = Cost { bytes: u64::from(n_threads) * 8, ops: u64::from(n_threads) };
-    recording.push(
-        "probe_dispatch",
-        &KERNEL,
-        Spec::default(),
-        n_threads.into(),
-        &Params { n_threads },
-        &[counters],
-        cost,
-    );
+    recording.push("probe_dispatch", &OP, Spec::default(), n_threads.into(), &Params { n_threads }, &[counters], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

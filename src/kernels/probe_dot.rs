@@ -1,9 +1,9 @@
 //! `probe_dot`: chains of dot products of four packed 8-bit integers, with nothing else to do.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -18,7 +18,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "probe_dot",
     variants: &[Variant::only("probe_dot", include_str!("../../shaders/kernels/probe_dot.wgsl"), &[], lower::THREADS)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
@@ -53,7 +53,7 @@ pub fn record_probe_dot(recording: &mut Recording, x: Slice, y: Slice, n_rounds:
     let ops = u64::from(n_threads) * u64::from(n_rounds) * u64::from(STEPS) * CHAINS as u64 * OPS;
     let cost = Cost { bytes: u64::from(n_threads) * 4, ops };
     let params = Params { n_rounds, n_threads };
-    recording.push("probe_dot", &KERNEL, Spec::default().with_packed_dot(), n_threads.into(), &params, &[x, y], cost);
+    recording.push("probe_dot", &OP, Spec::default().with_packed_dot(), n_threads.into(), &params, &[x, y], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -2,10 +2,10 @@
 
 use half::f16;
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -20,7 +20,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "probe_fma",
     variants: &[Variant::only("probe_fma", include_str!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::THREADS)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
@@ -49,7 +49,7 @@ pub enum Float {
     F16,
 }
 
-/// What a dispatch of [`KERNEL`] does.
+/// What a dispatch of [`OP`] does.
 #[derive(Clone, Copy, Debug)]
 pub struct Chains {
     /// In which type.
@@ -74,7 +74,7 @@ pub fn record_probe_fma(recording: &mut Recording, x: Slice, y: Slice, chains: C
     let ops = u64::from(n_threads) * u64::from(n_rounds) * u64::from(STEPS) * CHAINS as u64 * 2;
     let params = Params { n_rounds, n_threads };
     let cost = Cost { bytes: u64::from(n_threads) * 4, ops };
-    recording.push("probe_fma", &KERNEL, spec, n_threads.into(), &params, &[x, y], cost);
+    recording.push("probe_fma", &OP, spec, n_threads.into(), &params, &[x, y], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

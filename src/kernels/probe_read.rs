@@ -1,10 +1,10 @@
 //! `probe_read`: reads a slice once and adds up its words. How fast memory can be read, when the slice is larger than
 //! the caches.
 
-use crate::gpu::kernel::Spec;
 use crate::gpu::lower;
+use crate::gpu::op::Spec;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Reduce, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Reduce, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -27,7 +27,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "probe_read",
     variants: &[Variant::only(
         "probe_read",
@@ -56,7 +56,7 @@ pub struct Sharing {
 
 impl Sharing {
     /// On GPUs threads take vectors side by side, so that one access of many threads is one run of memory; where each
-    /// thread is its own team, a program on the CPU, each takes a run of its own.
+    /// thread has a result to itself, a program on the CPU, each takes a run of its own.
     #[must_use]
     pub fn new(reduce: Reduce, n_quads: u32) -> Self {
         let is_run = reduce == Reduce::Thread;
@@ -86,7 +86,7 @@ pub fn record_probe_read(
     let Sharing { n_threads, n_per_thread, thread_step, step } = Sharing::new(reduce, n_quads);
     let params = Params { n_quads, n_threads, n_per_thread, thread_step, step, first_sum };
     let cost = Cost { bytes: u64::from(n_quads) * 16, ops: 0 };
-    recording.push("probe_read", &KERNEL, Spec::default(), u64::from(n_threads), &params, &[words, sums], cost);
+    recording.push("probe_read", &OP, Spec::default(), u64::from(n_threads), &params, &[words, sums], cost);
     n_threads
 }
 

@@ -24,7 +24,7 @@ pub fn words_reached(stage: &Stage, binding: &str, position: u32, n_tokens: u32)
 
 /// Words of a token in a binding that has a row for each token of the step; `None` where it has none, or is small.
 fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
-    let words = match (stage.kernel.name, binding) {
+    let words = match (stage.op.name, binding) {
         ("linear", "x") => 4 * stage.params::<linear::Params>().x_stride,
         ("linear", "y") => {
             let p: linear::Params = stage.params();
@@ -87,7 +87,7 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
 
 /// The words of the positions before `end` in a cache that keeps every position, head by head.
 fn words_of_positions(stage: &Stage, binding: &str, end: u32) -> Option<Vec<Range<u64>>> {
-    let (n_heads, n_positions, width) = match stage.kernel.name {
+    let (n_heads, n_positions, width) = match stage.op.name {
         "grouped_heads" => {
             let p: grouped_heads::Params = stage.params();
             (p.n_kv_heads, p.n_positions, p.head_dim)

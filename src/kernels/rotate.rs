@@ -1,10 +1,10 @@
 //! `rotate`: normalises each query head by its root mean square and turns its end to the token's position, in place;
 //! turns the indexer's heads, which are not normalised.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
@@ -33,7 +33,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "rotate",
     variants: &[Variant::only("rotate", include_str!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::ROW)],
     bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
@@ -95,7 +95,7 @@ pub fn record_rotate(recording: &mut Recording, flow: &Flow) {
     let tokens = u64::from(flow.max_tokens);
     let cost = Cost { bytes: 8 * u64::from(width) * tokens, ops: 4 * u64::from(width) * tokens };
     let n_heads = tokens * u64::from(flow.n_heads + flow.n_index_heads);
-    recording.push("rotate", &KERNEL, Spec::default(), n_heads, &params, &[flow.step, flow.rope, flow.queries], cost);
+    recording.push("rotate", &OP, Spec::default(), n_heads, &params, &[flow.step, flow.rope, flow.queries], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -1,9 +1,9 @@
 //! `route`: which experts a token goes to, and with what weight.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, sigmoid};
@@ -31,7 +31,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "route",
     variants: &[Variant::only("route", include_str!("../../shaders/kernels/route.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
@@ -167,7 +167,7 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
     let scores = tokens * u64::from(flow.n_experts);
     let cost = Cost { bytes: scores * 4 + tokens * 8 * u64::from(params.n_slots), ops: scores * 8 };
     let bindings = [flow.step, flow.tokens, flow.logits, flow.bias, flow.table, flow.experts, flow.weights];
-    recording.push("route", &KERNEL, facts, tokens, &params, &bindings, cost);
+    recording.push("route", &OP, facts, tokens, &params, &bindings, cost);
 }
 
 /// Which of the stage's bindings are the logits, and the bias.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::format::repack::{grid_of, quant_words, scale_words};
 use crate::format::{Format, plane};
-use crate::gpu::{Call, Kernel};
+use crate::gpu::{Call, Op};
 
 use super::matrix::format_of;
 use super::{embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, linear};
@@ -65,13 +65,13 @@ pub fn strata(n: u64, most: u64, random: &mut dyn FnMut() -> u32) -> Vec<u64> {
 /// The rows that a call needs for the results that are wanted; none where its kernel has no weight matrix. The planes need
 /// not be there yet.
 #[must_use]
-pub fn needed(kernel: &Kernel, call: &Call<'_>) -> Option<Needed> {
+pub fn needed(kernel: &Op, call: &Call<'_>) -> Option<Needed> {
     MATRICES.iter().find(|(name, _)| *name == kernel.name).map(|(_, needed)| needed(call))
 }
 
 /// Whether a kernel has a weight matrix: two planes, its last inputs.
 #[must_use]
-pub fn has_matrix(kernel: &Kernel) -> bool {
+pub fn has_matrix(kernel: &Op) -> bool {
     MATRICES.iter().any(|(name, _)| *name == kernel.name)
 }
 

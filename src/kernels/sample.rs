@@ -1,9 +1,9 @@
 //! `sample`: the next token, chosen on the GPU, and the step moved on to it.
 
-use crate::gpu::kernel::{MAX_STOPS, Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{MAX_STOPS, Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 
@@ -18,7 +18,7 @@ crate::params! {
 }
 
 /// The kernel. It alone writes the step.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "sample",
     variants: &[Variant::only(
         "sample",
@@ -40,7 +40,7 @@ pub static KERNEL: Kernel = Kernel {
 pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, tokens: Slice, n_vocab: u32) {
     let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
     let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
-    recording.push("sample", &KERNEL, Spec::default(), 1, &params, &[step, logits, tokens], cost);
+    recording.push("sample", &OP, Spec::default(), 1, &params, &[step, logits, tokens], cost);
 }
 
 const LEAST: f32 = -1e30;

@@ -1,9 +1,9 @@
 //! `swiglu`: the hidden values of a feed-forward network without experts.
 
-use crate::gpu::kernel::{Spec, Step};
 use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Kernel, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, sigmoid};
@@ -19,7 +19,7 @@ crate::params! {
 }
 
 /// The kernel.
-pub static KERNEL: Kernel = Kernel {
+pub static OP: Op = Op {
     name: "swiglu",
     variants: &[Variant::only("swiglu", include_str!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::THREADS)],
     bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
@@ -45,7 +45,7 @@ pub fn record_swiglu(
     let params = Params { n_quads: n_hidden / 4, max_tokens };
     let n = u64::from(max_tokens) * u64::from(n_hidden);
     let cost = Cost { bytes: 12 * n, ops: 5 * n };
-    recording.push("swiglu", &KERNEL, Spec::default(), n / 4, &params, &[step, gate_up, hidden], cost);
+    recording.push("swiglu", &OP, Spec::default(), n / 4, &params, &[step, gate_up, hidden], cost);
 }
 
 fn reference(call: &mut Call<'_>) {

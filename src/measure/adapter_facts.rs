@@ -1,7 +1,7 @@
 //! What a report says of an adapter: who it is, what it offers, what of that is used, and the limits that decide what
 //! fits.
 
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::gpu::adapter::Identity;
 use crate::gpu::{Adapter, Caps, Reduce, Tuning};
 use schemars::JsonSchema;
@@ -117,8 +117,8 @@ impl AdapterFacts {
     #[must_use]
     pub fn of_session(session: &Session) -> Self {
         match session.choice() {
-            PlayerChoice::Gpu(adapter) => Self::of(adapter, session.tuning()),
-            PlayerChoice::Cpu => Self::of_cpu(),
+            ExecutorChoice::Gpu(adapter) => Self::of(adapter, session.tuning()),
+            ExecutorChoice::Cpu => Self::of_cpu(),
         }
     }
 
@@ -152,7 +152,7 @@ impl AdapterFacts {
         }
     }
 
-    /// The CPU player, which runs each kernel's scalar reference.
+    /// The CPU executor, which runs each kernel's scalar reference.
     #[must_use]
     pub fn of_cpu() -> Self {
         let identity = Identity {

@@ -1,5 +1,5 @@
-//! The time of one step by its stages: each stage's median over a few plays, for the whole step and for each kind of
-//! layer. The stages are played one pass each, so their sum is more than the step takes in one.
+//! The time of one step by its stages: each stage's median over a few runs, for the whole step and for each kind of
+//! layer. The stages are computed one pass each, so their sum is more than the step takes in one.
 
 use super::StageTime;
 use super::report::{LayerTimes, Probes, Profile};
@@ -8,7 +8,7 @@ use crate::engine::Session;
 use crate::error::Result;
 use crate::gpu::Recording;
 
-/// How often a step is played for a profile.
+/// How often a step is computed for a profile.
 pub const N_STEPS: usize = 5;
 
 /// Profiles a step of `n_tokens` after `depth` tokens (1: decode; more: a step of a prompt, at most the largest that is
@@ -18,17 +18,17 @@ pub const N_STEPS: usize = 5;
 /// When the adapter fails.
 pub async fn profile(session: &mut Session, n_tokens: u32, depth: u32, probes: &Probes) -> Result<Option<Profile>> {
     let n_tokens = n_tokens.clamp(1, session.n_chunk());
-    let mut plays = Vec::with_capacity(N_STEPS);
+    let mut runs = Vec::with_capacity(N_STEPS);
     let mut recording = Recording::default();
     for _ in 0..N_STEPS {
-        let (played, times) = session.profile_step(depth, n_tokens).await?;
-        recording = played;
-        plays.extend(times);
+        let (computed, times) = session.profile_step(depth, n_tokens).await?;
+        recording = computed;
+        runs.extend(times);
     }
-    let middle = |stage: usize| median(&plays.iter().filter_map(|times| times.get(stage).copied()).collect::<Vec<_>>());
+    let middle = |stage: usize| median(&runs.iter().filter_map(|times| times.get(stage).copied()).collect::<Vec<_>>());
     let ms: Vec<f64> = (0..recording.stages.len()).map(middle).collect();
     let profile = of_times(&recording, &ms, &session.outline().layer_kinds, n_tokens, depth, probes);
-    Ok((!plays.is_empty()).then_some(profile))
+    Ok((!runs.is_empty()).then_some(profile))
 }
 
 /// Of a recording and the milliseconds of each of its stages; `kinds` has one for each layer.
@@ -58,15 +58,15 @@ fn of_times(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::kernel::Spec;
+    use crate::gpu::op::Spec;
     use crate::gpu::recording::{Cost, Stage};
     use crate::kernels::sample;
 
     fn stage(name: &'static str, layer: Option<u32>) -> Stage {
         let cost = Cost { bytes: 1000, ops: 10 };
         let (params, bindings) = (Vec::new(), Vec::new());
-        let kernel = &sample::KERNEL;
-        Stage { name, layer, kernel, spec: Spec::default(), params, bindings, n_results: 1, cost, keys: None }
+        let op = &sample::OP;
+        Stage { name, layer, op, spec: Spec::default(), params, bindings, n_results: 1, cost, keys: None }
     }
 
     #[test]

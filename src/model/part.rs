@@ -1,9 +1,9 @@
-//! Every tensor of a V4 model by the part it plays, with the extent it must have in a model of a given shape. The
+//! Every tensor of a V4 model by the part it runs, with the extent it must have in a model of a given shape. The
 //! names are in `weights::names`; parameter counts and the check of a file's tensors both come from here.
 
 use super::shape::{N_STREAMS, Shape};
 
-/// The part that a tensor plays. A layer has those of [`Part::LAYER`] for which [`Part::extent`] is not `None`.
+/// The part that a tensor runs. A layer has those of [`Part::LAYER`] for which [`Part::extent`] is not `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Embed,

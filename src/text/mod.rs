@@ -8,7 +8,7 @@
 //! Easy to get wrong, each with the test that guards it:
 //! - a character can be spread over several tokens: `parts_together_are_the_whole`;
 //! - the same string has another id in another model of the family, so ids are looked up: [`Tokenizer::id_of`];
-//! - a prompt encoder that writes the begin token must not get a second one: `one_bos_is_enough`;
+//! - a prompt encoder that writes the BOS token must not get a second one: `one_bos_is_enough`;
 //! - a look-ahead that gives up in a long run of spaces leaves the rest uncut: `long_runs_are_cut_to_the_end`.
 
 mod byte_map;

@@ -89,7 +89,7 @@ impl Tokenizer {
         Self::new(tokenizer_json::read(json, special)?)
     }
 
-    /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the begin token.
+    /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the BOS token.
     ///
     /// # Errors
     /// A token that the vocabulary does not have.

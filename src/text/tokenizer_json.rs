@@ -1,6 +1,6 @@
 //! A vocabulary from Hugging Face's `tokenizer.json`. The file may describe a whole pipeline; what we run is
 //! byte-level BPE behind splits at regexes, or SentencePiece by merging with byte fallback, so whatever else would
-//! change the ids is refused by name. Of its post-processor only the begin token is read; its decoder is not, as what a
+//! change the ids is refused by name. Of its post-processor only the BOS token is read; its decoder is not, as what a
 //! token writes follows from the scheme.
 
 use super::pre_tokenizer::{OwnSplit, PreTokenizer, Words};

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use headstart::engine::PlayerChoice;
+use headstart::engine::ExecutorChoice;
 use headstart::format::{Memory, Source};
 use headstart::gpu::Adapter;
 
@@ -31,11 +31,12 @@ pub(crate) fn adapters() -> Vec<Adapter> {
     adapters
 }
 
-/// Every place to run, by name: the CPU player and each adapter.
-pub(crate) fn places() -> Vec<(String, PlayerChoice)> {
-    let mut places = vec![("CPU player".to_owned(), PlayerChoice::Cpu)];
+/// Every place to run, by name: the CPU executor and each adapter.
+pub(crate) fn places() -> Vec<(String, ExecutorChoice)> {
+    let mut places = vec![("CPU executor".to_owned(), ExecutorChoice::Cpu)];
     for adapter in adapters() {
-        places.push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), PlayerChoice::Gpu(adapter)));
+        places
+            .push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), ExecutorChoice::Gpu(adapter)));
     }
     places
 }

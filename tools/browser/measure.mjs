@@ -42,7 +42,7 @@ export async function check_measure(browser, url, screenshots) {
     }),
   );
 
-  await check('verify holds the adapter against the CPU player, and the badge opens the details', () =>
+  await check('verify holds the adapter against the CPU executor, and the badge opens the details', () =>
     on_the_page(async (tab) => {
       await tab.locator('#verify').click();
       await until(tab, () => window.headstart.state().status === 'measuring');

@@ -1,4 +1,4 @@
-//! What a stage wrote on both players, word by word. Only words count that one of the two has changed, so that a slice may
+//! What a stage wrote on both executors, word by word. Only words count that one of the two has changed, so that a slice may
 //! be larger than what is in use.
 
 use half::f16;
@@ -7,13 +7,13 @@ use half::f16;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Written<'a> {
     pub(in crate::engine) before: &'a [u32],
-    /// By the CPU player.
+    /// By the CPU executor.
     pub(in crate::engine) expected: &'a [u32],
     /// By the adapter.
     pub(in crate::engine) found: &'a [u32],
 }
 
-/// How far two players are apart in what they wrote.
+/// How far two executors are apart in what they wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::engine) struct Deviation {
     /// Words that either changed.
@@ -23,14 +23,14 @@ pub(in crate::engine) struct Deviation {
 }
 
 impl<'a> Written<'a> {
-    /// Places, and what each player wrote there.
+    /// Places, and what each executor wrote there.
     fn changed(&self) -> impl Iterator<Item = (usize, u32, u32)> + 'a {
         let words = self.before.iter().zip(self.expected).zip(self.found).enumerate();
         let words = words.map(|(at, ((before, expected), found))| (at, *before, *expected, *found));
         words.filter(|(_, before, x, y)| before != x || before != y).map(|(at, _, x, y)| (at, x, y))
     }
 
-    /// The greatest |x − y| relative to the greater of |x| and the root mean square of what the CPU player wrote: a sum's
+    /// The greatest |x − y| relative to the greater of |x| and the root mean square of what the CPU executor wrote: a sum's
     /// rounding grows with its terms, however small it comes out itself. Places in `skipped` do not count.
     pub(in crate::engine) fn floats(&self, skipped: &dyn Fn(usize) -> bool) -> Deviation {
         let values = || {

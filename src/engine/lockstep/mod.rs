@@ -1,5 +1,5 @@
-//! A model on an adapter and on the CPU player in lock step: stage by stage, each from the same inputs, each judged by
-//! itself. After each stage the adapter gets what the CPU player wrote, so that rounding does not add up, choices do not
+//! A model on an adapter and on the CPU executor in lock step: stage by stage, each from the same inputs, each judged by
+//! itself. After each stage the adapter gets what the CPU executor wrote, so that rounding does not add up, choices do not
 //! part, and a stage behind a broken one is not blamed for it.
 
 pub(super) mod compare;
@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::gpu::play::Prepared;
-use crate::gpu::{Access, Player, Recording, Slice, Stage};
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Access, Executor, Recording, Slice, Stage};
 use crate::kernels::{self, Words, route, words_written};
 
 use super::fault::is_same_stage;
@@ -25,7 +25,7 @@ use compare::{Deviation, Written};
 use ties::Ties;
 
 /// What numbers may be off by, see [`StageDeviation::error`]. All of it is rounding, since inputs are equal: of f32 sums,
-/// whose order differs between players, and of exp and log, which WGSL leaves inexact. Measured are 3.4e-6 at most, over
+/// whose order differs between executors, and of exp and log, which WGSL leaves inexact. Measured are 3.4e-6 at most, over
 /// sums of 1024 terms; that grows with the root of their number, to 2e-5 for the 28672 terms of the largest known model.
 /// The budget leaves room for that and for an exp of 3 + 2 |x| units in the last place. A stage that computes something
 /// else is off by about 1.
@@ -35,10 +35,10 @@ const HALF_BUDGET: f64 = 1.5e-3;
 /// The share of integers that may be off: less than one word of any slice, so none. What [`ties`] excuses is not off.
 const INTEGER_BUDGET: f64 = 1e-12;
 
-/// One step to play in lock step.
+/// One step to run in lock step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockstepStep {
-    /// Position of the first token; the tokens before it were played by earlier steps.
+    /// Position of the first token; the tokens before it were computed by earlier steps.
     pub position: u32,
     /// Tokens, at most as many as a step of the session takes.
     pub n_tokens: u32,
@@ -55,7 +55,7 @@ pub enum Head {
     All,
 }
 
-/// A stage on both players.
+/// A stage on both executors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StageDeviation {
     /// Its name.
@@ -66,7 +66,7 @@ pub struct StageDeviation {
     pub position: u32,
     /// Words that it wrote; 0 where it had nothing to do, and nothing was compared.
     pub n_words: usize,
-    /// How far the players are apart: for numbers the greatest difference, relative to the greater of the number and the
+    /// How far the executors are apart: for numbers the greatest difference, relative to the greater of the number and the
     /// root mean square of what the stage wrote; for integers the share that differs. Of several outputs the one nearest
     /// to its budget. NaN or infinite where a value is no number.
     pub error: f64,
@@ -127,10 +127,10 @@ pub(super) struct Output {
     pub(super) words: Words,
 }
 
-/// Parts of the kinds of step that were played in lock step, kept for the next time.
+/// Parts of the kinds of step that were computed in lock step, kept for the next time.
 pub(super) type Parts = HashMap<Kind, Rc<Vec<Part>>>;
 
-/// Plays `steps` over `ids` on a session and on the same model on the CPU player, and hands `each` every stage with its
+/// Runs `steps` over `ids` on a session and on the same model on the CPU executor, and hands `each` every stage with its
 /// number and the number of all. Both sessions' state is lost by it. Breaks off where `each` says so.
 ///
 /// # Errors
@@ -154,8 +154,8 @@ pub async fn lockstep(
         }
     }
     for (_, parts, expected) in &pairs {
-        clear(&mut session.player, parts);
-        clear(&mut oracle.player, expected);
+        clear(&mut session.executor, parts);
+        clear(&mut oracle.executor, expected);
     }
     let total = pairs.iter().map(|(_, parts, _)| parts.len() as u32).sum();
     let mut done = 0;
@@ -168,7 +168,7 @@ pub async fn lockstep(
             }
         }
         for (part, expected) in parts.iter().zip(expected.iter()) {
-            let deviation = play_part((session, part), (oracle, expected), *step).await?;
+            let deviation = run_part((session, part), (oracle, expected), *step).await?;
             done += 1;
             if each(&deviation, done, total).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -215,44 +215,44 @@ fn check_same(parts: &[Part], expected: &[Part]) -> Result<()> {
     };
     Err(Error::usage("lock step", stage)
         .expected("the same model in contexts and steps of the same size")
-        .advice("Load the CPU player's with the adapter's context and step"))
+        .advice("Load the CPU executor's with the adapter's context and step"))
 }
 
-/// Sets what the stages write to zeros, so that both players begin in the same state; the step is set by the host.
-fn clear(player: &mut Player, parts: &[Part]) {
+/// Sets what the stages write to zeros, so that both executors begin in the same state; the step is set by the host.
+fn clear(executor: &mut Executor, parts: &[Part]) {
     for output in parts.iter().flat_map(|part| &part.outputs).filter(|output| output.binding != "step") {
-        player.write(output.slice, 0, &vec![0; output.slice.bytes as usize]);
+        executor.write(output.slice, 0, &vec![0; output.slice.bytes as usize]);
     }
 }
 
-/// Plays one stage on both players, compares, and gives the session what the oracle wrote.
-async fn play_part(
+/// Runs one stage on both executors, compares, and gives the session what the oracle wrote.
+async fn run_part(
     (session, part): (&mut Session, &Part),
     (oracle, expected): (&mut Session, &Part),
     step: LockstepStep,
 ) -> Result<StageDeviation> {
-    let before = read(&mut oracle.player, expected).await?;
-    session.play_and_wait(part.prepared).await?;
-    oracle.play_and_wait(expected.prepared).await?;
-    let found = read(&mut session.player, part).await?;
-    let wanted = read(&mut oracle.player, expected).await?;
+    let before = read(&mut oracle.executor, expected).await?;
+    session.run_and_wait(part.prepared).await?;
+    oracle.run_and_wait(expected.prepared).await?;
+    let found = read(&mut session.executor, part).await?;
+    let wanted = read(&mut oracle.executor, expected).await?;
     let ties = match &expected.route {
-        Some(stage) => Some(Ties::read(&mut oracle.player, stage).await?),
+        Some(stage) => Some(Ties::read(&mut oracle.executor, stage).await?),
         None => None,
     };
     let deviation = StageDeviation::none(part.name, part.layer, step);
     let deviation = deviation.of(&expected.outputs, ties.as_ref(), [&before, &wanted, &found]);
     for (at, output) in part.outputs.iter().enumerate() {
-        give(&mut session.player, output.slice, &found[at], &wanted[at]);
+        give(&mut session.executor, output.slice, &found[at], &wanted[at]);
     }
     Ok(deviation)
 }
 
 /// What a part's outputs hold.
-async fn read(player: &mut Player, part: &Part) -> Result<Vec<Vec<u32>>> {
+async fn read(executor: &mut Executor, part: &Part) -> Result<Vec<Vec<u32>>> {
     let mut read = Vec::with_capacity(part.outputs.len());
     for output in &part.outputs {
-        read.push(words(&player.read(output.slice).await?));
+        read.push(words(&executor.read(output.slice).await?));
     }
     Ok(read)
 }
@@ -262,11 +262,11 @@ fn words(bytes: &[u8]) -> Vec<u32> {
 }
 
 /// Makes a slice that holds `found` hold `wanted`, from the first word that differs to the last.
-fn give(player: &mut Player, slice: Slice, found: &[u32], wanted: &[u32]) {
+fn give(executor: &mut Executor, slice: Slice, found: &[u32], wanted: &[u32]) {
     let differs = |(a, b): (&u32, &u32)| a != b;
     let Some(first) = found.iter().zip(wanted).position(differs) else { return };
     let last = found.iter().zip(wanted).rposition(differs).unwrap_or(first);
-    player.write(slice, first as u64 * 4, bytemuck::cast_slice(&wanted[first..=last]));
+    executor.write(slice, first as u64 * 4, bytemuck::cast_slice(&wanted[first..=last]));
 }
 
 impl Output {
@@ -293,9 +293,9 @@ impl Session {
             parts.push(Part {
                 name: stages[0].name,
                 layer: stages[0].layer,
-                prepared: self.player.prepare(&alone).await?,
+                prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
-                route: stages.iter().find(|stage| stage.kernel.name == route::KERNEL.name).cloned(),
+                route: stages.iter().find(|stage| stage.op.name == route::OP.name).cloned(),
             });
         }
         let parts = Rc::new(parts);
@@ -307,10 +307,10 @@ impl Session {
 /// What dispatches of one stage write, each slice once. A fault has no outputs of its own.
 pub(super) fn outputs(stages: &[Stage]) -> Vec<Output> {
     let mut outputs: Vec<Output> = Vec::new();
-    for stage in stages.iter().filter(|stage| stage.kernel.name != kernels::fault::KERNEL.name) {
-        for (slice, (binding, access)) in stage.bindings.iter().zip(stage.kernel.bindings) {
+    for stage in stages.iter().filter(|stage| stage.op.name != kernels::fault::OP.name) {
+        for (slice, (binding, access)) in stage.bindings.iter().zip(stage.op.bindings) {
             if *access == Access::Write && !outputs.iter().any(|output| output.slice == *slice) {
-                let words = words_written(stage.kernel, &stage.spec, binding);
+                let words = words_written(stage.op, &stage.spec, binding);
                 outputs.push(Output { slice: *slice, binding, words });
             }
         }

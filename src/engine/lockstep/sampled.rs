@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Range};
 use crate::error::Result;
 use crate::format::Format;
 use crate::format::random::hash;
-use crate::gpu::{Access, Call, Player, Recording, Sample, Slice, Stage};
+use crate::gpu::{Access, Call, Executor, Recording, Sample, Slice, Stage};
 use crate::kernels::reach::words_reached;
 use crate::kernels::rows::{Needed, needed, places, strata};
 use crate::kernels::{self, Words, can_sample, route, rows};
@@ -39,7 +39,7 @@ pub struct SampledStage {
     pub n_drawn: Option<u32>,
 }
 
-/// Plays `steps` over `ids` on a session, and hands `each` what became of every dispatch, with its number and the number of
+/// Runs `steps` over `ids` on a session, and hands `each` what became of every dispatch, with its number and the number of
 /// all. `seed` says which results are looked at. The session's state is lost by it. Breaks off where `each` says so.
 ///
 /// # Errors
@@ -66,7 +66,7 @@ pub async fn sampled(
         }
         for unit in units(recording) {
             let mut draw = Draw { seed: hash(done, seed), n: 0 };
-            let stage = play_unit(&mut session.player, unit, *step, &mut draw).await?;
+            let stage = run_unit(&mut session.executor, unit, *step, &mut draw).await?;
             done += 1;
             if each(&stage, done, total).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -78,7 +78,7 @@ pub async fn sampled(
 
 /// Every dispatch of a recording, with the faults on purpose that follow it.
 fn units(recording: &Recording) -> impl Iterator<Item = &[Stage]> {
-    let is_fault = |stage: &Stage| stage.kernel.name == kernels::fault::KERNEL.name;
+    let is_fault = |stage: &Stage| stage.op.name == kernels::fault::OP.name;
     recording.stages.chunk_by(move |a, b| is_fault(b) && is_same_stage(a, b))
 }
 
@@ -114,50 +114,55 @@ impl Draw {
 
 /// A stage's bindings of one access, by place.
 fn bound(stage: &Stage, access: Access) -> impl Iterator<Item = (Slice, &'static str)> {
-    let bindings = stage.bindings.iter().zip(stage.kernel.bindings);
+    let bindings = stage.bindings.iter().zip(stage.op.bindings);
     bindings.filter(move |(_, (_, of))| *of == access).map(|(slice, (name, _))| (*slice, *name))
 }
 
-/// Plays one dispatch and compares.
-async fn play_unit(player: &mut Player, unit: &[Stage], step: LockstepStep, draw: &mut Draw) -> Result<SampledStage> {
+/// Runs one dispatch and compares.
+async fn run_unit(
+    executor: &mut Executor,
+    unit: &[Stage],
+    step: LockstepStep,
+    draw: &mut Draw,
+) -> Result<SampledStage> {
     let stage = &unit[0];
     let nothing = StageDeviation::none(stage.name, stage.layer, step);
-    let prepared = player.prepare(&Recording { stages: unit.to_vec(), layer: None }).await?;
-    let (is_sampled, has_matrix) = (can_sample(stage.kernel), rows::has_matrix(stage.kernel));
+    let prepared = executor.prepare(&Recording { stages: unit.to_vec(), layer: None }).await?;
+    let (is_sampled, has_matrix) = (can_sample(stage.op), rows::has_matrix(stage.op));
     let view = |(slice, binding)| View::of(slice, words_reached(stage, binding, step.position, step.n_tokens));
 
     let mut inputs: Vec<View> = bound(stage, Access::Read).map(view).collect();
     let planes = if has_matrix { inputs.split_off(inputs.len() - 2) } else { Vec::new() };
     let written: Vec<View> = bound(stage, Access::Write).map(view).collect();
     if inputs.iter().chain(&written).any(|view| view.n_words() > MOST_WORDS) {
-        player.run(prepared, 1).await?;
+        executor.run(prepared, 1).await?;
         return Ok(SampledStage { deviation: nothing, n_drawn: None });
     }
     let n_inputs = inputs.len();
     let in_place = if is_sampled { &[][..] } else { &written[..] };
     inputs.extend_from_slice(in_place);
-    let mut inputs = read(player, &inputs).await?;
+    let mut inputs = read(executor, &inputs).await?;
     let before = match is_sampled {
         true => written.iter().map(|view| vec![UNTOUCHED; view.n_words() as usize]).collect(),
         false => inputs.split_off(n_inputs),
     };
-    let ties = match stage.kernel.name == route::KERNEL.name {
-        true => Some(Ties::read(player, stage).await?),
+    let ties = match stage.op.name == route::OP.name {
+        true => Some(Ties::read(executor, stage).await?),
         false => None,
     };
-    player.run(prepared, 1).await?;
-    let mut found = read(player, &written).await?;
+    executor.run(prepared, 1).await?;
+    let mut found = read(executor, &written).await?;
 
     let mut sample = is_sampled.then(|| Sample { tokens: draw.tokens(step.n_tokens), rows: Vec::new() });
     let mut n_drawn = None;
     if let Some(sample) = &mut sample
-        && let Some(needed) = needed(stage.kernel, &call(stage, &inputs, &mut [], Some(sample)))
+        && let Some(needed) = needed(stage.op, &call(stage, &inputs, &mut [], Some(sample)))
     {
         (sample.rows, n_drawn) = draw.rows(&needed);
-        inputs.extend(read_planes(player, stage, [planes[0].slice, planes[1].slice], &needed, &sample.rows).await?);
+        inputs.extend(read_planes(executor, stage, [planes[0].slice, planes[1].slice], &needed, &sample.rows).await?);
     }
     let mut expected = before.clone();
-    (stage.kernel.reference)(&mut call(stage, &inputs, &mut expected, sample.as_ref()));
+    (stage.op.reference)(&mut call(stage, &inputs, &mut expected, sample.as_ref()));
     if is_sampled {
         // What was not asked for says nothing.
         let words = found.iter_mut().flatten().zip(expected.iter().flatten());
@@ -168,7 +173,7 @@ async fn play_unit(player: &mut Player, unit: &[Stage], step: LockstepStep, draw
     // Wrong integers would lead the references of what follows astray.
     if outputs.iter().any(|output| output.words == Words::Integers) {
         for (at, Output { slice, .. }) in outputs.iter().enumerate() {
-            give(player, *slice, &found[at], &expected[at]);
+            give(executor, *slice, &found[at], &expected[at]);
         }
     }
     Ok(SampledStage { deviation, n_drawn })
@@ -221,9 +226,9 @@ fn part_of(slice: Slice, words: Range<u64>) -> Slice {
 }
 
 /// The words of each, zeros where they do not matter.
-async fn read(player: &mut Player, views: &[View]) -> Result<Vec<Vec<u32>>> {
+async fn read(executor: &mut Executor, views: &[View]) -> Result<Vec<Vec<u32>>> {
     let slices: Vec<Slice> = views.iter().flat_map(View::slices).collect();
-    let all = words(&player.read_all(&slices).await?);
+    let all = words(&executor.read_all(&slices).await?);
     let mut rest = all.as_slice();
     let mut read = Vec::with_capacity(views.len());
     for view in views {
@@ -241,7 +246,7 @@ async fn read(player: &mut Player, views: &[View]) -> Result<Vec<Vec<u32>>> {
 
 /// The planes of a sample of rows.
 async fn read_planes(
-    player: &mut Player,
+    executor: &mut Executor,
     stage: &Stage,
     planes: [Slice; 2],
     needed: &Needed,
@@ -255,7 +260,7 @@ async fn read_planes(
             .collect();
         let slices: Vec<Slice> = places.iter().map(|place| part_of(slice, place.clone())).collect();
         let some: Vec<Slice> = slices.iter().copied().filter(|slice| slice.bytes > 0).collect();
-        let all = words(&player.read_all(&some).await?);
+        let all = words(&executor.read_all(&some).await?);
         let mut rest = all.as_slice();
         // A row at the plane's end may have less behind it than the others.
         for (place, slice) in places.iter().zip(&slices) {

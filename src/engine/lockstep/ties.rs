@@ -1,9 +1,9 @@
 //! Choices of experts that rounding may decide either way: two experts whose scores are all but equal. All other choices
-//! are of the same words on both players: entries are selected, and tokens chosen, by numbers that both are given.
+//! are of the same words on both executors: entries are selected, and tokens chosen, by numbers that both are given.
 
 use crate::error::Result;
-use crate::gpu::kernel::Spec;
-use crate::gpu::{Player, Stage};
+use crate::gpu::op::Spec;
+use crate::gpu::{Executor, Stage};
 use crate::kernels::route;
 
 use super::words;
@@ -25,12 +25,12 @@ impl Ties {
     /// Of the inputs of a dispatch of `route`, which it leaves as they are.
     ///
     /// # Errors
-    /// When the player fails.
-    pub(super) async fn read(player: &mut Player, stage: &Stage) -> Result<Self> {
+    /// When the executor fails.
+    pub(super) async fn read(executor: &mut Executor, stage: &Stage) -> Result<Self> {
         let params = bytemuck::pod_read_unaligned(&stage.params[..size_of::<route::Params>()]);
         let [logits, bias] = [stage.bindings[route::LOGITS], stage.bindings[route::BIAS]];
-        let logits = bytemuck::cast_vec(words(&player.read(logits).await?));
-        let bias = bytemuck::cast_vec(words(&player.read(bias).await?));
+        let logits = bytemuck::cast_vec(words(&executor.read(logits).await?));
+        let bias = bytemuck::cast_vec(words(&executor.read(bias).await?));
         Ok(Self { params, spec: stage.spec.clone(), logits, bias })
     }
 
@@ -57,7 +57,7 @@ impl Ties {
         a != b && near(groups[a], groups[b])
     }
 
-    /// Whether the token at `place` has other experts on one player than on the other.
+    /// Whether the token at `place` has other experts on one executor than on the other.
     pub(super) fn parted(&self, place: usize, expected: &[u32], found: &[u32]) -> bool {
         let n_slots = self.params.n_slots as usize;
         let row = place / n_slots * n_slots..(place / n_slots + 1) * n_slots;

@@ -4,7 +4,7 @@
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, platform, tables, write_out};
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
 use crate::measure::panel::{Row, bytes, probe_rows, text};
@@ -51,20 +51,20 @@ fn probe(arguments: &arguments::Adapters) -> Result<Ending> {
 }
 
 /// All adapters and the CPU, or the one that was named.
-fn chosen(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
+fn chosen(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
     match wanted {
         None | Some("all") => {
             let adapters = pollster::block_on(Adapter::all());
             if adapters.is_empty() {
                 eprintln!("headstart: no usable GPU was found. {}", choice::INSTALL);
             }
-            Ok(adapters.into_iter().map(PlayerChoice::Gpu).chain([PlayerChoice::Cpu]).collect())
+            Ok(adapters.into_iter().map(ExecutorChoice::Gpu).chain([ExecutorChoice::Cpu]).collect())
         }
         wanted => Ok(vec![choice::one(wanted)?]),
     }
 }
 
-async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
+async fn probe_one(choice: &ExecutorChoice, name: &str) -> Result<Report> {
     let mut progress = Progress::new();
     let mut watch = |at: &crate::measure::Progress| {
         progress.measure_on(name, at);
@@ -72,8 +72,8 @@ async fn probe_one(choice: &PlayerChoice, name: &str) -> Result<Report> {
     };
     let probes = probe_choice(choice, &mut watch).await?;
     let facts = match choice {
-        PlayerChoice::Gpu(adapter) => AdapterFacts::of(adapter, &adapter.tuning()),
-        PlayerChoice::Cpu => AdapterFacts::of_cpu(),
+        ExecutorChoice::Gpu(adapter) => AdapterFacts::of(adapter, &adapter.tuning()),
+        ExecutorChoice::Cpu => AdapterFacts::of_cpu(),
     };
     Ok(Report { probes, ..Report::of_adapter(platform::platform(), facts) })
 }

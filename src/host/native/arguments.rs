@@ -382,7 +382,7 @@ pub(super) struct Adapters {
 
 const EVAL_EXAMPLES: &str = "\
 Perplexity and nats are per scored token. The first token has none before it and is not scored;
-a text is begun with the model's begin token, if it has one. Bits per byte count the bytes of the
+a text is begun with the model's BOS token, if it has one. Bits per byte count the bytes of the
 scored tokens' text, so they compare models of different vocabularies. A text longer than the
 room (-c) is cut into windows, each of which begins from nothing.
 

@@ -1,6 +1,6 @@
 //! Which adapter runs the model: the best, one by number or name, every one in turn, or none, which is the CPU.
 
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
 use std::collections::HashSet;
@@ -12,38 +12,39 @@ mesa-vulkan-drivers` (Fedora), or your GPU vendor's. On Windows update the GPU's
 
 /// The place that `wanted` means: a number, a name, `cpu`, or nothing for the best. Where there is no adapter and none
 /// was named, it is the CPU, and stderr says so.
-pub(super) fn one(wanted: Option<&str>) -> Result<PlayerChoice> {
+pub(super) fn one(wanted: Option<&str>) -> Result<ExecutorChoice> {
     match wanted {
-        Some("cpu") => Ok(PlayerChoice::Cpu),
+        Some("cpu") => Ok(ExecutorChoice::Cpu),
         Some("all") => Err(Error::usage("--adapter", "all").expected("one adapter, by its number or its name, or cpu")),
         Some(wanted) => {
             let mut adapters = pollster::block_on(Adapter::all());
             let index = find(&labels(&adapters), wanted)?;
-            Ok(PlayerChoice::Gpu(adapters.swap_remove(index)))
+            Ok(ExecutorChoice::Gpu(adapters.swap_remove(index)))
         }
         None => Ok(all().swap_remove(0)),
     }
 }
 
 /// Every adapter, the best first; never none, see [`one`].
-pub(super) fn all() -> Vec<PlayerChoice> {
+pub(super) fn all() -> Vec<ExecutorChoice> {
     let adapters = pollster::block_on(Adapter::all());
     if adapters.is_empty() {
         eprintln!("headstart: no usable GPU was found; this runs on the CPU, slowly. {INSTALL}");
-        return vec![PlayerChoice::Cpu];
+        return vec![ExecutorChoice::Cpu];
     }
-    adapters.into_iter().map(PlayerChoice::Gpu).collect()
+    adapters.into_iter().map(ExecutorChoice::Gpu).collect()
 }
 
 /// Every place that a list means: names and numbers as for [`one`] with commas between, and `all` for every adapter; the
 /// best where nothing is wanted. A place that is named twice comes once.
-pub(super) fn list(wanted: Option<&str>) -> Result<Vec<PlayerChoice>> {
+pub(super) fn list(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
     let Some(wanted) = wanted else { return Ok(vec![all().swap_remove(0)]) };
     if wanted == "all" {
         return Ok(all());
     }
     let adapters = pollster::block_on(Adapter::all());
-    let choice = |index: &Option<usize>| index.map_or(PlayerChoice::Cpu, |i| PlayerChoice::Gpu(adapters[i].clone()));
+    let choice =
+        |index: &Option<usize>| index.map_or(ExecutorChoice::Cpu, |i| ExecutorChoice::Gpu(adapters[i].clone()));
     Ok(find_all(&labels(&adapters), wanted)?.iter().map(choice).collect())
 }
 
@@ -67,10 +68,10 @@ fn find_all(names: &[Label], wanted: &str) -> Result<Vec<Option<usize>>> {
 }
 
 /// What to call it in messages.
-pub(super) fn name(choice: &PlayerChoice) -> String {
+pub(super) fn name(choice: &ExecutorChoice) -> String {
     match choice {
-        PlayerChoice::Gpu(adapter) => format!("{} ({})", adapter.identity.name, adapter.identity.backend),
-        PlayerChoice::Cpu => "CPU".to_owned(),
+        ExecutorChoice::Gpu(adapter) => format!("{} ({})", adapter.identity.name, adapter.identity.backend),
+        ExecutorChoice::Cpu => "CPU".to_owned(),
     }
 }
 

@@ -227,7 +227,7 @@ impl Talk {
     fn report(&self, facts: ModelFacts, timings: &Timings, shader_checks: bool) -> Report {
         let settings = Settings { shader_checks, ..Settings::default() };
         let mut report = Report::of_session(platform::platform(), &self.session, facts, settings);
-        let on_cpu = matches!(self.session.choice(), crate::engine::PlayerChoice::Cpu);
+        let on_cpu = matches!(self.session.choice(), crate::engine::ExecutorChoice::Cpu);
         let sampling = SamplingSettings::new(&self.sampling, self.n_most as u32);
         report.text = Some(TextTimes::new(sampling, timings, on_cpu));
         report
@@ -275,7 +275,7 @@ impl Show<'_> {
 /// What an answer took, in a line.
 fn summary(answered: &Answered, left_off: bool) -> String {
     let timings = &answered.timings;
-    let n_played = timings.n_prompt - timings.n_known.min(timings.n_prompt);
+    let n_computed = timings.n_prompt - timings.n_known.min(timings.n_prompt);
     let n_written = answered.ids.len();
     let rate = match timings.n_decoded {
         0 => String::new(),
@@ -287,7 +287,7 @@ fn summary(answered: &Answered, left_off: bool) -> String {
         _ => "; cut off, as there is no room or -n allows no more",
     };
     let (n_known, read) = (timings.n_known, millis(timings.prefill_ms));
-    format!("[{n_played} tokens read in {read}, {n_known} known before; {n_written} written{rate}{how}]")
+    format!("[{n_computed} tokens read in {read}, {n_known} known before; {n_written} written{rate}{how}]")
 }
 
 /// A line beside the conversation.

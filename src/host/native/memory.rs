@@ -2,7 +2,7 @@
 //! adapter's own, as its driver reports it. A system that promises more than it has ends a program that takes it at its
 //! word, so this asks before.
 
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::gpu::Adapter;
 use ash::vk;
 use sysinfo::System;
@@ -14,10 +14,10 @@ const SPARE_BYTES: u64 = 512 << 20;
 const SPARE_ADAPTER_BYTES: u64 = 256 << 20;
 
 /// Bytes that a model may take there; `None` where neither driver nor system tells.
-pub(super) fn free_bytes(choice: &PlayerChoice) -> Option<u64> {
+pub(super) fn free_bytes(choice: &ExecutorChoice) -> Option<u64> {
     match choice {
-        PlayerChoice::Cpu => free_host_bytes(),
-        PlayerChoice::Gpu(adapter) => match adapter.identity.kind.as_str() {
+        ExecutorChoice::Cpu => free_host_bytes(),
+        ExecutorChoice::Gpu(adapter) => match adapter.identity.kind.as_str() {
             "software" => free_host_bytes(),
             "integrated" => [free_host_bytes(), free_adapter_bytes(adapter)].into_iter().flatten().min(),
             _ => free_adapter_bytes(adapter),
@@ -70,8 +70,8 @@ mod tests {
 
     #[test]
     fn whatever_runs_on_this_machine_has_some_memory_and_no_more_than_there_is() {
-        let adapters = pollster::block_on(Adapter::all()).into_iter().map(PlayerChoice::Gpu);
-        for choice in adapters.chain([PlayerChoice::Cpu]) {
+        let adapters = pollster::block_on(Adapter::all()).into_iter().map(ExecutorChoice::Gpu);
+        for choice in adapters.chain([ExecutorChoice::Cpu]) {
             let Some(free) = free_bytes(&choice) else { continue };
             assert!((1 << 20..1 << 50).contains(&free), "{choice:?}: {free} bytes");
         }

@@ -147,10 +147,10 @@ fn read_stdin() -> Result<String> {
     read_text(std::io::stdin().lock(), "stdin", MOST_BYTES)
 }
 
-/// The begin token of DeepSeek's models.
+/// The BOS token of DeepSeek's models.
 const DEEPSEEK_BEGINS: &str = "<｜begin▁of▁sentence｜>";
 
-/// Whether a text is begun with the begin token: as the file says, but with DeepSeek's models always. V4's files say that
+/// Whether a text is begun with the BOS token: as the file says, but with DeepSeek's models always. V4's files say that
 /// its tokenizer adds none, because the encoder of prompts does; that is this.
 pub(super) fn begin(tokenizer: &Tokenizer) -> Bos {
     let bos = tokenizer.special().bos;

@@ -10,9 +10,9 @@ use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables, tune,
 };
 use crate::engine::sampling::{Dry, Xtc};
-use crate::engine::{LoadOptions, LoadProgress, Memory, PlayerChoice, Sampling, Session, Timings};
+use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, Memory, Sampling, Session, Timings};
 use crate::error::{Error, Result};
-use crate::gpu::play_gpu::ShaderChecks;
+use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::Report;
 use crate::measure::panel;
 use crate::measure::profile::profile;
@@ -89,7 +89,7 @@ fn refuse_synthetic(path: Option<&Path>) -> Result<()> {
     }
 }
 
-fn run_one(request: &Request<'_>, choice: PlayerChoice) -> Result<Report> {
+fn run_one(request: &Request<'_>, choice: ExecutorChoice) -> Result<Report> {
     let written = pollster::block_on(request.write(choice, &mut TextOut::to_stdout()))?;
     eprint!("\n{}", panel::text(&panel::rows(&written.report)));
     show_stages(&written.report);
@@ -139,7 +139,7 @@ fn compare(first: Option<&[u32]>, ids: &[u32]) -> String {
 
 impl Request<'_> {
     /// Loads the model on one adapter, and writes there.
-    async fn write(&self, choice: PlayerChoice, out: &mut TextOut) -> Result<Written> {
+    async fn write(&self, choice: ExecutorChoice, out: &mut TextOut) -> Result<Written> {
         let (mut session, tuning) = load_tuned(&self.model, &self.arguments.model, choice).await?;
         let prompt = prompt::encode(session.tokenizer(), &self.prompt)?;
         let n_wanted = self.room(&session, prompt.len())?;
@@ -148,7 +148,7 @@ impl Request<'_> {
         let model = ModelFacts { sha256: self.sha256.clone(), ..model };
         let settings = Settings { shader_checks: self.arguments.model.shader_checks, ..Settings::default() };
         let mut report = Report::of_session(platform::platform(), &session, model, settings);
-        let on_cpu = matches!(session.choice(), PlayerChoice::Cpu);
+        let on_cpu = matches!(session.choice(), ExecutorChoice::Cpu);
         let sampling = SamplingSettings::new(&self.sampling, self.n_predict().min(session.n_context()));
         report.tuning = tuning;
         report.text = Some(TextTimes::new(sampling, &timings, on_cpu));
@@ -226,7 +226,7 @@ impl Request<'_> {
 }
 
 /// Loads a model with a bar on stderr, and tells what was noticed.
-pub(super) async fn load(model: &Named, options: &arguments::Model, choice: PlayerChoice) -> Result<Session> {
+pub(super) async fn load(model: &Named, options: &arguments::Model, choice: ExecutorChoice) -> Result<Session> {
     load_tuned(model, options, choice).await.map(|(session, _)| session)
 }
 
@@ -234,7 +234,7 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Play
 pub(super) async fn load_tuned(
     model: &Named,
     options: &arguments::Model,
-    choice: PlayerChoice,
+    choice: ExecutorChoice,
 ) -> Result<(Session, Option<TuningFacts>)> {
     let tune = options.tune;
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };

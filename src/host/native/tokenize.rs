@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Turn a text into token ids.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The begin token is written where the model would be given one, and never twice.
+The BOS token is written where the model would be given one, and never twice.
 Special tokens in the text become their own ids.
 
 Examples:
@@ -34,7 +34,7 @@ pub(super) struct Tokenize {
     /// Ids and pieces, as JSON
     #[arg(long)]
     json: bool,
-    /// Never write the begin token
+    /// Never write the BOS token
     #[arg(long)]
     no_bos: bool,
 }

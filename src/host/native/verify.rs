@@ -1,14 +1,14 @@
-//! `headstart verify`: whether adapters compute right. Each is held against the CPU player, kernel by kernel, stage by
+//! `headstart verify`: whether adapters compute right. Each is held against the CPU executor, kernel by kernel, stage by
 //! stage and token by token, and against each other adapter.
 
 use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, tables, write_out};
-use crate::engine::{LoadOptions, PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
-use crate::gpu::play_gpu::ShaderChecks;
+use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::report::{Check, ModelFacts, OtherCheck, Settings, Verdict};
 use crate::measure::verify::{self, Checked, Extent, Foretold};
 use crate::measure::{Report, panel};
@@ -17,13 +17,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-Each adapter is held against the CPU player, which runs the plain reference of every kernel:
+Each adapter is held against the CPU executor, which runs the plain reference of every kernel:
   kernels   every one, in every variant that the adapter can run, over odd shapes
   stages    of the model, each from equal inputs; the first whose error is over its budget is named
   tokens    a built-in text: Kullback-Leibler divergence in nats, and the likeliest token after each
-  prefill = decode   the text played together and token by token gives the same
+  prefill = decode   the text computed together and token by token gives the same
   twice the same     the same text again gives the same bits
-A model that would take the CPU player too long is checked by samples: results of every dispatch
+A model that would take the CPU executor too long is checked by samples: results of every dispatch
 of a prompt and of decode, drawn at random, are computed once more from what the adapter holds.
 The exit code is 6 where something is wrong. --fault breaks a stage on purpose (on the adapters
 only), to see that it is caught: then 6 says that it was, and 0 that it was not.
@@ -36,7 +36,7 @@ Examples:
 /// Tokens to make room for where nobody asks for more: the built-in text.
 const N_CONTEXT: u32 = 256;
 
-/// A larger model takes the CPU player many minutes, and is checked by samples.
+/// A larger model takes the CPU executor many minutes, and is checked by samples.
 const MOST_WHOLE_BYTES: u64 = 1 << 30;
 
 /// Find out whether adapters compute right: every kernel, every stage of a model, and its tokens, against the CPU.
@@ -100,18 +100,18 @@ pub(super) fn verify(options: &Options) -> Result<Ending> {
     }
 }
 
-/// The adapters of a list; fails where there is none, as the CPU player is what they are held against.
+/// The adapters of a list; fails where there is none, as the CPU executor is what they are held against.
 fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
     let gpu = |choice| match choice {
-        PlayerChoice::Gpu(adapter) => Some(adapter),
-        PlayerChoice::Cpu => None,
+        ExecutorChoice::Gpu(adapter) => Some(adapter),
+        ExecutorChoice::Cpu => None,
     };
     let adapters: Vec<Adapter> = match wanted {
         "all" => pollster::block_on(Adapter::all()),
         wanted => choice::list(Some(wanted))?.into_iter().filter_map(gpu).collect(),
     };
     if adapters.is_empty() {
-        return Err(Error::adapter("verify", "no adapter to hold against the CPU player").advice(choice::INSTALL));
+        return Err(Error::adapter("verify", "no adapter to hold against the CPU executor").advice(choice::INSTALL));
     }
     Ok(adapters)
 }
@@ -126,7 +126,7 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
     let load = LoadOptions { n_context: Some(n_context), shader_checks, cache, ..LoadOptions::default() };
     let mut oracle = match is_sampled(options, model) {
         true => None,
-        false => Some(load_session(model, PlayerChoice::Cpu, &load).await?),
+        false => Some(load_session(model, ExecutorChoice::Cpu, &load).await?),
     };
     let broken = LoadOptions { fault: options.fault.clone(), ..load };
     let (mut verified, mut failed) = (Vec::new(), None);
@@ -136,7 +136,7 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
             // A stage that the model does not have is no fault of an adapter.
             Err(error) if error.kind == ErrorKind::Usage => return Err(error),
             Err(error) => {
-                let name = choice::name(&PlayerChoice::Gpu(adapter.clone()));
+                let name = choice::name(&ExecutorChoice::Gpu(adapter.clone()));
                 let error = Error { thing: format!("{name}: {}", error.thing), ..error };
                 eprintln!("headstart: {error}");
                 failed.get_or_insert(error);
@@ -165,7 +165,7 @@ fn shader_checks(options: &Options) -> ShaderChecks {
     if options.model.shader_checks { ShaderChecks::On } else { ShaderChecks::Off }
 }
 
-async fn load_session(model: &Named, choice: PlayerChoice, load: &LoadOptions) -> Result<Session> {
+async fn load_session(model: &Named, choice: ExecutorChoice, load: &LoadOptions) -> Result<Session> {
     let mut progress = Progress::new();
     Session::load(&model.files, choice, load, &mut |at| progress.load(&at)).await
 }
@@ -177,7 +177,7 @@ async fn verify_one(
     load: &LoadOptions,
     oracle: Option<&mut Session>,
 ) -> Result<Verified> {
-    let choice = PlayerChoice::Gpu(adapter.clone());
+    let choice = ExecutorChoice::Gpu(adapter.clone());
     let name = choice::name(&choice);
     let mut progress = Progress::new();
     let mut watch = |at: &crate::measure::Progress| {

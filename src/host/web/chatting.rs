@@ -46,7 +46,7 @@ pub(crate) struct Answered {
     /// Whether the model ended it, and if not, whether the person did.
     pub(crate) has_ended: bool,
     pub(crate) stopped: bool,
-    /// Tokens of the whole prompt, and those of them that needed no playing.
+    /// Tokens of the whole prompt, and those of them that needed no running.
     pub(crate) n_prompt: u32,
     pub(crate) n_known: u32,
 }

@@ -3,7 +3,7 @@
 use super::chatting::Talk;
 use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
-use crate::engine::{ModelFiles, PlayerChoice, Sampling, Session, Timings};
+use crate::engine::{ExecutorChoice, ModelFiles, Sampling, Session, Timings};
 use crate::measure::Report;
 use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settings, TextTimes, TuningFacts};
 
@@ -60,7 +60,7 @@ impl Loaded {
 
     /// The report of a text that took `timings`.
     pub(crate) fn report(&self, sampling: &Sampling, n_tokens: u32, timings: &Timings) -> Report {
-        let on_cpu = matches!(self.session.choice(), PlayerChoice::Cpu);
+        let on_cpu = matches!(self.session.choice(), ExecutorChoice::Cpu);
         let text = TextTimes::new(SamplingSettings::new(sampling, n_tokens), timings, on_cpu);
         Report { text: Some(text), ..self.blank() }
     }

@@ -1,4 +1,4 @@
-//! Lets the worker hear its messages while it computes. A GPU's answers come as messages themselves; the CPU player only
+//! Lets the worker hear its messages while it computes. A GPU's answers come as messages themselves; the CPU executor only
 //! says when it could pause, and then somebody has to wait for a message.
 
 use std::future::{Future, poll_fn};

@@ -4,9 +4,9 @@
 use super::facts::Loaded;
 use super::protocol::{BenchPlan, Measurement};
 use super::worker::adapter_again;
-use crate::engine::{LoadOptions, PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, Result};
-use crate::gpu::play_gpu::ShaderChecks;
+use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, Verdict};
@@ -14,7 +14,7 @@ use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Extent};
 use crate::measure::{Progress, Report, Watch};
 
-/// The CPU player needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
+/// The CPU executor needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
 /// samples.
 const MOST_ORACLE_BYTES: u64 = 1 << 30;
 
@@ -61,8 +61,8 @@ pub(super) async fn measure(
 
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
     let choice = match loaded.session.choice() {
-        PlayerChoice::Cpu => PlayerChoice::Cpu,
-        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(&loaded.known.adapter).await?),
+        ExecutorChoice::Cpu => ExecutorChoice::Cpu,
+        ExecutorChoice::Gpu(_) => ExecutorChoice::Gpu(adapter_again(&loaded.known.adapter).await?),
     };
     loaded.known.probes = probe_choice(&choice, watch).await?;
     Ok(())
@@ -74,7 +74,7 @@ async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (O
         Ok(check) => check,
         Err(failed) => return (None, Some(failed)),
     };
-    if !kernels || check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), PlayerChoice::Cpu) {
+    if !kernels || check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), ExecutorChoice::Cpu) {
         return (Some(check), None);
     }
     let kernels = match adapter_again(&loaded.known.adapter).await {
@@ -128,7 +128,7 @@ async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Re
         verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
     } else {
         let options = LoadOptions { n_context: Some(loaded.session.n_context()), ..LoadOptions::default() };
-        let mut oracle = Session::load(&loaded.known.files, PlayerChoice::Cpu, &options, &mut |_| {}).await?;
+        let mut oracle = Session::load(&loaded.known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await?;
         verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
     };
     // One that was broken off says nothing that a later report should carry.

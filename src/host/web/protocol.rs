@@ -15,7 +15,7 @@ use serde_wasm_bindgen::preserve;
 pub(crate) enum Request {
     /// Loads a model with room for so many tokens, or as many as usual; the one loaded before goes on working if that
     /// fails.
-    Load { job: Job, model: ModelFile, player: Player, power: Power, n_context: Option<u32> },
+    Load { job: Job, model: ModelFile, executor: Executor, power: Power, n_context: Option<u32> },
     /// Continues a prompt; answered by `Token`s and one `Done`.
     Generate { job: Job, prompt: String, n_tokens: u32, sampling: Settings },
     /// Answers a turn of the conversation; answered by `Answering`s and one `Answered`.
@@ -38,7 +38,7 @@ pub(crate) enum Request {
 pub(crate) enum Event {
     /// The worker listens. Requests sent before this may be lost.
     Up,
-    /// There is no adapter to run on; the CPU player is still to be had.
+    /// There is no adapter to run on; the CPU executor is still to be had.
     NoGpu { reason: NoGpu },
     /// What the adapter is and can do.
     Adapter(Box<AdapterCard>),
@@ -124,10 +124,10 @@ impl Default for BenchPlan {
     }
 }
 
-/// Which of the two players runs the recording.
+/// Which of the two executors runs the recording.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Player {
+pub(crate) enum Executor {
     Gpu,
     Cpu,
 }

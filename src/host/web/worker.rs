@@ -10,10 +10,10 @@ use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
 use super::opening::Opening;
 use super::protocol::{
-    AdapterCard, Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Progress, Request, Settings, Step,
+    AdapterCard, Event, Executor, Job, Measurement, ModelFile, NoGpu, Power, Progress, Request, Settings, Step,
 };
 use crate::engine::sampling::{Dry, Xtc};
-use crate::engine::{LoadOptions, LoadProgress, ModelFiles, PlayerChoice, Sampling, Session};
+use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, ModelFiles, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
 use crate::measure::Report;
@@ -94,9 +94,9 @@ impl Worker {
     async fn serve(mut self, mut requests: UnboundedReceiver<Request>) {
         while let Ok(request) = requests.recv().await {
             match request {
-                Request::Load { job, model, player, power, n_context } => {
+                Request::Load { job, model, executor, power, n_context } => {
                     let had_model = self.loaded.is_some();
-                    match self.load(job, model, player, power, n_context).await {
+                    match self.load(job, model, executor, power, n_context).await {
                         Ok(Some(event)) => self.post(&event),
                         Ok(None) => {}
                         Err(e) => self.post_failed_load(job, &e, had_model),
@@ -152,15 +152,15 @@ impl Worker {
         &mut self,
         job: Job,
         model: ModelFile,
-        player: Player,
+        executor: Executor,
         power: Power,
         n_context: Option<u32>,
     ) -> Result<Option<Event>> {
         let scope = self.scope.clone();
-        let (card, choice) = match player {
-            Player::Cpu => (adapter::cpu_card(), PlayerChoice::Cpu),
-            Player::Gpu => match find_adapter(power).await {
-                Ok((card, adapter)) => (card, PlayerChoice::Gpu(adapter)),
+        let (card, choice) = match executor {
+            Executor::Cpu => (adapter::cpu_card(), ExecutorChoice::Cpu),
+            Executor::Gpu => match find_adapter(power).await {
+                Ok((card, adapter)) => (card, ExecutorChoice::Gpu(adapter)),
                 Err(reason) => {
                     self.post(&Event::NoGpu { reason });
                     return Ok(None);
@@ -189,7 +189,7 @@ impl Worker {
     async fn load_session(
         &mut self,
         files: &ModelFiles,
-        choice: PlayerChoice,
+        choice: ExecutorChoice,
         card: &AdapterCard,
         options: &LoadOptions,
         progress: &mut dyn FnMut(LoadProgress),
@@ -305,17 +305,17 @@ pub(super) async fn adapter_again(card: &AdapterCard) -> Result<crate::gpu::Adap
     }
 }
 
-/// Loads a model on a player that was tried before, or that another model had.
+/// Loads a model on an executor that was tried before, or that another model had.
 async fn load_anew(
     files: &ModelFiles,
-    choice: &PlayerChoice,
+    choice: &ExecutorChoice,
     card: &AdapterCard,
     options: &LoadOptions,
     progress: &mut dyn FnMut(LoadProgress),
 ) -> Result<Session> {
     let choice = match choice {
-        PlayerChoice::Cpu => PlayerChoice::Cpu,
-        PlayerChoice::Gpu(_) => PlayerChoice::Gpu(adapter_again(card).await?),
+        ExecutorChoice::Cpu => ExecutorChoice::Cpu,
+        ExecutorChoice::Gpu(_) => ExecutorChoice::Gpu(adapter_again(card).await?),
     };
     Session::load(files, choice, options, progress).await
 }

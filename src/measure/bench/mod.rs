@@ -2,7 +2,7 @@
 //! every adapter, so that whatever the machine does meanwhile falls on all alike. Medians with their spread go into
 //! each adapter's report.
 //!
-//! A token that counts is a token that was played through the model. Tokens are ids made by arithmetic, so nothing is
+//! A token that counts is a token that was computed through the model. Tokens are ids made by arithmetic, so nothing is
 //! tokenized, and what the model writes has no influence on how much is written: its end token ends nothing.
 
 mod repetition;
@@ -14,7 +14,7 @@ use crate::engine::Session;
 use crate::error::{Error, Result};
 use crate::gpu::recording::Cost;
 use repetition::{Sample, Text};
-use rounds::{Plays, Turn};
+use rounds::{Runs, Turn};
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
@@ -33,7 +33,7 @@ pub struct Plan {
     pub repeats: u32,
     /// Whether each is run once before it counts.
     pub warm_up: bool,
-    /// Whether the tokens that stand before a test are really played. Without, the state holds what it held before,
+    /// Whether the tokens that stand before a test are really computed. Without, the state holds what it held before,
     /// zeros at first: as many bytes are read and as many operations done, but of a text that was never there.
     pub fill: bool,
     /// Whether the stages of a step are timed at last, at every depth.
@@ -43,16 +43,16 @@ pub struct Plan {
 /// One test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TestPlan {
-    /// Tokens of a prompt, played together; 0 for none.
+    /// Tokens of a prompt, computed together; 0 for none.
     pub n_prompt: u32,
-    /// Tokens played one after the other, each after it was written; 0 for none.
+    /// Tokens computed one after the other, each after it was written; 0 for none.
     pub n_gen: u32,
     /// Tokens that stand before.
     pub depth: u32,
 }
 
 impl TestPlan {
-    /// Positions that it needs room for: what is played, and the last id, which is only written.
+    /// Positions that it needs room for: what is computed, and the last id, which is only written.
     #[must_use]
     pub fn n_context(&self) -> u32 {
         let written = if self.n_gen > 0 { self.n_gen.saturating_add(1) } else { 0 };
@@ -133,7 +133,7 @@ pub async fn bench(lanes: &mut [Lane], plan: &Plan, watch: &mut Watch<'_>) -> Re
     let mut bench = Bench::new(lanes, plan);
     if bench.fill(watch).await.is_continue() {
         let n_rounds = plan.repeats + u32::from(plan.warm_up);
-        let ended = rounds::play(&mut bench, n_rounds, plan.tests.len(), watch).await;
+        let ended = rounds::run(&mut bench, n_rounds, plan.tests.len(), watch).await;
         bench.report();
         if plan.profile && ended.is_continue() {
             bench.profile(watch).await;
@@ -157,7 +157,7 @@ fn room(session: &Session, plan: &Plan) -> Result<()> {
 struct Bench<'a> {
     lanes: &'a mut [Lane],
     plan: &'a Plan,
-    /// Ids to play, by lane.
+    /// Ids to run, by lane.
     texts: Vec<Text>,
     /// What was measured, by lane and test.
     samples: Vec<Vec<Vec<Sample>>>,
@@ -175,7 +175,7 @@ impl<'a> Bench<'a> {
         Self { lanes, plan, texts, samples, works }
     }
 
-    /// Plays the tokens that stand before the deepest test, once for each lane; see [`Text::fill`].
+    /// Runs the tokens that stand before the deepest test, once for each lane; see [`Text::fill`].
     async fn fill(&mut self, watch: &mut Watch<'_>) -> ControlFlow<()> {
         let depth = self.plan.tests.iter().map(|test| test.depth).max().unwrap_or(0);
         if depth == 0 || !self.plan.fill {
@@ -209,7 +209,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Times the stages of a decode step at every depth at which tokens are written, and of a prompt's step at every
-    /// depth at which one is played.
+    /// depth at which one is computed.
     async fn profile(&mut self, watch: &mut Watch<'_>) {
         let mut steps: Vec<(u32, u32)> = Vec::new();
         for test in &self.plan.tests {
@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-impl Plays for Bench<'_> {
+impl Runs for Bench<'_> {
     fn n_lanes(&self) -> usize {
         self.lanes.len()
     }
@@ -262,7 +262,7 @@ impl Plays for Bench<'_> {
         format!("{test} on {}, {round}", self.lanes[turn.lane].name())
     }
 
-    async fn play(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>> {
+    async fn run(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>> {
         let Turn { round, test, lane } = turn;
         let session = &mut self.lanes[lane].session;
         let sample = self.texts[lane].repeat(session, &self.plan.tests[test], progress, watch).await?;

@@ -1,4 +1,4 @@
-//! One run of one test: the ids that are played, and the clock around them.
+//! One run of one test: the ids that are computed, and the clock around them.
 
 use super::TestPlan;
 use crate::engine::{Sampling, Session};
@@ -28,7 +28,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 const FILL_TOKENS: usize = 1024;
 
 /// The ids of a lane, one for each position. They depend on nothing but the position, so that every test finds before
-/// it the text that it would have played there itself.
+/// it the text that it would have computed there itself.
 pub(super) struct Text(Vec<u32>);
 
 impl Text {
@@ -37,7 +37,7 @@ impl Text {
         Self(super::ids(n_context, session.outline().n_vocab))
     }
 
-    /// Plays the first `depth` ids into the cache. That is done once, not before each repetition: the cache is addressed
+    /// Runs the first `depth` ids into the cache. That is done once, not before each repetition: the cache is addressed
     /// by position, and what a test at some depth finds there is this text, but for what tests wrote behind their own
     /// depths, and for the window's ring and the projections' ring, whose rows may still be those of later positions.
     /// All of them are finite rows of some text; how many are read depends on the position alone, and which entries
@@ -97,7 +97,7 @@ fn n_first(test: &TestPlan) -> u32 {
     test.n_prompt.max(1)
 }
 
-/// Ids that are written, so that as many tokens are played as count. The last id is written but not played; without a
+/// Ids that are written, so that as many tokens are computed as count. The last id is written but not computed; without a
 /// prompt, the given token is the first that counts.
 fn n_new(test: &TestPlan) -> u32 {
     test.n_gen + u32::from(test.n_prompt > 0)
@@ -124,10 +124,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_tokens_are_played_as_count() {
+    fn as_many_tokens_are_computed_as_count() {
         for (n_prompt, n_gen) in [(0, 1), (0, 128), (512, 128), (1, 1)] {
             let test = TestPlan { n_prompt, n_gen, depth: 3 };
-            // All given tokens are played, and all new ones but the last.
+            // All given tokens are computed, and all new ones but the last.
             assert_eq!(n_first(&test) + n_new(&test) - 1, n_prompt + n_gen, "{test:?}");
             assert!(test.depth + n_first(&test) + n_new(&test) <= test.n_context(), "{test:?}");
         }

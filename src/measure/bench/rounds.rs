@@ -14,7 +14,7 @@ pub(super) struct Turn {
 }
 
 /// What takes turns.
-pub(super) trait Plays {
+pub(super) trait Runs {
     fn n_lanes(&self) -> usize;
 
     /// Whether a lane has failed.
@@ -27,32 +27,27 @@ pub(super) trait Plays {
     fn describe(&self, turn: Turn) -> String;
 
     /// Takes a turn; breaks where `watch` did.
-    async fn play(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>>;
+    async fn run(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>>;
 }
 
-/// Plays all rounds. A lane that fails takes no more turns, and the others go on; breaks where `watch` did.
-pub(super) async fn play(
-    plays: &mut impl Plays,
-    n_rounds: u32,
-    n_tests: usize,
-    watch: &mut Watch<'_>,
-) -> ControlFlow<()> {
-    let n_lanes = plays.n_lanes();
+/// Runs all rounds. A lane that fails takes no more turns, and the others go on; breaks where `watch` did.
+pub(super) async fn run(runs: &mut impl Runs, n_rounds: u32, n_tests: usize, watch: &mut Watch<'_>) -> ControlFlow<()> {
+    let n_lanes = runs.n_lanes();
     let total = u32::try_from(n_lanes * n_tests).unwrap_or(u32::MAX).saturating_mul(n_rounds);
     let mut done = 0;
     for round in 0..n_rounds {
         for test in 0..n_tests {
             for lane in 0..n_lanes {
                 let turn = Turn { round, test, lane };
-                let progress = Progress { what: plays.describe(turn), done, total };
+                let progress = Progress { what: runs.describe(turn), done, total };
                 done += 1;
-                if plays.is_out(lane) {
+                if runs.is_out(lane) {
                     continue;
                 }
                 watch(&progress)?;
-                match plays.play(turn, &progress, watch).await {
+                match runs.run(turn, &progress, watch).await {
                     Ok(flow) => flow?,
-                    Err(error) => plays.fall_out(lane, error),
+                    Err(error) => runs.fall_out(lane, error),
                 }
             }
         }
@@ -72,7 +67,7 @@ mod tests {
         failed: Vec<(usize, String)>,
     }
 
-    impl Plays for Recorder {
+    impl Runs for Recorder {
         fn n_lanes(&self) -> usize {
             3
         }
@@ -89,7 +84,7 @@ mod tests {
             format!("{turn:?}")
         }
 
-        async fn play(&mut self, turn: Turn, _: &Progress, _: &mut Watch<'_>) -> Result<ControlFlow<()>> {
+        async fn run(&mut self, turn: Turn, _: &Progress, _: &mut Watch<'_>) -> Result<ControlFlow<()>> {
             let Turn { round, test, lane } = turn;
             self.turns.push((round, test, lane));
             let n_turns = self.turns.iter().filter(|turn| turn.2 == lane).count();
@@ -101,7 +96,7 @@ mod tests {
     }
 
     fn record(recorder: &mut Recorder, watch: &mut Watch<'_>) -> ControlFlow<()> {
-        pollster::block_on(play(recorder, 2, 2, watch))
+        pollster::block_on(super::run(recorder, 2, 2, watch))
     }
 
     #[test]

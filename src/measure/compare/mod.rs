@@ -136,7 +136,7 @@ impl Section {
     pub fn label(self) -> &'static str {
         match self {
             Self::Adapter => "Adapter",
-            Self::Check => "Numeric check against the CPU player",
+            Self::Check => "Numeric check against the CPU executor",
             Self::Tests => "Speed",
             Self::Text => "A text",
             Self::Prediction => "The whole model, predicted from the layers that ran",

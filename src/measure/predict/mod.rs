@@ -13,7 +13,7 @@ mod show;
 mod work;
 
 use super::report::{Basis, PartPrediction, Prediction, Profile, StepPrediction, Test};
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::Result;
 use crate::gpu::recording::Cost;
 use crate::model::SyntheticModel;
@@ -41,8 +41,8 @@ pub fn predict(
     free_bytes: Option<u64>,
 ) -> Result<Prediction> {
     let binding_bytes = match session.choice() {
-        PlayerChoice::Gpu(adapter) => adapter.binding_bytes(),
-        PlayerChoice::Cpu => 1 << 30,
+        ExecutorChoice::Gpu(adapter) => adapter.binding_bytes(),
+        ExecutorChoice::Cpu => 1 << 30,
     };
     let planner = |whole| Planner::new(model, whole, binding_bytes, N_CHUNK);
     let (cut, whole) = (planner(false)?, planner(true)?);

@@ -5,8 +5,8 @@ use super::check::agree;
 use super::timing::{Encoding, grown};
 use crate::error::Result;
 use crate::gpu::adapter::is_software;
-use crate::gpu::play::Prepared;
-use crate::gpu::{Adapter, Arena, Case, Kernel, Player, Purpose, Recording, Slice};
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Adapter, Arena, Case, Executor, Op, Purpose, Recording, Slice};
 use crate::kernels::probe_dot::{self, record_probe_dot};
 use crate::kernels::probe_fma::{self, Chains, Float, record_probe_fma};
 use crate::measure::report::ProbeKind;
@@ -22,7 +22,7 @@ const N_COMPARED: u32 = 8;
 /// A kernel of chains, and how it is recorded.
 struct Arithmetic {
     kind: ProbeKind,
-    kernel: &'static Kernel,
+    kernel: &'static Op,
     cases: fn(&Case) -> bool,
     /// What `x` holds.
     x: &'static [u8],
@@ -37,7 +37,7 @@ impl Prober<'_, '_> {
     pub(super) async fn arithmetic(&mut self) -> Result<()> {
         let fma = |kind, float| Arithmetic {
             kind,
-            kernel: &probe_fma::KERNEL,
+            kernel: &probe_fma::OP,
             cases: if float == Float::F16 { is_f16 } else { is_not_f16 },
             x: bytemuck::cast_slice(&probe_fma::X),
             tolerance: if float == Float::F16 { 5e-3 } else { 1e-5 },
@@ -45,7 +45,7 @@ impl Prober<'_, '_> {
         };
         let dot = Arithmetic {
             kind: ProbeKind::DotI8,
-            kernel: &probe_dot::KERNEL,
+            kernel: &probe_dot::OP,
             cases: |_| true,
             x: bytemuck::cast_slice(&probe_dot::X),
             tolerance: 0.0,
@@ -63,12 +63,12 @@ impl Prober<'_, '_> {
         let right = self.is_right(chains.kernel, chains.cases).await?;
         let n_threads = n_threads(self.adapter);
         let (arena, x, y) = buffers(n_threads);
-        self.player.allocate(&arena).await?;
-        self.player.write(x, 0, chains.x);
+        self.executor.allocate(&arena).await?;
+        self.executor.write(x, 0, chains.x);
         let (prepared, n_rounds) = self.long_enough(chains, x, y, n_threads).await?;
-        let samples = self.play_ms(prepared, Encoding::LeftOut).await?;
+        let samples = self.sample_ms(prepared, Encoding::LeftOut).await?;
         let expected = self.expected(chains, n_rounds).await?;
-        let found = self.player.read(Slice { bytes: u64::from(N_COMPARED) * 4, ..y }).await?;
+        let found = self.executor.read(Slice { bytes: u64::from(N_COMPARED) * 4, ..y }).await?;
         let right = right && agree(&expected, &found, chains.tolerance);
         let ops = chains.recording(x, y, n_rounds, n_threads).stages[0].cost.ops;
         let rates: Vec<f64> = samples.iter().map(|ms| ops as f64 * 1e-6 / ms).collect();
@@ -100,7 +100,7 @@ impl Prober<'_, '_> {
 
     /// What the first threads should come to.
     async fn expected(&self, chains: &Arithmetic, n_rounds: u32) -> Result<Vec<u8>> {
-        let mut cpu = Player::Cpu(Box::default());
+        let mut cpu = Executor::Cpu(Box::default());
         let (arena, x, y) = buffers(N_COMPARED);
         cpu.allocate(&arena).await?;
         cpu.write(x, 0, chains.x);

@@ -32,8 +32,8 @@ struct Large {
 impl Prober<'_, '_> {
     /// Upload, read, copy.
     pub(super) async fn bandwidths(&mut self) -> Result<()> {
-        let reads = self.is_right(&probe_read::KERNEL, |_| true).await?;
-        let copies = self.is_right(&probe_copy::KERNEL, |_| true).await?;
+        let reads = self.is_right(&probe_read::OP, |_| true).await?;
+        let copies = self.is_right(&probe_copy::OP, |_| true).await?;
         if self.log.stopped {
             return Ok(());
         }
@@ -47,21 +47,21 @@ impl Prober<'_, '_> {
 
         let read = self.prepare(self.reading(&large, large.source)).await?;
         if self.log.begins(ProbeKind::Read) {
-            let samples = self.play_ms(read, Encoding::LeftOut).await?;
+            let samples = self.sample_ms(read, Encoding::LeftOut).await?;
             let right = reads && self.sum(&large).await? == large.sum();
             self.log.note(ProbeKind::Read, &rates(large.bytes, &samples), right);
         }
         if self.log.begins(ProbeKind::Copy) {
             let copy = self.prepare(self.copying(&large)).await?;
-            let samples = self.play_ms(copy, Encoding::LeftOut).await?;
+            let samples = self.sample_ms(copy, Encoding::LeftOut).await?;
             // All words of the copy are added up by the other kernel, and some of them looked at.
             let again = self.prepare(self.reading(&large, large.copied)).await?;
-            self.player.run(again, 1).await?;
+            self.executor.run(again, 1).await?;
             let right = copies && self.sum(&large).await? == large.sum() && self.holds(&large, large.copied).await?;
             self.log.note(ProbeKind::Copy, &rates(2 * large.bytes, &samples), right);
         }
         // The room is given back before the next probe.
-        self.player.allocate(&Arena::default()).await
+        self.executor.allocate(&Arena::default()).await
     }
 
     /// Makes the two buffers, smaller ones where the adapter has no room for those that are wanted.
@@ -69,7 +69,7 @@ impl Prober<'_, '_> {
         let mut bytes = wanted_bytes(self.adapter, self.options.large_bytes);
         loop {
             let (arena, large) = Large::plan(self.adapter, bytes);
-            match self.player.allocate(&arena).await {
+            match self.executor.allocate(&arena).await {
                 Ok(()) => return Ok(large),
                 Err(_) if bytes >= 2 * LEAST_BYTES => bytes /= 2,
                 Err(error) => return Err(Error { advice: String::new(), ..error }),
@@ -85,9 +85,9 @@ impl Prober<'_, '_> {
         while samples.wants_more() {
             let begin = Instant::now();
             for chunk in 0..n_chunks {
-                self.player.write(large.source, chunk * CHUNK_BYTES, bytemuck::cast_slice(&large.chunk));
+                self.executor.write(large.source, chunk * CHUNK_BYTES, bytemuck::cast_slice(&large.chunk));
                 if (chunk + 1).is_multiple_of(CHUNKS_AT_ONCE) || chunk + 1 == n_chunks {
-                    self.player.wait().await?;
+                    self.executor.wait().await?;
                 }
             }
             let ms = begin.elapsed().as_secs_f64() * 1e3;
@@ -121,7 +121,7 @@ impl Prober<'_, '_> {
 
     /// What the threads' sums add up to.
     async fn sum(&mut self, large: &Large) -> Result<u32> {
-        let bytes = self.player.read(large.sums).await?;
+        let bytes = self.executor.read(large.sums).await?;
         Ok(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().fold(0, u32::wrapping_add))
     }
 
@@ -129,7 +129,7 @@ impl Prober<'_, '_> {
     async fn holds(&mut self, large: &Large, whole: Slice) -> Result<bool> {
         let chunk: &[u8] = bytemuck::cast_slice(&large.chunk);
         for offset in [0, large.bytes / 2 / 256 * 256, large.bytes - SAMPLE_BYTES] {
-            let read = self.player.read(Slice { offset, bytes: SAMPLE_BYTES, ..whole }).await?;
+            let read = self.executor.read(Slice { offset, bytes: SAMPLE_BYTES, ..whole }).await?;
             let at = (offset % CHUNK_BYTES) as usize;
             if read != chunk[at..at + SAMPLE_BYTES as usize] {
                 return Ok(false);

@@ -2,17 +2,17 @@
 
 use super::{Alter, Prober};
 use crate::error::Result;
-use crate::gpu::{Case, Kernel, Player, Recording};
+use crate::gpu::{Case, Executor, Op, Recording};
 
 impl Prober<'_, '_> {
     /// Whether the adapter agrees with the reference on a kernel's cases, of those that `wanted` chooses.
-    pub(super) async fn is_right(&mut self, kernel: &Kernel, wanted: fn(&Case) -> bool) -> Result<bool> {
-        let (alter, player) = (self.options.alter, &mut self.player);
+    pub(super) async fn is_right(&mut self, kernel: &Op, wanted: fn(&Case) -> bool) -> Result<bool> {
+        let (alter, executor) = (self.options.alter, &mut self.executor);
         let caps = self.adapter.caps;
         let runs = |case: &Case| case.recording.stages.iter().all(|stage| caps.run(&stage.spec));
         for case in (kernel.cases)().into_iter().filter(|case| runs(case) && wanted(case)) {
-            let expected = outputs(&mut Player::Cpu(Box::default()), &case, &|_| {}).await?;
-            let found = outputs(player, &case, alter).await?;
+            let expected = outputs(&mut Executor::Cpu(Box::default()), &case, &|_| {}).await?;
+            let found = outputs(executor, &case, alter).await?;
             let mut pairs = expected.iter().zip(&found).zip(&case.outputs);
             if !pairs.all(|((expected, found), (_, tolerance))| agree(expected, found, *tolerance)) {
                 return Ok(false);
@@ -22,19 +22,19 @@ impl Prober<'_, '_> {
     }
 }
 
-/// A case's outputs as a player computes them, as bytes.
-async fn outputs(player: &mut Player, case: &Case, alter: &Alter<'_>) -> Result<Vec<Vec<u8>>> {
-    player.allocate(&case.arena).await?;
+/// A case's outputs as an executor computes them, as bytes.
+async fn outputs(executor: &mut Executor, case: &Case, alter: &Alter<'_>) -> Result<Vec<Vec<u8>>> {
+    executor.allocate(&case.arena).await?;
     for (buffer, bytes) in &case.inputs {
-        player.write(case.arena.whole(*buffer), 0, bytes);
+        executor.write(case.arena.whole(*buffer), 0, bytes);
     }
     let mut recording: Recording = case.recording.clone();
     alter(&mut recording);
-    let prepared = player.prepare(&recording).await?;
-    player.run(prepared, 1).await?;
+    let prepared = executor.prepare(&recording).await?;
+    executor.run(prepared, 1).await?;
     let mut read = Vec::new();
     for (buffer, _) in &case.outputs {
-        read.push(player.read(case.arena.whole(*buffer)).await?);
+        read.push(executor.read(case.arena.whole(*buffer)).await?);
     }
     Ok(read)
 }

@@ -1,4 +1,4 @@
-//! The limits of the CPU player: what plain loops on one thread come to, as its references are plain loops on one thread.
+//! The limits of the CPU executor: what plain loops on one thread come to, as its references are plain loops on one thread.
 //! Dispatches, submits and compiling have no meaning there.
 
 use super::timing::{Samples, grown};
@@ -28,18 +28,18 @@ pub fn probe_cpu(watch: &mut Watch<'_>) -> Probes {
         let pairs = N_WORDS as u64 * (N_WORDS as u64 - 1) / 2;
         let expected = (pairs as u32).wrapping_mul(WORD_STEP);
         let mut sum = 0;
-        let ms = play_ms(|| sum = add_up(black_box(&words)));
+        let ms = run_ms(|| sum = add_up(black_box(&words)));
         log.note(ProbeKind::Read, &rates(4 * N_WORDS, &ms), sum == expected);
     }
     if log.begins(ProbeKind::Copy) {
         let (words, mut copied) = (words(), vec![0; N_WORDS]);
-        let ms = play_ms(|| black_box(&mut copied).copy_from_slice(black_box(&words)));
+        let ms = run_ms(|| black_box(&mut copied).copy_from_slice(black_box(&words)));
         log.note(ProbeKind::Copy, &rates(8 * N_WORDS, &ms), copied == words);
     }
     if log.begins(ProbeKind::FmaF32) {
         let n_steps = 1 << 16;
         let mut chains = [0.0; CHAINS];
-        let ms = play_ms(|| chains = multiply_add(black_box([2.0; CHAINS]), black_box(FACTOR), n_steps));
+        let ms = run_ms(|| chains = multiply_add(black_box([2.0; CHAINS]), black_box(FACTOR), n_steps));
         // So many steps end where value · factor + addend is the value.
         let right = chains.iter().all(|value| (value - ADDEND / (1.0 - FACTOR)).abs() < 1e-5);
         log.note(ProbeKind::FmaF32, &rates(2 * CHAINS * n_steps, &ms), right);
@@ -64,12 +64,12 @@ fn multiply_add(mut chains: [f32; CHAINS], factor: f32, n_steps: usize) -> [f32;
     chains
 }
 
-/// Samples of the milliseconds that a play takes.
-fn play_ms(mut play: impl FnMut()) -> Vec<f64> {
+/// Samples of the milliseconds that a run takes.
+fn run_ms(mut run: impl FnMut()) -> Vec<f64> {
     let options = Options::default();
     let mut run_ms = |n: u32| {
         let begin = Instant::now();
-        (0..n).for_each(|_| play());
+        (0..n).for_each(|_| run());
         begin.elapsed().as_secs_f64() * 1e3
     };
     let mut n = 1;

@@ -4,8 +4,8 @@ use super::Prober;
 use super::check::agree;
 use super::timing::{Encoding, Samples, grown};
 use crate::error::Result;
-use crate::gpu::play::Prepared;
-use crate::gpu::{Arena, Player, Purpose, Recording, Slice};
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Arena, Executor, Purpose, Recording, Slice};
 use crate::kernels::probe_dispatch::{self, record_probe_dispatch};
 use crate::kernels::probe_fma::{self, Chains, Float, record_probe_fma};
 use crate::measure::report::ProbeKind;
@@ -36,11 +36,11 @@ struct Salted {
 impl Prober<'_, '_> {
     /// Submit, readback, dispatch, compile, in this order: the later ones subtract what the first one tells.
     pub(super) async fn latencies(&mut self) -> Result<()> {
-        let counts = self.is_right(&probe_dispatch::KERNEL, |_| true).await?;
+        let counts = self.is_right(&probe_dispatch::OP, |_| true).await?;
         let mut arena = Arena::default();
         let counters = arena.words("counters", N_COUNTERS.into(), Purpose::Scratch);
-        self.player.allocate(&arena).await?;
-        self.n_plays = 0;
+        self.executor.allocate(&arena).await?;
+        self.n_runs = 0;
         let mut recording = Recording::default();
         record_probe_dispatch(&mut recording, counters, N_COUNTERS);
         let dispatch = self.prepare(recording).await?;
@@ -58,12 +58,12 @@ impl Prober<'_, '_> {
             self.log.note(ProbeKind::Readback, &scaled(&samples, 1e3), right);
         }
         if self.log.begins(ProbeKind::Dispatch) {
-            let samples = self.play_ms(dispatch, Encoding::Counted).await?;
+            let samples = self.sample_ms(dispatch, Encoding::Counted).await?;
             let right = counts && self.has_counted(counters).await?;
             self.log.note(ProbeKind::Dispatch, &scaled(&samples, 1e3), right);
         }
         if self.log.begins(ProbeKind::Compile) {
-            let right = self.is_right(&probe_fma::KERNEL, |case| !case.recording.stages[0].spec.f16).await?;
+            let right = self.is_right(&probe_fma::OP, |case| !case.recording.stages[0].spec.f16).await?;
             let mut salted = Some(self.salted().await?);
             let samples = self.short_ms(Short::Compile, &mut salted).await?;
             let right = right && self.agrees(salted).await?;
@@ -72,11 +72,11 @@ impl Prober<'_, '_> {
         Ok(())
     }
 
-    /// Whether every counter has grown with every play.
+    /// Whether every counter has grown with every run.
     async fn has_counted(&mut self, counters: Slice) -> Result<bool> {
-        let bytes = self.player.read(Slice { bytes: u64::from(N_COUNTERS) * 4, ..counters }).await?;
+        let bytes = self.executor.read(Slice { bytes: u64::from(N_COUNTERS) * 4, ..counters }).await?;
         let counts: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
-        Ok(counts.iter().all(|count| *count == self.n_plays))
+        Ok(counts.iter().all(|count| *count == self.n_runs))
     }
 
     /// Samples of the milliseconds that something short takes, each the mean of as many repetitions as the clock needs.
@@ -106,11 +106,11 @@ impl Prober<'_, '_> {
                     self.run_ms(prepared, 1, Encoding::Counted).await?;
                 }
                 Short::Readback(slice) => {
-                    self.player.read(slice).await?;
+                    self.executor.read(slice).await?;
                 }
                 Short::Compile => {
                     let Some(salted) = salted else { continue };
-                    // Played as well: some drivers compile no earlier.
+                    // Computed as well: some drivers compile no earlier.
                     let compiled = self.prepare(salted.next()).await?;
                     self.run_ms(compiled, 1, Encoding::Counted).await?;
                 }
@@ -124,8 +124,8 @@ impl Prober<'_, '_> {
         let mut arena = Arena::default();
         let x = arena.words("x", probe_fma::X.len() as u64, Purpose::Scratch);
         let y = arena.words("y", 64, Purpose::Scratch);
-        self.player.allocate(&arena).await?;
-        self.player.write(x, 0, bytemuck::cast_slice(&probe_fma::X));
+        self.executor.allocate(&arena).await?;
+        self.executor.write(x, 0, bytemuck::cast_slice(&probe_fma::X));
         // Caches of compiled shaders outlive the program, so the first salt differs from run to run.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let salt = (now.as_micros() as u32) % Salted::END;
@@ -135,12 +135,12 @@ impl Prober<'_, '_> {
     /// Whether the text compiled last came to its reference's values.
     async fn agrees(&mut self, salted: Option<Salted>) -> Result<bool> {
         let Some(salted) = salted else { return Ok(false) };
-        let mut cpu = Player::Cpu(Box::default());
+        let mut cpu = Executor::Cpu(Box::default());
         cpu.allocate(&salted.arena).await?;
         cpu.write(salted.x, 0, bytemuck::cast_slice(&probe_fma::X));
         let prepared = cpu.prepare(&salted.recording()).await?;
         cpu.run(prepared, 1).await?;
-        Ok(agree(&cpu.read(salted.y).await?, &self.player.read(salted.y).await?, 1e-5))
+        Ok(agree(&cpu.read(salted.y).await?, &self.executor.read(salted.y).await?, 1e-5))
     }
 }
 

@@ -16,12 +16,12 @@ pub use cpu::probe_cpu;
 
 use super::report::{Probe, ProbeKind, Probes};
 use super::{Progress, Spread, Watch};
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::Result;
-use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Player, Recording};
+use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use crate::gpu::{Adapter, Executor, Recording};
 
-/// Changes a recording before it is played: how a fault is brought in, to see that it is noticed.
+/// Changes a recording before it is computed: how a fault is brought in, to see that it is noticed.
 pub type Alter<'a> = dyn Fn(&mut Recording) + 'a;
 
 /// How long to look, and what to do to what is looked at.
@@ -35,7 +35,7 @@ pub struct Options<'a> {
     pub patience_ms: f64,
     /// Bytes of each of the two buffers that are read and copied; chosen to lie past the adapter's caches when `None`.
     pub large_bytes: Option<u64>,
-    /// Changes every recording before the adapter plays it; the references stay as they are.
+    /// Changes every recording before the adapter runs it; the references stay as they are.
     pub alter: &'a Alter<'a>,
 }
 
@@ -60,10 +60,10 @@ pub async fn probe(adapter: &Adapter, watch: &mut Watch<'_>) -> Result<Probes> {
 ///
 /// # Errors
 /// See [`probe`].
-pub async fn probe_choice(choice: &PlayerChoice, watch: &mut Watch<'_>) -> Result<Probes> {
+pub async fn probe_choice(choice: &ExecutorChoice, watch: &mut Watch<'_>) -> Result<Probes> {
     match choice {
-        PlayerChoice::Gpu(adapter) => probe(adapter, watch).await,
-        PlayerChoice::Cpu => Ok(probe_cpu(watch)),
+        ExecutorChoice::Gpu(adapter) => probe(adapter, watch).await,
+        ExecutorChoice::Cpu => Ok(probe_cpu(watch)),
     }
 }
 
@@ -72,9 +72,9 @@ pub async fn probe_choice(choice: &PlayerChoice, watch: &mut Watch<'_>) -> Resul
 /// # Errors
 /// See [`probe`].
 pub async fn probe_with(adapter: &Adapter, options: &Options<'_>, watch: &mut Watch<'_>) -> Result<Probes> {
-    let player = Player::Gpu(Box::new(GpuPlayer::open(adapter, ShaderChecks::Off).await?));
+    let executor = Executor::Gpu(Box::new(GpuExecutor::open(adapter, ShaderChecks::Off).await?));
     let log = Log::new(kinds(adapter), watch);
-    let mut prober = Prober { adapter, options, player, overhead_ms: 0.0, n_plays: 0, log };
+    let mut prober = Prober { adapter, options, executor, overhead_ms: 0.0, n_runs: 0, log };
     prober.latencies().await?;
     prober.bandwidths().await?;
     prober.arithmetic().await?;
@@ -95,11 +95,11 @@ fn kinds(adapter: &Adapter) -> Vec<ProbeKind> {
 struct Prober<'a, 'w> {
     adapter: &'a Adapter,
     options: &'a Options<'a>,
-    player: Player,
+    executor: Executor,
     /// What submitting and waiting take without work, in milliseconds; known after the first probe.
     overhead_ms: f64,
-    /// How often recordings were played on the buffers now allocated.
-    n_plays: u32,
+    /// How often recordings were computed on the buffers now allocated.
+    n_runs: u32,
     log: Log<'a, 'w>,
 }
 

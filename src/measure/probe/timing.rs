@@ -1,16 +1,16 @@
-//! How long a recording takes: played as often as a run takes long enough, several runs, less what a run costs without
+//! How long a recording takes: computed as often as a run takes long enough, several runs, less what a run costs without
 //! work.
 
 use super::{Options, Prober};
 use crate::error::Result;
 use crate::gpu::Recording;
-use crate::gpu::play::Prepared;
+use crate::gpu::executor::Prepared;
 use web_time::Instant;
 
 /// No run is made longer than this on purpose, in milliseconds: watchdogs end what takes two seconds.
 const LONGEST_MS: f64 = 600.0;
-/// Plays in one pass at most.
-const MAX_PLAYS: u32 = 1 << 15;
+/// Runs in one pass at most.
+const MAX_RUNS: u32 = 1 << 15;
 
 /// Whether the host's work of encoding the pass belongs to what is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,26 +50,26 @@ impl Prober<'_, '_> {
     /// Makes a recording ready, with the fault in it that is to be noticed, if any.
     pub(super) async fn prepare(&mut self, mut recording: Recording) -> Result<Prepared> {
         (self.options.alter)(&mut recording);
-        self.player.prepare(&recording).await
+        self.executor.prepare(&recording).await
     }
 
-    /// Milliseconds of one run of `n` plays, as the host's clock has it.
+    /// Milliseconds of one run of `n` repeats, as the host's clock has it.
     pub(super) async fn run_ms(&mut self, prepared: Prepared, n: u32, encoding: Encoding) -> Result<f64> {
         let begin = Instant::now();
-        let since_submit = self.player.run(prepared, n).await?;
-        self.n_plays = self.n_plays.wrapping_add(n);
+        let since_submit = self.executor.run(prepared, n).await?;
+        self.n_runs = self.n_runs.wrapping_add(n);
         Ok(if encoding == Encoding::Counted { begin.elapsed().as_secs_f64() * 1e3 } else { since_submit })
     }
 
-    /// Samples of the milliseconds that one play takes.
-    pub(super) async fn play_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
+    /// Samples of the milliseconds that one run takes.
+    pub(super) async fn sample_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
         let (mut n, wanted_ms) = (1, self.wanted_ms());
         loop {
             let ms = self.run_ms(prepared, n, encoding).await?;
-            if ms >= wanted_ms || n >= MAX_PLAYS {
+            if ms >= wanted_ms || n >= MAX_RUNS {
                 break;
             }
-            n = grown(n, ms, wanted_ms).min(MAX_PLAYS);
+            n = grown(n, ms, wanted_ms).min(MAX_RUNS);
         }
         let mut samples = Samples::new(self.options);
         while samples.wants_more() {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// large.
 pub const NO_NUMBER: f64 = 1e18;
 
-/// What comparing an adapter with the CPU player came to.
+/// What comparing an adapter with the CPU executor came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// The sum of it all.
@@ -42,7 +42,7 @@ pub struct Check {
 pub struct OtherCheck {
     /// The other's name and backend.
     pub adapter: String,
-    /// How far it is from this one, as both are from the CPU player.
+    /// How far it is from this one, as both are from the CPU executor.
     pub tokens: TokenCheck,
 }
 
@@ -131,14 +131,14 @@ impl StageError {
     }
 }
 
-/// Tokens foretold by an adapter and by the CPU player.
+/// Tokens foretold by an adapter and by the CPU executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCheck {
     /// Positions compared.
     pub n_tokens: u32,
     /// Those at which both hold the same token likeliest.
     pub n_same: u32,
-    /// Kullback-Leibler divergence from the CPU player, in nats: the mean over positions.
+    /// Kullback-Leibler divergence from the CPU executor, in nats: the mean over positions.
     pub kl_mean: f64,
     /// That which 99.9 % of positions do not exceed.
     pub kl_p999: f64,

@@ -212,7 +212,7 @@ pub struct Load {
     pub directory_ms: f64,
     /// Reading, repacking and uploading the weights.
     pub upload_ms: f64,
-    /// Compiling shaders and playing each recording once, empty.
+    /// Compiling shaders and running each recording once, empty.
     pub compile_ms: f64,
 }
 

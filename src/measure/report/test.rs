@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One test of speed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Test {
-    /// Tokens of a prompt that were played together; 0 for none.
+    /// Tokens of a prompt that were computed together; 0 for none.
     pub n_prompt: u32,
     /// Tokens that were written one after the other; 0 for none.
     pub n_gen: u32,
@@ -21,7 +21,7 @@ pub struct Test {
     pub ms_per_token: f64,
     /// From the begin of a repetition to its first new token, in milliseconds; absent where none was written.
     pub first_token_ms: Option<f64>,
-    /// Milliseconds of a repetition until its prompt (or the token that writing begins with) was played, the median.
+    /// Milliseconds of a repetition until its prompt (or the token that writing begins with) was computed, the median.
     #[serde(default)]
     pub prefill_ms: f64,
     /// Milliseconds of a repetition from its first new token to its last, the median; 0 where none was written.

@@ -19,7 +19,7 @@ pub struct TextTimes {
 }
 
 impl TextTimes {
-    /// Of what the engine timed; `on_cpu` where the CPU player wrote it.
+    /// Of what the engine timed; `on_cpu` where the CPU executor wrote it.
     #[must_use]
     pub fn new(sampling: SamplingSettings, timings: &Timings, on_cpu: bool) -> Self {
         Self {

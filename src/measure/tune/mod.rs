@@ -14,7 +14,7 @@ use super::settle::settle;
 use super::spread::median;
 use super::{Progress, Watch, bench};
 use crate::engine::trial::Alike;
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::{Caps, Choice, Problem, Tuning};
 use search::{Found, search};
@@ -51,7 +51,7 @@ fn wanted_ms(caps: &Caps) -> f64 {
 /// # Errors
 /// When the session runs on the reference executor, which has no choice, or the adapter fails.
 pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) -> Result<TuningFacts> {
-    let PlayerChoice::Gpu(adapter) = session.choice() else {
+    let ExecutorChoice::Gpu(adapter) = session.choice() else {
         return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
     };
     let (caps, guess, begin) = (adapter.caps, adapter.tuning(), Instant::now());

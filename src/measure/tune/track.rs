@@ -4,19 +4,19 @@ use super::search::{Entrant, Track};
 use crate::engine::Session;
 use crate::engine::trial::{Alike, Expected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::kernel::compose;
+use crate::gpu::executor::Prepared;
 use crate::gpu::lower::{Dispatch, lower};
-use crate::gpu::play::Prepared;
+use crate::gpu::op::compose;
 use crate::gpu::{Caps, Choice, Recording, Tuning, Variant};
 use web_time::Instant;
 
-/// Stages of one problem that are played at most: layers beyond them tell nothing new.
+/// Stages of one problem that are computed at most: layers beyond them tell nothing new.
 const MOST_STAGES: usize = 16;
-/// Plays by which the cost of a submit is told from that of a play.
+/// Runs by which the cost of a submit is told from that of a run.
 const FEW_PLAYS: u32 = 5;
 /// No submit is made longer on purpose, in milliseconds: watchdogs end what takes two seconds.
 const LONGEST_MS: f64 = 500.0;
-/// Plays in one submit at most.
+/// Runs in one submit at most.
 const MOST_PLAYS: u32 = 2000;
 
 /// Stages that are one problem, on a session that stands in their step.
@@ -27,9 +27,9 @@ pub(super) struct Stages<'a> {
     base: Tuning,
     expected: &'a Expected,
     line: Vec<Prepared>,
-    /// Plays in a submit, so that it takes long enough to be timed.
+    /// Runs in a submit, so that it takes long enough to be timed.
     n_times: u32,
-    /// All stages of the problem, as a multiple of those that are played.
+    /// All stages of the problem, as a multiple of those that are computed.
     scale: f64,
     deadline: Instant,
 }
@@ -43,8 +43,8 @@ impl<'a> Stages<'a> {
         expected: &'a Expected,
         deadline: Instant,
     ) -> Self {
-        let n_played = alike.stages.len().min(MOST_STAGES);
-        let scale = alike.stages.len() as f64 / n_played.max(1) as f64;
+        let n_computed = alike.stages.len().min(MOST_STAGES);
+        let scale = alike.stages.len() as f64 / n_computed.max(1) as f64;
         Self { session, alike, caps, base, expected, line: Vec::new(), n_times: 1, scale, deadline }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Stages<'a> {
     pub(super) fn entrants(&self) -> Vec<Entrant> {
         let Some(stage) = self.alike.stages.first() else { return Vec::new() };
         let is_tried = |variant: &&Variant| variant.is_worth_trying(&self.caps) && (variant.allows)(stage);
-        let allowed = stage.kernel.variants.iter().filter(is_tried);
+        let allowed = stage.op.variants.iter().filter(is_tried);
         allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
     }
 
@@ -110,10 +110,10 @@ impl Track for Stages<'_> {
 
     async fn line_up(&mut self, choices: &[Choice]) -> Result<()> {
         self.end();
-        let n_played = self.alike.stages.len().min(MOST_STAGES);
+        let n_computed = self.alike.stages.len().min(MOST_STAGES);
         for choice in choices {
             let tuning = self.tuning(choice);
-            self.line.push(self.session.try_stages(&self.alike.stages[..n_played], &tuning).await?);
+            self.line.push(self.session.try_stages(&self.alike.stages[..n_computed], &tuning).await?);
         }
         Ok(())
     }

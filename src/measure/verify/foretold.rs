@@ -6,7 +6,7 @@ use crate::measure::report::{NO_NUMBER, TokenCheck};
 use crate::measure::spread::quantile;
 use crate::measure::{Progress, Watch};
 
-/// What the divergence from the CPU player may be at most, in nats.
+/// What the divergence from the CPU executor may be at most, in nats.
 ///
 /// Rounding in f32 leaves 1e-12 to 1e-7 on the adapters that were measured; a choice of experts or entries that was all
 /// but a tie and fell the other way moves single tokens by up to some 1e-4. Quantizing to Q8_0, which nobody calls
@@ -88,7 +88,7 @@ impl Foretold {
     }
 }
 
-/// Whether tokens are foretold as the CPU player foretells them. Where the divergence is within its budget, another token
+/// Whether tokens are foretold as the CPU executor foretells them. Where the divergence is within its budget, another token
 /// can only be the likeliest where two are all but equally likely: one in fifty may be, and one in a short text.
 #[must_use]
 pub(super) fn is_right(tokens: &TokenCheck) -> bool {

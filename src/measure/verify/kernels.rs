@@ -1,10 +1,10 @@
 //! Every kernel in every variant that an adapter can run, over small dispatches of odd shapes, against its reference.
 
 use crate::error::Result;
-use crate::gpu::kernel::compose;
+use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
-use crate::gpu::play_gpu::{GpuPlayer, ShaderChecks};
-use crate::gpu::{Adapter, Caps, Case, Choice, Config, Nibbles, Player, Problem, Reduce, Tuning};
+use crate::gpu::op::compose;
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Tuning};
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 /// # Errors
 /// When the adapter gives no device.
 pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut Watch<'_>) -> Result<KernelCheck> {
-    let mut player = open(adapter, shader_checks).await?;
+    let mut executor = open(adapter, shader_checks).await?;
     let configs = configs_of(adapter);
     let total = (configs.len() * ALL.len()) as u32;
     let mut check = KernelCheck::default();
@@ -42,8 +42,8 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                     continue;
                 }
                 check.n_cases += 1;
-                player.tune(tuning);
-                let found = wrong_in(&mut player, case).await;
+                executor.tune(tuning);
+                let found = wrong_in(&mut executor, case).await;
                 let is_lost = found.is_err();
                 if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
                     let words = || format!("{} {config:?}, {}: {place}", kernel.name, case.name);
@@ -53,7 +53,7 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                 if is_lost {
                     // A device that has reported a fault does nothing any more.
                     let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
-                    player = another;
+                    executor = another;
                 }
             }
         }
@@ -61,8 +61,8 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
     Ok(check)
 }
 
-async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Player> {
-    Ok(Player::Gpu(Box::new(GpuPlayer::open(adapter, shader_checks).await?)))
+async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Executor> {
+    Ok(Executor::Gpu(Box::new(GpuExecutor::open(adapter, shader_checks).await?)))
 }
 
 /// The texts that a case runs.
@@ -96,11 +96,11 @@ fn configs_of(adapter: &Adapter) -> Vec<Config> {
 #[must_use]
 pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
     let stages = &case.recording.stages;
-    let n_variants = stages.iter().map(|stage| stage.kernel.variants.len()).max().unwrap_or(0);
+    let n_variants = stages.iter().map(|stage| stage.op.variants.len()).max().unwrap_or(0);
     let with_variant = |number: usize| {
         stages.iter().fold(Tuning::uniform(config), |tuning, stage| {
-            let variant = stage.kernel.variants.get(number).filter(|variant| (variant.allows)(stage));
-            let variant = variant.unwrap_or(&stage.kernel.variants[0]);
+            let variant = stage.op.variants.get(number).filter(|variant| (variant.allows)(stage));
+            let variant = variant.unwrap_or(&stage.op.variants[0]);
             tuning.with(Problem::of(stage), Choice { variant: variant.name.to_owned(), config })
         })
     };
@@ -111,24 +111,24 @@ pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
 ///
 /// # Errors
 /// When the adapter refuses a shader, or is lost.
-pub async fn run_case(player: &mut Player, case: &Case) -> Result<Vec<Vec<u8>>> {
-    player.allocate(&case.arena).await?;
+pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8>>> {
+    executor.allocate(&case.arena).await?;
     for (buffer, bytes) in &case.inputs {
-        player.write(case.arena.whole(*buffer), 0, bytes);
+        executor.write(case.arena.whole(*buffer), 0, bytes);
     }
-    let prepared = player.prepare(&case.recording).await?;
+    let prepared = executor.prepare(&case.recording).await?;
     let mut read = Vec::new();
     for (index, (buffer, _)) in case.outputs.iter().enumerate() {
-        let ticket = player.play(prepared, u32::from(index == 0), case.arena.whole(*buffer))?;
-        read.push(player.finish(ticket).await?);
+        let ticket = executor.submit(prepared, u32::from(index == 0), case.arena.whole(*buffer))?;
+        read.push(executor.finish(ticket).await?);
     }
     Ok(read)
 }
 
-/// What is wrong with a case on a player, if anything is; an error is that, too.
-async fn wrong_in(player: &mut Player, case: &Case) -> Result<Option<String>> {
-    let expected = run_case(&mut Player::Cpu(Box::default()), case).await?;
-    let found = run_case(player, case).await?;
+/// What is wrong with a case on an executor, if anything is; an error is that, too.
+async fn wrong_in(executor: &mut Executor, case: &Case) -> Result<Option<String>> {
+    let expected = run_case(&mut Executor::Cpu(Box::default()), case).await?;
+    let found = run_case(executor, case).await?;
     let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
     Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
         difference(expected, found, *tolerance).map(|place| format!("output {index} {place}"))

@@ -1,4 +1,4 @@
-//! Whether an adapter's numbers are right: held against the CPU player, which runs the plain reference of every kernel.
+//! Whether an adapter's numbers are right: held against the CPU executor, which runs the plain reference of every kernel.
 //! [`check`] compares a loaded model, whole or in the short form that stands beside every timing; [`check_sampled`] does
 //! for one of any size what can be done in seconds.
 
@@ -20,7 +20,7 @@ pub use verdict::{add_kernels, describe, divergence};
 
 use super::report::Check;
 use super::{Progress, Watch};
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use foretold::is_right;
 
@@ -33,7 +33,7 @@ pub enum Extent {
     Short,
 }
 
-/// Which tokens are fed, and in which steps: first several together, as prefill plays them, then one by one, as decode
+/// Which tokens are fed, and in which steps: first several together, as prefill runs them, then one by one, as decode
 /// does, since small and large steps take different kernels.
 struct Feed {
     n_tokens: usize,
@@ -48,12 +48,12 @@ const FULL: Feed = Feed { n_tokens: 168, steps: &[24, 64, 60] };
 /// The same tokens with none by itself.
 const FULL_TOGETHER: Feed = Feed { n_tokens: 168, steps: &[64, 64, 40] };
 
-/// Holds a session's model against the same model on the CPU player, over `ids` (see [`built_in_ids`]). What was compared
+/// Holds a session's model against the same model on the CPU executor, over `ids` (see [`built_in_ids`]). What was compared
 /// before the watch broke it off is kept; the verdict is then [`Verdict::Unknown`](super::report::Verdict), unless
 /// something was wrong.
 ///
 /// # Errors
-/// When `oracle` is not the same model on the CPU player, `ids` cannot be played, or an adapter fails.
+/// When `oracle` is not the same model on the CPU executor, `ids` cannot be computed, or an adapter fails.
 pub async fn check(
     session: &mut Session,
     oracle: &mut Session,
@@ -94,7 +94,7 @@ pub async fn check_and_keep(
         Extent::Short => (SHORT, 2),
     };
     let mut passes = Passes { ids, n_passes, n_done: 0, watch };
-    let Some(expected) = passes.feed("logits of the CPU player", oracle, &feed).await? else {
+    let Some(expected) = passes.feed("logits of the CPU executor", oracle, &feed).await? else {
         return Ok(Checked { check: concluded(check, false), foretold: None });
     };
     let Some(found) = passes.feed("logits of the adapter", session, &feed).await? else {
@@ -146,11 +146,11 @@ impl Passes<'_, '_> {
 
 /// Fails unless `oracle` is on the CPU and has the session's shape.
 fn check_oracle(session: &Session, oracle: &Session) -> Result<()> {
-    if !matches!(oracle.choice(), PlayerChoice::Cpu) {
-        return Err(Error::usage("oracle", "a model on an adapter").expected("the same model on the CPU player"));
+    if !matches!(oracle.choice(), ExecutorChoice::Cpu) {
+        return Err(Error::usage("oracle", "a model on an adapter").expected("the same model on the CPU executor"));
     }
     if session.outline() == oracle.outline() {
         return Ok(());
     }
-    Err(Error::usage("oracle", "another model than the adapter's").expected("the same model on the CPU player"))
+    Err(Error::usage("oracle", "another model than the adapter's").expected("the same model on the CPU executor"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::format::random::hash;
 use crate::measure::report::{Check, SampledCheck};
@@ -17,7 +17,7 @@ use super::verdict::conclude;
 const N_FIRST: u32 = 24;
 /// Tokens of the second step at least: it takes the recording of the largest steps.
 const LEAST_SECOND: u32 = 40;
-/// Tokens that are played one by one, as decode does.
+/// Tokens that are computed one by one, as decode does.
 const N_DECODED: u32 = 2;
 /// Operations that the second step may ask of an adapter: some seconds. Its size is no matter of time, so that the same
 /// check is the same again.
@@ -31,10 +31,10 @@ const MOST_OPS_IN_SOFTWARE: u64 = 20_000_000_000;
 /// [`Verdict::Unknown`](crate::measure::report::Verdict), unless something was wrong. The session's state is lost by it.
 ///
 /// # Errors
-/// When the session is on the CPU player, which runs the references itself; when an id is unknown, or the adapter fails.
+/// When the session is on the CPU executor, which runs the references itself; when an id is unknown, or the adapter fails.
 pub async fn check_sampled(session: &mut Session, ids: &[u32], seed: u32, watch: &mut Watch<'_>) -> Result<Check> {
-    let PlayerChoice::Gpu(adapter) = session.choice() else {
-        return Err(Error::usage("check", "the CPU player").expected("an adapter to hold against the references"));
+    let ExecutorChoice::Gpu(adapter) = session.choice() else {
+        return Err(Error::usage("check", "the CPU executor").expected("an adapter to hold against the references"));
     };
     let most_ops = if adapter.caps.is_software { MOST_OPS_IN_SOFTWARE } else { MOST_OPS };
     let steps = steps(ids.len() as u32, session.n_chunk(), largest(session, most_ops));

@@ -1,4 +1,4 @@
-//! A model stage by stage on an adapter and on the CPU player, over steps in which every stage has something to do.
+//! A model stage by stage on an adapter and on the CPU executor, over steps in which every stage has something to do.
 
 use std::ops::ControlFlow;
 
@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::measure::report::{Check, NO_NUMBER, StageError};
 use crate::measure::{Progress, Watch};
 
-/// Tokens played: past the 128th, where the first entry of ratio 128 is finished, and the window of every model is full.
+/// Tokens computed: past the 128th, where the first entry of ratio 128 is finished, and the window of every model is full.
 const N_TOKENS: u32 = 136;
 /// Tokens of the first step, whose logits are computed for all.
 const N_FIRST: u32 = 24;
-/// Tokens that are played once more, one by one, as decode does: among them is the 128th, too.
+/// Tokens that are computed once more, one by one, as decode does: among them is the 128th, too.
 const N_DECODED: u32 = 12;
 
-/// Compares every stage of a model, as the session and as the CPU player compute it from the same inputs, over the first
+/// Compares every stage of a model, as the session and as the CPU executor compute it from the same inputs, over the first
 /// 136 of `ids`, and adds what was found to `check`: the worst of each stage that had something to do, and the first that is
 /// wrong. Gives whether it came to its end before the watch broke it off. The sessions' state is lost by it.
 ///
@@ -89,8 +89,8 @@ mod tests {
             let fits = |step: &LockstepStep| step.n_tokens >= 1 && step.position + step.n_tokens <= n;
             assert!(steps.iter().all(fits) && steps.iter().all(|step| step.n_tokens <= n_chunk), "{steps:?}");
             assert!(steps[0].n_tokens <= n_logits);
-            let played: u32 = steps.iter().map(|step| step.n_tokens).sum();
-            assert_eq!(played, n + n.min(N_DECODED));
+            let computed: u32 = steps.iter().map(|step| step.n_tokens).sum();
+            assert_eq!(computed, n + n.min(N_DECODED));
         }
     }
 

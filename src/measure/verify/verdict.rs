@@ -29,14 +29,14 @@ fn first_wrong(check: &Check) -> Option<String> {
     let stage = || check.first_wrong_stage.as_ref().map(|stage| format!("stage {}", describe(stage)));
     let tokens = || {
         let tokens = check.tokens.as_ref().filter(|tokens| !is_right(tokens))?;
-        Some(format!("the logits are not the CPU player's: {}", describe_tokens(tokens)))
+        Some(format!("the logits are not the CPU executor's: {}", describe_tokens(tokens)))
     };
     let flag = |flag: Option<bool>, wrong: &str| flag.is_some_and(|right| !right).then(|| wrong.to_owned());
     stage()
         .or_else(kernel)
         .or_else(tokens)
         .or_else(|| {
-            flag(check.prefill_equals_decode, "a prompt played together gives other logits than token by token")
+            flag(check.prefill_equals_decode, "a prompt computed together gives other logits than token by token")
         })
         .or_else(|| flag(check.twice_the_same, "the same text gives other logits the second time"))
 }
@@ -50,7 +50,7 @@ fn what_is_right(check: &Check) -> String {
     };
     let tokens = check.tokens.as_ref().map(describe_tokens);
     let parts: Vec<String> = [kernels, stages, tokens].into_iter().flatten().collect();
-    format!("as the CPU player: {}", parts.join("; "))
+    format!("as the CPU executor: {}", parts.join("; "))
 }
 
 /// A stage in words: `attend of layer 3 from position 120 on is off by 0.5, allowed 0.0001`.

@@ -1,5 +1,5 @@
 //! Models that have a shape and no file: V4-Flash, V4-Pro, or whatever a `config.json` says, whole or a few layers of it,
-//! with random weights that the player makes up where they are needed. What it says of speed and memory is true of the
+//! with random weights that the executor makes up where they are needed. What it says of speed and memory is true of the
 //! real model; what it writes means nothing.
 
 mod grouped;

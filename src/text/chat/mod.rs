@@ -89,7 +89,7 @@ impl Chat {
     }
 
     /// The text of a conversation, with what makes the model answer it at the end. Special tokens stand in it by their
-    /// strings; [`Tokenizer::encode`] with [`super::Bos::AsModelSays`] gives its ids, with one begin token and no more.
+    /// strings; [`Tokenizer::encode`] with [`super::Bos::AsModelSays`] gives its ids, with one BOS token and no more.
     ///
     /// # Errors
     /// A template that refuses the conversation, in its own words, or that fails, or that asks for more steps, memory

@@ -1,8 +1,8 @@
-//! The numeric check beside every timing: each lane's model against the same model on the CPU player, in the short form;
+//! The numeric check beside every timing: each lane's model against the same model on the CPU executor, in the short form;
 //! or, where that would take too long, by samples.
 
 use super::lanes::{Model, go_on, host_has_room};
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::Result;
 use crate::host::native::progress::Progress;
 use crate::host::native::run::load;
@@ -16,7 +16,7 @@ use pollster::block_on;
 /// Tokens that the check needs room for, and the oracle has.
 const N_CONTEXT: u32 = 64;
 
-/// Operations that the CPU player may have to do for a check: a minute or two, at some 10^8 in a second.
+/// Operations that the CPU executor may have to do for a check: a minute or two, at some 10^8 in a second.
 const MOST_OPS: u64 = 20_000_000_000;
 
 /// Checks every lane that works, and says on stderr what is not right. `models_of_lanes` has the model of each of them.
@@ -40,25 +40,25 @@ pub(super) fn check(lanes: &mut [Lane], models_of_lanes: &[usize], models: &[Mod
 
 /// The oracle is loaded for the first lane that needs it.
 fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Result<Check> {
-    if matches!(lane.session.choice(), PlayerChoice::Cpu) {
+    if matches!(lane.session.choice(), ExecutorChoice::Cpu) {
         return Ok(unknown("this is the reference that the others are held against".to_owned()));
     }
     let is_large = lane.session.work_of_generation(0, 1, N_CONTEXT).ops > MOST_OPS;
-    if is_large || (oracle.is_none() && !host_has_room(model.named.bytes, &PlayerChoice::Cpu)) {
+    if is_large || (oracle.is_none() && !host_has_room(model.named.bytes, &ExecutorChoice::Cpu)) {
         return check_by_samples(lane);
     }
     if oracle.is_none() {
         let ctx_size = Some(N_CONTEXT.min(lane.session.n_context()));
         let cache = arguments::Cache::of(lane.session.cache_types());
         let options = arguments::Model { ctx_size, cache, ..arguments::Model::default() };
-        *oracle = Some(block_on(load(&model.named, &options, PlayerChoice::Cpu))?);
+        *oracle = Some(block_on(load(&model.named, &options, ExecutorChoice::Cpu))?);
     }
     let Some(oracle) = oracle else { return Ok(Check::default()) };
     let ids = built_in_ids(oracle)?;
     watched(&lane.name(), |watch| block_on(verify::check(&mut lane.session, oracle, &ids, Extent::Short, watch)))
 }
 
-/// The check for models that the CPU player has no time or no memory for.
+/// The check for models that the CPU executor has no time or no memory for.
 fn check_by_samples(lane: &mut Lane) -> Result<Check> {
     let ids = built_in_ids(&lane.session)?;
     watched(&lane.name(), |watch| block_on(verify::check_sampled(&mut lane.session, &ids, verify::any_seed(), watch)))

@@ -3,7 +3,7 @@
 
 use super::options::Options;
 use super::{check, predict};
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::native::model_files::Named;
 use crate::host::native::progress::Progress;
@@ -29,7 +29,7 @@ pub(super) struct Bench<'a> {
     options: &'a Options,
     plan: &'a Plan,
     models: &'a [Model],
-    choices: &'a [PlayerChoice],
+    choices: &'a [ExecutorChoice],
     /// What each place can do at best, from its first lane on.
     probes: Vec<Option<Probes>>,
     /// Loaded, not measured yet.
@@ -45,7 +45,12 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(options: &'a Options, plan: &'a Plan, models: &'a [Model], choices: &'a [PlayerChoice]) -> Self {
+    pub(super) fn new(
+        options: &'a Options,
+        plan: &'a Plan,
+        models: &'a [Model],
+        choices: &'a [ExecutorChoice],
+    ) -> Self {
         Self {
             options,
             plan,
@@ -184,7 +189,7 @@ pub(super) fn go_on() -> ControlFlow<()> {
 }
 
 /// Whether the host's memory has room for a model of so many bytes, where the place keeps it there.
-pub(super) fn host_has_room(model_bytes: u64, choice: &PlayerChoice) -> bool {
+pub(super) fn host_has_room(model_bytes: u64, choice: &ExecutorChoice) -> bool {
     // A quarter more for the cache and the values of a step.
     let wanted = model_bytes.saturating_add(model_bytes / 4);
     memory::free_bytes(choice).is_none_or(|free| wanted <= free)

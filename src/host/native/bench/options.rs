@@ -36,7 +36,7 @@ pub(in crate::host::native) struct Options {
     /// without a GPU, `all` is every adapter [default: the best]
     #[arg(short, long, value_name = "LIST|all")]
     pub(super) adapter: Option<String>,
-    /// Tokens of a prompt that are played together: test pp; 0 for none
+    /// Tokens of a prompt that are computed together: test pp; 0 for none
     #[arg(short = 'p', long, value_name = "N,…", default_value = "512")]
     n_prompt: Vec<Numbers>,
     /// Tokens that are written one after the other: test tg; 0 for none
@@ -71,7 +71,7 @@ pub(in crate::host::native) struct Options {
     /// Do not measure first what each adapter can do at best: no shares of a limit
     #[arg(long)]
     pub(super) no_probe: bool,
-    /// Do not check each adapter's numbers against the CPU player
+    /// Do not check each adapter's numbers against the CPU executor
     #[arg(long)]
     pub(super) no_check: bool,
     /// How the results go to stdout

@@ -1,7 +1,7 @@
 //! The whole of a synthetic model, from what a lane measured of some of its layers.
 
 use super::lanes::Model;
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::Result;
 use crate::host::native::memory;
 use crate::measure::bench::Lane;
@@ -41,9 +41,9 @@ pub(super) fn of_lane(lane: &mut Lane, model: &Model) -> Result<()> {
 }
 
 /// Whether the memory of the host is all that the place has.
-fn is_certain(choice: &PlayerChoice) -> bool {
+fn is_certain(choice: &ExecutorChoice) -> bool {
     match choice {
-        PlayerChoice::Cpu => true,
-        PlayerChoice::Gpu(adapter) => adapter.identity.kind == "software",
+        ExecutorChoice::Cpu => true,
+        ExecutorChoice::Gpu(adapter) => adapter.identity.kind == "software",
     }
 }

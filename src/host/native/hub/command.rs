@@ -4,7 +4,7 @@ use super::cache::{RepoCache, is_commit};
 use super::elsewhere::stand_in;
 use super::settings::Settings;
 use super::{Pulled, bytes_of, pull, remove};
-use crate::engine::PlayerChoice;
+use crate::engine::ExecutorChoice;
 use crate::error::{Error, Result};
 use crate::format::part_name::{PartName, file_name};
 use crate::host::hub::{CATALOGUE, Reference, Repo, Wanted, choose};
@@ -141,7 +141,7 @@ fn pull_all(models: &[String]) -> Result<()> {
 fn known(list: &List) -> Result<()> {
     let place = choice::all().swap_remove(0);
     let free = memory::free_bytes(&place);
-    let binding = if let PlayerChoice::Gpu(adapter) = &place { adapter.binding_bytes() } else { u64::MAX };
+    let binding = if let ExecutorChoice::Gpu(adapter) = &place { adapter.binding_bytes() } else { u64::MAX };
     let types = list.cache.types();
     let offers: Vec<Offer> = CATALOGUE
         .iter()

@@ -7,7 +7,7 @@ use super::hub::HubModel;
 use super::new_file::NewFile;
 use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
-use crate::engine::{PlayerChoice, Session};
+use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::{Adapter, Problem, Tuning};
 use crate::measure::Report;
@@ -84,7 +84,7 @@ pub(super) struct Options {
 /// Carries out the command.
 pub(super) fn tune(options: &Options) -> Result<Ending> {
     let place = choice::one(options.adapter.as_deref())?;
-    let PlayerChoice::Gpu(adapter) = &place else {
+    let ExecutorChoice::Gpu(adapter) = &place else {
         return Err(Error::usage("tune", "the CPU's reference, which has no choice").expected("an adapter"));
     };
     // Begun now, so that a place that cannot be written to is found before the work and not after.
@@ -123,7 +123,7 @@ fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
     Ok(kept)
 }
 
-fn search(options: &Options, place: &PlayerChoice) -> Result<Report> {
+fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let model = model_files::open(options.hub.or(options.model.as_deref())?.as_deref())?;
     let of_load = arguments::Model { ctx_size: Some(options.ctx_size), tune: Tune::Off, ..arguments::Model::default() };
     let mut session = block_on(run::load(&model, &of_load, place.clone()))?;
@@ -137,9 +137,9 @@ fn search(options: &Options, place: &PlayerChoice) -> Result<Report> {
 }
 
 /// The choices that a session on a place is loaded with; `None`: those that are guessed.
-pub(super) fn at_load(place: &PlayerChoice, tune: Tune) -> Option<Tuning> {
+pub(super) fn at_load(place: &ExecutorChoice, tune: Tune) -> Option<Tuning> {
     match place {
-        PlayerChoice::Gpu(adapter) if tune != Tune::Off => Some(shelf::find(adapter).over(adapter.tuning())),
+        ExecutorChoice::Gpu(adapter) if tune != Tune::Off => Some(shelf::find(adapter).over(adapter.tuning())),
         _ => None,
     }
 }
@@ -167,7 +167,7 @@ fn tunable(session: &Session) -> Vec<Problem> {
 
 /// Searches, and keeps what was found. A fault of the cache folder is told, and no more.
 async fn measured(session: &mut Session, extent: Extent) -> Result<Option<TuningFacts>> {
-    let PlayerChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
+    let ExecutorChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
     let adapter = adapter.clone();
     let watch = interrupt::watch();
     let mut progress = Progress::new();

@@ -5,7 +5,7 @@ use super::state::Page;
 use crate::host::arrival::Plan;
 use crate::host::web::chatting::Asking;
 use crate::host::web::download::words::{Ask, Told};
-use crate::host::web::protocol::{Event, Job, Measurement, ModelFile, NoGpu, Player, Power, Request, Settings};
+use crate::host::web::protocol::{Event, Executor, Job, Measurement, ModelFile, NoGpu, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
 use leptos::prelude::GetUntracked;
@@ -28,7 +28,7 @@ pub(crate) struct Link {
     worker: RefCell<Option<Line>>,
     waiting: RefCell<HashMap<Job, oneshot::Sender<Answer>>>,
     last_job: Cell<Job>,
-    player: Cell<Player>,
+    executor: Cell<Executor>,
     /// Which of the browser's adapters is in use.
     power: Cell<Power>,
     /// The model that works, and the one being loaded.
@@ -60,7 +60,7 @@ impl Link {
             worker: RefCell::new(None),
             waiting: RefCell::default(),
             last_job: Cell::new(0),
-            player: Cell::new(Player::Gpu),
+            executor: Cell::new(Executor::Gpu),
             power: Cell::default(),
             model: RefCell::new(ModelFile::Embedded),
             coming: RefCell::new(None),
@@ -69,8 +69,8 @@ impl Link {
     }
 
     /// Starts a fresh worker in place of any other, and loads the model that worked last.
-    pub(crate) fn start(self: &Rc<Self>, player: Player) {
-        self.player.set(player);
+    pub(crate) fn start(self: &Rc<Self>, executor: Executor) {
+        self.executor.set(executor);
         for (_, waiting) in self.waiting.borrow_mut().drain() {
             let _ = waiting.send(Err("the worker was started again".into()));
         }
@@ -135,7 +135,7 @@ impl Link {
         self.page.begin_load();
         let (job, answer) = self.open_job();
         *self.coming.borrow_mut() = Some((job, model.clone()));
-        self.send(Request::Load { job, model, player: self.player.get(), power, n_context: self.n_context.get() });
+        self.send(Request::Load { job, model, executor: self.executor.get(), power, n_context: self.n_context.get() });
         answer
     }
 

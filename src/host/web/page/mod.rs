@@ -24,7 +24,7 @@ mod timings;
 mod write;
 
 use super::hooks;
-use super::protocol::Player;
+use super::protocol::Executor;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use link::Link;
@@ -49,7 +49,7 @@ fn App() -> impl IntoView {
     page.history.open_storage();
     history::share::listen(page.history);
     history::published::fetch(page.history);
-    link.start(Player::Gpu);
+    link.start(Executor::Gpu);
     let link = StoredValue::new_local(link);
     view! {
         <masthead::Masthead page />

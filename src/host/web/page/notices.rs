@@ -3,12 +3,12 @@
 use super::LinkHandle;
 use super::advice::{Advice, advice, user_agent};
 use super::state::{Notice, Page};
-use crate::host::web::protocol::{NoGpu, Player};
+use crate::host::web::protocol::{Executor, NoGpu};
 use leptos::prelude::*;
 
 #[component]
 pub(crate) fn Notices(page: Page, link: LinkHandle) -> impl IntoView {
-    let start = move |player| link.with_value(|link| link.start(player));
+    let start = move |executor| link.with_value(|link| link.start(executor));
     view! {
         <div class="notices" role="alert">
             {move || page.notice.get().map(|notice| match notice {
@@ -22,7 +22,7 @@ pub(crate) fn Notices(page: Page, link: LinkHandle) -> impl IntoView {
 
 /// No adapter: why, what to do in this browser, and the way without one.
 #[component]
-fn Missing(reason: NoGpu, start: impl Fn(Player) + Copy + 'static) -> impl IntoView {
+fn Missing(reason: NoGpu, start: impl Fn(Executor) + Copy + 'static) -> impl IntoView {
     let Advice { title, why, steps } = advice(reason, &user_agent());
     view! {
         <section class="notice">
@@ -34,8 +34,8 @@ fn Missing(reason: NoGpu, start: impl Fn(Player) + Copy + 'static) -> impl IntoV
                 " shows what this browser offers."
             </p>
             <p class="buttons">
-                <button class="primary" on:click=move |_| start(Player::Cpu)>"Run on the CPU"</button>
-                <button on:click=move |_| start(Player::Gpu)>"Look again"</button>
+                <button class="primary" on:click=move |_| start(Executor::Cpu)>"Run on the CPU"</button>
+                <button on:click=move |_| start(Executor::Gpu)>"Look again"</button>
                 <span class="hint">"The CPU writes the same text in this tab: well enough for the small model, slowly for larger ones."</span>
             </p>
         </section>
@@ -43,14 +43,14 @@ fn Missing(reason: NoGpu, start: impl Fn(Player) + Copy + 'static) -> impl IntoV
 }
 
 #[component]
-fn Lost(message: String, start: impl Fn(Player) + Copy + 'static) -> impl IntoView {
+fn Lost(message: String, start: impl Fn(Executor) + Copy + 'static) -> impl IntoView {
     view! {
         <section class="notice">
             <h2>"The engine stopped"</h2>
             <p>{message}</p>
             <p class="buttons">
-                <button class="primary" on:click=move |_| start(Player::Gpu)>"Start again"</button>
-                <button on:click=move |_| start(Player::Cpu)>"Run on the CPU"</button>
+                <button class="primary" on:click=move |_| start(Executor::Gpu)>"Start again"</button>
+                <button on:click=move |_| start(Executor::Cpu)>"Run on the CPU"</button>
                 <span class="hint">"Your text stays. The model is loaded anew."</span>
             </p>
         </section>
@@ -62,7 +62,7 @@ fn Failed(
     page: Page,
     title: &'static str,
     message: String,
-    start: impl Fn(Player) + Copy + Send + 'static,
+    start: impl Fn(Executor) + Copy + Send + 'static,
 ) -> impl IntoView {
     let way_on = move || match page.model.get() {
         Some(model) => view! {
@@ -71,7 +71,7 @@ fn Failed(
         }
         .into_any(),
         None => {
-            view! { <button class="primary" on:click=move |_| start(Player::Gpu)>"Start again"</button> }.into_any()
+            view! { <button class="primary" on:click=move |_| start(Executor::Gpu)>"Start again"</button> }.into_any()
         }
     };
     view! {

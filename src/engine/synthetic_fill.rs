@@ -1,11 +1,11 @@
-//! The weights of a synthetic model: every planned tensor filled with random words by the player itself, so that nothing
-//! of the model's size is ever in host memory, and nothing is read. The same seed gives the same model on every player,
+//! The weights of a synthetic model: every planned tensor filled with random words by the executor itself, so that nothing
+//! of the model's size is ever in host memory, and nothing is read. The same seed gives the same model on every executor,
 //! however its tensors are cut.
 
 use crate::error::Result;
 use crate::format::random::{RandomWords, hash};
 use crate::format::repack;
-use crate::gpu::{Player, Recording, Slice};
+use crate::gpu::{Executor, Recording, Slice};
 use crate::kernels::fill::{Flow, Words, record_fill};
 use crate::model::weights::{Piece, TensorRef};
 use crate::model::{Filling, SyntheticModel};
@@ -22,24 +22,24 @@ const SUBMIT_WORDS: u64 = 16 << 20;
 pub(super) async fn fill(
     uploads: &Uploads,
     model: &SyntheticModel,
-    player: &mut Player,
+    executor: &mut Executor,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let mut filler = Filler { model, player, progress, recording: Recording::default(), recorded: 0, done: 0 };
+    let mut filler = Filler { model, executor, progress, recording: Recording::default(), recorded: 0, done: 0 };
     for step in &uploads.steps {
         match step {
             Upload::Planes { tensor, quants, scales } => filler.planes(tensor, *quants, *scales).await?,
             Upload::Vector { tensor, to } | Upload::Table { tensor, to, .. } => filler.vector(tensor, *to).await?,
         }
     }
-    filler.play().await
+    filler.run().await
 }
 
 struct Filler<'a> {
     model: &'a SyntheticModel,
-    player: &'a mut Player,
+    executor: &'a mut Executor,
     progress: &'a mut dyn FnMut(u64),
-    /// What is not yet played, and how many words that are.
+    /// What is not yet computed, and how many words that are.
     recording: Recording,
     recorded: u64,
     /// Bytes filled.
@@ -66,7 +66,7 @@ impl Filler<'_> {
             let bits = &words.scales;
             let grid = repack::grid_of(format);
             if !grid.is_empty() {
-                self.player.write(to, 0, bytemuck::cast_slice(grid));
+                self.executor.write(to, 0, bytemuck::cast_slice(grid));
             }
             let first = grid.len() as u32;
             let n_words = repack::scale_words(format, n_rows, n_in) as u32 - first;
@@ -121,7 +121,7 @@ impl Filler<'_> {
             let n_rows = per_submit.min(flow.n_rows - row);
             let n_words = u64::from(n_rows) * u64::from(flow.row_words);
             if self.recorded + n_words > SUBMIT_WORDS {
-                self.play().await?;
+                self.run().await?;
             }
             let before = row.wrapping_mul(flow.row_words);
             let first = flow.first.wrapping_add(before);
@@ -131,14 +131,14 @@ impl Filler<'_> {
         Ok(())
     }
 
-    /// Plays what is recorded, and waits for it.
-    async fn play(&mut self) -> Result<()> {
+    /// Runs what is recorded, and waits for it.
+    async fn run(&mut self) -> Result<()> {
         let recording = std::mem::take(&mut self.recording);
         let Some(last) = recording.stages.last() else { return Ok(()) };
         let read = Slice { bytes: 4, ..last.bindings[0] };
-        let prepared = self.player.prepare(&recording).await?;
-        let ticket = self.player.play(prepared, 1, read)?;
-        self.player.finish(ticket).await?;
+        let prepared = self.executor.prepare(&recording).await?;
+        let ticket = self.executor.submit(prepared, 1, read)?;
+        self.executor.finish(ticket).await?;
         self.done += self.recorded * 4;
         self.recorded = 0;
         (self.progress)(self.done);

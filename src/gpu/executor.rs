@@ -1,4 +1,4 @@
-//! The two players of a recording behind one face: the GPU's, and the CPU's, which runs each kernel's reference.
+//! The two executors of a recording behind one face: the GPU's, and the CPU's, which runs each kernel's reference.
 //! The engine does not know which one it has.
 
 use std::future::poll_fn;
@@ -9,11 +9,11 @@ use web_time::Instant;
 use crate::error::Result;
 
 use super::Tuning;
-use super::play_cpu::CpuPlayer;
-use super::play_gpu::{GpuPlayer, GpuTicket};
+use super::executor_cpu::CpuExecutor;
+use super::executor_gpu::{GpuExecutor, GpuTicket};
 use super::recording::{Arena, Recording, Slice};
 
-/// A recording made ready by a player: pipelines and bind groups on the GPU, nothing on the CPU.
+/// A recording made ready by an executor: pipelines and bind groups on the GPU, nothing on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prepared(pub(super) usize);
 
@@ -29,14 +29,14 @@ pub enum Ticket {
 const MOST_READ: u64 = 32 << 20;
 
 /// Runs recordings over the buffers of an arena.
-pub enum Player {
+pub enum Executor {
     /// By WGSL, on an adapter.
-    Gpu(Box<GpuPlayer>),
+    Gpu(Box<GpuExecutor>),
     /// By each kernel's scalar reference.
-    Cpu(Box<CpuPlayer>),
+    Cpu(Box<CpuExecutor>),
 }
 
-impl Player {
+impl Executor {
     /// Makes the arena's buffers, filled with zeros, in place of those from before; what was prepared over those goes
     /// with them.
     ///
@@ -44,9 +44,9 @@ impl Player {
     /// When the adapter has not enough memory, or is lost.
     pub async fn allocate(&mut self, arena: &Arena) -> Result<()> {
         match self {
-            Self::Gpu(player) => player.allocate(arena).await,
-            Self::Cpu(player) => {
-                player.allocate(arena);
+            Self::Gpu(executor) => executor.allocate(arena).await,
+            Self::Cpu(executor) => {
+                executor.allocate(arena);
                 Ok(())
             }
         }
@@ -55,16 +55,16 @@ impl Player {
     /// Chooses otherwise for recordings that are prepared from now on; those from before are forgotten. The reference has
     /// no choice, and keeps its own.
     pub fn tune(&mut self, tuning: Tuning) {
-        if let Self::Gpu(player) = self {
-            player.tune(tuning);
+        if let Self::Gpu(executor) = self {
+            executor.tune(tuning);
         }
     }
 
     /// Writes bytes (a multiple of 4, at a multiple of 4) into a slice, from `offset` within it.
     pub fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {
         match self {
-            Self::Gpu(player) => player.write(slice, offset, bytes),
-            Self::Cpu(player) => player.write(slice, offset, bytes),
+            Self::Gpu(executor) => executor.write(slice, offset, bytes),
+            Self::Cpu(executor) => executor.write(slice, offset, bytes),
         }
     }
 
@@ -74,22 +74,22 @@ impl Player {
     /// When the adapter was lost or has reported a fault.
     pub fn copy(&mut self, pairs: impl IntoIterator<Item = (Slice, Slice)>) -> Result<()> {
         match self {
-            Self::Gpu(player) => player.copy(pairs),
-            Self::Cpu(player) => {
-                pairs.into_iter().for_each(|(from, to)| player.copy(from, to));
+            Self::Gpu(executor) => executor.copy(pairs),
+            Self::Cpu(executor) => {
+                pairs.into_iter().for_each(|(from, to)| executor.copy(from, to));
                 Ok(())
             }
         }
     }
 
-    /// Makes a recording ready to be played many times.
+    /// Makes a recording ready to be computed many times.
     ///
     /// # Errors
     /// When the adapter refuses a shader or a binding.
     pub async fn prepare(&mut self, recording: &Recording) -> Result<Prepared> {
         match self {
-            Self::Gpu(player) => player.prepare(recording, None).await,
-            Self::Cpu(player) => Ok(player.prepare(recording)),
+            Self::Gpu(executor) => executor.prepare(recording, None).await,
+            Self::Cpu(executor) => Ok(executor.prepare(recording)),
         }
     }
 
@@ -99,58 +99,58 @@ impl Player {
     /// When the adapter refuses a shader or a binding.
     pub async fn prepare_with(&mut self, recording: &Recording, tuning: &Tuning) -> Result<Prepared> {
         match self {
-            Self::Gpu(player) => player.prepare(recording, Some(tuning)).await,
-            Self::Cpu(player) => Ok(player.prepare(recording)),
+            Self::Gpu(executor) => executor.prepare(recording, Some(tuning)).await,
+            Self::Cpu(executor) => Ok(executor.prepare(recording)),
         }
     }
 
     /// Forgets this recording and all that were prepared after it.
     pub fn forget_from(&mut self, first: Prepared) {
         match self {
-            Self::Gpu(player) => player.forget_from(first),
-            Self::Cpu(player) => player.forget_from(first),
+            Self::Gpu(executor) => executor.forget_from(first),
+            Self::Cpu(executor) => executor.forget_from(first),
         }
     }
 
-    /// Plays a recording `n_times` in a row, as one pass and one submit, and then copies `read` out.
+    /// Runs a recording `n_times` in a row, as one pass and one submit, and then copies `read` out.
     ///
     /// # Errors
     /// When the adapter was lost or has reported a fault.
-    pub fn play(&mut self, prepared: Prepared, n_times: u32, read: Slice) -> Result<Ticket> {
+    pub fn submit(&mut self, prepared: Prepared, n_times: u32, read: Slice) -> Result<Ticket> {
         match self {
-            Self::Gpu(player) => player.play(prepared, n_times, Some(read)).map(Ticket::Gpu),
-            Self::Cpu(player) => {
+            Self::Gpu(executor) => executor.submit(prepared, n_times, Some(read)).map(Ticket::Gpu),
+            Self::Cpu(executor) => {
                 for _ in 0..n_times {
-                    player.play(prepared);
+                    executor.run(prepared);
                 }
-                Ok(Ticket::Cpu(player.read(read)))
+                Ok(Ticket::Cpu(executor.read(read)))
             }
         }
     }
 
-    /// Plays a recording `n_times` in a row and waits for its end, with nothing read back. Says how many milliseconds
+    /// Runs a recording `n_times` in a row and waits for its end, with nothing read back. Says how many milliseconds
     /// passed from the submit on: the encoding of the pass is left out.
     ///
     /// # Errors
     /// When the adapter was lost or has reported a fault.
     pub async fn run(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
         match self {
-            Self::Gpu(player) => player.run(prepared, n_times).await,
-            Self::Cpu(player) => {
+            Self::Gpu(executor) => executor.run(prepared, n_times).await,
+            Self::Cpu(executor) => {
                 let begin = Instant::now();
-                (0..n_times).for_each(|_| player.play(prepared));
+                (0..n_times).for_each(|_| executor.run(prepared));
                 Ok(begin.elapsed().as_secs_f64() * 1e3)
             }
         }
     }
 
-    /// Waits until all that was written and played is done.
+    /// Waits until all that was written and computed is done.
     ///
     /// # Errors
     /// When the adapter was lost or has reported a fault.
     pub async fn wait(&mut self) -> Result<()> {
         match self {
-            Self::Gpu(player) => player.wait().await,
+            Self::Gpu(executor) => executor.wait().await,
             Self::Cpu(_) => Ok(()),
         }
     }
@@ -158,7 +158,7 @@ impl Player {
     /// Time spent so far on encoding, in milliseconds; 0 on the CPU.
     pub fn encoding_ms(&self) -> f64 {
         match self {
-            Self::Gpu(player) => player.encoding().as_secs_f64() * 1e3,
+            Self::Gpu(executor) => executor.encoding().as_secs_f64() * 1e3,
             Self::Cpu(_) => 0.0,
         }
     }
@@ -169,12 +169,12 @@ impl Player {
     /// When the adapter was lost or has reported a fault.
     pub async fn finish(&mut self, ticket: Ticket) -> Result<Vec<u8>> {
         match (self, ticket) {
-            (Self::Gpu(player), Ticket::Gpu(ticket)) => player.finish(ticket).await,
+            (Self::Gpu(executor), Ticket::Gpu(ticket)) => executor.finish(ticket).await,
             (_, Ticket::Cpu(bytes)) => {
                 give_way().await;
                 Ok(bytes)
             }
-            (Self::Cpu(_), Ticket::Gpu(_)) => unreachable!("a ticket goes back to the player that gave it"),
+            (Self::Cpu(_), Ticket::Gpu(_)) => unreachable!("a ticket goes back to the executor that gave it"),
         }
     }
 
@@ -184,8 +184,8 @@ impl Player {
     /// When the adapter was lost or has reported a fault.
     pub async fn read(&mut self, slice: Slice) -> Result<Vec<u8>> {
         match self {
-            Self::Gpu(player) => player.read(slice).await,
-            Self::Cpu(player) => Ok(player.read(slice)),
+            Self::Gpu(executor) => executor.read(slice).await,
+            Self::Cpu(executor) => Ok(executor.read(slice)),
         }
     }
 
@@ -206,11 +206,11 @@ impl Player {
             let n = slices[begin..].iter().take_while(fits).count().max(1);
             let part = &slices[begin..begin + n];
             match self {
-                Self::Gpu(player) => {
-                    let ticket = player.begin_read_of(part)?;
-                    bytes.extend(player.finish(ticket).await?);
+                Self::Gpu(executor) => {
+                    let ticket = executor.begin_read_of(part)?;
+                    bytes.extend(executor.finish(ticket).await?);
                 }
-                Self::Cpu(player) => part.iter().for_each(|slice| bytes.extend(player.read(*slice))),
+                Self::Cpu(executor) => part.iter().for_each(|slice| bytes.extend(executor.read(*slice))),
             }
             begin += n;
         }
@@ -223,19 +223,19 @@ impl Player {
     /// When the adapter was lost or has reported a fault.
     pub fn begin_read(&mut self, slice: Slice) -> Result<Ticket> {
         match self {
-            Self::Gpu(player) => player.begin_read(slice).map(Ticket::Gpu),
-            Self::Cpu(player) => Ok(Ticket::Cpu(player.read(slice))),
+            Self::Gpu(executor) => executor.begin_read(slice).map(Ticket::Gpu),
+            Self::Cpu(executor) => Ok(Ticket::Cpu(executor.read(slice))),
         }
     }
 
-    /// Plays a recording once with a time for each stage, in milliseconds; `None` where the adapter has no timestamps.
+    /// Runs a recording once with a time for each stage, in milliseconds; `None` where the adapter has no timestamps.
     ///
     /// # Errors
     /// When the adapter was lost or has reported a fault.
     pub async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {
         match self {
-            Self::Gpu(player) => player.profile(prepared).await,
-            Self::Cpu(player) => Ok(Some(player.profile(prepared))),
+            Self::Gpu(executor) => executor.profile(prepared).await,
+            Self::Cpu(executor) => Ok(Some(executor.profile(prepared))),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! The CPU player: runs a recording through each kernel's scalar reference. The oracle of every test, and what a machine
+//! The CPU executor: runs a recording through each kernel's scalar reference. The oracle of every test, and what a machine
 //! without a GPU gets. It never tunes and never skips.
 
 use web_time::Instant;
 
-use super::kernel::{Access, Call};
-use super::play::Prepared;
+use super::executor::Prepared;
+use super::op::{Access, Call};
 use super::recording::{Arena, Recording, Slice, Stage};
 
 /// Buffers as words in host memory, and the recordings to run over them.
 #[derive(Default)]
-pub struct CpuPlayer {
+pub struct CpuExecutor {
     buffers: Vec<Vec<u32>>,
     recordings: Vec<Recording>,
 }
 
-impl CpuPlayer {
+impl CpuExecutor {
     pub(super) fn allocate(&mut self, arena: &Arena) {
         self.buffers = arena.buffers.iter().map(|plan| vec![0; (plan.bytes / 4) as usize]).collect();
     }
@@ -44,7 +44,7 @@ impl CpuPlayer {
         self.recordings.truncate(first.0);
     }
 
-    pub(super) fn play(&mut self, prepared: Prepared) {
+    pub(super) fn run(&mut self, prepared: Prepared) {
         let recording = std::mem::take(&mut self.recordings[prepared.0]);
         for stage in &recording.stages {
             self.play_stage(stage);
@@ -67,7 +67,7 @@ impl CpuPlayer {
     /// Runs one stage. Writable buffers are taken out while it runs, which also proves that no stage binds a buffer
     /// both as input and as output.
     fn play_stage(&mut self, stage: &Stage) {
-        let bound = || stage.bindings.iter().zip(stage.kernel.bindings);
+        let bound = || stage.bindings.iter().zip(stage.op.bindings);
         let outputs = bound().filter(|(_, (_, access))| *access == Access::Write);
         let mut taken: Vec<(Slice, Vec<u32>)> =
             outputs.map(|(slice, _)| (*slice, std::mem::take(&mut self.buffers[slice.buffer.0 as usize]))).collect();
@@ -79,7 +79,7 @@ impl CpuPlayer {
             outputs: taken.iter_mut().map(|(slice, buffer)| words_mut(buffer, *slice)).collect(),
             sample: None,
         };
-        (stage.kernel.reference)(&mut call);
+        (stage.op.reference)(&mut call);
         for (slice, buffer) in taken {
             self.buffers[slice.buffer.0 as usize] = buffer;
         }

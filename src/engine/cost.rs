@@ -27,7 +27,7 @@ impl Session {
     }
 
     /// What [`Self::generate_from`] must move and do for `n_new` ids after a prompt of `n_prompt` tokens that begins at
-    /// position `depth`: the prompt, its head, and all steps but that of the last id, which is not played.
+    /// position `depth`: the prompt, its head, and all steps but that of the last id, which is not computed.
     #[must_use]
     pub fn work_of_generation(&self, depth: u32, n_prompt: u32, n_new: u32) -> Cost {
         let decode = self.record(Kind::Decode);
@@ -39,7 +39,7 @@ impl Session {
         work
     }
 
-    /// Plays one step of `n` tokens at `position` stage by stage, and gives its recording and the time of each of its
+    /// Runs one step of `n` tokens at `position` stage by stage, and gives its recording and the time of each of its
     /// stages in milliseconds; `None` where the adapter has no timestamps. One token is a decode step; more are a
     /// step of a prompt, at most the largest that is recorded.
     ///
@@ -50,7 +50,7 @@ impl Session {
         let kind = if n == 1 { Kind::Decode } else { Kind::Body(n) };
         let prepared = self.prepare(kind).await?;
         self.write_step(position, n, &Sampling::default());
-        let times = self.player.profile(prepared).await?;
+        let times = self.executor.profile(prepared).await?;
         Ok((self.record(kind), times))
     }
 }

@@ -1,21 +1,21 @@
-// Team contract (see team_single.wgsl): a workgroup is the team and adds up in workgroup memory.
-// TEAM is a power of two. Calls must stand in uniform control flow.
-var<workgroup> team_f32: array<f32, TEAM>;
-var<workgroup> team_u32: array<u32, TEAM>;
-var<workgroup> team_word: u32;
+// Reduction contract (see reduce_thread.wgsl): a workgroup is the group and adds up in workgroup memory.
+// LANES is a power of two. Calls must stand in uniform control flow.
+var<workgroup> team_f32: array<f32, LANES>;
+var<workgroup> team_u32: array<u32, LANES>;
+var<workgroup> shared_word: u32;
 
-fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
+fn group_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
     return workgroup.y * n_workgroups.x + workgroup.x;
 }
 
-fn team_lane(local: u32) -> u32 {
+fn group_lane(local: u32) -> u32 {
     return local;
 }
 
-fn team_sum(lane: u32, value: f32) -> f32 {
+fn reduce_sum(lane: u32, value: f32) -> f32 {
     workgroupBarrier(); // Readers of an earlier result are done.
     team_f32[lane] = value;
-    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
         if lane < width {
             team_f32[lane] += team_f32[lane + width];
@@ -25,10 +25,10 @@ fn team_sum(lane: u32, value: f32) -> f32 {
     return team_f32[0];
 }
 
-fn team_max(lane: u32, value: f32) -> f32 {
+fn reduce_max(lane: u32, value: f32) -> f32 {
     workgroupBarrier();
     team_f32[lane] = value;
-    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
         if lane < width {
             team_f32[lane] = max(team_f32[lane], team_f32[lane + width]);
@@ -38,10 +38,10 @@ fn team_max(lane: u32, value: f32) -> f32 {
     return team_f32[0];
 }
 
-fn team_sum_u32(lane: u32, value: u32) -> u32 {
+fn reduce_sum_u32(lane: u32, value: u32) -> u32 {
     workgroupBarrier();
     team_u32[lane] = value;
-    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
         if lane < width {
             team_u32[lane] += team_u32[lane + width];
@@ -51,10 +51,10 @@ fn team_sum_u32(lane: u32, value: u32) -> u32 {
     return team_u32[0];
 }
 
-fn team_min_u32(lane: u32, value: u32) -> u32 {
+fn reduce_min_u32(lane: u32, value: u32) -> u32 {
     workgroupBarrier();
     team_u32[lane] = value;
-    for (var width = TEAM / 2u; width > 0u; width /= 2u) {
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
         workgroupBarrier();
         if lane < width {
             team_u32[lane] = min(team_u32[lane], team_u32[lane + width]);
@@ -65,7 +65,7 @@ fn team_min_u32(lane: u32, value: u32) -> u32 {
 }
 
 // Sum of the values of the lanes before this one.
-fn team_before_u32(lane: u32, value: u32) -> u32 {
+fn reduce_before_u32(lane: u32, value: u32) -> u32 {
     workgroupBarrier();
     team_u32[lane] = value;
     workgroupBarrier();
@@ -76,10 +76,10 @@ fn team_before_u32(lane: u32, value: u32) -> u32 {
     return before;
 }
 
-// Lane 0's value, in a form that may steer control flow around other calls of the team.
-fn team_first_u32(lane: u32, value: u32) -> u32 {
+// Lane 0's value, in a form that may steer control flow around other calls of the group.
+fn reduce_first_u32(lane: u32, value: u32) -> u32 {
     if lane == 0u {
-        team_word = value;
+        shared_word = value;
     }
-    return workgroupUniformLoad(&team_word); // Waits for the team before and after.
+    return workgroupUniformLoad(&shared_word); // Waits for the group before and after.
 }

@@ -1,79 +1,79 @@
-// Team contract (see team_single.wgsl): a workgroup is the team; subgroups add up first, then their results through
+// Reduction contract (see reduce_thread.wgsl): a workgroup is the group; subgroups add up first, then their results through
 // workgroup memory. SUBGROUP is the adapter's subgroup size; lanes stand in order. Calls must stand in uniform control flow.
-var<workgroup> team_f32: array<f32, TEAM>;
-var<workgroup> team_u32: array<u32, TEAM>;
-var<workgroup> team_word: u32;
+var<workgroup> team_f32: array<f32, LANES>;
+var<workgroup> team_u32: array<u32, LANES>;
+var<workgroup> shared_word: u32;
 
-fn team_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
+fn group_index(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32) -> u32 {
     return workgroup.y * n_workgroups.x + workgroup.x;
 }
 
-fn team_lane(local: u32) -> u32 {
+fn group_lane(local: u32) -> u32 {
     return local;
 }
 
-fn team_sum(lane: u32, value: f32) -> f32 {
+fn reduce_sum(lane: u32, value: f32) -> f32 {
     let part = subgroupAdd(value);
-    if TEAM <= SUBGROUP {
+    if LANES <= SUBGROUP {
         return part;
     }
     workgroupBarrier(); // Readers of an earlier result are done.
     team_f32[lane] = part;
     workgroupBarrier();
     var sum = 0.0;
-    for (var i = 0u; i < TEAM; i += SUBGROUP) {
+    for (var i = 0u; i < LANES; i += SUBGROUP) {
         sum += team_f32[i];
     }
     return sum;
 }
 
-fn team_max(lane: u32, value: f32) -> f32 {
+fn reduce_max(lane: u32, value: f32) -> f32 {
     let part = subgroupMax(value);
-    if TEAM <= SUBGROUP {
+    if LANES <= SUBGROUP {
         return part;
     }
     workgroupBarrier();
     team_f32[lane] = part;
     workgroupBarrier();
     var greatest = team_f32[0];
-    for (var i = SUBGROUP; i < TEAM; i += SUBGROUP) {
+    for (var i = SUBGROUP; i < LANES; i += SUBGROUP) {
         greatest = max(greatest, team_f32[i]);
     }
     return greatest;
 }
 
-fn team_sum_u32(lane: u32, value: u32) -> u32 {
+fn reduce_sum_u32(lane: u32, value: u32) -> u32 {
     let part = subgroupAdd(value);
-    if TEAM <= SUBGROUP {
+    if LANES <= SUBGROUP {
         return part;
     }
     workgroupBarrier();
     team_u32[lane] = part;
     workgroupBarrier();
     var sum = 0u;
-    for (var i = 0u; i < TEAM; i += SUBGROUP) {
+    for (var i = 0u; i < LANES; i += SUBGROUP) {
         sum += team_u32[i];
     }
     return sum;
 }
 
-fn team_min_u32(lane: u32, value: u32) -> u32 {
+fn reduce_min_u32(lane: u32, value: u32) -> u32 {
     let part = subgroupMin(value);
-    if TEAM <= SUBGROUP {
+    if LANES <= SUBGROUP {
         return part;
     }
     workgroupBarrier();
     team_u32[lane] = part;
     workgroupBarrier();
     var least = team_u32[0];
-    for (var i = SUBGROUP; i < TEAM; i += SUBGROUP) {
+    for (var i = SUBGROUP; i < LANES; i += SUBGROUP) {
         least = min(least, team_u32[i]);
     }
     return least;
 }
 
 // Sum of the values of the lanes before this one.
-fn team_before_u32(lane: u32, value: u32) -> u32 {
+fn reduce_before_u32(lane: u32, value: u32) -> u32 {
     workgroupBarrier();
     team_u32[lane] = value;
     workgroupBarrier();
@@ -84,10 +84,10 @@ fn team_before_u32(lane: u32, value: u32) -> u32 {
     return before;
 }
 
-// Lane 0's value, in a form that may steer control flow around other calls of the team.
-fn team_first_u32(lane: u32, value: u32) -> u32 {
+// Lane 0's value, in a form that may steer control flow around other calls of the group.
+fn reduce_first_u32(lane: u32, value: u32) -> u32 {
     if lane == 0u {
-        team_word = value;
+        shared_word = value;
     }
-    return workgroupUniformLoad(&team_word); // Waits for the team before and after.
+    return workgroupUniformLoad(&shared_word); // Waits for the group before and after.
 }

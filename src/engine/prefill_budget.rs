@@ -8,7 +8,7 @@ const FIRST: u32 = 16;
 /// By how much a step may be larger than the one before.
 const MOST_GROWTH: u32 = 8;
 
-/// A step that was played.
+/// A step that was computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepTime {
     /// Its tokens.
@@ -17,21 +17,21 @@ pub struct StepTime {
     pub ms: f64,
 }
 
-/// The pace of a session.
+/// The budget of a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct PrefillBudget {
     budget_ms: f64,
     allowed: u32,
     longest: StepTime,
 }
 
-impl Default for Pace {
+impl Default for PrefillBudget {
     fn default() -> Self {
         Self { budget_ms: BUDGET_MS, allowed: FIRST, longest: StepTime::default() }
     }
 }
 
-impl Pace {
+impl PrefillBudget {
     /// Of a model that has so many of the layers of another: its steps are as short as those that the other would need.
     pub(super) fn of_a_cut(n_layers: usize, n_whole: usize) -> Self {
         let share = n_layers as f64 / n_whole.max(1) as f64;
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
 
     fn after(allowed: u32, n_tokens: u32, ms: f64) -> u32 {
-        let mut pace = Pace { allowed, ..Pace::default() };
-        pace.took(n_tokens, ms);
-        pace.allowed()
+        let mut budget = PrefillBudget { allowed, ..PrefillBudget::default() };
+        budget.took(n_tokens, ms);
+        budget.allowed()
     }
 
     #[test]
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_cut_of_a_model_takes_the_steps_that_the_whole_would_take() {
-        let (mut cut, mut whole) = (Pace::of_a_cut(2, 12), Pace::default());
+        let (mut cut, mut whole) = (PrefillBudget::of_a_cut(2, 12), PrefillBudget::default());
         for _ in 0..4 {
             assert_eq!(cut.allowed(), whole.allowed());
             let n = whole.allowed().min(256);
@@ -98,19 +98,19 @@ mod tests {
         for ms_per_token in [0.01, 0.3, 2.0, 15.0, 90.0] {
             // Ten times as much at the end as at the beginning.
             let cost = |position: u32| ms_per_token * (1.0 + 9.0 * f64::from(position) / 4096.0);
-            let (mut pace, mut position, mut n_steps) = (Pace::default(), 0, 0);
+            let (mut budget, mut position, mut n_steps) = (PrefillBudget::default(), 0, 0);
             while position < 4096 {
-                let n = pace.allowed().min(256).min(4096 - position);
+                let n = budget.allowed().min(256).min(4096 - position);
                 let ms = (position..position + n).map(cost).sum();
                 // The first step is a guess; all others are known.
                 assert!(n_steps == 0 || ms < 2.0 * BUDGET_MS, "{ms_per_token}: {n} tokens took {ms} ms");
-                pace.took(n, ms);
+                budget.took(n, ms);
                 (position, n_steps) = (position + n, n_steps + 1);
             }
             let all: f64 = (0..4096).map(cost).sum();
             let fewest = (all / BUDGET_MS).max(4096.0 / 256.0);
             assert!(f64::from(n_steps) <= 2.0 * fewest + 4.0, "{ms_per_token}: {n_steps} steps, {fewest} would do");
-            assert!(pace.longest().ms <= all && pace.longest().n_tokens > 0);
+            assert!(budget.longest().ms <= all && budget.longest().n_tokens > 0);
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Field {
 
 /// A kernel: what is computed, and the ways to compute it.
 #[derive(Debug)]
-pub struct Kernel {
+pub struct Op {
     /// Name of the module and of the first variant.
     pub name: &'static str,
     /// How it can be computed. The first runs on every adapter.
@@ -80,7 +80,7 @@ impl Variant {
     }
 }
 
-/// One dispatch with its inputs, to be run by both players and compared.
+/// One dispatch with its inputs, to be run by both executors and compared.
 pub struct Case {
     /// What is odd about it.
     pub name: String,
@@ -88,7 +88,7 @@ pub struct Case {
     pub recording: Recording,
     /// The buffers of the case.
     pub arena: super::Arena,
-    /// Contents to write before playing.
+    /// Contents to write before running.
     pub inputs: Vec<(BufferId, Vec<u8>)>,
     /// Buffers to compare, with the largest allowed difference relative to `1 + |reference|`;
     /// zero means that the words must be equal.
@@ -98,7 +98,7 @@ pub struct Case {
 /// What varies in a kernel's text: library parts of one contract, and constants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Spec {
-    /// Texts placed before the kernel's own, such as a team or a weight format.
+    /// Texts placed before the kernel's own, such as a reduction or a weight format.
     pub parts: Vec<&'static str>,
     /// `const NAME: u32 = value;` lines.
     pub constants: Vec<(&'static str, u32)>,
@@ -111,7 +111,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// A text of one contract, such as `lib/team_shared.wgsl`.
+    /// A text of one contract, such as `lib/reduce_workgroup.wgsl`.
     #[must_use]
     pub fn part(mut self, text: &'static str) -> Self {
         self.parts.push(text);

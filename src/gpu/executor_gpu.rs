@@ -1,4 +1,4 @@
-//! The GPU player: pipelines and bind groups made once per recording, one compute pass and one submit per play,
+//! The GPU executor: pipelines and bind groups made once per recording, one compute pass and one submit per run,
 //! readback through a staging buffer. It never waits except in `finish`, `read` and `profile`.
 
 use std::collections::HashMap;
@@ -11,9 +11,9 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 
 use super::adapter::Adapter;
-use super::kernel::{Access, compose};
+use super::executor::Prepared;
 use super::lower::{Dispatch, lower};
-use super::play::Prepared;
+use super::op::{Access, compose};
 use super::recording::{Arena, Recording, Slice, Stage};
 use super::{Caps, Tuning};
 
@@ -21,7 +21,7 @@ use super::{Caps, Tuning};
 type Fault = Arc<Mutex<Option<String>>>;
 
 /// A device, the arena's buffers on it, and recordings made ready.
-pub struct GpuPlayer {
+pub struct GpuExecutor {
     device: wgpu::Device,
     queue: wgpu::Queue,
     adapter_name: String,
@@ -66,14 +66,14 @@ pub struct GpuTicket {
     submission: wgpu::SubmissionIndex,
 }
 
-/// A browser would keep a player's memory until its garbage is collected, which knows nothing of a GPU that is full.
-impl Drop for GpuPlayer {
+/// A browser would keep an executor's memory until its garbage is collected, which knows nothing of a GPU that is full.
+impl Drop for GpuExecutor {
     fn drop(&mut self) {
         self.buffers.iter().chain(&self.staging).for_each(wgpu::Buffer::destroy);
     }
 }
 
-impl GpuPlayer {
+impl GpuExecutor {
     /// Opens the adapter with all that it offers of what we use.
     ///
     /// # Errors
@@ -183,7 +183,7 @@ impl GpuPlayer {
         Ok(())
     }
 
-    /// Under `tuning`, or the player's own.
+    /// Under `tuning`, or the executor's own.
     pub(super) async fn prepare(&mut self, recording: &Recording, tuning: Option<&Tuning>) -> Result<Prepared> {
         let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
         let offsets: Vec<u64> = recording
@@ -273,8 +273,8 @@ impl GpuPlayer {
             wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
         };
         let mut entries = vec![entry(0, Access::Read)];
-        entries.extend(stage.kernel.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
-        let label = Some(stage.kernel.name);
+        entries.extend(stage.op.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
+        let label = Some(stage.op.name);
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -309,12 +309,12 @@ impl GpuPlayer {
         unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
     }
 
-    pub(super) fn play(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
+    pub(super) fn submit(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
         let encoder = self.encode(prepared, n_times)?;
         self.submit_and_map(encoder, read.as_slice())
     }
 
-    /// Plays, waits, and says how many milliseconds passed from the submit on.
+    /// Runs, waits, and says how many milliseconds passed from the submit on.
     pub(super) async fn run(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
         let commands = self.encode(prepared, n_times)?.finish();
         let begin = Instant::now();
