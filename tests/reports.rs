@@ -1,7 +1,8 @@
 //! The report's format: documented by a schema that is made from the types, read back as it was written, carried by a
 //! link; and whatever else is read as a report is refused with its place, or harmless.
 
-use headstart::measure::adapter_facts::{KernelSettings, Team};
+use headstart::gpu::{Choice, Config, Problem, Reduce};
+use headstart::measure::adapter_facts::KernelSettings;
 use headstart::measure::chart::charts;
 use headstart::measure::compare::compare;
 use headstart::measure::report::index::Index;
@@ -10,7 +11,8 @@ use headstart::measure::report::read::{MAX_BYTES, MAX_ENTRIES, read};
 use headstart::measure::report::{
     Check, Decode, Entry, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, OtherCheck, Platform, Prefill,
     Probe, ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SampledCheck, SamplingSettings, Settings,
-    Share, StageError, Test, TextTimes, TokenCheck, Verdict, schema,
+    Share, SingleConfig, StageError, StepGain, Test, TextTimes, TokenCheck, TunedProblem, TuningFacts, TuningSource,
+    Verdict, schema,
 };
 use headstart::measure::{AdapterFacts, Report, Spread, StageTime};
 use proptest::prelude::*;
@@ -58,6 +60,23 @@ fn every_report_of_the_repository_is_valid_and_read() {
         let entries = read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(!entries.is_empty(), "{}", path.display());
     }
+}
+
+#[test]
+fn names_of_earlier_reports_are_read() {
+    let text = fixture("chromium.json");
+    let mut old = text.clone();
+    for (new, name) in [
+        ("\"kernels\": {\n    \"reduce\": \"thread\"", "\"knobs\": {\n    \"team\": \"single\""),
+        ("\"kernels\": {\n   \"reduce\": \"thread\"", "\"knobs\": {\n   \"team\": \"single\""),
+        ("\"threads\"", "\"single_workgroup\""),
+        ("\"f16_keys\"", "\"half_keys\""),
+        ("\"f16_values\"", "\"half_values\""),
+    ] {
+        old = old.replace(new, name);
+    }
+    assert!(old.contains("knobs") && old.contains("single_workgroup"), "{old:.800}");
+    assert_eq!(read(&old).expect("an old report"), read(&text).expect("a report"));
 }
 
 #[test]
@@ -163,9 +182,9 @@ impl Draw {
         adapter.subgroup_sizes = (self.u32(), self.u32());
         (adapter.limits.buffer_bytes, adapter.limits.binding_bytes) = (self.next(), self.next());
         (adapter.limits.storage_buffers, adapter.limits.workgroups) = (self.u32(), self.u32());
-        let team = self.one_of(&[Team::Single, Team::Shared, Team::Subgroup]);
-        adapter.knobs =
-            KernelSettings { team, rows: self.u32(), subgroups_directive: self.bool(), ..KernelSettings::default() };
+        let reduce = self.one_of(&[Reduce::Thread, Reduce::Workgroup, Reduce::Subgroup]);
+        adapter.kernels =
+            KernelSettings { reduce, rows: self.u32(), subgroups_directive: self.bool(), ..KernelSettings::default() };
         adapter
     }
 
@@ -263,6 +282,41 @@ impl Draw {
         }
     }
 
+    fn choice(&mut self) -> Choice {
+        Choice { variant: self.text(), config: Config { rows: self.u32(), ..Config::default() } }
+    }
+
+    fn tuning(&mut self) -> TuningFacts {
+        let gain = |draw: &mut Self| StepGain { n_tokens: draw.u32(), untuned_ms: draw.f64(), tuned_ms: draw.f64() };
+        let problem = |draw: &mut Self| TunedProblem {
+            n_tokens: draw.u32(),
+            stage: draw.text(),
+            n_stages: draw.u32(),
+            problem: Problem {
+                kernel: draw.text(),
+                facts: draw.list(Self::text),
+                n_results: draw.next(),
+                bytes: draw.next(),
+                ops: draw.next(),
+            },
+            guess: draw.choice(),
+            choice: draw.choice(),
+            n_tried: draw.u32(),
+            guess_ms: draw.f64(),
+            choice_ms: draw.f64(),
+        };
+        let single =
+            |draw: &mut Self| SingleConfig { config: draw.choice().config, n_problems: draw.u32(), gain: draw.f64() };
+        TuningFacts {
+            source: self.one_of(&[TuningSource::Guessed, TuningSource::Kept, TuningSource::Quick, TuningSource::Full]),
+            seconds: self.f64(),
+            gains: self.list(gain),
+            problems: self.list(problem),
+            single: self.option(single),
+            wrong: self.list(Self::text),
+        }
+    }
+
     fn probe(&mut self) -> Probe {
         Probe { kind: self.one_of(&ProbeKind::ALL), value: self.spread(), right: self.bool() }
     }
@@ -273,8 +327,8 @@ impl Draw {
             shader_checks: draw.bool(),
             repeats: draw.u32(),
             warm_up: draw.bool(),
-            half_keys: draw.bool(),
-            half_values: draw.bool(),
+            f16_keys: draw.bool(),
+            f16_values: draw.bool(),
         };
         let load = |draw: &mut Self| Load { directory_ms: draw.f64(), upload_ms: draw.f64(), compile_ms: draw.f64() };
         let memory = |draw: &mut Self| MemoryBytes { weights: draw.next(), cache: draw.next(), scratch: draw.next() };
@@ -292,6 +346,7 @@ impl Draw {
             tests: self.list(Self::test),
             profiles: self.list(Self::profile),
             check: self.option(Self::check),
+            tuning: self.option(Self::tuning),
             ..Report::of_adapter(platform, self.adapter())
         }
     }

@@ -12,8 +12,10 @@ use super::op::Spec;
 #[serde(rename_all = "lowercase")]
 pub enum Reduce {
     /// One invocation does it alone: no barrier, no subgroup. Runs anywhere, and is the fast one on software adapters.
+    #[serde(alias = "single")]
     Thread,
     /// A workgroup adds up in workgroup memory, with barriers.
+    #[serde(alias = "shared")]
     Workgroup,
     /// A workgroup adds up by subgroups first.
     Subgroup,

@@ -24,16 +24,19 @@ pub struct AdapterFacts {
     /// The limits that matter.
     pub limits: Limits,
     /// How the kernels are set for it.
-    pub knobs: KernelSettings,
+    #[serde(alias = "knobs")]
+    pub kernels: KernelSettings,
 }
 
 /// How kernels are set where no stage has a choice of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelSettings {
     /// How the invocations that share one result add up.
-    pub team: Team,
+    #[serde(alias = "team")]
+    pub reduce: Reduce,
     /// Invocations per workgroup where each works alone.
-    pub single_workgroup: u32,
+    #[serde(alias = "single_workgroup")]
+    pub threads: u32,
     /// Invocations that share a row of weights.
     pub row_lanes: u32,
     /// Invocations that share a whole vector (norms, top-k, sampling).
@@ -52,18 +55,6 @@ pub struct KernelSettings {
     pub packed_dot: bool,
 }
 
-/// How the invocations that share one result add up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Team {
-    /// One invocation does it alone: no barrier, no subgroup.
-    Single,
-    /// A workgroup adds up in workgroup memory, with barriers.
-    Shared,
-    /// A workgroup adds up by subgroups first.
-    Subgroup,
-}
-
 impl Default for KernelSettings {
     /// Those that run everywhere.
     fn default() -> Self {
@@ -76,19 +67,14 @@ impl KernelSettings {
     #[must_use]
     pub fn of(caps: &Caps, tuning: &Tuning) -> Self {
         let config = tuning.config;
-        let team = match config.reduce {
-            Reduce::Thread => Team::Single,
-            Reduce::Workgroup => Team::Shared,
-            Reduce::Subgroup => Team::Subgroup,
-        };
         Self {
-            team,
-            single_workgroup: config.threads,
+            reduce: config.reduce,
+            threads: config.threads,
             row_lanes: config.weight_lanes,
             vector_lanes: config.vector_lanes,
             rows: config.rows,
             subgroup: caps.subgroup.max(1),
-            subgroups_directive: caps.subgroups_directive && team == Team::Subgroup,
+            subgroups_directive: caps.subgroups_directive && config.reduce == Reduce::Subgroup,
             f16: caps.f16,
             packed_dot: caps.packed_dot,
         }
@@ -125,9 +111,9 @@ impl AdapterFacts {
     /// What an adapter tells, and how the kernels are set on it.
     #[must_use]
     pub fn of(adapter: &Adapter, tuning: &Tuning) -> Self {
-        let knobs = KernelSettings::of(&adapter.caps, tuning);
+        let kernels = KernelSettings::of(&adapter.caps, tuning);
         let (features, limits) = (adapter.features(), adapter.limits());
-        let has_subgroups = knobs.team == Team::Subgroup;
+        let has_subgroups = kernels.reduce == Reduce::Subgroup;
         let names = [
             (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query", true),
             (wgpu::Features::SUBGROUP, "subgroups", has_subgroups),
@@ -138,7 +124,7 @@ impl AdapterFacts {
             identity: adapter.identity.clone(),
             features: offered.clone().map(|(_, name, _)| (*name).to_owned()).collect(),
             features_used: offered.filter(|(.., used)| *used).map(|(_, name, _)| (*name).to_owned()).collect(),
-            variant: variant(&knobs),
+            variant: variant(&kernels),
             subgroup_sizes: adapter.subgroup_sizes(),
             limits: Limits {
                 buffer_bytes: limits.max_buffer_size,
@@ -148,7 +134,7 @@ impl AdapterFacts {
                 workgroup_bytes: limits.max_compute_workgroup_storage_size,
                 workgroups: limits.max_compute_workgroups_per_dimension,
             },
-            knobs,
+            kernels,
         }
     }
 
@@ -169,18 +155,23 @@ impl AdapterFacts {
             variant: "reference".to_owned(),
             subgroup_sizes: (0, 0),
             limits: Limits::default(),
-            knobs: KernelSettings::default(),
+            kernels: KernelSettings::default(),
         }
     }
 }
 
 /// How the kernels add up, in words.
-fn variant(knobs: &KernelSettings) -> String {
-    match knobs.team {
-        Team::Single => format!("no barriers, workgroups of {}", knobs.single_workgroup),
-        Team::Shared => format!("workgroup memory, teams of {} and {}", knobs.row_lanes, knobs.vector_lanes),
-        Team::Subgroup => {
-            format!("subgroups of {}, teams of {} and {}", knobs.subgroup, knobs.row_lanes, knobs.vector_lanes)
+fn variant(kernels: &KernelSettings) -> String {
+    match kernels.reduce {
+        Reduce::Thread => format!("no barriers, workgroups of {}", kernels.threads),
+        Reduce::Workgroup => {
+            format!("workgroup memory, {} lanes a row, {} a vector", kernels.row_lanes, kernels.vector_lanes)
+        }
+        Reduce::Subgroup => {
+            format!(
+                "subgroups of {}, {} lanes a row, {} a vector",
+                kernels.subgroup, kernels.row_lanes, kernels.vector_lanes
+            )
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
 /// What the tuner found: the problems that it tried, those that take the most time first.
 pub(super) fn tuning(facts: &TuningFacts) -> Table {
     let mut table = new_table();
-    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "tried"]);
+    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "GB/s", "tried"]);
     let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
     table.add_rows(tried.map(|problem| {
         let chosen = if problem.choice == problem.guess { "the same".to_owned() } else { choice(&problem.choice) };
@@ -55,6 +55,7 @@ pub(super) fn tuning(facts: &TuningFacts) -> Table {
             chosen,
             format!("{:.3}", problem.choice_ms),
             format!("{:.2}", problem.gain()),
+            format!("{:.1}", problem.gb_per_s()),
             problem.n_tried.to_string(),
         ]
     }));

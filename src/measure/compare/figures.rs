@@ -4,7 +4,8 @@ use super::Section;
 use crate::measure::panel::{bytes, figures, millis, percent};
 use crate::measure::report::read::{MAX_NUMBER, printable};
 use crate::measure::report::{
-    Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StepPrediction, Test, TextTimes,
+    Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StepGain, StepPrediction, Test,
+    TextTimes, TuningFacts,
 };
 use crate::measure::{Report, Spread};
 
@@ -33,6 +34,7 @@ pub(super) fn of_report(report: &Report) -> Vec<Figure> {
     all.extend(report.check.iter().flat_map(check));
     all.extend(report.tests.iter().flat_map(test));
     all.extend(report.text.iter().flat_map(text));
+    all.extend(report.tuning.iter().flat_map(tuning));
     all.extend(report.prediction.iter().flat_map(prediction));
     all.extend(report.load.iter().flat_map(load));
     all.extend(report.memory.iter().flat_map(memory));
@@ -186,6 +188,27 @@ fn text(text: &TextTimes) -> Vec<Figure> {
     all
 }
 
+/// What a search gained: whole steps by the guess and by the choices, each the median of one run by turns.
+fn tuning(facts: &TuningFacts) -> Vec<Figure> {
+    let figure = |step: &StepGain, place: u32, suffix: &str, unit: &'static str, value: f64| Figure {
+        section: Section::Tuning,
+        order: [step.n_tokens, place, 0, 0, 0],
+        name: step.name() + suffix,
+        unit,
+        value: Some(value),
+        text: number(value),
+        ..Figure::default()
+    };
+    let of_step = |step: &StepGain| {
+        [
+            figure(step, 0, ", untuned", "ms", step.untuned_ms),
+            figure(step, 1, ", tuned", "ms", step.tuned_ms),
+            figure(step, 2, ", times as fast", "", step.gain()),
+        ]
+    };
+    facts.gains.iter().filter(|step| step.untuned_ms > 0.0 && step.tuned_ms > 0.0).flat_map(of_step).collect()
+}
+
 /// Steps with their range, and memory by the room for text.
 fn prediction(prediction: &Prediction) -> Vec<Figure> {
     let figure = |order: Order, name: String, unit: &'static str, value: f64, text: String| Figure {
@@ -299,6 +322,16 @@ mod tests {
         let shown: Vec<_> = prediction(&whole).into_iter().map(|figure| (figure.name, figure.text)).collect();
         let shown: Vec<_> = shown.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         assert_eq!(shown, [("writing @ d16", "100 (50.0 to 125)"), ("memory for a text of 4096", "3.00 MiB")]);
+    }
+
+    #[test]
+    fn tuned_stands_beside_untuned() {
+        let step = |n_tokens, untuned_ms, tuned_ms| StepGain { n_tokens, untuned_ms, tuned_ms };
+        let gains = vec![step(1, 3.0, 2.0), step(256, 50.0, 0.0)];
+        let shown = tuning(&TuningFacts { gains, ..TuningFacts::default() });
+        let shown: Vec<_> = shown.iter().map(|figure| (figure.name.as_str(), figure.value)).collect();
+        let all = [("a token, untuned", 3.0), ("a token, tuned", 2.0), ("a token, times as fast", 1.5)];
+        assert_eq!(shown, all.map(|(name, value)| (name, Some(value))));
     }
 
     #[test]

@@ -181,8 +181,8 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
             fact("shader checks", yes(settings.shader_checks)),
             fact("repeats", settings.repeats.to_string()),
             fact("warm-up", yes(settings.warm_up)),
-            fact("keys as halves", yes(settings.half_keys)),
-            fact("values as halves", yes(settings.half_values)),
+            fact("f16 keys", yes(settings.f16_keys)),
+            fact("f16 values", yes(settings.f16_values)),
         ]);
     }
     facts

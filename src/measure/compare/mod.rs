@@ -118,6 +118,8 @@ pub enum Section {
     Tests,
     /// A text that was written.
     Text,
+    /// Whole steps by what is guessed for an adapter, and tuned.
+    Tuning,
     /// What the whole of a synthetic model would do, where some of its layers were measured.
     Prediction,
     /// Loading and compiling.
@@ -139,6 +141,7 @@ impl Section {
             Self::Check => "Numeric check against the CPU executor",
             Self::Tests => "Speed",
             Self::Text => "A text",
+            Self::Tuning => "Tuned against untuned",
             Self::Prediction => "The whole model, predicted from the layers that ran",
             Self::Load => "Loading",
             Self::Memory => "Memory",
@@ -149,7 +152,7 @@ impl Section {
 
     /// Whether a figure of it means nothing unless the model's numbers are right.
     fn needs_check(self) -> bool {
-        matches!(self, Self::Tests | Self::Text | Self::Prediction | Self::Load)
+        matches!(self, Self::Tests | Self::Text | Self::Tuning | Self::Prediction | Self::Load)
     }
 
     /// Whether its figures may be divided by a baseline's.

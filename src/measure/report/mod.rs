@@ -21,7 +21,7 @@ pub use published::{PUBLISHED, Published, PublishedFigure};
 pub use read::Entry;
 pub use test::{LayerTimes, Profile, Share, Test};
 pub use text::{Decode, Prefill, SamplingSettings, TextTimes};
-pub use tuning::{StepGain, TunedProblem, TuningFacts, TuningSource};
+pub use tuning::{SingleConfig, StepGain, TunedProblem, TuningFacts, TuningSource};
 
 use super::AdapterFacts;
 use crate::engine::Session;
@@ -190,18 +190,18 @@ pub struct Settings {
     pub repeats: u32,
     /// Whether each test was run once before it counted.
     pub warm_up: bool,
-    /// Whether keys were kept as halves, in models that give a choice.
-    #[serde(default)]
-    pub half_keys: bool,
+    /// Whether keys were kept as f16, in models that give a choice.
+    #[serde(default, alias = "half_keys")]
+    pub f16_keys: bool,
     /// Whether values were.
-    #[serde(default)]
-    pub half_values: bool,
+    #[serde(default, alias = "half_values")]
+    pub f16_values: bool,
 }
 
 impl Settings {
     fn with_cache_of(self, session: &Session) -> Self {
         let CacheTypes { keys, values } = session.cache_types();
-        Self { half_keys: keys == CacheType::F16, half_values: values == CacheType::F16, ..self }
+        Self { f16_keys: keys == CacheType::F16, f16_values: values == CacheType::F16, ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the tuner found on an adapter: which choices, and what they gained.
 
-use crate::gpu::{Choice, Problem};
+use crate::gpu::{Choice, Config, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ pub struct TuningFacts {
     pub gains: Vec<StepGain>,
     /// The problems that were looked at, the one that takes the most time first.
     pub problems: Vec<TunedProblem>,
+    /// What the best single config for all problems would have given, after a full search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single: Option<SingleConfig>,
     /// Choices that computed something else than the reference, each with the place. They are not used.
     pub wrong: Vec<String>,
 }
@@ -46,11 +49,28 @@ pub struct StepGain {
 }
 
 impl StepGain {
+    /// What it computes: `a token`, `a prompt of 256`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if self.n_tokens == 1 { "a token".to_owned() } else { format!("a prompt of {}", self.n_tokens) }
+    }
+
     /// How many times as fast it became.
     #[must_use]
     pub fn gain(&self) -> f64 {
         if self.tuned_ms > 0.0 { self.untuned_ms / self.tuned_ms } else { 1.0 }
     }
+}
+
+/// One config for all problems, the best of those that were timed, beside a choice for each problem.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SingleConfig {
+    /// The config.
+    pub config: Config,
+    /// Problems that it was timed for.
+    pub n_problems: u32,
+    /// How many times as fast the choices are, the geometric mean over the problems.
+    pub gain: f64,
 }
 
 /// A problem, and what was chosen for it.
@@ -82,5 +102,12 @@ impl TunedProblem {
     #[must_use]
     pub fn gain(&self) -> f64 {
         if self.choice_ms > 0.0 { self.guess_ms / self.choice_ms } else { 1.0 }
+    }
+
+    /// GB/s of what must be moved, by the choice.
+    #[must_use]
+    pub fn gb_per_s(&self) -> f64 {
+        let bytes = self.problem.bytes as f64 * f64::from(self.n_stages);
+        if self.choice_ms > 0.0 { bytes / self.choice_ms * 1e-6 } else { 0.0 }
     }
 }

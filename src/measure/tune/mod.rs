@@ -4,6 +4,7 @@
 
 mod kept;
 mod search;
+mod single;
 mod track;
 
 pub use kept::KeptTuning;
@@ -16,8 +17,11 @@ use super::{Progress, Watch, bench};
 use crate::engine::trial::Alike;
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::{Caps, Choice, Problem, Tuning};
+use crate::gpu::recording::Stage;
+use crate::gpu::space::Space;
+use crate::gpu::{Caps, Choice, Config, Problem, Tuning};
 use search::{Found, search};
+use single::Searched;
 use std::collections::BTreeMap;
 use track::Stages;
 use web_time::{Duration, Instant};
@@ -61,7 +65,8 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
     let ids = bench::ids(n_chunk + 1, session.outline().n_vocab);
     // The cache holds a text where a decode step stands.
     session.stand_in_step(&ids, 0, n_chunk).await?;
-    let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts: TuningFacts::default() };
+    let facts = TuningFacts::default();
+    let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts, searched: Vec::new(), spaces: Vec::new() };
     let limit = patience(extent, &caps);
     let mut tuning = guess.clone();
     // Decode first: it is what a person waits for.
@@ -87,6 +92,9 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
             let of_step = tuner.facts.problems.iter_mut().filter(|problem| problem.n_tokens == n_tokens);
             of_step.for_each(|problem| (problem.choice, problem.choice_ms) = (problem.guess.clone(), problem.guess_ms));
         }
+    }
+    if extent == Extent::Full {
+        tuner.facts.single = single::best_single(&tuner.searched, &tuner.spaces, guess.config);
     }
     let tuning = inherit(session, tuning, n_chunk);
     session.retune(tuning).await?;
@@ -133,6 +141,9 @@ struct Tuner {
     extent: Extent,
     ids: Vec<u32>,
     facts: TuningFacts,
+    /// The problems as they were left, and the spaces that were searched.
+    searched: Vec<Searched>,
+    spaces: Vec<Space>,
 }
 
 impl Tuner {
@@ -196,7 +207,9 @@ impl Tuner {
             let entrants = track.entrants();
             let found = search(&mut track, &entrants, &guess, self.extent).await?;
             track.end();
-            let Found { choice, choice_ms, guess_ms, n_tried, wrong } = found;
+            let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found;
+            self.spaces.extend(entrants.into_iter().map(|entrant| entrant.space));
+            self.searched.push(Searched { choice_ms, times, essence: self.essence_of(stage, &alike.problem, &guess) });
             self.facts.wrong.extend(wrong.into_iter().map(|place| format!("{}, {place}", alike.name)));
             if choice != guess {
                 choices.insert(alike.problem.clone(), choice.clone());
@@ -214,6 +227,16 @@ impl Tuner {
             });
         }
         Ok(choices)
+    }
+
+    /// What configs come to for a stage, in the variant that is guessed for it.
+    fn essence_of(&self, stage: &Stage, problem: &Problem, guess: &Choice) -> Box<dyn Fn(&Config) -> String> {
+        let (stage, caps, base) = (stage.clone(), self.caps, self.guess.clone());
+        let (problem, variant) = (problem.clone(), guess.variant.clone());
+        Box::new(move |config| {
+            let choice = Choice { variant: variant.clone(), config: *config };
+            track::essence(&stage, &caps, &base.clone().with(problem.clone(), choice))
+        })
     }
 
     async fn bring_clock_up(&self, session: &mut Session, (position, n_tokens): (u32, u32)) -> Result<()> {

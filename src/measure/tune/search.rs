@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::space::{Space, product};
 use crate::gpu::{Choice, Config};
 use crate::measure::spread::median;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A candidate this many times as slow as the fastest is timed no more.
 const HOPELESS: f64 = 1.5;
@@ -56,6 +56,8 @@ pub(super) struct Found {
     pub(super) n_tried: u32,
     /// Candidates that compute something wrong.
     pub(super) wrong: Vec<String>,
+    /// Milliseconds of every candidate that was timed, by its essence.
+    pub(super) times: BTreeMap<String, f64>,
 }
 
 /// Searches among `entrants`, from `guess` on, whose own results are right.
@@ -68,7 +70,8 @@ pub(super) async fn search<T: Track>(
     guess: &Choice,
     extent: Extent,
 ) -> Result<Found> {
-    let mut search = Search { seen: BTreeSet::from([track.essence(guess)]), n_tried: 1, wrong: Vec::new(), track };
+    let seen = BTreeSet::from([track.essence(guess)]);
+    let mut search = Search { seen, n_tried: 1, wrong: Vec::new(), times: BTreeMap::new(), track };
     let mut finalists = vec![guess.clone()];
     for Entrant { variant, space } in entrants {
         let start = Choice { variant: (*variant).to_owned(), config: guess.config };
@@ -78,7 +81,7 @@ pub(super) async fn search<T: Track>(
         }
     }
     // The times of the search itself were taken apart from each other.
-    let times = race(search.track, &finalists, N_LAST_ROUNDS).await?;
+    let times = search.race(&finalists, N_LAST_ROUNDS).await?;
     let fastest = (0..times.len()).min_by(|a, b| times[*a].total_cmp(&times[*b])).unwrap_or(0);
     let winner = if times[fastest] <= times[0] * WORTH { fastest } else { 0 };
     Ok(Found {
@@ -87,6 +90,7 @@ pub(super) async fn search<T: Track>(
         guess_ms: times[0],
         n_tried: search.n_tried,
         wrong: search.wrong,
+        times: search.times,
     })
 }
 
@@ -95,6 +99,7 @@ struct Search<'a, T> {
     seen: BTreeSet<String>,
     n_tried: u32,
     wrong: Vec<String>,
+    times: BTreeMap<String, f64>,
 }
 
 impl<T: Track> Search<'_, T> {
@@ -125,12 +130,21 @@ impl<T: Track> Search<'_, T> {
                 }
             }
             if runners.len() > usize::from(best.is_some()) {
-                let times = race(self.track, &runners, N_ROUNDS).await?;
+                let times = self.race(&runners, N_ROUNDS).await?;
                 let fastest = (0..times.len()).min_by(|a, b| times[*a].total_cmp(&times[*b])).unwrap_or(0);
                 best = Some(runners.swap_remove(fastest));
             }
         }
         Ok(best)
+    }
+
+    /// Medians of choices that are timed by turns, which are noted.
+    async fn race(&mut self, choices: &[Choice], n_rounds: usize) -> Result<Vec<f64>> {
+        let times = race(self.track, choices, n_rounds).await?;
+        for (choice, ms) in choices.iter().zip(&times) {
+            self.times.insert(self.track.essence(choice), *ms);
+        }
+        Ok(times)
     }
 
     async fn is_right(&mut self, choice: &Choice) -> Result<bool> {

@@ -7,17 +7,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor::Prepared;
 use crate::gpu::lower::{Dispatch, lower};
 use crate::gpu::op::compose;
+use crate::gpu::recording::Stage;
 use crate::gpu::{Caps, Choice, Recording, Tuning, Variant};
 use web_time::Instant;
 
 /// Stages of one problem that are computed at most: layers beyond them tell nothing new.
 const MOST_STAGES: usize = 16;
 /// Runs by which the cost of a submit is told from that of a run.
-const FEW_PLAYS: u32 = 5;
+const FEW_RUNS: u32 = 5;
 /// No submit is made longer on purpose, in milliseconds: watchdogs end what takes two seconds.
 const LONGEST_MS: f64 = 500.0;
 /// Runs in one submit at most.
-const MOST_PLAYS: u32 = 2000;
+const MOST_RUNS: u32 = 2000;
 
 /// Stages that are one problem, on a session that stands in their step.
 pub(super) struct Stages<'a> {
@@ -62,14 +63,14 @@ impl<'a> Stages<'a> {
         self.line_up(std::slice::from_ref(guess)).await?;
         self.time(0).await?;
         let once = self.time(0).await? / self.scale;
-        if once * f64::from(FEW_PLAYS) > LONGEST_MS {
+        if once * f64::from(FEW_RUNS) > LONGEST_MS {
             return Ok(());
         }
-        self.n_times = FEW_PLAYS;
-        let several = self.time(0).await? / self.scale * f64::from(FEW_PLAYS);
-        let each = ((several - once) / f64::from(FEW_PLAYS - 1)).max(1e-4);
+        self.n_times = FEW_RUNS;
+        let several = self.time(0).await? / self.scale * f64::from(FEW_RUNS);
+        let each = ((several - once) / f64::from(FEW_RUNS - 1)).max(1e-4);
         let wanted_ms = wanted_ms.max(3.0 * (once - each)).min(LONGEST_MS);
-        self.n_times = (wanted_ms / each).ceil().clamp(1.0, f64::from(MOST_PLAYS)) as u32;
+        self.n_times = (wanted_ms / each).ceil().clamp(1.0, f64::from(MOST_RUNS)) as u32;
         Ok(())
     }
 
@@ -86,15 +87,18 @@ impl<'a> Stages<'a> {
     }
 }
 
+/// What a tuning makes of a stage: its dispatches with their texts.
+pub(super) fn essence(stage: &Stage, caps: &Caps, tuning: &Tuning) -> String {
+    let recording = Recording { stages: vec![stage.clone()], layer: None };
+    let text = |dispatch: &Dispatch| {
+        format!("{}\n{}", dispatch.n_workgroups, compose(dispatch.variant, &dispatch.spec, false))
+    };
+    lower(&recording, caps, tuning).iter().map(text).collect()
+}
+
 impl Track for Stages<'_> {
     fn essence(&self, choice: &Choice) -> String {
-        let Some(stage) = self.alike.stages.first() else { return String::new() };
-        let recording = Recording { stages: vec![stage.clone()], layer: None };
-        let dispatches = lower(&recording, &self.caps, &self.tuning(choice));
-        let text = |dispatch: &Dispatch| {
-            format!("{}\n{}", dispatch.n_workgroups, compose(dispatch.variant, &dispatch.spec, false))
-        };
-        dispatches.iter().map(text).collect()
+        self.alike.stages.first().map_or_else(String::new, |stage| essence(stage, &self.caps, &self.tuning(choice)))
     }
 
     async fn fault_of(&mut self, choice: &Choice) -> Result<Option<String>> {

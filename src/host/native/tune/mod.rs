@@ -193,12 +193,18 @@ async fn measured(session: &mut Session, extent: Extent) -> Result<Option<Tuning
 fn shown(facts: &TuningFacts) -> String {
     let mut text = format!("{}\n\n", tables::tuning(facts));
     for step in &facts.gains {
-        let what = if step.n_tokens == 1 { "a token".to_owned() } else { format!("a prompt of {}", step.n_tokens) };
+        let what = step.name();
         text.push_str(&format!(
             "{what}: {:.2} ms, as guessed {:.2} ms: {:.2} times as fast\n",
             step.tuned_ms,
             step.untuned_ms,
             step.gain()
+        ));
+    }
+    if let Some(single) = &facts.single {
+        text.push_str(&format!(
+            "the best single config for all: {:?}\nagainst it the choices are {:.2} times as fast (geometric mean of {})\n",
+            single.config, single.gain, single.n_problems
         ));
     }
     text
