@@ -90,11 +90,11 @@ impl Track for Stages<'_> {
     fn essence(&self, choice: &Choice) -> String {
         let Some(stage) = self.alike.stages.first() else { return String::new() };
         let recording = Recording { stages: vec![stage.clone()], layer: None };
-        let dispatches = lower(&recording, &self.caps, &self.tuning(choice));
+        let program = lower(&recording, &self.caps, &self.tuning(choice));
         let text = |dispatch: &Dispatch| {
             format!("{}\n{}", dispatch.n_workgroups, compose(dispatch.variant, &dispatch.spec, false))
         };
-        dispatches.iter().map(text).collect()
+        program.dispatches.iter().map(text).collect()
     }
 
     async fn fault_of(&mut self, choice: &Choice) -> Result<Option<String>> {
