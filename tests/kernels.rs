@@ -52,8 +52,8 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     for kernel in kernels::ALL {
         assert!(kernel.bindings.len() < 8, "{}: more than the 8 storage buffers of the baseline", kernel.name);
         for (case, tuning) in all_of(kernel) {
-            for dispatch in lower(&case.recording, &CAPS, &tuning) {
-                let (stage, variant) = (&case.recording.stages[dispatch.stage], dispatch.variant);
+            for dispatch in lower(&case.recording, &CAPS, &tuning).dispatches {
+                let variant = dispatch.variant;
                 let text = compose(variant, &dispatch.spec, false);
                 let module = parse(variant.name, &text);
                 let flags = naga::valid::ValidationFlags::all();
@@ -63,7 +63,8 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                 if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
                     panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
                 }
-                reflect(stage.op, variant, &stage.spec, &module).unwrap_or_else(|e| panic!("{}: {e}", variant.name));
+                reflect(dispatch.op, variant, &dispatch.spec, &module)
+                    .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
                 texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
             }
         }
@@ -135,7 +136,7 @@ fn is_integer(module: &naga::Module, ty: naga::Handle<naga::Type>) -> bool {
 fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     let kernel = &kernels::linear::OP;
     let case = (kernel.cases)().remove(0);
-    let dispatch = lower(&case.recording, &CAPS, &Tuning::uniform(verify::configs()[0])).remove(0);
+    let dispatch = lower(&case.recording, &CAPS, &Tuning::uniform(verify::configs()[0])).dispatches.remove(0);
     let (variant, spec) = (dispatch.variant, &case.recording.stages[0].spec);
     let text = compose(variant, &dispatch.spec, false);
     assert!(reflect(kernel, variant, spec, &parse(variant.name, &text)).is_ok());

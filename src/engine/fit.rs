@@ -20,6 +20,8 @@ pub struct Room {
     pub shard_bytes: u64,
     /// Bytes that all buffers may take together, where that is known.
     pub most_bytes: Option<u64>,
+    /// Bytes of them that steps take for themselves once they are lowered for the executor.
+    pub program_bytes: u64,
 }
 
 /// What a person may choose about a model's memory.
@@ -40,6 +42,8 @@ pub(super) struct Plan {
     pub network: Network,
     /// Tokens in one step at most.
     pub n_chunk: u32,
+    /// Bytes that steps take for themselves, beside the arena.
+    program_bytes: u64,
 }
 
 /// Contexts that a smaller one is looked for among are multiples of this.
@@ -54,13 +58,14 @@ impl Plan {
         let mut arena = Arena::default();
         let mut uploads = Uploads::new(room.shard_bytes);
         let (network, n_chunk) = Network::plan(&mut arena, &mut uploads, model, choices, room.binding_bytes);
-        Self { arena, uploads, network, n_chunk }
+        Self { arena, uploads, network, n_chunk, program_bytes: room.program_bytes }
     }
 
     /// What the buffers take, by purpose.
     pub(super) fn memory(&self) -> Memory {
         let bytes = |purpose| self.arena.bytes(purpose);
-        Memory { weights: bytes(Purpose::Weights), cache: bytes(Purpose::Cache), scratch: bytes(Purpose::Scratch) }
+        let scratch = bytes(Purpose::Scratch) + self.program_bytes;
+        Memory { weights: bytes(Purpose::Weights), cache: bytes(Purpose::Cache), scratch }
     }
 
     /// The first thing that there is no room for: what, how much of it, and how much there may be.
@@ -172,7 +177,7 @@ mod tests {
     #[test]
     fn the_longest_context_fits_and_a_longer_one_does_not() {
         let (model, wanted) = (flash(), choices(1 << 20));
-        let roomy = Room { binding_bytes: 4 * GIB, shard_bytes: GIB, most_bytes: None };
+        let roomy = Room { binding_bytes: 4 * GIB, shard_bytes: GIB, most_bytes: None, program_bytes: 0 };
         let bytes = |n_context| Plan::new(&model, choices(n_context), roomy).memory().bytes();
         let between = bytes(1 << 16).midpoint(bytes(1 << 18));
         for room in [
@@ -186,6 +191,10 @@ mod tests {
             let refused = check(&Plan::new(&model, wanted, room), &model, wanted, room).expect_err("no room");
             assert!(refused.to_string().contains(&format!("-c {longest}")), "{refused}");
         }
+        // What steps take for themselves is room that is gone.
+        let room = Room { most_bytes: Some(between), ..roomy };
+        let less = Room { program_bytes: between / 50, ..room };
+        assert!(longest_context(&model, wanted, less) < longest_context(&model, wanted, room));
         let none = Room { most_bytes: Some(1 << 20), ..roomy };
         assert_eq!(longest_context(&model, wanted, none), None);
     }
@@ -193,7 +202,7 @@ mod tests {
     #[test]
     fn a_smaller_format_is_named_with_what_it_takes() {
         let (model, wanted) = (flash(), choices(4096));
-        let roomy = Room { binding_bytes: 4 * GIB, shard_bytes: GIB, most_bytes: None };
+        let roomy = Room { binding_bytes: 4 * GIB, shard_bytes: GIB, most_bytes: None, program_bytes: 0 };
         let plan = Plan::new(&model, wanted, roomy);
         let (eight, four) = (plan.memory().weights, plan.weights_in(Format::Q4_K));
         // 4.5 bits an element for 8.5, but for what has no whole blocks.

@@ -71,6 +71,21 @@ pub enum Kind {
     HeadAll(u32),
 }
 
+impl Kind {
+    /// Sizes of steps that are recorded where a step takes `n_chunk` tokens at most, ascending.
+    pub(super) fn capacities(n_chunk: u32) -> Vec<u32> {
+        let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
+        capacities.dedup();
+        capacities
+    }
+
+    /// What generation takes, for steps of these sizes.
+    pub(super) fn at_load(capacities: &[u32]) -> Vec<Self> {
+        let of_prompts = capacities.iter().filter(|n| **n > 1).flat_map(|n| [Self::Body(*n), Self::HeadLast(*n)]);
+        std::iter::once(Self::Decode).chain(of_prompts).collect()
+    }
+}
+
 /// Tokens that may be computed ahead of the host's knowledge.
 pub const MAX_AHEAD: u32 = 256;
 

@@ -152,7 +152,7 @@ pub struct Session {
     pub(super) capacities: Vec<u32>,
     /// How many tokens a step takes.
     budget: PrefillBudget,
-    memory: Memory,
+    pub(super) memory: Memory,
     weight_format: Format,
     timings: LoadTimings,
 }
@@ -176,11 +176,11 @@ impl Session {
         let begin = Instant::now();
         let (mut executor, tuning, binding_bytes) = open_executor(&choice, options).await?;
         let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
-        let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes };
-        let plan = make_plan(&model, options, room, &mut notices)?;
+        let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes, program_bytes: 0 };
+        let plan = make_plan(&model, options, room, &executor, &mut notices)?;
         let memory = plan.memory();
         progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });
-        let Plan { arena, uploads, network, n_chunk } = plan;
+        let Plan { arena, uploads, network, n_chunk, .. } = plan;
         if let Some(name) = &options.fault {
             let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadLast(n_chunk), Kind::HeadAll(1)];
             fault::check_name(name, &kinds.map(|kind| network.record(kind)))?;
@@ -197,8 +197,6 @@ impl Session {
         }
         let upload_ms = ms_since(begin);
 
-        let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
-        capacities.dedup();
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
         // What is measured of a cut stands for the whole.
         let budget = files.synthetic.as_ref().map_or_else(PrefillBudget::default, |model| {
@@ -216,7 +214,7 @@ impl Session {
             prepared: HashMap::new(),
             parts: Parts::default(),
             prefix: PrefixCache::default(),
-            capacities,
+            capacities: Kind::capacities(n_chunk),
             budget,
             memory,
             weight_format: uploads.main_format(),
@@ -230,10 +228,7 @@ impl Session {
     /// first use do it now.
     pub(super) async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
         let begin = Instant::now();
-        let mut kinds = vec![Kind::Decode];
-        for n in self.capacities.iter().filter(|n| **n > 1) {
-            kinds.extend([Kind::Body(*n), Kind::HeadLast(*n)]);
-        }
+        let kinds = Kind::at_load(&self.capacities);
         let total = kinds.len() as u32;
         self.write_step(0, 0, &Sampling::default());
         for (index, kind) in kinds.into_iter().enumerate() {
@@ -545,8 +540,20 @@ async fn open_executor(choice: &ExecutorChoice, options: &LoadOptions) -> Result
     })
 }
 
+/// Bytes of scratch that the recordings of generation take once they are lowered.
+pub(super) fn program_bytes(executor: &Executor, network: &Network, n_chunk: u32) -> u64 {
+    let kinds = Kind::at_load(&Kind::capacities(n_chunk));
+    kinds.into_iter().map(|kind| executor.scratch_bytes(&network.record(kind))).sum()
+}
+
 /// The context that is asked for, or else one that is usual and fits; then its plan, which has room.
-fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec<String>) -> Result<Plan> {
+fn make_plan(
+    model: &Model,
+    options: &LoadOptions,
+    room: Room,
+    executor: &Executor,
+    notices: &mut Vec<String>,
+) -> Result<Plan> {
     let most = model.outline().context_length;
     let wanted = options.n_context.unwrap_or(most.min(USUAL_CONTEXT));
     if wanted == 0 || wanted > most {
@@ -554,6 +561,9 @@ fn make_plan(model: &Model, options: &LoadOptions, room: Room, notices: &mut Vec
         return Err(Error::usage("context", wanted.to_string()).expected(expected));
     }
     let mut choices = Choices { n_context: wanted, n_chunk: options.n_chunk, cache: options.cache };
+    // What steps take for themselves is a matter of their tokens, not of the context.
+    let draft = Plan::new(model, choices, room);
+    let room = Room { program_bytes: program_bytes(executor, &draft.network, draft.n_chunk), ..room };
     if options.n_context.is_none()
         && let Some(fitting) =
             fit::longest_context(model, choices, room).filter(|n| (LEAST_CONTEXT..wanted).contains(n))

@@ -10,7 +10,7 @@ use super::forward::Kind;
 use super::lockstep::compare::{Deviation, Written};
 use super::lockstep::{Output, outputs};
 use super::sampling::Sampling;
-use super::session::Session;
+use super::session::{Session, program_bytes};
 
 /// Bytes that are read from an adapter for one check at most.
 const MOST_BYTES: u64 = 256 << 20;
@@ -131,8 +131,12 @@ impl Session {
     /// # Errors
     /// When the adapter refuses a shader.
     pub async fn retune(&mut self, tuning: Tuning) -> Result<()> {
+        let n_chunk = self.largest_capacity();
+        let before = program_bytes(&self.executor, &self.network, n_chunk);
         self.tuning = tuning.clone();
         self.executor.tune(tuning);
+        self.memory.scratch += program_bytes(&self.executor, &self.network, n_chunk);
+        self.memory.scratch -= before;
         self.prepared.clear();
         self.parts.clear();
         self.compile(&mut |_| {}).await

@@ -104,6 +104,15 @@ impl Executor {
         }
     }
 
+    /// Bytes of scratch that a recording takes once it is ready, beside the arena.
+    #[must_use]
+    pub fn scratch_bytes(&self, recording: &Recording) -> u64 {
+        match self {
+            Self::Gpu(executor) => executor.scratch_bytes(recording),
+            Self::Cpu(_) => 0,
+        }
+    }
+
     /// Forgets this recording and all that were prepared after it.
     pub fn forget_from(&mut self, first: Prepared) {
         match self {

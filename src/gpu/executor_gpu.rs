@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use super::adapter::Adapter;
 use super::executor::Prepared;
 use super::lower::{Dispatch, lower};
-use super::op::{Access, compose};
-use super::recording::{Arena, Recording, Slice, Stage};
+use super::op::{Access, Op, compose};
+use super::recording::{Arena, Recording, Slice};
 use super::{Caps, Tuning};
 
 /// The first fault that the device reported, if any.
@@ -46,7 +46,9 @@ pub enum ShaderChecks {
     Off,
 }
 
-struct PreparedStage {
+struct PreparedDispatch {
+    /// The stage that it belongs to, by its place in the recording.
+    stage: usize,
     /// Keeps the pipeline.
     _text: Arc<str>,
     pipeline: wgpu::ComputePipeline,
@@ -54,8 +56,25 @@ struct PreparedStage {
     grid: (u32, u32),
 }
 
+impl PreparedDispatch {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
+    }
+}
+
 struct PreparedRecording {
-    stages: Vec<PreparedStage>,
+    n_stages: usize,
+    dispatches: Vec<PreparedDispatch>,
+    scratch: Vec<wgpu::Buffer>,
+}
+
+/// As an executor's own buffers, see there.
+impl Drop for PreparedRecording {
+    fn drop(&mut self) {
+        self.scratch.iter().for_each(wgpu::Buffer::destroy);
+    }
 }
 
 /// A submit under way.
@@ -119,6 +138,11 @@ impl GpuExecutor {
     pub(super) fn forget_from(&mut self, first: Prepared) {
         self.recordings.truncate(first.0);
         self.pipelines.retain(|text, _| Arc::strong_count(text) > 1);
+    }
+
+    /// Bytes of the scratch buffers that a recording's program has for itself.
+    pub(super) fn scratch_bytes(&self, recording: &Recording) -> u64 {
+        lower(recording, &self.caps, &self.tuning).scratch_bytes()
     }
 
     /// Loses the device, as a driver does that was updated or has crashed.
@@ -185,13 +209,14 @@ impl GpuExecutor {
 
     /// Under `tuning`, or the executor's own.
     pub(super) async fn prepare(&mut self, recording: &Recording, tuning: Option<&Tuning>) -> Result<Prepared> {
+        let program = lower(recording, &self.caps, tuning.unwrap_or(&self.tuning));
         let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
-        let offsets: Vec<u64> = recording
-            .stages
+        let offsets: Vec<u64> = program
+            .dispatches
             .iter()
-            .scan(0, |end, stage| {
+            .scan(0, |end, dispatch| {
                 let offset = *end;
-                *end += (stage.params.len() as u64).next_multiple_of(alignment);
+                *end += (dispatch.params.len() as u64).next_multiple_of(alignment);
                 Some(offset)
             })
             .collect();
@@ -202,48 +227,60 @@ impl GpuExecutor {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        let mut stages = Vec::with_capacity(recording.stages.len());
-        let program = lower(recording, &self.caps, tuning.unwrap_or(&self.tuning));
-        for (stage, offset) in recording.stages.iter().zip(&offsets) {
-            self.queue.write_buffer(&params, *offset, &stage.params);
-        }
-        for dispatch in &program {
-            let stage = &recording.stages[dispatch.stage];
-            stages.push(self.prepare_dispatch(dispatch, stage, &params, offsets[dispatch.stage])?);
+        let n_stages = recording.stages.len();
+        let scratch = program.scratch.iter().map(|bytes| self.make_scratch(*bytes)).collect();
+        let mut prepared = PreparedRecording { n_stages, dispatches: Vec::new(), scratch };
+        for (dispatch, offset) in program.dispatches.iter().zip(&offsets) {
+            self.queue.write_buffer(&params, *offset, &dispatch.params);
+            let name = recording.stages[dispatch.stage].name;
+            let made = self.prepare_dispatch(dispatch, name, (&params, *offset), &prepared.scratch)?;
+            prepared.dispatches.push(made);
         }
         self.check()?;
-        self.recordings.push(PreparedRecording { stages });
+        self.recordings.push(prepared);
         Ok(Prepared(self.recordings.len() - 1))
+    }
+
+    fn make_scratch(&self, size: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("scratch"),
+            size,
+            usage: wgpu::BufferUsages::STORAGE,
+            mapped_at_creation: false,
+        })
     }
 
     fn prepare_dispatch(
         &mut self,
         dispatch: &Dispatch,
-        stage: &Stage,
-        params: &wgpu::Buffer,
-        offset: u64,
-    ) -> Result<PreparedStage> {
+        stage: &str,
+        (params, offset): (&wgpu::Buffer, u64),
+        scratch: &[wgpu::Buffer],
+    ) -> Result<PreparedDispatch> {
         let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
         let (text, (layout, pipeline)) = match self.pipelines.get_key_value(text.as_str()) {
             Some((text, made)) => (Arc::clone(text), made.clone()),
             None => {
-                let made = self.make_pipeline(stage, dispatch.variant.name, &text);
+                let made = self.make_pipeline(dispatch.op, dispatch.variant.name, &text);
                 let text: Arc<str> = text.into();
                 self.pipelines.insert(Arc::clone(&text), made.clone());
                 (text, made)
             }
         };
-        let size = std::num::NonZeroU64::new(stage.params.len() as u64);
+        let size = std::num::NonZeroU64::new(dispatch.params.len() as u64);
         let param = wgpu::BufferBinding { buffer: params, offset, size };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(param) }];
-        for (index, slice) in stage.bindings.iter().enumerate() {
-            let buffer = &self.buffers[slice.buffer.0 as usize];
+        for (index, slice) in dispatch.bindings.iter().enumerate() {
+            let buffer = match slice.buffer.as_scratch() {
+                Some(number) => &scratch[number as usize],
+                None => &self.buffers[slice.buffer.0 as usize],
+            };
             let size = std::num::NonZeroU64::new(slice.bytes);
             let binding = wgpu::BufferBinding { buffer, offset: slice.offset, size };
             let resource = wgpu::BindingResource::Buffer(binding);
             entries.push(wgpu::BindGroupEntry { binding: index as u32 + 1, resource });
         }
-        let label = Some(stage.name);
+        let label = Some(stage);
         let bind_group =
             self.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout: &layout, entries: &entries });
         let limit = self.device.limits().max_compute_workgroups_per_dimension;
@@ -251,19 +288,14 @@ impl GpuExecutor {
         let y = dispatch.n_workgroups.div_ceil(x);
         if y > limit {
             return Err(Error::adapter(
-                format!("stage {}", stage.name),
+                format!("stage {stage}"),
                 format!("{} workgroups are more than the adapter dispatches", dispatch.n_workgroups),
             ));
         }
-        Ok(PreparedStage { _text: text, pipeline, bind_group, grid: (x, y) })
+        Ok(PreparedDispatch { stage: dispatch.stage, _text: text, pipeline, bind_group, grid: (x, y) })
     }
 
-    fn make_pipeline(
-        &self,
-        stage: &Stage,
-        entry_point: &str,
-        text: &str,
-    ) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
+    fn make_pipeline(&self, op: &Op, entry_point: &str, text: &str) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
         let entry = |binding: u32, access: Access| {
             let ty = match access {
                 Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
@@ -273,8 +305,8 @@ impl GpuExecutor {
             wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
         };
         let mut entries = vec![entry(0, Access::Read)];
-        entries.extend(stage.op.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
-        let label = Some(stage.op.name);
+        entries.extend(op.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
+        let label = Some(op.name);
         let layout =
             self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -355,11 +387,7 @@ impl GpuExecutor {
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for _ in 0..n_times {
-                for stage in &self.recordings[prepared.0].stages {
-                    pass.set_pipeline(&stage.pipeline);
-                    pass.set_bind_group(0, &stage.bind_group, &[]);
-                    pass.dispatch_workgroups(stage.grid.0, stage.grid.1, 1);
-                }
+                self.recordings[prepared.0].dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
             }
         }
         self.encoding += begin.elapsed();
@@ -436,7 +464,7 @@ impl GpuExecutor {
         if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
-        let n_stages = self.recordings[prepared.0].stages.len();
+        let n_stages = self.recordings[prepared.0].n_stages;
         let mut times = Vec::with_capacity(n_stages);
         // A query set holds at most 4096 timestamps.
         for first in (0..n_stages).step_by(2048) {
@@ -457,16 +485,17 @@ impl GpuExecutor {
             mapped_at_creation: false,
         });
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for (index, stage) in self.recordings[prepared.0].stages[range].iter().enumerate() {
+        for (index, stage) in range.enumerate() {
             let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
                 query_set: &query_set,
                 beginning_of_pass_write_index: Some(index as u32 * 2),
                 end_of_pass_write_index: Some(index as u32 * 2 + 1),
             });
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
-            pass.set_pipeline(&stage.pipeline);
-            pass.set_bind_group(0, &stage.bind_group, &[]);
-            pass.dispatch_workgroups(stage.grid.0, stage.grid.1, 1);
+            let dispatches = &self.recordings[prepared.0].dispatches;
+            let first = dispatches.partition_point(|dispatch| dispatch.stage < stage);
+            let of_stage = dispatches[first..].iter().take_while(|dispatch| dispatch.stage == stage);
+            of_stage.for_each(|dispatch| dispatch.encode(&mut pass));
         }
         encoder.resolve_query_set(&query_set, 0..count, &resolved, 0);
         let bytes = u64::from(count) * 8;

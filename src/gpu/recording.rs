@@ -1,7 +1,7 @@
 //! A step of the model as plain data: buffers by name, and stages, each a kernel over slices of them. The same for every
 //! adapter; [`super::lower`] makes dispatches of it. Recorded once per kind of step; nothing here touches a device.
 
-use super::op::{Op, Spec};
+use super::op::{Access, Op, Spec};
 
 /// What a buffer is for, so that memory can be reported by purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,9 +25,26 @@ pub struct BufferPlan {
     pub purpose: Purpose,
 }
 
-/// A buffer of an [`Arena`].
+/// A buffer of an [`Arena`], or one of a lowering's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BufferId(pub u32);
+
+/// From this number on a buffer is scratch of a lowering. No arena has so many.
+const FIRST_SCRATCH: u32 = 1 << 31;
+
+impl BufferId {
+    /// Number `n` of a lowering's scratch buffers.
+    #[must_use]
+    pub fn scratch(n: u32) -> Self {
+        Self(FIRST_SCRATCH + n)
+    }
+
+    /// Its number among the scratch buffers, if it is one.
+    #[must_use]
+    pub fn as_scratch(self) -> Option<u32> {
+        self.0.checked_sub(FIRST_SCRATCH)
+    }
+}
 
 /// All buffers of a session, planned before anything is allocated.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +90,21 @@ pub struct Slice {
     pub bytes: u64,
 }
 
+impl Slice {
+    /// The first bytes of a lowering's scratch buffer.
+    #[must_use]
+    pub fn scratch(n: u32, bytes: u64) -> Self {
+        Self { buffer: BufferId::scratch(n), offset: 0, bytes }
+    }
+
+    /// Whether the two have bytes in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let reaches = |a: &Self, b: &Self| a.offset < b.offset + b.bytes;
+        self.buffer == other.buffer && reaches(self, other) && reaches(other, self)
+    }
+}
+
 /// A kernel over slices: what is computed, whatever the adapter.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -97,6 +129,12 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// The slices of one access, in order.
+    pub fn slices(&self, access: Access) -> impl Iterator<Item = Slice> {
+        let bound = self.bindings.iter().zip(self.op.bindings);
+        bound.filter(move |(_, (_, of))| *of == access).map(|(slice, _)| *slice)
+    }
+
     /// The parameters as the kernel's own struct.
     pub fn params<P: bytemuck::Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params[..size_of::<P>()])

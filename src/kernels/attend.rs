@@ -102,7 +102,7 @@ fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let (spec, per_workgroup) = config.alone();
     let tiles = u64::from(p.n_heads.div_ceil(heads)) * u64::from(p.n_quads.div_ceil(quads));
     let n_workgroups = (u64::from(p.max_tokens) * tiles).div_ceil(u64::from(per_workgroup));
-    (spec.constant("HEADS", heads).constant("QUADS", quads), n_workgroups)
+    (spec.constant("HEADS", heads).constant("QUADS", quads), n_workgroups).into()
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -106,7 +106,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let heads = if config.reduce == Reduce::Thread { HEADS } else { 1 };
     let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_heads.div_ceil(heads)) * u64::from(p.n_scores);
-    (spec.constant("HEADS", heads), n_results.div_ceil(u64::from(per_workgroup)))
+    (spec.constant("HEADS", heads), n_results.div_ceil(u64::from(per_workgroup))).into()
 }
 
 fn reference(call: &mut Call<'_>) {

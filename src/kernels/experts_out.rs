@@ -85,10 +85,8 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
-    (
-        with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles),
-        n_results.div_ceil(u64::from(per_workgroup)),
-    )
+    let spec = with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles);
+    (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -144,7 +144,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let spec = spec.constant("BLOCK", BLOCK).constant("HEADS", heads).part(block);
     let runs = u64::from(p.max_tokens) * u64::from(p.n_splits);
     let n_results = runs * u64::from(p.n_kv_heads) * u64::from(group.div_ceil(heads));
-    (spec, n_results.div_ceil(u64::from(per_workgroup)))
+    (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -143,8 +143,8 @@ const WAY: Way = Way { lower, space: space::row };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let heads = if config.reduce == Reduce::Thread { HEADS } else { 1 };
-    let (spec, n_workgroups) = (lower::ROW.lower)(stage, caps, config);
-    (spec.constant("HEADS", heads), n_workgroups)
+    let lowered = (lower::ROW.lower)(stage, caps, config);
+    Lowered { spec: lowered.spec.constant("HEADS", heads), ..lowered }
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -142,7 +142,8 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
     let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
-    (with_codes(spec.constant("ROWS", rows), stage, config.nibbles), n_results.div_ceil(u64::from(per_workgroup)))
+    let spec = with_codes(spec.constant("ROWS", rows), stage, config.nibbles);
+    (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
 }
 
 impl Params {

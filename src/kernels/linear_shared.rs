@@ -34,5 +34,5 @@ fn allows(stage: &Stage) -> bool {
 fn lower(stage: &Stage, _: &Caps, _: &Config) -> Lowered {
     let p: Params = stage.params();
     let n_tiles = u64::from(p.n_rows.div_ceil(TILE)) * u64::from(p.max_tokens.div_ceil(TILE));
-    (Spec::default().constant("WORKGROUP", INVOCATIONS), n_tiles)
+    (Spec::default().constant("WORKGROUP", INVOCATIONS), n_tiles).into()
 }

@@ -45,5 +45,5 @@ fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let (spec, per_workgroup) = config.tiles();
     let n_tiles = u64::from(p.n_rows.div_ceil(ROWS)) * u64::from(p.max_tokens.div_ceil(TOKENS));
-    (spec, n_tiles.div_ceil(u64::from(per_workgroup)))
+    (spec, n_tiles.div_ceil(u64::from(per_workgroup))).into()
 }

@@ -117,7 +117,7 @@ fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let tokens = if p.max_tokens > 1 { TOKENS } else { 1 };
     let (spec, per_workgroup) = config.alone();
     let n = u64::from(p.n_quads) * u64::from(p.n_groups) * u64::from(p.max_tokens.div_ceil(tokens));
-    (spec.constant("TOKENS", tokens), n.div_ceil(u64::from(per_workgroup)))
+    (spec.constant("TOKENS", tokens), n.div_ceil(u64::from(per_workgroup))).into()
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -93,7 +93,7 @@ pub(super) fn essence(stage: &Stage, caps: &Caps, tuning: &Tuning) -> String {
     let text = |dispatch: &Dispatch| {
         format!("{}\n{}", dispatch.n_workgroups, compose(dispatch.variant, &dispatch.spec, false))
     };
-    lower(&recording, caps, tuning).iter().map(text).collect()
+    lower(&recording, caps, tuning).dispatches.iter().map(text).collect()
 }
 
 impl Track for Stages<'_> {

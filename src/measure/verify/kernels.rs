@@ -68,7 +68,7 @@ async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Executor
 /// The texts that a case runs.
 fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
     let program = lower(&case.recording, caps, tuning);
-    program.iter().map(|dispatch| compose(dispatch.variant, &dispatch.spec, false)).collect()
+    program.dispatches.iter().map(|dispatch| compose(dispatch.variant, &dispatch.spec, false)).collect()
 }
 
 /// Configs for the cases, which are small, so that every path of a kernel is taken.
