@@ -28,6 +28,7 @@ const CAPS: Caps = Caps {
     subgroups_directive: true,
     f16: true,
     packed_dot: true,
+    workgroup_bytes: 48 << 10,
 };
 
 /// Every case of a kernel, in every config and variant.
@@ -79,7 +80,7 @@ fn composed_texts_validate_and_match_their_rust_twins() {
 
 /// Holds entry point, bindings and parameter struct against the Rust declarations.
 fn reflect(kernel: &Op, variant: &Variant, spec: &Spec, module: &naga::Module) -> Result<(), String> {
-    if module.entry_points.len() != 1 || module.entry_points[0].name != variant.name {
+    if module.entry_points.len() != 1 || module.entry_points[0].name != variant.entry {
         return Err("the one entry point is named like the file".into());
     }
     let mut declared = vec![("params", Access::Read)];

@@ -77,14 +77,14 @@ impl Adapter {
             vendor_id: info.vendor,
             device_id: info.device,
         };
-        let caps = caps_of(&identity, inner.features(), packed_dot, &info);
+        let caps = caps_of(&identity, &inner, packed_dot);
         Self { identity, caps, inner }
     }
 
     /// The same adapter under an identity that the platform told another way, as browsers do; what it can do follows.
     #[must_use]
     pub fn described(self, identity: Identity) -> Self {
-        let caps = caps_of(&identity, self.inner.features(), self.caps.packed_dot, &self.inner.get_info());
+        let caps = caps_of(&identity, &self.inner, self.caps.packed_dot);
         Self { identity, caps, ..self }
     }
 
@@ -179,8 +179,9 @@ fn is_mesa_software(identity: &Identity) -> bool {
     ["llvmpipe", "lavapipe"].iter().any(|s| name.contains(s))
 }
 
-fn caps_of(identity: &Identity, features: wgpu::Features, packed_dot: bool, info: &wgpu::AdapterInfo) -> Caps {
-    let subgroup = if fixed_subgroups(features, info) { info.subgroup_min_size } else { 0 };
+fn caps_of(identity: &Identity, inner: &wgpu::Adapter, packed_dot: bool) -> Caps {
+    let (features, info) = (inner.features(), inner.get_info());
+    let subgroup = if fixed_subgroups(features, &info) { info.subgroup_min_size } else { 0 };
     Caps {
         is_software: is_software(identity),
         converts_fast: is_mesa_software(identity),
@@ -188,6 +189,7 @@ fn caps_of(identity: &Identity, features: wgpu::Features, packed_dot: bool, info
         subgroups_directive: info.backend == wgpu::Backend::BrowserWebGpu,
         f16: features.contains(wgpu::Features::SHADER_F16),
         packed_dot,
+        workgroup_bytes: inner.limits().max_compute_workgroup_storage_size,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Caps {
     pub f16: bool,
     /// Whether shaders may use dot products of four packed 8-bit integers.
     pub packed_dot: bool,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
 }
 
 impl Default for Caps {
@@ -29,6 +31,7 @@ impl Default for Caps {
             subgroups_directive: false,
             f16: false,
             packed_dot: false,
+            workgroup_bytes: 16 << 10,
         }
     }
 }

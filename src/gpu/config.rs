@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Caps;
 use super::op::Spec;
+use super::{Caps, Tile};
 
 /// How the invocations that share one result add up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub struct Config {
     pub rows: u32,
     /// How 4-bit codes become floats.
     pub nibbles: Nibbles,
+    /// Tiles in workgroup memory. Choices from before they could be chosen have none.
+    #[serde(default)]
+    pub tile: Tile,
 }
 
 /// How the 4-bit codes of a weight format become floats.
@@ -66,6 +69,7 @@ impl Default for Config {
             vector_lanes: 128,
             rows: 4,
             nibbles: Nibbles::Convert,
+            tile: Tile::LEAST,
         }
     }
 }
@@ -84,7 +88,8 @@ impl Config {
             (false, _) => Reduce::Subgroup,
         };
         let nibbles = if caps.converts_fast { Nibbles::Convert } else { Nibbles::Mantissa };
-        let base = Self { reduce, nibbles, ..Self::default() };
+        let tile = Tile::ALL.into_iter().find(|tile| tile.runs_on(caps)).unwrap_or(Tile::LEAST);
+        let base = Self { reduce, nibbles, tile, ..Self::default() };
         if caps.is_software { base } else { Self { threads: 64, weight_lanes: 128, block_lanes: 4, rows: 2, ..base } }
     }
 

@@ -261,7 +261,7 @@ impl GpuExecutor {
         let (text, (layout, pipeline)) = match self.pipelines.get_key_value(text.as_str()) {
             Some((text, made)) => (Arc::clone(text), made.clone()),
             None => {
-                let made = self.make_pipeline(dispatch.op, dispatch.variant.name, &text);
+                let made = self.make_pipeline(dispatch.op, dispatch.variant.entry, &text);
                 let text: Arc<str> = text.into();
                 self.pipelines.insert(Arc::clone(&text), made.clone());
                 (text, made)

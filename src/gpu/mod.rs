@@ -11,6 +11,7 @@ pub mod lower;
 pub mod op;
 pub mod recording;
 pub mod space;
+pub mod tile;
 pub mod tuning;
 
 pub use adapter::Adapter;
@@ -19,4 +20,5 @@ pub use config::{Config, Nibbles, Reduce};
 pub use executor::{Executor, Ticket};
 pub use op::{Access, Call, Case, Field, Op, Sample, Variant};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
+pub use tile::Tile;
 pub use tuning::{Choice, Problem, Tuning};

@@ -46,14 +46,20 @@ pub struct Op {
 /// One way to compute a kernel: a text with one entry point, and the rule by which a stage becomes a dispatch of it.
 #[derive(Debug)]
 pub struct Variant {
-    /// Name of the file and of the entry point.
+    /// Its name in choices.
     pub name: &'static str,
-    /// Text of `shaders/kernels/<name>.wgsl`.
+    /// Text of `shaders/kernels/<entry>.wgsl`.
     pub source: &'static str,
+    /// Name of the text's file and entry point; other variants may have the same.
+    pub entry: &'static str,
     /// Library texts that stand before it whatever the stage.
     pub parts: &'static [&'static str],
     /// Whether it waits at barriers in its inner loop: then it is not worth trying on a program on the CPU.
     pub waits: bool,
+    /// What its results may differ by, relative to 1 + |reference|, where it rounds more than f32 does; 0 where it does not.
+    pub budget: f32,
+    /// Whether an adapter can run it.
+    pub needs: fn(&Caps) -> bool,
     /// Whether it can compute a stage.
     pub allows: fn(&Stage) -> bool,
     /// Whether it is thought to be faster than those listed before it, where nothing was measured.
@@ -66,7 +72,7 @@ impl Variant {
     /// Whether it may be the fastest on an adapter, for some stage.
     #[must_use]
     pub fn is_worth_trying(&self, caps: &Caps) -> bool {
-        !(self.waits && caps.is_software)
+        (self.needs)(caps) && !(self.waits && caps.is_software)
     }
 
     /// The one variant that a kernel has, or its first.
@@ -76,7 +82,18 @@ impl Variant {
         parts: &'static [&'static str],
         way: Way,
     ) -> Self {
-        Self { name, source, parts, waits: false, allows: |_| true, pays: |_| true, way }
+        Self {
+            name,
+            source,
+            entry: name,
+            parts,
+            waits: false,
+            budget: 0.0,
+            needs: |_| true,
+            allows: |_| true,
+            pays: |_| true,
+            way,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Configs worth trying for a variant on an adapter: a few axes, each a list of values of one number. A tuner walks along
 //! them one by one, or tries every combination.
 
-use super::{Caps, Config, Nibbles, Reduce};
+use super::{Caps, Config, Nibbles, Reduce, Tile};
 
 /// One number of a config, set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Change {
     Rows(u32),
     /// How nibbles become floats.
     Nibbles(Nibbles),
+    /// Tiles in workgroup memory.
+    Tile(Tile),
 }
 
 /// The axes, the one that matters most first.
@@ -40,6 +42,7 @@ impl Config {
             Change::VectorLanes(vector_lanes) => Self { vector_lanes, ..self },
             Change::Rows(rows) => Self { rows, ..self },
             Change::Nibbles(nibbles) => Self { nibbles, ..self },
+            Change::Tile(tile) => Self { tile, ..self },
         }
     }
 
@@ -51,6 +54,7 @@ impl Config {
             && [1, 4].contains(&self.block_lanes)
             && self.rows.is_power_of_two()
             && self.rows <= MOST_ROWS
+            && self.tile.runs_on(caps)
             && (self.reduce != Reduce::Subgroup || caps.subgroup > 0)
     }
 }
@@ -103,6 +107,11 @@ pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
     space
 }
 
+/// Tiles in workgroup memory.
+pub(crate) fn tiles(caps: &Caps) -> Space {
+    vec![Tile::ALL.into_iter().filter(|tile| tile.runs_on(caps)).map(Change::Tile).collect()]
+}
+
 /// Ways to add up, and how many do. Programs on the CPU switch coroutines at a barrier: there each invocation is alone.
 fn shared(caps: &Caps, lanes: &[Change]) -> Space {
     if caps.is_software {
@@ -133,7 +142,7 @@ mod tests {
     fn whatever_stands_in_a_space_runs() {
         let gpu = Caps { is_software: false, subgroup: 32, ..Caps::default() };
         for caps in [Caps::default(), gpu, Caps { subgroup: 0, ..gpu }] {
-            for space in [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps)] {
+            for space in [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps), tiles(&caps)] {
                 let configs = product(&space, Config::guess(&caps));
                 assert!(configs.iter().all(|config| config.runs_on(&caps)), "{configs:?}");
             }
@@ -154,6 +163,8 @@ mod tests {
             Config { weight_lanes: 0, ..default },
             Config { rows: 64, ..default },
             Config { reduce: Reduce::Subgroup, ..default },
+            Config { tile: Tile { tokens: 60, ..Tile::LEAST }, ..default },
+            Config { tile: Tile { rows_each: 0, ..Tile::LEAST }, ..default },
         ] {
             assert!(!config.runs_on(&caps), "{config:?}");
         }

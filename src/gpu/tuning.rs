@@ -90,7 +90,8 @@ impl Tuning {
         let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
         let usable = chosen.and_then(|choice| {
             let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
-            ((variant.allows)(stage) && choice.config.runs_on(caps)).then_some((variant, choice.config))
+            ((variant.needs)(caps) && (variant.allows)(stage) && choice.config.runs_on(caps))
+                .then_some((variant, choice.config))
         });
         usable.unwrap_or_else(|| (guess(stage, caps), self.config))
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::format::Format;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Call, Recording, Slice};
+use crate::gpu::{Call, Recording, Slice, Stage};
 
 use super::case::CaseBuilder;
 use super::experts_group::record_experts_group;
@@ -100,12 +100,53 @@ impl Flow {
 
     /// Tiles of `tokens_per_tile` entries of one expert's list that a shard can need at most.
     pub(super) fn max_tiles(&self, shard: &Shard, tokens_per_tile: u32) -> u64 {
-        let (tokens, experts) = (u64::from(self.max_tokens), u64::from(shard.n_experts));
-        let entries = tokens * u64::from(self.n_slots.min(shard.n_experts));
-        let per_expert = tokens.div_ceil(u64::from(tokens_per_tile));
-        (experts * per_expert).min(entries / u64::from(tokens_per_tile) + experts)
+        max_tiles([shard.n_experts, self.n_slots, self.max_tokens], tokens_per_tile)
     }
 }
+
+fn max_tiles([n_experts, n_slots, max_tokens]: [u32; 3], tokens_per_tile: u32) -> u64 {
+    let (tokens, experts) = (u64::from(max_tokens), u64::from(n_experts));
+    let entries = tokens * u64::from(n_slots.min(n_experts));
+    let per_expert = tokens.div_ceil(u64::from(tokens_per_tile));
+    (experts * per_expert).min(entries / u64::from(tokens_per_tile) + experts)
+}
+
+/// How a tile in workgroup memory finds its expert and its entries.
+pub(super) const EXPERT_TILE: &str = include_str!("../../shaders/lib/expert_tile.wgsl");
+
+/// The entries of a step, over the experts of a shard.
+pub(super) struct Load {
+    /// Experts of the shard, experts of a token, tokens.
+    counts: [u32; 3],
+    /// Entries of an expert when tokens choose evenly.
+    per_expert: u64,
+}
+
+impl Load {
+    /// Of a stage whose experts have so many weights each.
+    pub(super) fn of(stage: &Stage, n_weights: u64, counts: [u32; 3]) -> Self {
+        let each = 2 * n_weights.max(1) * u64::from(counts[0].max(1));
+        Self { counts, per_expert: stage.cost.ops.div_ceil(each) }
+    }
+
+    /// Entries that most experts' lists do not exceed: twice as many as on average, so that few experts are read twice.
+    pub(super) fn usual_tokens(&self) -> u64 {
+        (2 * self.per_expert).min(u64::from(self.counts[2]))
+    }
+
+    /// Whether an expert's list fills enough of a tile in workgroup memory to beat tiles of four in registers.
+    pub(super) fn is_worth_tiles(&self) -> bool {
+        self.per_expert >= MIN_ENTRIES
+    }
+
+    /// Tiles of so many entries that the step can need at most.
+    pub(super) fn max_tiles(&self, tokens_per_tile: u32) -> u64 {
+        max_tiles(self.counts, tokens_per_tile)
+    }
+}
+
+/// Entries of an expert from which on tiles in workgroup memory are thought to pay.
+const MIN_ENTRIES: u64 = 8;
 
 /// The entries of all lists with their experts, for references.
 pub(super) fn listed<'a>(lists: &'a [u32], counts: &'a [u32], max_tokens: u32) -> impl Iterator<Item = (usize, u32)> {
@@ -207,10 +248,16 @@ pub(super) fn odd_shapes(tiled: bool) -> Vec<Odd> {
         n_tokens,
         tiled,
     };
-    vec![
+    let mut shapes = vec![
         odd(Format::F32, 36, 12, 0, 6, 3, 2),
         odd(Format::Q8_0, 64, 96, 2, 3, 9, 7),
         odd(Format::Q4_K, 256, 256, 6, 1, 2, 2),
         odd(Format::MXFP4, 64, 32, 4, 2, 11, 11),
-    ]
+    ];
+    if tiled {
+        // More than one tile in workgroup memory each way, none of them whole; and several experts to a shard.
+        shapes.push(odd(Format::F32, 132, 68, 6, 1, 140, 133));
+        shapes.push(odd(Format::F32, 72, 36, 1, 4, 50, 47));
+    }
+    shapes
 }

@@ -7,18 +7,22 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::experts::{self, Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_in::{self, Params};
+use super::experts_in_shared;
 use super::linear_tiled::{ROWS, TILE, TOKENS};
 use super::rows::Needed;
 
 /// The kernel; it shares parameters and arithmetic with `experts_in`.
 pub static OP: Op = Op {
     name: "experts_in_tiled",
-    variants: &[Variant::only(
-        "experts_in_tiled",
-        include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
-        &[TILE],
-        lower::TILES,
-    )],
+    variants: &[
+        Variant::only(
+            "experts_in_tiled",
+            include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
+            &[TILE],
+            lower::TILES,
+        ),
+        experts_in_shared::VARIANT,
+    ],
     bindings: &[
         ("x", Access::Read),
         ("lists", Access::Read),

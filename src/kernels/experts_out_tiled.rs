@@ -7,18 +7,22 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::experts::{self, Flow, Groups, Shard, listed, odd_shapes};
 use super::experts_out::{self, Params};
+use super::experts_out_shared;
 use super::linear_tiled::{ROWS, TILE, TOKENS};
 use super::rows::Needed;
 
 /// The kernel; it shares parameters and arithmetic with `experts_out`.
 pub static OP: Op = Op {
     name: "experts_out_tiled",
-    variants: &[Variant::only(
-        "experts_out_tiled",
-        include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
-        &[TILE],
-        lower::TILES,
-    )],
+    variants: &[
+        Variant::only(
+            "experts_out_tiled",
+            include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
+            &[TILE],
+            lower::TILES,
+        ),
+        experts_out_shared::VARIANT,
+    ],
     bindings: &[
         ("hidden", Access::Read),
         ("lists", Access::Read),

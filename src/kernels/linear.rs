@@ -195,6 +195,9 @@ fn cases() -> Vec<Case> {
     // More than one tile of 64 each way, none of them whole.
     cases.push(case(Format::Q4_K, 130, 256, 70, 67, 0, [0; 3]));
     cases.push(case(Format::F16, 128, 48, 66, 65, 71, [64, 4, 3]));
+    // The same for tiles of 128; this format meets every tile.
+    cases.push(case(Format::F32, 133, 36, 140, 133, 0, [0; 3]));
+    cases.push(case(Format::F32, 192, 36, 66, 65, 71, [64, 4, 3]));
     cases
 }
 

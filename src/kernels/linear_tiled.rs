@@ -18,16 +18,11 @@ pub(super) const TOKENS: u32 = 4;
 /// A tile of rows in registers, for every tiled kernel.
 pub(super) const TILE: &str = include_str!("../../shaders/lib/tile.wgsl");
 
+const SOURCE: &str = include_str!("../../shaders/kernels/linear_tiled.wgsl");
+
 /// A variant of `linear`.
-pub(super) const VARIANT: Variant = Variant {
-    name: "linear_tiled",
-    source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
-    parts: &[STEP, TILE],
-    waits: false,
-    allows,
-    pays,
-    way: WAY,
-};
+pub(super) const VARIANT: Variant =
+    Variant { allows, pays, ..Variant::only("linear_tiled", SOURCE, &[STEP, TILE], WAY) };
 
 /// A tile lies within one group of rows.
 fn allows(stage: &Stage) -> bool {

@@ -1,10 +1,12 @@
 //! Every kernel in every variant that an adapter can run, over small dispatches of odd shapes, against its reference.
 
 use crate::error::Result;
+use crate::format::Format;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
-use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Tuning};
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Tile, Tuning};
+
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
@@ -75,7 +77,8 @@ fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
 #[must_use]
 pub fn configs() -> Vec<Config> {
     let small = Config { row_lanes: 16, weight_lanes: 16, vector_lanes: 32, ..Config::default() };
-    let of = |(reduce, rows, block_lanes, nibbles)| Config { reduce, rows, block_lanes, nibbles, ..small };
+    let of =
+        |((reduce, rows, block_lanes, nibbles), tile)| Config { reduce, rows, block_lanes, nibbles, tile, ..small };
     let configs = [
         (Reduce::Thread, 1, 1, Nibbles::Mantissa),
         (Reduce::Thread, 2, 1, Nibbles::Convert),
@@ -83,7 +86,7 @@ pub fn configs() -> Vec<Config> {
         (Reduce::Subgroup, 4, 1, Nibbles::Mantissa),
         (Reduce::Subgroup, 2, 4, Nibbles::Mantissa),
     ];
-    configs.map(of).into()
+    configs.into_iter().zip(Tile::ALL.into_iter().skip(1)).map(of).collect()
 }
 
 /// Those that an adapter can run, and its own.
@@ -96,6 +99,13 @@ fn configs_of(adapter: &Adapter) -> Vec<Config> {
 #[must_use]
 pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
     let stages = &case.recording.stages;
+    let format = stages.iter().find_map(|stage| stage.spec.value_of("FORMAT"));
+    // How a tile is computed does not depend on the weights' format: one of them meets every tile.
+    let tile = match format.map(|format| format as usize) {
+        Some(format) if format != Format::F32 as usize => Tile::ALL[format % 2],
+        _ => config.tile,
+    };
+    let config = Config { tile, ..config };
     let n_variants = stages.iter().map(|stage| stage.op.variants.len()).max().unwrap_or(0);
     let with_variant = |number: usize| {
         stages.iter().fold(Tuning::uniform(config), |tuning, stage| {
