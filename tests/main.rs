@@ -41,6 +41,7 @@ mod reports;
 mod sampled;
 mod sampling;
 mod shards;
+mod small_models;
 mod synthetic;
 mod text;
 mod tokenizers;

@@ -324,6 +324,7 @@ fn rows_are_found_across_pieces() {
         n_rows: 12,
         n_in: 8,
         pieces: vec![piece(0, 100, 4), piece(1, 0, 4), piece(0, 1000, 4)],
+        plus_one: false,
     };
     let rows = |range| tensor.pieces_of(range).collect::<Vec<_>>();
     assert_eq!(rows(0..12), tensor.pieces);

@@ -1,6 +1,6 @@
-// streams[t, s, :] = table[tokens[position + t]] for each of the residual streams s.
+// streams[t, s, :] = scale · table[tokens[position + t]] for each of the residual streams s.
 // An invocation decodes one block of 32 weights of one token's row and writes it to the streams. Ids outside this
-// shard of the table are left to the others; an id in no shard reads nothing. Values are the table's, unrounded.
+// shard of the table are left to the others; an id in no shard reads nothing. Values are not rounded.
 struct Params {
     first_row: u32,   // id of the shard's first row
     n_rows: u32,      // rows of the shard
@@ -8,6 +8,7 @@ struct Params {
     n_quads: u32,     // vectors of 4 in a stream
     n_streams: u32,   // residual streams
     n_positions: u32, // ids that `tokens` holds
+    scale: f32,       // factor of every element
     max_tokens: u32,  // tokens to compute at most
 }
 
@@ -37,7 +38,7 @@ fn embed(
     let weights = load_block((id - params.first_row) * params.n_blocks + block);
     let at = token * params.n_streams * params.n_quads + block * 8u;
     for (var j = 0u; j < 8u && block * 8u + j < params.n_quads; j += 1u) {
-        let quad = block_quad(weights, j);
+        let quad = params.scale * block_quad(weights, j);
         for (var s = 0u; s < params.n_streams; s += 1u) {
             streams[at + s * params.n_quads + j] = quad;
         }

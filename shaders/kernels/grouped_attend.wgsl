@@ -1,4 +1,5 @@
-// A part of grouped-query attention: the token at position p sees keys 0 … p, cut into n_splits runs of whole blocks.
+// A part of grouped-query attention: the token at position p sees keys 0 … p, or the last `window` of them (its own among
+// them), cut into n_splits runs of whole blocks.
 // For each query head and each run, over its keys k, with z_k = scale · query · key_k and M = max z_k:
 //   partial = Σ_k exp(z_k − M) · value_k;   stats = (M, Σ_k exp(z_k − M))
 // and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them. A value may be the begin of its key's row, as
@@ -13,6 +14,7 @@ struct Params {
     value_quads: u32,  // vectors of 4 in a value
     heads_stride: u32, // vectors of 4 from token to token in heads
     n_positions: u32,  // positions in the cache
+    window: u32,       // keys that a token sees at most
     n_splits: u32,
     scale: f32,
     max_tokens: u32,   // tokens to compute at most
@@ -46,11 +48,13 @@ fn grouped_attend(
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let n_keys = step.position + token + 1u;
+    let n_before = step.position + token + 1u;
+    let n_keys = min(n_before, params.window);
     let n_blocks = (n_keys + BLOCK - 1u) / BLOCK;
     let run_keys = (n_blocks + params.n_splits - 1u) / params.n_splits * BLOCK;
-    let first = min(run * run_keys, n_keys);
-    let end = min(first + run_keys, n_keys);
+    let skipped = n_before - n_keys;
+    let first = skipped + min(run * run_keys, n_keys);
+    let end = min(first + run_keys, n_before);
     let cache_at = kv_head * params.n_positions * n;
 
     // Heads past the group's end repeat its last one, and are not written.

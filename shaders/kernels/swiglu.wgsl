@@ -1,4 +1,5 @@
-// hidden[t] = silu(gate[t]) ⊙ up[t], silu(v) = v / (1 + exp(−v)), for a feed-forward network without experts.
+// hidden[t] = act(gate[t]) ⊙ up[t], act(v) = v / (1 + exp(−turn(v))), for a feed-forward network without experts.
+// turn(v) = v makes it SiLU; with GELU = 1, turn(v) = 2 √(2/π) (v + 0.044715 v³), which makes it GELU by tanh.
 // An invocation takes 4 elements. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in the hidden values
@@ -9,6 +10,13 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> gate_up: array<vec4<f32>>;      // [n_tokens, 2, n_quads]: gate, then up
 @group(0) @binding(3) var<storage, read_write> hidden: array<vec4<f32>>; // [n_tokens, n_quads]
+
+fn turn(v: vec4<f32>) -> vec4<f32> {
+    if GELU == 1u {
+        return 1.5957691 * (v + 0.044715 * v * v * v);
+    }
+    return v;
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn swiglu(
@@ -25,5 +33,5 @@ fn swiglu(
     let gate = gate_up[token * 2u * n + thread % n];
     let up = gate_up[(token * 2u + 1u) * n + thread % n];
     // The clamp keeps exp finite; beyond it the result is 0 to rounding.
-    hidden[thread] = gate / (1.0 + exp(-max(gate, vec4<f32>(-80.0)))) * up;
+    hidden[thread] = gate / (1.0 + exp(-max(turn(gate), vec4<f32>(-80.0)))) * up;
 }

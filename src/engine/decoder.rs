@@ -7,7 +7,7 @@ use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::cache::CacheTypes;
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, add_norm, embed, rope, sample};
-use crate::model::grouped::{self, ExpertsShape, Rope};
+use crate::model::grouped::{self, Activation, ExpertsShape, Rope};
 use crate::model::weights::TensorRef;
 
 use super::attention::record_all;
@@ -23,6 +23,12 @@ pub(super) struct Outline<'a> {
     pub n_hidden: u32,
     pub experts: Option<&'a ExpertsShape>,
     pub rope: &'a Rope,
+    /// The rotation of the layers that turn by one of their own.
+    pub local_rope: Option<&'a Rope>,
+    /// Factor of the embedding in the stream.
+    pub embed_scale: f32,
+    /// What the gates of networks without experts go through.
+    pub activation: Activation,
     /// Added to the mean square in every norm.
     pub eps: f32,
     pub embed: &'a TensorRef,
@@ -38,6 +44,10 @@ pub(super) struct LayerOutline<'a> {
     /// What joins the stream of every token after attention, if anything.
     pub output_bias: Option<&'a TensorRef>,
     pub ffn_norm: &'a TensorRef,
+    /// Norms of what attention and feed-forward network give, before it joins the stream.
+    pub post_norms: Option<&'a [TensorRef; 2]>,
+    /// Whether heads turn by [`Outline::local_rope`].
+    pub turns_apart: bool,
     pub ffn: &'a grouped::Ffn,
 }
 
@@ -56,7 +66,7 @@ pub(super) struct Sublayer {
     pub step: Slice,
     /// Token ids by position.
     pub tokens: Slice,
-    /// The rotation table.
+    /// The layer's rotation table.
     pub rope: Slice,
     /// Normed input, `[n_chunk, n_embd]`.
     pub x: Slice,
@@ -106,7 +116,18 @@ pub struct Decoder {
     mlps: Mlps,
     norm: Slice,
     head: Vec<Matrix>,
-    frequencies: Vec<f64>,
+    embed_scale: f32,
+    /// What a sub-layer gave, normed: `[n_chunk, n_embd]`; empty where nothing is.
+    normed: Slice,
+    /// The rotation tables with their frequencies: that of most layers, and that of those that turn apart.
+    ropes: Vec<(Slice, Vec<f64>)>,
+}
+
+/// What joins the stream: `[n_chunk, n_slots, n_embd]`.
+#[derive(Clone, Copy)]
+struct Joining {
+    outputs: Slice,
+    n_slots: u32,
 }
 
 struct Layer {
@@ -115,6 +136,8 @@ struct Layer {
     /// The norm's weights, and after them the bias of the attention's outputs, where there is one.
     ffn_norm: Slice,
     has_output_bias: bool,
+    post_norms: Option<[Slice; 2]>,
+    turns_apart: bool,
     mlp: Mlp,
 }
 
@@ -128,7 +151,8 @@ pub(super) fn n_positions(n_context: u32) -> u32 {
 pub(super) fn chunk_that_fits(of: &Outline<'_>, attention: &[u64], binding_bytes: u64, wanted: u32) -> u32 {
     let mut per_token = attention.to_vec();
     per_token.extend(Mlps::widths(of));
-    per_token.push(u64::from(of.n_embd) * 2);
+    // The stream, its normed row, and what sub-layers give, normed.
+    per_token.push(u64::from(of.n_embd) * 3);
     let largest = per_token.iter().max().map_or(1, |n| n * 4);
     let all = per_token.iter().map(|n| n * 4).sum::<u64>().max(1);
     let fits = (binding_bytes.saturating_sub(256) / largest).min((1 << 30) / all);
@@ -154,16 +178,25 @@ impl Decoder {
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_positions + 1), Purpose::Cache);
         let rope_rows = 256 + u64::from(n_positions.div_ceil(256));
-        let rope = arena.words("rope", rope_rows * u64::from(of.rope.n_dims), Purpose::Weights);
+        let mut table = |name: &str, rope: &Rope| {
+            let slice = arena.words(name, rope_rows * u64::from(rope.n_dims), Purpose::Weights);
+            (slice, rope.frequencies())
+        };
+        let mut ropes = vec![table("rope", of.rope)];
+        ropes.extend(of.local_rope.map(|rope| table("local_rope", rope)));
+        let rope = ropes[0].0;
         let layers = of.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_norm: uploads.vector(arena, layer.attn_norm),
             attention: attention(arena, uploads, index, n_positions),
             ffn_norm: uploads
                 .vectors(arena, &[layer.ffn_norm].into_iter().chain(layer.output_bias).collect::<Vec<_>>()),
             has_output_bias: layer.output_bias.is_some(),
+            post_norms: layer.post_norms.map(|norms| norms.each_ref().map(|norm| uploads.vector(arena, norm))),
+            turns_apart: layer.turns_apart && of.local_rope.is_some(),
             mlp: Mlp::plan(arena, uploads, layer.ffn),
         });
-        let layers = layers.collect();
+        let layers: Vec<Layer> = layers.collect();
+        let has_post_norms = layers.iter().any(|layer| layer.post_norms.is_some());
         let embed = uploads.stack(arena, &[of.embed]);
         let norm = uploads.vector(arena, of.norm);
         let head = of.head.map_or_else(|| embed.clone(), |head| uploads.stack(arena, &[head]));
@@ -189,30 +222,44 @@ impl Decoder {
             mlps,
             norm,
             head,
-            frequencies: of.rope.frequencies(),
+            embed_scale: of.embed_scale,
+            normed: rows("normed_outputs", if has_post_norms { n_chunk } else { 0 }, n_embd),
+            ropes,
         }
     }
 
-    /// The rotation table, to be written once.
-    pub fn table(&self) -> (Slice, Vec<[f32; 2]>) {
-        (self.common.rope, rope::table(&self.frequencies, n_positions(self.n_context)))
+    /// The rotation tables, to be written once.
+    pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> + '_ {
+        let n = n_positions(self.n_context);
+        self.ropes.iter().map(move |(slice, frequencies)| (*slice, rope::table(frequencies, n)))
     }
 
     /// Records a step of up to `n` tokens through all layers: ids in `tokens`, the stream out.
     pub fn record_body(&self, n: u32) -> Recording {
         let mut recording = Recording::default();
-        let at = Sublayer { n, ..self.common };
+        let embed = embed::Flow {
+            step: self.step,
+            tokens: self.tokens,
+            streams: self.stream,
+            n_streams: 1,
+            scale: self.embed_scale,
+            max_tokens: n,
+        };
         for table in &self.embed {
-            embed::record_embed(&mut recording, self.step, self.tokens, table, self.stream, 1, n);
+            embed::record_embed(&mut recording, table, &embed);
         }
-        let mut joining = 0;
+        let mut joining = Joining { outputs: self.common.outputs, n_slots: 0 };
         for (index, layer) in self.layers.iter().enumerate() {
             recording.layer = Some(index as u32);
+            let at = Sublayer { n, rope: self.ropes[usize::from(layer.turns_apart)].0, ..self.common };
             self.record_norm(&mut recording, "attn_norm", layer.attn_norm, joining, n);
             layer.attention.record(&mut recording, &at);
-            let flow = add_norm::Flow { has_bias: layer.has_output_bias, ..self.norm_flow(layer.ffn_norm, 1, n) };
+            joining = self.record_post_norm(&mut recording, "attn_post_norm", layer.post_norms.map(|n| n[0]), 1, n);
+            let flow = add_norm::Flow { has_bias: layer.has_output_bias, ..self.norm_flow(layer.ffn_norm, joining, n) };
             add_norm::record_add_norm(&mut recording, "ffn_norm", &flow);
-            joining = self.mlps.record(&mut recording, &layer.mlp, &at);
+            let n_slots = self.mlps.record(&mut recording, &layer.mlp, &at);
+            joining =
+                self.record_post_norm(&mut recording, "ffn_post_norm", layer.post_norms.map(|n| n[1]), n_slots, n);
         }
         recording.layer = None;
         self.record_norm(&mut recording, "norm", self.norm, joining, n);
@@ -225,7 +272,8 @@ impl Decoder {
         // The body has normed every token; a step of one has its last one in row 0 already.
         if last_only && n > 1 {
             x = self.head_x;
-            let flow = add_norm::Flow { x, last_only, ..self.norm_flow(self.norm, 0, n) };
+            let joining = Joining { outputs: self.common.outputs, n_slots: 0 };
+            let flow = add_norm::Flow { x, last_only, ..self.norm_flow(self.norm, joining, n) };
             add_norm::record_add_norm(recording, "head_norm", &flow);
         }
         let at = Sublayer { n: if last_only { 1 } else { n }, ..self.common };
@@ -237,11 +285,11 @@ impl Decoder {
         sample::record_sample(recording, self.step, self.logits, self.tokens, self.common.n_vocab);
     }
 
-    fn norm_flow(&self, norm: Slice, n_slots: u32, n: u32) -> add_norm::Flow {
+    fn norm_flow(&self, norm: Slice, joining: Joining, n: u32) -> add_norm::Flow {
         add_norm::Flow {
             step: self.step,
-            outputs: self.common.outputs,
-            n_slots,
+            outputs: joining.outputs,
+            n_slots: joining.n_slots,
             norm,
             has_bias: false,
             stream: self.stream,
@@ -253,8 +301,26 @@ impl Decoder {
         }
     }
 
-    /// The outputs of the sub-layer before, `joining` of a token, join the stream; the next one's input is normed.
-    fn record_norm(&self, recording: &mut Recording, name: &'static str, norm: Slice, joining: u32, n: u32) {
+    /// What a sub-layer gave is normed, where the layer has a norm for it; gives what is to join the stream.
+    fn record_post_norm(
+        &self,
+        recording: &mut Recording,
+        name: &'static str,
+        norm: Option<Slice>,
+        n_slots: u32,
+        n: u32,
+    ) -> Joining {
+        let outputs = self.common.outputs;
+        let Some(norm) = norm else { return Joining { outputs, n_slots } };
+        // The same kernel: nothing joins the outputs, which are the stream here.
+        let nothing = Joining { outputs: self.stream, n_slots: 0 };
+        let flow = add_norm::Flow { stream: outputs, x: self.normed, ..self.norm_flow(norm, nothing, n) };
+        add_norm::record_add_norm(recording, name, &flow);
+        Joining { outputs: self.normed, n_slots: 1 }
+    }
+
+    /// The outputs of the sub-layer before join the stream; the next one's input is normed.
+    fn record_norm(&self, recording: &mut Recording, name: &'static str, norm: Slice, joining: Joining, n: u32) {
         add_norm::record_add_norm(recording, name, &self.norm_flow(norm, joining, n));
     }
 }

@@ -14,7 +14,7 @@ use crate::text::{SpecialIds, export};
 use gguf::Value;
 
 use super::files::ModelFiles;
-use super::read_rows::read_rows;
+use super::read_rows::{read_rows, read_vector};
 
 /// Keys and tensors of a model.
 pub struct Export {
@@ -46,6 +46,8 @@ enum Content {
     Rows(TensorRef),
     /// Numbers that no file has as such.
     Values(Vec<f32>),
+    /// The weights of a norm, kept less 1.
+    PlusOne(TensorRef),
 }
 
 impl ExportTensor {
@@ -57,6 +59,9 @@ impl ExportTensor {
     }
 
     fn rows(Named { name, shape, tensor }: Named) -> Self {
+        if tensor.plus_one {
+            return Self { name, shape, stored: Stored::Supported(Format::F32), content: Content::PlusOne(tensor) };
+        }
         Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Rows(tensor) }
     }
 
@@ -79,6 +84,7 @@ impl ExportTensor {
             Content::Run(info) => info.bytes,
             Content::Rows(tensor) => tensor.bytes(),
             Content::Values(values) => 4 * values.len() as u64,
+            Content::PlusOne(tensor) => 4 * tensor.n_elements(),
         }
     }
 
@@ -87,7 +93,7 @@ impl ExportTensor {
     pub fn piece_bytes(&self, wanted: u64) -> u64 {
         match &self.content {
             Content::Rows(tensor) => (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes(),
-            Content::Run(_) | Content::Values(_) => wanted,
+            Content::Run(_) | Content::Values(_) | Content::PlusOne(_) => wanted,
         }
     }
 
@@ -104,12 +110,21 @@ impl ExportTensor {
                 read_rows(sources, tensor, tensor.pieces_of(rows), to).await
             }
             Content::Values(values) => {
-                let bytes: &[u8] = bytemuck::cast_slice(values);
-                to.copy_from_slice(&bytes[at as usize..at as usize + to.len()]);
+                copy(values, at, to);
+                Ok(())
+            }
+            Content::PlusOne(tensor) => {
+                copy(&read_vector(sources, tensor).await?, at, to);
                 Ok(())
             }
         }
     }
+}
+
+/// Bytes of numbers, from `at` on.
+fn copy(values: &[f32], at: u64, to: &mut [u8]) {
+    let bytes: &[u8] = bytemuck::cast_slice(values);
+    to.copy_from_slice(&bytes[at as usize..at as usize + to.len()]);
 }
 
 impl ModelFiles {
@@ -127,6 +142,7 @@ impl ModelFiles {
         let mut notices = Vec::new();
         let (mut keys, tensors, special, n_vocab) = if grouped::is_config(config) {
             let shape = grouped::Shape::from_config_with(config, &mut notices)?;
+            shape.check_said_by_gguf()?;
             let (_, named) = grouped::Weights::bind_named(&shape, &directory)?;
             let mut tensors: Vec<ExportTensor> =
                 shape.in_gguf_order(named).into_iter().map(ExportTensor::rows).collect();

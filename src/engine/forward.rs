@@ -145,8 +145,16 @@ impl Forward {
     pub fn record_body(&self, n: u32) -> Recording {
         let mut recording = Recording::default();
         let scratch = &self.scratch;
+        let embed = embed::Flow {
+            step: self.step,
+            tokens: self.tokens,
+            streams: scratch.streams[0],
+            n_streams: N_STREAMS,
+            scale: 1.0,
+            max_tokens: n,
+        };
         for table in &self.embed {
-            embed::record_embed(&mut recording, self.step, self.tokens, table, scratch.streams[0], N_STREAMS, n);
+            embed::record_embed(&mut recording, table, &embed);
         }
         for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
             recording.layer = Some(index as u32);

@@ -5,7 +5,7 @@ use crate::kernels::Matrix;
 use crate::kernels::cache::{CacheType, CacheTypes};
 use crate::kernels::grouped_attend::{self, n_splits};
 use crate::kernels::grouped_heads::{self, Cache};
-use crate::model::grouped::{self, Shape, Weights};
+use crate::model::grouped::{self, Shape, Turn, Weights};
 
 use super::attention::record_all;
 use super::decoder::{Attention, Decoder, LayerOutline, Outline, Sublayer, chunk_that_fits, n_positions};
@@ -35,10 +35,12 @@ pub(super) fn plan(
 }
 
 fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
-    let layer = |layer: &'a grouped::Layer| LayerOutline {
+    let layer = |(index, layer): (usize, &'a grouped::Layer)| LayerOutline {
         attn_norm: &layer.attn_norm,
         output_bias: layer.output_bias.as_ref(),
         ffn_norm: &layer.ffn_norm,
+        post_norms: layer.post_norms.as_ref(),
+        turns_apart: shape.kind(index).turn == Turn::Local,
         ffn: &layer.ffn,
     };
     Outline {
@@ -47,11 +49,14 @@ fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
         n_hidden: shape.n_hidden,
         experts: shape.experts.as_ref(),
         rope: &shape.rope,
+        local_rope: shape.local_rope.as_ref(),
+        embed_scale: shape.embed_scale,
+        activation: shape.activation,
         eps: shape.norm_eps,
         embed: &weights.embed,
         head: weights.head.as_ref(),
         norm: &weights.norm,
-        layers: weights.layers.iter().map(layer).collect(),
+        layers: weights.layers.iter().enumerate().map(layer).collect(),
     }
 }
 
@@ -90,9 +95,12 @@ struct GroupedAttention {
     has_norm: bool,
     o: Vec<Matrix>,
     cache: Cache,
+    /// None where the layer does not turn its heads.
     rope_pairs: u32,
     halves: bool,
     rope_scale: f32,
+    window: Option<u32>,
+    scale: f32,
     scratch: Scratch,
 }
 
@@ -127,6 +135,12 @@ impl GroupedAttention {
             head_dim: shape.head_dim,
             value_dim: shape.head_dim,
         };
+        let kind = shape.kind(index);
+        let (rope_pairs, rope_scale) = match (kind.turn, &shape.local_rope) {
+            (Turn::Not, _) => (0, 1.0),
+            (Turn::Local, Some(rope)) => (rope.n_pairs(), rope.scale()),
+            (Turn::Main | Turn::Local, _) => (shape.rope.n_pairs(), shape.rope.scale()),
+        };
         Self {
             qkv: uploads.stack(arena, &[&from.q, &from.k, &from.v]),
             affine,
@@ -134,9 +148,11 @@ impl GroupedAttention {
             has_norm: shape.has_head_norm,
             o: uploads.stack(arena, &[&from.o]),
             cache,
-            rope_pairs: shape.rope.n_pairs(),
+            rope_pairs,
             halves: shape.rope.halves,
-            rope_scale: shape.rope.scale(),
+            rope_scale,
+            window: kind.window,
+            scale: shape.attention_scale,
             scratch,
         }
     }
@@ -177,7 +193,8 @@ impl Attention for GroupedAttention {
                 partial: scratch.partial,
                 stats: scratch.stats,
                 out: scratch.attended,
-                scale: (cache.head_dim as f32).sqrt().recip(),
+                window: self.window,
+                scale: self.scale,
                 max_tokens: at.n,
             },
         );

@@ -9,6 +9,7 @@ use crate::kernels::grouped_heads::Cache;
 use crate::kernels::linear::{self, Parts, record_linear_parts};
 use crate::kernels::linear_transposed::{self, record_linear_transposed};
 use crate::kernels::{Matrix, mla_latents, mla_queries};
+use crate::model::grouped::Activation;
 use crate::model::mla::{self, Keys, Queries, Shape, Weights};
 
 use super::attention::record_all;
@@ -57,6 +58,8 @@ fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
         attn_norm: &layer.attn_norm,
         output_bias: None,
         ffn_norm: &layer.ffn_norm,
+        post_norms: None,
+        turns_apart: false,
         ffn: &layer.ffn,
     };
     Outline {
@@ -65,6 +68,9 @@ fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
         n_hidden: shape.n_hidden,
         experts: shape.experts.as_ref(),
         rope: &shape.rope,
+        local_rope: None,
+        embed_scale: 1.0,
+        activation: Activation::Silu,
         eps: shape.norm_eps,
         embed: &weights.embed,
         head: weights.head.as_ref(),
@@ -291,6 +297,7 @@ impl Attention for LatentAttention {
                 partial: scratch.partial,
                 stats: scratch.stats,
                 out: scratch.attended,
+                window: None,
                 scale: self.scale,
                 max_tokens: at.n,
             },

@@ -4,7 +4,8 @@
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::experts::{self, Groups, Shard, record_experts_in, record_experts_out, record_grouping};
 use crate::kernels::route::{self, Scoring};
-use crate::kernels::{Matrix, linear, swiglu};
+use crate::kernels::swiglu::{self, Activation};
+use crate::kernels::{Matrix, linear};
 use crate::model::NO_LIMIT;
 use crate::model::grouped::{self, ExpertsShape};
 use crate::model::weights;
@@ -62,6 +63,8 @@ impl Mlp {
 pub(super) struct Mlps {
     /// Hidden width of a layer without experts.
     n_hidden: u32,
+    /// What gates of networks without experts go through.
+    activation: Activation,
     experts: Option<ExpertsShape>,
     /// Gate and up of a network without experts, `[2, widest]`.
     gate_up: Slice,
@@ -108,6 +111,10 @@ impl Mlps {
         let widest = widest(of.n_hidden, of.experts);
         Self {
             n_hidden: of.n_hidden,
+            activation: match of.activation {
+                grouped::Activation::Silu => Activation::Silu,
+                grouped::Activation::GeluTanh => Activation::GeluTanh,
+            },
             experts: of.experts.cloned(),
             gate_up: each("gate_up", 2 * widest),
             dense_hidden: each("dense_hidden", widest),
@@ -160,7 +167,7 @@ impl Mlps {
         at: &Sublayer,
     ) {
         record_all(recording, into, &dense.gate_up, at.rows(at.x, at.n_embd, self.gate_up, 2 * n_hidden));
-        swiglu::record_swiglu(recording, at.step, self.gate_up, self.dense_hidden, n_hidden, at.n);
+        swiglu::record_swiglu(recording, at.step, self.gate_up, self.dense_hidden, n_hidden, self.activation, at.n);
         let flow = at.rows(self.dense_hidden, n_hidden, at.outputs, n_slots * at.n_embd);
         record_all(recording, out, &dense.down, linear::Flow { y_offset: slot * at.n_embd, ..flow });
     }

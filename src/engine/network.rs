@@ -55,7 +55,7 @@ impl Network {
     pub(super) fn tables(&self) -> Box<dyn Iterator<Item = Table> + '_> {
         match self {
             Self::V4(forward) => Box::new(forward.tables()),
-            Self::Decoder(forward) => Box::new(std::iter::once_with(|| forward.table())),
+            Self::Decoder(forward) => Box::new(forward.tables()),
         }
     }
 

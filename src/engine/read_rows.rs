@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::scaled::{self, Layout};
-use crate::format::{Format, Source};
+use crate::format::{Format, Source, quant};
 use crate::model::weights::{Piece, Scales, TensorRef};
 
 /// Fills `to` with the rows of these pieces of a tensor, one after the other.
@@ -27,6 +27,21 @@ pub(super) async fn read_rows(
         to = rest;
     }
     Ok(())
+}
+
+/// The numbers of a small tensor, as they are meant.
+///
+/// # Errors
+/// As [`read_rows`].
+pub(super) async fn read_vector(sources: &[Rc<dyn Source>], tensor: &TensorRef) -> Result<Vec<f32>> {
+    let mut bytes = vec![0; tensor.bytes() as usize];
+    read_rows(sources, tensor, tensor.pieces.iter().copied(), &mut bytes).await?;
+    let mut values = vec![0.0f32; tensor.n_elements() as usize];
+    quant::decode_row(tensor.format, &bytes, &mut values)?;
+    if tensor.plus_one {
+        values.iter_mut().for_each(|value| *value += 1.0);
+    }
+    Ok(values)
 }
 
 /// Reads weights and the scales beside them, and joins them row by row.

@@ -11,7 +11,7 @@ use crate::kernels::Matrix;
 use crate::kernels::experts::Shard;
 use crate::model::weights::TensorRef;
 
-use super::read_rows::read_rows;
+use super::read_rows::{read_rows, read_vector};
 
 /// Bytes read and repacked at a time.
 const CHUNK_BYTES: u64 = 4 << 20;
@@ -169,9 +169,7 @@ impl Uploads {
             match step {
                 Upload::Planes { tensor, quants, scales } => stream.planes(tensor, *quants, *scales).await?,
                 Upload::Vector { tensor, to } => {
-                    let bytes = stream.whole(tensor).await?;
-                    let mut values = vec![0.0f32; tensor.n_elements() as usize];
-                    quant::decode_row(tensor.format, &bytes, &mut values)?;
+                    let values = read_vector(sources, tensor).await?;
                     if let Some(place) = values.iter().position(|value| value.is_nan()) {
                         return Err(Error::file(format!("tensor {}", tensor.name), format!("number {place} is NaN"))
                             .expected("numbers")

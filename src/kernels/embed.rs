@@ -26,6 +26,8 @@ crate::params! {
         pub n_streams: u32,
         /// Ids that `tokens` holds.
         pub n_positions: u32,
+        /// Factor of every element.
+        pub scale: f32,
         /// Tokens to compute at most.
         pub max_tokens: u32,
     }
@@ -47,22 +49,30 @@ pub static OP: Op = Op {
     cases,
 };
 
-/// Appends `streams[t, s, :] = table[tokens[position + t]]` for one shard of the table.
-///
-/// `tokens` are u32 by position, `streams` is `[max_tokens, n_streams, n_embd]` in f32 with `n_embd = table.n_in`.
-/// Tokens whose row is in another shard are left as they are.
+/// What `embed` reads, and where its rows go.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// Token ids by position, u32.
+    pub tokens: Slice,
+    /// `[max_tokens, n_streams, n_embd]`, f32, with `n_embd` as long as the table's rows.
+    pub streams: Slice,
+    /// Residual streams.
+    pub n_streams: u32,
+    /// Factor of every element.
+    pub scale: f32,
+    /// Tokens to compute at most.
+    pub max_tokens: u32,
+}
+
+/// Appends `streams[t, s, :] = scale · table[tokens[position + t]]` for one shard of the table. Tokens whose row is in
+/// another shard are left as they are.
 ///
 /// # Panics
 /// When rows are no multiple of 4: shapes are checked before they come here.
-pub fn record_embed(
-    recording: &mut Recording,
-    step: Slice,
-    tokens: Slice,
-    table: &Matrix,
-    streams: Slice,
-    n_streams: u32,
-    max_tokens: u32,
-) {
+pub fn record_embed(recording: &mut Recording, table: &Matrix, flow: &Flow) {
+    let Flow { step, tokens, streams, n_streams, scale, max_tokens } = *flow;
     assert!(table.n_in.is_multiple_of(4), "embed: rows are multiples of 4");
     let params = Params {
         first_row: table.first_row,
@@ -71,6 +81,7 @@ pub fn record_embed(
         n_quads: table.n_in / 4,
         n_streams,
         n_positions: (tokens.bytes / 4) as u32,
+        scale,
         max_tokens,
     };
     let facts = table.decode_with(Spec::default());
@@ -90,7 +101,9 @@ fn reference(call: &mut Call<'_>) {
     for (token, row) in wanted.into_iter().filter(|(_, row)| rows.has(*row)) {
         for stream in 0..p.n_streams {
             let at = (token * p.n_streams + stream) as usize * n_embd;
-            rows.decode(row, &mut streams[at..at + n_embd]);
+            let stream = &mut streams[at..at + n_embd];
+            rows.decode(row, stream);
+            stream.iter_mut().for_each(|v| *v *= p.scale);
         }
     }
 }
@@ -112,19 +125,21 @@ pub(super) fn needed(call: &Call<'_>) -> Needed {
 }
 
 fn cases() -> Vec<Case> {
-    let mut cases = vec![case(Format::BF16, 100, 3, 4), case(Format::F32, 36, 0, 1)];
-    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(format, 256, 5, 4)));
+    let mut cases = vec![case(Format::BF16, 100, 3, 4, 1.0), case(Format::F32, 36, 0, 1, 6.0)];
+    cases.extend([Format::Q8_0, Format::Q4_K, Format::MXFP4].map(|format| case(format, 256, 5, 4, 1.0)));
     cases
 }
 
 /// Six tokens of a prompt of seven, in a shard of 9 rows from `first_row` on; ids go past both of its ends.
-fn case(format: Format, n_embd: usize, first_row: u32, n_streams: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{format} [9, {n_embd}] from row {first_row}, {n_streams} streams"));
+fn case(format: Format, n_embd: usize, first_row: u32, n_streams: u32, scale: f32) -> Case {
+    let name = format!("{format} [9, {n_embd}] from row {first_row}, {n_streams} streams, times {scale}");
+    let mut case = CaseBuilder::new(name);
     let mut table = case.matrix("table", format, 9, n_embd);
     table.first_row = first_row;
     let tokens = case.input("tokens", &[1, first_row, first_row + 8, first_row + 9, 0, u32::MAX, first_row + 3, 2]);
     let step = case.step(1, 6);
     let streams = case.output("streams", 7 * n_streams as usize * n_embd, 1e-6);
-    record_embed(&mut case.recording, step, tokens, &table, streams, n_streams, 7);
+    let flow = Flow { step, tokens, streams, n_streams, scale, max_tokens: 7 };
+    record_embed(&mut case.recording, &table, &flow);
     case.finish()
 }

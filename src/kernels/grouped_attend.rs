@@ -27,6 +27,8 @@ crate::params! {
         pub heads_stride: u32,
         /// Positions in the cache.
         pub n_positions: u32,
+        /// Keys that a token sees at most.
+        pub window: u32,
         /// Runs that the keys are cut into.
         pub n_splits: u32,
         /// Factor of every product.
@@ -87,6 +89,8 @@ pub struct Flow {
     pub stats: Slice,
     /// Output `[max_tokens, n_heads * value_dim]`.
     pub out: Slice,
+    /// Keys that a token sees at most, its own among them; all when `None`.
+    pub window: Option<u32>,
     /// Factor of every product of a query and a key.
     pub scale: f32,
     /// Tokens to compute at most.
@@ -100,7 +104,9 @@ pub struct Flow {
 pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let cache = &flow.cache;
     cache.check();
-    let n_splits = n_splits(flow.max_tokens, cache.n_positions);
+    let window = flow.window.unwrap_or(u32::MAX);
+    let n_visible = window.min(cache.n_positions);
+    let n_splits = n_splits(flow.max_tokens, n_visible);
     let params = Params {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,
@@ -108,6 +114,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
         value_quads: cache.value_dim / 4,
         heads_stride: flow.heads_stride / 4,
         n_positions: cache.n_positions,
+        window,
         n_splits,
         scale: flow.scale,
         max_tokens: flow.max_tokens,
@@ -122,7 +129,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     recording.push("attend", &OP, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
-        window: cache.n_positions,
+        window: n_visible,
         key_bytes: cache.position_bytes(),
         score_ops: 2 * n_heads * (head_dim + value_dim),
         ..KeyCost::default()
@@ -158,7 +165,9 @@ fn reference(call: &mut Call<'_>) {
     let (width, value_width) = (p.n_quads as usize * 4, p.value_quads as usize * 4);
     let group = p.n_heads / p.n_kv_heads;
     for token in tokens {
-        let n_keys = (step.position + token + 1) as usize;
+        let n_before = (step.position + token + 1) as usize;
+        let n_keys = n_before.min(p.window as usize);
+        let skipped = n_before - n_keys;
         let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
         for head in 0..p.n_heads {
             let query = &heads[(token * p.heads_stride) as usize * 4 + head as usize * width..][..width];
@@ -168,7 +177,8 @@ fn reference(call: &mut Call<'_>) {
             };
             for run in 0..p.n_splits as usize {
                 let at = (token * p.n_heads + head) as usize * p.n_splits as usize + run;
-                let run_of_keys = (run * run_keys).min(n_keys)..((run + 1) * run_keys).min(n_keys);
+                let place = |run: usize| skipped + (run * run_keys).min(n_keys);
+                let run_of_keys = place(run)..place(run + 1);
                 let scores: Vec<f32> =
                     run_of_keys.clone().map(|k| p.scale * dot(query, &row(types.keys, keys, k, width))).collect();
                 let greatest = scores.iter().copied().fold(-1e30, f32::max);
@@ -191,10 +201,15 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases() -> Vec<Case> {
     vec![
-        case([4, 2, 12], [CacheType::F32; 2], 3, 3, 70, 200),
-        case([5, 1, 8], [CacheType::F16; 2], 2, 1, 0, 40),
-        case([7, 1, 16], [CacheType::F32, CacheType::F16], 1, 1, 300, 700),
-        case([6, 3, 32], [CacheType::F16, CacheType::F32], 1, 1, 639, 640),
+        case([4, 2, 12], [CacheType::F32; 2], None, 3, 3, 70, 200),
+        case([5, 1, 8], [CacheType::F16; 2], None, 2, 1, 0, 40),
+        case([7, 1, 16], [CacheType::F32, CacheType::F16], None, 1, 1, 300, 700),
+        case([6, 3, 32], [CacheType::F16, CacheType::F32], None, 1, 1, 639, 640),
+        // Windows: not yet full at first, of several blocks, of a single key, and cut into runs.
+        case([4, 2, 12], [CacheType::F32; 2], Some(24), 5, 5, 21, 200),
+        case([5, 1, 8], [CacheType::F16; 2], Some(100), 3, 2, 333, 400),
+        case([2, 2, 8], [CacheType::F32; 2], Some(1), 2, 2, 9, 40),
+        case([6, 3, 16], [CacheType::F32; 2], Some(520), 1, 1, 630, 640),
         latent_case(6, [24, 16], CacheType::F32, 3, 3, 70),
         latent_case(5, [576, 512], CacheType::F16, 1, 1, 300),
     ]
@@ -229,6 +244,7 @@ fn latent_case(
         partial: case.output("partial", n_results * value_dim as usize, 1e-4),
         stats: case.output("stats", n_results * 2, 1e-4),
         out: case.output("out", (capacity * n_heads * value_dim) as usize, 1e-4),
+        window: None,
         scale: 3.0 / (head_dim as f32).sqrt(),
         max_tokens: capacity,
     };
@@ -236,18 +252,20 @@ fn latent_case(
     case.finish()
 }
 
-/// `heads` are n_heads, n_kv_heads, head_dim; then the types of keys and of values.
+/// `heads` are n_heads, n_kv_heads, head_dim; then the types of keys and of values, and the window.
 fn case(
     heads: [u32; 3],
     [keys, values]: [CacheType; 2],
+    window: Option<u32>,
     capacity: u32,
     n_tokens: u32,
     position: u32,
     n_positions: u32,
 ) -> Case {
     let [n_heads, n_kv_heads, head_dim] = heads;
-    let name =
-        format!("heads {heads:?}, {keys:?} and {values:?}, {n_tokens} of {capacity} at {position} of {n_positions}");
+    let name = format!(
+        "heads {heads:?}, {keys:?} and {values:?}, window {window:?}, {n_tokens} of {capacity} at {position} of {n_positions}"
+    );
     let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
     let types = CacheTypes { keys, values };
@@ -268,6 +286,7 @@ fn case(
         partial: case.output("partial", n_results * head_dim as usize, 1e-4),
         stats: case.output("stats", n_results * 2, 1e-4),
         out: case.output("out", (capacity * n_heads * head_dim) as usize, 1e-4),
+        window,
         scale: 3.0 / (head_dim as f32).sqrt(),
         max_tokens: capacity,
     };

@@ -1,5 +1,6 @@
 //! What a model is, with no bytes and no GPU: its shape, the names of its weights, and where they lie. [`Model`] is any
-//! of them; [`grouped`] has Llama and Qwen, [`mla`] DeepSeek V2, V3 and R1, and what follows here is DeepSeek V4.
+//! of them; [`grouped`] has Llama, Qwen, SmolLM3 and Gemma, [`mla`] DeepSeek V2, V3 and R1, and what follows here is
+//! DeepSeek V4.
 //!
 //! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
 //! tensors against it. Both check once and for all.

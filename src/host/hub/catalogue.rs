@@ -53,6 +53,8 @@ pub struct KnownShape {
     pub has_bias: bool,
     /// Whether query and key heads are normed.
     pub has_head_norm: bool,
+    /// Whether what a sub-layer gives is normed before it joins the stream.
+    pub has_post_norms: bool,
     /// The longest context, in tokens, that the model was made for.
     pub context_length: u64,
 }
@@ -86,6 +88,7 @@ const LLAMA: KnownShape = KnownShape {
     has_head: true,
     has_bias: false,
     has_head_norm: false,
+    has_post_norms: false,
     context_length: 131_072,
 };
 const LLAMA_1B: KnownShape =
@@ -120,6 +123,50 @@ const QWEN3_4B: KnownShape =
 const QWEN3_8B: KnownShape =
     KnownShape { n_layers: 36, n_embd: 4096, n_heads: 32, n_hidden: 12_288, context_length: 131_072, ..QWEN3_0_6B };
 
+const SMOLLM2_1_7B: KnownShape = KnownShape {
+    n_layers: 24,
+    n_embd: 2048,
+    n_kv_heads: 32,
+    head_dim: 64,
+    n_hidden: 8192,
+    n_vocab: 49_152,
+    has_head: false,
+    context_length: 8192,
+    ..LLAMA
+};
+const SMOLLM3_3B: KnownShape = KnownShape {
+    n_layers: 36,
+    n_embd: 2048,
+    n_heads: 16,
+    n_kv_heads: 4,
+    n_hidden: 11_008,
+    has_head: false,
+    context_length: 65_536,
+    ..LLAMA
+};
+const GEMMA3_4B: KnownShape = KnownShape {
+    n_layers: 34,
+    n_embd: 2560,
+    n_heads: 8,
+    n_kv_heads: 4,
+    head_dim: 256,
+    n_hidden: 10_240,
+    n_vocab: 262_144,
+    has_head: false,
+    has_head_norm: true,
+    has_post_norms: true,
+    ..LLAMA
+};
+const GEMMA3_1B: KnownShape = KnownShape {
+    n_layers: 26,
+    n_embd: 1152,
+    n_heads: 4,
+    n_kv_heads: 1,
+    n_hidden: 6912,
+    context_length: 32_768,
+    ..GEMMA3_4B
+};
+
 const fn known(
     name: &'static str,
     repo: &'static str,
@@ -131,7 +178,7 @@ const fn known(
 }
 
 /// The models, those of DeepSeek first.
-pub const CATALOGUE: [KnownModel; 11] = [
+pub const CATALOGUE: [KnownModel; 16] = [
     known("R1-Distill-Qwen-1.5B", "unsloth/DeepSeek-R1-Distill-Qwen-1.5B-GGUF", Quant::Q4KM, "MIT", QWEN2_1_5B),
     known("R1-Distill-Qwen-7B", "unsloth/DeepSeek-R1-Distill-Qwen-7B-GGUF", Quant::Q4KM, "MIT", QWEN2_7B),
     known("R1-Distill-Llama-8B", "unsloth/DeepSeek-R1-Distill-Llama-8B-GGUF", Quant::Q4KM, "Llama 3.1", LLAMA),
@@ -164,6 +211,17 @@ pub const CATALOGUE: [KnownModel; 11] = [
     ),
     known("Llama-3.2-1B-Instruct", "bartowski/Llama-3.2-1B-Instruct-GGUF", Quant::Q4KM, "Llama 3.2", LLAMA_1B),
     known("Llama-3.2-3B-Instruct", "bartowski/Llama-3.2-3B-Instruct-GGUF", Quant::Q4KM, "Llama 3.2", LLAMA_3B),
+    known("SmolLM2-1.7B-Instruct", "bartowski/SmolLM2-1.7B-Instruct-GGUF", Quant::Q4KM, "Apache 2.0", SMOLLM2_1_7B),
+    known("SmolLM3-3B", "ggml-org/SmolLM3-3B-GGUF", Quant::Q4KM, "Apache 2.0", SMOLLM3_3B),
+    known(
+        "Gemma-3-270M-it",
+        "ggml-org/gemma-3-270m-it-GGUF",
+        Quant::Q80,
+        "Gemma",
+        KnownShape { n_layers: 18, n_embd: 640, n_hidden: 2048, ..GEMMA3_1B },
+    ),
+    known("Gemma-3-1B-it", "ggml-org/gemma-3-1b-it-GGUF", Quant::Q80, "Gemma", GEMMA3_1B),
+    known("Gemma-3-4B-it", "ggml-org/gemma-3-4b-it-GGUF", Quant::Q4KM, "Gemma", GEMMA3_4B),
 ];
 
 impl Quant {
@@ -239,7 +297,8 @@ impl KnownShape {
     const fn n_vector_elements(&self) -> u64 {
         let bias = if self.has_bias { (self.n_heads + 2 * self.n_kv_heads) * self.head_dim } else { 0 };
         let head_norm = if self.has_head_norm { 2 * self.head_dim } else { 0 };
-        self.n_layers * (2 * self.n_embd + bias + head_norm) + self.n_embd
+        let n_norms = if self.has_post_norms { 4 } else { 2 };
+        self.n_layers * (n_norms * self.n_embd + bias + head_norm) + self.n_embd
     }
 
     /// Bytes of one layer's keys at a context, which have to be bound in one piece; its values are as many.
@@ -281,10 +340,15 @@ mod tests {
             ("Qwen2.5-1.5B-Instruct", 1_543_714_304),
             ("Llama-3.2-1B-Instruct", 1_235_814_400),
             ("Llama-3.2-3B-Instruct", 3_212_749_824),
+            ("SmolLM2-1.7B-Instruct", 1_711_376_384),
+            ("SmolLM3-3B", 3_075_098_624),
+            ("Gemma-3-270M-it", 268_098_176),
+            ("Gemma-3-1B-it", 999_885_952),
+            ("Gemma-3-4B-it", 3_880_099_328),
         ] {
             assert_eq!(find(name).shape.parameters(), parameters, "{name}");
         }
-        assert_eq!(CATALOGUE.len(), 11, "each is above");
+        assert_eq!(CATALOGUE.len(), 16, "each is above");
     }
 
     /// Sizes of the files as their pages show them: two of them to the byte, the others rounded.
@@ -299,6 +363,10 @@ mod tests {
             ("Qwen2.5-0.5B-Instruct", 531_000_000),
             ("Llama-3.2-1B-Instruct", 810_000_000),
             ("Llama-3.2-3B-Instruct", 2_020_000_000),
+            ("SmolLM2-1.7B-Instruct", 1_056_000_000),
+            ("SmolLM3-3B", 1_915_000_000),
+            ("Gemma-3-1B-it", 1_069_000_000),
+            ("Gemma-3-4B-it", 2_490_000_000),
         ] {
             let about = find(name).weight_bytes() as f64 / bytes as f64;
             assert!((0.98..=1.005).contains(&about), "{name}: {about}");

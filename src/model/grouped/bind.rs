@@ -25,7 +25,7 @@ impl Weights {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let mut binder = Binder::new(directory);
+        let mut binder = Binder { norms_less_one: shape.norms_less_one, ..Binder::new(directory) };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
@@ -46,13 +46,17 @@ pub(in crate::model) struct Names {
 }
 
 impl Names {
-    /// The name that a directory has: a GGUF's, that of the whole model, or that of the model without its head, which has
-    /// no `model.` before it. For experts, `*` stands for their numbers.
+    /// The name that a directory has: a GGUF's, that of the whole model, that of the model without its head, which has
+    /// no `model.` before it, or that of the text part of a model that also sees. For experts, `*` stands for their numbers.
     fn found(&self, directory: &Directory) -> Option<String> {
+        let is_there = |name: &str| directory.get(&name.replace('*', "0")).is_some();
+        if let Some(name) = [&self.gguf, &self.transformers].into_iter().find(|name| is_there(name)) {
+            return Some(name.clone());
+        }
         let bare = self.transformers.strip_prefix("model.");
-        let names = [Some(self.gguf.as_str()), Some(self.transformers.as_str()), bare];
-        let is_there = |name: &&str| directory.get(&name.replace('*', "0")).is_some();
-        names.into_iter().flatten().find(is_there).map(str::to_owned)
+        let of_text = format!("language_model.{}", self.transformers);
+        let text = bare.map(|bare| format!("model.language_model.{bare}"));
+        [bare.map(str::to_owned), Some(of_text), text].into_iter().flatten().find(|name| is_there(name))
     }
 }
 
@@ -68,13 +72,15 @@ pub(in crate::model) fn name(layer: usize, gguf: &str, transformers: &str) -> Na
 pub(in crate::model) struct Binder<'a> {
     directory: &'a Directory,
     taker: Taker<'a>,
+    /// Whether the weights of norms are kept less 1.
+    norms_less_one: bool,
     /// What was bound so far.
     pub(in crate::model) named: Vec<Named>,
 }
 
 impl<'a> Binder<'a> {
     pub(in crate::model) fn new(directory: &'a Directory) -> Self {
-        Self { directory, taker: Taker::new(directory), named: Vec::new() }
+        Self { directory, taker: Taker::new(directory), norms_less_one: false, named: Vec::new() }
     }
 
     /// Whether the file has a tensor, under any of its names.
@@ -93,7 +99,15 @@ impl<'a> Binder<'a> {
     }
 
     pub(in crate::model) fn norm(&mut self, n_embd: u32) -> Result<TensorRef> {
-        self.vector(global("output_norm.weight", "model.norm.weight"), n_embd)
+        self.norm_weights(global("output_norm.weight", "model.norm.weight"), n_embd)
+    }
+
+    /// The weights of a norm, in the way that this file keeps them.
+    fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
+        let mut tensor = self.vector(names, n_in)?;
+        tensor.plus_one = self.norms_less_one;
+        self.named.iter_mut().last().into_iter().for_each(|named| named.tensor.plus_one = self.norms_less_one);
+        Ok(tensor)
     }
 
     fn layer(&mut self, shape: &Shape, layer: usize) -> Result<Layer> {
@@ -113,14 +127,23 @@ impl<'a> Binder<'a> {
             .transpose()?;
         let head_norm = if shape.has_head_norm {
             Some([
-                self.vector(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
-                self.vector(name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
+                self.norm_weights(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
+                self.norm_weights(name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
             ])
         } else {
             None
         };
+        // With norms behind the sub-layers, transformers calls the one before the second by another name.
+        let mut ffn_norm = name(layer, "ffn_norm.weight", "post_attention_layernorm.weight");
+        let mut post_norms = None;
+        if shape.has_post_norms {
+            ffn_norm = name(layer, "ffn_norm.weight", "pre_feedforward_layernorm.weight");
+            let attention = name(layer, "post_attention_norm.weight", "post_attention_layernorm.weight");
+            let ffn = name(layer, "post_ffw_norm.weight", "post_feedforward_layernorm.weight");
+            post_norms = Some([self.norm_weights(attention, n_embd)?, self.norm_weights(ffn, n_embd)?]);
+        }
         Ok(Layer {
-            attn_norm: self.vector(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
+            attn_norm: self.norm_weights(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
             q: self.matrix(name(layer, "attn_q.weight", "self_attn.q_proj.weight"), q, n_embd)?,
             k: self.matrix(name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
             v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
@@ -128,7 +151,8 @@ impl<'a> Binder<'a> {
             output_bias,
             head_norm,
             o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
-            ffn_norm: self.vector(name(layer, "ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
+            ffn_norm: self.norm_weights(ffn_norm, n_embd)?,
+            post_norms,
             ffn: self.ffn(layer, n_embd, shape.n_hidden, shape.experts.as_ref())?,
         })
     }
@@ -212,7 +236,7 @@ impl<'a> Binder<'a> {
         } else {
             self.taker.take_rows(&name, extent, rows)?
         };
-        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, plus_one: false };
         self.named.push(Named::new(names.gguf, extent, tensor.clone()));
         Ok(tensor)
     }
@@ -278,7 +302,8 @@ impl<'a> Binder<'a> {
 }
 
 /// What the names of a layer's tensors begin with.
-const LAYER_PREFIXES: [&str; 3] = ["blk.", "model.layers.", "layers."];
+const LAYER_PREFIXES: [&str; 5] =
+    ["blk.", "model.layers.", "layers.", "language_model.model.layers.", "model.language_model.layers."];
 
 /// The tensor that divides the frequencies, in a GGUF.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";
@@ -296,5 +321,5 @@ pub fn rope_divisors(directory: &Directory) -> Result<Option<TensorRef>> {
         tensor_error(ROPE_DIVISORS, format!("{format} of shape {:?}", tensor.shape)).expected("F32, one for each pair")
     })?;
     let pieces = vec![piece(tensor, 0, 1)];
-    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces }))
+    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces, plus_one: false }))
 }

@@ -1,13 +1,59 @@
-//! A model of this kind as llama.cpp's converter writes it: the keys, and for `llama` the rows of q and k permuted and
-//! the scaling of the rotation as a tensor.
+//! A model of this kind as llama.cpp's converter writes it: the keys, and for `llama` and `smollm3` the rows of q and k
+//! permuted and the scaling of the rotation as a tensor.
 
-use super::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, N_EXPERTS, ROPE_DIMS, TYPE};
-use super::{Rope, Scaling, Shape};
+use super::layers::{Custom, PATTERN};
+use super::read::{
+    ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, LOCAL_BASE, N_EXPERTS, ROPE_DIMS, TYPE, is_permuted, scaled_by,
+};
+use super::{Rope, Scaling, Shape, Turn};
+use crate::error::{Error, Result};
 use crate::format::gguf::Value;
 use crate::model::shape::keys::{self, Key};
 use crate::model::weights::{Named, Piece, TensorRef};
 
 impl Shape {
+    /// Fails where the model is not what a GGUF of its architecture says by its name alone: some settings have no key.
+    ///
+    /// # Errors
+    /// The setting, what it is and what it would have to be.
+    pub fn check_said_by_gguf(&self) -> Result<()> {
+        let unsaid = |thing: &str, found: String, expected: String| {
+            Err(Error::file(format!("{}: {thing}", self.architecture), found)
+                .expected(expected)
+                .advice("A GGUF of this architecture has no key for it."))
+        };
+        let custom = Custom::of(&self.architecture);
+        let of_name = scaled_by(&self.architecture, self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
+        let scale = f64::from(of_name).sqrt().recip() as f32;
+        if (self.attention_scale - scale).abs() > 1e-6 * scale {
+            return unsaid("scale of attention", self.attention_scale.to_string(), scale.to_string());
+        }
+        let still = |layer: u32| custom.still_each.is_some_and(|each| layer % each == 0);
+        let turns = |layer: u32| self.kind(layer as usize - 1).turn != Turn::Not;
+        if let Some(layer) = (1..=self.n_layers).find(|layer| still(*layer) == turns(*layer)) {
+            let word = |turns| if turns { "turns" } else { "does not turn" };
+            let found = format!("layer {} {}", layer - 1, word(turns(layer)));
+            return unsaid("rotation", found, format!("one that {}", word(!turns(layer))));
+        }
+        if self.full_each().is_none() {
+            return unsaid("layers with a window", "others".to_owned(), "all but every n-th".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Of every so many layers the last one sees all, the others have a window; 0 where all see all, and `None` where it is
+    /// otherwise.
+    fn full_each(&self) -> Option<u32> {
+        let sees_all = |layer: &usize| self.kind(*layer).window.is_none();
+        let all = 0..self.n_layers as usize;
+        if all.clone().all(|layer| sees_all(&layer)) {
+            return Some(0);
+        }
+        // Where no layer sees all, the first of them would come after the last.
+        let each = all.clone().find(sees_all).unwrap_or(all.end) as u32 + 1;
+        all.clone().all(|layer| sees_all(&layer) == (layer as u32 + 1).is_multiple_of(each)).then_some(each)
+    }
+
     /// The keys of the architecture, with its prefix.
     #[must_use]
     pub fn gguf_keys(&self) -> Vec<(String, Value)> {
@@ -25,6 +71,13 @@ impl Shape {
             (&ROPE_DIMS, self.rope.n_dims.into()),
             (&BASE, (self.rope.base as f32).into()),
         ];
+        if let Some(window) = self.kinds.iter().find_map(|kind| kind.window) {
+            let each = self.full_each().unwrap_or(0);
+            keys.push((&keys::WINDOW, window.into()));
+            // As many as are usual are not told.
+            keys.extend((Custom::of(&self.architecture).full_each != Some(each)).then(|| (&PATTERN, each.into())));
+        }
+        keys.extend(self.local_rope.as_ref().map(|rope| (&LOCAL_BASE, (rope.base as f32).into())));
         if let Some(experts) = &self.experts {
             keys.extend([
                 (&N_EXPERTS, experts.n_experts.into()),
@@ -57,11 +110,11 @@ impl Shape {
         keys.into_iter().map(|(key, value)| (format!("{}.{}", self.architecture, key.gguf), value)).collect()
     }
 
-    /// The tensors with their rows in the order that a GGUF has them: those of `llama` so that the dims that turn
+    /// The tensors with their rows in the order that a GGUF has them: those of `llama` and its like so that the dims that turn
     /// together are neighbours.
     #[must_use]
     pub fn in_gguf_order(&self, mut tensors: Vec<Named>) -> Vec<Named> {
-        if self.architecture == "llama" && self.rope.halves {
+        if is_permuted(&self.architecture) && self.rope.halves {
             let turned = |name: &str| name.ends_with(".attn_q.weight") || name.ends_with(".attn_k.weight");
             for named in tensors.iter_mut().filter(|named| turned(&named.name)) {
                 named.tensor = neighbours(&named.tensor, self.head_dim, self.rope.n_dims);
@@ -110,7 +163,14 @@ mod tests {
     #[test]
     fn rows_of_halves_become_rows_of_neighbours() {
         let piece = Piece { source_index: 0, offset: 0, n_rows: 12, scales: None };
-        let tensor = TensorRef { name: "q".into(), format: Format::F32, n_rows: 12, n_in: 1, pieces: vec![piece] };
+        let tensor = TensorRef {
+            name: "q".into(),
+            format: Format::F32,
+            n_rows: 12,
+            n_in: 1,
+            pieces: vec![piece],
+            plus_one: false,
+        };
         let rows = |n_dims| -> Vec<u64> {
             neighbours(&tensor, 6, n_dims).pieces.iter().map(|piece| piece.offset / 4).collect()
         };

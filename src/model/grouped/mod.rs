@@ -1,6 +1,7 @@
 //! What a decoder with grouped-query attention is: Llama, Qwen2, Qwen3 and Qwen3-MoE, and with them DeepSeek R1's
-//! distills. Shapes are read, never derived from one another, but for what a file leaves out by custom.
-//! Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe}`; llama.cpp's loaders of the same names.
+//! distills; SmolLM3 and Gemma 3. Shapes are read, never derived from one another, but for what a file leaves out by
+//! custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3}`; llama.cpp's
+//! loaders of the same names.
 //!
 //! # Easy to get wrong
 //!
@@ -10,13 +11,17 @@
 //! * The head's width is not the model's width divided by the heads:
 //!   `grouped::logits_agree_with_transformers_in_chunks_and_token_by_token`, on qwen3.
 //! * A file without an output head uses the embedding again: the same test, on qwen2.
+//! * Gemma's norms multiply by 1 + w in safetensors and by w in a GGUF; its embedding is scaled for the layers and not
+//!   for the head: `small_models::logits_agree_with_transformers_in_chunks_and_token_by_token`.
 
 pub(super) mod bind;
 mod export;
+mod layers;
 pub(super) mod read;
 mod rope;
 
 pub use bind::rope_divisors;
+pub use layers::{LayerKind, Turn};
 pub use read::{architecture, is_config};
 pub use rope::{Rope, Scaling};
 
@@ -26,7 +31,7 @@ use crate::error::{Error, Result};
 /// What such a model may choose. Widths are counts of elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
-    /// `llama`, `qwen2`, `qwen3` or `qwen3moe`.
+    /// The name that GGUF files have for it: `llama`, `gemma3`, …
     pub architecture: String,
     /// Tokens in the vocabulary.
     pub n_vocab: u32,
@@ -50,8 +55,22 @@ pub struct Shape {
     pub has_output_bias: bool,
     /// Whether query and key heads are normed.
     pub has_head_norm: bool,
+    /// Whether what a sub-layer gives is normed before it joins the stream.
+    pub has_post_norms: bool,
+    /// Whether the file keeps the weights of norms less 1.
+    pub norms_less_one: bool,
+    /// What gates go through.
+    pub activation: Activation,
+    /// Factor of the embedding in the residual stream; the head has it without.
+    pub embed_scale: f32,
+    /// Factor of every product of a query and a key.
+    pub attention_scale: f32,
+    /// The attention of each layer; empty where all are [`LayerKind::PLAIN`].
+    pub kinds: Vec<LayerKind>,
     /// How heads turn.
     pub rope: Rope,
+    /// How they turn in layers of [`Turn::Local`].
+    pub local_rope: Option<Rope>,
     /// Added to the mean square in every norm.
     pub norm_eps: f32,
     /// The longest context, in tokens, that the model was made for.
@@ -62,6 +81,16 @@ pub struct Shape {
     pub bos: Option<u32>,
     /// The token that ends one, where there is one; likewise.
     pub eos: Option<u32>,
+}
+
+/// What a gate goes through before it multiplies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// `v · sigmoid(v)`.
+    #[default]
+    Silu,
+    /// GELU by its approximation with tanh.
+    GeluTanh,
 }
 
 /// A layer's experts.
@@ -155,6 +184,8 @@ pub struct Layer {
     pub o: TensorRef,
     /// `[n_embd]`
     pub ffn_norm: TensorRef,
+    /// Norms of what attention and feed-forward network give, `[n_embd]` each.
+    pub post_norms: Option<[TensorRef; 2]>,
     /// The feed-forward network.
     pub ffn: Ffn,
 }
@@ -239,6 +270,7 @@ impl Shape {
             ("experts", experts.n_experts, 1 << 12),
             ("experts used", experts.n_used, experts.n_experts.min(64)),
             ("context", self.context_length, 1 << 26),
+            ("window", self.kinds.iter().filter_map(|kind| kind.window).max().unwrap_or(1), 1 << 26),
         ];
         for (what, found, most) in counts {
             if !(1..=most).contains(&found) {
@@ -255,6 +287,14 @@ impl Shape {
         if !(0.0..=0.1).contains(&self.norm_eps) {
             return wrong("epsilon of the norms", self.norm_eps.to_string(), "from 0 to 0.1".to_owned());
         }
+        for (what, factor) in
+            [("scale of the embedding", self.embed_scale), ("scale of attention", self.attention_scale)]
+        {
+            if !(1e-6..=1e6).contains(&factor) {
+                return wrong(what, factor.to_string(), "from 0.000001 to 1000000".to_owned());
+            }
+        }
+        self.local_rope.iter().try_for_each(|rope| rope.check(file))?;
         self.rope.check(file)
     }
 
@@ -265,7 +305,8 @@ impl Shape {
         let output_bias = if self.has_output_bias { n_embd } else { 0 };
         let bias = if self.has_bias { q + 2 * kv } else { 0 } + output_bias;
         let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
-        let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + 2 * n_embd;
+        let n_norms = if self.has_post_norms { 4 } else { 2 };
+        let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + n_norms * n_embd;
         let ffn = |layer| match &self.experts {
             Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
             _ => 3 * n_embd * u64::from(self.n_hidden),

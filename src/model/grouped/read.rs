@@ -1,6 +1,7 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
-use super::{ExpertsShape, Rope, Scaling, Shape};
+use super::layers::{self, Custom};
+use super::{Activation, ExpertsShape, Rope, Scaling, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
@@ -12,7 +13,17 @@ use crate::model::shape::{Shape as V4, Yarn};
 pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
 pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
 pub(super) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-pub(in crate::model) const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
+pub(in crate::model) const BASE: Key =
+    key("rope.freq_base", &["rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta", "rope_theta"]);
+pub(super) const LOCAL_BASE: Key =
+    key("rope.freq_base_swa", &["rope_parameters.sliding_attention.rope_theta", "rope_local_base_freq"]);
+/// A head's width, by whose root products of queries and keys are divided. A GGUF has no key for it.
+const ATTENTION_SCALE: Key = key("", &["query_pre_attn_scalar"]);
+/// What logits are cut off at, by a hyperbolic tangent: no model here does.
+const CAPS: [Key; 2] = [
+    key("attn_logit_softcapping", &["attn_logit_softcapping"]),
+    key("final_logit_softcapping", &["final_logit_softcapping"]),
+];
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
 const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
@@ -24,12 +35,36 @@ const TIED: Key = key("", &["tie_word_embeddings"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
-pub(in crate::model) const TYPE: Key =
-    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
+pub(in crate::model) const TYPE: Key = key(
+    "rope.scaling.type",
+    &[
+        "rope_parameters.rope_type",
+        "rope_parameters.full_attention.rope_type",
+        "rope_scaling.rope_type",
+        "rope_scaling.type",
+    ],
+);
 
 /// Architectures by their names in a GGUF and in a `config.json`.
-const ARCHITECTURES: [(&str, &str); 4] =
-    [("llama", "llama"), ("qwen2", "qwen2"), ("qwen3", "qwen3"), ("qwen3moe", "qwen3_moe")];
+const ARCHITECTURES: [(&str, &str); 6] = [
+    ("llama", "llama"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("qwen3moe", "qwen3_moe"),
+    ("smollm3", "smollm3"),
+    ("gemma3", "gemma3_text"),
+];
+
+/// Whether a GGUF of an architecture holds the rows of q and k so that neighbours turn together.
+pub(super) fn is_permuted(architecture: &str) -> bool {
+    matches!(architecture, "llama" | "smollm3")
+}
+
+/// How many elements' root products of queries and keys are divided by in a GGUF, which has no key for it: llama.cpp
+/// knows Gemma's largest model by its layers.
+pub(super) fn scaled_by(architecture: &str, n_layers: u32, equal_part: u32, head_dim: u32) -> u32 {
+    if architecture == "gemma3" && n_layers == 62 { equal_part } else { head_dim }
+}
 
 /// The name of an architecture in a GGUF, if it is one of ours; `name` as either kind of file has it.
 #[must_use]
@@ -46,7 +81,9 @@ pub fn is_config(json: &str) -> bool {
 }
 
 /// What the two kinds of file say each in their own way.
-struct Rest {
+struct Rest<'a> {
+    /// A `config.json` itself, for the lists that only it has.
+    config: Option<&'a ConfigKeys>,
     n_vocab: u32,
     rope_dims: Option<u32>,
     halves: bool,
@@ -73,19 +110,21 @@ impl Shape {
         let name = metadata.require_str(ARCHITECTURE)?;
         let keys = GgufKeys { metadata, architecture: name };
         let architecture = known(&format!("{}: key {ARCHITECTURE:?}", metadata.file()), name)?;
+        let activation = Defaults::of(architecture).activation;
         let n_layers = keys.require(&keys::N_LAYERS)?.min(super::MOST_LAYERS + 1);
         let has_router = |layer| gguf.directory.get(&format!("blk.{layer}.ffn_gate_inp.weight")).is_some();
         let rest = Rest {
+            config: None,
             n_vocab: n_vocab(&keys, &gguf.directory)?,
             rope_dims: keys.whole(&ROPE_DIMS)?,
-            halves: architecture != "llama",
+            halves: !is_permuted(architecture),
             is_gguf: true,
             // Files of any of these architectures may have one.
             has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
             has_output_bias: gguf.directory.get("blk.0.attn_output.bias").is_some(),
             // A head that is there is used.
             is_tied: false,
-            defaults: Defaults { context: 2048, normed: true, ..Defaults::default() },
+            defaults: Defaults { context: 2048, normed: true, activation, ..Defaults::default() },
             divisors,
             expert_layers: (0..n_layers).map(has_router).collect(),
             bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
@@ -110,7 +149,12 @@ impl Shape {
         let keys = ConfigKeys::parse(json)?;
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
-        keys.refuse_other("hidden_act", &"silu".into())?;
+        let defaults = Defaults::of(architecture);
+        match defaults.activation {
+            Activation::Silu => keys.refuse_other("hidden_act", &"silu".into())?,
+            Activation::GeluTanh => keys.refuse_other("hidden_activation", &"gelu_pytorch_tanh".into())?,
+        }
+        keys.refuse_other("use_bidirectional_attention", &false.into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
         keys.refuse_other("use_sliding_window", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(false);
@@ -118,16 +162,18 @@ impl Shape {
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
         let rope_dims = head_dim.zip(partial).map(|(head_dim, partial)| (f64::from(head_dim) * partial) as u32);
+        let n_vocab = keys.whole(&keys::N_VOCAB)?.or(defaults.n_vocab);
         let rest = Rest {
-            n_vocab: keys.require(&keys::N_VOCAB)?,
+            config: Some(&keys),
+            n_vocab: n_vocab.ok_or_else(|| keys.missing(&keys::N_VOCAB))?,
             rope_dims,
             halves: true,
             is_gguf: false,
             // Qwen2 has biases without a word on them.
             has_bias: told_bias,
             has_output_bias: told_bias && architecture != "qwen2",
-            is_tied: keys.flag(&TIED)?.unwrap_or(false),
-            defaults: Defaults::of(architecture),
+            is_tied: keys.flag(&TIED)?.unwrap_or(defaults.is_tied),
+            defaults,
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
             bos: token(&keys, &keys::BOS)?,
@@ -159,9 +205,17 @@ fn expert_layers(keys: &ConfigKeys) -> Result<Vec<bool>> {
 /// architecture has: the file is written without what is as usual.
 #[derive(Default)]
 struct Defaults {
+    n_vocab: Option<u32>,
+    n_heads: Option<u32>,
     head_dim: Option<u32>,
     kv_heads: Option<u32>,
     context: u32,
+    base: Option<f64>,
+    window: Option<u32>,
+    /// See [`ATTENTION_SCALE`].
+    attention_scale: Option<f64>,
+    activation: Activation,
+    is_tied: bool,
     n_experts: Option<u32>,
     n_used: Option<u32>,
     expert_hidden: Option<u32>,
@@ -177,6 +231,31 @@ impl Defaults {
             "llama" => Self { context: 2048, bos: Some(1), eos: Some(2), ..Self::default() },
             "qwen2" => Self { context: 32_768, kv_heads: Some(32), ..Self::default() },
             "qwen3" => Self { context: 32_768, kv_heads: Some(32), head_dim: Some(128), ..Self::default() },
+            "smollm3" => Self {
+                context: 32_768,
+                n_vocab: Some(128_256),
+                kv_heads: Some(4),
+                base: Some(2e6),
+                is_tied: true,
+                bos: Some(128_000),
+                eos: Some(128_001),
+                ..Self::default()
+            },
+            "gemma3" => Self {
+                context: 131_072,
+                n_vocab: Some(262_208),
+                n_heads: Some(8),
+                kv_heads: Some(4),
+                head_dim: Some(256),
+                base: Some(1e6),
+                window: Some(4096),
+                attention_scale: Some(256.0),
+                activation: Activation::GeluTanh,
+                is_tied: true,
+                bos: Some(2),
+                eos: Some(1),
+                ..Self::default()
+            },
             _ => Self {
                 context: 32_768,
                 kv_heads: Some(4),
@@ -191,7 +270,8 @@ impl Defaults {
 
 fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &mut Vec<String>) -> Result<Shape> {
     let defaults = &rest.defaults;
-    let (n_embd, n_heads) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_HEADS)?);
+    let (n_embd, n_layers) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_LAYERS)?);
+    let n_heads = keys.whole(&keys::N_HEADS)?.or(defaults.n_heads).ok_or_else(|| keys.missing(&keys::N_HEADS))?;
     // A file that leaves the head's width out means an equal part of the model's.
     let equal_part = n_embd / n_heads.max(1);
     let head_dim = keys.whole(&keys::HEAD_DIM)?.unwrap_or(defaults.head_dim.unwrap_or(equal_part));
@@ -202,6 +282,16 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         }
         _ => {}
     }
+    for key in &CAPS {
+        if let Some(cap) = keys.number(key)?.filter(|cap| *cap != 0.0) {
+            return Err(Error::file(keys.thing(key), cap.to_string())
+                .expected("nothing, or 0")
+                .advice("Models whose logits are cut off are not supported."));
+        }
+    }
+    let custom = Custom::of(architecture);
+    let by_width = scaled_by(architecture, n_layers, equal_part, head_dim);
+    let scaled_by = keys.number(&ATTENTION_SCALE)?.or(defaults.attention_scale).unwrap_or(f64::from(by_width));
     let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(defaults.context);
     let is_moe = architecture == "qwen3moe";
     let experts = is_moe.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
@@ -209,7 +299,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         architecture: architecture.to_owned(),
         n_vocab: rest.n_vocab,
         n_embd,
-        n_layers: keys.require(&keys::N_LAYERS)?,
+        n_layers,
         n_heads,
         n_kv_heads: keys.whole(&keys::N_KV_HEADS)?.unwrap_or(defaults.kv_heads.unwrap_or(n_heads)),
         head_dim,
@@ -217,11 +307,24 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         experts,
         has_bias: architecture == "qwen2" || rest.has_bias,
         has_output_bias: rest.has_output_bias,
-        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe"),
+        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe" | "gemma3"),
+        has_post_norms: architecture == "gemma3",
+        norms_less_one: architecture == "gemma3" && !rest.is_gguf,
+        activation: defaults.activation,
+        embed_scale: if architecture == "gemma3" { (n_embd as f32).sqrt() } else { 1.0 },
+        attention_scale: scaled_by.sqrt().recip() as f32,
+        kinds: layers::read(keys, rest.config, &custom, defaults.window)?,
+        local_rope: custom.turns_apart.then_some(Rope {
+            n_dims: rest.rope_dims.unwrap_or(head_dim),
+            halves: rest.halves,
+            base: keys.number(&LOCAL_BASE)?.unwrap_or(10_000.0),
+            scaling: Scaling::None,
+            divisors: Vec::new(),
+        }),
         rope: Rope {
             n_dims: rest.rope_dims.unwrap_or(head_dim),
             halves: rest.halves,
-            base: keys.number(&BASE)?.unwrap_or(10_000.0),
+            base: keys.number(&BASE)?.or(defaults.base).unwrap_or(10_000.0),
             scaling: scaling(keys, rest.is_gguf, context_length, notices)?,
             divisors: rest.divisors,
         },

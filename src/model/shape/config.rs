@@ -19,8 +19,14 @@ pub(in crate::model) struct ConfigKeys {
 impl ConfigKeys {
     /// Of a `config.json`'s text.
     pub(in crate::model) fn parse(json: &str) -> Result<Self> {
-        let config = serde_json::from_str(&loose_json::strict(json))
+        let mut config: Value = serde_json::from_str(&loose_json::strict(json))
             .map_err(|error| Error::file("config.json", error.to_string()).expected("JSON").advice(ADVICE))?;
+        // A model that also sees has the settings of its text part in a room of their own.
+        if let Some(Value::Object(text)) = config.get_mut("text_config").map(Value::take)
+            && let Value::Object(all) = &mut config
+        {
+            all.extend(text);
+        }
         Ok(Self { config })
     }
 
@@ -39,7 +45,7 @@ impl ConfigKeys {
     }
 
     /// The list at a path, of at least `n` items, of which the first `n` are converted.
-    fn list<T>(
+    pub(in crate::model) fn list<T>(
         &self,
         path: &str,
         n: usize,

@@ -52,8 +52,15 @@ pub(in crate::model) const YARN_TYPE: Key = key(
     "rope.scaling.type",
     &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"],
 );
-pub(in crate::model) const YARN_FACTOR: Key =
-    key("rope.scaling.factor", &["rope_parameters.compress.factor", "rope_parameters.factor", "rope_scaling.factor"]);
+pub(in crate::model) const YARN_FACTOR: Key = key(
+    "rope.scaling.factor",
+    &[
+        "rope_parameters.compress.factor",
+        "rope_parameters.factor",
+        "rope_parameters.full_attention.factor",
+        "rope_scaling.factor",
+    ],
+);
 pub(in crate::model) const YARN_ORIGINAL: Key = key(
     "rope.scaling.original_context_length",
     &[
@@ -208,7 +215,7 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
         _ => "Take a DeepSeek V4 model, or one of these.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
-        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), llama, qwen2, qwen3, qwen3moe")
+        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), llama, qwen2, qwen3, qwen3moe, smollm3, gemma3")
         .advice(advice))
 }
 

@@ -150,7 +150,7 @@ impl<'a> Binder<'a> {
             (Scheme::Transformers, Part::ExpertsUp) => self.taker.take_rows(&name, extent, Rows::Second)?,
             _ => self.taker.take_rows(&name, extent, Rows::Whole)?,
         };
-        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, plus_one: false };
         self.named.push(Named::new(Scheme::Gguf.name(part, layer), extent, tensor.clone()));
         Ok(tensor)
     }

@@ -223,6 +223,8 @@ pub struct TensorRef {
     pub n_in: u32,
     /// Where the rows lie, in their order.
     pub pieces: Vec<Piece>,
+    /// Whether every number is meant to be greater by 1, as some norms are kept. Vectors only.
+    pub plus_one: bool,
 }
 
 /// Rows of a tensor that lie together.

@@ -1,0 +1,134 @@
+//! What sets the attention of one layer apart from another's: how far back it looks, and how its heads turn. Files say
+//! it as a list of kinds, as "every n-th layer", or not at all where the architecture has one way.
+//!
+//! # Easy to get wrong
+//!
+//! * Layers are counted from 1: of every six the last sees all, of every four the last does not turn.
+//! * A window counts the token itself.
+//! * `no_rope_layers` of a `config.json` holds 1 for the layers that do turn.
+
+use super::{MOST_LAYERS, Shape};
+use crate::error::{Error, Result};
+use crate::model::shape::config::ConfigKeys;
+use crate::model::shape::keys::{self, Key, Keys, key};
+
+/// The attention of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerKind {
+    /// Keys that a token sees at most, its own among them; all when `None`.
+    pub window: Option<u32>,
+    /// How its heads turn.
+    pub turn: Turn,
+}
+
+/// How the heads of a layer turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// By the model's rotation.
+    Main,
+    /// By that of layers with a window.
+    Local,
+    /// Not at all.
+    Not,
+}
+
+impl LayerKind {
+    /// What most layers of most models are.
+    pub const PLAIN: Self = Self { window: None, turn: Turn::Main };
+}
+
+/// Of every so many layers the last one sees all, the others have a window.
+pub(super) const PATTERN: Key =
+    key("attention.sliding_window_pattern", &["sliding_window_pattern", "_sliding_window_pattern"]);
+/// Of every so many layers the last one does not turn.
+const NO_ROPE: Key = key("", &["no_rope_layer_interval"]);
+
+/// The way of an architecture, where a file does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Custom {
+    /// See [`PATTERN`]; `None` where no layer has a window.
+    pub(super) full_each: Option<u32>,
+    /// See [`NO_ROPE`]; `None` where all turn.
+    pub(super) still_each: Option<u32>,
+    /// Whether layers with a window turn by a rotation of their own.
+    pub(super) turns_apart: bool,
+}
+
+impl Custom {
+    /// Of an architecture by its name in a GGUF.
+    pub(super) fn of(architecture: &str) -> Self {
+        match architecture {
+            "smollm3" => Self { still_each: Some(4), ..Self::default() },
+            "gemma3" => Self { full_each: Some(6), turns_apart: true, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// The kinds of all layers; none where they are all alike. `config` has the lists that only a `config.json` has, and
+/// `window` is what one means that names none.
+pub(super) fn read(
+    keys: &dyn Keys,
+    config: Option<&ConfigKeys>,
+    custom: &Custom,
+    window: Option<u32>,
+) -> Result<Vec<LayerKind>> {
+    let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1);
+    let mut kinds = Vec::new();
+    if let Some(each) = custom.full_each {
+        let window = keys.whole(&keys::WINDOW)?.or(window);
+        kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
+    }
+    if let Some(each) = custom.still_each {
+        let each = interval(keys, &NO_ROPE, each)?;
+        let flag = |value: &serde_json::Value| value.as_u64().filter(|turns| *turns <= 1).map(|turns| turns == 1);
+        let told = config.map(|config| config.list("no_rope_layers", n_layers as usize, "0 or 1", flag)).transpose()?;
+        let turns = told.flatten().unwrap_or_else(|| (1..=n_layers).map(|layer| layer % each != 0).collect());
+        kinds = turns
+            .into_iter()
+            .map(|turns| LayerKind { turn: if turns { Turn::Main } else { Turn::Not }, ..LayerKind::PLAIN })
+            .collect();
+    }
+    Ok(kinds)
+}
+
+fn windows(
+    keys: &dyn Keys,
+    config: Option<&ConfigKeys>,
+    turns_apart: bool,
+    window: Option<u32>,
+    each: u32,
+) -> Result<Vec<LayerKind>> {
+    let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1);
+    // A GGUF without a window has none, as llama.cpp reads it.
+    let Some(window) = window.filter(|window| *window > 0 || config.is_some()) else { return Ok(Vec::new()) };
+    if window == 0 {
+        return Err(Error::file(keys.thing(&keys::WINDOW), "0").expected("a window of at least 1 token"));
+    }
+    let kind = |value: &serde_json::Value| match value.as_str()? {
+        "sliding_attention" => Some(true),
+        "full_attention" => Some(false),
+        _ => None,
+    };
+    let kinds = "\"sliding_attention\" or \"full_attention\"";
+    let told = config.map(|config| config.list("layer_types", n_layers as usize, kinds, kind)).transpose()?;
+    let slides = told.flatten().unwrap_or_else(|| (1..=n_layers).map(|layer| layer % each != 0).collect());
+    let turn = if turns_apart { Turn::Local } else { Turn::Main };
+    let kind = |slides| if slides { LayerKind { window: Some(window), turn } } else { LayerKind::PLAIN };
+    Ok(slides.into_iter().map(kind).collect())
+}
+
+fn interval(keys: &dyn Keys, key: &Key, default: u32) -> Result<u32> {
+    match keys.whole(key)? {
+        Some(0) => Err(Error::file(keys.thing(key), "0").expected("every so many layers: at least 1")),
+        told => Ok(told.unwrap_or(default)),
+    }
+}
+
+impl Shape {
+    /// The attention of a layer.
+    #[must_use]
+    pub fn kind(&self, layer: usize) -> LayerKind {
+        self.kinds.get(layer).copied().unwrap_or(LayerKind::PLAIN)
+    }
+}

@@ -1,0 +1,431 @@
+//! The small models of the day, SmolLM3 and Gemma 3, against transformers: from safetensors, from a GGUF by llama.cpp's
+//! names and from one that `headstart quantize` writes; by prefill, in chunks and token by token, on the CPU executor and
+//! on every adapter present.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+#![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
+
+use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
+use crate::support::{fixture, memory, places};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
+use headstart::format::gguf::{self, Value};
+use headstart::format::{Memory, Source};
+use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::measure::Progress;
+use headstart::measure::report::Check;
+use headstart::measure::verify::{self, compare_stages};
+use headstart::model::grouped::Shape;
+use pollster::block_on;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// The models, and how far logits may be off: by GELU with an error function Gemma's would be off by 1e-3.
+const FAMILIES: [(&str, f32); 2] = [("smollm3", 1e-3), ("gemma3", 2e-4)];
+
+/// What transformers computed: ids, logits after each, and the tokens that follow.
+struct Expected {
+    ids: Vec<u32>,
+    logits: Vec<f32>,
+    greedy: Vec<u32>,
+}
+
+fn expected(family: &str) -> Expected {
+    let all = tensors(&format!("families/{family}/expected.safetensors"));
+    let ids = |name: &str| all[name].values.iter().map(|id| *id as u32).collect();
+    Expected { ids: ids("ids"), logits: all["logits"].values.clone(), greedy: ids("greedy") }
+}
+
+fn options() -> LoadOptions {
+    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
+}
+
+fn with_config(family: &str, config: &Json) -> ModelFiles {
+    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
+    ModelFiles { sources, config: Some(config.to_string()), ..ModelFiles::default() }
+}
+
+fn in_memory(bytes: Vec<u8>) -> ModelFiles {
+    ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
+}
+
+fn gguf_files(family: &str) -> ModelFiles {
+    in_memory(gguf_bytes(&gguf_keys(family), &gguf_tensors(family)))
+}
+
+fn load(files: &ModelFiles, choice: ExecutorChoice) -> Session {
+    block_on(Session::load(files, choice, &options(), &mut |_| ())).unwrap()
+}
+
+fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
+    let mut all = Vec::new();
+    let mut each = |_, logits: &[f32]| {
+        all.extend_from_slice(logits);
+        Ok(())
+    };
+    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
+    all
+}
+
+/// The largest difference, and NaN where anything is not a number.
+fn worst(expected: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(expected.len(), found.len());
+    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
+    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
+}
+
+/// How far logits are off on the CPU executor, by prefill.
+fn off(family: &str, files: &ModelFiles) -> f32 {
+    let expected = expected(family);
+    worst(&expected.logits, &logits(&mut load(files, ExecutorChoice::Cpu), &expected.ids, &[]))
+}
+
+fn architecture(family: &str) -> &'static str {
+    match family {
+        "smollm3" => "smollm3",
+        _ => "gemma3",
+    }
+}
+
+/// The keys that llama.cpp's converter writes.
+fn gguf_keys(family: &str) -> BTreeMap<String, Value> {
+    let config = config(family);
+    let n = |key: &str| u32::try_from(config[key].as_u64().unwrap()).unwrap();
+    let number = |value: &Json| value.as_f64().unwrap() as f32;
+    let heads = n("num_attention_heads");
+    let head_dim = config["head_dim"].as_u64().map_or(n("hidden_size") / heads, |n| n as u32);
+    let mut keys: Vec<(&str, Value)> = vec![
+        ("block_count", n("num_hidden_layers").into()),
+        ("context_length", n("max_position_embeddings").into()),
+        ("embedding_length", n("hidden_size").into()),
+        ("feed_forward_length", n("intermediate_size").into()),
+        ("attention.head_count", heads.into()),
+        ("attention.head_count_kv", n("num_key_value_heads").into()),
+        ("attention.key_length", head_dim.into()),
+        ("attention.value_length", head_dim.into()),
+        ("attention.layer_norm_rms_epsilon", number(&config["rms_norm_eps"]).into()),
+        ("rope.freq_base", number(&config["rope_theta"]).into()),
+        ("vocab_size", n("vocab_size").into()),
+    ];
+    match family {
+        "smollm3" => keys.push(("rope.dimension_count", head_dim.into())),
+        _ => keys.extend([
+            ("attention.sliding_window", n("sliding_window").into()),
+            ("rope.freq_base_swa", number(&config["rope_local_base_freq"]).into()),
+            ("rope.scaling.type", "linear".into()),
+            ("rope.scaling.factor", number(&config["rope_scaling"]["factor"]).into()),
+        ]),
+    }
+    let prefix = architecture(family);
+    let mut keys: BTreeMap<String, Value> =
+        keys.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)).collect();
+    keys.insert("general.architecture".to_owned(), prefix.into());
+    keys.insert("tokenizer.ggml.model".to_owned(), "no_vocab".into());
+    keys.insert("tokenizer.ggml.eos_token_id".to_owned(), 1u32.into());
+    keys
+}
+
+const NAMES: [(&str, &str); 13] = [
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("pre_feedforward_layernorm", "ffn_norm"),
+    ("post_feedforward_layernorm", "post_ffw_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+/// The tensors of a family as llama.cpp's converter writes them.
+fn gguf_tensors(family: &str) -> BTreeMap<String, Tensor> {
+    let config = config(family);
+    let mut out = BTreeMap::new();
+    for (name, mut tensor) in tensors(&format!("families/{family}/model.safetensors")) {
+        if family == "gemma3" && name.contains("norm") {
+            tensor.values.iter_mut().for_each(|value| *value += 1.0);
+        }
+        let name = match name.as_str() {
+            "model.embed_tokens.weight" => "token_embd.weight".to_owned(),
+            "model.norm.weight" => "output_norm.weight".to_owned(),
+            name => {
+                let (layer, rest) = name.strip_prefix("model.layers.").unwrap().split_once('.').unwrap();
+                let (stem, kind) = rest.rsplit_once('.').unwrap();
+                let (_, mut to) = *NAMES.iter().find(|(hub, _)| *hub == stem).unwrap();
+                if family == "gemma3" && stem == "post_attention_layernorm" {
+                    to = "post_attention_norm";
+                }
+                let heads = match to {
+                    "attn_q" => "num_attention_heads",
+                    "attn_k" => "num_key_value_heads",
+                    _ => "",
+                };
+                if let (Some(heads), "smollm3") = (config[heads].as_u64(), family) {
+                    tensor = neighbours(&tensor, heads as usize);
+                }
+                format!("blk.{layer}.{to}.{kind}")
+            }
+        };
+        out.insert(name, tensor);
+    }
+    out
+}
+
+/// Rows of heads whose halves turn together, so that neighbours do.
+fn neighbours(tensor: &Tensor, heads: usize) -> Tensor {
+    let (rows, n_in) = (tensor.shape[0] as usize, tensor.shape[1] as usize);
+    let dim = rows / heads;
+    let from = |row: usize| row / dim * dim + row % 2 * (dim / 2) + row % dim / 2;
+    let values = (0..rows).flat_map(|row| tensor.values[from(row) * n_in..][..n_in].to_vec()).collect();
+    Tensor { shape: tensor.shape.clone(), values }
+}
+
+#[test]
+fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
+    for (family, budget) in FAMILIES {
+        let expected = expected(family);
+        for (place, choice) in places() {
+            let mut session = load(&with_config(family, &config(family)), choice);
+            for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
+                let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
+                println!("{family} on {place}, {} steps: off by {worst}", steps.len());
+                assert!(worst <= budget, "{family} on {place}, steps {steps:?}: off by {worst}");
+            }
+            let mut generation =
+                block_on(session.generate(&expected.ids, &Sampling::default(), expected.greedy.len())).unwrap();
+            let mut ids = Vec::new();
+            while let Some(id) = block_on(generation.next()).unwrap() {
+                ids.push(id);
+            }
+            block_on(generation.finish()).unwrap();
+            let until_end = expected.greedy.iter().take_while(|id| **id != 1).copied().collect::<Vec<_>>();
+            assert_eq!(ids, until_end, "{family} on {place}");
+        }
+    }
+}
+
+#[test]
+fn logits_of_a_gguf_agree_with_transformers() {
+    for (family, budget) in FAMILIES {
+        let (expected, files) = (expected(family), gguf_files(family));
+        for (place, choice) in places() {
+            let mut session = load(&files, choice);
+            assert_eq!(session.outline().architecture, architecture(family));
+            for steps in [&[][..], &[1, 30, 1, 90]] {
+                let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
+                assert!(worst <= budget, "{family} on {place}, steps {steps:?}: off by {worst}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_exported_gguf_computes_the_same_and_has_the_usual_keys() {
+    for (family, budget) in FAMILIES {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
+        }
+        let to = folder.path().join("out.gguf");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
+        let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bytes = std::fs::read(to).unwrap();
+        let written = block_on(gguf::read(&Memory::new("out.gguf", bytes.clone()), 0)).unwrap();
+        for (key, value) in gguf_keys(family) {
+            assert_eq!(written.metadata.get(&key), Some(&value), "{family}: {key}");
+        }
+        let worst = off(family, &in_memory(bytes));
+        assert!(worst <= budget, "{family}: off by {worst}");
+    }
+}
+
+/// Each of these configs is of another model, with the same tensors.
+#[test]
+fn what_a_slip_would_change_shows_in_the_logits() {
+    for (what, family, key, value) in [
+        ("all layers turn", "smollm3", "no_rope_layers", json!([1, 1, 1, 1, 1])),
+        ("layers counted from 0", "smollm3", "no_rope_layers", json!([0, 1, 1, 1, 0])),
+        ("another base", "smollm3", "rope_theta", json!(10_000)),
+        ("window short by one", "gemma3", "sliding_window", json!(23)),
+        ("window long by one", "gemma3", "sliding_window", json!(25)),
+        ("no layer sees all", "gemma3", "sliding_window_pattern", json!(9)),
+        ("all layers see all", "gemma3", "sliding_window_pattern", json!(1)),
+        ("one base", "gemma3", "rope_local_base_freq", json!(1e6)),
+        ("no scaling", "gemma3", "rope_scaling", Json::Null),
+        ("another scale", "gemma3", "query_pre_attn_scalar", json!(100)),
+    ] {
+        let mut config = config(family);
+        config[key] = value;
+        if key == "no_rope_layer_interval" {
+            config["no_rope_layers"] = Json::Null;
+        }
+        let worst = off(family, &with_config(family, &config));
+        assert!(worst > 0.1, "{family}, {what}: off by {worst} only");
+    }
+    // In a GGUF nothing is added to norms, and what follows a sub-layer is normed.
+    for (what, slip) in [("norms of safetensors", -1.0f32), ("no norms behind sub-layers", 0.0)] {
+        let mut tensors = gguf_tensors("gemma3");
+        let changed = |name: &str| if slip < 0.0 { name.contains("norm") } else { name.contains("post_") };
+        for (_, tensor) in tensors.iter_mut().filter(|(name, _)| changed(name)) {
+            tensor.values.iter_mut().for_each(|value| *value = if slip < 0.0 { *value - 1.0 } else { 1.0 });
+        }
+        let worst = off("gemma3", &in_memory(gguf_bytes(&gguf_keys("gemma3"), &tensors)));
+        assert!(worst > 0.1, "{what}: off by {worst} only");
+    }
+}
+
+/// As transformers 5 and other tools spell the same model.
+#[test]
+fn other_spellings_of_a_config_and_of_names_are_the_same_model() {
+    let mut smol = config("smollm3");
+    smol["no_rope_layers"] = Json::Null;
+    assert!(off("smollm3", &with_config("smollm3", &smol)) <= 1e-3, "every fourth layer does not turn");
+    smol["no_rope_layer_interval"] = Json::Null;
+    assert!(off("smollm3", &with_config("smollm3", &smol)) <= 1e-3, "as by default");
+
+    let mut gemma = config("gemma3");
+    let object = gemma.as_object_mut().unwrap();
+    for key in ["rope_theta", "rope_local_base_freq", "rope_scaling", "sliding_window_pattern", "tie_word_embeddings"] {
+        object.remove(key).unwrap();
+    }
+    object.insert(
+        "rope_parameters".to_owned(),
+        json!({"full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}),
+    );
+    let kinds: Vec<&str> =
+        (0..7).map(|layer| if layer == 5 { "full_attention" } else { "sliding_attention" }).collect();
+    object.insert("layer_types".to_owned(), json!(kinds));
+    assert!(off("gemma3", &with_config("gemma3", &gemma)) <= 2e-4);
+
+    // A model that also sees: its text part has a room in the config, and a prefix, and there is more in the file.
+    let all = json!({"model_type": "gemma3", "text_config": gemma, "eos_token_id": [1, 106], "vision_config": {}});
+    for prefix in ["language_model.model.", "model.language_model."] {
+        let as_bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
+        let mut renamed: Vec<(String, &str, Vec<u64>, Vec<u8>)> = tensors("families/gemma3/model.safetensors")
+            .into_iter()
+            .map(|(name, of)| (name.replacen("model.", prefix, 1), "F32", of.shape, as_bytes(&of.values)))
+            .collect();
+        renamed.push(("vision_tower.weight".to_owned(), "F32", vec![2], as_bytes(&[1.0, 2.0])));
+        let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("model.safetensors", safetensors_bytes(&renamed)))];
+        let files = ModelFiles { sources, config: Some(all.to_string()), ..ModelFiles::default() };
+        assert!(off("gemma3", &files) <= 2e-4, "{prefix}");
+    }
+}
+
+/// As the config of Gemma 3 4B says it, which leaves to transformers what is usual.
+#[test]
+fn a_config_that_leaves_things_out_has_transformers_defaults() {
+    let text = json!({"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10_240,
+        "num_hidden_layers": 34, "sliding_window": 1024, "rope_scaling": {"rope_type": "linear", "factor": 8.0}});
+    let config = json!({"model_type": "gemma3", "eos_token_id": [1, 106], "text_config": text});
+    let shape = Shape::from_config(&config.to_string()).unwrap();
+    assert_eq!((shape.n_vocab, shape.n_heads, shape.n_kv_heads, shape.head_dim), (262_208, 8, 4, 256));
+    assert_eq!((shape.context_length, shape.bos, shape.eos, shape.is_tied), (131_072, Some(2), Some(1), true));
+    let rope = shape.local_rope.as_ref().unwrap();
+    assert_eq!((shape.rope.base, rope.base, shape.attention_scale), (1e6, 1e4, 1.0 / 16.0));
+    let full: Vec<usize> = (0..34).filter(|layer| shape.kind(*layer).window.is_none()).collect();
+    assert_eq!(full, [5, 11, 17, 23, 29]);
+    // 3.88 billion, as it is published without the tower that sees.
+    assert_eq!(shape.n_parameters(true), 3_880_263_168);
+}
+
+#[test]
+fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
+    let (place, choice) = places().swap_remove(1);
+    let files = gguf_files("gemma3");
+    let check = |fault: Option<&str>| {
+        let options = LoadOptions { fault: fault.map(str::to_owned), ..options() };
+        let mut session = block_on(Session::load(&files, choice.clone(), &options, &mut |_| ())).unwrap();
+        let mut oracle = load(&files, ExecutorChoice::Cpu);
+        let ids = verify::built_in_ids(&oracle).unwrap();
+        let mut go_on = |_: &Progress| ControlFlow::Continue(());
+        let mut check = Check::default();
+        block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
+        check.first_wrong_stage.map(|wrong| wrong.stage)
+    };
+    assert_eq!(check(None), None, "on {place}");
+    for stage in ["embed", "attn_post_norm", "attend", "swiglu", "ffn_post_norm"] {
+        assert_eq!(check(Some(stage)).as_deref(), Some(stage), "on {place}");
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() {
+    for (family, key, value, words) in [
+        ("gemma3", "attention.sliding_window", Value::from(u32::MAX), "window"),
+        ("gemma3", "attention.sliding_window_pattern", 0u32.into(), "sliding_window_pattern"),
+        ("gemma3", "rope.freq_base_swa", 0.5f32.into(), "base of the rotation"),
+        ("gemma3", "rope.freq_base_swa", f32::NAN.into(), "freq_base_swa"),
+        ("gemma3", "final_logit_softcapping", 30.0f32.into(), "final_logit_softcapping"),
+        ("gemma3", "attn_logit_softcapping", 50.0f32.into(), "attn_logit_softcapping"),
+        ("gemma3", "block_count", (1u32 << 30).into(), "layers"),
+        ("smollm3", "block_count", 0u32.into(), "layers"),
+    ] {
+        let mut keys = gguf_keys(family);
+        keys.insert(format!("{}.{key}", architecture(family)), value);
+        let file = Memory::new("model.gguf", gguf_bytes(&keys, &BTreeMap::new()));
+        let error = Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap(), Vec::new()).expect_err(key).to_string();
+        assert!(error.contains(words), "{key}: {error}");
+    }
+    for (family, key, value, words) in [
+        ("gemma3", "sliding_window", json!(0), "sliding_window"),
+        ("gemma3", "sliding_window", json!("wide"), "sliding_window"),
+        ("gemma3", "sliding_window_pattern", json!(0), "sliding_window_pattern"),
+        ("gemma3", "layer_types", json!(["full_attention"]), "layer_types"),
+        ("gemma3", "layer_types", json!(vec!["chunked_attention"; 7]), "layer_types"),
+        ("gemma3", "query_pre_attn_scalar", json!(0), "scale of attention"),
+        ("gemma3", "query_pre_attn_scalar", json!(-64), "scale of attention"),
+        ("gemma3", "hidden_activation", json!("gelu"), "hidden_activation"),
+        ("gemma3", "use_bidirectional_attention", json!(true), "use_bidirectional_attention"),
+        ("gemma3", "final_logit_softcapping", json!(30.0), "final_logit_softcapping"),
+        ("smollm3", "no_rope_layers", json!([1, 1]), "no_rope_layers"),
+        ("smollm3", "no_rope_layers", json!([1, 1, 1, 2, 1]), "no_rope_layers"),
+        ("smollm3", "use_sliding_window", json!(true), "use_sliding_window"),
+    ] {
+        let mut config = config(family);
+        config[key] = value.clone();
+        let error = Shape::from_config(&config.to_string()).expect_err(key).to_string();
+        assert!(error.contains(words), "{key} {value}: {error}");
+    }
+    let mut still = config("smollm3");
+    still["no_rope_layers"] = Json::Null;
+    still["no_rope_layer_interval"] = json!(0);
+    let error = Shape::from_config(&still.to_string()).unwrap_err().to_string();
+    assert!(error.contains("no_rope_layer_interval"), "{error}");
+}
+
+#[test]
+fn a_model_that_no_gguf_can_say_is_not_exported() {
+    for (family, key, value, words) in [
+        ("smollm3", "no_rope_layers", json!([1, 0, 1, 0, 1]), "rotation"),
+        ("gemma3", "query_pre_attn_scalar", json!(100), "scale of attention"),
+        (
+            "gemma3",
+            "layer_types",
+            json!([0, 1, 0, 0, 1, 1, 0].map(|full| ["sliding_attention", "full_attention"][full])),
+            "layers with a window",
+        ),
+    ] {
+        let mut config = config(family);
+        config[key] = value;
+        let error = block_on(with_config(family, &config).export()).err().unwrap().to_string();
+        assert!(error.contains(words), "{family}: {error}");
+    }
+}
+
+#[test]
+fn a_norm_that_is_missing_is_named() {
+    for name in ["blk.3.post_attention_norm.weight", "blk.0.post_ffw_norm.weight", "blk.6.attn_q_norm.weight"] {
+        let mut tensors = gguf_tensors("gemma3");
+        tensors.remove(name).unwrap();
+        let files = in_memory(gguf_bytes(&gguf_keys("gemma3"), &tensors));
+        let error = block_on(Session::load(&files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
