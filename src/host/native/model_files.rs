@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::PartName;
 use crate::format::shards::Index;
 use crate::format::{Memory, Source};
+use crate::host::hub::BESIDE;
 use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, SyntheticName};
 use sha2::{Digest, Sha256};
@@ -20,9 +21,6 @@ use std::rc::Rc;
 
 /// The index of the largest model known has 15 MB.
 const MOST_INDEX_BYTES: u64 = 128 << 20;
-
-/// What belongs to safetensors and may lie beside them.
-const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
 /// How the name of an index ends.
 const INDEX: &str = ".safetensors.index.json";
@@ -352,14 +350,18 @@ mod tests {
         refused("3 gguf files");
         put("a.safetensors", "");
         put("config.json", "");
-        put("generation_config.json", "");
+        put("special_tokens_map.json", "");
         assert_eq!(found()?, ["a.safetensors", "config.json"]);
         put("b.safetensors", "");
         refused("2 safetensors files");
         put("model.safetensors", "");
-        assert_eq!(found()?, ["model.safetensors", "config.json"]);
+        put("generation_config.json", "");
+        assert_eq!(found()?, ["model.safetensors", "config.json", "generation_config.json"]);
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "b.safetensors", "y": "absent.safetensors"}}"#);
-        assert_eq!(found()?, ["model.safetensors.index.json", "b.safetensors", "config.json"]);
+        assert_eq!(
+            found()?,
+            ["model.safetensors.index.json", "b.safetensors", "config.json", "generation_config.json"]
+        );
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "../b.safetensors"}}"#);
         refused("../b.safetensors");
         Ok(())
