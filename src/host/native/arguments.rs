@@ -42,7 +42,7 @@ Examples:
 /// Without a command: `headstart run`, which lets the embedded model (a toy of 11 million parameters) continue a
 /// built-in text on the best adapter.
 #[derive(Debug, Parser)]
-#[command(name = "headstart", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+#[command(name = "headstart", version, propagate_version = true, max_term_width = 100, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Option<Command>,

@@ -56,7 +56,14 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
     let named_after = match path.parent().and_then(Path::file_name) {
         // In the hub's cache folders are named after commits.
         Some(folder) if is_index(path) => hub::repo_of(path).map_or(folder.to_owned(), |repo| repo.name().into()),
-        _ => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
+        // A folder may hold many a GGUF over time: the one that was found is named.
+        _ => paths
+            .first()
+            .filter(|first| has_extension(first, "gguf"))
+            .map_or(path, PathBuf::as_path)
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_owned(),
     };
     Ok(named(named_after.to_string_lossy().into_owned(), pollster::block_on(ModelFiles::of(sources))?))
 }
