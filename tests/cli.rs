@@ -269,9 +269,10 @@ fn eval_scores_a_text_by_its_bytes() {
     assert_eq!(whole["n_windows"], 1);
     let in_windows = eval(&["-c", "8"]);
     let n_tokens = whole["n_tokens"].as_u64().expect("tokens");
-    let n_windows = n_tokens.div_ceil(8);
-    assert_eq!(in_windows["n_windows"], n_windows);
-    assert_eq!(in_windows["n_scored"], n_tokens - n_windows);
+    // Each window has room for the BOS token, and for seven others, which are all scored.
+    assert_eq!(in_windows["n_windows"], (n_tokens - 1).div_ceil(7));
+    assert_eq!((&in_windows["n_tokens"], &in_windows["bos"]), (&whole["n_tokens"], &Value::from(0)));
+    assert_eq!((&in_windows["n_scored"], &in_windows["n_bytes"]), (&whole["n_scored"], &whole["n_bytes"]));
     assert!(in_windows["bits_per_byte"].as_f64().is_some_and(|less_context| less_context > bits), "{in_windows}");
 }
 

@@ -211,9 +211,22 @@ fn what_else_is_computed_is_not_taken_for_the_text() {
         assert!(error.contains(word), "{error}");
     }
     assert_eq!(again(&mut session), 29);
-    // A plain text's beginning is known, too.
-    block_on(async { all(session.generate(&prompt, &Sampling::default(), 6).await).await });
+    // A plain text's beginning is known, too, and what it has in common with the one before is not computed again.
+    let plain = |session: &mut Session, prompt: &[u32]| {
+        block_on(async { all(session.generate(prompt, &Sampling::default(), 6).await).await })
+    };
+    afresh(&mut session, &[5, 6, 7], 3);
+    let (_, timings) = plain(&mut session, &prompt);
+    assert_eq!(timings.n_known, 0);
     assert_eq!(again(&mut session), 29);
+    let parting = [&prompt[..20], &[3, 1]].concat();
+    let (found, timings) = plain(&mut session, &parting);
+    assert_eq!(timings.n_known, 20);
+    let (expected, _) = {
+        afresh(&mut session, &[5, 6, 7], 3);
+        plain(&mut session, &parting)
+    };
+    assert_eq!(found, expected);
 }
 
 fn embedded(n_context: u32) -> Session {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use headstart::engine::ModelFiles;
 use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -347,4 +348,40 @@ fn a_cut_json_is_refused() {
     for cut in (0..JSON.len()).step_by(997).filter(|&cut| JSON.is_char_boundary(cut)) {
         assert!(Tokenizer::from_json(&JSON[..cut], SPECIAL).is_err());
     }
+}
+
+#[test]
+fn a_text_ends_at_every_token_that_any_file_names() {
+    let ends = |generation_config: &str| {
+        let files = ModelFiles {
+            config: Some(r#"{"eos_token_id": [1, 6], "rope_theta": Infinity}"#.into()),
+            generation_config: Some(generation_config.into()),
+            tokenizer: Some(JSON.into()),
+            ..ModelFiles::default()
+        };
+        pollster::block_on(files.tokenizer()).unwrap().unwrap().ends()
+    };
+    assert_eq!(ends(r#"{"eos_token_id": [5, 1, 4000000000, -1, "x"], "temperature": 0.6}"#), [1, 5, 6]);
+    assert_eq!(ends(r#"{"eos_token_id": 7}"#), [1, 7, 6]);
+    // What cannot be read names none, and does no harm.
+    for odd in ["[", "{}", r#"{"eos_token_id": null}"#, "7"] {
+        assert_eq!(ends(odd), [1, 6], "{odd}");
+    }
+    let keys = GgufVocabulary { ends: vec![9, u32::MAX], ..gguf_vocabulary() };
+    assert_eq!(Tokenizer::from_gguf(keys).unwrap().unwrap().ends(), [1, 9]);
+}
+
+#[test]
+fn a_messages_end_is_no_end_where_others_end_the_turn() {
+    let ends = |more: &[&str]| {
+        let mut vocabulary = gguf_vocabulary();
+        vocabulary.tokens.extend(more.iter().map(|&token| token.to_owned()));
+        vocabulary.token_types.extend(more.iter().map(|_| 3));
+        let tokenizer = Tokenizer::from_gguf(vocabulary).unwrap().unwrap();
+        tokenizer.ends().into_iter().filter_map(|id| tokenizer.text_of(id)).collect::<Vec<_>>()[1..].to_vec()
+    };
+    assert_eq!(ends(&["<|call|>", "<|end|>"]), ["<|end|>", "<|call|>"]);
+    assert_eq!(ends(&["<|call|>", "<|end|>", "<|return|>"]), ["<|return|>", "<|call|>"]);
+    assert_eq!(ends(&["<|end|>", "<|calls|>", "<|flush|>"]), ["<|calls|>", "<|flush|>"]);
+    assert_eq!(ends(&["[EOT]", "<|file_sep|>", "<turn|>", "<|nosuch|>"]), ["[EOT]", "<turn|>", "<|file_sep|>"]);
 }

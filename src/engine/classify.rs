@@ -29,6 +29,8 @@ enum Kind {
     Tokenizer,
     /// `tokenizer_config.json`.
     TokenizerConfig,
+    /// `generation_config.json`.
+    GenerationConfig,
     /// `chat_template.jinja`.
     ChatTemplate,
     /// JSON under a name that says nothing.
@@ -44,6 +46,7 @@ struct Keys {
     model_type: Option<IgnoredAny>,
     tokenizer_class: Option<IgnoredAny>,
     added_tokens: Option<IgnoredAny>,
+    eos_token_id: Option<IgnoredAny>,
 }
 
 impl Kind {
@@ -67,6 +70,7 @@ impl Kind {
             "config.json" => Self::Config,
             "tokenizer.json" => Self::Tokenizer,
             "tokenizer_config.json" => Self::TokenizerConfig,
+            "generation_config.json" => Self::GenerationConfig,
             "chat_template.jinja" => Self::ChatTemplate,
             _ if name.ends_with(".safetensors.index.json") => Self::Index,
             _ if name.ends_with(".json") => Self::Json,
@@ -83,6 +87,8 @@ impl Kind {
             Keys { added_tokens: Some(_), .. } => Self::Tokenizer,
             Keys { tokenizer_class: Some(_), .. } => Self::TokenizerConfig,
             Keys { model_type: Some(_), .. } => Self::Config,
+            // A model's config names it too, and says what the model is.
+            Keys { eos_token_id: Some(_), .. } => Self::GenerationConfig,
             _ => Self::Other,
         }
     }
@@ -91,7 +97,7 @@ impl Kind {
 impl ModelFiles {
     /// The model that `given` files make, in any order: a GGUF; all parts of a split one; or safetensors, in one file or
     /// in several with their index, with `config.json` and, if the text is to be more than numbers, `tokenizer.json` and
-    /// `tokenizer_config.json`. Files are known by what they hold, and by the last piece of their [`Source::name`];
+    /// `tokenizer_config.json` and `generation_config.json`. Files are known by what they hold, and by the last piece of their [`Source::name`];
     /// shards and parts must have the names that they had. Files that are none of these are left out.
     ///
     /// Reads the beginnings of the files, and the JSON files whole. That nothing is missing inside them is found when
@@ -157,6 +163,7 @@ impl ModelFiles {
             Kind::Config => &mut self.config,
             Kind::Tokenizer => &mut self.tokenizer,
             Kind::TokenizerConfig => &mut self.tokenizer_config,
+            Kind::GenerationConfig => &mut self.generation_config,
             Kind::ChatTemplate => &mut self.chat_template,
             Kind::Gguf | Kind::Safetensors | Kind::Json | Kind::Other => return Ok(()),
         };
@@ -212,6 +219,8 @@ mod tests {
             (r#"{"architectures": ["X"], "model_type": "qwen2"}"#, Kind::Config),
             (r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE"}}"#, Kind::Tokenizer),
             (r#"{"added_tokens_decoder": {}, "tokenizer_class": "X"}"#, Kind::TokenizerConfig),
+            (r#"{"eos_token_id": [1, 2], "do_sample": true}"#, Kind::GenerationConfig),
+            (r#"{"eos_token_id": 1, "model_type": "qwen2"}"#, Kind::Config),
             (r#"{"bos_token_id": 1}"#, Kind::Other),
             ("[1, 2", Kind::Other),
         ] {

@@ -27,6 +27,8 @@ pub struct ModelFiles {
     pub synthetic: Option<Box<SyntheticModel>>,
     /// Text of `tokenizer_config.json`, beside safetensors.
     pub tokenizer_config: Option<String>,
+    /// Text of `generation_config.json`, beside safetensors: it may name more tokens that end a text.
+    pub generation_config: Option<String>,
     /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
     pub chat_template: Option<String>,
 }
@@ -88,10 +90,7 @@ impl ModelFiles {
             let file = gguf::read(self.sources[0].as_ref(), 0).await?;
             return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
         }
-        let config: Option<Value> =
-            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
-        let ids = |key| config.as_ref().map(|config| ids_of(&config[key])).unwrap_or_default();
-        let first = |key| ids(key).first().copied();
+        let first = |key| ids_in(self.config.as_deref(), key).first().copied();
         self.json_tokenizer(SpecialIds {
             bos: first("bos_token_id"),
             eos: first("eos_token_id"),
@@ -151,9 +150,10 @@ impl ModelFiles {
         if let Some(config) = self.tokenizer_config()? {
             tokenizer.configure(&config)?;
         }
-        // A text may end with any of several tokens; of a config that is wrong, the model's own reading tells.
-        let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
-        tokenizer.end_at(config.map(|config| ids_of(&config["eos_token_id"])).unwrap_or_default());
+        // A text may end with any of several tokens, and the two files need not name the same.
+        for config in [&self.generation_config, &self.config] {
+            tokenizer.end_at(ids_in(config.as_deref(), "eos_token_id"));
+        }
         Ok(Some(tokenizer))
     }
 
@@ -209,6 +209,12 @@ async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Res
         sources[piece.source_index].read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
     }
     Ok(divisors)
+}
+
+/// The ids under a key of a config; none where there is no config, or no JSON: the model's own reading tells of that.
+fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
+    let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+    config.map(|config| ids_of(&config[key])).unwrap_or_default()
 }
 
 /// A token's id, or a list of such.

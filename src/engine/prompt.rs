@@ -13,24 +13,19 @@ use super::sampling::{Sampler, Sampling};
 use super::session::{Session, ms_since};
 
 impl Session {
-    /// Begins a text: runs the prompt from position 0 and chooses the first token. Whatever ends a text in the model's
-    /// vocabulary ends it.
+    /// Begins a text: runs the prompt and chooses the first token. Whatever ends a text in the model's vocabulary ends it.
+    /// What the text begins with in common with the one before is still in the cache and not computed again, which
+    /// [`super::Timings::n_known`] tells. Models with windows keep what they need to come back to the end of the prompt, or
+    /// to a few tokens before it.
     ///
     /// # Errors
     /// When the prompt is empty, too long or holds an unknown id, or the adapter fails.
     pub async fn generate(&mut self, prompt: &[u32], sampling: &Sampling, n: usize) -> Result<Generation<'_>> {
         let stops = self.ends();
-        sampling.check()?;
-        let begin = Instant::now();
-        let last = self.run_prompt(0, prompt).await?;
-        let mut prefix = PrefixCache::default();
-        prefix.extend(prompt, self.slack());
-        self.first_token(prompt, last, sampling, n, Start { stops, prefix: Some(prefix), n_known: 0, begin }).await
+        self.go_on(prompt, sampling, n, &stops).await
     }
 
-    /// As [`Self::generate`], for a text of which the cache may still hold a beginning from the one before: only the rest
-    /// is computed, which [`super::Timings::n_known`] tells. Models with windows keep what they need to come back to the
-    /// end of the prompt, or to a few tokens before it. The text ends with any of `stops`.
+    /// As [`Self::generate`], for a text that ends with any of `stops`.
     ///
     /// # Errors
     /// As for [`Self::generate`], and when there are more stops than a step has room for.

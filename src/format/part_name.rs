@@ -69,8 +69,12 @@ fn split_extension(name: &str) -> (&str, &str) {
     name.rfind('.').map_or((name, ""), |dot| name.split_at(dot))
 }
 
+/// Zeros before a number fill it up, but not without end: no text can be written so wide.
+const MOST_DIGITS: usize = 32;
+
 fn whole_number(text: &str) -> Option<u32> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    let is_number = text.len() <= MOST_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -79,6 +83,7 @@ mod tests {
 
     #[test]
     fn names_of_parts_are_taken_to_pieces_and_put_together() {
+        assert_eq!(PartName::parse(&format!("a-{}1-of-2.gguf", "0".repeat(70_000))), None);
         let part = PartName::parse("folder/R1-Q4_K-00002-of-00012.gguf").expect("a part");
         assert_eq!((part.stem.as_str(), part.number, part.count), ("R1-Q4_K", 2, 12));
         assert_eq!(part.of_number(11), "R1-Q4_K-00011-of-00012.gguf");

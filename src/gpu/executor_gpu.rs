@@ -86,6 +86,34 @@ pub struct GpuTicket {
 }
 
 /// A browser would keep an executor's memory until its garbage is collected, which knows nothing of a GPU that is full.
+/// For tests: a device that is lost in the midst of work, as when its driver is updated or crashes.
+#[cfg(test)]
+mod losing {
+    use std::cell::Cell;
+
+    thread_local! {
+        static CALLS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// The thread's device is lost after so many more calls. Gives what was left of the number before; none where it was
+    /// lost.
+    pub(crate) fn lose_after(n_calls: Option<u32>) -> Option<u32> {
+        CALLS_LEFT.replace(n_calls)
+    }
+
+    pub(super) fn count(device: &wgpu::Device) {
+        match CALLS_LEFT.get() {
+            Some(0) => device.destroy(),
+            None => return,
+            Some(_) => {}
+        }
+        CALLS_LEFT.set(CALLS_LEFT.get().and_then(|left| left.checked_sub(1)));
+    }
+}
+
+#[cfg(test)]
+pub(crate) use losing::lose_after;
+
 impl Drop for GpuExecutor {
     fn drop(&mut self) {
         self.buffers.iter().chain(&self.staging).for_each(wgpu::Buffer::destroy);
@@ -145,13 +173,9 @@ impl GpuExecutor {
         lower(recording, &self.caps, &self.tuning).scratch_bytes()
     }
 
-    /// Loses the device, as a driver does that was updated or has crashed.
-    #[cfg(test)]
-    pub(crate) fn lose(&self) {
-        self.device.destroy();
-    }
-
     fn check(&self) -> Result<()> {
+        #[cfg(test)]
+        losing::count(&self.device);
         match self.fault.lock().ok().and_then(|slot| slot.clone()) {
             None => Ok(()),
             Some(fault) => Err(Error::adapter(format!("adapter {}", self.adapter_name), fault).advice(

@@ -26,6 +26,8 @@ pub struct GgufVocabulary<'a> {
     pub merges: Vec<String>,
     /// `tokenizer.ggml.{bos,eos,padding}_token_id`; `add_bos` is below.
     pub special: SpecialIds,
+    /// `tokenizer.ggml.{eom,fim_pad,fim_rep,fim_sep}_token_id`: a text ends there too, as in llama.cpp.
+    pub ends: Vec<u32>,
     /// `tokenizer.ggml.add_bos_token`; where it is missing, SentencePiece and Llama 3 begin texts with it.
     pub add_bos: Option<bool>,
     /// `tokenizer.ggml.add_space_prefix`, for SentencePiece; where it is missing, the prefix is added.
@@ -56,6 +58,10 @@ impl<'a> GgufVocabulary<'a> {
                 pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
                 add_bos: false,
             },
+            ends: ["eom", "fim_pad", "fim_rep", "fim_sep"]
+                .into_iter()
+                .filter_map(|name| metadata.get_u32(&format!("tokenizer.ggml.{name}_token_id")).ok().flatten())
+                .collect(),
             add_bos: metadata.get_bool("tokenizer.ggml.add_bos_token")?,
             add_space_prefix: metadata.get_bool("tokenizer.ggml.add_space_prefix")?,
         })

@@ -11,8 +11,9 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
 
-/// Tokens that end a text or a turn wherever a vocabulary has them, as llama.cpp's end-of-generation set.
-const ENDS: [&str; 18] = [
+/// Tokens that end a text or a turn wherever a vocabulary has them: llama.cpp's end-of-generation set, the likelier
+/// first.
+const ENDS: [&str; 33] = [
     "<｜end▁of▁sentence｜>",
     "<|im_end|>",
     "<|eot_id|>",
@@ -23,15 +24,35 @@ const ENDS: [&str; 18] = [
     "<|end|>",
     "<|return|>",
     "<|call|>",
+    "<|calls|>",
+    "<|flush|>",
     "<EOT>",
     "_<EOT>",
+    "< EOT >",
+    "_< EOT >",
+    "[EOT]",
     "<|EOT|>",
     "<|end_of_turn|>",
     "<|endofturn|>",
+    "<turn|>",
+    "<|tool_response>",
+    "[e~[",
     "<end_of_utterance>",
     "[EOS]",
     "<eos>",
+    "</s>",
+    // Those of filling in the middle: what follows them is another file.
+    "<|fim_pad|>",
+    "<fim-pad>",
+    "<|fim_repo|>",
+    "<|repo_name|>",
+    "<fim-repo>",
+    "<|file_sep|>",
 ];
+
+/// In the formats of gpt-oss and Solar a message ends with the first of these, and the turn with one of the others: there
+/// the first is no end.
+const ENDS_OF_MESSAGES: [[&str; 3]; 2] = [["<|end|>", "<|return|>", "<|call|>"], ["<|end|>", "<|calls|>", "<|flush|>"]];
 
 /// SentencePiece's name for what it cannot spell.
 const UNKNOWN: &str = "<unk>";
@@ -59,7 +80,7 @@ pub struct Tokenizer {
     inner: Pipeline,
     pieces: Arc<Pieces>,
     special: SpecialIds,
-    /// Ids that the files beside the vocabulary say end a text.
+    /// More ids that the files say end a text.
     ends: Vec<u32>,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
     prefixes_space: bool,
@@ -77,7 +98,10 @@ impl Tokenizer {
         if vocabulary.is_absent() {
             return Ok(None);
         }
-        Self::new(vocabulary.read()?).map(Some)
+        let ends = vocabulary.ends.clone();
+        let mut tokenizer = Self::new(vocabulary.read()?)?;
+        tokenizer.end_at(ends);
+        Ok(Some(tokenizer))
     }
 
     /// The tokenizer of a Hugging Face `tokenizer.json`. Which ids begin and end a document is not in that file but
@@ -222,10 +246,12 @@ impl Tokenizer {
         &self.notices
     }
 
-    /// The ids that end a text or the model's turn: the file's end token, those of [`Self::end_at`], and whichever of the known ones the vocabulary
-    /// has; as many as a step has room for.
+    /// The ids that end a text or the model's turn: the file's end token, those of [`Self::end_at`], and whichever of the
+    /// known ones the vocabulary has; as many as a step has room for.
     pub fn ends(&self) -> Vec<u32> {
-        let known = || ENDS.iter().filter_map(|token| self.id_of(token));
+        let has_all = |tokens: &[&str; 3]| tokens.iter().all(|token| self.id_of(token).is_some());
+        let of_messages: Vec<&str> = ENDS_OF_MESSAGES.iter().filter(|tokens| has_all(tokens)).map(|t| t[0]).collect();
+        let known = || ENDS.iter().filter(|token| !of_messages.contains(token)).filter_map(|token| self.id_of(token));
         let mut ids: Vec<u32> = Vec::new();
         let named = self.special.eos.into_iter().chain(self.special.eot).chain(self.ends.iter().copied());
         for id in named.chain(known()) {

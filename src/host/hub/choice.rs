@@ -43,7 +43,8 @@ const USUAL: [&str; 28] = [
 /// Files of this kind stand beside models and are none.
 const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
 /// Files that stand beside safetensors: what they are, and how they are read. Only the first has to be there.
-const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+pub(crate) const BESIDE: [&str; 5] =
+    ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 /// How many names a message lists.
 const MOST_LISTED: usize = 24;
 
@@ -335,8 +336,8 @@ mod tests {
 
     #[test]
     fn safetensors_come_with_what_stands_beside_them() -> Result<()> {
-        let one = ["model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin", "tokenizer_config.json"];
-        let chosen = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"];
+        let one = ["model.safetensors", "config.json", "tokenizer.json", "pytorch_model.bin", "generation_config.json"];
+        let chosen = ["model.safetensors", "config.json", "tokenizer.json", "generation_config.json"];
         assert_eq!(pick(&one, &Wanted::Usual)?, chosen);
         assert_eq!(pick(&one, &file("model.safetensors"))?, chosen);
         assert!(pick(&one, &quant("Q4_K_M")).is_err() && pick(&one, &file("pytorch_model.bin")).is_err());

@@ -42,7 +42,7 @@ Examples:
 /// Without a command: `headstart run`, which lets the embedded model (a toy of 11 million parameters) continue a
 /// built-in text on the best adapter.
 #[derive(Debug, Parser)]
-#[command(name = "headstart", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
+#[command(name = "headstart", version, propagate_version = true, max_term_width = 100, after_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -384,7 +384,8 @@ const EVAL_EXAMPLES: &str = "\
 Perplexity and nats are per scored token. The first token has none before it and is not scored;
 a text is begun with the model's BOS token, if it has one. Bits per byte count the bytes of the
 scored tokens' text, so they compare models of different vocabularies. A text longer than the
-room (-c) is cut into windows, each of which begins from nothing.
+room (-c) is cut into windows, each of which begins from nothing; where the text begins with the
+BOS token every window does, and every token of the text is scored.
 
 Examples:
   headstart eval -f held-out.txt

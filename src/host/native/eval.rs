@@ -22,8 +22,11 @@ struct Evaluation {
     adapter: AdapterFacts,
     model: ModelFacts,
     n_tokens: usize,
-    /// Pieces of at most the context's length, each begun from nothing.
+    /// Pieces that fit the context, each begun from nothing.
     n_windows: usize,
+    /// The token that each window begins with; absent where the model or the ids have none.
+    bos: Option<u32>,
+    /// Tokens that were predicted: all but the first of each window.
     n_scored: u64,
     /// Bytes that the scored tokens spell; absent where ids were given.
     n_bytes: Option<u64>,
@@ -89,7 +92,8 @@ async fn evaluate(
     let n_context = session.n_context() as usize;
     check_room(ids.len(), arguments.greedy as usize, n_context)?;
     let _watch = interrupt::watch();
-    let Scored { score, n_read, ids: scored } = score(session, &ids, arguments).await?;
+    let windows = Windows::new(&ids, session.tokenizer().and_then(|tokenizer| tokenizer.special().bos), n_context);
+    let Scored { score, n_read, n_windows, ids: scored } = score(session, &windows, arguments).await?;
     let greedy = if arguments.greedy > 0 && !interrupt::asked() {
         Some(greedy(session, &ids, arguments.greedy).await?)
     } else {
@@ -107,7 +111,8 @@ async fn evaluate(
         adapter: AdapterFacts::of_session(session),
         model: ModelFacts::new(session, &model.name, model.bytes),
         n_tokens: n_read,
-        n_windows: n_read.div_ceil(n_context),
+        n_windows,
+        bos: windows.bos,
         n_scored: score.n_tokens,
         n_bytes,
         nats_per_token: score.nats_per_token(),
@@ -127,44 +132,84 @@ fn check_room(n_tokens: usize, n_greedy: usize, n_context: usize) -> Result<()> 
         .advice("Give fewer, or make more room with -c, up to what the model was trained for."))
 }
 
+/// Tokens cut into pieces that fit the context. Where they begin with the model's BOS token every piece does: the same token
+/// is then at hand to foretell the first one of each, as in llama.cpp and transformers.
+struct Windows<'a> {
+    bos: Option<u32>,
+    /// The tokens behind the first BOS token.
+    rest: &'a [u32],
+    n_context: usize,
+}
+
+impl<'a> Windows<'a> {
+    fn new(ids: &'a [u32], bos: Option<u32>, n_context: usize) -> Self {
+        match ids.split_first() {
+            // A window of one token has no room for both.
+            Some((first, rest)) if bos == Some(*first) && n_context > 1 => Self { bos, rest, n_context },
+            _ => Self { bos: None, rest: ids, n_context },
+        }
+    }
+
+    /// Tokens in all, with one BOS token.
+    fn n_tokens(&self) -> usize {
+        self.rest.len() + self.bos.iter().len()
+    }
+
+    fn each(&self) -> impl Iterator<Item = Vec<u32>> {
+        let n = self.n_context - self.bos.iter().len();
+        let alone: &[u32] = &[];
+        // A BOS token and nothing more is a window too.
+        let alone = self.rest.is_empty().then_some(alone);
+        self.rest.chunks(n).chain(alone).map(|piece| self.bos.iter().chain(piece).copied().collect())
+    }
+}
+
 /// How far a text was read.
 #[derive(Default)]
 struct Scored {
     score: Score,
     /// Tokens read: all, or those until Ctrl-C.
     n_read: usize,
+    /// Windows begun.
+    n_windows: usize,
     /// The tokens that were predicted.
     ids: Vec<u32>,
 }
 
-/// Feeds all tokens, window by window; writes the logits on the way where they are wanted.
-async fn score(session: &mut Session, ids: &[u32], arguments: &arguments::Eval) -> Result<Scored> {
-    let n_vocab = session.outline().n_vocab as usize;
-    let create = |path| NpyWriter::create(path, ids.len(), n_vocab);
+/// Feeds all tokens, window by window; writes the logits on the way where they are wanted: a row for each token given.
+async fn score(session: &mut Session, windows: &Windows<'_>, arguments: &arguments::Eval) -> Result<Scored> {
+    let (n_vocab, n_tokens) = (session.outline().n_vocab as usize, windows.n_tokens());
+    let create = |path| NpyWriter::create(path, n_tokens, n_vocab);
     let mut file = arguments.logits.as_deref().map(create).transpose()?;
     let mut progress = Progress::new();
     let mut scored = Scored::default();
-    for window in ids.chunks(session.n_context() as usize) {
+    for window in windows.each() {
+        scored.n_windows += 1;
+        let repeats_bos = scored.n_windows > 1 && windows.bos.is_some();
         let mut each = |index: usize, logits: &[f32]| {
             if interrupt::asked() {
                 return Err(Error::usage("eval", "ended by Ctrl-C"));
             }
-            scored.n_read += 1;
-            progress.tokens(scored.n_read, ids.len());
+            let is_given = !(repeats_bos && index == 0);
+            scored.n_read += usize::from(is_given);
+            progress.tokens(scored.n_read, n_tokens);
             if let Some(&next) = window.get(index + 1) {
                 scored.score.add(logits, next);
                 scored.ids.push(next);
             }
-            file.as_mut().map_or(Ok(()), |file| file.row(logits))
+            file.as_mut().filter(|_| is_given).map_or(Ok(()), |file| file.row(logits))
         };
-        match session.logits(window, &mut each).await {
+        match session.logits(&window, &mut each).await {
             // What was scored until then is a result; a file of logits would lack rows, and is not written.
             Err(_) if interrupt::asked() && scored.n_read > 0 => {
-                let (n, of) = (scored.n_read, ids.len());
-                eprintln!("headstart: ended by Ctrl-C after {n} of {of} tokens; these figures are of them");
+                let n = scored.n_read;
+                eprintln!("headstart: ended by Ctrl-C after {n} of {n_tokens} tokens; these figures are of them");
                 return Ok(scored);
             }
             read => read?,
+        }
+        if let Some(perplexity) = scored.score.perplexity() {
+            progress.note(&format!("perplexity {perplexity:.4} so far"));
         }
     }
     file.map_or(Ok(()), NpyWriter::finish)?;
@@ -185,13 +230,27 @@ async fn greedy(session: &mut Session, ids: &[u32], n: u32) -> Result<Vec<u32>> 
 }
 
 impl Evaluation {
+    /// What was scored, and what began it.
+    fn scored(&self) -> String {
+        let windows = match self.n_windows {
+            1 => "one window".to_owned(),
+            n => format!("{n} windows, each from nothing"),
+        };
+        let begun = match self.bos {
+            Some(bos) => format!("begun with token {bos}, which is not scored"),
+            None => "the first token of which is not scored".to_owned(),
+        };
+        format!("{} tokens, in {windows}, {begun}", self.n_scored)
+    }
+
     /// For a person: a line for each result.
     fn lines(&self) -> String {
         let figure = |value: Option<f64>| value.map_or_else(|| "not scored".to_owned(), |value| format!("{value:.4}"));
         let mut rows: Vec<Row> = vec![
             ("adapter", format!("{} ({})", self.adapter.identity.name, self.adapter.identity.backend)),
             ("model", self.model.name.clone()),
-            ("tokens", format!("{}, {} scored, in {} windows", self.n_tokens, self.n_scored, self.n_windows)),
+            ("tokens", self.n_tokens.to_string()),
+            ("scored", self.scored()),
             ("nats per token", figure(self.nats_per_token)),
             ("perplexity", figure(self.perplexity)),
         ];

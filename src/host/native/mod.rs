@@ -26,6 +26,7 @@ mod converse;
 mod dashes;
 mod eval;
 mod grammar;
+mod help;
 mod hub;
 mod interrupt;
 mod memory;
@@ -49,7 +50,7 @@ mod verify;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -80,7 +81,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit_code(error.kind));
         }
     };
-    let command = Arguments::parse_from(words).command.unwrap_or_default();
+    let command = help::parse(words).command.unwrap_or_default();
     platform::hush_drivers();
     notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
     let ending = match command {

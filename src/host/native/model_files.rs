@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::PartName;
 use crate::format::shards::Index;
 use crate::format::{Memory, Source};
+use crate::host::hub::BESIDE;
 use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, SyntheticName};
 use sha2::{Digest, Sha256};
@@ -20,9 +21,6 @@ use std::rc::Rc;
 
 /// The index of the largest model known has 15 MB.
 const MOST_INDEX_BYTES: u64 = 128 << 20;
-
-/// What belongs to safetensors and may lie beside them.
-const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
 /// How the name of an index ends.
 const INDEX: &str = ".safetensors.index.json";
@@ -58,7 +56,14 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
     let named_after = match path.parent().and_then(Path::file_name) {
         // In the hub's cache folders are named after commits.
         Some(folder) if is_index(path) => hub::repo_of(path).map_or(folder.to_owned(), |repo| repo.name().into()),
-        _ => path.file_name().unwrap_or(path.as_os_str()).to_owned(),
+        // A folder may hold many a GGUF over time: the one that was found is named.
+        _ => paths
+            .first()
+            .filter(|first| has_extension(first, "gguf"))
+            .map_or(path, PathBuf::as_path)
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_owned(),
     };
     Ok(named(named_after.to_string_lossy().into_owned(), pollster::block_on(ModelFiles::of(sources))?))
 }
@@ -352,14 +357,18 @@ mod tests {
         refused("3 gguf files");
         put("a.safetensors", "");
         put("config.json", "");
-        put("generation_config.json", "");
+        put("special_tokens_map.json", "");
         assert_eq!(found()?, ["a.safetensors", "config.json"]);
         put("b.safetensors", "");
         refused("2 safetensors files");
         put("model.safetensors", "");
-        assert_eq!(found()?, ["model.safetensors", "config.json"]);
+        put("generation_config.json", "");
+        assert_eq!(found()?, ["model.safetensors", "config.json", "generation_config.json"]);
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "b.safetensors", "y": "absent.safetensors"}}"#);
-        assert_eq!(found()?, ["model.safetensors.index.json", "b.safetensors", "config.json"]);
+        assert_eq!(
+            found()?,
+            ["model.safetensors.index.json", "b.safetensors", "config.json", "generation_config.json"]
+        );
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "../b.safetensors"}}"#);
         refused("../b.safetensors");
         Ok(())

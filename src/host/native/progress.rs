@@ -73,6 +73,14 @@ impl Progress {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
+    /// What is known so far of tokens that are being read.
+    pub(super) fn note(&mut self, text: &str) {
+        self.bar.set_message(text.to_owned());
+        if let Some(lines) = &mut self.lines {
+            lines.what = format!(": {text}");
+        }
+    }
+
     /// Shows how many tokens are done.
     pub(super) fn tokens(&mut self, done: usize, total: usize) {
         self.show(Unit::Tokens, done as u64, total as u64);
@@ -136,7 +144,8 @@ impl Progress {
             lines.told = Instant::now();
             let in_units = |n: u64| if unit == Unit::Bytes { n / 1_000_000 } else { n };
             let seconds = lines.begun.elapsed().as_secs();
-            eprintln!("headstart: {} of {} {what} in {seconds} s", in_units(done), in_units(total));
+            let (done, total, noted) = (in_units(done), in_units(total), &lines.what);
+            eprintln!("headstart: {done} of {total} {what} in {seconds} s{noted}");
         }
     }
 
@@ -166,7 +175,7 @@ fn template(unit: Unit) -> &'static str {
     match unit {
         Unit::Bytes => "load     {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
         Unit::Steps => "compile  {bar:30} {pos} of {len} steps",
-        Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left",
+        Unit::Tokens => "tokens   {bar:30} {pos} of {len}, {per_sec}, {eta} left  {msg}",
         Unit::Download => {
             "download {bar:30} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left: {msg}"
         }

@@ -5,8 +5,11 @@ use super::model_files::read_text;
 use crate::error::{Error, Result};
 use crate::text::chat::Transcript;
 use crate::text::{Bos, Tokenizer};
-use std::io::{BufRead, Read};
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
+
+/// What ends a text that is typed in.
+const END_OF_INPUT: &str = if cfg!(windows) { "Ctrl-Z" } else { "Ctrl-D" };
 
 /// What the embedded model continues when nobody gives it anything.
 const BUILT_IN: &str = "It was a cold evening in November, and Prince Andrew";
@@ -52,7 +55,6 @@ fn is_piped() -> bool {
     }
     #[cfg(not(unix))]
     {
-        use std::io::IsTerminal;
         !std::io::stdin().is_terminal()
     }
 }
@@ -144,6 +146,9 @@ pub(super) fn read_file(path: &Path) -> Result<String> {
 }
 
 fn read_stdin() -> Result<String> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("headstart: reading the text from this terminal; {END_OF_INPUT} on a line of its own ends it");
+    }
     read_text(std::io::stdin().lock(), "stdin", MOST_BYTES)
 }
 

@@ -196,14 +196,10 @@ impl Request<'_> {
         let mut ids = Vec::new();
         let watch = interrupt::watch();
         let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
-        let mut generation = match &self.cache {
-            None => session.generate(prompt, &self.sampling, n_wanted).await?,
-            Some(cache) => {
-                cache.recall(session).await?;
-                let stops = session.ends();
-                session.go_on(prompt, &self.sampling, n_wanted, &stops).await?
-            }
-        };
+        if let Some(cache) = &self.cache {
+            cache.recall(session).await?;
+        }
+        let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
         drop(spinner);
         out.show_prompt(&self.prompt);
         while !interrupt::asked() && !out.is_closed() && stops.found().is_none() {

@@ -1,5 +1,6 @@
 //! A file on disk as a source of bytes. It seeks and reads rather than maps: a mapped file that shrinks underneath
-//! ends the program, a read that finds too little is an error with a name.
+//! ends the program, a read that finds too little is an error with a name. A file that was written to since it was opened
+//! is one too: half of one model and half of another would be computed without a word.
 
 use crate::error::{Error, Result};
 use crate::format::source::{Reading, Source, check_range};
@@ -7,12 +8,15 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// A file opened for reading, of the length it had then.
 #[derive(Debug)]
 pub struct File {
     name: String,
     bytes: u64,
+    /// When it was last written to, where the file system tells.
+    modified: Option<SystemTime>,
     /// Seeking and reading belong together, so one reader at a time.
     file: Mutex<fs::File>,
 }
@@ -29,7 +33,7 @@ impl File {
         if !metadata.is_file() {
             return Err(Error::usage(name, "not a file").expected("the path of a model file"));
         }
-        Ok(Self { name, bytes: metadata.len(), file: Mutex::new(file) })
+        Ok(Self { name, bytes: metadata.len(), modified: metadata.modified().ok(), file: Mutex::new(file) })
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
@@ -39,7 +43,13 @@ impl File {
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer)).map_err(|error| {
             Error::io(&self.name, format!("{} bytes at byte {offset}: {error}", buffer.len()))
                 .advice("Did the file change while it was read? Check the disk, and try again.")
-        })
+        })?;
+        // Asked after reading, so that what was read is from before whatever comes.
+        if file.metadata().and_then(|now| now.modified()).ok() != self.modified {
+            return Err(Error::io(&self.name, "the file was written to while it was read")
+                .advice("Wait until whatever writes it is done, and try again."));
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Results as text: Markdown tables for people, and CSV, JSON, JSON lines and SQL for programs.
 
 use super::options::Format;
-use super::row::{COLUMNS, PHASES, Row, rows};
+use super::row::{COLUMNS, Row, rows};
 use crate::error::{Error, Result};
 use crate::host::native::{json, tables};
 use crate::measure::Report;
@@ -15,7 +15,7 @@ use std::fmt::Write;
 pub(super) fn write(format: Format, reports: &[Report]) -> Result<String> {
     let rows: Vec<Row> = reports.iter().flat_map(rows).collect();
     match format {
-        Format::Md => Ok(markdown(reports, &rows)),
+        Format::Md => Ok(markdown(reports)),
         Format::Csv => csv(&rows),
         Format::Json => json(&rows),
         Format::Jsonl => rows.iter().map(|row| Ok(value(row)?.to_string() + "\n")).collect(),
@@ -23,11 +23,21 @@ pub(super) fn write(format: Format, reports: &[Report]) -> Result<String> {
     }
 }
 
-fn markdown(reports: &[Report], rows: &[Row]) -> String {
-    let speeds =
-        table(&COLUMNS, rows.iter().map(Row::cells), &["size", "params", "t/s", "ms/token", "first token", "GB/s"]);
-    let phases = table(&PHASES, rows.iter().map(Row::phases), &PHASES[4..]);
-    let mut text = format!("{speeds}\n\nLoading, compiling, and each test's prefill and decode:\n\n{phases}\n");
+/// A table for each model on each adapter, so that no row has to name them.
+fn markdown(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let rows: Vec<Row> = rows(report).collect();
+        let Some(first) = rows.first() else { continue };
+        let separator = if text.is_empty() { "" } else { "\n" };
+        let speeds = table(&COLUMNS, rows.iter().map(Row::cells), &COLUMNS[1..5]);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{separator}{}:\n\n{speeds}\n", escape(&first.heading()));
+        let phases: Vec<String> = rows.iter().filter_map(Row::phases).collect();
+        if !phases.is_empty() {
+            let _ = writeln!(text, "\n{}.", phases.join("; "));
+        }
+    }
     for report in reports {
         if let Some(tuning) = &report.tuning {
             let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);
@@ -214,8 +224,26 @@ mod tests {
     }
 
     #[test]
+    fn a_row_has_room_in_80_columns() {
+        let row = Row {
+            test: "pp512 @ d16384".to_owned(),
+            tokens_per_s: 24_645.3,
+            tokens_per_s_sd: 106.2,
+            ms_per_token: 0.0406,
+            first_token_ms: Some(12.34),
+            gb_per_s: 2345.6,
+            share: Some(0.123),
+            share_of: Some(ProbeKind::FmaF32),
+            ..Row::default()
+        };
+        let text = table(&COLUMNS, [row.cells()].into_iter(), &[]).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 84), "{text}");
+    }
+
+    #[test]
     fn a_table_keeps_its_cells_whatever_a_model_is_called() {
-        let text = table(&COLUMNS, [hostile().cells()].into_iter(), &[]).to_string();
+        let row = Row { test: HOSTILE.to_owned(), ..hostile() };
+        let text = table(&COLUMNS, [row.cells()].into_iter(), &[]).to_string();
         let lines: Vec<&str> = text.lines().collect();
         let bars = |line: &str| line.replace("\\|", "").matches('|').count();
         assert_eq!(lines.len(), 3, "{text}");

@@ -52,24 +52,8 @@ pub(super) struct Row {
     pub(super) check_summary: Option<String>,
 }
 
-/// The columns of [`Row::cells`].
-pub(super) const COLUMNS: [&str; 12] = [
-    "model",
-    "size",
-    "params",
-    "adapter",
-    "backend",
-    "test",
-    "t/s",
-    "ms/token",
-    "first token",
-    "GB/s",
-    "share",
-    "check",
-];
-
-/// The columns of [`Row::phases`].
-pub(super) const PHASES: [&str; 8] = ["model", "adapter", "backend", "test", "load", "compile", "prefill", "decode"];
+/// The columns of [`Row::cells`]: a row has room in 80 characters.
+pub(super) const COLUMNS: [&str; 6] = ["test", "t/s", "ms/token", "first", "GB/s", "share"];
 
 /// The rows of a report, in the order of its tests.
 pub(super) fn rows(report: &Report) -> impl Iterator<Item = Row> {
@@ -126,37 +110,35 @@ fn row(report: &Report, test: &Test) -> Row {
 }
 
 impl Row {
+    /// What all rows of a model on an adapter have in common.
+    pub(super) fn heading(&self) -> String {
+        let (size, params) = (panel::bytes(self.model_bytes), panel::params(self.model_params));
+        let (load, compile) = (panel::millis(self.load_ms), panel::millis(self.compile_ms));
+        format!(
+            "{}, {size}, {params} parameters, on {} ({}): loaded in {load}, compiled in {compile}; numbers {}",
+            self.model,
+            self.adapter,
+            self.backend,
+            self.verdict.label()
+        )
+    }
+
     /// For the table of speeds.
-    pub(super) fn cells(&self) -> [String; 12] {
+    pub(super) fn cells(&self) -> [String; 6] {
         let share = self.share.zip(self.share_of).map(|(share, of)| panel::share(&Share { of, share }));
         [
-            self.model.clone(),
-            panel::bytes(self.model_bytes),
-            panel::params(self.model_params),
-            self.adapter.clone(),
-            self.backend.clone(),
             self.test.clone(),
-            format!("{:.2} ± {:.2}", self.tokens_per_s, self.tokens_per_s_sd),
-            format!("{:.3}", self.ms_per_token),
+            format!("{} ± {}", panel::figures(self.tokens_per_s), panel::figures(self.tokens_per_s_sd)),
+            panel::figures(self.ms_per_token),
             self.first_token_ms.map(panel::millis).unwrap_or_default(),
             panel::figures(self.gb_per_s),
             share.unwrap_or_else(|| "not probed".to_owned()),
-            self.verdict.label().to_owned(),
         ]
     }
 
-    /// For the table that tells loading, compiling, prefill and decode apart.
-    pub(super) fn phases(&self) -> [String; 8] {
-        let decode = if self.n_gen > 0 { panel::millis(self.decode_ms) } else { String::new() };
-        [
-            self.model.clone(),
-            self.adapter.clone(),
-            self.backend.clone(),
-            self.test.clone(),
-            panel::millis(self.load_ms),
-            panel::millis(self.compile_ms),
-            panel::millis(self.prefill_ms),
-            decode,
-        ]
+    /// How long reading and writing took, of a test that does both.
+    pub(super) fn phases(&self) -> Option<String> {
+        let (prefill, decode) = (panel::millis(self.prefill_ms), panel::millis(self.decode_ms));
+        (self.n_prompt > 0 && self.n_gen > 0).then(|| format!("{}: prefill {prefill}, decode {decode}", self.test))
     }
 }

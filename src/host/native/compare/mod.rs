@@ -37,7 +37,7 @@ pub(super) struct Compare {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Md)]
     output: Format,
     /// Whose figures the others are multiples of: an adapter's number, counted from 0 in the order of the reports, or
-    /// a part of its name [default: the first that is right]
+    /// a part of its name, its backend or its browser [default: the first that is right]
     #[arg(long, value_name = "NAME|INDEX")]
     baseline: Option<String>,
     /// With -o svg: only this chart
@@ -161,24 +161,34 @@ fn read_file(path: &Path) -> Result<Vec<Entry>> {
     read(&text).map_err(|error| Error { thing: format!("{shown}: {}", error.thing), ..error })
 }
 
-/// The index of the entry that `wanted` means: its number, else its whole name, else a part of it, in any case of
-/// letters; the first where several fit.
+/// The index of the entry that `wanted` means: its number, else its whole name, else a part of it or of what it runs on
+/// (a backend, a browser), in any case of letters; the first where several fit.
 fn find(entries: &[Entry], wanted: &str) -> Result<usize> {
-    let names: Vec<&str> = entries.iter().map(name).collect();
+    let labels: Vec<(String, String)> = entries.iter().map(label).collect();
     let lower = wanted.to_lowercase();
-    let by_number = wanted.parse().ok().filter(|&index: &usize| index < names.len());
-    let by_name = |fits: &dyn Fn(&str) -> bool| names.iter().position(|name| fits(&name.to_lowercase()));
-    let found = by_number.or_else(|| by_name(&|name| name == lower)).or_else(|| by_name(&|name| name.contains(&lower)));
+    let by_number = wanted.parse().ok().filter(|&index: &usize| index < labels.len());
+    let position = |fits: &dyn Fn(&str, &str) -> bool| {
+        labels.iter().position(|(name, place)| fits(&name.to_lowercase(), &place.to_lowercase()))
+    };
+    let found = by_number
+        .or_else(|| position(&|name, _| name == lower))
+        .or_else(|| position(&|name, _| name.contains(&lower)))
+        .or_else(|| position(&|_, place| place.contains(&lower)));
     found.filter(|_| !wanted.is_empty()).ok_or_else(|| {
-        let listed: Vec<String> = names.iter().enumerate().map(|(index, name)| format!("{index} ({name})")).collect();
-        let error = Error::usage(format!("baseline {wanted:?}"), "no adapter of this number or name");
+        let listed: Vec<String> =
+            labels.iter().enumerate().map(|(index, (name, place))| format!("{index} ({name}, {place})")).collect();
+        let error = Error::usage(format!("baseline {wanted:?}"), "no adapter of this number, name, backend or browser");
         Error { kind: ErrorKind::Usage, ..error.expected(listed.join(", ")) }
     })
 }
 
-fn name(entry: &Entry) -> &str {
+/// The name of an entry's adapter, and what it ran on there.
+fn label(entry: &Entry) -> (String, String) {
     match entry {
-        Entry::Measured(report) => &report.adapter.identity.name,
-        Entry::Published(published) => &published.machine,
+        Entry::Measured(report) => {
+            let (identity, browser) = (&report.adapter.identity, report.platform.browser.as_deref());
+            (identity.name.clone(), format!("{} {}", identity.backend, browser.unwrap_or("native")))
+        }
+        Entry::Published(published) => (published.machine.clone(), "published".to_owned()),
     }
 }

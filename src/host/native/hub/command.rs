@@ -196,6 +196,7 @@ fn cached(list: &List) -> Result<()> {
     }
     eprintln!("headstart: {} models in {}", models.len(), settings.shown_cache());
     if models.is_empty() {
+        eprintln!("headstart: `headstart models list --known` shows what there is, `headstart models pull` gets one");
         return Ok(());
     }
     let mut table = wide_table();
