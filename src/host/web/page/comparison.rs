@@ -28,7 +28,9 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
         let place = baseline.get().and_then(|id| compared.with(|all| all.iter().position(|record| record.id == id)));
         compare(&entries(), place)
     });
-    let drawn = Memo::new(move |_| charts(&entries()));
+    // Charts and tables are long, and cost time to draw: they wait until somebody asks.
+    let is_open = RwSignal::new(false);
+    let drawn = Memo::new(move |_| if is_open.get() { charts(&entries()) } else { Vec::new() });
     // One or two for each adapter: together they are longer than the rest of the page.
     let rooflines =
         Memo::new(move |_| drawn.get().into_iter().filter(|chart| chart.name == ROOFLINE).collect::<Vec<_>>());
@@ -38,20 +40,23 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
         move |_| copy(history, comparison.with_untracked(Comparison::markdown), "Copied as markdown.".into());
     view! {
         <section id="comparison" class="card" aria-labelledby="comparison-title" hidden=move || is_empty.get()>
-            <h2 id="comparison-title">"Comparison"</h2>
+            <h2 id="comparison-title">"Everything measured"</h2>
+            <details id="tables" on:toggle=move |_| is_open.set(true)>
+            <summary>"Charts and tables "<span class="hint">"each figure of each run"</span></summary>
             <div class="buttons">
-                <label for="baseline">"Ratios are to"</label>
+                <label for="baseline">"Compared with"</label>
                 <select id="baseline" on:change=move |event| baseline.set(event_target_value(&event).parse().ok())>
-                    <option value="">"the first of each table"</option>
+                    <option value="">"the first column"</option>
                     {move || compared.get().into_iter().map(|record| view! { <Choice record baseline /> }).collect_view()}
                 </select>
                 <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
             </div>
             <div class="charts">{move || beside_each_other().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
-            {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
+            {move || if is_open.get() { comparison.get() } else { Comparison::default() }.groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
             <details hidden=move || rooflines.with(Vec::is_empty)>
                 <summary>"Rooflines "<span class="hint">{move || rooflines.with(Vec::len)}</span></summary>
                 <div class="charts">{move || rooflines.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
+            </details>
             </details>
         </section>
     }
