@@ -3,7 +3,7 @@
 use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use super::state::Page;
-use crate::measure::chart::{Chart, ROOFLINE, charts};
+use crate::measure::chart::{Chart, ROOFLINE, charts_within};
 use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
 use crate::measure::panel;
 use crate::measure::report::Entry;
@@ -30,7 +30,7 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
     });
     // Charts and tables are long, and cost time to draw: they wait until somebody asks.
     let is_open = RwSignal::new(false);
-    let drawn = Memo::new(move |_| if is_open.get() { charts(&entries()) } else { Vec::new() });
+    let drawn = Memo::new(move |_| if is_open.get() { charts_within(&entries(), room()) } else { Vec::new() });
     // One or two for each adapter: together they are longer than the rest of the page.
     let rooflines =
         Memo::new(move |_| drawn.get().into_iter().filter(|chart| chart.name == ROOFLINE).collect::<Vec<_>>());
@@ -60,6 +60,12 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
             </details>
         </section>
     }
+}
+
+/// The pixels that a chart may be wide.
+fn room() -> f64 {
+    const MARGINS: f64 = 48.0;
+    window().inner_width().ok().and_then(|width| width.as_f64()).unwrap_or(f64::MAX) - MARGINS
 }
 
 #[component]
