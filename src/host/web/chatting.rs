@@ -77,7 +77,8 @@ impl Talk {
             Ok(None) => Self::default(),
             Ok(Some(chat)) => {
                 let doubt = Conversation::doubt(&chat, tokenizer);
-                let conversation = Some(Conversation::new(chat, None, RenderOptions::default()));
+                let options = RenderOptions { now: local_now(), ..RenderOptions::default() };
+                let conversation = Some(Conversation::new(chat, None, options));
                 Self { conversation, doubt, is_recalled: false }
             }
             Err(error) => Self { doubt: Some(error.to_string()), ..Self::default() },
@@ -88,6 +89,7 @@ impl Talk {
     pub(crate) fn forget(&mut self) {
         if let Some(conversation) = &mut self.conversation {
             conversation.clear();
+            conversation.options.now = local_now();
             if std::mem::take(&mut self.is_recalled) {
                 conversation.instruct(None);
                 conversation.options.tools.clear();
@@ -117,6 +119,13 @@ impl Talk {
         self.is_recalled = true;
         Ok((said, open))
     }
+}
+
+/// The visitor's own time for templates that write the date, as seconds since 1970 of a clock that has no zones. It stands
+/// still within a conversation, so that what was computed of it stays good.
+fn local_now() -> u64 {
+    let date = js_sys::Date::new_0();
+    (date.get_time() / 1000.0 - date.get_timezone_offset() * 60.0).max(1.0) as u64
 }
 
 fn no_conversation() -> Error {

@@ -128,7 +128,9 @@ async fn test(
         let report = loaded.blank();
         return (loaded, Found { report, failed: Some(failed) });
     }
+    let tuning = Progress { what: "tuning".into(), done: 0, total: 1 };
     if is_tuned_by_test(&loaded)
+        && within(phases.tune, watch)(&tuning).is_continue()
         && let Ok(facts) = tune(&mut loaded.session, tune::Extent::Quick, &mut within(phases.tune, watch)).await
     {
         (loaded.known.tuning, loaded.known.check) = (Some(facts), None);

@@ -14,7 +14,10 @@ pub(crate) fn AdapterPanel(page: Page, link: LinkHandle) -> impl IntoView {
             <h2 id="adapter-title" class="unseen">"Your GPU"</h2>
             {move || match page.adapter.get() {
                 Some(card) => view! { <Card page link card /> }.into_any(),
-                None => view! { <p class="name">"Looking for the GPU…"</p> }.into_any(),
+                None => {
+                    let found = move || if page.status.get() == Status::NoWebgpu { "No GPU found" } else { "Looking for the GPU…" };
+                    view! { <p class="name">{found}</p> }.into_any()
+                }
             }}
         </section>
     }

@@ -83,8 +83,8 @@ fn is_linux(agent: &str) -> bool {
 fn switch_on(browser: Browser, agent: &str) -> Vec<&'static str> {
     match browser {
         Browser::Chromium(_) if is_linux(agent) => vec![
-            "On Linux, set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
             "Update: versions before 113 lack WebGPU.",
+            "On Linux, set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
         ],
         Browser::Chromium(_) => vec![
             "Update: version 113 and later have WebGPU on Windows, macOS and ChromeOS, 121 and later on Android.",
@@ -106,8 +106,8 @@ fn switch_on(browser: Browser, agent: &str) -> Vec<&'static str> {
 fn unblock(browser: Browser, agent: &str) -> Vec<&'static str> {
     match browser {
         Browser::Chromium(_) if is_linux(agent) => vec![
-            "Set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
             "Install a Vulkan driver: mesa-vulkan-drivers, or NVIDIA's own.",
+            "Set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
             "chrome://gpu says why the GPU is refused.",
         ],
         Browser::Chromium(_) => vec![

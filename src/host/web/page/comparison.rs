@@ -4,7 +4,7 @@ use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use super::state::Page;
 use crate::measure::chart::{Chart, ROOFLINE, charts_within};
-use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
+use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, Section, compare};
 use crate::measure::panel;
 use crate::measure::report::Entry;
 use leptos::prelude::*;
@@ -51,6 +51,9 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
                 </select>
                 <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
             </div>
+            <p class="hint">
+                "pp512: reading a prompt of 512 tokens. tg128: writing 128 tokens. @ d512: with 512 tokens before."
+            </p>
             <div class="charts">{move || beside_each_other().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
             {move || if is_open.get() { comparison.get() } else { Comparison::default() }.groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
             <details hidden=move || rooflines.with(Vec::is_empty)>
@@ -87,7 +90,10 @@ fn Table(group: Group) -> impl IntoView {
     let sections: Vec<_> = sections.collect();
     view! {
         <h3>{title.clone()}</h3>
-        <p class="hint">{facts}</p>
+        <details>
+            <summary class="hint">"What these runs have in common"</summary>
+            <p class="hint">{facts}</p>
+        </details>
         {notes.into_iter().map(|note| view! { <p class="note">{note}</p> }).collect_view()}
         <div class="scroll" tabindex="0" role="group" aria-label=format!("Table: {title}")>
             <table class="compared">
@@ -142,8 +148,13 @@ fn Figure(row: Row) -> impl IntoView {
 /// The same adapter twice, in a sentence.
 fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
     let (native, browser) = (columns.get(pair.native)?, columns.get(pair.browser)?);
-    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row)?.figure, at.ratio));
+    // Speed is what people look for; the other figures stand in the table.
+    let is_speed = |row: &&Row| row.section == Section::Tests && row.unit == "tokens/s";
+    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row).filter(is_speed)?.figure, at.ratio));
     let ratios: Vec<String> = pair.ratios.iter().filter_map(ratio).collect();
+    if ratios.is_empty() {
+        return None;
+    }
     Some(format!("{} in the browser ({}), against native: {}", native.name, browser.detail, ratios.join(", ")))
 }
 
