@@ -57,7 +57,7 @@ pub(super) async fn measure(
             (loaded, Found { report, failed })
         }
         Measurement::Bench(asked) => {
-            let phases = Phases::of(&loaded);
+            let phases = Phases::of(&loaded, false);
             bench(loaded, &plan(&asked), &phases, watch, live).await
         }
         Measurement::Test(asked) => test(loaded, &plan(&asked), watch, live).await,
@@ -74,12 +74,12 @@ struct Phases {
 
 impl Phases {
     /// From where to where each part goes, as shares of the whole; what is known already takes no time.
-    fn of(loaded: &Loaded) -> Self {
+    fn of(loaded: &Loaded, tunes: bool) -> Self {
         let (known, software) = (&loaded.known, loaded.known.adapter.takes_host_memory);
         let needed = |is_known: bool, seconds: f64| if is_known { 0.0 } else { seconds };
         let parts = [
             needed(!known.probes.0.is_empty(), if software { 12.0 } else { 3.0 }),
-            needed(!is_tuned_by_test(loaded), 8.0),
+            needed(!tunes, 8.0),
             if software { 70.0 } else { 6.0 },
             needed(known.check.is_some(), if software { 12.0 } else { 4.0 }),
         ];
@@ -114,14 +114,15 @@ fn is_tuned_by_test(loaded: &Loaded) -> bool {
     !loaded.known.adapter.takes_host_memory && loaded.known.tuning.is_none()
 }
 
-/// All of it: limits, a short tuning, the tests, a check. What fails is said, and the rest goes on without it.
+/// All of it: limits, a short tuning, the tests, a check. Where the tuning fails, the kernels stay as they were guessed.
 async fn test(
     mut loaded: Loaded,
     plan: &Plan,
     watch: &mut Watch<'_>,
     live: impl FnMut(&Report) + 'static,
 ) -> (Loaded, Found) {
-    let phases = Phases::of(&loaded);
+    let tunes = is_tuned_by_test(&loaded);
+    let phases = Phases::of(&loaded, tunes);
     if loaded.known.probes.0.is_empty()
         && let Err(failed) = probe(&mut loaded, &mut within(phases.probe, watch)).await
     {
@@ -129,7 +130,7 @@ async fn test(
         return (loaded, Found { report, failed: Some(failed) });
     }
     let tuning = Progress { what: "tuning".into(), done: 0, total: 1 };
-    if is_tuned_by_test(&loaded)
+    if tunes
         && within(phases.tune, watch)(&tuning).is_continue()
         && let Ok(facts) = tune(&mut loaded.session, tune::Extent::Quick, &mut within(phases.tune, watch)).await
     {
