@@ -70,21 +70,17 @@ export async function check_views(browser, url, screenshots) {
       await tab.keyboard.press('Enter');
       assert.equal(await focused('(at) => at.id'), 'main');
       assert.equal(new URL(tab.url()).hash, '#chat', 'the skip link left the view');
-      for (const view of VIEWS) {
+      for (const view of VIEWS.toReversed()) {
         const link = tab.locator(`nav a[href="#${view}"]`);
-        for (let presses = 0; (await focused('(at) => at.getAttribute("href")')) !== `#${view}`; presses += 1) {
-          assert.ok(presses < 80, `Tab does not reach ${view}`);
-          await tab.keyboard.press('Tab');
-        }
+        await tab.keyboard.press('Shift+Tab');
+        assert.equal(await focused('(at) => at.getAttribute("href")'), `#${view}`);
         await tab.keyboard.press('Enter');
         await until(tab, (view) => document.querySelector(`nav a[href="#${view}"]`).getAttribute('aria-current') === 'page', view);
         assert.equal(await shown(tab), 1);
         assert.ok((await tab.title()).startsWith(await link.innerText()), await tab.title());
-        await tab.keyboard.press('Shift+Tab');
-        if (view !== VIEWS.at(-1)) await tab.keyboard.press('Tab');
       }
       await tab.goBack();
-      await until(tab, () => location.hash === '#models');
+      await until(tab, () => location.hash === '#compare');
       assert.equal(await shown(tab), 1);
     }),
   );
@@ -106,7 +102,7 @@ export async function check_views(browser, url, screenshots) {
           `${url}#chat`,
           async (tab) => {
             const card = bench_of(await report_of(tab), 'NVIDIA GeForce RTX 4070', 2100);
-            await tab.evaluate((text) => window.headstart.import_reports(text, 'card.json'), JSON.stringify({ ...card, adapter: { ...card.adapter, kind: 'discrete' } }));
+            await tab.evaluate((text) => window.headstart.import_reports(text, 'card.json'), JSON.stringify(card));
             for (const view of VIEWS) {
               await go(tab, view);
               const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
