@@ -398,7 +398,12 @@ proptest! {
         prop_assert_eq!(&read(&serde_json::to_string(report).expect("JSON")).expect("one report")[0], &entries[0]);
         let link = pack(report);
         prop_assert!(link.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)));
-        prop_assert_eq!(&unpack(&link).expect("a link"), &**report);
+        // What it carries comes back, and packs to the same; a whole report, as links once had, comes back whole.
+        let carried = unpack(&link).expect("a link");
+        prop_assert_eq!(pack(&carried), link);
+        prop_assert_eq!(carried.tests.len(), report.tests.len().min(4));
+        let whole = format!("1.{}", base64_of(&serde_json::to_string(report).expect("JSON")));
+        prop_assert_eq!(&unpack(&whole).expect("a whole report"), &**report);
         let value = serde_json::to_value(&entries).expect("JSON");
         prop_assert!(VALIDATOR.with(|validator| validator.is_valid(&value)));
         use_all(&entries);
@@ -447,7 +452,7 @@ proptest! {
         let mut link = pack(report);
         let at = at.index(link.len());
         link.replace_range(at..=at, &letter);
-        let _ = (unpack(&link), unpack(&junk), unpack(&format!("1.{junk}")), unpack(&link[..at]));
+        let _ = (unpack(&link), unpack(&junk), unpack(&format!("1.{junk}")), unpack(&format!("2.{junk}")), unpack(&link[..at]));
     }
 }
 
@@ -577,10 +582,14 @@ fn a_link_of_a_flood_is_refused() {
     assert!(bomb.len() < 100_000);
     let error = unpack(&format!("1.{bomb}")).expect_err("too much").to_string();
     assert!(error.contains("4194305 bytes"), "{error}");
-    for (link, word) in [("", "begins with"), ("2.abc", "2.abc"), ("1.!!", "base64url"), ("1.AAAA", "link")] {
+    for (link, word) in
+        [("", "begins with"), ("9.abc", "9.abc"), ("1.!!", "base64url"), ("2.!!", "base64url"), ("1.AAAA", "link")]
+    {
         let error = unpack(link).expect_err("no link").to_string();
         assert!(error.contains(word), "{link}: {error}");
     }
+    let whole_as_short = format!("2.{}", base64_of(&fixture("chromium.json")));
+    assert!(unpack(&whole_as_short).expect_err("another packing").to_string().contains("no report"));
     let published = format!("1.{}", base64_of(&fixture("published.json")));
     assert!(unpack(&published).expect_err("not measured").to_string().contains("one measured report"));
 }
@@ -599,7 +608,16 @@ fn a_link_is_short_enough_for_an_address() {
         panic!("a report")
     };
     let link = pack(&report);
-    assert!(link.len() < 8000, "{} characters", link.len());
+    // With the page's own address it stays under 600.
+    assert!(link.len() <= 500, "{} characters", link.len());
+    let carried = unpack(&link).expect("a link");
+    for (told, was) in carried.tests.iter().zip(&report.tests) {
+        assert_eq!(told.name(), was.name());
+        let (told, was) = (told.tokens_per_s.median, was.tokens_per_s.median);
+        assert!((told / was - 1.0).abs() < 1e-3, "{told} for {was}");
+    }
+    assert_eq!(carried.check.map(|check| check.verdict), report.check.map(|check| check.verdict));
+    assert!(carried.profiles.is_empty());
 }
 
 #[test]

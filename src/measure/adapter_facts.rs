@@ -148,11 +148,17 @@ impl AdapterFacts {
             driver: "none: plain Rust, the reference of every kernel".to_owned(),
             ..Identity::default()
         };
+        Self { identity, variant: "reference".to_owned(), ..Self::unknown() }
+    }
+
+    /// Of an adapter of which nothing is told.
+    #[must_use]
+    pub(in crate::measure) fn unknown() -> Self {
         Self {
-            identity,
+            identity: Identity::default(),
             features: Vec::new(),
             features_used: Vec::new(),
-            variant: "reference".to_owned(),
+            variant: String::new(),
             subgroup_sizes: (0, 0),
             limits: Limits::default(),
             kernels: KernelSettings::default(),

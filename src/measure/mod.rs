@@ -7,6 +7,7 @@ pub mod adapter_facts;
 pub mod bench;
 pub mod chart;
 pub mod compare;
+pub mod headline;
 pub mod model_hash;
 pub mod panel;
 pub mod predict;

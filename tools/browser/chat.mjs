@@ -8,7 +8,7 @@ const SHORT = { n: 12, temperature: 0, seed: 0, thinking: false };
 const chat = (tab, request) => tab.evaluate((request) => window.headstart.chat(request), { ...SHORT, ...request });
 
 export async function check_chat(browser, url, screenshots) {
-  const on_the_page = (body, options) => visit(browser, url, body, options);
+  const on_the_page = (body, options) => visit(browser, `${url}#chat`, body, options);
 
   await check('a conversation goes on from what the cache holds, and says the same from nothing', () =>
     on_the_page(async (tab) => {
@@ -92,10 +92,36 @@ export async function check_chat(browser, url, screenshots) {
     { timeout_ms: 300_000 },
   );
 
+  await check('a conversation from a file goes on here, and what is no conversation is refused in words', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#to-chat').click();
+      const pick = (name, text) => tab.locator('#recall').setInputFiles({ name, mimeType: 'application/json', buffer: Buffer.from(text) });
+      const messages = [
+        { role: 'system', content: 'Be short.' }, { role: 'user', content: 'Who is he?' },
+        { role: 'assistant', content: 'A prince.' }, { role: 'user', content: 'And she?' },
+      ];
+      await pick('talk.json', JSON.stringify({ messages }));
+      await tab.locator('#said li').nth(2).waitFor();
+      const shown = await tab.locator('#said li').allInnerTexts();
+      assert.deepEqual(shown.map((text) => text.split('\n')[0]), ['system', 'You', 'Model']);
+      assert.equal(await tab.locator('#say').inputValue(), 'And she?');
+      const recalled = await chat(tab, { text: 'And she?' });
+      assert.equal((await state(tab)).said.length, 5);
+      // The same messages said one by one make a prompt of another length: these were really taken in.
+      const anew = await chat(tab, { text: 'And she?', clear: true });
+      assert.ok(recalled.n_prompt > anew.n_prompt + 8, `${recalled.n_prompt} and ${anew.n_prompt} tokens`);
+      await pick('other.json', '{"messages": 7}');
+      await until(tab, () => /messages/.test(window.headstart.state().message));
+      await ready(tab);
+      assert.equal((await state(tab)).said.length, 2);
+      return `${recalled.n_prompt} tokens, ${anew.n_prompt} without`;
+    }),
+  );
+
   await check('a conversation has names for its controls, and the keyboard reaches them', () =>
     on_the_page(async (tab) => {
       await chat(tab, { text: 'Why?' });
-      await assert_operable(tab, ['to-continue', 'say', 'send', 'again', 'clear', 'thinking']);
+      await assert_operable(tab, ['to-continue', 'say', 'send', 'again', 'clear', 'thinking', 'recall']);
     }),
   );
 

@@ -12,10 +12,11 @@ const EXPOSED = { 'access-control-allow-origin': '*', 'access-control-expose-hea
  * Serves `models`, from a name to the paths of its files. Manners: `ranges`; `no-ranges`; `hidden` (ranges whose headers no page
  * of another site may read); `redirect`; `wrong-length`; `wrong-hash`; `cut` (each answer ends early while `cut_after` is
  * set, then not); `missing` (404); `slow` (`bytes_per_s`); `no-cors`.
+ * `named` is what its files are called, where not as on disk.
  * Returns the hub's URL, `requests` for files in order, `settings` to be changed, and `close()`.
  */
-export async function serve_hub(models) {
-  const files = Object.fromEntries(Object.entries(models).map(([name, paths]) => [name, paths.map(read)]));
+export async function serve_hub(models, { named } = {}) {
+  const files = Object.fromEntries(Object.entries(models).map(([name, paths]) => [name, paths.map((path) => read(path, named))]));
   const requests = [];
   const settings = { cut_after: Infinity, bytes_per_s: 2e6 };
   const answer = async (request, response) => {
@@ -48,9 +49,9 @@ export async function serve_hub(models) {
   return { url: `http://127.0.0.1:${server.address().port}`, requests, settings, close };
 }
 
-function read(file) {
+function read(file, named) {
   const bytes = readFileSync(file);
-  return { name: path.basename(file), bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
+  return { name: named ?? path.basename(file), bytes, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
 function entry({ name, bytes, sha256 }, manner) {

@@ -3,13 +3,19 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { check } from './check.mjs';
 import { open_tab, start_chromium } from './chromium.mjs';
-import { generate, ready, state, until, visit } from './visitor.mjs';
+import { generate, go, ready, state, unfold, until, visit } from './visitor.mjs';
 
 const SHORT = { p: 16, n: 4, d: 0, r: 2 };
 const measured = (tab) => tab.evaluate(() => window.headstart.reports().filter((run) => run.origin === 'measured'));
 
 export async function check_measure(browser, url, screenshots) {
-  const on_the_page = (body, options) => visit(browser, url, body, options);
+  // Not opened there: the page would write by itself first.
+  const on_the_page = (body, options) =>
+    visit(browser, `${url}#chat`, async (tab) => {
+      await go(tab, 'test');
+      await unfold(tab, '#single');
+      return body(tab);
+    }, options);
 
   await check('a bench has its tests, its limits, its stages and its check, is shown and kept', () =>
     on_the_page(async (tab) => {
@@ -18,9 +24,13 @@ export async function check_measure(browser, url, screenshots) {
       const [run] = await measured(tab);
       assert.deepEqual(run.report, report);
       assert.equal(run.verdict, 'right');
+      await go(tab, 'compare');
       const shown = await tab.locator('.run.open').innerText();
       for (const word of ['pp16', 'tg4', 'read', 'right']) assert.ok(shown.includes(word), `no ${word}: ${shown}`);
-      assert.ok((await tab.locator('#comparison svg').count()) > 0, 'no charts');
+      assert.equal(await tab.locator('#comparison svg').count(), 0, 'charts that nobody asked for');
+      await unfold(tab, '#tables');
+      await tab.locator('#comparison svg').first().waitFor();
+      await go(tab, 'test');
       assert.match(await tab.locator('#adapter .check').innerText(), /right/);
       // Measuring leaves the model as it was.
       await generate(tab, { prompt: 'It was', n: 4, temperature: 0, seed: 0 });
@@ -94,7 +104,7 @@ export async function check_measure(browser, url, screenshots) {
       const [{ report }] = await measured(tab);
       const { n } = report.tests[0].tokens_per_s;
       assert.ok(n >= 1 && n < 100, `${n} repetitions`);
-      assert.match(await tab.locator('#runs').innerText(), /was cancelled; what it had measured is kept/);
+      assert.match(await tab.locator('#told').innerText(), /was cancelled; what it had measured is kept/);
       return `after ${n} of 100 repetitions`;
     }),
   );
@@ -102,9 +112,10 @@ export async function check_measure(browser, url, screenshots) {
   await check('without a GPU the CPU is measured, and hears a cancel', async () => {
     const plain = await start_chromium({ webgpu: false });
     try {
-      const { tab } = await open_tab(plain, url);
+      const { tab } = await open_tab(plain, `${url}#chat`);
       await tab.getByRole('button', { name: 'Run on the CPU' }).click();
       await ready(tab);
+      await go(tab, 'test');
       const running = tab.evaluate(() => window.headstart.bench({ p: 0, n: 8, d: 0, r: 100 }));
       running.catch(() => {}); // as above: a check that fails meanwhile closes the tab
       await tab.locator('#measure .figures', { hasText: 'tg8' }).waitFor({ timeout: 90_000 });

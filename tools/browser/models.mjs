@@ -9,7 +9,7 @@ import { run_in_firefox } from './firefox.mjs';
 import { serve_hub } from './hub.mjs';
 import { write_large_model } from './large.mjs';
 import { serve } from './serve.mjs';
-import { generate, ready, state, until, visit } from './visitor.mjs';
+import { generate, go, ready, state, unfold, until, visit } from './visitor.mjs';
 
 const families = path.resolve(import.meta.dirname, '../../tests/fixtures/families');
 const shelf = (tab) => tab.evaluate(() => window.headstart.models());
@@ -46,7 +46,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
     llama: of('llama', 'model.gguf'),
     qwen3: of('qwen3', 'model.safetensors', 'config.json'),
   });
-  const at_hub = `${url}?hub=${encodeURIComponent(hub.url)}`;
+  const at_hub = `${url}?hub=${encodeURIComponent(hub.url)}#models`;
   const on_the_page = (body, options) => visit(browser, at_hub, body, options);
   const total = readFileSync(embedded).length;
   const writes_the_same = async (tab) => {
@@ -178,7 +178,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
   await check('where the browser keeps no files, a model is loaded all the same, and that is said', async () => {
     const server = await serve(dist, { alter: without_files });
     try {
-      await visit(browser, `${server.url}?hub=${encodeURIComponent(hub.url)}`, async (tab) => {
+      await visit(browser, `${server.url}?hub=${encodeURIComponent(hub.url)}#models`, async (tab) => {
         const plan = await find(tab, 'ranges/v4');
         await tab.evaluate((plan) => window.headstart.load_model(plan), plan);
         await writes_the_same(tab);
@@ -192,12 +192,16 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
 
   await check('by its controls: look up, load, see it kept; what is known to run has its sizes', () =>
     on_the_page(async (tab) => {
+      await unfold(tab, '#more-models');
       await tab.locator('#model-words').fill('ranges/v4');
       await tab.locator('#look-up').click();
       await tab.locator('.offer', { hasText: 'SHA-256' }).waitFor();
       await tab.locator('#offer-load').click();
-      await tab.locator('.kept-row', { hasText: '7.' }).waitFor();
+      // What was asked for is opened once it is there.
+      await tab.waitForURL(/#chat$/);
       await ready(tab);
+      await go(tab, 'models');
+      await tab.locator('.kept-row', { hasText: '7.' }).waitFor();
       await until(tab, () => window.headstart.models().rows[0]?.stage === 'kept');
       await tab.locator('#model-words').fill('../nothing');
       await tab.locator('#look-up').click();
@@ -214,6 +218,36 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
     }),
   );
 
+  await check('one click on a card looks up, loads while it downloads, and opens what can be done with it', async () => {
+    // The card's own repository, as this hub has it.
+    const own = await serve_hub({ 'DeepSeek-R1-Distill-Qwen-1.5B-GGUF': of('llama', 'model.gguf') }, { named: 'model-Q4_K_M.gguf' });
+    try {
+      await visit(browser, `${url}?hub=${encodeURIComponent(own.url)}#models`, async (tab) => {
+        const card = tab.locator('.model-card', { hasText: 'R1-Distill-Qwen-1.5B' });
+        assert.match(await card.innerText(), /1\.1\d GB to download.*of memory/s);
+        await card.getByRole('button').click();
+        await tab.waitForURL(/#chat$/);
+        await ready(tab);
+        assert.equal((await state(tab)).model.file, 'model-Q4_K_M.gguf');
+      });
+    } finally {
+      own.close();
+    }
+  });
+
+  await check('without a hub that answers, a card says so in a sentence, and folds the details', () =>
+    visit(
+      browser,
+      `${url}?hub=${encodeURIComponent('http://127.0.0.1:9')}#models`,
+      async (tab) => {
+        await tab.getByRole('button', { name: 'Run Qwen3-0.6B' }).click();
+        await tab.getByText('The server did not answer. Are you online?').waitFor();
+        assert.equal(await tab.locator('#models .trouble .said').isVisible(), false);
+      },
+      { expected: NETWORK },
+    ),
+  );
+
   await check('a file of 300 MB takes little of the engine\'s own memory, from disk and from the web', async () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'headstart-large-'));
     const file = path.join(folder, 'large.gguf');
@@ -222,7 +256,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
     const server = await serve(dist, { alter: that_tells_its_memory });
     const large = await serve_hub({ large: [file] });
     try {
-      return await visit(browser, `${server.url}?hub=${encodeURIComponent(large.url)}`, async (tab) => {
+      return await visit(browser, `${server.url}?hub=${encodeURIComponent(large.url)}#models`, async (tab) => {
         const before = await wasm_bytes(tab);
         const took = async () => {
           assert.equal((await state(tab)).model?.file, 'large.gguf', (await state(tab)).message);

@@ -10,7 +10,7 @@ export function bench_of(base, adapter_name, tokens_per_s) {
     ...base,
     measured_at: 1_760_000_000,
     platform: { host: 'native', os: 'Debian 12, x86_64', browser: null, clock_us: 0.05 },
-    adapter: { ...base.adapter, name: adapter_name, backend: 'vulkan', features: ['timestamp-query'] },
+    adapter: { ...base.adapter, name: adapter_name, backend: 'vulkan', kind: 'discrete', features: ['timestamp-query'] },
     probes: [{ kind: 'read', value: spread(20), right: true }],
     text: null,
     tests: [

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { check } from './check.mjs';
 import { MALFORMED, bench_of, hostile_report, pack } from './reports.mjs';
-import { generate, ready, until, visit } from './visitor.mjs';
+import { generate, go, ready, unfold, until, visit } from './visitor.mjs';
 
 const runs = (tab) => tab.evaluate(() => window.headstart.reports().filter((run) => run.origin !== 'published'));
 const own_report = (tab) => tab.evaluate(() => window.headstart.state().report);
@@ -16,7 +16,7 @@ const head = (tab, name) => tab.locator('.run-head', { hasText: name });
 const action = (tab, name) => tab.locator('.run.open .run-body').getByRole('button', { name, exact: true });
 
 export async function check_runs(browser, url, screenshots) {
-  const on_the_page = (body, options) => visit(browser, url, body, options);
+  const on_the_page = (body, options) => visit(browser, `${url}#compare`, body, options);
   let base;
 
   await check('a run is kept, renamed, and still there after the page is loaded again', () =>
@@ -79,7 +79,9 @@ export async function check_runs(browser, url, screenshots) {
     on_the_page(async (tab) => {
       await drop(tab, 'dropped.json', JSON.stringify(bench_of(base, 'Adapter D', 77)));
       await stored(tab, 1);
-      assert.ok((await tab.locator('#comparison').innerText()).includes('Adapter D'));
+      assert.ok((await tab.locator('#gallery').innerText()).includes('Adapter D'));
+      await unfold(tab, '#tables');
+      await tab.locator('#comparison table', { hasText: 'Adapter D' }).waitFor();
       await drop(tab, 'dropped.gguf', 'no model');
       await until(tab, () => window.headstart.state().message.includes('dropped.gguf'));
     }),
@@ -96,14 +98,18 @@ export async function check_runs(browser, url, screenshots) {
         const [received] = await runs(other);
         assert.equal(received.origin, 'received');
         assert.equal(received.stored, false);
-        assert.deepEqual(received.report, report);
+        assert.deepEqual(figures_of(received.report), figures_of(report));
         const shown = await other.locator('body').innerText();
         assert.match(shown, /received by a link, not measured here/);
-        assert.ok((await other.locator('#comparison').innerText()).includes('Adapter A'), 'not compared');
+        assert.match(shown, /Sent to you: test yours\s+Adapter A writes 100 tokens\/s/);
         await other.reload();
         await ready(other);
         assert.equal((await runs(other)).length, 1, 'received twice');
-        await action(other, 'Keep it here').click();
+        await go(other, 'compare');
+        await unfold(other, '#tables');
+        await other.locator('#comparison table', { hasText: 'Adapter A' }).waitFor();
+        await other.goBack();
+        await other.locator('#received').getByRole('button', { name: 'Keep it here' }).click();
         await stored(other, 1);
         assert.equal(new URL(other.url()).hash, '');
         await other.reload();
@@ -111,6 +117,7 @@ export async function check_runs(browser, url, screenshots) {
         const [kept] = await runs(other);
         assert.deepEqual(kept.report, received.report);
         assert.equal(kept.origin, 'received');
+        assert.ok(link.length <= 600, `${link.length} characters`);
         return `${link.length} characters`;
       }, { before: (other) => other.on('request', (request) => sent.push(`${request.url()} ${request.postData() ?? ''}`)) });
       assert.ok(sent.length > 0 && sent.every((request) => !request.includes('report=')), 'the report was sent');
@@ -121,7 +128,11 @@ export async function check_runs(browser, url, screenshots) {
   await check('the button copies that link, and without a clipboard shows it', () =>
     on_the_page(async (tab) => {
       await write_text(tab);
+      await stored(tab, 1);
       await head(tab, 'Text').click();
+      assert.equal(await action(tab, 'Copy link').count(), 0, 'a text has no figures to share');
+      await import_reports(tab, 'a.json', bench_of(base, 'Adapter A', 100));
+      await stored(tab, 2);
       await tab.context().grantPermissions(['clipboard-read', 'clipboard-write']);
       await action(tab, 'Copy link').click();
       await tab.getByText('The link is copied').waitFor();
@@ -166,7 +177,9 @@ export async function check_runs(browser, url, screenshots) {
     const links = [
       ['1.!!!', /base64/],
       ['', /begins with/],
-      ['2.abcd', /begins with/],
+      ['9.abcd', /begins with/],
+      ['2.abcd', /unpack/],
+      [`2.${pack({ ...base }).slice(2)}`, /no report/],
       [pack('no json').slice(0, -3), /unpack|JSON|base64/],
       [pack([base, base]), /one measured report/],
       [pack({ ...base, schema: 3 }), /version 3/],
@@ -184,6 +197,9 @@ export async function check_runs(browser, url, screenshots) {
     }
     await visit(browser, `${url}#report=${pack(hostile_report(base))}`, async (tab) => {
       assert.equal((await runs(tab)).length, 1);
+      assert.ok((await tab.locator('#received').innerText()).includes('<img src=x'), 'not shown as text');
+      await harmless(tab);
+      await go(tab, 'compare');
       for (const summary of await tab.locator('.run.open details > summary').all()) await summary.click();
       await harmless(tab);
     });
@@ -239,7 +255,9 @@ export async function check_runs(browser, url, screenshots) {
     on_the_page(
       async (tab) => {
         await until(tab, () => window.headstart.reports().length === 1);
-        assert.ok((await tab.locator('#comparison').innerText()).includes('Adapter P'));
+        await unfold(tab, '#tables');
+        await tab.locator('#comparison table', { hasText: 'Adapter P' }).waitFor();
+        await unfold(tab, '#published');
         await head(tab, 'Adapter P').click();
         assert.match(await tab.locator('.run.open').innerText(), /came with the page, not measured here/);
         assert.equal(await action(tab, 'Delete').count(), 0);
@@ -252,12 +270,13 @@ export async function check_runs(browser, url, screenshots) {
   await check('a browser with two adapters offers both', () =>
     on_the_page(
       async (tab) => {
+        await go(tab, 'test');
         assert.match(await tab.locator('.choice').innerText(), /low power/i);
         await tab.locator('#low-power').click();
         await until(tab, () => window.headstart.state().adapter.power === 'low-power' && window.headstart.state().status === 'ready');
-        assert.match(await tab.locator('#adapter .name').innerText(), /frugal/);
+        assert.match(await tab.locator('#adapter .name').innerText(), /frugal/i);
         await write_text(tab);
-        assert.match((await runs(tab))[0].adapter, /frugal/);
+        assert.match((await runs(tab))[0].adapter, /frugal/i);
         await tab.locator('#high-performance').click();
         await until(tab, () => window.headstart.state().adapter.power === 'high-performance' && window.headstart.state().status === 'ready');
       },
@@ -286,6 +305,12 @@ export async function check_runs(browser, url, screenshots) {
       ),
     );
   }
+}
+
+/** What a link carries of a report. */
+function figures_of({ adapter, platform, tests, check, model }) {
+  const tested = tests.map(({ n_prompt, n_gen, depth, tokens_per_s, ms_per_token, share }) => [n_prompt, n_gen, depth, tokens_per_s.median, ms_per_token, share]);
+  return { name: adapter.name, backend: adapter.backend, os: platform.os, model: model.name, tested, verdict: check.verdict };
 }
 
 /** Demands that nothing of a report became an element, an attribute that runs, or a script that ran. */

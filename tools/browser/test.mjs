@@ -13,8 +13,9 @@ import { check_measure } from './measure.mjs';
 import { check_models } from './models.mjs';
 import { check_trouble } from './trouble.mjs';
 import { check_runs } from './runs.mjs';
+import { check_views } from './views.mjs';
 import { serve } from './serve.mjs';
-import { assert_operable, generate, ready, state, until, visit } from './visitor.mjs';
+import { assert_operable, generate, go, ready, state, unfold, until, visit } from './visitor.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const dist = path.resolve(process.argv[2] ?? path.join(root, 'dist'));
@@ -30,7 +31,7 @@ let gate = Promise.resolve();
 const server = await serve(dist, { under, before: (wanted) => wanted.endsWith('.gguf') && gate });
 const browser = await start_chromium();
 
-const on_the_page = (body, options) => visit(browser, server.url, body, options);
+const on_the_page = (body, options) => visit(browser, `${server.url}#chat`, body, options);
 
 await check('all wasm together is at most 2 MB gzipped', () => {
   const wasm = files_in(dist).filter((file) => file.endsWith('.wasm'));
@@ -73,7 +74,7 @@ await check('a prompt can be typed while the model still loads', async () => {
   let open_gate;
   gate = new Promise((resolve) => (open_gate = resolve));
   const start = performance.now();
-  const { tab, problems } = await open_tab(browser, server.url);
+  const { tab, problems } = await open_tab(browser, `${server.url}#chat`);
   try {
     await tab.locator('#prompt').fill('');
     await tab.locator('#prompt').pressSequentially('It was');
@@ -125,7 +126,7 @@ await check('by its controls: type, generate, read, see timings', () =>
     await tab.locator('#prompt').fill(greedy.prompt);
     await tab.locator('#generate').click();
     await until(tab, () => window.headstart.state().n_tokens >= 16 || window.headstart.state().status === 'error');
-    if (await tab.locator('#stop').isEnabled()) await tab.locator('#stop').click();
+    if (await tab.locator('#stop').isVisible()) await tab.locator('#stop').click();
     await ready(tab);
     const shown = await tab.locator('#output').innerText();
     const { text } = await state(tab);
@@ -209,7 +210,13 @@ await check('a picked GGUF loads and writes the same', () =>
 
 await check('every control has a name, and the keyboard reaches it', () =>
   on_the_page(async (tab) => {
-    await assert_operable(tab, ['prompt', 'generate', 'file', 'bench', 'probe', 'verify', 'import']);
+    const views = { test: ['test', 'bench', 'probe', 'verify', 'tune'], compare: ['import'], models: ['file', 'look-up'], chat: ['prompt', 'generate'] };
+    for (const [view, ids] of Object.entries(views)) {
+      await go(tab, view);
+      if (view === 'test') await unfold(tab, '#single');
+      if (view === 'models') await unfold(tab, '#more-models');
+      await assert_operable(tab, ids);
+    }
     await tab.locator('#generate').focus();
     await tab.keyboard.press('Enter');
     await until(tab, () => window.headstart.state().n_tokens >= 2);
@@ -238,6 +245,7 @@ for (const colorScheme of ['dark', 'light']) {
     );
   }
 }
+await check_views(browser, server.url, screenshots);
 await check_chat(browser, server.url, screenshots);
 await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);

@@ -16,7 +16,7 @@ mkdirSync(folder, { recursive: true });
 
 const server = await serve(dist, { under: '/' });
 const browser = await start_chromium();
-await visit(browser, server.url, async (tab) => {
+await visit(browser, `${server.url}#chat`, async (tab) => {
   save('chromium-swiftshader', await tab.evaluate((plan) => window.headstart.bench(plan), plan));
 });
 await browser.close();

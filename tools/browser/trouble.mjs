@@ -45,7 +45,7 @@ async function kill_gpu_process(browser) {
 }
 
 export async function check_trouble(browser, url, greedy) {
-  const on_the_page = (body, options) => visit(browser, url, body, options);
+  const on_the_page = (body, options) => visit(browser, `${url}#chat`, body, options);
   const writes_the_same = async (tab) => {
     const { ids } = await generate(tab, { prompt: greedy.prompt, n: 8, temperature: 0, seed: 0 });
     assert.deepEqual(ids, greedy.ids.slice(0, 8));

@@ -6,6 +6,18 @@ export const state = (tab) => tab.evaluate(() => window.headstart.state());
 export const until = (tab, condition, argument) => tab.waitForFunction(condition, argument, { timeout: 90_000 });
 export const ready = (tab) => until(tab, () => window.headstart?.state().status === 'ready');
 
+/** Goes to a view by its address, as a link would. */
+export async function go(tab, view) {
+  await tab.evaluate((view) => { location.hash = view; }, view);
+  await tab.locator(`nav a[href="#${view}"][aria-current="page"]`).waitFor();
+}
+
+/** Opens what is folded behind a summary, if it is not open. */
+export async function unfold(tab, selector) {
+  const details = tab.locator(selector);
+  if (!(await details.evaluate((at) => at.open))) await details.locator('> summary').click();
+}
+
 export function generate(tab, request) {
   const answer = tab.evaluate((request) => window.headstart.generate(request), request);
   answer.catch(() => {}); // a check that fails meanwhile closes the tab; that is no second failure
@@ -32,7 +44,7 @@ export async function visit(browser, url, body, { before, expected, ...options }
   }
 }
 
-/** Demands that every control has a name, and that the keyboard reaches those with these ids. */
+/** Demands that every control on show has a name, and that the keyboard reaches those with these ids. */
 export async function assert_operable(tab, ids) {
   const tree = await tab.locator('body').ariaSnapshot();
   const nameless = tree.match(/^\s*- (button|textbox|searchbox|slider|spinbutton|combobox|checkbox|radio|link)(?! ").*$/gm);

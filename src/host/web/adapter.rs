@@ -47,8 +47,7 @@ pub(crate) async fn other_than(browser: &JsValue, power: Power) -> Option<String
 pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
     let name = name(browser);
     let software = is_software(&Identity { name: name.clone(), ..found.identity.clone() });
-    let remark =
-        if software { "A program on the CPU that stands in for a GPU: the same text, at a CPU's speed." } else { "" };
+    let remark = if software { "Software renderer: it runs on the CPU, and is slow." } else { "" };
     AdapterCard {
         name,
         remark: remark.into(),
@@ -64,7 +63,7 @@ pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
 pub(crate) fn cpu_card() -> AdapterCard {
     AdapterCard {
         name: "The CPU".into(),
-        remark: "Each kernel's plain reference, on one thread: the same text, without a GPU.".into(),
+        remark: "No GPU in use: plain code on one thread of the processor.".into(),
         takes_host_memory: true,
         ..AdapterCard::default()
     }

@@ -7,7 +7,7 @@ use crate::engine::conversation::Answered as Said;
 use crate::engine::{Conversation, ModelFiles, Session};
 use crate::error::{Error, Result};
 use crate::measure::Report;
-use crate::text::chat::{Part, RenderOptions};
+use crate::text::chat::{Message, Part, RenderOptions, Transcript};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use web_time::Instant;
@@ -23,6 +23,15 @@ pub(crate) struct Asking {
     pub(crate) thinking: bool,
     pub(crate) n_tokens: u32,
     pub(crate) sampling: Settings,
+}
+
+/// A turn of a conversation from elsewhere, as the page shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    /// `user`, `assistant`, `system`, `tool`, …
+    pub(crate) role: String,
+    pub(crate) text: String,
+    pub(crate) thought: String,
 }
 
 /// What a token adds to an answer.
@@ -56,6 +65,8 @@ pub(crate) struct Answered {
 pub(crate) struct Talk {
     pub(crate) conversation: Option<Conversation>,
     pub(crate) doubt: Option<String>,
+    /// Whether it begins with messages from elsewhere, which have their own instructions.
+    is_recalled: bool,
 }
 
 impl Talk {
@@ -66,9 +77,11 @@ impl Talk {
             Ok(None) => Self::default(),
             Ok(Some(chat)) => {
                 let doubt = Conversation::doubt(&chat, tokenizer);
-                Self { conversation: Some(Conversation::new(chat, None, RenderOptions::default())), doubt }
+                let options = RenderOptions { now: local_now(), ..RenderOptions::default() };
+                let conversation = Some(Conversation::new(chat, None, options));
+                Self { conversation, doubt, is_recalled: false }
             }
-            Err(error) => Self { conversation: None, doubt: Some(error.to_string()) },
+            Err(error) => Self { doubt: Some(error.to_string()), ..Self::default() },
         }
     }
 
@@ -76,8 +89,48 @@ impl Talk {
     pub(crate) fn forget(&mut self) {
         if let Some(conversation) = &mut self.conversation {
             conversation.clear();
+            conversation.options.now = local_now();
+            if std::mem::take(&mut self.is_recalled) {
+                conversation.instruct(None);
+                conversation.options.tools.clear();
+            }
         }
     }
+
+    /// Begins anew with messages from elsewhere, as JSON; gives them, and the last of them where it waits for an answer.
+    ///
+    /// # Errors
+    /// What is no list of messages; a model that has no conversations.
+    pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String)> {
+        let Transcript { messages, tools } = Transcript::from_json(json)?;
+        self.forget();
+        let conversation = self.conversation.as_mut().ok_or_else(no_conversation)?;
+        let turn = |message: &Message| Turn {
+            role: message.role.name().to_owned(),
+            text: message.content.clone(),
+            thought: message.reasoning.clone(),
+        };
+        let mut said: Vec<Turn> = messages.iter().map(turn).collect();
+        let open = conversation.begin_with(messages).map_or_else(String::new, |open| {
+            said.pop();
+            open.content
+        });
+        conversation.options.tools = tools;
+        self.is_recalled = true;
+        Ok((said, open))
+    }
+}
+
+/// The visitor's own time for templates that write the date, as seconds since 1970 of a clock that has no zones. It stands
+/// still within a conversation, so that what was computed of it stays good.
+fn local_now() -> u64 {
+    let date = js_sys::Date::new_0();
+    (date.get_time() / 1000.0 - date.get_timezone_offset() * 60.0).max(1.0) as u64
+}
+
+fn no_conversation() -> Error {
+    Error::usage("model", "no chat template: it was made to continue texts, not to answer")
+        .advice("Let it continue a text, or open the model's instruct or chat form.")
 }
 
 /// Answers a turn, and hands out each piece of the answer as it comes.
@@ -88,11 +141,11 @@ pub(crate) async fn answer(
     post: impl Fn(Event),
 ) -> Result<(Answered, Box<Report>)> {
     let begun = Instant::now();
-    let conversation = loaded.talk.conversation.as_mut().ok_or_else(|| {
-        Error::usage("model", "no chat template: it was made to continue texts, not to answer")
-            .advice("Let it continue a text, or open the model's instruct or chat form.")
-    })?;
-    conversation.instruct(Some(asking.system.as_str()).filter(|system| !system.trim().is_empty()));
+    let is_recalled = loaded.talk.is_recalled;
+    let conversation = loaded.talk.conversation.as_mut().ok_or_else(no_conversation)?;
+    if !is_recalled {
+        conversation.instruct(Some(asking.system.as_str()).filter(|system| !system.trim().is_empty()));
+    }
     conversation.options.thinking = asking.thinking;
     let (sampling, n) = (sampling(asking.sampling), asking.n_tokens as usize);
     let mut answer = match &asking.question {

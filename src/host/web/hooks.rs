@@ -4,7 +4,8 @@
 //! n, …})` (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker
 //! answers, as do `find_model(words)`, and with what that gave `load_model(plan)` and `get_model(plan)`; `models()` lists
 //! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})`,
-//! `verify()` and `tune()` with a report; `stop()` ends whatever is under way. `reports()` lists the
+//! `verify()`, `tune()` and `test({p, n, d, r})`, which is all of them in short, with a report; `recall(json)` goes on
+//! with messages from elsewhere; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
@@ -13,6 +14,7 @@ use super::page::controls::random_seed;
 use super::page::history::record::{Place, Record};
 use super::page::history::{History, files, share};
 use super::page::link::{Answer, Link, plain};
+use super::page::route::View;
 use super::page::state::{Page, Status};
 use super::page::talk::Said;
 use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings};
@@ -157,6 +159,15 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     };
     set("bench", Closure::<dyn Fn(JsValue) -> Promise>::new(bench).into_js_value());
     let to = Rc::clone(link);
+    let test = move |arguments: JsValue| {
+        let asked = if arguments.is_undefined() { Ok(BenchPlan::of_test()) } else { plan(arguments) };
+        promise(asked.and_then(|plan| measure(page, &to, Measurement::Test(plan))))
+    };
+    set("test", Closure::<dyn Fn(JsValue) -> Promise>::new(test).into_js_value());
+    let to = Rc::clone(link);
+    let recall = move |json: String| promise(check_ready(page).map(|()| to.recall(json)));
+    set("recall", Closure::<dyn Fn(String) -> Promise>::new(recall).into_js_value());
+    let to = Rc::clone(link);
     let load = move |files: JsValue| {
         let files = if Array::is_array(&files) { files.unchecked_into() } else { Array::of1(&files) };
         let are_files = files.length() > 0 && files.iter().all(|file| file.is_instance_of::<File>());
@@ -256,6 +267,7 @@ fn chat(page: Page, link: &Link, arguments: JsValue) -> Result<oneshot::Receiver
         link.forget();
     }
     page.talk.open.set(true);
+    View::Chat.open();
     asked.system.into_iter().for_each(|system| page.talk.system.set(system));
     asked.thinking.into_iter().for_each(|thinking| page.talk.thinking.set(thinking));
     Ok(link.chat(Asking {

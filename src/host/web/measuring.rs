@@ -13,6 +13,7 @@ use crate::measure::report::{Check, Verdict};
 use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Extent};
 use crate::measure::{Progress, Report, Watch};
+use std::ops::ControlFlow;
 
 /// The CPU executor needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
 /// samples.
@@ -55,8 +56,87 @@ pub(super) async fn measure(
             let report = loaded.blank();
             (loaded, Found { report, failed })
         }
-        Measurement::Bench(asked) => bench(loaded, &plan(&asked), watch, live).await,
+        Measurement::Bench(asked) => {
+            let phases = Phases::of(&loaded, false);
+            bench(loaded, &plan(&asked), &phases, watch, live).await
+        }
+        Measurement::Test(asked) => test(loaded, &plan(&asked), watch, live).await,
     }
+}
+
+/// The parts of a test with the seconds that each takes about, so that one bar and one time left hold for all of them.
+struct Phases {
+    probe: (f64, f64),
+    tune: (f64, f64),
+    bench: (f64, f64),
+    check: (f64, f64),
+}
+
+impl Phases {
+    /// From where to where each part goes, as shares of the whole; what is known already takes no time.
+    fn of(loaded: &Loaded, tunes: bool) -> Self {
+        let (known, software) = (&loaded.known, loaded.known.adapter.takes_host_memory);
+        let needed = |is_known: bool, seconds: f64| if is_known { 0.0 } else { seconds };
+        let parts = [
+            needed(!known.probes.0.is_empty(), if software { 12.0 } else { 3.0 }),
+            needed(!tunes, 8.0),
+            if software { 70.0 } else { 6.0 },
+            needed(known.check.is_some(), if software { 12.0 } else { 4.0 }),
+        ];
+        let whole: f64 = parts.iter().sum();
+        let mut from = 0.0;
+        let [probe, tune, bench, check] = parts.map(|seconds| {
+            let begin = from;
+            from += seconds / whole;
+            (begin, from)
+        });
+        Self { probe, tune, bench, check }
+    }
+}
+
+/// Steps of the bar over all parts.
+const STEPS: f64 = 1000.0;
+
+/// `watch`, for a part that goes from one share of the whole to another.
+fn within<'a>((from, to): (f64, f64), watch: &'a mut Watch<'_>) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
+    let mut furthest = 0.0_f64;
+    move |progress| {
+        let share = f64::from(progress.done) / f64::from(progress.total.max(1));
+        // A part may count several times over; a bar that goes back says nothing.
+        furthest = furthest.max(share.min(1.0));
+        let done = ((from + (to - from) * furthest) * STEPS) as u32;
+        watch(&Progress { what: progress.what.clone(), done, total: STEPS as u32 })
+    }
+}
+
+/// Whether a test would tune: a program on the CPU gains nothing by it that is worth its minute.
+fn is_tuned_by_test(loaded: &Loaded) -> bool {
+    !loaded.known.adapter.takes_host_memory && loaded.known.tuning.is_none()
+}
+
+/// All of it: limits, a short tuning, the tests, a check. Where the tuning fails, the kernels stay as they were guessed.
+async fn test(
+    mut loaded: Loaded,
+    plan: &Plan,
+    watch: &mut Watch<'_>,
+    live: impl FnMut(&Report) + 'static,
+) -> (Loaded, Found) {
+    let tunes = is_tuned_by_test(&loaded);
+    let phases = Phases::of(&loaded, tunes);
+    if loaded.known.probes.0.is_empty()
+        && let Err(failed) = probe(&mut loaded, &mut within(phases.probe, watch)).await
+    {
+        let report = loaded.blank();
+        return (loaded, Found { report, failed: Some(failed) });
+    }
+    let tuning = Progress { what: "tuning".into(), done: 0, total: 1 };
+    if tunes
+        && within(phases.tune, watch)(&tuning).is_continue()
+        && let Ok(facts) = tune(&mut loaded.session, tune::Extent::Quick, &mut within(phases.tune, watch)).await
+    {
+        (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
+    }
+    bench(loaded, plan, &phases, watch, live).await
 }
 
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
@@ -99,25 +179,27 @@ async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (O
 async fn bench(
     mut loaded: Loaded,
     plan: &Plan,
+    phases: &Phases,
     watch: &mut Watch<'_>,
     mut live: impl FnMut(&Report) + 'static,
 ) -> (Loaded, Found) {
     let mut failed = None;
     if loaded.known.probes.0.is_empty() {
-        failed = probe(&mut loaded, watch).await.err();
+        failed = probe(&mut loaded, &mut within(phases.probe, watch)).await.err();
     }
     let report = loaded.blank();
     live(&report);
     let Loaded { session, talk, known } = loaded;
     let mut lanes = [Lane { hear: Some(Box::new(live)), ..Lane::new(session, report) }];
-    let refused = bench::bench(&mut lanes, plan, watch).await.err();
+    let refused = bench::bench(&mut lanes, plan, &mut within(phases.bench, watch)).await.err();
     let [Lane { session, mut report, failed: fell_out, .. }] = lanes;
     let mut loaded = Loaded { session, talk, known };
     failed = refused.or(fell_out).or(failed);
+    let mut watch = within(phases.check, watch);
     let checking = Progress { what: "the short check".into(), done: 0, total: 1 };
     report.check.clone_from(&loaded.known.check);
     if failed.is_none() && report.check.is_none() && watch(&checking).is_continue() {
-        (report.check, failed) = either(check(&mut loaded, Extent::Short, watch).await);
+        (report.check, failed) = either(check(&mut loaded, Extent::Short, &mut watch).await);
     }
     (loaded, Found { report, failed })
 }

@@ -1,7 +1,7 @@
 //! What the window and the worker say to each other. Both ends are this same binary, so there is no version.
 //! The enums are tagged from outside: JavaScript objects (files, typed arrays) then pass through unchanged.
 
-use super::chatting::{Answered, Asking, Piece};
+use super::chatting::{Answered, Asking, Piece, Turn};
 use super::download::words::{Ask, Told};
 use crate::host::arrival::Plan;
 use crate::measure::Report;
@@ -22,6 +22,8 @@ pub(crate) enum Request {
     Chat { job: Job, asking: Asking },
     /// Forgets the turns of the conversation.
     Forget,
+    /// Goes on with a conversation from elsewhere, as JSON; answered by `Recalled`.
+    Recall { job: Job, json: String },
     /// Measures something; answered by `Measuring`s, perhaps `Partial`s, and one `Measured`.
     Measure { job: Job, what: Measurement },
     /// Ends the generation or the measurement under way after the step it is at; what was had until then counts.
@@ -49,17 +51,36 @@ pub(crate) enum Event {
     /// One more piece of text; it is empty while a character is still incomplete.
     Token { text: String, n_tokens: u32, elapsed_ms: f64 },
     /// A generation ended. `text` is the whole continuation.
-    Done { job: Job, text: String, ids: Vec<u32>, stopped: bool, report: Box<Report> },
+    Done {
+        job: Job,
+        text: String,
+        ids: Vec<u32>,
+        stopped: bool,
+        #[serde(with = "as_json")]
+        report: Box<Report>,
+    },
     /// One more piece of an answer.
     Answering(Piece),
     /// An answer is over.
-    Answered { job: Job, answered: Answered, report: Box<Report> },
+    Answered {
+        job: Job,
+        answered: Answered,
+        #[serde(with = "as_json")]
+        report: Box<Report>,
+    },
+    /// A conversation from elsewhere was taken in: what was said in it, and what still waits for an answer.
+    Recalled { job: Job, said: Vec<Turn>, open: String },
     /// How far a measurement has come.
     Measuring { what: String, done: u32, total: u32 },
     /// What a measurement has found so far.
-    Partial(Box<Report>),
+    Partial(#[serde(with = "as_json")] Box<Report>),
     /// A measurement ended; `stopped` where it was broken off.
-    Measured { job: Job, report: Box<Report>, stopped: bool },
+    Measured {
+        job: Job,
+        #[serde(with = "as_json")]
+        report: Box<Report>,
+        stopped: bool,
+    },
     /// The likeliest id at each position, and natural-log probabilities [n_ids, n_vocab].
     Evaluated {
         job: Job,
@@ -103,6 +124,8 @@ pub(crate) enum Measurement {
     Verify { kernels: bool },
     /// Which kernels are the fastest for the model; it runs on them from then on.
     Tune,
+    /// All that a person wants to know of an adapter: its limits, a tuning where it pays, a bench, a check.
+    Test(BenchPlan),
 }
 
 /// A bench in llama-bench's letters: every prompt length and every number of tokens to write, at every depth.
@@ -116,6 +139,13 @@ pub(crate) struct BenchPlan {
     pub(crate) d: Vec<u32>,
     /// Repetitions.
     pub(crate) r: u32,
+}
+
+impl BenchPlan {
+    /// What *Test this GPU* runs, the same for everybody: the usual tests, repeated less often.
+    pub(crate) fn of_test() -> Self {
+        Self { r: 3, ..Self::default() }
+    }
 }
 
 impl Default for BenchPlan {
@@ -234,6 +264,9 @@ pub(crate) struct LoadTimes {
     pub(crate) compile_ms: f64,
 }
 
+/// The file of the model that comes with the page.
+const EMBEDDED_NAME: &str = "headstart-v4-11m.gguf";
+
 /// What a person wants to know about a loaded model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelCard {
@@ -245,6 +278,13 @@ pub(crate) struct ModelCard {
     /// Whether one can talk with it, and what speaks against that.
     pub(crate) talks: bool,
     pub(crate) doubt: Option<String>,
+}
+
+impl ModelCard {
+    /// Whether it is the toy that comes with the page.
+    pub(crate) fn is_embedded(&self) -> bool {
+        self.file == EMBEDDED_NAME
+    }
 }
 
 /// An adapter as the browser tells it, beside wgpu's view of the same.
@@ -274,4 +314,19 @@ pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) browser: String,
     pub(crate) wgpu: String,
+}
+
+/// Reports cross as JSON text: they are read and written as that anyway, and a second way would make the page larger.
+mod as_json {
+    use serde::de::{DeserializeOwned, Deserializer, Error as _};
+    use serde::ser::{Error as _, Serializer};
+    use serde::{Deserialize, Serialize};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
 }

@@ -111,6 +111,10 @@ impl Worker {
                     self.answer(job, done);
                 }
                 Request::Forget => self.loaded.iter_mut().for_each(|loaded| loaded.talk.forget()),
+                Request::Recall { job, json } => {
+                    let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(&json));
+                    self.answer(job, recalled.map(|(said, open)| Event::Recalled { job, said, open }));
+                }
                 Request::Eval { job, ids } => {
                     let done = self.eval(job, &ids).await;
                     self.answer(job, done);

@@ -1,7 +1,7 @@
 //! Bars by adapter: one row an adapter, one panel a figure, each panel with a scale of its own. Bars may be of several
 //! parts, have a whisker, and are filled by how far they may be trusted.
 
-use super::canvas::{Anchor, Canvas, Fill, MARGIN, TOP, WIDTH, Words, width_of};
+use super::canvas::{Anchor, Canvas, Fill, MARGIN, Words, width_of};
 use super::scale::{Linear, tick};
 use super::{Chart, MAX_ADAPTERS};
 use crate::measure::compare::{Column, Mark};
@@ -21,9 +21,14 @@ pub(super) struct Bars<'a> {
     pub(super) panels: Vec<Panel>,
     /// Names of series; none where there is only one.
     pub(super) series: Vec<(usize, String)>,
-    /// Panels beside each other, at most.
+    /// Panels beside each other, at most, where there is room.
     pub(super) n_beside: usize,
 }
+
+/// Below this width names stand above their bars, and panels below each other.
+const NARROW: f64 = 640.0;
+/// Room for a name above its bar.
+const NAME: f64 = 30.0;
 
 /// One figure of all adapters.
 pub(super) struct Panel {
@@ -58,7 +63,7 @@ impl Bar {
 
 impl Bars<'_> {
     /// The chart; `None` where there is no bar. An adapter without any bar is left out.
-    pub(super) fn draw(mut self, index: usize) -> Option<Chart> {
+    pub(super) fn draw(mut self, index: usize, wide: f64) -> Option<Chart> {
         let has_bar = |row: &usize| self.panels.iter().any(|panel| panel.bars[*row].is_some());
         let mut rows: Vec<usize> = (0..self.columns.len()).filter(has_bar).collect();
         if rows.is_empty() {
@@ -71,25 +76,29 @@ impl Bars<'_> {
         }
         self.words.description = self.describe(&rows);
         let mut canvas = Canvas::new();
-        let mut top = self.legend(&mut canvas, &rows);
-        let names = names_width(self.columns, &rows);
-        let n_beside = self.panels.len().min(self.n_beside);
-        let width = (WIDTH - 2.0 * MARGIN - names - GAP * (n_beside - 1) as f64) / n_beside as f64;
+        let mut top = self.legend(&mut canvas, &rows, wide);
+        let is_narrow = wide < NARROW;
+        let (names, row_height) =
+            if is_narrow { (0.0, NAME + BAR + 8.0) } else { (names_width(self.columns, &rows), ROW) };
+        let n_beside = if is_narrow { 1 } else { self.panels.len().min(self.n_beside) };
+        let width = (wide - 2.0 * MARGIN - names - GAP * (n_beside - 1) as f64) / n_beside as f64;
         for panels in self.panels.chunks(n_beside) {
             for (place, &row) in rows.iter().enumerate() {
-                name(&mut canvas, &self.columns[row], top + HEAD + ROW * place as f64, names - 12.0);
+                let room = if is_narrow { width } else { names - 12.0 };
+                name(&mut canvas, &self.columns[row], top + HEAD + row_height * place as f64, room);
             }
             for (place, panel) in panels.iter().enumerate() {
                 let left = MARGIN + names + (width + GAP) * place as f64;
-                panel.draw(&mut canvas, (left, top), width, &rows);
+                panel.draw(&mut canvas, (left, top), width, &rows, row_height);
             }
-            top += HEAD + ROW * rows.len() as f64 + FOOT;
+            top += HEAD + row_height * rows.len() as f64 + FOOT;
         }
-        Some(canvas.finish(self.name, index, &self.words, top + 6.0))
+        Some(canvas.finish(self.name, index, &self.words, (wide, top + 6.0)))
     }
 
     /// Series and marks, in as many lines as they need; returns where the drawing goes on.
-    fn legend(&self, canvas: &mut Canvas, rows: &[usize]) -> f64 {
+    fn legend(&self, canvas: &mut Canvas, rows: &[usize], wide: f64) -> f64 {
+        let begin = self.words.top(wide);
         let has = |mark: Mark| {
             self.panels
                 .iter()
@@ -104,17 +113,17 @@ impl Bars<'_> {
         let plain = if self.series.is_empty() { 0 } else { 8 };
         let marked = marks.into_iter().filter(|(mark, _)| has(*mark));
         let keys: Vec<_> = series.chain(marked.map(|(mark, name)| (plain, fill(mark), name.to_owned()))).collect();
-        let (mut left, mut top) = (MARGIN, TOP + 2.0);
+        let (mut left, mut top) = (MARGIN, begin + 2.0);
         for (series, fill, name) in &keys {
             let width = 22.0 + width_of(name, 12.0).min(300.0) + 14.0;
-            if left + width > WIDTH - MARGIN {
+            if left + width > wide - MARGIN {
                 (left, top) = (MARGIN, top + 20.0);
             }
             canvas.rect((left, top), (14.0, 12.0), *series, *fill, "");
             canvas.text((left + 20.0, top + 10.5), 12.0, "ink", Anchor::Start, 300.0, name);
             left += width;
         }
-        if keys.is_empty() { TOP } else { top + 26.0 }
+        if keys.is_empty() { begin } else { top + 26.0 }
     }
 
     fn describe(&self, rows: &[usize]) -> String {
@@ -134,7 +143,7 @@ impl Bars<'_> {
 }
 
 impl Panel {
-    fn draw(&self, canvas: &mut Canvas, at: (f64, f64), width: f64, rows: &[usize]) {
+    fn draw(&self, canvas: &mut Canvas, at: (f64, f64), width: f64, rows: &[usize], row_height: f64) {
         let (left, top) = at;
         let bars = || rows.iter().enumerate().filter_map(|(place, &row)| Some((place, self.bars[row].as_ref()?)));
         let longest = bars().map(|(_, bar)| bar.reach()).fold(self.at_least, f64::max);
@@ -143,16 +152,17 @@ impl Panel {
             |bar: &Bar| (width - width_of(&bar.label, 12.0) - 10.0) * longest / bar.reach().max(f64::MIN_POSITIVE);
         let long = bars().map(|(_, bar)| room(bar)).fold(width - 24.0, f64::min).max(width * 0.2);
         let scale = Linear::new(longest, (long / 48.0).clamp(2.0, 6.0));
-        let bottom = top + HEAD + ROW * rows.len() as f64;
+        let bottom = top + HEAD + row_height * rows.len() as f64;
         canvas.text((left, top + 12.0), 13.0, "ink strong", Anchor::Start, width, &self.heading);
         for figure in scale.ticks() {
             let x = left + long * scale.at(figure);
             canvas.line((x, top + HEAD - 4.0), (x, bottom), if figure == 0.0 { "axis" } else { "grid" }, 1.0);
-            canvas.text((x, bottom + 15.0), 11.0, "soft", Anchor::Middle, 60.0, &tick(figure));
+            canvas.text((x, bottom + 15.0), 12.0, "soft", Anchor::Middle, 60.0, &tick(figure));
         }
-        canvas.text((left, bottom + 31.0), 11.0, "soft", Anchor::Start, width, &self.unit);
+        canvas.text((left, bottom + 31.0), 12.0, "soft", Anchor::Start, width, &self.unit);
         for (place, bar) in bars() {
-            let y = top + HEAD + ROW * place as f64 + (ROW - BAR) / 2.0;
+            let above = if row_height > ROW { NAME + 4.0 } else { (ROW - BAR) / 2.0 };
+            let y = top + HEAD + row_height * place as f64 + above;
             bar.draw(canvas, (left, y), |figure| long * scale.at(figure), width);
         }
     }
@@ -191,11 +201,11 @@ fn fill(mark: Mark) -> Fill {
 
 /// Room for the names of adapters.
 fn names_width(columns: &[Column], rows: &[usize]) -> f64 {
-    let of = |column: &Column| width_of(&column.name, 13.0).max(width_of(&column.detail, 11.0));
+    let of = |column: &Column| width_of(&column.name, 13.0).max(width_of(&column.detail, 12.0));
     rows.iter().map(|&row| of(&columns[row])).fold(0.0, f64::max).clamp(100.0, 270.0) + 14.0
 }
 
 fn name(canvas: &mut Canvas, column: &Column, top: f64, width: f64) {
     canvas.text((MARGIN, top + 15.0), 13.0, "ink", Anchor::Start, width, &column.name);
-    canvas.text((MARGIN, top + 29.0), 11.0, "soft", Anchor::Start, width, &column.detail);
+    canvas.text((MARGIN, top + 29.0), 12.0, "soft", Anchor::Start, width, &column.detail);
 }

@@ -7,12 +7,14 @@ use crate::measure::report::read::printable;
 use svg::node::Text;
 use svg::node::element::{Circle, Description, Group, Line, Path, Rectangle, SVG, Style, Text as Label, Title};
 
-/// Width of every chart, in pixels.
+/// Width of a chart where nothing else is asked for, in pixels.
 pub(super) const WIDTH: f64 = 960.0;
 /// Distance from the chart's edges.
 pub(super) const MARGIN: f64 = 20.0;
 /// Where the drawing begins below title and subtitle.
 pub(super) const TOP: f64 = 64.0;
+/// From a line of the subtitle to the next.
+const LINE: f64 = 16.0;
 /// Colours that tell series apart; the ninth is for the rest.
 pub(super) const N_SERIES: usize = 9;
 
@@ -123,16 +125,25 @@ impl Canvas {
     }
 
     /// The whole document: ground, title, what it shows in words, and the drawing.
-    pub(super) fn finish(mut self, name: &'static str, index: usize, words: &Words, height: f64) -> Chart {
-        let within = WIDTH - 2.0 * MARGIN;
+    pub(super) fn finish(
+        mut self,
+        name: &'static str,
+        index: usize,
+        words: &Words,
+        (wide, height): (f64, f64),
+    ) -> Chart {
+        let within = wide - 2.0 * MARGIN;
         self.text((MARGIN, 30.0), 17.0, "ink strong", Anchor::Start, within, &words.title);
-        self.text((MARGIN, 49.0), 12.0, "soft", Anchor::Start, within, &words.subtitle);
+        let lines = words.subtitle_lines(wide);
+        for (index, line) in lines.iter().enumerate() {
+            self.text((MARGIN, 49.0 + LINE * index as f64), 12.0, "soft", Anchor::Start, within, line);
+        }
         let (title_id, text_id) = (format!("hs-{name}-{index}-title"), format!("hs-{name}-{index}-text"));
         let description: String = printable(&words.description).chars().take(2000).collect();
-        let ground = Rectangle::new().set("width", px(WIDTH)).set("height", px(height)).set("class", "ground");
+        let ground = Rectangle::new().set("width", px(wide)).set("height", px(height)).set("class", "ground");
         let svg = SVG::new()
-            .set("viewBox", format!("0 0 {} {}", px(WIDTH), px(height)))
-            .set("width", px(WIDTH))
+            .set("viewBox", format!("0 0 {} {}", px(wide), px(height)))
+            .set("width", px(wide))
             .set("height", px(height))
             .set("class", "hs-chart")
             .set("role", "img")
@@ -143,7 +154,7 @@ impl Canvas {
             .add(ground.set("rx", "8"))
             .add(self.group);
         let title = printable(&words.title);
-        Chart { name, group: 0, title, svg: format!("{svg}\n"), size: (WIDTH as u32, height.ceil() as u32) }
+        Chart { name, group: 0, title, svg: format!("{svg}\n"), size: (wide.ceil() as u32, height.ceil() as u32) }
     }
 }
 
@@ -156,6 +167,30 @@ pub(super) struct Words {
     pub(super) subtitle: String,
     /// Its figures, for whoever cannot see it.
     pub(super) description: String,
+}
+
+impl Words {
+    /// The subtitle in as many lines as a chart of that width needs; in one where it is as wide as usual.
+    fn subtitle_lines(&self, wide: f64) -> Vec<String> {
+        if wide >= WIDTH {
+            return vec![self.subtitle.clone()];
+        }
+        let mut lines = Vec::<String>::new();
+        for word in self.subtitle.split(' ') {
+            match lines.last_mut() {
+                Some(last) if width_of(last, 12.0) + width_of(word, 12.0) + 5.0 <= wide - 2.0 * MARGIN => {
+                    *last += &format!(" {word}");
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        lines
+    }
+
+    /// Where the drawing begins below them.
+    pub(super) fn top(&self, wide: f64) -> f64 {
+        TOP + LINE * self.subtitle_lines(wide).len().saturating_sub(1) as f64
+    }
 }
 
 fn title(text: &str) -> Title {

@@ -15,6 +15,8 @@ use canvas::{WIDTH, Words};
 
 /// Adapters of one chart at most.
 const MAX_ADAPTERS: usize = 40;
+/// Nothing can be read in a chart that is narrower, in pixels.
+const MIN_WIDTH: f64 = 280.0;
 /// Panels of one chart at most.
 const MAX_PANELS: usize = 12;
 
@@ -42,12 +44,19 @@ pub const ROOFLINE: &str = "roofline";
 /// All charts that can be drawn of the entries, in reading order. What was not measured leaves its chart out.
 #[must_use]
 pub fn charts(entries: &[Entry]) -> Vec<Chart> {
+    charts_within(entries, WIDTH)
+}
+
+/// The same for a place of so many pixels: where it is narrow, names stand above their bars. Rooflines need their width.
+#[must_use]
+pub fn charts_within(entries: &[Entry], width: f64) -> Vec<Chart> {
+    let width = width.clamp(MIN_WIDTH, WIDTH);
     let comparison = compare(entries, None);
     let mut charts = Vec::new();
     for (index, group) in comparison.groups.iter().enumerate() {
         let n_before = charts.len();
         let of_group = if comparison.groups.len() > 1 { format!(": {}", group.title) } else { String::new() };
-        let mut add = |bars: Bars<'_>| charts.extend(bars.draw(charts.len()));
+        let mut add = |bars: Bars<'_>| charts.extend(bars.draw(charts.len(), width));
         add(tokens(group, &of_group));
         add(shares(group, &of_group));
         add(stages::stages(entries, group, &of_group));

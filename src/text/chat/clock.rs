@@ -11,7 +11,7 @@ use minijinja::Error;
 const LONGEST: u64 = 64;
 
 /// The moment that templates see: one that was told, in UTC, or for 0 the clock's, in local time. A page has no table of
-/// time zones to tell it by, and stays with UTC.
+/// time zones, and tells the visitor's own time.
 pub(super) fn moment(told: u64) -> ZonedDateTime {
     if told > 0 {
         let told = i64::try_from(told).ok().and_then(|told| Timestamp::from_second(told).ok());

@@ -4,16 +4,20 @@ use super::LinkHandle;
 use super::figures::badge::CheckBadge;
 use super::state::{Page, Status};
 use crate::host::web::protocol::{AdapterCard, Power, Row};
+use crate::measure::headline::card_name;
 use leptos::prelude::*;
 
 #[component]
 pub(crate) fn AdapterPanel(page: Page, link: LinkHandle) -> impl IntoView {
     view! {
         <section id="adapter" class="card" aria-labelledby="adapter-title">
-            <h2 id="adapter-title">"Adapter"</h2>
+            <h2 id="adapter-title" class="unseen">"Your GPU"</h2>
             {move || match page.adapter.get() {
                 Some(card) => view! { <Card page link card /> }.into_any(),
-                None => view! { <p class="hint">"Not known yet."</p> }.into_any(),
+                None => {
+                    let found = move || if page.status.get() == Status::NoWebgpu { "No GPU found" } else { "Looking for the GPU…" };
+                    view! { <p class="name">{found}</p> }.into_any()
+                }
             }}
         </section>
     }
@@ -22,14 +26,14 @@ pub(crate) fn AdapterPanel(page: Page, link: LinkHandle) -> impl IntoView {
 #[component]
 fn Card(page: Page, link: LinkHandle, card: AdapterCard) -> impl IntoView {
     view! {
-        <p class="name">{card.name.clone()}</p>
+        <p class="name">{card_name(&card.name)}</p>
         <p class="hint">{card.remark}</p>
         {card.other.clone().map(|other| view! { <Choice page link power=card.power name=card.name.clone() other /> })}
         {move || view! { <CheckBadge check=page.check.get() /> }}
         {(!card.identity.is_empty()).then(|| view! {
-            <Rows caption="Identity and features" rows=card.identity />
             <details>
-                <summary>"Limits"</summary>
+                <summary>"What the browser tells of it"</summary>
+                <Rows caption="Identity and features" rows=card.identity />
                 <Rows caption="Limits" rows=card.limits />
             </details>
         })}

@@ -54,9 +54,9 @@ pub(crate) fn advice(reason: NoGpu, agent: &str) -> Advice {
             steps: switch_on(browser, agent),
         },
         NoGpu::NoAdapter => Advice {
-            title: "No GPU to be had",
+            title: "No GPU found",
             why: format!(
-                "{name} has WebGPU, and hands out no adapter: the GPU or its driver is on a blocklist, or missing."
+                "{name} has WebGPU, but gives this page no GPU: the GPU or its driver is blocked, or missing."
             ),
             steps: unblock(browser, agent),
         },
@@ -83,8 +83,8 @@ fn is_linux(agent: &str) -> bool {
 fn switch_on(browser: Browser, agent: &str) -> Vec<&'static str> {
     match browser {
         Browser::Chromium(_) if is_linux(agent) => vec![
-            "On Linux, set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and start the browser anew.",
             "Update: versions before 113 lack WebGPU.",
+            "On Linux, set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
         ],
         Browser::Chromium(_) => vec![
             "Update: version 113 and later have WebGPU on Windows, macOS and ChromeOS, 121 and later on Android.",
@@ -92,7 +92,7 @@ fn switch_on(browser: Browser, agent: &str) -> Vec<&'static str> {
         ],
         Browser::Firefox => vec![
             "Update: version 141 and later have WebGPU on Windows, 145 and later on Macs with Apple silicon.",
-            "Elsewhere, on Linux too, set dom.webgpu.enabled to true in about:config and start Firefox anew.",
+            "Elsewhere, on Linux too, set dom.webgpu.enabled to true in about:config and restart Firefox.",
         ],
         Browser::Safari => vec![
             "Update: Safari 26 and later have WebGPU, on macOS, iOS, iPadOS and visionOS.",
@@ -106,18 +106,18 @@ fn switch_on(browser: Browser, agent: &str) -> Vec<&'static str> {
 fn unblock(browser: Browser, agent: &str) -> Vec<&'static str> {
     match browser {
         Browser::Chromium(_) if is_linux(agent) => vec![
-            "Set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and start the browser anew.",
             "Install a Vulkan driver: mesa-vulkan-drivers, or NVIDIA's own.",
+            "Set chrome://flags/#enable-unsafe-webgpu and #enable-vulkan to Enabled and restart the browser.",
             "chrome://gpu says why the GPU is refused.",
         ],
         Browser::Chromium(_) => vec![
             "Update the graphics driver, and switch on \"Use graphics acceleration when available\" in Settings, System.",
-            "chrome://gpu says why the GPU is refused; chrome://flags/#ignore-gpu-blocklist overrules it at your own risk.",
+            "chrome://gpu says why the GPU is refused; chrome://flags/#ignore-gpu-blocklist overrides it, at your own risk.",
             "In a remote desktop or a virtual machine there is often no GPU at all.",
         ],
         Browser::Firefox => vec![
             "Update the graphics driver; on Linux install mesa-vulkan-drivers, or NVIDIA's own.",
-            "about:support, under Graphics, says why the GPU is refused; gfx.webgpu.ignore-blocklist in about:config overrules it.",
+            "about:support, under Graphics, says why the GPU is refused; gfx.webgpu.ignore-blocklist in about:config overrides it.",
         ],
         Browser::Safari => vec![
             "Switch off Lockdown Mode for this page: it takes WebGPU away.",

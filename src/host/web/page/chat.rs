@@ -2,12 +2,16 @@
 
 use super::LinkHandle;
 use super::controls::{Controls, Knobs};
+use super::history::files::text_of;
+use super::history::share::copy;
 use super::meters::Meters;
 use super::state::{Page, Status};
 use super::talk::{Said, send};
-use super::write::Write;
+use super::write::{Write, follow};
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
+use leptos::task::spawn_local;
+use web_sys::HtmlInputElement;
 
 /// The text that is continued, or the conversation where the model has one.
 #[component]
@@ -28,8 +32,9 @@ pub(crate) fn Desk(page: Page, link: LinkHandle) -> impl IntoView {
     let shows_chat = Memo::new(move |_| talks.get() && page.talk.open.get());
     view! {
         <div class="sides" role="group" aria-label="What to do with the model" hidden=move || !talks.get()>
-            {side("to-continue", "Continue", false)}
+            {side("to-continue", "Complete a text", false)}
             {side("to-chat", "Chat", true)}
+            <p class="hint" hidden=move || page.is_for_talk()>"This model was not made to chat."</p>
         </div>
         {move || match shows_chat.get() {
             true => view! { <Chat page link controls=chat_controls /> }.into_any(),
@@ -58,6 +63,20 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
         }
     });
     on_cleanup(move || keys.remove());
+    let writes = move || page.status.get() == Status::Generating;
+    follow(page, move || talk.said.with(|said| said.last().map_or(0, |last| last.text.len() + last.thought.len())));
+    let recall = move |event| {
+        let input = event_target::<HtmlInputElement>(&event);
+        if let Some(file) = input.files().and_then(|files| files.get(0)) {
+            spawn_local(async move {
+                match text_of(&file).await {
+                    Ok(text) => link.with_value(|link| drop(link.recall(text))),
+                    Err(why) => page.history.complain(format!("{} was not opened: {why}", file.name())),
+                }
+            });
+        }
+        input.set_value("");
+    };
     let typed = move |key: KeyboardEvent| {
         // Enter also ends a word of those who write with an input method.
         if key.key() == "Enter" && !key.shift_key() && !key.is_composing() {
@@ -77,16 +96,24 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                 </ol>
                 <p class="hint">{move || is_empty().then_some("Nothing has been said yet.")}</p>
             </section>
-            <form class="prompt" on:submit=move |e| { e.prevent_default(); send(page, link, controls, false); }>
+            <form class="prompt pinned" on:submit=move |e| { e.prevent_default(); send(page, link, controls, false); }>
                 <label for="say">"Your turn"</label>
                 <textarea id="say" rows="2" aria-describedby="say-keys" bind:value=talk.draft on:keydown=typed></textarea>
                 <div class="buttons">
-                    <button id="send" class="primary" type="submit" disabled=move || !idle()>"Send"</button>
-                    <button id="stop" type="button" disabled=idle on:click=move |_| stop()>"Stop"</button>
+                    <button
+                        id=move || if writes() { "stop" } else { "send" }
+                        class="primary"
+                        type="button"
+                        disabled=move || !idle() && !writes()
+                        on:click=move |_| if writes() { stop() } else { send(page, link, controls, false) }
+                    >
+                        {move || if writes() { "Stop" } else { "Send" }}
+                    </button>
+                    <Meters run=talk.run />
                     <button
                         id="again"
                         type="button"
-                        disabled=move || !idle() || is_empty()
+                        hidden=move || !idle() || is_empty()
                         on:click=move |_| send(page, link, controls, true)
                     >
                         "Regenerate"
@@ -94,7 +121,7 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                     <button
                         id="clear"
                         type="button"
-                        disabled=move || !idle() || is_empty()
+                        hidden=move || !idle() || is_empty()
                         on:click=move |_| link.with_value(|link| link.forget())
                     >
                         "Clear"
@@ -103,6 +130,8 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                         <kbd>"Enter"</kbd>" sends, "<kbd>"Shift"</kbd>" "<kbd>"Enter"</kbd>" begins a line, "<kbd>"Esc"</kbd>" stops"
                     </p>
                 </div>
+            </form>
+            <div class="below">
                 <div class="choice">
                     <label>
                         <input id="thinking" type="checkbox" bind:checked=talk.thinking />
@@ -115,9 +144,13 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                     <textarea id="system" rows="2" aria-label="Instructions" bind:value=talk.system></textarea>
                 </details>
                 <Knobs controls />
-            </form>
+                <p class="pick">
+                    <input id="recall" class="unseen" type="file" accept=".json,application/json" disabled=move || !idle() on:change=recall />
+                    <label class="button small" for="recall">"Open a conversation"</label>
+                    <span class="hint">"a JSON list of messages with role and content"</span>
+                </p>
+            </div>
         </div>
-        <Meters run=talk.run />
     }
 }
 
@@ -146,10 +179,17 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
     };
     let is = move |what: fn(&Said) -> bool| move || page.talk.said.with(|said| said.get(index).is_some_and(what));
     let has_thought = is(|said| !said.thought.is_empty());
+    let is_over = is(|said| said.is_answer && !said.is_coming && !said.text.is_empty());
+    let text = of(|said| said.text.clone());
+    let copy_text = move |_| copy(page.history, untrack(&text), "The answer is copied.".into());
     let thinks = is(|said| said.is_coming && said.text.is_empty());
     view! {
         <li class:answer=is(|said| said.is_answer) class:coming=is(|said| said.is_coming)>
-            <h3>{of(|said| if said.is_answer { "Model".to_owned() } else { "You".to_owned() })}</h3>
+            <h3>{of(|said| match &said.speaker {
+                Some(speaker) => speaker.clone(),
+                None if said.is_answer => "Model".to_owned(),
+                None => "You".to_owned(),
+            })}</h3>
             <p class="hint">{of(|said| said.dropped.as_ref().map(|dropped| format!("The context is full: {dropped}.")).unwrap_or_default())}</p>
             <details class="thought" hidden=move || !has_thought() open=thinks>
                 <summary>{of(|said| if said.is_coming && said.text.is_empty() { "Thinking".to_owned() } else { "Thought".to_owned() })}</summary>
@@ -157,6 +197,7 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
             </details>
             <p class="text">{of(|said| said.text.clone())}</p>
             <p class="hint">{of(|said| said.end.unwrap_or_default().to_owned())}</p>
+            <button type="button" class="small copy" hidden=move || !is_over() on:click=copy_text>"Copy"</button>
         </li>
     }
 }

@@ -3,8 +3,8 @@
 use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use super::state::Page;
-use crate::measure::chart::{Chart, ROOFLINE, charts};
-use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, compare};
+use crate::measure::chart::{Chart, ROOFLINE, charts_within};
+use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, Section, compare};
 use crate::measure::panel;
 use crate::measure::report::Entry;
 use leptos::prelude::*;
@@ -28,7 +28,9 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
         let place = baseline.get().and_then(|id| compared.with(|all| all.iter().position(|record| record.id == id)));
         compare(&entries(), place)
     });
-    let drawn = Memo::new(move |_| charts(&entries()));
+    // Charts and tables are long, and cost time to draw: they wait until somebody asks.
+    let is_open = RwSignal::new(false);
+    let drawn = Memo::new(move |_| if is_open.get() { charts_within(&entries(), room()) } else { Vec::new() });
     // One or two for each adapter: together they are longer than the rest of the page.
     let rooflines =
         Memo::new(move |_| drawn.get().into_iter().filter(|chart| chart.name == ROOFLINE).collect::<Vec<_>>());
@@ -38,23 +40,35 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
         move |_| copy(history, comparison.with_untracked(Comparison::markdown), "Copied as markdown.".into());
     view! {
         <section id="comparison" class="card" aria-labelledby="comparison-title" hidden=move || is_empty.get()>
-            <h2 id="comparison-title">"Comparison"</h2>
+            <h2 id="comparison-title">"Everything measured"</h2>
+            <details id="tables" on:toggle=move |_| is_open.set(true)>
+            <summary>"Charts and tables "<span class="hint">"each figure of each run"</span></summary>
             <div class="buttons">
-                <label for="baseline">"Ratios are to"</label>
+                <label for="baseline">"Compared with"</label>
                 <select id="baseline" on:change=move |event| baseline.set(event_target_value(&event).parse().ok())>
-                    <option value="">"the first of each table"</option>
+                    <option value="">"the first column"</option>
                     {move || compared.get().into_iter().map(|record| view! { <Choice record baseline /> }).collect_view()}
                 </select>
                 <button type="button" class="small" on:click=markdown>"Copy as markdown"</button>
             </div>
+            <p class="hint">
+                "pp512: reading a prompt of 512 tokens. tg128: writing 128 tokens. @ d512: with 512 tokens before."
+            </p>
             <div class="charts">{move || beside_each_other().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
-            {move || comparison.get().groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
+            {move || if is_open.get() { comparison.get() } else { Comparison::default() }.groups.into_iter().map(|group| view! { <Table group /> }).collect_view()}
             <details hidden=move || rooflines.with(Vec::is_empty)>
                 <summary>"Rooflines "<span class="hint">{move || rooflines.with(Vec::len)}</span></summary>
                 <div class="charts">{move || rooflines.get().into_iter().map(|chart| view! { <Drawn chart /> }).collect_view()}</div>
             </details>
+            </details>
         </section>
     }
+}
+
+/// The pixels that a chart may be wide.
+fn room() -> f64 {
+    const MARGINS: f64 = 48.0;
+    window().inner_width().ok().and_then(|width| width.as_f64()).unwrap_or(f64::MAX) - MARGINS
 }
 
 #[component]
@@ -76,7 +90,10 @@ fn Table(group: Group) -> impl IntoView {
     let sections: Vec<_> = sections.collect();
     view! {
         <h3>{title.clone()}</h3>
-        <p class="hint">{facts}</p>
+        <details>
+            <summary class="hint">"What these runs have in common"</summary>
+            <p class="hint">{facts}</p>
+        </details>
         {notes.into_iter().map(|note| view! { <p class="note">{note}</p> }).collect_view()}
         <div class="scroll" tabindex="0" role="group" aria-label=format!("Table: {title}")>
             <table class="compared">
@@ -131,8 +148,13 @@ fn Figure(row: Row) -> impl IntoView {
 /// The same adapter twice, in a sentence.
 fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
     let (native, browser) = (columns.get(pair.native)?, columns.get(pair.browser)?);
-    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row)?.figure, at.ratio));
+    // Speed is what people look for; the other figures stand in the table.
+    let is_speed = |row: &&Row| row.section == Section::Tests && row.unit == "tokens/s";
+    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row).filter(is_speed)?.figure, at.ratio));
     let ratios: Vec<String> = pair.ratios.iter().filter_map(ratio).collect();
+    if ratios.is_empty() {
+        return None;
+    }
     Some(format!("{} in the browser ({}), against native: {}", native.name, browser.detail, ratios.join(", ")))
 }
 

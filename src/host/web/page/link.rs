@@ -1,16 +1,18 @@
 //! The window's end of the line to the worker: starts it, sends requests, matches answers to those who wait.
 
+use super::controls::random_seed;
 use super::models::hub;
+use super::route::View;
 use super::state::Page;
+use super::write::OPENINGS;
 use crate::host::arrival::Plan;
 use crate::host::web::chatting::Asking;
 use crate::host::web::download::words::{Ask, Told};
 use crate::host::web::protocol::{Event, Executor, Job, Measurement, ModelFile, NoGpu, Power, Request, Settings};
 use crate::host::web::source::{get, message_of};
 use futures_channel::oneshot;
-use leptos::prelude::GetUntracked;
+use leptos::prelude::{GetUntracked, Set};
 use serde::Serialize;
-use serde_wasm_bindgen::Serializer;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -21,6 +23,10 @@ use web_sys::{ErrorEvent, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// What becomes of a request: a plain JavaScript object, or a message.
 pub(crate) type Answer = Result<JsValue, String>;
+
+/// How long the page writes by itself when it opens: long enough for a steady figure.
+const INTRODUCTION_MS: f64 = 2500.0;
+const INTRODUCTION_TOKENS: u32 = 512;
 
 /// The line to the worker, and what a new worker would need to be told.
 pub(crate) struct Link {
@@ -36,6 +42,8 @@ pub(crate) struct Link {
     coming: RefCell<Option<(Job, ModelFile)>>,
     /// Room that was asked for with the last load.
     n_context: Cell<Option<u32>>,
+    /// Whether the first model has written by itself, or will not.
+    has_introduced: Cell<bool>,
 }
 
 /// A running worker with the closures that listen to it. Requests wait in `unsent` until it is up.
@@ -65,6 +73,7 @@ impl Link {
             model: RefCell::new(ModelFile::Embedded),
             coming: RefCell::new(None),
             n_context: Cell::new(None),
+            has_introduced: Cell::new(false),
         })
     }
 
@@ -155,6 +164,13 @@ impl Link {
         answer
     }
 
+    /// Goes on with a conversation from elsewhere, as JSON.
+    pub(crate) fn recall(&self, json: String) -> oneshot::Receiver<Answer> {
+        let (job, answer) = self.open_job();
+        self.send(Request::Recall { job, json });
+        answer
+    }
+
     /// Begins a new conversation.
     pub(crate) fn forget(&self) {
         self.page.talk.forget();
@@ -168,6 +184,7 @@ impl Link {
             Measurement::Bench(_) => "Bench",
             Measurement::Verify { .. } => "Verify",
             Measurement::Tune => "Tune",
+            Measurement::Test(_) => "Test",
         });
         let (job, answer) = self.open_job();
         self.send(Request::Measure { job, what });
@@ -249,9 +266,11 @@ impl Link {
                 self.answer(*job, Ok(plain(&Continuation { text, ids, stopped: *stopped })));
             }
             Event::Answered { job, answered, .. } => self.answer(*job, Ok(plain(answered))),
+            Event::Recalled { job, .. } => self.answer(*job, Ok(JsValue::UNDEFINED)),
             Event::Evaluated { job, top, n_vocab, log_probs } => {
                 let log_probs = log_probs.clone();
-                self.answer(*job, Ok(plain(&Evaluation { top, n_vocab: *n_vocab, log_probs })));
+                let evaluation = Evaluation { top, n_vocab: *n_vocab, log_probs };
+                self.answer(*job, serde_wasm_bindgen::to_value(&evaluation).map_err(|e| e.to_string()));
             }
             Event::Measured { job, report, .. } => self.answer(*job, Ok(plain(report))),
             Event::Models(Told::Found { job, found }) => {
@@ -271,12 +290,32 @@ impl Link {
             | Event::Partial(_)
             | Event::Models(Told::Shelf(_)) => {}
         }
+        let arrived = matches!(event, Event::Loaded { .. });
+        let written_ms = if let Event::Token { elapsed_ms, .. } = event { elapsed_ms } else { 0.0 };
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {
                 Event::NoGpu { reason: NoGpu::NoApiInWorker }
             }
             other => other,
         });
+        if arrived {
+            self.introduce();
+        }
+        if written_ms > INTRODUCTION_MS && self.page.is_introducing.get_untracked() {
+            self.stop();
+        }
+    }
+
+    /// The first model that loads writes a short text by itself, where somebody looks at what it shows: how fast.
+    fn introduce(&self) {
+        let is_first = !self.has_introduced.replace(true);
+        let is_watched =
+            self.page.view.get_untracked() == View::Test && self.page.history.received.get_untracked().is_none();
+        if is_first && is_watched && matches!(*self.model.borrow(), ModelFile::Embedded) {
+            self.page.is_introducing.set(true);
+            let settings = Settings { seed: random_seed(), ..Settings::default() };
+            drop(self.generate(OPENINGS[0].into(), INTRODUCTION_TOKENS, settings));
+        }
     }
 
     /// The worker listens now: sends it what was held back.
@@ -321,7 +360,8 @@ struct Evaluation<'a> {
 
 /// `value` as a plain JavaScript object.
 pub(crate) fn plain(value: &impl Serialize) -> JsValue {
-    value.serialize(&Serializer::json_compatible()).unwrap_or(JsValue::NULL)
+    let json = serde_json::to_string(value).unwrap_or_default();
+    js_sys::JSON::parse(&json).unwrap_or(JsValue::NULL)
 }
 
 fn post(worker: &Worker, request: &Request) {

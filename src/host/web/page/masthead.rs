@@ -1,5 +1,6 @@
 //! The head of the page: what this is, and where it stands.
 
+use super::route::Ways;
 use super::state::{Page, Status};
 use leptos::prelude::*;
 
@@ -22,13 +23,14 @@ pub(crate) fn Masthead(page: Page) -> impl IntoView {
             </svg>
             <div>
                 <h1>"headstart"</h1>
-                <p>"DeepSeek V4 and R1’s distills as WGSL compute shaders, running on your GPU, in this tab."</p>
+                <p>"Run DeepSeek on your GPU, in this tab. See how fast it is, and check that it is right."</p>
             </div>
             <div class="pill" data-state=state>
                 <p id="status" role="status">{move || page.message()}</p>
                 // The share changes too often to be read out.
-                <span aria-hidden="true">{share}</span>
+                <span aria-hidden="true" hidden=move || share().is_none()>{share}</span>
             </div>
+            <Ways page />
         </header>
     }
 }

@@ -3,6 +3,7 @@
 
 use super::LinkHandle;
 use super::figures::Figures;
+use super::models::kept::duration;
 use super::state::{Measuring, Page, Status};
 use crate::host::web::protocol::{BenchPlan, Measurement};
 use leptos::prelude::*;
@@ -17,35 +18,36 @@ pub(crate) fn Measure(page: Page, link: LinkHandle) -> impl IntoView {
         }
     };
     let is_busy = move || page.status.get() != Status::Ready;
-    let is_measuring = move || page.status.get() == Status::Measuring;
-    let live = move || page.partial.get().map(|report| view! { <Figures report /> });
+    // The test of the whole has its own bar.
+    let single = move || page.measuring.get().filter(|measuring| measuring.label != "Test");
+    let is_measuring = Memo::new(move |_| single().is_some());
+    let live = move || is_measuring.get().then(|| page.partial.get().map(|report| view! { <Figures report /> }));
     view! {
-        <section id="measure" class="card" aria-labelledby="measure-title" aria-busy=move || is_measuring().to_string()>
-            <h2 id="measure-title">"Measure this adapter"</h2>
-            <div class="buttons">
-                <button id="bench" type="button" class="primary" disabled=is_busy on:click=move |_| begin(Measurement::Bench(plan.get_untracked()))>
-                    "Bench"
-                </button>
-                <button id="probe" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Probe)>"Probe"</button>
-                <button id="verify" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Verify { kernels: true })>"Verify"</button>
-                <button id="tune" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Tune)>"Tune"</button>
-                <button
-                    id="cancel"
-                    type="button"
-                    disabled=move || !is_measuring()
-                    on:click=move |_| link.with_value(|link| link.stop())
-                >
-                    "Cancel"
-                </button>
+        <section id="measure" class="card" aria-labelledby="measure-title" aria-busy=move || is_measuring.get().to_string()>
+            <h2 id="measure-title" class="unseen">"Single measurements"</h2>
+            {move || single().map(|measuring| view! { <Bar measuring /> })}
+            <div class="buttons" hidden=move || !is_measuring.get()>
+                <button id="cancel" type="button" on:click=move |_| link.with_value(|link| link.stop())>"Cancel"</button>
             </div>
-            {move || page.measuring.get().map(|measuring| view! { <Bar measuring /> })}
             {live}
-            <p class="hint" hidden=is_measuring>
-                "Bench: how fast the model is, and how near to this adapter's own limit. Probe: that limit. "
-                "Verify: whether the numbers are right, stage by stage against the CPU. "
-                "Tune: find the fastest kernels for this model on this adapter, and run on them from then on."
-            </p>
-            <Settings plan />
+            <details id="single">
+                <summary>"Single measurements "<span class="hint">"bench, probe, verify, tune"</span></summary>
+                <div class="buttons">
+                    <button id="bench" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Bench(plan.get_untracked()))>
+                        "Bench"
+                    </button>
+                    <button id="probe" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Probe)>"Probe"</button>
+                    <button id="verify" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Verify { kernels: true })>"Verify"</button>
+                    <button id="tune" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Tune)>"Tune"</button>
+                </div>
+                <dl class="what">
+                    <div><dt>"Bench"</dt><dd>"how fast the model is, and how near to this GPU's limit"</dd></div>
+                    <div><dt>"Probe"</dt><dd>"that limit: memory, arithmetic, waiting"</dd></div>
+                    <div><dt>"Verify"</dt><dd>"whether the numbers are right, part by part against the CPU; takes minutes"</dd></div>
+                    <div><dt>"Tune"</dt><dd>"find the fastest way to compute this model here, and use it from then on"</dd></div>
+                </dl>
+                <Settings plan />
+            </details>
         </section>
     }
 }
@@ -53,12 +55,12 @@ pub(crate) fn Measure(page: Page, link: LinkHandle) -> impl IntoView {
 /// How far it has come. The bar says it to screen readers when they ask; reading out every step would be noise.
 #[component]
 fn Bar(measuring: Measuring) -> impl IntoView {
-    let Measuring { label, step, done, total } = measuring;
-    let share = (total > 0).then(|| (f64::from(done) / f64::from(total)).clamp(0.0, 1.0).to_string());
-    let count = if total > 0 { format!("{done} of {total}") } else { String::new() };
+    let share = measuring.share().map(|share| share.to_string());
+    let left = measuring.seconds_left().map(|left| format!("about {} left", duration(left)));
+    let Measuring { label, step, .. } = measuring;
     view! {
         <div class="progress">
-            <p><span>{label}": "{step}</span><span>{count}</span></p>
+            <p><span>{label}": "{step}</span><span>{left}</span></p>
             <progress max="1" value=share aria-label=label></progress>
         </div>
     }

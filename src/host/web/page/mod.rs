@@ -10,6 +10,8 @@ mod comparison;
 pub(crate) mod controls;
 mod drop;
 mod figures;
+mod gallery;
+mod gpu_test;
 pub(crate) mod history;
 pub(crate) mod link;
 mod masthead;
@@ -18,6 +20,7 @@ mod meters;
 mod model_card;
 pub(crate) mod models;
 mod notices;
+pub(crate) mod route;
 pub(crate) mod state;
 pub(crate) mod talk;
 mod timings;
@@ -28,6 +31,7 @@ use super::protocol::Executor;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use link::Link;
+use route::View;
 use state::Page;
 use std::rc::Rc;
 
@@ -49,34 +53,55 @@ fn App() -> impl IntoView {
     page.history.open_storage();
     history::share::listen(page.history);
     history::published::fetch(page.history);
+    route::listen(page);
     link.start(Executor::Gpu);
     let link = StoredValue::new_local(link);
+    let not = move |view: View| move || page.view.get() != view;
     view! {
+        <Skip />
         <masthead::Masthead page />
         <notices::Notices page link />
-        <main>
-            <div class="desk">
-                <chat::Desk page link />
-                <timings::Timings page />
-            </div>
-            <div class="instruments">
-                <model_card::Model page link />
+        <history::Troubles history=page.history />
+        <main id="main" tabindex="-1">
+            <div class="view" hidden=not(View::Test)>
                 <adapter_panel::AdapterPanel page link />
-            </div>
-            <div class="bench">
-                <models::ModelsPanel page link />
+                <gpu_test::GpuTest page link />
                 <measure::Measure page link />
+            </div>
+            <div class="view" hidden=not(View::Compare)>
+                <gallery::Gallery history=page.history />
+                <gallery::Pair history=page.history />
                 <history::list::Runs history=page.history link />
                 <comparison::ComparisonPanel page />
             </div>
+            <div class="view" hidden=not(View::Models)>
+                <models::ModelsPanel page link />
+            </div>
+            <div class="view desk" hidden=not(View::Chat)>
+                <chat::Desk page link />
+                <timings::Timings page />
+            </div>
         </main>
+        <history::list::Told history=page.history />
         <footer>
-            <p>
-                "The model that comes with this page has some ten million parameters and has read a few old books. "
-                "It is a toy of the real architecture: judge the engine by it, not DeepSeek."
-            </p>
-            <p>"Everything runs in this tab. Nothing that you type leaves it, but for the name of a model that you look up."</p>
+            <p>"Everything runs in this tab. Nothing that you type leaves it, except the name of a model that you look up."</p>
+            {(!CODE.is_empty()).then(|| view! { <p><a href=CODE>"The code of this page"</a></p> })}
         </footer>
         <drop::DropTarget history=page.history link />
     }
+}
+
+/// Where the code is, as the package says; empty where it says nothing.
+const CODE: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// Past the head of the page. The fragment of its address names a view, so that this one must not be followed.
+#[component]
+fn Skip() -> impl IntoView {
+    let skip = |event: leptos::ev::MouseEvent| {
+        event.prevent_default();
+        if let Some(main) = document().get_element_by_id("main") {
+            let _ = wasm_bindgen::JsCast::unchecked_into::<web_sys::HtmlElement>(main).focus();
+        }
+    };
+    view! { <a class="skip" href="#main" on:click=skip>"Skip to the content"</a> }
 }

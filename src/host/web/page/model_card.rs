@@ -1,9 +1,11 @@
 //! Which model runs, how far a load has come, and the way to bring another.
 
 use super::LinkHandle;
+use super::history::files::load_model;
 use super::meters::significant;
+use super::models::kept::duration;
 use super::state::{Loading, Page, Status};
-use crate::host::web::protocol::{ModelCard, ModelFile, Step};
+use crate::host::web::protocol::{ModelCard, Step};
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
@@ -12,8 +14,7 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
     let picked = move |event| {
         let input = event_target::<HtmlInputElement>(&event);
         if let Some(files) = input.files().filter(|files| files.length() > 0) {
-            // The list is the input's own, and empty when that is.
-            link.with_value(|link| drop(link.load(ModelFile::Files(js_sys::Array::from(&files)))));
+            load_model(page.history, link, (0..files.length()).filter_map(|index| files.get(index)).collect());
         }
         // The same files may be picked again, after they were mended.
         input.set_value("");
@@ -24,7 +25,7 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
     };
     view! {
         <section class="card" aria-labelledby="model-title">
-            <h2 id="model-title">"Model"</h2>
+            <h2 id="model-title">"Loaded model"</h2>
             {facts}
             {progress}
             <p class="pick">
@@ -40,7 +41,7 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
 fn Facts(model: ModelCard) -> impl IntoView {
     let fact = |(what, how): (String, String)| view! { <div><dt>{what}</dt><dd>{how}</dd></div> };
     view! {
-        <p class="name">{model.name}</p>
+        <p class="name">{model.name.clone()}{model.is_embedded().then(|| view! { " "<span class="tag">"toy"</span> })}</p>
         <p class="hint">{format!("{}, {}", model.file, megabytes(model.bytes))}</p>
         <dl class="facts">{model.facts.into_iter().map(fact).collect_view()}</dl>
     }
@@ -58,7 +59,8 @@ fn Bar(loading: Loading) -> impl IntoView {
         (Step::Compile, Some(total)) => format!("{} of {total}", progress.done),
         (Step::Compile, None) => progress.done.to_string(),
         (_, Some(total)) => {
-            format!("{} of {}, {}/s", megabytes(progress.done), megabytes(total), megabytes(loading.per_s))
+            let left = loading.seconds_left().map(|left| format!(", {} left", duration(left))).unwrap_or_default();
+            format!("{} of {}, {}/s{left}", megabytes(progress.done), megabytes(total), megabytes(loading.per_s))
         }
         (_, None) => format!("{}, {}/s", megabytes(progress.done), megabytes(loading.per_s)),
     };

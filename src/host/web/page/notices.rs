@@ -51,7 +51,7 @@ fn Lost(message: String, start: impl Fn(Executor) + Copy + 'static) -> impl Into
             <p class="buttons">
                 <button class="primary" on:click=move |_| start(Executor::Gpu)>"Start again"</button>
                 <button on:click=move |_| start(Executor::Cpu)>"Run on the CPU"</button>
-                <span class="hint">"Your text stays. The model is loaded anew."</span>
+                <span class="hint">"Your text stays. The model is loaded again."</span>
             </p>
         </section>
     }

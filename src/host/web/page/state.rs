@@ -3,6 +3,7 @@
 use super::advice::{Advice, advice, user_agent};
 use super::history::History;
 use super::models::Models;
+use super::route::{self, View};
 use super::talk::Talk;
 use crate::host::web::protocol::{AdapterCard, Event, LoadTimes, ModelCard, NoGpu, Progress, Settings, Step};
 use crate::host::web::store::Origin;
@@ -33,6 +34,23 @@ pub(crate) struct Measuring {
     pub(crate) step: String,
     pub(crate) done: u32,
     pub(crate) total: u32,
+    since: Option<Instant>,
+}
+
+/// Before so many seconds, what is left is a guess.
+const SURE_AFTER_S: f64 = 1.5;
+
+impl Measuring {
+    /// How much is done, from 0 to 1, where its end is known.
+    pub(crate) fn share(&self) -> Option<f64> {
+        (self.total > 0).then(|| (f64::from(self.done) / f64::from(self.total)).clamp(0.0, 1.0))
+    }
+
+    /// How many seconds it will still take, as far as it has gone.
+    pub(crate) fn seconds_left(&self) -> Option<f64> {
+        let (share, passed) = (self.share()?, self.since?.elapsed().as_secs_f64());
+        (passed > SURE_AFTER_S && share > 0.01).then(|| passed * (1.0 - share) / share)
+    }
 }
 
 /// Something that a person has to know, and may have to act on.
@@ -99,11 +117,20 @@ impl Loading {
     pub(crate) fn share(&self) -> Option<f64> {
         self.progress.total.map(|total| (self.progress.done / total.max(1.0)).clamp(0.0, 1.0))
     }
+
+    /// How many seconds the step will still take at the rate so far.
+    pub(crate) fn seconds_left(&self) -> Option<f64> {
+        let left = self.progress.total? - self.progress.done;
+        (self.per_s > 0.0 && self.since.elapsed().as_secs() >= 1).then(|| left / self.per_s)
+    }
 }
 
 /// Everything that the page shows. Signals are handles, so this is copied freely.
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
+    pub(crate) view: RwSignal<View>,
+    /// Whether the text under way is the one that the page writes by itself when it opens.
+    pub(crate) is_introducing: RwSignal<bool>,
     pub(crate) status: RwSignal<Status>,
     pub(crate) notice: RwSignal<Option<Notice>>,
     pub(crate) loading: RwSignal<Option<Loading>>,
@@ -126,6 +153,8 @@ impl Page {
     /// A page that has just opened.
     pub(crate) fn new() -> Self {
         Self {
+            view: RwSignal::new(route::at_first()),
+            is_introducing: RwSignal::new(false),
             status: RwSignal::new(Status::Loading),
             notice: RwSignal::new(None),
             loading: RwSignal::new(None),
@@ -163,6 +192,7 @@ impl Page {
                 self.check.set(None);
                 self.loading.set(None);
                 self.status.set(Status::Ready);
+                self.models.open_chat_of(self);
             }
             Event::Token { text, n_tokens, elapsed_ms } => self.append(&text, n_tokens, elapsed_ms),
             Event::Done { text, stopped, report, .. } => {
@@ -172,7 +202,11 @@ impl Page {
                         run.stopped = stopped;
                     }
                 });
-                self.history.add(Entry::Measured(report.clone()), Origin::Measured);
+                // What nobody asked for need not be kept.
+                if !self.is_introducing.get_untracked() {
+                    self.history.add(Entry::Measured(report.clone()), Origin::Measured);
+                }
+                self.is_introducing.set(false);
                 self.report.set(Some(*report));
                 // A load may be waiting for its turn already.
                 if self.status.get_untracked() == Status::Generating {
@@ -187,6 +221,7 @@ impl Page {
                     self.status.set(Status::Ready);
                 }
             }
+            Event::Recalled { said, open, .. } => self.talk.recall(said, open),
             Event::Measuring { what, done, total } => self.measuring.update(|measuring| {
                 if let Some(measuring) = measuring {
                     (measuring.step, measuring.done, measuring.total) = (what, done, total);
@@ -197,6 +232,7 @@ impl Page {
             Event::Measured { report, stopped, .. } => self.end_measurement(report, stopped),
             Event::Failed { message, .. } => self.fail(message),
             Event::Lost { message } => {
+                self.is_introducing.set(false);
                 self.talk.fail();
                 self.notice.set(Some(Notice::Lost(message)));
                 // A load that fails after this leaves nothing that works.
@@ -234,7 +270,8 @@ impl Page {
     /// A measurement begins.
     pub(crate) fn begin_measurement(self, label: &'static str) {
         self.notice.set(None);
-        self.measuring.set(Some(Measuring { label, ..Measuring::default() }));
+        let since = Some(Instant::now());
+        self.measuring.set(Some(Measuring { label, since, ..Measuring::default() }));
         self.status.set(Status::Measuring);
     }
 
@@ -256,6 +293,9 @@ impl Page {
         if holds_something {
             let id = self.history.add(Entry::Measured(report), Origin::Measured);
             self.history.open.set(Some(id));
+            if label == "Test" {
+                self.history.change(id, |record| record.name = "Test".into());
+            }
         }
         self.history.said.set(match (stopped, holds_something) {
             (false, _) => format!("{label} is done."),
@@ -270,10 +310,15 @@ impl Page {
     /// One sentence on where the page stands, for the status line and for screen readers.
     pub(crate) fn message(self) -> String {
         match self.status.get() {
-            Status::NoWebgpu => "No GPU to run on".into(),
+            Status::NoWebgpu => "No GPU found".into(),
             Status::Error => "Stopped by an error".into(),
             Status::Generating => "Writing".into(),
-            Status::Measuring => "Measuring".into(),
+            Status::Measuring => self.measuring.with(|m| match m.as_ref().map(|m| m.label) {
+                Some("Verify") => "Checking the numbers".to_owned(),
+                Some("Tune") => "Tuning".to_owned(),
+                Some("Test") => "Testing this GPU".to_owned(),
+                _ => "Measuring".to_owned(),
+            }),
             Status::Ready => "Ready".into(),
             Status::Loading => match self.loading.get().map(|loading| loading.progress.step) {
                 None => "Starting".into(),
@@ -305,7 +350,14 @@ impl Page {
         });
     }
 
+    /// Whether one can talk with the model as it was made for.
+    pub(crate) fn is_for_talk(self) -> bool {
+        self.model.with(|model| model.as_ref().is_some_and(|model| model.talks && model.doubt.is_none()))
+    }
+
     fn fail(self, message: String) {
+        self.is_introducing.set(false);
+        self.models.forget_wish();
         let title = match self.status.get_untracked() {
             Status::Loading => "This model was not loaded",
             _ => "This could not be done",

@@ -3,7 +3,7 @@
 use super::LinkHandle;
 use super::controls::Controls;
 use super::state::{Page, Run, Status};
-use crate::host::web::chatting::{Answered, Asking, Piece};
+use crate::host::web::chatting::{Answered, Asking, Piece, Turn};
 use leptos::prelude::*;
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Said {
     pub(crate) is_answer: bool,
+    /// Who speaks, where it is neither the person nor the model.
+    pub(crate) speaker: Option<String>,
     pub(crate) text: String,
     /// What was thought before the answer.
     pub(crate) thought: String,
@@ -52,6 +54,19 @@ impl Talk {
     pub(crate) fn forget(self) {
         self.said.set(Vec::new());
         self.run.set(None);
+    }
+
+    /// A conversation from elsewhere goes on here.
+    pub(crate) fn recall(self, said: Vec<Turn>, open: String) {
+        let turn = |turn: Turn| Said {
+            is_answer: turn.role == "assistant",
+            text: turn.text,
+            thought: turn.thought,
+            speaker: (!matches!(&*turn.role, "user" | "assistant")).then_some(turn.role),
+            ..Said::default()
+        };
+        self.said.set(said.into_iter().map(turn).collect());
+        self.draft.set(open);
     }
 
     /// A question was sent, or the last answer is to come anew.

@@ -13,8 +13,8 @@ pub(crate) fn Timings(page: Page) -> impl IntoView {
     let rows = move || page.report.get().map(|report| view! { <Rows report /> });
     view! {
         <section id="timings" class="card" aria-labelledby="timings-title">
-            <h2 id="timings-title">"Timings"</h2>
-            {move || page.times.with(Option::is_none).then(|| view! { <p class="hint">"They come with the model."</p> })}
+            <h2 id="timings-title">"Where the time went"</h2>
+            {move || page.times.with(Option::is_none).then(|| view! { <p class="hint">"Shown once a model is loaded."</p> })}
             {lanes}
             {rows}
         </section>

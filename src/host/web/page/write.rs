@@ -4,6 +4,7 @@ use super::LinkHandle;
 use super::advice::user_agent;
 use super::controls::{Controls, Knobs};
 use super::meters::Meters;
+use super::route::View;
 use super::state::{Page, Status};
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
@@ -24,6 +25,8 @@ pub(crate) fn Write(
     controls: RwSignal<Controls>,
 ) -> impl IntoView {
     let idle = move || page.status.get() == Status::Ready;
+    let writes = move || page.status.get() == Status::Generating;
+    follow(page, move || page.run.with(|run| run.as_ref().map_or(0, |run| run.text.len())));
     let generate = move || {
         if page.status.get_untracked() == Status::Ready {
             let (n_tokens, settings) = controls.with_untracked(Controls::settings);
@@ -48,38 +51,62 @@ pub(crate) fn Write(
     let control = if user_agent().contains("Mac") { "⌘" } else { "Ctrl" };
     view! {
         <div class="sheet">
-        <form class="prompt" on:submit=move |e| { e.prevent_default(); generate(); }>
-            <label for="prompt">"Prompt"</label>
-            <textarea id="prompt" rows="2" spellcheck="false" aria-describedby="keys" bind:value=prompt></textarea>
-            <Openings prompt />
-            <div class="buttons">
-                <button id="generate" class="primary" type="submit" disabled=move || !idle()>"Generate"</button>
-                <button
-                    id="stop"
-                    type="button"
-                    disabled=move || page.status.get() != Status::Generating
-                    on:click=move |_| stop()
-                >
-                    "Stop"
-                </button>
-                <p id="keys" class="hint">
-                    <kbd>{control}</kbd>" "<kbd>"Enter"</kbd>" generates, "<kbd>"Esc"</kbd>" stops"
-                </p>
+            <Output page />
+            <form class="prompt pinned" on:submit=move |e| { e.prevent_default(); generate(); }>
+                <label for="prompt">"Text to go on from"</label>
+                <textarea id="prompt" rows="2" spellcheck="false" aria-describedby="keys" bind:value=prompt></textarea>
+                <div class="buttons">
+                    // One button in two roles, so that the focus stays on it.
+                    <button
+                        id=move || if writes() { "stop" } else { "generate" }
+                        class="primary"
+                        type="button"
+                        disabled=move || !idle() && !writes()
+                        on:click=move |_| if writes() { stop() } else { generate() }
+                    >
+                        {move || if writes() { "Stop" } else { "Write on" }}
+                    </button>
+                    <Meters run=page.run />
+                    <p id="keys" class="hint">
+                        <kbd>{control}</kbd>" "<kbd>"Enter"</kbd>" writes, "<kbd>"Esc"</kbd>" stops"
+                    </p>
+                </div>
+            </form>
+            <div class="below">
+                <Openings page prompt />
+                <Knobs controls />
             </div>
-            <Knobs controls />
-        </form>
-        <Output page />
         </div>
-        <Meters run=page.run />
     }
 }
 
+/// Keeps the end of a text that grows in sight, unless the person has scrolled away from it.
+pub(super) fn follow(page: Page, length: impl Fn() -> usize + 'static) {
+    const NEAR: f64 = 320.0;
+    Effect::new(move |_| {
+        if length() == 0 || page.status.get_untracked() != Status::Generating || page.view.get_untracked() != View::Chat
+        {
+            return;
+        }
+        request_animation_frame(|| {
+            let Some(root) = document().document_element() else { return };
+            let seen = window().scroll_y().unwrap_or(0.0) + f64::from(root.client_height());
+            let whole = f64::from(root.scroll_height());
+            if whole - seen < NEAR {
+                window().scroll_to_with_x_and_y(0.0, whole);
+            }
+        });
+    });
+}
+
+/// Beginnings for the toy, which knows nothing else.
 #[component]
-fn Openings(prompt: RwSignal<String>) -> impl IntoView {
+fn Openings(page: Page, prompt: RwSignal<String>) -> impl IntoView {
+    let is_toy = move || page.model.with(|model| model.as_ref().is_none_or(|model| model.is_embedded()));
     let chip = move |opening: &'static str| {
         view! { <li><button type="button" class="chip" on:click=move |_| prompt.set(opening.into())>{opening}</button></li> }
     };
-    view! { <ul class="chips" aria-label="Openings to try">{OPENINGS.into_iter().map(chip).collect_view()}</ul> }
+    view! { <ul class="chips" aria-label="Beginnings to try" hidden=move || !is_toy()>{OPENINGS.into_iter().map(chip).collect_view()}</ul> }
 }
 
 /// The prompt and what follows it. A screen reader is told once the text is whole, not token by token.
@@ -89,7 +116,11 @@ fn Output(page: Page) -> impl IntoView {
     let part = move |of: fn(&super::state::Run) -> String| move || page.run.with(|run| run.as_ref().map(of));
     let note = move || {
         page.run.with(|run| match run {
-            None => "What the model writes appears here, token by token.".to_owned(),
+            None if page.model.with(|model| model.as_ref().is_none_or(|model| model.is_embedded())) => {
+                "This is a toy: it has read a few old books, and knows nothing. For answers, take one from Models."
+                    .to_owned()
+            }
+            None => "What the model writes appears here.".to_owned(),
             Some(run) => {
                 let how = run.seed.map_or_else(|| "Always the likeliest token".into(), |seed| format!("Seed {seed}"));
                 format!("{how}{}.", if run.stopped { ", stopped by you" } else { "" })

@@ -24,7 +24,7 @@ fn key(verdict: Found) -> &'static str {
 pub(crate) fn CheckBadge(check: Option<Check>) -> impl IntoView {
     let verdict = check.as_ref().map(|check| check.verdict).unwrap_or_default();
     let rows = check.as_ref().map(verify::rows).unwrap_or_default();
-    let summary = check.map_or_else(|| "Nothing was compared with the CPU executor.".to_owned(), |check| check.summary);
+    let summary = check.map_or_else(|| "The numbers were not checked yet.".to_owned(), |check| check.summary);
     let row = |(what, how): panel::Row| view! { <tr><th scope="row">{what}</th><td>{how}</td></tr> };
     view! {
         <details class="check">

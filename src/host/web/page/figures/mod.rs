@@ -22,7 +22,7 @@ pub(crate) fn EntryFigures(entry: Arc<Entry>) -> impl IntoView {
     }
 }
 
-/// A report's figures, the checked ones first.
+/// A report's figures, the ones that people ask for first.
 #[component]
 pub(crate) fn Figures(report: Report) -> impl IntoView {
     let Report { check, tests, probes, profiles, adapter, .. } = report.clone();
@@ -30,8 +30,8 @@ pub(crate) fn Figures(report: Report) -> impl IntoView {
     let has_tests = !tests.is_empty();
     view! {
         <div class="figures">
-            <CheckBadge check />
             {has_tests.then(|| view! { <speed::Speed tests /> })}
+            <CheckBadge check />
             {has_tests.then(|| view! { <stages::Stages profiles has_clock /> })}
             {(!probes.0.is_empty()).then(|| view! { <probes::Limits probes /> })}
             <What report />

@@ -21,8 +21,10 @@ pub(crate) fn Limits(probes: Probes) -> impl IntoView {
             </tr>
         }
     };
+    let n = probes.0.len();
     view! {
-        <h3>"Limits"</h3>
+        <details>
+        <summary>"Limits of the adapter "<span class="hint">{n}" measured"</span></summary>
         <div class="scroll">
             <table>
                 <caption class="unseen">"Limits of the adapter, measured"</caption>
@@ -32,5 +34,6 @@ pub(crate) fn Limits(probes: Probes) -> impl IntoView {
                 <tbody>{probes.0.into_iter().map(row).collect_view()}</tbody>
             </table>
         </div>
+        </details>
     }
 }

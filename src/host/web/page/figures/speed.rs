@@ -7,7 +7,7 @@ use leptos::prelude::*;
 #[component]
 pub(crate) fn Speed(tests: Vec<Test>) -> impl IntoView {
     let row = |test: Test| {
-        let rate = format!("{} ± {}", figures(test.tokens_per_s.mean), figures(test.tokens_per_s.sd));
+        let rate = format!("{} ± {}", figures(test.tokens_per_s.median), figures(test.tokens_per_s.sd));
         let first = test.first_token_ms.map_or_else(|| "–".to_owned(), millis);
         let of_limit = test.share.as_ref().map_or_else(|| "no probe".to_owned(), share);
         view! {
@@ -33,7 +33,7 @@ pub(crate) fn Speed(tests: Vec<Test>) -> impl IntoView {
                         <th scope="col">"per token"</th>
                         <th scope="col">"first token"</th>
                         <th scope="col">"GB/s"</th>
-                        <th scope="col">"of limit"</th>
+                        <th scope="col">"of its limit"</th>
                     </tr>
                 </thead>
                 <tbody>{tests.into_iter().map(row).collect_view()}</tbody>

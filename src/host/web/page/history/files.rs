@@ -26,8 +26,40 @@ pub(crate) fn take_files(history: History, link: LinkHandle, files: &FileList) {
     if files.iter().all(is_text) {
         files.into_iter().for_each(|file| import(history, file));
     } else {
-        link.with_value(|link| drop(link.load(ModelFile::Files(files.into_iter().collect()))));
+        load_model(history, link, files);
     }
+}
+
+/// Loads files as one model, unless one of them is plainly something else.
+pub(crate) fn load_model(history: History, link: LinkHandle, files: Vec<File>) {
+    spawn_local(async move {
+        for file in &files {
+            if let Some(what) = what_else(file).await {
+                let name = file.name();
+                return history.complain(format!(
+                    "{name} is {what}. A model is a .gguf file, or .safetensors with its JSON files."
+                ));
+            }
+        }
+        link.with_value(|link| drop(link.load(ModelFile::Files(files.into_iter().collect()))));
+    });
+}
+
+/// What a file is by its first bytes, where people take it for a model by mistake.
+async fn what_else(file: &File) -> Option<&'static str> {
+    let begin = file.slice_with_i32_and_i32(0, 8).ok()?;
+    let bytes = js_sys::Uint8Array::new(&JsFuture::from(begin.array_buffer()).await.ok()?).to_vec();
+    let kinds: [(&[u8], &str); 8] = [
+        (b"\x89PNG", "a picture"),
+        (b"\xff\xd8\xff", "a picture"),
+        (b"GIF8", "a picture"),
+        (b"RIFF", "a picture or a sound"),
+        (b"%PDF", "a PDF document"),
+        (b"PK\x03\x04", "a ZIP archive, perhaps weights of PyTorch"),
+        (b"\x80\x02", "a pickle of Python"),
+        (b"\x1f\x8b", "a compressed archive"),
+    ];
+    kinds.into_iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, what)| what)
 }
 
 /// Takes in the reports of a file.
@@ -41,12 +73,20 @@ pub(crate) fn import(history: History, file: File) {
 }
 
 async fn import_file(history: History, file: File) -> Result<(), String> {
+    import_text(history, &file.name(), &text_of(&file).await?).map(drop)
+}
+
+/// The text of a file that a person picked.
+///
+/// # Errors
+/// A file that is too large for reports and conversations, or cannot be read.
+pub(crate) async fn text_of(file: &File) -> Result<String, String> {
     // Asked before it is read: a file may be larger than memory.
     if file.size() > MAX_BYTES as f64 {
-        return Err(format!("it has {} bytes, and a file of reports at most {MAX_BYTES}.", file.size()));
+        return Err(format!("it has {} bytes, and such a file at most {MAX_BYTES}.", file.size()));
     }
     let text = JsFuture::from(file.text()).await.map_err(|e| message_of(&e))?;
-    import_text(history, &file.name(), &text.as_string().unwrap_or_default()).map(drop)
+    Ok(text.as_string().unwrap_or_default())
 }
 
 /// Takes in the reports of a text, but for those that are there already; gives the numbers of the new ones.

@@ -1,9 +1,9 @@
 //! The runs as a list: what each is in a line, and the one that is open with its figures and what can be done with it.
 
+use super::History;
 use super::files::{export, export_all, take_files};
 use super::record::{NAME_LENGTH, Record, RecordId};
-use super::share::{clear_address, copy, copy_link};
-use super::{History, Troubles};
+use super::share::{clear_address, copy, copy_link, says_something};
 use crate::host::web::page::LinkHandle;
 use crate::host::web::page::figures::EntryFigures;
 use crate::host::web::page::figures::badge::Verdict;
@@ -19,11 +19,18 @@ const FIRST: usize = 8;
 #[component]
 pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
     let shows_all = RwSignal::new(false);
-    let n_records = Memo::new(move |_| history.records.with(Vec::len));
+    let shows_published = RwSignal::new(false);
+    let of = move |published: bool| {
+        let is_of = move |record: &&Record| (record.origin == Origin::Published) == published;
+        history.records.with(|records| records.iter().filter(is_of).map(|record| record.id).collect::<Vec<_>>())
+    };
+    let n_records = Memo::new(move |_| of(false).len());
+    let n_published = Memo::new(move |_| of(true).len());
     let ids = move || {
         let most = if shows_all.get() { usize::MAX } else { FIRST };
-        history.records.with(|records| records.iter().take(most).map(|record| record.id).collect::<Vec<_>>())
+        of(false).into_iter().take(most).collect::<Vec<_>>()
     };
+    let published = move || if shows_published.get() { of(true) } else { Vec::new() };
     let picked = move |event| {
         let input = event_target::<HtmlInputElement>(&event);
         if let Some(files) = input.files() {
@@ -33,8 +40,8 @@ pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
     };
     view! {
         <section id="runs" class="card" aria-labelledby="runs-title">
-            <h2 id="runs-title">"Runs"</h2>
-            <Troubles history />
+            <h2 id="runs-title">"Your runs"</h2>
+            <p class="hint" hidden=move || n_records.get() == 0>"Those with a tick are in the charts and tables below."</p>
             <p class="hint" hidden=move || n_records.get() != 0>
                 "None yet. Whatever is measured here is kept in this browser, and nowhere else."
             </p>
@@ -58,10 +65,27 @@ pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
                 <button id="export-all" type="button" class="small" hidden=move || n_records.get() == 0 on:click=move |_| export_all(history)>
                     "Export all"
                 </button>
-                <p class="hint" role="status">{move || history.said.get()}</p>
             </div>
-            {move || history.to_copy.get().map(|text| view! { <ByHand history text /> })}
+            <details id="published" hidden=move || n_published.get() == 0 on:toggle=move |_| shows_published.set(true)>
+                <summary>"Came with the page "<span class="hint">{move || n_published.get()}</span></summary>
+                <ul class="runs">
+                    <For each=published key=|id| *id children=move |id| view! { <Run history id /> } />
+                </ul>
+            </details>
         </section>
+    }
+}
+
+/// What was done last, wherever it was done; and a text to be copied by hand.
+#[component]
+pub(crate) fn Told(history: History) -> impl IntoView {
+    let is_silent = move || history.said.with(String::is_empty);
+    view! {
+        <div class="told" class:silent=is_silent>
+            <p id="told" role="status">{move || history.said.get()}</p>
+            <button type="button" class="small" hidden=is_silent on:click=move |_| history.said.set(String::new())>"Close"</button>
+        </div>
+        {move || history.to_copy.get().map(|text| view! { <ByHand history text /> })}
     }
 }
 
@@ -121,7 +145,7 @@ fn Actions(history: History, record: Record, renaming: RwSignal<bool>) -> impl I
     let id = record.id;
     let is_passing = record.origin == Origin::Received && record.place == super::record::Place::Passing;
     let is_own = record.origin != Origin::Published;
-    let has_link = record.report().is_some();
+    let has_link = record.report().is_some_and(says_something);
     let markdown = {
         let entry = record.entry.clone();
         move |_| {

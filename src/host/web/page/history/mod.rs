@@ -26,6 +26,8 @@ pub(crate) struct History {
     pub(crate) records: RwSignal<Vec<Record>>,
     /// The one whose figures are on show.
     pub(crate) open: RwSignal<Option<RecordId>>,
+    /// The one that a link brought, until it is dismissed.
+    pub(crate) received: RwSignal<Option<RecordId>>,
     /// Those deleted last, until the next are.
     pub(crate) deleted: RwSignal<Vec<Record>>,
     /// How the browser's storage does.
@@ -45,6 +47,7 @@ impl History {
         Self {
             records: RwSignal::new(Vec::new()),
             open: RwSignal::new(None),
+            received: RwSignal::new(None),
             deleted: RwSignal::new(Vec::new()),
             storage: RwSignal::new(Storage::Opening),
             troubles: RwSignal::new(Vec::new()),

@@ -1,8 +1,10 @@
 //! One run on the page: a report, how it came here, and what the person called it.
 
+use crate::gpu::adapter::is_software;
 use crate::host::web::store::{Origin, Stored};
 use crate::measure::Report;
-use crate::measure::report::{Entry, Host, Verdict};
+use crate::measure::headline::{card_name, host};
+use crate::measure::report::{Entry, Verdict};
 use std::sync::Arc;
 
 /// The longest name, in characters: it has to fit a line.
@@ -78,14 +80,7 @@ impl Record {
     /// The adapter, and in what it ran; or the machine that somebody published figures of.
     pub(crate) fn adapter(&self) -> String {
         match &*self.entry {
-            Entry::Measured(report) => {
-                let host = match (report.platform.host, &report.platform.browser) {
-                    (Host::Native, _) => "native",
-                    (Host::Browser, Some(browser)) => browser,
-                    (Host::Browser, None) => "a browser",
-                };
-                format!("{}, {host}", report.adapter.identity.name)
-            }
+            Entry::Measured(report) => format!("{}, {}", card_name(&report.adapter.identity.name), host(report)),
             Entry::Published(published) => published.machine.clone(),
         }
     }
@@ -105,6 +100,11 @@ impl Record {
             Entry::Measured(report) => moment(report.measured_at as f64 * 1000.0),
             Entry::Published(published) => published.date.clone(),
         }
+    }
+
+    /// Whether it was a program on the CPU that ran, and no GPU.
+    pub(crate) fn is_software(&self) -> bool {
+        self.report().is_some_and(|report| is_software(&report.adapter.identity))
     }
 
     /// Whether its numbers are right.

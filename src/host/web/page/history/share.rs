@@ -1,10 +1,11 @@
-//! A run as a link that carries it in its fragment, which browsers never send; and the way back: a page opened by such
+//! A run as a link that carries its figures in its fragment, which browsers never send; and the way back: a page opened by such
 //! a link shows the run as received, and keeps it only when asked.
 
 use super::History;
 use super::record::{Record, RecordId};
 use crate::host::web::source::{get, message_of};
 use crate::host::web::store::Origin;
+use crate::measure::Report;
 use crate::measure::report::Entry;
 use crate::measure::report::link::{pack, unpack};
 use leptos::ev::hashchange;
@@ -16,12 +17,18 @@ use web_sys::Clipboard;
 
 const KEY: &str = "#report=";
 
-/// The link that carries a run; none for figures that somebody published, which have an address of their own.
+/// The link that carries a run's figures; none for a text, which has none to show, and for figures that somebody
+/// published, which have an address of their own.
 pub(crate) fn link_of(record: &Record) -> Option<String> {
-    let packed = pack(record.report()?);
+    let packed = pack(record.report().filter(|report| says_something(report))?);
     let address = window().location().href().unwrap_or_default();
     let page = address.split('#').next().unwrap_or_default();
     Some(format!("{page}{KEY}{packed}"))
+}
+
+/// Whether a report has figures that a link carries.
+pub(crate) fn says_something(report: &Report) -> bool {
+    !report.tests.is_empty() || !report.probes.0.is_empty() || report.check.is_some()
 }
 
 /// Shows the run that the page's address carries, now and whenever the address changes.
@@ -40,6 +47,7 @@ fn receive(history: History) {
             let id = history.find_same(&entry).unwrap_or_else(|| history.add(entry, Origin::Received));
             history.change(id, |record| record.compared = true);
             history.open.set(Some(id));
+            history.received.set(Some(id));
         }
         Err(e) => history.complain(format!("The link's report cannot be shown: {e}")),
     }

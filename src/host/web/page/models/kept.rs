@@ -99,7 +99,7 @@ fn words(row: &Row) -> String {
 }
 
 /// Seconds as a person says them.
-fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),

@@ -11,7 +11,7 @@ use leptos::prelude::*;
 pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
     view! {
         <details id="known">
-            <summary>"Models known to run" <span class="hint">{format!("{} of them, R1's distills first", CATALOGUE.len())}</span></summary>
+            <summary>"Models known to run "<span class="hint">{format!("{} of them, R1's distills first", CATALOGUE.len())}</span></summary>
             <div class="scroll" tabindex="0" role="group" aria-label="Table: models known to run">
                 <table>
                     <thead>
@@ -25,7 +25,7 @@ pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
             </div>
             <p class="hint">
                 "The adapter needs its column for weights, and for keys and values of the context; some tens of MB come on top. "
-                "Browsers do not tell how much memory a GPU has: what does not fit after all is refused in words."
+                "Browsers do not tell how much memory a GPU has: where one does not fit after all, the page says so."
             </p>
         </details>
     }

@@ -1,12 +1,14 @@
 //! Models from the web: those that this browser keeps or fetches, those that are known to run, and whatever a person
 //! names. Only what the worker tells is shown; it does the asking and the fetching.
 
+mod cards;
 mod fit;
-mod kept;
+pub(crate) mod kept;
 mod known;
 
 use super::LinkHandle;
-use super::model_card::megabytes;
+use super::model_card::{Model, megabytes};
+use super::route::View;
 use super::state::Page;
 use crate::host::arrival::Plan;
 use crate::host::hub::ENDPOINT;
@@ -29,6 +31,9 @@ pub(crate) struct Models {
     trouble: RwSignal<Option<String>>,
     /// Tokens that a model from here is loaded with room for, at most.
     pub(crate) n_context: RwSignal<u32>,
+    /// Whether what is looked up is to be loaded at once, and then talked with.
+    runs_it: RwSignal<bool>,
+    opens_chat: RwSignal<bool>,
 }
 
 impl Models {
@@ -41,6 +46,8 @@ impl Models {
             is_looking: RwSignal::new(false),
             trouble: RwSignal::new(None),
             n_context: RwSignal::new(4096),
+            runs_it: RwSignal::new(false),
+            opens_chat: RwSignal::new(false),
         }
     }
 
@@ -52,7 +59,10 @@ impl Models {
                 self.is_looking.set(false);
                 match found {
                     Ok(plan) => self.offer.set(Some(plan)),
-                    Err(message) => self.trouble.set(Some(message)),
+                    Err(message) => {
+                        self.runs_it.set(false);
+                        self.trouble.set(Some(message));
+                    }
                 }
             }
             Told::Ended { ended, .. } => self.trouble.set(ended.err()),
@@ -62,6 +72,35 @@ impl Models {
     /// Something new is begun; what went wrong before is over.
     pub(crate) fn begin(self) {
         self.trouble.set(None);
+        self.forget_wish();
+    }
+
+    /// Finds a model, loads it while it comes, and then opens what can be done with it.
+    fn run(self, link: LinkHandle, words: String) {
+        self.begin();
+        self.runs_it.set(true);
+        self.look_up(link, words);
+    }
+
+    /// What was to be opened once it is there did not come.
+    pub(crate) fn forget_wish(self) {
+        self.runs_it.set(false);
+        self.opens_chat.set(false);
+    }
+
+    /// What a person asked to run is there: shows it.
+    pub(crate) fn open_chat_of(self, page: Page) {
+        if self.opens_chat.get_untracked() {
+            self.opens_chat.set(false);
+            page.talk.open.set(untrack(|| page.is_for_talk()));
+            View::Chat.open();
+        }
+    }
+
+    fn take(self, link: LinkHandle, plan: Plan) {
+        self.offer.set(None);
+        self.opens_chat.set(true);
+        link.with_value(|link| drop(link.load_from_web(plan)));
     }
 
     fn look_up(self, link: LinkHandle, words: String) {
@@ -83,6 +122,15 @@ pub(crate) fn hub() -> String {
 #[component]
 pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
     let models = page.models;
+    // One click ran it: no second one is asked for.
+    Effect::new(move |_| {
+        if let Some(plan) = models.offer.get()
+            && models.runs_it.get_untracked()
+        {
+            models.runs_it.set(false);
+            models.take(link, plan);
+        }
+    });
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         models.look_up(link, models.words.get_untracked());
@@ -105,17 +153,17 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
         (!is_shown).then_some(message)
     };
     view! {
+        <Model page link />
         <section id="models" class="card" aria-labelledby="models-title">
-            <h2 id="models-title">"Models from the web"</h2>
+            <h2 id="models-title">"Choose a model"</h2>
             {elsewhere}
             <div role="alert">
-                {move || trouble().map(|message| view! {
-                    <div class="trouble">
-                        <p class="said">{message}</p>
-                        <button type="button" class="small" on:click=move |_| models.begin()>"Close"</button>
-                    </div>
-                })}
+                {move || trouble().map(|message| view! { <Trouble models message /> })}
             </div>
+            <cards::Cards page link />
+            <kept::Kept models link />
+            <details id="more-models">
+            <summary>"More models "<span class="hint">"by name from the web, or from your disk"</span></summary>
             <form class="buttons look-up" on:submit=submit>
                 <input
                     id="model-words"
@@ -134,9 +182,30 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
                 {move || models.is_looking.get().then(|| view! { <p class="hint">"Asking the server…"</p> })}
                 {move || models.offer.get().map(|plan| view! { <Offer models link plan /> })}
             </div>
-            <kept::Kept models link />
             <known::Known page link />
+            </details>
         </section>
+    }
+}
+
+/// What went wrong: in a sentence where it was the network, with the details folded.
+#[component]
+fn Trouble(models: Models, message: String) -> impl IntoView {
+    let close = move |_| models.begin();
+    let is_silence = message.contains("no answer that this page may read");
+    view! {
+        <div class="trouble">
+            {match is_silence {
+                true => view! {
+                    <div>
+                        <p>"The server did not answer. Are you online?"</p>
+                        <details><summary>"Details"</summary><p class="said">{message}</p></details>
+                    </div>
+                }.into_any(),
+                false => view! { <p class="said">{message}</p> }.into_any(),
+            }}
+            <button type="button" class="small" on:click=close>"Close"</button>
+        </div>
     }
 }
 
@@ -159,7 +228,11 @@ fn Offer(models: Models, link: LinkHandle, plan: Plan) -> impl IntoView {
     let take = move |load: bool, plan: Plan| {
         models.begin();
         models.offer.set(None);
-        link.with_value(|link| drop(if load { link.load_from_web(plan) } else { link.get_model(plan) }));
+        if load {
+            models.take(link, plan);
+        } else {
+            link.with_value(|link| drop(link.get_model(plan)));
+        }
     };
     view! {
         <div class="trouble calm offer">
