@@ -3,13 +3,14 @@
 
 use super::facts::Loaded;
 use super::protocol::{BenchPlan, Measurement};
+use super::tunings;
 use super::worker::adapter_again;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, Result};
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
-use crate::measure::report::{Check, Verdict};
+use crate::measure::report::{Check, TuningFacts, Verdict};
 use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Extent};
 use crate::measure::{Progress, Report, Watch};
@@ -45,7 +46,7 @@ pub(super) async fn measure(
             (loaded, Found { report, failed })
         }
         Measurement::Tune => {
-            let failed = match tune(&mut loaded.session, tune::Extent::Quick, watch).await {
+            let failed = match tuned(&mut loaded.session, watch).await {
                 Ok(facts) => {
                     // What was checked before were other kernels.
                     (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
@@ -109,6 +110,17 @@ fn within<'a>((from, to): (f64, f64), watch: &'a mut Watch<'_>) -> impl FnMut(&P
     }
 }
 
+/// A short search, whose choices are kept for the next visit.
+async fn tuned(session: &mut Session, watch: &mut Watch<'_>) -> Result<TuningFacts> {
+    let facts = tune(session, tune::Extent::Quick, watch).await?;
+    if let ExecutorChoice::Gpu(adapter) = session.choice().clone() {
+        let mut kept = tunings::find(&adapter).await;
+        kept.learn(&facts, session.tuning());
+        tunings::keep(&kept).await?;
+    }
+    Ok(facts)
+}
+
 /// Whether a test would tune: a program on the CPU gains nothing by it that is worth its minute.
 fn is_tuned_by_test(loaded: &Loaded) -> bool {
     !loaded.known.adapter.takes_host_memory && loaded.known.tuning.is_none()
@@ -132,7 +144,7 @@ async fn test(
     let tuning = Progress { what: "tuning".into(), done: 0, total: 1 };
     if tunes
         && within(phases.tune, watch)(&tuning).is_continue()
-        && let Ok(facts) = tune(&mut loaded.session, tune::Extent::Quick, &mut within(phases.tune, watch)).await
+        && let Ok(facts) = tuned(&mut loaded.session, &mut within(phases.tune, watch)).await
     {
         (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
     }

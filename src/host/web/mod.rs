@@ -14,6 +14,7 @@ mod platform;
 mod protocol;
 mod source;
 mod store;
+mod tunings;
 mod worker;
 
 use wasm_bindgen::JsCast;

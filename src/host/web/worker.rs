@@ -12,11 +12,14 @@ use super::opening::Opening;
 use super::protocol::{
     AdapterCard, Event, Executor, Job, Measurement, ModelFile, NoGpu, Power, Progress, Request, Settings, Step,
 };
+use super::tunings;
 use crate::engine::sampling::{Dry, Xtc};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, ModelFiles, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
 use crate::measure::Report;
+use crate::measure::report::{TuningFacts, TuningSource};
+use crate::measure::tune;
 use crate::text::{Bos, Control, Tokenizer};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use js_sys::Float32Array;
@@ -174,7 +177,11 @@ impl Worker {
         self.post(&Event::Adapter(Box::new(card.clone())));
         let opening = Opening::of(&scope, &self.models, model).await?;
         let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
-        let options = LoadOptions { n_context: opening.context(n_context).await?, ..LoadOptions::default() };
+        let tuning = match &choice {
+            ExecutorChoice::Gpu(adapter) => Some(tunings::find(adapter).await.over(adapter.tuning())),
+            ExecutorChoice::Cpu => None,
+        };
+        let options = LoadOptions { n_context: opening.context(n_context).await?, tuning, ..LoadOptions::default() };
         // What the adapter can do does not change with the model.
         let before = self.loaded.as_ref().filter(|before| before.known.adapter == card);
         let probes = before.map(|before| before.known.probes.clone()).unwrap_or_default();
@@ -182,7 +189,9 @@ impl Worker {
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
         let Opening { name: file, bytes, files, .. } = opening;
-        let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning: None };
+        let kept = TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() };
+        let tuning = (tune::Known::of(&session) == tune::Known::All).then_some(kept);
+        let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning };
         let talk = Talk::open(&known.files, &session).await;
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))

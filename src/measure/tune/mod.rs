@@ -103,6 +103,32 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
     Ok(tuner.facts)
 }
 
+/// How much of what a search looks at a session has choices for already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Of no problem.
+    Nothing,
+    /// Of some.
+    Some,
+    /// Of all: there is nothing to search for.
+    All,
+}
+
+impl Known {
+    /// What is known for a session's steps.
+    #[must_use]
+    pub fn of(session: &Session) -> Self {
+        let problems: Vec<Problem> =
+            [1, session.n_chunk()].into_iter().flat_map(|n| session.alike(n)).map(|alike| alike.problem).collect();
+        let n_known = problems.iter().filter(|problem| session.tuning().choices().contains_key(problem)).count();
+        match n_known {
+            0 => Self::Nothing,
+            n if n < problems.len() => Self::Some,
+            _ => Self::All,
+        }
+    }
+}
+
 /// Smaller steps of a prompt take over what was chosen for the largest, stage by stage.
 fn inherit(session: &Session, mut tuning: Tuning, n_chunk: u32) -> Tuning {
     let of_step = |n_tokens| -> Vec<Problem> { session.problems(n_tokens) };

@@ -9,10 +9,10 @@ use super::progress::Progress;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, Problem, Tuning};
+use crate::gpu::{Adapter, Tuning};
 use crate::measure::Report;
 use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
-use crate::measure::tune::{self, Extent, KeptTuning};
+use crate::measure::tune::{self, Extent, KeptTuning, Known};
 use clap::{Parser, ValueEnum};
 use pollster::block_on;
 use std::ops::ControlFlow;
@@ -147,22 +147,13 @@ pub(super) fn at_load(place: &ExecutorChoice, tune: Tune) -> Option<Tuning> {
 /// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
 pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Option<TuningFacts>> {
     // What was kept came with the load: the file is not read again.
-    let is_known = |problem: &Problem| session.tuning().choices().contains_key(problem);
-    match tune {
-        Tune::Off => Ok(None),
-        Tune::Full => measured(session, Extent::Full).await,
-        Tune::Quick if !tunable(session).iter().all(is_known) => measured(session, Extent::Quick).await,
-        Tune::Quick | Tune::Kept => {
-            let is_used = tunable(session).iter().any(is_known);
-            Ok(is_used.then(|| TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() }))
-        }
+    match (tune, Known::of(session)) {
+        (Tune::Off, _) => Ok(None),
+        (Tune::Full, _) => measured(session, Extent::Full).await,
+        (Tune::Quick, Known::Nothing | Known::Some) => measured(session, Extent::Quick).await,
+        (_, Known::Nothing) => Ok(None),
+        _ => Ok(Some(TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() })),
     }
-}
-
-/// The problems that a search looks at.
-fn tunable(session: &Session) -> Vec<Problem> {
-    let steps = [1, session.n_chunk()];
-    steps.into_iter().flat_map(|n| session.alike(n)).map(|alike| alike.problem).collect()
 }
 
 /// Searches, and keeps what was found. A fault of the cache folder is told, and no more.
