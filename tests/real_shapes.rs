@@ -81,7 +81,7 @@ fn check(recording: &Recording, arena: &Arena) {
     for reduce in [Reduce::Thread, Reduce::Subgroup] {
         let caps = Caps { subgroup: 32, ..Caps::default() };
         let tuning = Tuning::uniform(Config { reduce, ..Config::default() });
-        for dispatch in lower(recording, &caps, &tuning) {
+        for dispatch in lower(recording, &caps, &tuning).dispatches {
             let (name, n) = (recording.stages[dispatch.stage].name, dispatch.n_workgroups);
             assert!(n.div_ceil(65_535) <= 65_535, "{name}: {n} workgroups");
         }

@@ -1,7 +1,7 @@
 //! `linear_shared`: `linear` for many tokens, by tiles in workgroup memory: prefill on GPUs.
 
 use crate::gpu::lower::{Lowered, Way};
-use crate::gpu::op::Spec;
+use crate::gpu::op::{Precision, Spec};
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
@@ -20,8 +20,10 @@ pub(super) const VARIANT: Variant = Variant {
     source: include_str!("../../shaders/kernels/linear_shared.wgsl"),
     parts: &[STEP],
     waits: true,
+    needs: |_| true,
     allows,
     pays: |stage| stage.params::<Params>().max_tokens >= MIN_TOKENS,
+    precision: Precision::Exact,
     way: Way { lower, space: |_| Vec::new() },
 };
 

@@ -1,6 +1,7 @@
 //! `linear_tiled`: `linear` for many tokens, by tiles in registers. Prefill lives on it.
 
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::Precision;
 use crate::gpu::space;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
@@ -24,8 +25,10 @@ pub(super) const VARIANT: Variant = Variant {
     source: include_str!("../../shaders/kernels/linear_tiled.wgsl"),
     parts: &[STEP, TILE],
     waits: false,
+    needs: |_| true,
     allows,
     pays,
+    precision: Precision::Exact,
     way: WAY,
 };
 

@@ -17,6 +17,9 @@ pub struct TuningFacts {
     pub problems: Vec<TunedProblem>,
     /// Choices that computed something else than the reference, each with the place. They are not used.
     pub wrong: Vec<String>,
+    /// Variants that round activations, and were chosen.
+    #[serde(default)]
+    pub rounded: Vec<String>,
 }
 
 /// How choices came about.
