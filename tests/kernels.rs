@@ -8,10 +8,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use headstart::format::Format;
 use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::{Spec, Step, compose};
-use headstart::gpu::{Access, Caps, Case, Executor, Op, Tuning, Variant};
+use headstart::gpu::{Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Slice, Tuning, Variant};
+use headstart::kernels::case::CaseBuilder;
+use headstart::kernels::linear::{Flow, record_linear};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
 use headstart::measure::verify::{self, difference, run_case, tunings};
@@ -150,6 +153,64 @@ fn reflection_notices_a_shifted_field_and_a_renamed_binding() {
     for (from, to) in changes {
         let broken = text.replace(from, to);
         assert!(reflect(kernel, variant, spec, &parse(variant.name, &broken)).is_err(), "{to} was not noticed");
+    }
+}
+
+#[test]
+fn a_helper_runs_again_only_where_it_must_and_scratch_goes_by_turns() {
+    let mut case = CaseBuilder::new("scratch");
+    let w = case.matrix("w", Format::Q4_0, 64, 64);
+    let step = case.step(0, 1);
+    let xs: Vec<Slice> = (0..6).map(|i| case.random_input(&format!("x{i}"), 64)).collect();
+    let ys: Vec<Slice> = (0..6).map(|i| case.output(&format!("y{i}"), 64, 1e-4)).collect();
+    let record = |recording: &mut Recording, layer: u32, x: Slice, y: Slice| {
+        recording.layer = Some(layer);
+        let strides =
+            Flow { step, x, x_stride: 64, y, y_stride: 64, y_offset: 0, y_ring: 0, rows_per_group: 0, max_tokens: 1 };
+        record_linear(recording, "q", &w, strides);
+    };
+    // The kernels of a program, and the scratch that each fixed_point writes.
+    let lowered = |recording: &Recording| {
+        let choose = |tuning: Tuning, stage| {
+            let choice = Choice { variant: "linear_fixed".to_owned(), config: Config::default() };
+            tuning.with(Problem::of(stage), choice)
+        };
+        let tuning = recording.stages.iter().fold(Tuning::default(), choose);
+        lower(recording, &CAPS, &tuning)
+    };
+    let helped = |recording: &Recording| -> Vec<bool> {
+        let program = lowered(recording);
+        (0..recording.stages.len())
+            .map(|at| program.dispatches.iter().any(|d| d.stage == at && d.op.name == "fixed_point"))
+            .collect()
+    };
+    let mut shared = Recording::default();
+    record(&mut shared, 0, xs[0], ys[0]);
+    record(&mut shared, 0, xs[0], ys[1]); // The same x.
+    record(&mut shared, 0, ys[2], xs[0]); // Another, and x is written.
+    record(&mut shared, 0, xs[0], ys[1]);
+    record(&mut shared, 1, xs[0], ys[1]); // Another layer.
+    assert_eq!(helped(&shared), [true, false, true, true, true]);
+    let mut apart = Recording::default();
+    xs.iter().zip(&ys).for_each(|(x, y)| record(&mut apart, 0, *x, *y));
+    // By then its scratch serves another.
+    record(&mut apart, 0, xs[0], ys[0]);
+    assert_eq!(helped(&apart), [true; 7]);
+    let program = lowered(&apart);
+    let scratch: Vec<u32> = program
+        .dispatches
+        .iter()
+        .filter(|dispatch| dispatch.op.name == "fixed_point")
+        .filter_map(|dispatch| dispatch.bindings[2].buffer.as_scratch())
+        .collect();
+    assert!(scratch.len() == 7 && scratch.windows(2).all(|two| two[0] != two[1]), "{scratch:?}");
+    assert_eq!((program.scratch.len(), program.scratch_bytes()), (4, 4 * 2 * 80));
+    // Without packed dots, or where all is to be exact, none of it.
+    for (caps, exact) in [(Caps { packed_dot: false, ..CAPS }, false), (CAPS, true)] {
+        let choice = Choice { variant: "linear_fixed".to_owned(), config: Config::default() };
+        let tuning = Tuning::default().only_exact(exact).with(Problem::of(&apart.stages[0]), choice);
+        let program = lower(&apart, &caps, &tuning);
+        assert!(program.scratch.is_empty() && program.dispatches.len() == apart.stages.len());
     }
 }
 

@@ -279,6 +279,7 @@ impl Draw {
             twice_the_same: self.option(Self::bool),
             others: self.list(|draw| OtherCheck { adapter: draw.text(), tokens: tokens(draw) }),
             fault: self.option(Self::text),
+            rounded: self.list(Self::text),
         }
     }
 

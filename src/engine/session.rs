@@ -1,6 +1,6 @@
 //! A loaded model, ready to write: opens files, plans, uploads, compiles, and runs prompts in bounded chunks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use web_time::Instant;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::gpu::executor::Prepared;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
-use crate::gpu::op::{MAX_STOPS, Step};
+use crate::gpu::op::{MAX_STOPS, Precision, Step};
 use crate::gpu::{Adapter, Executor, Recording, Slice, Tuning};
 use crate::kernels::cache::CacheTypes;
 use crate::model::{Model, Outline, Shape};
@@ -318,6 +318,15 @@ impl Session {
     /// What is chosen for the adapter.
     pub fn tuning(&self) -> &Tuning {
         &self.tuning
+    }
+
+    /// The variants that round activations in the steps of a text, by name.
+    #[must_use]
+    pub fn rounded(&self) -> Vec<String> {
+        let stages = Kind::at_load(&self.capacities).into_iter().flat_map(|kind| self.network.record(kind).stages);
+        let variants = stages.filter_map(|stage| self.executor.variant(&stage, None));
+        let rounded = variants.filter(|variant| variant.precision != Precision::Exact);
+        rounded.map(|variant| variant.name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The recording of one decode step, for counting and for reports.

@@ -8,7 +8,7 @@ use crate::kernels::{self, Words};
 
 use super::forward::Kind;
 use super::lockstep::compare::{Deviation, Written};
-use super::lockstep::{Output, outputs};
+use super::lockstep::{Output, number_budget, outputs};
 use super::sampling::Sampling;
 use super::session::{Session, program_bytes};
 
@@ -38,6 +38,8 @@ pub struct Expected {
     before: Vec<Vec<u32>>,
     marked: Vec<Vec<u32>>,
     wanted: Vec<Vec<u32>>,
+    /// What the wanted numbers may be off by themselves, at least.
+    budget: f64,
 }
 
 impl Session {
@@ -155,12 +157,13 @@ impl Session {
         let before = self.read_all(&outputs).await?;
         let marked: Vec<_> = outputs.iter().zip(&before).map(|(output, words)| marked(output.words, words)).collect();
         let bound: u64 = stage.bindings.iter().map(|slice| slice.bytes).sum();
-        let wanted = if stage.cost.ops <= MOST_OPS && bound <= MOST_BYTES {
-            self.by_reference(stage, &outputs, &marked).await?
+        let (wanted, budget) = if stage.cost.ops <= MOST_OPS && bound <= MOST_BYTES {
+            (self.by_reference(stage, &outputs, &marked).await?, 0.0)
         } else {
-            self.by_adapter(stage, trusted, &outputs, &before, &marked).await?
+            let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(trusted));
+            (self.by_adapter(stage, trusted, &outputs, &before, &marked).await?, budget)
         };
-        Ok(Some(Expected { stage: stage.clone(), outputs, before, marked, wanted }))
+        Ok(Some(Expected { stage: stage.clone(), outputs, before, marked, wanted, budget }))
     }
 
     /// Says where a stage under `tuning` writes something else than is expected; `None`: it does not.
@@ -168,7 +171,8 @@ impl Session {
     /// # Errors
     /// When the adapter refuses a shader, or fails.
     pub async fn disagreement(&mut self, expected: &Expected, tuning: &Tuning) -> Result<Option<String>> {
-        let Expected { stage, outputs, before, marked, wanted } = expected;
+        let Expected { stage, outputs, before, marked, wanted, budget } = expected;
+        let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(tuning)).max(*budget);
         let found = self.by_adapter(stage, tuning, outputs, before, marked).await?;
         for (at, output) in outputs.iter().enumerate() {
             let written = Written { before: &marked[at], expected: &wanted[at], found: &found[at] };
@@ -178,9 +182,9 @@ impl Session {
                 Words::Integers => written.integers(&|_, _, _| false),
             };
             // What is no number is within no budget.
-            let is_within = error <= output.budget();
+            let is_within = error <= output.budget(budget);
             if !is_within {
-                return Ok(Some(format!("off by {error:.1e}, allowed are {:.1e}", output.budget())));
+                return Ok(Some(format!("off by {error:.1e}, allowed are {:.1e}", output.budget(budget))));
             }
         }
         Ok(None)

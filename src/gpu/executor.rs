@@ -11,7 +11,8 @@ use crate::error::Result;
 use super::Tuning;
 use super::executor_cpu::CpuExecutor;
 use super::executor_gpu::{GpuExecutor, GpuTicket};
-use super::recording::{Arena, Recording, Slice};
+use super::op::Variant;
+use super::recording::{Arena, Recording, Slice, Stage};
 
 /// A recording made ready by an executor: pipelines and bind groups on the GPU, nothing on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +102,15 @@ impl Executor {
         match self {
             Self::Gpu(executor) => executor.prepare(recording, Some(tuning)).await,
             Self::Cpu(executor) => Ok(executor.prepare(recording)),
+        }
+    }
+
+    /// The variant that computes a stage under `tuning`, or the executor's own choices; `None` for the reference.
+    #[must_use]
+    pub fn variant(&self, stage: &Stage, tuning: Option<&Tuning>) -> Option<&'static Variant> {
+        match self {
+            Self::Gpu(executor) => Some(executor.variant(stage, tuning)),
+            Self::Cpu(_) => None,
         }
     }
 

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use super::adapter::Adapter;
 use super::executor::Prepared;
 use super::lower::{Dispatch, lower};
-use super::op::{Access, Op, compose};
-use super::recording::{Arena, Recording, Slice};
+use super::op::{Access, Op, Variant, compose};
+use super::recording::{Arena, Recording, Slice, Stage};
 use super::{Caps, Tuning};
 
 /// The first fault that the device reported, if any.
@@ -166,6 +166,11 @@ impl GpuExecutor {
     pub(super) fn forget_from(&mut self, first: Prepared) {
         self.recordings.truncate(first.0);
         self.pipelines.retain(|text, _| Arc::strong_count(text) > 1);
+    }
+
+    /// The variant that computes a stage under `tuning`, or the executor's own.
+    pub(super) fn variant(&self, stage: &Stage, tuning: Option<&Tuning>) -> &'static Variant {
+        tuning.unwrap_or(&self.tuning).choose(stage, &self.caps).0
     }
 
     /// Bytes of the scratch buffers that a recording's program has for itself.

@@ -56,14 +56,14 @@ pub struct Variant {
     pub parts: &'static [&'static str],
     /// Whether it waits at barriers in its inner loop: then it is not worth trying on a program on the CPU.
     pub waits: bool,
-    /// What its results may differ by, relative to 1 + |reference|, where it rounds more than f32 does; 0 where it does not.
-    pub budget: f32,
-    /// Whether an adapter can run it.
+    /// Whether an adapter has what it asks for.
     pub needs: fn(&Caps) -> bool,
     /// Whether it can compute a stage.
     pub allows: fn(&Stage) -> bool,
     /// Whether it is thought to be faster than those listed before it, where nothing was measured.
     pub pays: fn(&Stage) -> bool,
+    /// How near its results are to those of f32.
+    pub precision: Precision,
     /// How stages become dispatches of it.
     pub way: Way,
 }
@@ -73,6 +73,12 @@ impl Variant {
     #[must_use]
     pub fn is_worth_trying(&self, caps: &Caps) -> bool {
         (self.needs)(caps) && !(self.waits && caps.is_software)
+    }
+
+    /// Whether it can compute a stage on an adapter.
+    #[must_use]
+    pub fn can(&self, stage: &Stage, caps: &Caps) -> bool {
+        (self.needs)(caps) && (self.allows)(stage)
     }
 
     /// The one variant that a kernel has, or its first.
@@ -88,11 +94,32 @@ impl Variant {
             entry: name,
             parts,
             waits: false,
-            budget: 0.0,
             needs: |_| true,
             allows: |_| true,
             pays: |_| true,
+            precision: Precision::Exact,
             way,
+        }
+    }
+}
+
+/// How near the results of a variant are to those of f32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Precision {
+    /// They are equal to rounding: sums are taken in another order.
+    Exact,
+    /// Activations are rounded first. A result may be off by this much, relative to the greater of it and the root mean square
+    /// of its stage's results.
+    Rounded(f64),
+}
+
+impl Precision {
+    /// What a result may be off by, where `exact` is allowed to what is exact.
+    #[must_use]
+    pub fn budget(self, exact: f64) -> f64 {
+        match self {
+            Self::Exact => exact,
+            Self::Rounded(budget) => budget.max(exact),
         }
     }
 }

@@ -98,12 +98,18 @@ pub(crate) fn row(caps: &Caps) -> Space {
 
 /// Invocations that share rows of weights.
 pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
+    let mut space = rows_of_codes(caps);
+    space.push([Nibbles::Convert, Nibbles::Mantissa].map(Change::Nibbles).into());
+    space
+}
+
+/// As [`rows_of_weights`], where codes stay whole numbers.
+pub(crate) fn rows_of_codes(caps: &Caps) -> Space {
     let mut space = shared(caps, &[16, 32, 64, 128, 256].map(Change::WeightLanes));
     space.insert(1, [1, 2, 4, 8].map(Change::Rows).into());
     if !caps.is_software {
         space.insert(2, [1, 4].map(Change::BlockLanes).into());
     }
-    space.push([Nibbles::Convert, Nibbles::Mantissa].map(Change::Nibbles).into());
     space
 }
 

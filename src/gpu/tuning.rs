@@ -7,6 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::op::Precision;
 use super::recording::Stage;
 use super::{Caps, Config, Variant};
 
@@ -53,6 +54,8 @@ pub struct Choice {
 pub struct Tuning {
     /// The config of every stage without a choice of its own.
     pub config: Config,
+    /// Whether variants that round activations are left out.
+    exact: bool,
     /// Choices by problem.
     choices: Arc<BTreeMap<Problem, Choice>>,
 }
@@ -61,7 +64,7 @@ impl Tuning {
     /// One config for everything.
     #[must_use]
     pub fn uniform(config: Config) -> Self {
-        Self { config, choices: Arc::default() }
+        Self { config, exact: false, choices: Arc::default() }
     }
 
     /// What an adapter gets where nothing was measured.
@@ -77,6 +80,19 @@ impl Tuning {
         self
     }
 
+    /// The same, without variants that round activations, or with them: by default they are allowed.
+    #[must_use]
+    pub fn only_exact(mut self, exact: bool) -> Self {
+        self.exact = exact;
+        self
+    }
+
+    /// Whether variants that round activations are left out.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// The choices by problem.
     #[must_use]
     pub fn choices(&self) -> &BTreeMap<Problem, Choice> {
@@ -90,16 +106,23 @@ impl Tuning {
         let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
         let usable = chosen.and_then(|choice| {
             let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
-            ((variant.needs)(caps) && (variant.allows)(stage) && choice.config.runs_on(caps))
-                .then_some((variant, choice.config))
+            (self.can(variant, stage, caps) && choice.config.runs_on(caps)).then_some((variant, choice.config))
         });
-        usable.unwrap_or_else(|| (guess(stage, caps), self.config))
+        usable.unwrap_or_else(|| (self.guess_variant(stage, caps), self.config))
     }
-}
 
-/// The last variant that can compute a stage and is thought to pay.
-fn guess(stage: &Stage, caps: &Caps) -> &'static Variant {
-    let variants = stage.op.variants;
-    let fits = |variant: &&Variant| variant.is_worth_trying(caps) && (variant.allows)(stage) && (variant.pays)(stage);
-    variants.iter().rev().find(fits).unwrap_or(&variants[0])
+    /// The last variant that can compute a stage and is thought to pay.
+    fn guess_variant(&self, stage: &Stage, caps: &Caps) -> &'static Variant {
+        let variants = stage.op.variants;
+        let fits = |variant: &&Variant| {
+            variant.is_worth_trying(caps) && self.can(variant, stage, caps) && (variant.pays)(stage)
+        };
+        variants.iter().rev().find(fits).unwrap_or(&variants[0])
+    }
+
+    /// Whether a variant can compute a stage on an adapter, and is as exact as is asked for.
+    #[must_use]
+    pub fn can(&self, variant: &Variant, stage: &Stage, caps: &Caps) -> bool {
+        variant.can(stage, caps) && !(self.exact && variant.precision != Precision::Exact)
+    }
 }

@@ -11,7 +11,7 @@ use super::case::CaseBuilder;
 use super::matrix::{Matrix, with_codes};
 use super::rows::{Needed, Rows};
 use super::{STEP, dot};
-use super::{linear_shared, linear_tiled};
+use super::{linear_fixed, linear_shared, linear_tiled};
 
 crate::params! {
     /// Parameters of `linear` and `linear_tiled`; the WGSL says what each is.
@@ -50,6 +50,7 @@ pub static OP: Op = Op {
         Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
+        linear_fixed::VARIANT,
     ],
     bindings: &[
         ("step", Access::Read),
@@ -138,12 +139,16 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// A matrix times a vector: some invocations share a group of rows.
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
-    let p: Params = stage.params();
+    let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
+    (with_codes(spec, stage, config.nibbles), n_workgroups).into()
+}
+
+/// How invocations share the rows, and the workgroups that are needed for it.
+pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
     let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
     let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
-    let spec = with_codes(spec.constant("ROWS", rows), stage, config.nibbles);
-    (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
+    (spec.constant("ROWS", rows), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 impl Params {

@@ -18,6 +18,7 @@ const SOURCE: &str = include_str!("../../shaders/kernels/linear_shared.wgsl");
 /// A variant of `linear`.
 pub(super) const VARIANT: Variant = Variant {
     waits: true,
+    needs: |_| true,
     allows,
     pays: |stage| stage.params::<Params>().max_tokens >= MIN_TOKENS,
     ..Variant::only("linear_shared", SOURCE, &[STEP], way(Element::F32))

@@ -95,8 +95,7 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
             (include_str!("../../shaders/lib/nibbles_mantissa.wgsl"), include_str!("../../shaders/lib/e2m1_bits.wgsl"))
         }
     };
-    let format = stage.spec.value_of("FORMAT").and_then(|format| Format::ALL.get(format as usize));
-    match format {
+    match stage_format(stage) {
         Some(Format::Q4_0) => spec.part(nibble_codes).part(quant!("q4_0_codes")),
         Some(Format::Q4_1) => spec.part(nibble_codes).part(quant!("q4_1_codes")),
         Some(Format::Q4_K) => spec.part(nibble_codes).part(quant!("q4_k_codes")),
@@ -120,6 +119,32 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
         ) => spec,
         _ => spec.part(quant!("plain")),
     }
+}
+
+/// The codes of a format as four signed bytes in a word: the third contract of weight formats, by which kernels multiply by
+/// packed dot products. `None` where that takes more than a few bit operations.
+pub(super) fn words_of(format: Format) -> Option<&'static [&'static str]> {
+    Some(match format {
+        Format::Q8_0 => &[quant!("q8_0_words")],
+        Format::Q4_0 => &[quant!("words"), quant!("q4_0_words")],
+        Format::Q4_1 => &[quant!("words"), quant!("q4_1_words")],
+        Format::Q5_0 => &[quant!("words"), quant!("q5_0_words")],
+        Format::Q5_1 => &[quant!("words"), quant!("q5_1_words")],
+        Format::Q2_K => &[quant!("words"), quant!("q2_k_words")],
+        Format::Q3_K => &[quant!("words"), quant!("q3_k_words")],
+        Format::Q4_K => &[quant!("words"), quant!("q4_k_words")],
+        Format::Q5_K => &[quant!("words"), quant!("q5_k_words")],
+        Format::Q6_K => &[quant!("words"), quant!("q6_k_words")],
+        Format::MXFP4 => &[quant!("words"), quant!("mxfp4_words")],
+        Format::NVFP4 => &[quant!("words"), quant!("nvfp4_words")],
+        Format::TQ2_0 => &[quant!("tq2_0_words")],
+        _ => return None,
+    })
+}
+
+/// The format of a stage's weights.
+pub(super) fn stage_format(stage: &Stage) -> Option<Format> {
+    stage.spec.value_of("FORMAT").and_then(|format| Format::ALL.get(format as usize)).copied()
 }
 
 /// The format of a variant, for references.

@@ -18,6 +18,7 @@ pub mod experts_out_shared;
 pub mod experts_out_tiled;
 pub mod fault;
 pub mod fill;
+pub mod fixed_point;
 pub mod grouped_attend;
 pub mod grouped_heads;
 pub mod grouped_merge;
@@ -29,6 +30,7 @@ pub mod index_top_k;
 pub mod keys;
 pub mod latents;
 pub mod linear;
+pub mod linear_fixed;
 pub mod linear_shared;
 pub mod linear_tiled;
 pub mod linear_transposed;
@@ -84,6 +86,7 @@ pub const ALL: &[&Op] = &[
     &probe_dot::OP,
     &probe_dispatch::OP,
     &fill::OP,
+    &fixed_point::OP,
     &add_norm::OP,
     &swiglu::OP,
     &grouped_heads::OP,
@@ -114,6 +117,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
         "fill" => &["words"],
+        "fixed_point" => &["fixed"],
         "probe_copy" => &["copied"],
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
@@ -156,7 +160,8 @@ pub fn checksum() -> String {
     for format in Format::WEIGHTS {
         // Problems know formats by their numbers.
         hash.update(format!("{format} {}", format as u32));
-        matrix::texts_of(format).iter().for_each(|text| hash.update(text));
+        let words = matrix::words_of(format).unwrap_or_default();
+        matrix::texts_of(format).iter().chain(words).for_each(|text| hash.update(text));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::gpu::executor::Prepared;
-use crate::gpu::{Access, Executor, Recording, Slice, Stage};
+use crate::gpu::{Access, Executor, Recording, Slice, Stage, Tuning};
 use crate::kernels::{self, Words, route, words_written};
 
 use super::fault::is_same_stage;
@@ -87,7 +87,14 @@ impl StageDeviation {
     }
 
     /// With what the outputs came to: what they held before the stage, what was expected after it, and what was found.
-    fn of(mut self, outputs: &[Output], ties: Option<&Ties>, [before, wanted, found]: [&[Vec<u32>]; 3]) -> Self {
+    /// Numbers may be off by `budget`.
+    fn of(
+        mut self,
+        outputs: &[Output],
+        budget: f64,
+        ties: Option<&Ties>,
+        [before, wanted, found]: [&[Vec<u32>]; 3],
+    ) -> Self {
         for (at, output) in outputs.iter().enumerate() {
             let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
             let Deviation { n_words, error } = match (ties, output.words) {
@@ -99,9 +106,9 @@ impl StageDeviation {
                 (_, Words::Halves) => written.halves(),
             };
             self.n_words += n_words;
-            let (share, worst) = (error / output.budget(), self.error / self.budget);
+            let (share, worst) = (error / output.budget(budget), self.error / self.budget);
             if share.is_nan() || share > worst {
-                (self.error, self.budget) = (error, output.budget());
+                (self.error, self.budget) = (error, output.budget(budget));
             }
         }
         self
@@ -114,6 +121,8 @@ pub(super) struct Part {
     layer: Option<u32>,
     prepared: Prepared,
     outputs: Vec<Output>,
+    /// What its numbers may be off by.
+    budget: f64,
     /// The dispatch that chooses experts, if it is one.
     route: Option<Stage>,
 }
@@ -241,7 +250,7 @@ async fn run_part(
         None => None,
     };
     let deviation = StageDeviation::none(part.name, part.layer, step);
-    let deviation = deviation.of(&expected.outputs, ties.as_ref(), [&before, &wanted, &found]);
+    let deviation = deviation.of(&expected.outputs, part.budget, ties.as_ref(), [&before, &wanted, &found]);
     for (at, output) in part.outputs.iter().enumerate() {
         give(&mut session.executor, output.slice, &found[at], &wanted[at]);
     }
@@ -269,12 +278,19 @@ fn give(executor: &mut Executor, slice: Slice, found: &[u32], wanted: &[u32]) {
     executor.write(slice, first as u64 * 4, bytemuck::cast_slice(&wanted[first..=last]));
 }
 
+/// What the numbers of stages may be off by, as the variants have it that compute them under `tuning`, or under an executor's
+/// own choices.
+pub(super) fn number_budget(executor: &Executor, stages: &[Stage], tuning: Option<&Tuning>) -> f64 {
+    let variants = stages.iter().filter_map(|stage| executor.variant(stage, tuning));
+    variants.map(|variant| variant.precision.budget(NUMBER_BUDGET)).fold(NUMBER_BUDGET, f64::max)
+}
+
 impl Output {
-    /// What it may be off by.
-    pub(super) fn budget(&self) -> f64 {
+    /// What it may be off by, where numbers may be by `budget`.
+    pub(super) fn budget(&self, budget: f64) -> f64 {
         match self.words {
-            Words::Floats => NUMBER_BUDGET,
-            Words::Halves => HALF_BUDGET,
+            Words::Floats => budget,
+            Words::Halves => HALF_BUDGET.max(budget),
             Words::Integers => INTEGER_BUDGET,
         }
     }
@@ -295,6 +311,7 @@ impl Session {
                 layer: stages[0].layer,
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
+                budget: number_budget(&self.executor, stages, None),
                 route: stages.iter().find(|stage| stage.op.name == route::OP.name).cloned(),
             });
         }

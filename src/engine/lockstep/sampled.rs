@@ -16,7 +16,7 @@ use crate::kernels::rows::{Needed, needed, places, strata};
 use crate::kernels::{self, Words, can_sample, route, rows};
 
 use super::ties::Ties;
-use super::{LockstepStep, Output, StageDeviation, check_steps, give, kinds, outputs, words};
+use super::{LockstepStep, Output, StageDeviation, check_steps, give, kinds, number_budget, outputs, words};
 use crate::engine::fault::is_same_stage;
 use crate::engine::session::Session;
 
@@ -169,7 +169,8 @@ async fn run_unit(
         words.filter(|(_, expected)| **expected == UNTOUCHED).for_each(|(found, _)| *found = UNTOUCHED);
     }
     let outputs = outputs(unit);
-    let deviation = nothing.of(&outputs, ties.as_ref(), [&before, &expected, &found]);
+    let budget = number_budget(executor, unit, None);
+    let deviation = nothing.of(&outputs, budget, ties.as_ref(), [&before, &expected, &found]);
     // Wrong integers would lead the references of what follows astray.
     if outputs.iter().any(|output| output.words == Words::Integers) {
         for (at, Output { slice, .. }) in outputs.iter().enumerate() {

@@ -202,6 +202,9 @@ pub(super) struct Model {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now
     #[arg(long, value_name = "HOW", default_value = "kept")]
     pub(super) tune: Tune,
+    /// Leave out kernels that round activations, whatever was found to be fast
+    #[arg(long)]
+    pub(super) exact: bool,
 }
 
 impl Model {

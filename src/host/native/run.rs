@@ -240,7 +240,7 @@ pub(super) async fn load_tuned(
         shader_checks,
         most_bytes,
         cache: options.cache.types(),
-        tuning: tune::at_load(&choice, options.tune),
+        tuning: tune::at_load(&choice, options.tune, options.exact),
         ..LoadOptions::default()
     };
     let mut progress = Progress::new();

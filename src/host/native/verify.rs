@@ -4,7 +4,7 @@
 use super::model_files::Named;
 use super::new_file::NewFile;
 use super::progress::Progress;
-use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, tables, write_out};
+use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, tables, tune, write_out};
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
@@ -188,7 +188,8 @@ async fn verify_one(
         true => None,
         false => Some(verify::kernels(adapter, load.shader_checks, &mut watch).await?),
     };
-    let mut session = load_session(model, choice, load).await?;
+    let tuning = tune::at_load(&choice, options.model.tune, options.model.exact);
+    let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let ids = verify::built_in_ids(&session)?;
     let Checked { mut check, foretold } = match oracle {
         Some(oracle) => verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?,

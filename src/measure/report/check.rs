@@ -35,6 +35,9 @@ pub struct Check {
     pub others: Vec<OtherCheck>,
     /// The stage that was broken on purpose.
     pub fault: Option<String>,
+    /// Variants of kernels that round activations, and were used.
+    #[serde(default)]
+    pub rounded: Vec<String>,
 }
 
 /// Tokens foretold by another adapter, held against those of this one.

@@ -20,6 +20,9 @@ pub struct TuningFacts {
     pub single: Option<SingleConfig>,
     /// Choices that computed something else than the reference, each with the place. They are not used.
     pub wrong: Vec<String>,
+    /// Variants that round activations, and were chosen.
+    #[serde(default)]
+    pub rounded: Vec<String>,
 }
 
 /// How choices came about.

@@ -58,7 +58,8 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
     let ExecutorChoice::Gpu(adapter) = session.choice() else {
         return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
     };
-    let (caps, guess, begin) = (adapter.caps, adapter.tuning(), Instant::now());
+    let guess = adapter.tuning().only_exact(session.tuning().is_exact());
+    let (caps, begin) = (adapter.caps, Instant::now());
     session.retune(guess.clone()).await?;
     let most = session.n_context().saturating_sub(1).max(1);
     let n_chunk = session.n_chunk().min(most);
@@ -99,6 +100,7 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
     let tuning = inherit(session, tuning, n_chunk);
     session.retune(tuning).await?;
     tuner.facts.source = if extent == Extent::Quick { TuningSource::Quick } else { TuningSource::Full };
+    tuner.facts.rounded = session.rounded();
     tuner.facts.seconds = begin.elapsed().as_secs_f64();
     Ok(tuner.facts)
 }

@@ -52,7 +52,8 @@ impl<'a> Stages<'a> {
     /// The variants that can compute the problem.
     pub(super) fn entrants(&self) -> Vec<Entrant> {
         let Some(stage) = self.alike.stages.first() else { return Vec::new() };
-        let is_tried = |variant: &&Variant| variant.is_worth_trying(&self.caps) && (variant.allows)(stage);
+        let is_tried =
+            |variant: &&Variant| variant.is_worth_trying(&self.caps) && self.base.can(variant, stage, &self.caps);
         let allowed = stage.op.variants.iter().filter(is_tried);
         allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
     }

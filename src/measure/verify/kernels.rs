@@ -139,16 +139,35 @@ pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8
 async fn wrong_in(executor: &mut Executor, case: &Case) -> Result<Option<String>> {
     let expected = run_case(&mut Executor::Cpu(Box::default()), case).await?;
     let found = run_case(executor, case).await?;
+    let variants = case.recording.stages.iter().filter_map(|stage| executor.variant(stage, None));
+    let budget = variants.map(|variant| variant.precision.budget(0.0)).fold(0.0, f64::max) as f32;
     let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
     Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
-        difference(expected, found, *tolerance).map(|place| format!("output {index} {place}"))
+        let difference = match *tolerance > 0.0 && budget > 0.0 {
+            true => rounded_difference(expected, found, budget),
+            false => difference(expected, found, *tolerance),
+        };
+        difference.map(|place| format!("output {index} {place}"))
     }))
+}
+
+/// As [`difference`], by the measure of variants that round: relative to the root mean square of what is expected, of which
+/// zeros are no part, and to the value itself.
+fn rounded_difference(expected: &[u8], found: &[u8], budget: f32) -> Option<String> {
+    let values = || bytemuck::pod_collect_to_vec::<u8, f32>(expected).into_iter().filter(|value| *value != 0.0);
+    let rms = (values().map(|value| value * value).sum::<f32>() / values().count().max(1) as f32).sqrt();
+    difference_of(expected, found, budget, rms)
 }
 
 /// The first place where two outputs differ by more than `tolerance` relative to `1 + |expected|`; where it is 0, by
 /// any bit. What is no number is equal to nothing but its own bits.
 #[must_use]
 pub fn difference(expected: &[u8], found: &[u8], tolerance: f32) -> Option<String> {
+    difference_of(expected, found, tolerance, 1.0)
+}
+
+/// As [`difference`], relative to `size + |expected|`.
+fn difference_of(expected: &[u8], found: &[u8], tolerance: f32, size: f32) -> Option<String> {
     let words = |bytes: &[u8]| -> Vec<u32> { bytemuck::pod_collect_to_vec(bytes) };
     if expected.len() != found.len() {
         return Some(format!("has {} bytes, expected {}", found.len(), expected.len()));
@@ -157,7 +176,7 @@ pub fn difference(expected: &[u8], found: &[u8], tolerance: f32) -> Option<Strin
     pairs.enumerate().find_map(|(index, (e, f))| {
         let (x, y) = (f32::from_bits(e), f32::from_bits(f));
         // Beside an infinity everything would be near enough.
-        let near = x.is_finite() && (x - y).abs() <= tolerance * (1.0 + x.abs());
+        let near = x.is_finite() && (x - y).abs() <= tolerance * (size + x.abs());
         let same = e == f || (tolerance > 0.0 && near);
         (!same).then(|| format!("at {index}: expected {x} ({e}), found {y} ({f})"))
     })

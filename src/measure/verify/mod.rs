@@ -85,7 +85,7 @@ pub async fn check_and_keep(
     watch: &mut Watch<'_>,
 ) -> Result<Checked> {
     check_oracle(session, oracle)?;
-    let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
+    let mut check = of_session(session);
     if extent == Extent::Full && !compare_stages(session, oracle, ids, &mut check, watch).await? {
         return Ok(Checked { check: concluded(check, false), foretold: None });
     }
@@ -103,6 +103,11 @@ pub async fn check_and_keep(
     check.tokens = Some(expected.against(&found));
     let whole = extent == Extent::Short || passes.repeat(session, &feed, &found, &mut check).await?.is_some();
     Ok(Checked { check: concluded(check, whole), foretold: Some(found) })
+}
+
+/// A check of which nothing is known yet but what the session is.
+fn of_session(session: &Session) -> Check {
+    Check { fault: session.fault().map(str::to_owned), rounded: session.rounded(), ..Check::default() }
 }
 
 fn concluded(mut check: Check, whole: bool) -> Check {

@@ -10,6 +10,7 @@ use crate::format::random::hash;
 use crate::measure::report::{Check, SampledCheck};
 use crate::measure::{Progress, Watch};
 
+use super::of_session;
 use super::stages::note;
 use super::verdict::conclude;
 
@@ -38,7 +39,7 @@ pub async fn check_sampled(session: &mut Session, ids: &[u32], seed: u32, watch:
     };
     let most_ops = if adapter.caps.is_software { MOST_OPS_IN_SOFTWARE } else { MOST_OPS };
     let steps = steps(ids.len() as u32, session.n_chunk(), largest(session, most_ops));
-    let mut check = Check { fault: session.fault().map(str::to_owned), ..Check::default() };
+    let mut check = of_session(session);
     let mut tally = Tally::default();
     let mut each = |stage: &SampledStage, done: u32, total: u32| {
         note(&mut check, &stage.deviation);

@@ -49,7 +49,9 @@ fn what_is_right(check: &Check) -> String {
         None => (n_stages > 0).then(|| format!("{n_stages} stages")),
     };
     let tokens = check.tokens.as_ref().map(describe_tokens);
-    let parts: Vec<String> = [kernels, stages, tokens].into_iter().flatten().collect();
+    let rounded =
+        (!check.rounded.is_empty()).then(|| format!("activations are rounded in {}", check.rounded.join(", ")));
+    let parts: Vec<String> = [kernels, stages, tokens, rounded].into_iter().flatten().collect();
     format!("as the CPU executor: {}", parts.join("; "))
 }
 

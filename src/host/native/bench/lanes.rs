@@ -106,8 +106,8 @@ impl<'a> Bench<'a> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
-        let (cache, tune) = (self.options.cache, self.options.tune);
-        let options = arguments::Model { ctx_size, shader_checks, cache, tune, ..arguments::Model::default() };
+        let (cache, tune, exact) = (self.options.cache, self.options.tune, self.options.exact);
+        let options = arguments::Model { ctx_size, shader_checks, cache, tune, exact, ..arguments::Model::default() };
         let (session, tuning) = block_on(load_tuned(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };

@@ -65,6 +65,9 @@ pub(in crate::host::native) struct Options {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now, which is kept
     #[arg(long, value_name = "HOW", default_value = "quick")]
     pub(super) tune: Tune,
+    /// Leave out kernels that round activations, whatever was found to be fast
+    #[arg(long)]
+    pub(super) exact: bool,
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer
     #[arg(long)]
     profile: bool,

@@ -67,6 +67,9 @@ pub(super) struct Options {
     /// Every combination, some minutes
     #[arg(long, conflicts_with = "quick")]
     full: bool,
+    /// Leave out what rounds activations
+    #[arg(long)]
+    exact: bool,
     /// The report as JSON, in place of the table
     #[arg(long)]
     json: bool,
@@ -125,7 +128,12 @@ fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
 
 fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let model = model_files::open(options.hub.or(options.model.as_deref())?.as_deref())?;
-    let of_load = arguments::Model { ctx_size: Some(options.ctx_size), tune: Tune::Off, ..arguments::Model::default() };
+    let of_load = arguments::Model {
+        ctx_size: Some(options.ctx_size),
+        tune: Tune::Off,
+        exact: options.exact,
+        ..arguments::Model::default()
+    };
     let mut session = block_on(run::load(&model, &of_load, place.clone()))?;
     // Asked for by name, it is done again.
     let extent = if options.full { Extent::Full } else { Extent::Quick };
@@ -136,12 +144,11 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     Ok(report)
 }
 
-/// The choices that a session on a place is loaded with; `None`: those that are guessed.
-pub(super) fn at_load(place: &ExecutorChoice, tune: Tune) -> Option<Tuning> {
-    match place {
-        ExecutorChoice::Gpu(adapter) if tune != Tune::Off => Some(shelf::find(adapter).over(adapter.tuning())),
-        _ => None,
-    }
+/// The choices that a session on a place is loaded with; none for the reference.
+pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, exact: bool) -> Option<Tuning> {
+    let ExecutorChoice::Gpu(adapter) = place else { return None };
+    let guess = adapter.tuning().only_exact(exact);
+    Some(if tune == Tune::Off { guess } else { shelf::find(adapter).over(guess) })
 }
 
 /// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
@@ -152,7 +159,11 @@ pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Opti
         (Tune::Full, _) => measured(session, Extent::Full).await,
         (Tune::Quick, Known::Nothing | Known::Some) => measured(session, Extent::Quick).await,
         (_, Known::Nothing) => Ok(None),
-        _ => Ok(Some(TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() })),
+        _ => Ok(Some(TuningFacts {
+            source: TuningSource::Kept,
+            rounded: session.rounded(),
+            ..TuningFacts::default()
+        })),
     }
 }
 
@@ -183,6 +194,9 @@ async fn measured(session: &mut Session, extent: Extent) -> Result<Option<Tuning
 /// What was found, for the eye.
 fn shown(facts: &TuningFacts) -> String {
     let mut text = format!("{}\n\n", tables::tuning(facts));
+    if !facts.rounded.is_empty() {
+        text.push_str(&format!("activations are rounded in {}; --exact does without\n", facts.rounded.join(", ")));
+    }
     for step in &facts.gains {
         let what = step.name();
         text.push_str(&format!(

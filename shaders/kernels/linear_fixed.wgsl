@@ -1,0 +1,93 @@
+// y[t, r] = Σ_i w[r, i] · x[t, i], as `linear`, with x in fixed point (see fixed_point.wgsl) and weights as four codes of 8 bits in
+// a word: whole numbers are multiplied four at once, and their sums over a block are exact. The scale of the weights' block, and
+// of x's, come in once per block.
+// A group of lanes takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn, or BLOCK_LANES of
+// them a block together.
+struct Params {
+    n_rows: u32,         // rows of this shard
+    n_blocks: u32,       // blocks of 32 weights in a row
+    n_in: u32,           // weights in a row before padding
+    x_stride: u32,       // vectors of 4 words from token to token in x
+    y_stride: u32,       // elements from token to token in y
+    y_offset: u32,       // element of y that row 0 writes
+    y_ring: u32,         // tokens in y when it is a ring over positions; 0 when row t is token t
+    rows_per_group: u32, // rows that read the same part of x
+    group_stride: u32,   // vectors of 4 words from part to part
+    y_gap: u32,          // elements of y that are left out after each group
+    first_row: u32,      // row 0's number in the whole matrix
+    max_tokens: u32,     // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;      // [n_tokens, parts, n_blocks, 5]
+@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>; // [n_rows, n_blocks, …]
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [n_tokens, y_stride]
+
+// Σ code · v over quads j and j + 4 of a block: those of the first 16 weights and of the last.
+fn quad_dots(b: Block, j: u32, v: vec4<u32>) -> vec2<i32> {
+    let first = block_word(b, j);
+    let last = block_word(b, j + 4u);
+    let high = vec2<i32>(dot4I8Packed(first, v.x), dot4I8Packed(last, v.y));
+    return 256 * high + vec2<i32>(dot4I8Packed(first, v.z), dot4I8Packed(last, v.w));
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn linear_fixed(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let n_row_groups = (params.n_rows + ROWS - 1u) / ROWS;
+    let token = index / n_row_groups;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let first = (index % n_row_groups) * ROWS;
+    let group = (params.first_row + first) / params.rows_per_group;
+    let x_at = token * params.x_stride + group * params.group_stride;
+    var sums: array<f32, ROWS>;
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
+            let block = quarter / 4u;
+            let j = quarter & 3u;
+            let v = x[x_at + block * 5u + j];
+            let head = x[x_at + block * 5u + 4u];
+            // One of the four adds what belongs to the whole block.
+            let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
+                sums[r] += bitcast<f32>(head.x) * block_sum(b, quad_dots(b, j, v), v_sums);
+            }
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
+            let x_block = x_at + block * 5u;
+            let v0 = x[x_block];
+            let v1 = x[x_block + 1u];
+            let v2 = x[x_block + 2u];
+            let v3 = x[x_block + 3u];
+            let head = x[x_block + 4u];
+            let v_sums = bitcast<vec2<i32>>(head.yz);
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
+                let dots = quad_dots(b, 0u, v0) + quad_dots(b, 1u, v1) + quad_dots(b, 2u, v2) + quad_dots(b, 3u, v3);
+                sums[r] += bitcast<f32>(head.x) * block_sum(b, dots, v_sums);
+            }
+        }
+    }
+    var y_row = token;
+    if params.y_ring > 0u {
+        y_row = (step.position + token) % params.y_ring;
+    }
+    let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let sum = reduce_sum(lane, sums[r]);
+        if lane == 0u && first + r < params.n_rows {
+            y[y_at + r] = sum;
+        }
+    }
+}

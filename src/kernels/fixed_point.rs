@@ -1,0 +1,169 @@
+//! `fixed_point`: activations in 16-bit fixed point, for kernels that multiply by packed dot products. A helper of theirs.
+
+use crate::gpu::lower;
+use crate::gpu::op::{Spec, Step};
+use crate::gpu::recording::Cost;
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+
+use super::STEP;
+use super::case::CaseBuilder;
+
+crate::params! {
+    /// Parameters of `fixed_point`; the WGSL says what each is.
+    pub struct Params {
+        /// Blocks of 32 values in a row.
+        pub n_blocks: u32,
+        /// Vectors of 4 from token to token in x.
+        pub x_stride: u32,
+        /// Rows of a token.
+        pub n_rows: u32,
+        /// Vectors of 4 from row to row in x.
+        pub row_stride: u32,
+        /// Tokens to compute at most.
+        pub max_tokens: u32,
+    }
+}
+
+/// The kernel.
+pub static OP: Op = Op {
+    name: "fixed_point",
+    variants: &[Variant::only(
+        "fixed_point",
+        include_str!("../../shaders/kernels/fixed_point.wgsl"),
+        &[STEP],
+        lower::THREADS,
+    )],
+    bindings: &[("step", Access::Read), ("x", Access::Read), ("fixed", Access::Write)],
+    params: Params::FIELDS,
+    reference,
+    cases,
+};
+
+/// Vectors of 4 words in a block of the result.
+pub const QUADS: u32 = 5;
+
+impl Params {
+    /// Bytes of the result.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.n_results() * u64::from(QUADS) * 16
+    }
+
+    fn n_results(&self) -> u64 {
+        u64::from(self.max_tokens) * u64::from(self.n_rows) * u64::from(self.n_blocks)
+    }
+}
+
+/// Appends the change of form: `x` `[max_tokens, n_rows, 32 n_blocks]`, f32, with what strides leave out; `fixed`
+/// `[max_tokens, n_rows, n_blocks, 20]`, words.
+pub fn record_fixed_point(recording: &mut Recording, [step, x, fixed]: [Slice; 3], params: &Params) {
+    let n = params.n_results();
+    let cost = Cost { bytes: n * 128 + params.bytes(), ops: n * 64 };
+    recording.push("fixed_point", &OP, Spec::default(), n, params, &[step, x, fixed], cost);
+}
+
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let step = call.input::<Step>(0)[0];
+    let x: &[f32] = call.input(1);
+    let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
+    let [fixed] = call.outputs::<u32, 1>();
+    for token in tokens {
+        for row in 0..p.n_rows {
+            let x_at = 4 * (token * p.x_stride + row * p.row_stride) as usize;
+            let to = ((token * p.n_rows + row) * p.n_blocks * QUADS * 4) as usize;
+            let blocks = x[x_at..].as_chunks().0.iter().zip(fixed[to..].as_chunks_mut().0);
+            blocks.take(p.n_blocks as usize).for_each(|(x, fixed)| *fixed = block(x));
+        }
+    }
+}
+
+/// A block of the result.
+fn block(x: &[f32; 32]) -> [u32; 4 * QUADS as usize] {
+    let mut fixed = [0; 4 * QUADS as usize];
+    let greatest = x.iter().fold(0.0f32, |greatest, v| if v.abs() <= greatest { greatest } else { v.abs() });
+    if !greatest.is_finite() {
+        fixed[16] = greatest.to_bits();
+        return fixed;
+    }
+    // The exponent of the unit: 32512 of it are no less than the greatest.
+    let bits = greatest.to_bits();
+    let exponent = (bits >> 23) as i32 - 127 - 14 + i32::from(bits & 0x007f_ffff > 0x007e_0000);
+    if exponent <= -127 {
+        return fixed;
+    }
+    let values = x.map(|v| (f64::from(v) * 2f64.powi(-exponent)).round_ties_even() as i32);
+    for (half, values) in values.as_chunks::<16>().0.iter().enumerate() {
+        for (j, four) in values.as_chunks::<4>().0.iter().enumerate() {
+            let high = four.map(|v| (v + 128) >> 8);
+            let low = [0, 1, 2, 3].map(|i| four[i] - 256 * high[i]);
+            fixed[4 * j + half] = u32::from_le_bytes(high.map(|byte| byte as u8));
+            fixed[4 * j + 2 + half] = u32::from_le_bytes(low.map(|byte| byte as u8));
+        }
+        fixed[17 + half] = values.iter().sum::<i32>().cast_unsigned();
+    }
+    fixed[16] = ((exponent + 127) as u32) << 23;
+    fixed
+}
+
+fn cases() -> Vec<Case> {
+    vec![case([3, 1, 0], 1, 1), case([2, 3, 5], 4, 3)]
+}
+
+/// Blocks of a row, rows of a token, and vectors that are left out after each row.
+fn case([n_blocks, n_rows, gap]: [u32; 3], max_tokens: u32, n_tokens: u32) -> Case {
+    let mut case =
+        CaseBuilder::new(format!("{n_tokens} of {max_tokens} tokens, {n_rows} rows of {n_blocks} blocks, {gap} apart"));
+    let row_stride = n_blocks * 8 + gap;
+    let params = Params { n_blocks, x_stride: n_rows * row_stride + 1, n_rows, row_stride, max_tokens };
+    let mut values = case.random_values((max_tokens * params.x_stride * 4) as usize);
+    // Of all sizes; a block of zeros, one of which all is too small to count, and halves, which are rounded to even.
+    values.iter_mut().enumerate().for_each(|(i, v)| *v *= 2f32.powi((i / 32 * 7 % 60) as i32 - 30));
+    values[..32].fill(0.0);
+    values[40] = 32512.0;
+    values[41..44].copy_from_slice(&[0.5, 1.5, -2.5]);
+    values[64..96].fill(1e-35);
+    let step = case.step(3, n_tokens);
+    let x = case.input("x", &values);
+    let fixed = case.output("fixed", (params.bytes() / 4) as usize, 0.0);
+    record_fixed_point(&mut case.recording, [step, x, fixed], &params);
+    case.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The values that a block stands for.
+    fn values(fixed: &[u32; 20]) -> [f32; 32] {
+        let byte = |word: usize, at: usize| i32::from(fixed[word].to_le_bytes()[at].cast_signed());
+        let unit = f32::from_bits(fixed[16]);
+        std::array::from_fn(|i| {
+            let (half, j, at) = (i / 16, i % 16 / 4, i % 4);
+            (256 * byte(4 * j + half, at) + byte(4 * j + 2 + half, at)) as f32 * unit
+        })
+    }
+
+    #[test]
+    fn a_block_is_off_by_half_a_unit_at_most() {
+        for greatest in [1.0f32, 1.98, 1.984_375, 1.9844, 3.0, 1e-30, 1e37, 65504.0] {
+            let x: [f32; 32] = std::array::from_fn(|i| greatest * (1.0 - i as f32 / 16.0));
+            let fixed = block(&x);
+            let half = f32::from_bits(fixed[16]) / 2.0;
+            assert!(half <= greatest / 32512.0, "{greatest}: a unit of {}", 2.0 * half);
+            for (x, v) in x.iter().zip(values(&fixed)) {
+                assert!((x - v).abs() <= half, "{x} became {v}, half a unit is {half}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = [1.0; 32];
+            x[5] = wrong;
+            assert!(!f32::from_bits(block(&x)[16]).is_finite());
+        }
+        assert_eq!(block(&[0.0; 32]), [0; 20]);
+    }
+}

@@ -1,0 +1,70 @@
+//! `linear_fixed`: `linear` for a few tokens, by packed dot products over activations in 16-bit fixed point.
+
+use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::Precision;
+use crate::gpu::{Caps, Config, Recording, Slice, Stage, Variant, space};
+
+use super::STEP;
+use super::fixed_point::{self, record_fixed_point};
+use super::linear::{Params, sharing};
+use super::matrix::{stage_format, words_of};
+
+/// Tokens of a step at most. With more of them tiles are faster.
+const MOST_TOKENS: u32 = 8;
+
+/// What results may be off by. Half a unit is at most 1/32512 of a block's greatest activation; over whole rows that adds up to
+/// 2e-5 of the results' size, and to 3e-4 where one activation outweighs all others.
+const BUDGET: f64 = 5e-4;
+
+/// A variant of `linear`.
+pub(super) const VARIANT: Variant = Variant {
+    name: "linear_fixed",
+    source: include_str!("../../shaders/kernels/linear_fixed.wgsl"),
+    entry: "linear_fixed",
+    parts: &[STEP],
+    waits: false,
+    needs: |caps| caps.packed_dot,
+    allows,
+    // An adapter may take longer for one more dispatch than it gains.
+    pays: |_| false,
+    precision: Precision::Rounded(BUDGET),
+    way: Way { lower, space: space::rows_of_codes },
+};
+
+fn allows(stage: &Stage) -> bool {
+    let p: Params = stage.params();
+    p.max_tokens <= MOST_TOKENS
+        && p.n_in.is_multiple_of(32)
+        && stage_format(stage).is_some_and(|f| words_of(f).is_some())
+}
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let (spec, n_workgroups) = sharing(&p, caps, config);
+    let words = stage_format(stage).and_then(words_of).unwrap_or_default();
+    let spec = words.iter().fold(spec.with_packed_dot(), |spec, text| spec.part(text));
+    let n_parts = if p.is_grouped() { (p.first_row + p.n_rows).div_ceil(p.rows_per_group) } else { 1 };
+    let form = fixed_point::Params {
+        n_blocks: p.n_blocks,
+        x_stride: p.x_stride,
+        n_rows: n_parts,
+        row_stride: p.group_stride,
+        max_tokens: p.max_tokens,
+    };
+    let fixed = Slice::scratch(0, form.bytes());
+    let mut bindings = stage.bindings.clone();
+    let x = std::mem::replace(&mut bindings[1], fixed);
+    let mut helpers = Recording::default();
+    record_fixed_point(&mut helpers, [bindings[0], x, fixed], &form);
+    let part = p.n_blocks * fixed_point::QUADS;
+    let params = Params { x_stride: n_parts * part, group_stride: if p.is_grouped() { part } else { 0 }, ..p };
+    Lowered {
+        spec,
+        n_workgroups,
+        params: Some(bytemuck::bytes_of(&params).to_vec()),
+        bindings: Some(bindings),
+        scratch: vec![form.bytes()],
+        before: helpers.stages,
+        after: Vec::new(),
+    }
+}
