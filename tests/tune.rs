@@ -16,7 +16,7 @@ use std::process::{Command, Output};
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
 fn session(adapter: &Adapter) -> Session {
-    let options = LoadOptions { n_context: Some(64), n_chunk: 16, ..LoadOptions::default() };
+    let options = LoadOptions { n_context: Some(64), n_chunk: Some(16), ..LoadOptions::default() };
     let choice = ExecutorChoice::Gpu(adapter.clone());
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
 }
