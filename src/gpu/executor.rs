@@ -11,7 +11,7 @@ use crate::error::Result;
 use super::Tuning;
 use super::executor_cpu::CpuExecutor;
 use super::executor_gpu::{GpuExecutor, GpuTicket};
-use super::recording::{Arena, Recording, Slice};
+use super::recording::{Arena, Recording, Slice, Stage};
 
 /// A recording made ready by an executor: pipelines and bind groups on the GPU, nothing on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,16 @@ impl Executor {
     pub fn tune(&mut self, tuning: Tuning) {
         if let Self::Gpu(executor) = self {
             executor.tune(tuning);
+        }
+    }
+
+    /// What results of stages may differ by, relative to their size, since variants are chosen that round more than f32
+    /// does; 0 where none is.
+    #[must_use]
+    pub fn rounding(&self, stages: &[Stage]) -> f32 {
+        match self {
+            Self::Gpu(executor) => executor.rounding(stages),
+            Self::Cpu(_) => 0.0,
         }
     }
 

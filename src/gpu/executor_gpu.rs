@@ -115,6 +115,11 @@ impl GpuExecutor {
         self.tuning = tuning;
     }
 
+    pub(super) fn rounding(&self, stages: &[Stage]) -> f32 {
+        let budgets = stages.iter().map(|stage| self.tuning.choose(stage, &self.caps).0.budget);
+        budgets.fold(0.0, f32::max)
+    }
+
     /// Forgets this recording and all that were prepared after it, and the pipelines that only they used.
     pub(super) fn forget_from(&mut self, first: Prepared) {
         self.recordings.truncate(first.0);

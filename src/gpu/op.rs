@@ -125,6 +125,8 @@ pub struct Spec {
     pub packed_dot: bool,
     /// Whether the text adds up by subgroups, which the adapter must have.
     pub subgroups: bool,
+    /// Whether the text multiplies cooperative matrices, which the adapter must have.
+    pub cooperative: bool,
 }
 
 impl Spec {
@@ -170,6 +172,7 @@ impl Spec {
         self.f16 |= other.f16;
         self.packed_dot |= other.packed_dot;
         self.subgroups |= other.subgroups;
+        self.cooperative |= other.cooperative;
         self
     }
 }
@@ -183,6 +186,9 @@ pub fn compose(variant: &Variant, spec: &Spec, subgroups_directive: bool) -> Str
     }
     if spec.f16 {
         text.push_str("enable f16;\n");
+    }
+    if spec.cooperative {
+        text.push_str("enable wgpu_cooperative_matrix;\n");
     }
     for (name, value) in &spec.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));

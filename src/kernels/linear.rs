@@ -50,6 +50,8 @@ pub static OP: Op = Op {
         Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
+        linear_shared::HALVES,
+        linear_shared::COOPERATIVE,
     ],
     bindings: &[
         ("step", Access::Read),

@@ -87,7 +87,14 @@ impl StageDeviation {
     }
 
     /// With what the outputs came to: what they held before the stage, what was expected after it, and what was found.
-    fn of(mut self, outputs: &[Output], ties: Option<&Ties>, [before, wanted, found]: [&[Vec<u32>]; 3]) -> Self {
+    /// `rounding` is what the chosen variants round.
+    fn of(
+        mut self,
+        outputs: &[Output],
+        rounding: f32,
+        ties: Option<&Ties>,
+        [before, wanted, found]: [&[Vec<u32>]; 3],
+    ) -> Self {
         for (at, output) in outputs.iter().enumerate() {
             let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
             let Deviation { n_words, error } = match (ties, output.words) {
@@ -99,9 +106,10 @@ impl StageDeviation {
                 (_, Words::Halves) => written.halves(),
             };
             self.n_words += n_words;
-            let (share, worst) = (error / output.budget(), self.error / self.budget);
+            let budget = output.budget_of(rounding);
+            let (share, worst) = (error / budget, self.error / self.budget);
             if share.is_nan() || share > worst {
-                (self.error, self.budget) = (error, output.budget());
+                (self.error, self.budget) = (error, budget);
             }
         }
         self
@@ -114,6 +122,8 @@ pub(super) struct Part {
     layer: Option<u32>,
     prepared: Prepared,
     outputs: Vec<Output>,
+    /// What the chosen variants round.
+    rounding: f32,
     /// The dispatch that chooses experts, if it is one.
     route: Option<Stage>,
 }
@@ -241,7 +251,7 @@ async fn run_part(
         None => None,
     };
     let deviation = StageDeviation::none(part.name, part.layer, step);
-    let deviation = deviation.of(&expected.outputs, ties.as_ref(), [&before, &wanted, &found]);
+    let deviation = deviation.of(&expected.outputs, part.rounding, ties.as_ref(), [&before, &wanted, &found]);
     for (at, output) in part.outputs.iter().enumerate() {
         give(&mut session.executor, output.slice, &found[at], &wanted[at]);
     }
@@ -270,11 +280,11 @@ fn give(executor: &mut Executor, slice: Slice, found: &[u32], wanted: &[u32]) {
 }
 
 impl Output {
-    /// What it may be off by.
-    pub(super) fn budget(&self) -> f64 {
+    /// What it may be off by, where the chosen variants round numbers by so much.
+    pub(super) fn budget_of(&self, rounding: f32) -> f64 {
         match self.words {
-            Words::Floats => NUMBER_BUDGET,
-            Words::Halves => HALF_BUDGET,
+            Words::Floats => NUMBER_BUDGET.max(rounding.into()),
+            Words::Halves => HALF_BUDGET.max(rounding.into()),
             Words::Integers => INTEGER_BUDGET,
         }
     }
@@ -295,6 +305,7 @@ impl Session {
                 layer: stages[0].layer,
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
+                rounding: self.executor.rounding(stages),
                 route: stages.iter().find(|stage| stage.op.name == route::OP.name).cloned(),
             });
         }

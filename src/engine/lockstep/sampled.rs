@@ -169,7 +169,7 @@ async fn run_unit(
         words.filter(|(_, expected)| **expected == UNTOUCHED).for_each(|(found, _)| *found = UNTOUCHED);
     }
     let outputs = outputs(unit);
-    let deviation = nothing.of(&outputs, ties.as_ref(), [&before, &expected, &found]);
+    let deviation = nothing.of(&outputs, executor.rounding(unit), ties.as_ref(), [&before, &expected, &found]);
     // Wrong integers would lead the references of what follows astray.
     if outputs.iter().any(|output| output.words == Words::Integers) {
         for (at, Output { slice, .. }) in outputs.iter().enumerate() {

@@ -45,7 +45,8 @@ pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut
                 }
                 check.n_cases += 1;
                 executor.tune(tuning);
-                let found = wrong_in(&mut executor, case).await;
+                let budget = executor.rounding(&case.recording.stages);
+                let found = wrong_in(&mut executor, case, budget).await;
                 let is_lost = found.is_err();
                 if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
                     let words = || format!("{} {config:?}, {}: {place}", kernel.name, case.name);
@@ -92,7 +93,9 @@ pub fn configs() -> Vec<Config> {
 /// Those that an adapter can run, and its own.
 fn configs_of(adapter: &Adapter) -> Vec<Config> {
     let own = adapter.tuning().config;
-    configs().into_iter().chain([own]).filter(|config| config.runs_on(&adapter.caps)).collect()
+    // Cooperative tiles are a matter of the adapter's matrices.
+    let cooperative = Tile::COOPERATIVE.map(|cooperative| Config { cooperative, ..own });
+    configs().into_iter().chain([own]).chain(cooperative).filter(|config| config.runs_on(&adapter.caps)).collect()
 }
 
 /// Choices by which a case is run with a config, one for each variant of its kernels that can compute it.
@@ -135,13 +138,14 @@ pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8
     Ok(read)
 }
 
-/// What is wrong with a case on an executor, if anything is; an error is that, too.
-async fn wrong_in(executor: &mut Executor, case: &Case) -> Result<Option<String>> {
+/// What is wrong with a case on an executor, if anything is; an error is that, too. `budget` is what variants round.
+async fn wrong_in(executor: &mut Executor, case: &Case, budget: f32) -> Result<Option<String>> {
     let expected = run_case(&mut Executor::Cpu(Box::default()), case).await?;
     let found = run_case(executor, case).await?;
     let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
     Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
-        difference(expected, found, *tolerance).map(|place| format!("output {index} {place}"))
+        difference(expected, found, tolerance.max(if *tolerance > 0.0 { budget } else { 0.0 }))
+            .map(|place| format!("output {index} {place}"))
     }))
 }
 
