@@ -214,6 +214,8 @@ impl Draw {
             ops_per_token: self.next(),
             gb_per_s: self.f64(),
             share: self.option(Self::share_of),
+            streaming_ms: self.option(Self::f64),
+            rest_ms: self.option(Self::f64),
         }
     }
 

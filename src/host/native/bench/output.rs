@@ -27,7 +27,9 @@ fn markdown(reports: &[Report], rows: &[Row]) -> String {
     let speeds =
         table(&COLUMNS, rows.iter().map(Row::cells), &["size", "params", "t/s", "ms/token", "first token", "GB/s"]);
     let phases = table(&PHASES, rows.iter().map(Row::phases), &PHASES[4..]);
-    let mut text = format!("{speeds}\n\nLoading, compiling, and each test's prefill and decode:\n\n{phases}\n");
+    let mut text = format!(
+        "{speeds}\n\nLoading, compiling, and each test's prefill and decode; of a written token, what reading its bytes takes, and the rest:\n\n{phases}\n"
+    );
     for report in reports {
         if let Some(tuning) = &report.tuning {
             let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);

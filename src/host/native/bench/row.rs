@@ -44,6 +44,8 @@ pub(super) struct Row {
     pub(super) gb_per_s: f64,
     pub(super) share: Option<f64>,
     pub(super) share_of: Option<ProbeKind>,
+    pub(super) streaming_ms: Option<f64>,
+    pub(super) rest_ms: Option<f64>,
     pub(super) load_ms: f64,
     pub(super) compile_ms: f64,
     pub(super) prefill_ms: f64,
@@ -69,7 +71,8 @@ pub(super) const COLUMNS: [&str; 12] = [
 ];
 
 /// The columns of [`Row::phases`].
-pub(super) const PHASES: [&str; 8] = ["model", "adapter", "backend", "test", "load", "compile", "prefill", "decode"];
+pub(super) const PHASES: [&str; 10] =
+    ["model", "adapter", "backend", "test", "load", "compile", "prefill", "decode", "streaming", "rest"];
 
 /// The rows of a report, in the order of its tests.
 pub(super) fn rows(report: &Report) -> impl Iterator<Item = Row> {
@@ -116,6 +119,8 @@ fn row(report: &Report, test: &Test) -> Row {
         gb_per_s: test.gb_per_s,
         share: test.share.map(|share| share.share),
         share_of: test.share.map(|share| share.of),
+        streaming_ms: test.streaming_ms,
+        rest_ms: test.rest_ms,
         load_ms: load.directory_ms + load.upload_ms,
         compile_ms: load.compile_ms,
         prefill_ms: test.prefill_ms,
@@ -145,8 +150,9 @@ impl Row {
         ]
     }
 
-    /// For the table that tells loading, compiling, prefill and decode apart.
-    pub(super) fn phases(&self) -> [String; 8] {
+    /// For the table that tells loading, compiling, prefill and decode apart, and of a written token the time in which its
+    /// bytes are read from the rest.
+    pub(super) fn phases(&self) -> [String; 10] {
         let decode = if self.n_gen > 0 { panel::millis(self.decode_ms) } else { String::new() };
         [
             self.model.clone(),
@@ -157,6 +163,8 @@ impl Row {
             panel::millis(self.compile_ms),
             panel::millis(self.prefill_ms),
             decode,
+            self.streaming_ms.map(panel::millis).unwrap_or_default(),
+            self.rest_ms.map(panel::millis).unwrap_or_default(),
         ]
     }
 }
