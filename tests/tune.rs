@@ -28,7 +28,9 @@ fn with_variant(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
     assert_ne!(source, first.source, "{}: {from}", kernel.name);
     let copy = |source| Variant { source, ..*first };
     let renamed: &'static str = source.replace(&format!("fn {}(", first.name), "fn planted(").leak();
-    let variants = vec![copy(first.source), Variant { name: "planted", pays: |_| false, ..copy(renamed) }].leak();
+    let variants =
+        vec![copy(first.source), Variant { name: "planted", entry: "planted", pays: |_| false, ..copy(renamed) }]
+            .leak();
     Box::leak(Box::new(Op { variants, bindings: kernel.bindings, params: kernel.params, ..*kernel }))
 }
 

@@ -19,8 +19,9 @@ const MOST_BYTES: u64 = 256 << 20;
 /// against the adapter's own first variant instead.
 const MOST_OPS: u64 = 50_000_000;
 
-/// Tokens that are computed in one submit to bring a clock up.
-const WARM_TIMES: u32 = 4;
+/// Tokens of a small model that are computed in one submit to bring a clock up, and the weights of one that is not small.
+const WARM_TIMES: u32 = 8;
+const LARGE_BYTES: u64 = 1 << 30;
 
 /// Stages of one step that are the same problem: those of all layers, as a rule.
 #[derive(Clone, Debug)]
@@ -130,7 +131,9 @@ impl Session {
         }
         let prepared = self.prepare(Kind::Body(1)).await?;
         self.write_step(position, 1, &Sampling::default());
-        self.executor.run(prepared, WARM_TIMES).await.map(Some)
+        // A long step has no gap worth filling.
+        let n_times = if self.memory().weights > LARGE_BYTES { 1 } else { WARM_TIMES };
+        self.executor.run(prepared, n_times).await.map(Some)
     }
 
     /// Sets the step for another run of what was tried.

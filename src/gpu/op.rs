@@ -62,7 +62,8 @@ pub struct Variant {
     pub needs: fn(&Caps) -> bool,
     /// Whether it can compute a stage.
     pub allows: fn(&Stage) -> bool,
-    /// Whether it is thought to be faster than those listed before it, where nothing was measured.
+    /// Whether it is thought to be faster than those listed before it, where nothing was measured. One that rounds is not
+    /// chosen for that, only tried.
     pub pays: fn(&Stage) -> bool,
     /// How stages become dispatches of it.
     pub way: Way,

@@ -97,9 +97,11 @@ impl Tuning {
     }
 }
 
-/// The last variant that can compute a stage and is thought to pay.
+/// The last variant that can compute a stage, is thought to pay, and rounds no more than f32 does.
 fn guess(stage: &Stage, caps: &Caps) -> &'static Variant {
     let variants = stage.op.variants;
-    let fits = |variant: &&Variant| variant.is_worth_trying(caps) && (variant.allows)(stage) && (variant.pays)(stage);
+    let fits = |variant: &&Variant| {
+        variant.is_worth_trying(caps) && variant.budget == 0.0 && (variant.allows)(stage) && (variant.pays)(stage)
+    };
     variants.iter().rev().find(fits).unwrap_or(&variants[0])
 }

@@ -27,7 +27,6 @@ pub(super) const HALVES: Variant = Variant {
     name: "experts_in_shared_f16",
     budget: HALVES_BUDGET,
     needs: |caps| caps.f16,
-    pays: |_| false,
     way: Way { lower: |stage, caps, config| lower(stage, caps, config.tile, Units::F16), space: space::tiles },
     ..VARIANT
 };
