@@ -20,7 +20,7 @@ use serde_json::Value;
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
 fn session(choice: ExecutorChoice, n_context: u32) -> Session {
-    let options = LoadOptions { n_context: Some(n_context), n_chunk: 32, ..LoadOptions::default() };
+    let options = LoadOptions { n_context: Some(n_context), n_chunk: Some(32), ..LoadOptions::default() };
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
 }
 

@@ -26,8 +26,12 @@ fn grouped(family: &str) -> ModelFiles {
 }
 
 fn load(files: &ModelFiles, choice: ExecutorChoice, n_chunk: u32) -> Session {
-    let options =
-        LoadOptions { n_chunk, shader_checks: ShaderChecks::On, n_context: Some(512), ..LoadOptions::default() };
+    let options = LoadOptions {
+        n_chunk: Some(n_chunk),
+        shader_checks: ShaderChecks::On,
+        n_context: Some(512),
+        ..LoadOptions::default()
+    };
     block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 

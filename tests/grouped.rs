@@ -6,6 +6,7 @@
 use crate::support::{divergence, fixture, log_softmax, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{quant, safetensors};
+use headstart::gpu::adapter::Identity;
 use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
@@ -215,4 +216,23 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
             assert_eq!((broken.verdict, named.as_deref()), (Verdict::Wrong, Some(stage)), "{family} on {place}");
         }
     }
+}
+
+/// A software adapter that passes for a GPU: what is chosen for GPUs is chosen for it.
+#[test]
+fn a_gpu_takes_larger_steps_and_knows_its_speed_before_the_first_prompt() {
+    let adapter = crate::support::adapters().remove(0);
+    let identity = Identity { name: "a GPU".into(), kind: "discrete".into(), ..adapter.identity.clone() };
+    let tuning = Some(adapter.tuning());
+    let files = safetensors_files("qwen2");
+    let on_cpu = load(&files, ExecutorChoice::Gpu(adapter.clone()), &options());
+    assert_eq!((on_cpu.n_chunk(), on_cpu.longest_step().n_tokens), (256, 0));
+    let choice = ExecutorChoice::Gpu(adapter.described(identity));
+    let mut session = load(&files, choice, &LoadOptions { tuning, ..options() });
+    let longest = session.longest_step();
+    assert!(session.n_chunk() == 512 && longest.n_tokens == 16 && longest.ms > 0.0, "{longest:?}");
+    // What it learned on leaves no trace.
+    let expected = expected("qwen2");
+    let found = logits(&mut session, &expected.ids, &[]);
+    assert!(worst(&expected.logits, &found) <= BUDGET);
 }

@@ -12,7 +12,9 @@ use headstart::format::Format;
 use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::{Spec, Step, compose};
-use headstart::gpu::{Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Slice, Tuning, Variant};
+use headstart::gpu::{
+    Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Slice, Tile, Tuning, Variant,
+};
 use headstart::kernels::case::CaseBuilder;
 use headstart::kernels::linear::{Flow, record_linear};
 use headstart::kernels::{self, Words, words_written};
@@ -32,6 +34,7 @@ const CAPS: Caps = Caps {
     f16: true,
     packed_dot: true,
     workgroup_bytes: 48 << 10,
+    cooperative: 16,
 };
 
 /// Every case of a kernel, in every config and variant.
@@ -63,13 +66,17 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                 let flags = naga::valid::ValidationFlags::all();
                 let capabilities = naga::valid::Capabilities::SUBGROUP
                     | naga::valid::Capabilities::SHADER_FLOAT16
-                    | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+                    | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
+                    | naga::valid::Capabilities::COOPERATIVE_MATRIX;
                 if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
                     panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
                 }
                 reflect(dispatch.op, variant, &dispatch.spec, &module)
                     .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
-                texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
+                // No browser has cooperative matrices.
+                if !dispatch.spec.cooperative {
+                    texts.insert((variant.name, compose(variant, &dispatch.spec, CAPS.subgroups_directive)));
+                }
             }
         }
     }
@@ -78,6 +85,34 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     std::fs::create_dir_all(texts_folder()).unwrap();
     for (number, (name, text)) in texts.iter().enumerate() {
         std::fs::write(texts_folder().join(format!("{name}-{number}.wgsl")), text).unwrap();
+    }
+}
+
+/// No software adapter has cooperative matrices: their texts are held against the compiler, in both sizes and every tile.
+#[test]
+fn texts_of_cooperative_matrices_validate() {
+    let kernels = [&kernels::linear::OP, &kernels::experts_in_tiled::OP, &kernels::experts_out_tiled::OP];
+    for (kernel, cooperative) in kernels.into_iter().flat_map(|kernel| [(kernel, 8), (kernel, 16)]) {
+        let case = (kernel.cases)().remove(0);
+        let variant = kernel.variants.iter().find(|variant| variant.name.ends_with("cooperative")).unwrap();
+        let caps = Caps { cooperative, ..CAPS };
+        let tiles: Vec<Tile> = Tile::COOPERATIVE.into_iter().filter(|tile| tile.is_made_of(cooperative)).collect();
+        assert!(!tiles.is_empty() && !(variant.needs)(&Caps { cooperative: 0, ..CAPS }));
+        for tile in tiles {
+            let config = Config { cooperative: tile, ..Config::default() };
+            let choice = Choice { variant: variant.name.into(), config };
+            let tuning = Tuning::default().with(Problem::of(&case.recording.stages[0]), choice);
+            let dispatch = lower(&case.recording, &caps, &tuning).dispatches.remove(0);
+            assert_eq!(dispatch.variant.name, variant.name);
+            let text = compose(variant, &dispatch.spec, false);
+            assert!(text.contains("coopMultiplyAdd") && text.contains(&format!("coop_mat{cooperative}x{cooperative}")));
+            let (flags, all) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
+            let found = naga::valid::Validator::new(flags, all).validate(&parse(variant.name, &text));
+            assert!(found.is_ok(), "{}: {}", variant.name, found.unwrap_err().emit_to_string(&text));
+        }
+        // Nothing guesses that products are right.
+        let guessed = lower(&case.recording, &caps, &Tuning::guess(&caps)).dispatches.remove(0);
+        assert!(!guessed.spec.cooperative && guessed.variant.budget == 0.0);
     }
 }
 

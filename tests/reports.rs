@@ -233,6 +233,8 @@ impl Draw {
             ops_per_token: self.next(),
             gb_per_s: self.f64(),
             share: self.option(Self::share_of),
+            streaming_ms: self.option(Self::f64),
+            rest_ms: self.option(Self::f64),
         }
     }
 
@@ -315,6 +317,7 @@ impl Draw {
             problems: self.list(problem),
             single: self.option(single),
             wrong: self.list(Self::text),
+            rounded: self.list(Self::text),
         }
     }
 

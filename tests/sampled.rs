@@ -48,7 +48,7 @@ fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> S
     let options = LoadOptions {
         shader_checks: ShaderChecks::On,
         n_context: Some(256),
-        n_chunk: 64,
+        n_chunk: Some(64),
         fault: fault.map(str::to_owned),
         ..LoadOptions::default()
     };

@@ -16,7 +16,7 @@ use std::process::{Command, Output};
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
 fn session(adapter: &Adapter) -> Session {
-    let options = LoadOptions { n_context: Some(64), n_chunk: 16, ..LoadOptions::default() };
+    let options = LoadOptions { n_context: Some(64), n_chunk: Some(16), ..LoadOptions::default() };
     let choice = ExecutorChoice::Gpu(adapter.clone());
     block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
 }
@@ -28,7 +28,9 @@ fn with_variant(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
     assert_ne!(source, first.source, "{}: {from}", kernel.name);
     let copy = |source| Variant { source, ..*first };
     let renamed: &'static str = source.replace(&format!("fn {}(", first.name), "fn planted(").leak();
-    let variants = vec![copy(first.source), Variant { name: "planted", pays: |_| false, ..copy(renamed) }].leak();
+    let variants =
+        vec![copy(first.source), Variant { name: "planted", entry: "planted", pays: |_| false, ..copy(renamed) }]
+            .leak();
     Box::leak(Box::new(Op { variants, bindings: kernel.bindings, params: kernel.params, ..*kernel }))
 }
 

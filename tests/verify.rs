@@ -33,7 +33,7 @@ fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> S
     let options = LoadOptions {
         shader_checks: ShaderChecks::On,
         n_context: Some(256),
-        n_chunk: 64,
+        n_chunk: Some(64),
         fault: fault.map(str::to_owned),
         ..LoadOptions::default()
     };
@@ -143,7 +143,7 @@ fn stages_agree_in_every_variant() {
         let mut oracle = session(&small(), ExecutorChoice::Cpu, None);
         let options = LoadOptions {
             n_context: Some(256),
-            n_chunk: 64,
+            n_chunk: Some(64),
             tuning: Some(Tuning::uniform(config)),
             shard_bytes,
             fault: fault.map(str::to_owned),

@@ -3,10 +3,14 @@
 
 /// A step should not take longer than this, in milliseconds.
 const BUDGET_MS: f64 = 500.0;
+/// Where most of a step's time does not depend on its tokens, it may take so long: shorter ones would only be more.
+const LONGEST_MS: f64 = 800.0;
 /// Tokens of the first step, when nothing is known.
-const FIRST: u32 = 16;
+pub(super) const FIRST: u32 = 16;
 /// By how much a step may be larger than the one before.
-const MOST_GROWTH: u32 = 8;
+const MOST_GROWTH: u32 = 32;
+/// Steps whose sizes differ by less than this part tell nothing of what a token costs.
+const LEAST_DIFFERENCE: f64 = 0.25;
 
 /// A step that was computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,22 +24,36 @@ pub struct StepTime {
 /// The budget of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PrefillBudget {
-    budget_ms: f64,
+    /// Layers of the model that steps stand for, for each that is there.
+    scale: f64,
+    /// What a step takes outside of the layers, in milliseconds: submit, wait, and the way back.
+    overhead_ms: f64,
     allowed: u32,
     longest: StepTime,
+    /// A step of another size, as long as it would be with all layers.
+    other: Option<StepTime>,
 }
 
 impl Default for PrefillBudget {
     fn default() -> Self {
-        Self { budget_ms: BUDGET_MS, allowed: FIRST, longest: StepTime::default() }
+        Self { scale: 1.0, overhead_ms: 0.0, allowed: FIRST, longest: StepTime::default(), other: None }
     }
 }
 
 impl PrefillBudget {
     /// Of a model that has so many of the layers of another: its steps are as short as those that the other would need.
     pub(super) fn of_a_cut(n_layers: usize, n_whole: usize) -> Self {
-        let share = n_layers as f64 / n_whole.max(1) as f64;
-        Self { budget_ms: BUDGET_MS * share, ..Self::default() }
+        Self { scale: n_whole.max(1) as f64 / n_layers.max(1) as f64, ..Self::default() }
+    }
+
+    /// Whether it stands for more layers than there are.
+    pub(super) fn is_of_a_cut(&self) -> bool {
+        self.scale > 1.0
+    }
+
+    /// With what a step takes without any work.
+    pub(super) fn with_overhead(self, overhead_ms: f64) -> Self {
+        Self { overhead_ms, ..self }
     }
 
     /// Tokens that the next step may take.
@@ -54,11 +72,39 @@ impl PrefillBudget {
         if ms > self.longest.ms {
             self.longest = StepTime { n_tokens, ms };
         }
-        let affordable = (self.budget_ms / (ms.max(0.001) / f64::from(n_tokens))) as u32;
+        let whole = ms + (ms - self.overhead_ms).max(0.0) * (self.scale - 1.0);
+        let step = StepTime { n_tokens, ms: whole.max(0.001) };
+        let affordable = self.affordable(step) as u32;
         if n_tokens >= self.allowed || affordable < n_tokens {
             self.allowed = affordable.clamp(1, n_tokens.saturating_mul(MOST_GROWTH));
         }
+        if self.other.is_none_or(|other| differ(other, step)) {
+            self.other = Some(step);
+        }
     }
+
+    /// Tokens that fit the budget, after a step. By its time alone they cost the same each. Two steps of different sizes
+    /// tell apart what all tokens share, reading the weights above all: where that is most of the budget, short steps
+    /// would pay it over and over.
+    fn affordable(&self, step: StepTime) -> f64 {
+        let n = f64::from(step.n_tokens);
+        let alone = BUDGET_MS * n / step.ms;
+        let Some(other) = self.other.filter(|other| differ(*other, step)) else { return alone };
+        let each = (step.ms - other.ms) / (n - f64::from(other.n_tokens));
+        let shared = step.ms - each * n;
+        if each <= 0.0 || shared <= 0.0 {
+            return alone;
+        }
+        let wanted = (2.0 * shared).clamp(BUDGET_MS, LONGEST_MS);
+        // Even if nothing is shared, it lasts no longer than the longest may.
+        ((wanted - shared) / each).clamp(alone, alone * (LONGEST_MS / BUDGET_MS))
+    }
+}
+
+/// Whether steps differ enough in size to be compared.
+fn differ(a: StepTime, b: StepTime) -> bool {
+    let (a, b) = (f64::from(a.n_tokens), f64::from(b.n_tokens));
+    (a - b).abs() >= LEAST_DIFFERENCE * a.max(b)
 }
 
 #[cfg(test)]
@@ -73,7 +119,7 @@ mod tests {
 
     #[test]
     fn steps_grow_with_what_is_affordable_and_single_tokens_do_not_shrink_them() {
-        assert_eq!(after(16, 16, 10.0), 128);
+        assert_eq!(after(16, 16, 10.0), 512);
         assert_eq!(after(128, 128, 1000.0), 64);
         assert_eq!(after(256, 1, 20.0), 256);
         assert_eq!(after(256, 1, 2000.0), 1);
@@ -112,5 +158,44 @@ mod tests {
             assert!(f64::from(n_steps) <= 2.0 * fewest + 4.0, "{ms_per_token}: {n_steps} steps, {fewest} would do");
             assert!(budget.longest().ms <= all && budget.longest().n_tokens > 0);
         }
+    }
+
+    /// Sizes of the steps that are taken where a step of `n` tokens takes `shared + each · n` milliseconds.
+    fn sizes(mut budget: PrefillBudget, shared: f64, each: f64) -> Vec<u32> {
+        let step = |budget: &mut PrefillBudget| {
+            let n = budget.allowed().min(512);
+            budget.took(n, shared + each * f64::from(n));
+            n
+        };
+        (0..20).map(|_| step(&mut budget)).collect()
+    }
+
+    #[test]
+    fn after_the_first_step_a_fast_adapter_takes_all_it_can() {
+        assert_eq!(sizes(PrefillBudget::default(), 4.0, 0.5)[1], 512);
+        assert_eq!(sizes(PrefillBudget::default(), 10.0, 0.2)[1], 512);
+    }
+
+    /// Where reading the weights takes most of the budget, half as many tokens would take nearly as long.
+    #[test]
+    fn steps_that_are_long_whatever_their_tokens_are_not_cut_to_pieces() {
+        for (shared, each) in [(520.0, 15.0), (450.0, 10.0), (600.0, 5.0)] {
+            let sizes = sizes(PrefillBudget::default(), shared, each);
+            let last = f64::from(*sizes.last().expect("steps"));
+            let ms = shared + each * last;
+            assert!(
+                ms <= LONGEST_MS * 1.01 && last >= 0.7 * (LONGEST_MS - shared) / each,
+                "{shared}, {each}: {sizes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_submit_costs_is_not_taken_for_layers() {
+        // Two of forty layers, 1 ms a token in all of them, and 90 ms to submit and wait, as in some browsers.
+        let (cut, whole) = (PrefillBudget::of_a_cut(2, 40), PrefillBudget::default());
+        let expected = sizes(whole, 90.0, 1.0);
+        assert_eq!(sizes(cut.with_overhead(90.0), 90.0, 0.05), expected);
+        assert!(sizes(cut, 90.0, 0.05).last() < expected.last());
     }
 }

@@ -4,13 +4,15 @@
 use web_time::Instant;
 
 use crate::error::{Error, Result};
+use crate::gpu::Slice;
 use crate::gpu::op::MAX_STOPS;
 
 use super::forward::Kind;
 use super::generation::{Generation, Prompted};
+use super::prefill_budget::FIRST;
 use super::prefix_cache::PrefixCache;
 use super::sampling::{Sampler, Sampling};
-use super::session::{Session, ms_since};
+use super::session::{Session, is_gpu, ms_since};
 
 impl Session {
     /// Begins a text: runs the prompt and chooses the first token. Whatever ends a text in the model's vocabulary ends it.
@@ -87,6 +89,41 @@ impl Session {
             Some(tokenizer) => tokenizer.ends(),
             None => self.outline().eos.into_iter().collect(),
         }
+    }
+
+    /// Runs the first step of a text that is never used, so that the first prompt's steps are as long as the adapter takes
+    /// them within the budget. Not on a CPU, where a step takes as long as many of a GPU.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub(super) async fn learn_speed(&mut self) -> Result<()> {
+        if self.budget.is_of_a_cut() {
+            let step = Slice { bytes: 4, ..self.network.step() };
+            let mut overhead_ms = f64::INFINITY;
+            for _ in 0..3 {
+                let begin = Instant::now();
+                self.executor.read(step).await?;
+                overhead_ms = overhead_ms.min(ms_since(begin));
+            }
+            self.budget = self.budget.with_overhead(overhead_ms);
+        }
+        let n = FIRST.min(self.n_context()).min(self.largest_capacity());
+        if !is_gpu(&self.choice) || n < FIRST {
+            return Ok(());
+        }
+        self.write_tokens(&vec![0; n as usize])?;
+        let prepared = self.prepare(Kind::Body(self.capacity(n))).await?;
+        let mut fastest = f64::INFINITY;
+        // The first wakes the adapter up.
+        for _ in 0..3 {
+            self.write_step(0, n, &Sampling::default());
+            let begin = Instant::now();
+            self.run_and_wait(prepared).await?;
+            fastest = fastest.min(ms_since(begin));
+        }
+        self.budget.took(n, fastest);
+        self.write_step(0, 0, &Sampling::default());
+        Ok(())
     }
 
     /// The size and the recorded size of the last step.

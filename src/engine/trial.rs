@@ -10,7 +10,7 @@ use super::forward::Kind;
 use super::lockstep::compare::{Deviation, Written};
 use super::lockstep::{Output, number_budget, outputs};
 use super::sampling::Sampling;
-use super::session::{Session, program_bytes};
+use super::session::{Session, is_gpu, program_bytes};
 
 /// Bytes that are read from an adapter for one check at most.
 const MOST_BYTES: u64 = 256 << 20;
@@ -18,6 +18,10 @@ const MOST_BYTES: u64 = 256 << 20;
 /// Operations of a stage that the reference computes for a check at most: a fraction of a second. A larger stage is held
 /// against the adapter's own first variant instead.
 const MOST_OPS: u64 = 50_000_000;
+
+/// Tokens of a small model that are computed in one submit to bring a clock up, and the weights of one that is not small.
+const WARM_TIMES: u32 = 8;
+const LARGE_BYTES: u64 = 1 << 30;
 
 /// Stages of one step that are the same problem: those of all layers, as a rule.
 #[derive(Clone, Debug)]
@@ -116,6 +120,22 @@ impl Session {
     /// When the adapter fails.
     pub async fn time_tried(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
         self.executor.run(prepared, n_times).await
+    }
+
+    /// Computes a token at `position` again and again for some milliseconds, all in one submit, so that the adapter's clock
+    /// comes up. Gives the milliseconds; `None` on a CPU, whose clock is not ours. The state at `position` is overwritten.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn warm(&mut self, position: u32) -> Result<Option<f64>> {
+        if !is_gpu(&self.choice) {
+            return Ok(None);
+        }
+        let prepared = self.prepare(Kind::Body(1)).await?;
+        self.write_step(position, 1, &Sampling::default());
+        // A long step has no gap worth filling.
+        let n_times = if self.memory().weights > LARGE_BYTES { 1 } else { WARM_TIMES };
+        self.executor.run(prepared, n_times).await.map(Some)
     }
 
     /// Sets the step for another run of what was tried.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+use super::tile::{COOPERATIVE_BYTES, COOPERATIVE_SUBGROUP};
 use super::{Caps, Tuning};
 
 /// Who an adapter is, as far as the platform tells.
@@ -133,11 +134,17 @@ impl Adapter {
     }
 
     pub(super) async fn request_device(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if self.caps.cooperative > 0 {
+            wanted |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            experimental_features = experimental();
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("headstart"),
             required_features: self.inner.features() & wanted,
             required_limits: self.inner.limits(),
+            experimental_features,
             ..Default::default()
         };
         self.inner.request_device(&descriptor).await.map_err(|error| {
@@ -145,6 +152,15 @@ impl Adapter {
                 .advice("Update its driver, or choose another with --adapter")
         })
     }
+}
+
+/// Leave to use what wgpu calls experimental.
+#[allow(unsafe_code, reason = "the API for experimental features is unsafe")]
+fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: what may be undefined is a text that uses the feature wrongly. The only texts that use it are this program's
+    // own: whole matrices within workgroup memory, loaded and stored by whole subgroups in uniform control flow. None runs
+    // before its results were held against a reference on the adapter.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// Where drivers report a budget, buffers beyond it are refused: some drivers would give them, and slow everything down or
@@ -190,7 +206,27 @@ fn caps_of(identity: &Identity, inner: &wgpu::Adapter, packed_dot: bool) -> Caps
         f16: features.contains(wgpu::Features::SHADER_F16),
         packed_dot,
         workgroup_bytes: inner.limits().max_compute_workgroup_storage_size,
+        cooperative: cooperative_size(inner, subgroup),
     }
+}
+
+/// The largest cooperative matrices of 16-bit floats with sums of 32 that the adapter lists and a text can name; 0 where it
+/// has none, or too little else for our tiles of them.
+fn cooperative_size(inner: &wgpu::Adapter, subgroup: u32) -> u32 {
+    let features = inner.features();
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    let has_room = inner.limits().max_compute_workgroup_storage_size >= COOPERATIVE_BYTES
+        && (1..=COOPERATIVE_SUBGROUP).contains(&subgroup);
+    if !features.contains(needed) || !has_room {
+        return 0;
+    }
+    let (half, float) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let listed = inner.cooperative_matrix_properties();
+    let is_listed = |size: &u32| {
+        let sizes = [*size; 3];
+        listed.iter().any(|of| [of.m_size, of.n_size, of.k_size] == sizes && (of.ab_type, of.cr_type) == (half, float))
+    };
+    [16, 8].into_iter().find(is_listed).unwrap_or(0)
 }
 
 /// Whether shaders may multiply packed 8-bit integers: a matter of the compiler, whatever the adapter.

@@ -19,6 +19,8 @@ pub struct Caps {
     pub packed_dot: bool,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
+    /// Rows and columns of the cooperative matrices that multiply 16-bit floats and add up in 32 bits; 0 without.
+    pub cooperative: u32,
 }
 
 impl Default for Caps {
@@ -32,6 +34,7 @@ impl Default for Caps {
             f16: false,
             packed_dot: false,
             workgroup_bytes: 16 << 10,
+            cooperative: 0,
         }
     }
 }
@@ -40,6 +43,9 @@ impl Caps {
     /// Whether the adapter can run a text of these constants and parts.
     #[must_use]
     pub fn run(&self, spec: &Spec) -> bool {
-        (self.f16 || !spec.f16) && (self.packed_dot || !spec.packed_dot) && (self.subgroup > 0 || !spec.subgroups)
+        (self.f16 || !spec.f16)
+            && (self.packed_dot || !spec.packed_dot)
+            && (self.subgroup > 0 || !spec.subgroups)
+            && (self.cooperative > 0 || !spec.cooperative)
     }
 }

@@ -44,6 +44,9 @@ pub struct Config {
     /// Tiles in workgroup memory. Choices from before they could be chosen have none.
     #[serde(default)]
     pub tile: Tile,
+    /// Tiles by cooperative matrices.
+    #[serde(default = "first_cooperative")]
+    pub cooperative: Tile,
 }
 
 /// How the 4-bit codes of a weight format become floats.
@@ -70,8 +73,13 @@ impl Default for Config {
             rows: 4,
             nibbles: Nibbles::Convert,
             tile: Tile::LEAST,
+            cooperative: first_cooperative(),
         }
     }
+}
+
+const fn first_cooperative() -> Tile {
+    Tile::COOPERATIVE[0]
 }
 
 const REDUCE_THREAD: &str = include_str!("../../shaders/lib/reduce_thread.wgsl");

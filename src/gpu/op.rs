@@ -60,7 +60,8 @@ pub struct Variant {
     pub needs: fn(&Caps) -> bool,
     /// Whether it can compute a stage.
     pub allows: fn(&Stage) -> bool,
-    /// Whether it is thought to be faster than those listed before it, where nothing was measured.
+    /// Whether it is thought to be faster than those listed before it, where nothing was measured. One that rounds is not
+    /// chosen for that, only tried.
     pub pays: fn(&Stage) -> bool,
     /// How near its results are to those of f32.
     pub precision: Precision,
@@ -152,6 +153,8 @@ pub struct Spec {
     pub packed_dot: bool,
     /// Whether the text adds up by subgroups, which the adapter must have.
     pub subgroups: bool,
+    /// Whether the text multiplies cooperative matrices, which the adapter must have.
+    pub cooperative: bool,
 }
 
 impl Spec {
@@ -197,6 +200,7 @@ impl Spec {
         self.f16 |= other.f16;
         self.packed_dot |= other.packed_dot;
         self.subgroups |= other.subgroups;
+        self.cooperative |= other.cooperative;
         self
     }
 }
@@ -210,6 +214,9 @@ pub fn compose(variant: &Variant, spec: &Spec, subgroups_directive: bool) -> Str
     }
     if spec.f16 {
         text.push_str("enable f16;\n");
+    }
+    if spec.cooperative {
+        text.push_str("enable wgpu_cooperative_matrix;\n");
     }
     for (name, value) in &spec.constants {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));

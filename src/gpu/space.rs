@@ -24,6 +24,8 @@ pub enum Change {
     Nibbles(Nibbles),
     /// Tiles in workgroup memory.
     Tile(Tile),
+    /// Tiles by cooperative matrices.
+    Cooperative(Tile),
 }
 
 /// The axes, the one that matters most first.
@@ -43,6 +45,7 @@ impl Config {
             Change::Rows(rows) => Self { rows, ..self },
             Change::Nibbles(nibbles) => Self { nibbles, ..self },
             Change::Tile(tile) => Self { tile, ..self },
+            Change::Cooperative(cooperative) => Self { cooperative, ..self },
         }
     }
 
@@ -55,6 +58,8 @@ impl Config {
             && self.rows.is_power_of_two()
             && self.rows <= MOST_ROWS
             && self.tile.runs_on(caps)
+            && Tile::COOPERATIVE.contains(&self.cooperative)
+            && (caps.cooperative == 0 || self.cooperative.is_made_of(caps.cooperative))
             && (self.reduce != Reduce::Subgroup || caps.subgroup > 0)
     }
 }
@@ -118,6 +123,12 @@ pub(crate) fn tiles(caps: &Caps) -> Space {
     vec![Tile::ALL.into_iter().filter(|tile| tile.runs_on(caps)).map(Change::Tile).collect()]
 }
 
+/// Tiles by cooperative matrices.
+pub(crate) fn cooperative(caps: &Caps) -> Space {
+    let made = Tile::COOPERATIVE.into_iter().filter(|tile| tile.is_made_of(caps.cooperative));
+    vec![made.map(Change::Cooperative).collect()]
+}
+
 /// Ways to add up, and how many do. Programs on the CPU switch coroutines at a barrier: there each invocation is alone.
 fn shared(caps: &Caps, lanes: &[Change]) -> Space {
     if caps.is_software {
@@ -146,9 +157,11 @@ mod tests {
 
     #[test]
     fn whatever_stands_in_a_space_runs() {
-        let gpu = Caps { is_software: false, subgroup: 32, ..Caps::default() };
-        for caps in [Caps::default(), gpu, Caps { subgroup: 0, ..gpu }] {
-            for space in [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps), tiles(&caps)] {
+        let gpu = Caps { is_software: false, subgroup: 32, cooperative: 16, ..Caps::default() };
+        for caps in [Caps::default(), gpu, Caps { subgroup: 0, ..gpu }, Caps { cooperative: 8, ..gpu }] {
+            for space in
+                [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps), tiles(&caps), cooperative(&caps)]
+            {
                 let configs = product(&space, Config::guess(&caps));
                 assert!(configs.iter().all(|config| config.runs_on(&caps)), "{configs:?}");
             }
@@ -171,6 +184,7 @@ mod tests {
             Config { reduce: Reduce::Subgroup, ..default },
             Config { tile: Tile { tokens: 60, ..Tile::LEAST }, ..default },
             Config { tile: Tile { rows_each: 0, ..Tile::LEAST }, ..default },
+            Config { cooperative: Tile { tokens_each: 0, ..Tile::COOPERATIVE[0] }, ..default },
         ] {
             assert!(!config.runs_on(&caps), "{config:?}");
         }

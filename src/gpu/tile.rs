@@ -1,5 +1,5 @@
 //! Tiles of a matrix product in workgroup memory: how much of both sides a workgroup brings at once, and how much of it each
-//! invocation sums up. Text: `shaders/lib/gemm.wgsl`.
+//! invocation sums up, or each subgroup by cooperative matrices. Texts: `shaders/lib/gemm.wgsl`, `gemm_cooperative.wgsl`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Tile {
     pub tokens: u32,
     /// Weights of a row that are brought at once: 16 or 32.
     pub depth: u32,
-    /// Rows that an invocation sums up.
+    /// Rows that an invocation, or a subgroup, sums up.
     pub rows_each: u32,
     /// Tokens that it sums them up for.
     pub tokens_each: u32,
@@ -35,12 +35,34 @@ const SUMS_4X4: &str = include_str!("../../shaders/lib/sums_4x4.wgsl");
 const SUMS_8X4: &str = include_str!("../../shaders/lib/sums_8x4.wgsl");
 const SUMS_8X8: &str = include_str!("../../shaders/lib/sums_8x8.wgsl");
 
-/// What the floats of a tile are.
+const COOPERATIVE: &str = include_str!("../../shaders/lib/gemm_cooperative.wgsl");
+const MATRICES_8: &str = include_str!("../../shaders/lib/matrices_8.wgsl");
+const MATRICES_16: &str = include_str!("../../shaders/lib/matrices_16.wgsl");
+const MATRICES_1X2: &str = include_str!("../../shaders/lib/matrices_1x2.wgsl");
+const MATRICES_2X2: &str = include_str!("../../shaders/lib/matrices_2x2.wgsl");
+const MATRICES_2X4: &str = include_str!("../../shaders/lib/matrices_2x4.wgsl");
+
+/// By what a tile is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Element {
+pub(crate) enum Units {
+    /// By invocations, as 32-bit floats.
     F32,
+    /// By invocations, as 16-bit floats.
     F16,
+    /// By cooperative matrices of 16-bit floats.
+    Cooperative,
 }
+
+/// What a sum of products of 16-bit floats may be off by, relative to the size of such sums. Both factors are rounded by
+/// 2⁻¹² of themselves on average, which comes to 3e-4 of a sum's usual size; the budget is for the worst of millions. A
+/// product that a driver computes wrong is off by about 1.
+pub(crate) const HALVES_BUDGET: f64 = 1e-2;
+
+/// Bytes of workgroup memory from which on every cooperative tile fits.
+pub(super) const COOPERATIVE_BYTES: u32 = 32 << 10;
+
+/// Invocations of a subgroup at most, so that the workgroup of every cooperative tile has 256.
+pub(super) const COOPERATIVE_SUBGROUP: u32 = 32;
 
 const fn tile(rows: u32, tokens: u32, depth: u32, rows_each: u32, tokens_each: u32) -> Tile {
     Tile { rows, tokens, depth, rows_each, tokens_each }
@@ -60,9 +82,13 @@ impl Tile {
         tile(64, 32, 32, 4, 4),
     ];
 
-    /// Invocations of its workgroup.
+    /// Those worth trying by cooperative matrices, of 8 subgroups each.
+    pub const COOPERATIVE: [Self; 3] =
+        [tile(64, 64, 32, 16, 32), tile(128, 64, 32, 32, 32), tile(128, 128, 32, 32, 64)];
+
+    /// Parts that are summed up side by side, each by an invocation or a subgroup.
     #[must_use]
-    pub fn invocations(&self) -> u32 {
+    pub fn parts(&self) -> u32 {
         self.rows / self.rows_each * (self.tokens / self.tokens_each)
     }
 
@@ -82,7 +108,8 @@ impl Tile {
 
     /// A smaller one, where there are not so many tokens, or where rows come in groups of `rows`, a multiple of 64.
     pub(crate) fn cut_to(mut self, tokens: u64, rows: u32) -> Self {
-        while self.tokens >= 32 && u64::from(self.tokens / 2) >= tokens {
+        let least = self.tokens_each.max(16);
+        while self.tokens >= 2 * least && u64::from(self.tokens / 2) >= tokens {
             self.tokens /= 2;
         }
         // So small a tile would leave too few invocations.
@@ -95,23 +122,48 @@ impl Tile {
         self
     }
 
-    /// The text of its product, which lies after the kernel's own facts.
-    pub(crate) fn spec(&self, element: Element) -> Spec {
+    /// Whether the matrices of an adapter divide it in a way that there is a text for.
+    #[must_use]
+    pub fn is_made_of(&self, size: u32) -> bool {
+        size > 0 && self.matrices(size).is_some()
+    }
+
+    fn matrices(&self, size: u32) -> Option<&'static str> {
+        match (self.rows_each / size, self.tokens_each / size) {
+            (1, 2) => Some(MATRICES_1X2),
+            (2, 2) => Some(MATRICES_2X2),
+            (2, 4) => Some(MATRICES_2X4),
+            _ => None,
+        }
+    }
+
+    /// The text of its product.
+    pub(crate) fn spec(&self, units: Units, caps: &Caps) -> Spec {
+        let spec = Spec::default()
+            .constant("TILE_ROWS", self.rows)
+            .constant("TILE_TOKENS", self.tokens)
+            .constant("TILE_DEPTH", self.depth);
+        if units == Units::Cooperative {
+            let size = if caps.cooperative == 8 { MATRICES_8 } else { MATRICES_16 };
+            let matrices = self.matrices(caps.cooperative).unwrap_or(MATRICES_1X2);
+            let spec = spec
+                .constant("WORKGROUP", self.parts() * caps.subgroup)
+                .constant("SUBGROUP", caps.subgroup)
+                .constant("ROWS_EACH", self.rows_each)
+                .constant("TOKENS_EACH", self.tokens_each);
+            let spec = spec.part(HALVES).part(size).part(matrices).part(COOPERATIVE).with_f16();
+            return Spec { cooperative: true, ..spec };
+        }
         let sums = match (self.rows_each, self.tokens_each) {
             (4, _) => SUMS_4X4,
             (_, 4) => SUMS_8X4,
             _ => SUMS_8X8,
         };
-        let floats = if element == Element::F16 { HALVES } else { FLOATS };
-        let spec = Spec::default()
-            .constant("WORKGROUP", self.invocations())
-            .constant("TILE_ROWS", self.rows)
-            .constant("TILE_TOKENS", self.tokens)
-            .constant("TILE_DEPTH", self.depth)
-            .part(floats)
-            .part(sums)
-            .part(GEMM);
-        if element == Element::F16 { spec.with_f16() } else { spec }
+        let spec = spec.constant("WORKGROUP", self.parts());
+        match units {
+            Units::F16 => spec.part(HALVES).part(sums).part(GEMM).with_f16(),
+            _ => spec.part(FLOATS).part(sums).part(GEMM),
+        }
     }
 }
 
@@ -124,7 +176,7 @@ mod tests {
         for tile in Tile::ALL {
             for (tokens, rows) in [(1, 64), (20, 64), (64, 128), (512, 1024), (512, 64)] {
                 let cut = tile.cut_to(tokens, rows);
-                assert!((32..=256).contains(&cut.invocations()), "{tile:?} cut to {tokens}: {cut:?}");
+                assert!((32..=256).contains(&cut.parts()), "{tile:?} cut to {tokens}: {cut:?}");
                 assert!(cut.bytes() <= tile.bytes() && rows % cut.rows == 0, "{cut:?}");
                 assert!(cut.rows % cut.rows_each == 0 && cut.tokens % cut.tokens_each == 0, "{cut:?}");
                 assert!(u64::from(cut.tokens) >= tokens.min(u64::from(tile.tokens)), "{cut:?}");
@@ -133,6 +185,22 @@ mod tests {
         assert_eq!(Tile::ALL[4].cut_to(40, 64).tokens, 64);
         assert_eq!(Tile::ALL[4].cut_to(20, 64).tokens, 32);
         assert_eq!(Tile::ALL[4].cut_to(3, 64).tokens, 16);
+    }
+
+    #[test]
+    fn cooperative_tiles_are_whole_matrices_on_eight_subgroups() {
+        for tile in Tile::COOPERATIVE {
+            assert!(tile.parts() == 8 && tile.is_made_of(16), "{tile:?}");
+            let patches = 8 * 16 * 16 * 4;
+            let bytes = (tile.rows + tile.tokens) * ((tile.depth + 8) * 2 + 4) + patches;
+            assert!(bytes <= COOPERATIVE_BYTES, "{tile:?}: {bytes}");
+            for tokens in [1, 40, 512] {
+                let cut = tile.cut_to(tokens, 64);
+                assert!(cut.rows % cut.rows_each == 0 && cut.tokens % cut.tokens_each == 0 && cut.parts() > 0);
+            }
+        }
+        assert!(Tile::COOPERATIVE[0].is_made_of(8) && !Tile::COOPERATIVE[2].is_made_of(8));
+        assert!(!Tile::COOPERATIVE[0].is_made_of(0));
     }
 
     #[test]

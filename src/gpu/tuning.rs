@@ -111,11 +111,14 @@ impl Tuning {
         usable.unwrap_or_else(|| (self.guess_variant(stage, caps), self.config))
     }
 
-    /// The last variant that can compute a stage and is thought to pay.
+    /// The last variant that can compute a stage, is thought to pay, and is exact: one that rounds has to be found faster.
     fn guess_variant(&self, stage: &Stage, caps: &Caps) -> &'static Variant {
         let variants = stage.op.variants;
         let fits = |variant: &&Variant| {
-            variant.is_worth_trying(caps) && self.can(variant, stage, caps) && (variant.pays)(stage)
+            variant.precision == Precision::Exact
+                && variant.is_worth_trying(caps)
+                && self.can(variant, stage, caps)
+                && (variant.pays)(stage)
         };
         variants.iter().rev().find(fits).unwrap_or(&variants[0])
     }

@@ -22,6 +22,8 @@ pub static OP: Op = Op {
             lower::TILES,
         ),
         experts_in_shared::VARIANT,
+        experts_in_shared::HALVES,
+        experts_in_shared::COOPERATIVE,
     ],
     bindings: &[
         ("x", Access::Read),

@@ -22,6 +22,8 @@ pub static OP: Op = Op {
             lower::TILES,
         ),
         experts_out_shared::VARIANT,
+        experts_out_shared::HALVES,
+        experts_out_shared::COOPERATIVE,
     ],
     bindings: &[
         ("hidden", Access::Read),

@@ -51,6 +51,8 @@ pub static OP: Op = Op {
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
         linear_fixed::VARIANT,
+        linear_shared::HALVES,
+        linear_shared::COOPERATIVE,
     ],
     bindings: &[
         ("step", Access::Read),

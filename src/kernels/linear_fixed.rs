@@ -25,8 +25,8 @@ pub(super) const VARIANT: Variant = Variant {
     waits: false,
     needs: |caps| caps.packed_dot,
     allows,
-    // An adapter may take longer for one more dispatch than it gains.
-    pays: |_| false,
+    // Where one more dispatch takes longer than it gains, a search finds out.
+    pays: |_| true,
     precision: Precision::Rounded(BUDGET),
     way: Way { lower, space: space::rows_of_codes },
 };

@@ -1,9 +1,10 @@
 //! `linear_shared`: `linear` for many tokens, by tiles in workgroup memory: prefill on GPUs.
 
 use crate::gpu::lower::{Lowered, Way};
+use crate::gpu::op::Precision;
 use crate::gpu::space;
-use crate::gpu::tile::Element;
-use crate::gpu::{Config, Stage, Variant};
+use crate::gpu::tile::{HALVES_BUDGET, Units};
+use crate::gpu::{Caps, Stage, Tile, Variant};
 
 use super::STEP;
 use super::linear::Params;
@@ -21,7 +22,33 @@ pub(super) const VARIANT: Variant = Variant {
     needs: |_| true,
     allows,
     pays: |stage| stage.params::<Params>().max_tokens >= MIN_TOKENS,
-    ..Variant::only("linear_shared", SOURCE, &[STEP], way(Element::F32))
+    ..Variant::only(
+        "linear_shared",
+        SOURCE,
+        &[STEP],
+        Way { lower: |stage, caps, config| lower(stage, caps, config.tile, Units::F32), space: space::tiles },
+    )
+};
+
+/// The same by 16-bit floats.
+pub(super) const HALVES: Variant = Variant {
+    name: "linear_shared_f16",
+    precision: Precision::Rounded(HALVES_BUDGET),
+    needs: |caps| caps.f16,
+    way: Way { lower: |stage, caps, config| lower(stage, caps, config.tile, Units::F16), space: space::tiles },
+    ..VARIANT
+};
+
+/// The same by cooperative matrices. Some drivers compute wrong products: only a tuner, which holds it against what is
+/// right, may choose it.
+pub(super) const COOPERATIVE: Variant = Variant {
+    name: "linear_cooperative",
+    needs: |caps| caps.cooperative > 0,
+    way: Way {
+        lower: |stage, caps, config| lower(stage, caps, config.cooperative, Units::Cooperative),
+        space: space::cooperative,
+    },
+    ..HALVES
 };
 
 /// A tile lies within one group of rows.
@@ -30,19 +57,11 @@ fn allows(stage: &Stage) -> bool {
     !p.is_grouped() || (p.rows_per_group.is_multiple_of(ROWS) && p.first_row.is_multiple_of(ROWS))
 }
 
-const fn way(element: Element) -> Way {
-    let lower: fn(&Stage, &crate::gpu::Caps, &Config) -> Lowered = match element {
-        Element::F32 => |stage, _, config| lower(stage, config, Element::F32),
-        Element::F16 => |stage, _, config| lower(stage, config, Element::F16),
-    };
-    Way { lower, space: space::tiles }
-}
-
-fn lower(stage: &Stage, config: &Config, element: Element) -> Lowered {
+fn lower(stage: &Stage, caps: &Caps, tile: Tile, units: Units) -> Lowered {
     let p: Params = stage.params();
     // Of a shard the first row counts, too.
     let groups = if p.is_grouped() { p.rows_per_group | p.first_row } else { 0 };
-    let tile = config.tile.cut_to(u64::from(p.max_tokens), groups);
+    let tile = tile.cut_to(u64::from(p.max_tokens), groups);
     let n_tiles = u64::from(p.n_rows.div_ceil(tile.rows)) * u64::from(p.max_tokens.div_ceil(tile.tokens));
-    (tile.spec(element), n_tiles).into()
+    (tile.spec(units, caps), n_tiles).into()
 }

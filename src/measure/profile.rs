@@ -3,6 +3,7 @@
 
 use super::StageTime;
 use super::report::{LayerTimes, Probes, Profile};
+use super::settle::{Timed, time_warm};
 use super::spread::median;
 use crate::engine::Session;
 use crate::error::Result;
@@ -20,15 +21,33 @@ pub async fn profile(session: &mut Session, n_tokens: u32, depth: u32, probes: &
     let n_tokens = n_tokens.clamp(1, session.n_chunk());
     let mut runs = Vec::with_capacity(N_STEPS);
     let mut recording = Recording::default();
+    let mut step = ProfiledStep { session, n_tokens, depth };
     for _ in 0..N_STEPS {
-        let (computed, times) = session.profile_step(depth, n_tokens).await?;
+        let (computed, times) = time_warm(&mut step).await?;
         recording = computed;
         runs.extend(times);
     }
     let middle = |stage: usize| median(&runs.iter().filter_map(|times| times.get(stage).copied()).collect::<Vec<_>>());
     let ms: Vec<f64> = (0..recording.stages.len()).map(middle).collect();
-    let profile = of_times(&recording, &ms, &session.outline().layer_kinds, n_tokens, depth, probes);
+    let profile = of_times(&recording, &ms, &step.session.outline().layer_kinds, n_tokens, depth, probes);
     Ok((!runs.is_empty()).then_some(profile))
+}
+
+/// A step whose stages are timed. Between two of them the adapter rests, while times are read back.
+struct ProfiledStep<'a> {
+    session: &'a mut Session,
+    n_tokens: u32,
+    depth: u32,
+}
+
+impl Timed for ProfiledStep<'_> {
+    type Sample = (Recording, Option<Vec<f64>>);
+    async fn warm(&mut self) -> Result<Option<f64>> {
+        self.session.warm(self.depth).await
+    }
+    async fn time(&mut self) -> Result<Self::Sample> {
+        self.session.profile_step(self.depth, self.n_tokens).await
+    }
 }
 
 /// Of a recording and the milliseconds of each of its stages; `kinds` has one for each layer.

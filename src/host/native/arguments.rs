@@ -235,11 +235,6 @@ impl Cache {
     pub(super) fn types(self) -> CacheTypes {
         CacheTypes { keys: self.keys, values: self.values }
     }
-
-    /// As another session has it.
-    pub(super) fn of(CacheTypes { keys, values }: CacheTypes) -> Self {
-        Self { keys, values }
-    }
 }
 
 /// Where the prompt comes from.

@@ -35,6 +35,8 @@ Examples:
 
 /// Tokens to make room for where nobody asks for more: the built-in text.
 const N_CONTEXT: u32 = 256;
+/// Tokens in one step at most, on every adapter.
+const N_CHUNK: u32 = 256;
 
 /// A larger model takes the CPU executor many minutes, and is checked by samples.
 const MOST_WHOLE_BYTES: u64 = 1 << 30;
@@ -123,7 +125,9 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
         None => model.files.context_length().await?.min(N_CONTEXT),
     };
     let (shader_checks, cache) = (shader_checks(options), options.model.cache.types());
-    let load = LoadOptions { n_context: Some(n_context), shader_checks, cache, ..LoadOptions::default() };
+    // All in steps of one size: state is compared as it lies.
+    let n_chunk = Some(N_CHUNK);
+    let load = LoadOptions { n_context: Some(n_context), n_chunk, shader_checks, cache, ..LoadOptions::default() };
     let mut oracle = match is_sampled(options, model) {
         true => None,
         false => Some(load_session(model, ExecutorChoice::Cpu, &load).await?),

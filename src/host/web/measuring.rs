@@ -221,7 +221,8 @@ async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Re
     let check = if loaded.session.memory().weights > MOST_ORACLE_BYTES {
         verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
     } else {
-        let options = LoadOptions { n_context: Some(loaded.session.n_context()), ..LoadOptions::default() };
+        let (n_context, n_chunk) = (Some(loaded.session.n_context()), Some(loaded.session.n_chunk()));
+        let options = LoadOptions { n_context, n_chunk, ..LoadOptions::default() };
         let mut oracle = Session::load(&loaded.known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await?;
         verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
     };

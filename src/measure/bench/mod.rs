@@ -9,6 +9,7 @@ mod repetition;
 mod results;
 mod rounds;
 
+use super::settle::settle;
 use super::{Progress, Report, Watch, profile};
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -260,6 +261,14 @@ impl Runs for Bench<'_> {
             (warm_up, round) => format!("run {} of {}", round + u32::from(!warm_up), self.plan.repeats),
         };
         format!("{test} on {}, {round}", self.lanes[turn.lane].name())
+    }
+
+    async fn warm(&mut self, turn: Turn) -> Result<()> {
+        let (session, depth) = (&mut self.lanes[turn.lane].session, self.plan.tests[turn.test].depth);
+        if session.warm(depth).await?.is_some() {
+            settle(&mut async || Ok(session.warm(depth).await?.unwrap_or(f64::INFINITY))).await?;
+        }
+        Ok(())
     }
 
     async fn run(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>> {

@@ -15,7 +15,7 @@ pub(super) fn test(plan: &TestPlan, samples: &[Sample], work: Cost, probes: &Pro
     let ms_per_token = median(&each(&|sample| sample.ms / n_tokens));
     let per_token = Cost { bytes: shared(work.bytes, plan), ops: shared(work.ops, plan) };
     let first: Vec<f64> = samples.iter().filter_map(|sample| sample.first_token_ms).collect();
-    Some(Test {
+    let test = Test {
         n_prompt: plan.n_prompt,
         n_gen: plan.n_gen,
         depth: plan.depth,
@@ -28,7 +28,9 @@ pub(super) fn test(plan: &TestPlan, samples: &[Sample], work: Cost, probes: &Pro
         ops_per_token: per_token.ops,
         gb_per_s: per_second(per_token.bytes as f64 * 1e-9, ms_per_token),
         share: Share::of(per_token, ms_per_token, probes),
-    })
+        ..Test::default()
+    };
+    Some(test.told_apart(probes))
 }
 
 /// One token's part.
@@ -60,6 +62,7 @@ mod tests {
         assert_eq!((test.ms_per_token, test.first_token_ms), (5.0, Some(10.0)));
         assert_eq!((test.prefill_ms, test.decode_ms), (1.0, 19.0));
         assert_eq!((test.bytes_per_token, test.ops_per_token), (5_000_000, 2));
+        assert_eq!((test.streaming_ms, test.rest_ms), (Some(2.5), Some(2.5)));
         // 5 MB in 5 ms are 1 GB/s, half of what can be read.
         assert!((test.gb_per_s - 1.0).abs() < 1e-9);
         assert!(test.share.is_some_and(|share| share.of == ProbeKind::Read && (share.share - 0.5).abs() < 1e-9));

@@ -26,6 +26,9 @@ pub(super) trait Runs {
     /// In a few words, for the progress.
     fn describe(&self, turn: Turn) -> String;
 
+    /// Brings the clock of a turn's adapter up, which fell while others had their turns.
+    async fn warm(&mut self, turn: Turn) -> Result<()>;
+
     /// Takes a turn; breaks where `watch` did.
     async fn run(&mut self, turn: Turn, progress: &Progress, watch: &mut Watch<'_>) -> Result<ControlFlow<()>>;
 }
@@ -45,7 +48,12 @@ pub(super) async fn run(runs: &mut impl Runs, n_rounds: u32, n_tests: usize, wat
                     continue;
                 }
                 watch(&progress)?;
-                match runs.run(turn, &progress, watch).await {
+                let warmed = runs.warm(turn).await;
+                let ended = match warmed {
+                    Ok(()) => runs.run(turn, &progress, watch).await,
+                    Err(error) => Err(error),
+                };
+                match ended {
                     Ok(flow) => flow?,
                     Err(error) => runs.fall_out(lane, error),
                 }
@@ -58,6 +66,9 @@ pub(super) async fn run(runs: &mut impl Runs, n_rounds: u32, n_tests: usize, wat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::settle::settle;
+    use crate::measure::settle::tests::Sleepy;
+    use std::collections::BTreeMap;
 
     /// Writes down the turns that it takes; lane `broken` fails at its turn of that number.
     #[derive(Default)]
@@ -65,6 +76,8 @@ mod tests {
         turns: Vec<(u32, usize, usize)>,
         broken: Option<(usize, usize)>,
         failed: Vec<(usize, String)>,
+        gpus: BTreeMap<usize, Sleepy>,
+        times_ms: Vec<f64>,
     }
 
     impl Runs for Recorder {
@@ -84,9 +97,16 @@ mod tests {
             format!("{turn:?}")
         }
 
+        async fn warm(&mut self, turn: Turn) -> Result<()> {
+            let gpu = self.gpus.entry(turn.lane).or_default();
+            gpu.rest();
+            settle(&mut async || Ok(gpu.work(2.0))).await.map(|_| ())
+        }
+
         async fn run(&mut self, turn: Turn, _: &Progress, _: &mut Watch<'_>) -> Result<ControlFlow<()>> {
             let Turn { round, test, lane } = turn;
             self.turns.push((round, test, lane));
+            self.times_ms.push(self.gpus.entry(lane).or_default().work(4.0));
             let n_turns = self.turns.iter().filter(|turn| turn.2 == lane).count();
             if self.broken == Some((lane, n_turns)) {
                 return Err(Error::adapter("adapter", "the device was lost"));
@@ -111,6 +131,8 @@ mod tests {
         let in_order = (0..2).flat_map(|r| (0..2).flat_map(move |t| (0..3).map(move |l| (r, t, l))));
         assert_eq!(recorder.turns, in_order.collect::<Vec<_>>());
         assert_eq!(done, (0..12).collect::<Vec<_>>());
+        // Each at the full clock, though all adapters fall asleep between their turns.
+        assert!(recorder.times_ms.iter().all(|ms| (ms - 4.0).abs() < 0.2), "{:?}", recorder.times_ms);
         assert!(ended.is_continue());
     }
 

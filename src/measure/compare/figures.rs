@@ -158,6 +158,8 @@ fn test(test: &Test) -> Vec<Figure> {
     if test.gb_per_s > 0.0 {
         all.push(figure(5, ", bytes moved", "GB/s", test.gb_per_s));
     }
+    let apart = [(6, ", streaming, a token", test.streaming_ms), (7, ", the rest, a token", test.rest_ms)];
+    all.extend(apart.into_iter().filter_map(|(place, part, ms)| ms.map(|ms| figure(place, part, "ms", ms))));
     all
 }
 

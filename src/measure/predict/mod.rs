@@ -44,7 +44,8 @@ pub fn predict(
         ExecutorChoice::Gpu(adapter) => adapter.binding_bytes(),
         ExecutorChoice::Cpu => 1 << 30,
     };
-    let planner = |whole| Planner::new(model, whole, binding_bytes, N_CHUNK);
+    let n_chunk = session.n_chunk();
+    let planner = |whole| Planner::new(model, whole, binding_bytes, n_chunk);
     let (cut, whole) = (planner(false)?, planner(true)?);
     let fits_context = |n: &u32| *n <= model.whole.context_length;
     Ok(Prediction {
@@ -55,16 +56,20 @@ pub fn predict(
         memory: CONTEXTS.into_iter().filter(fits_context).map(|n| whole.memory(n)).collect(),
         binding_bytes,
         free_bytes,
-        steps: steps(&cut, &whole, model.whole.context_length, tests, profiles),
+        steps: steps((&cut, &whole), n_chunk, model.whole.context_length, tests, profiles),
     })
 }
 
-/// Tokens in a step at most, as sessions are loaded by default.
-const N_CHUNK: u32 = 256;
-
 /// Every step that was measured, and writing at the end of texts of each length.
-fn steps(cut: &Planner, whole: &Planner, most: u32, tests: &[Test], profiles: &[Profile]) -> Vec<StepPrediction> {
-    let tests: Vec<Measured> = tests.iter().filter_map(Measured::of).collect();
+/// Steps of prompts have at most `n_chunk` tokens.
+fn steps(
+    (cut, whole): (&Planner, &Planner),
+    n_chunk: u32,
+    most: u32,
+    tests: &[Test],
+    profiles: &[Profile],
+) -> Vec<StepPrediction> {
+    let tests: Vec<Measured> = tests.iter().filter_map(|test| Measured::of(test, n_chunk)).collect();
     let mut wanted: Vec<(u32, u32)> = tests.iter().map(|test| (test.n_tokens, test.depth)).collect();
     if tests.iter().any(|test| test.n_tokens == 1) {
         let contexts = CONTEXTS.into_iter().filter(|n| *n <= most);
@@ -104,10 +109,10 @@ struct Measured {
 
 impl Measured {
     /// Of a test of written tokens, or of a prompt; both together tell neither.
-    fn of(test: &Test) -> Option<Self> {
+    fn of(test: &Test, n_chunk: u32) -> Option<Self> {
         let (n_tokens, depth) = match (test.n_prompt, test.n_gen) {
             (0, n) => (1, test.depth + n / 2),
-            (n, 0) => (n.min(N_CHUNK), test.depth),
+            (n, 0) => (n.min(n_chunk), test.depth),
             _ => return None,
         };
         let rate = &test.tokens_per_s;

@@ -113,13 +113,13 @@ fn a_kind_that_was_not_measured_is_taken_by_its_stages_elsewhere_and_depth_by_wo
 fn tests_of_prompt_and_answer_together_and_of_nothing_tell_nothing() {
     let tokens_per_s = Spread::of(&[100.0, 110.0, 90.0]).expect("samples");
     let test = Test { n_gen: 8, depth: 100, tokens_per_s, ms_per_token: 10.0, ..Test::default() };
-    let decode = Measured::of(&test).expect("a step");
+    let decode = Measured::of(&test, 256).expect("a step");
     assert_eq!((decode.n_tokens, decode.depth, decode.ms), (1, 104, 10.0));
     close(decode.low, 100.0 / 110.0);
     close(decode.high, 100.0 / 90.0);
     let prompt = Test { n_prompt: 1000, n_gen: 0, ..test.clone() };
-    let prompt = Measured::of(&prompt).expect("a step");
-    assert_eq!((prompt.n_tokens, prompt.depth, prompt.ms), (N_CHUNK, 100, 2560.0));
-    assert!(Measured::of(&Test { n_prompt: 4, ..test.clone() }).is_none());
-    assert!(Measured::of(&Test { tokens_per_s: Spread::default(), ..test }).is_none());
+    let prompt = Measured::of(&prompt, 256).expect("a step");
+    assert_eq!((prompt.n_tokens, prompt.depth, prompt.ms), (256, 100, 2560.0));
+    assert!(Measured::of(&Test { n_prompt: 4, ..test.clone() }, 256).is_none());
+    assert!(Measured::of(&Test { tokens_per_s: Spread::default(), ..test }, 256).is_none());
 }

@@ -9,11 +9,14 @@ use crate::gpu::{Arena, Executor, Purpose, Recording, Slice};
 use crate::kernels::probe_dispatch::{self, record_probe_dispatch};
 use crate::kernels::probe_fma::{self, Chains, Float, record_probe_fma};
 use crate::measure::report::ProbeKind;
+use crate::measure::settle::settle;
 use crate::measure::spread::median;
 use web_time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Repetitions for one sample at most.
 const MAX_REPEATS: u32 = 1 << 12;
+/// Dispatches in one submit that wake an adapter up.
+const WAKING_RUNS: u32 = 2000;
 /// Counters of the dispatch that does next to nothing: one workgroup.
 const N_COUNTERS: u32 = 16;
 
@@ -46,6 +49,10 @@ impl Prober<'_, '_> {
         let dispatch = self.prepare(recording).await?;
         // Warm-up: drivers compile at the first use.
         self.run_ms(dispatch, 1, Encoding::Counted).await?;
+        if !self.adapter.caps.is_software {
+            // A submit to an adapter that sleeps says how long it takes to wake.
+            settle(&mut async || self.run_ms(dispatch, WAKING_RUNS, Encoding::Counted).await).await?;
+        }
         if self.log.begins(ProbeKind::Submit) {
             let samples = self.short_ms(Short::Submit(dispatch), &mut None).await?;
             self.overhead_ms = median(&samples);

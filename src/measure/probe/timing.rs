@@ -5,6 +5,7 @@ use super::{Options, Prober};
 use crate::error::Result;
 use crate::gpu::Recording;
 use crate::gpu::executor::Prepared;
+use crate::measure::settle::repeats_for;
 use web_time::Instant;
 
 /// No run is made longer than this on purpose, in milliseconds: watchdogs end what takes two seconds.
@@ -63,14 +64,8 @@ impl Prober<'_, '_> {
 
     /// Samples of the milliseconds that one run takes.
     pub(super) async fn sample_ms(&mut self, prepared: Prepared, encoding: Encoding) -> Result<Vec<f64>> {
-        let (mut n, wanted_ms) = (1, self.wanted_ms());
-        loop {
-            let ms = self.run_ms(prepared, n, encoding).await?;
-            if ms >= wanted_ms || n >= MAX_RUNS {
-                break;
-            }
-            n = grown(n, ms, wanted_ms).min(MAX_RUNS);
-        }
+        let asked = (self.wanted_ms(), MAX_RUNS, !self.adapter.caps.is_software);
+        let n = repeats_for(asked, grown, &mut async |n| self.run_ms(prepared, n, encoding).await).await?;
         let mut samples = Samples::new(self.options);
         while samples.wants_more() {
             let ms = self.run_ms(prepared, n, encoding).await?;

@@ -35,6 +35,13 @@ pub struct Test {
     pub gb_per_s: f64,
     /// How near that is to what the adapter can do; absent without probes.
     pub share: Option<Share>,
+    /// Of the milliseconds per token those that reading its bytes takes at the measured read, at most all: a model that
+    /// lies in a cache is read faster. Absent without that probe, and where a prompt is computed too.
+    #[serde(default)]
+    pub streaming_ms: Option<f64>,
+    /// The other milliseconds per token: computing, dispatches that wait for each other, submits.
+    #[serde(default)]
+    pub rest_ms: Option<f64>,
 }
 
 /// A share of a measured limit.
@@ -62,6 +69,14 @@ impl Share {
 }
 
 impl Test {
+    /// With the time of a token told apart by what the adapter reads at best.
+    #[must_use]
+    pub fn told_apart(self, probes: &Probes) -> Self {
+        let read = probes.limit(ProbeKind::Read).filter(|read| *read > 0.0 && self.n_prompt == 0 && self.n_gen > 0);
+        let streaming_ms = read.map(|read| (self.bytes_per_token as f64 * 1e-6 / read).min(self.ms_per_token));
+        Self { streaming_ms, rest_ms: streaming_ms.map(|ms| self.ms_per_token - ms), ..self }
+    }
+
     /// As llama-bench names it: `pp512`, `tg128`, `pp512+tg128`, each with `@ d4096` where tokens stood before.
     #[must_use]
     pub fn name(&self) -> String {
@@ -109,6 +124,21 @@ mod tests {
         assert_eq!(name(512, 0, 0), "pp512");
         assert_eq!(name(0, 128, 4096), "tg128 @ d4096");
         assert_eq!(name(512, 128, 0), "pp512+tg128");
+    }
+
+    #[test]
+    fn a_token_is_streaming_and_the_rest() {
+        let value = Spread { n: 1, median: 100.0, ..Spread::default() };
+        let probes = Probes(vec![Probe { kind: ProbeKind::Read, value, right: true }]);
+        let test = Test { n_gen: 8, ms_per_token: 2.0, bytes_per_token: 50_000_000, ..Test::default() };
+        let apart = test.clone().told_apart(&probes);
+        assert_eq!((apart.streaming_ms, apart.rest_ms), (Some(0.5), Some(1.5)));
+        let cached = Test { bytes_per_token: 900_000_000, ..test.clone() }.told_apart(&probes);
+        assert_eq!((cached.streaming_ms, cached.rest_ms), (Some(2.0), Some(0.0)));
+        for test in [Test { n_prompt: 4, ..test.clone() }, Test { n_gen: 0, n_prompt: 4, ..test.clone() }] {
+            assert_eq!(test.told_apart(&probes).streaming_ms, None);
+        }
+        assert_eq!(test.told_apart(&Probes::default()).rest_ms, None);
     }
 
     #[test]

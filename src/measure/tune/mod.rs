@@ -232,7 +232,7 @@ impl Tuner {
             let until = Instant::now() + left.mul_f64(share);
             let mut track = Stages::new(session, &alike, self.caps, self.guess.clone(), &expected, until);
             track.calibrate(&guess, wanted_ms(&self.caps)).await?;
-            let entrants = track.entrants();
+            let entrants = track.entrants(self.extent);
             let found = search(&mut track, &entrants, &guess, self.extent).await?;
             track.end();
             let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found;

@@ -1,6 +1,6 @@
 //! Stages of a session as the track of a search.
 
-use super::search::{Entrant, Track};
+use super::search::{Entrant, Extent, Track};
 use crate::engine::Session;
 use crate::engine::trial::{Alike, Expected};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,12 +49,15 @@ impl<'a> Stages<'a> {
         Self { session, alike, caps, base, expected, line: Vec::new(), n_times: 1, scale, deadline }
     }
 
-    /// The variants that can compute the problem.
-    pub(super) fn entrants(&self) -> Vec<Entrant> {
+    /// The variants that can compute the problem, those made for its size first: a quick search may end before it has tried
+    /// all, and leaves out those that are thought to lose.
+    pub(super) fn entrants(&self, extent: Extent) -> Vec<Entrant> {
         let Some(stage) = self.alike.stages.first() else { return Vec::new() };
-        let is_tried =
-            |variant: &&Variant| variant.is_worth_trying(&self.caps) && self.base.can(variant, stage, &self.caps);
-        let allowed = stage.op.variants.iter().filter(is_tried);
+        let is_tried = |variant: &&Variant| {
+            let has_hope = extent == Extent::Full || (variant.pays)(stage);
+            variant.is_worth_trying(&self.caps) && self.base.can(variant, stage, &self.caps) && has_hope
+        };
+        let allowed = stage.op.variants.iter().rev().filter(is_tried);
         allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
     }
 

@@ -92,7 +92,9 @@ pub fn configs() -> Vec<Config> {
 /// Those that an adapter can run, and its own.
 fn configs_of(adapter: &Adapter) -> Vec<Config> {
     let own = adapter.tuning().config;
-    configs().into_iter().chain([own]).filter(|config| config.runs_on(&adapter.caps)).collect()
+    // Cooperative tiles are a matter of the adapter's matrices.
+    let cooperative = Tile::COOPERATIVE.map(|cooperative| Config { cooperative, ..own });
+    configs().into_iter().chain([own]).chain(cooperative).filter(|config| config.runs_on(&adapter.caps)).collect()
 }
 
 /// Choices by which a case is run with a config, one for each variant of its kernels that can compute it.

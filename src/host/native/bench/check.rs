@@ -2,11 +2,10 @@
 //! or, where that would take too long, by samples.
 
 use super::lanes::{Model, go_on, host_has_room};
-use crate::engine::{ExecutorChoice, Session};
+use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::Result;
+use crate::host::native::interrupt;
 use crate::host::native::progress::Progress;
-use crate::host::native::run::load;
-use crate::host::native::{arguments, interrupt};
 use crate::measure::Watch;
 use crate::measure::bench::Lane;
 use crate::measure::report::{Check, Verdict};
@@ -47,11 +46,18 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
     if is_large || (oracle.is_none() && !host_has_room(model.named.bytes, &ExecutorChoice::Cpu)) {
         return check_by_samples(lane);
     }
-    if oracle.is_none() {
-        let ctx_size = Some(N_CONTEXT.min(lane.session.n_context()));
-        let cache = arguments::Cache::of(lane.session.cache_types());
-        let options = arguments::Model { ctx_size, cache, ..arguments::Model::default() };
-        *oracle = Some(block_on(load(&model.named, &options, ExecutorChoice::Cpu))?);
+    // State is compared as it lies, which depends on the size of steps.
+    if oracle.as_ref().is_none_or(|oracle| oracle.n_chunk() != lane.session.n_chunk()) {
+        let options = LoadOptions {
+            n_context: Some(N_CONTEXT.min(lane.session.n_context())),
+            n_chunk: Some(lane.session.n_chunk()),
+            cache: lane.session.cache_types(),
+            ..LoadOptions::default()
+        };
+        let mut progress = Progress::new();
+        let mut heard = |at| progress.load(&at);
+        let loading = Session::load(&model.named.files, ExecutorChoice::Cpu, &options, &mut heard);
+        *oracle = Some(block_on(loading)?);
     }
     let Some(oracle) = oracle else { return Ok(Check::default()) };
     let ids = built_in_ids(oracle)?;

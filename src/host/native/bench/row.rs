@@ -44,6 +44,8 @@ pub(super) struct Row {
     pub(super) gb_per_s: f64,
     pub(super) share: Option<f64>,
     pub(super) share_of: Option<ProbeKind>,
+    pub(super) streaming_ms: Option<f64>,
+    pub(super) rest_ms: Option<f64>,
     pub(super) load_ms: f64,
     pub(super) compile_ms: f64,
     pub(super) prefill_ms: f64,
@@ -100,6 +102,8 @@ fn row(report: &Report, test: &Test) -> Row {
         gb_per_s: test.gb_per_s,
         share: test.share.map(|share| share.share),
         share_of: test.share.map(|share| share.of),
+        streaming_ms: test.streaming_ms,
+        rest_ms: test.rest_ms,
         load_ms: load.directory_ms + load.upload_ms,
         compile_ms: load.compile_ms,
         prefill_ms: test.prefill_ms,
@@ -136,9 +140,21 @@ impl Row {
         ]
     }
 
-    /// How long reading and writing took, of a test that does both.
+    /// How long reading and writing took, of a test that does both; and of a written token, how long its bytes take to be read
+    /// at the adapter's limit, and the rest.
     pub(super) fn phases(&self) -> Option<String> {
-        let (prefill, decode) = (panel::millis(self.prefill_ms), panel::millis(self.decode_ms));
-        (self.n_prompt > 0 && self.n_gen > 0).then(|| format!("{}: prefill {prefill}, decode {decode}", self.test))
+        let mut parts = Vec::new();
+        if self.n_prompt > 0 && self.n_gen > 0 {
+            parts.push(format!("prefill {}", panel::millis(self.prefill_ms)));
+            parts.push(format!("decode {}", panel::millis(self.decode_ms)));
+        }
+        if let Some((streaming, rest)) = self.streaming_ms.zip(self.rest_ms) {
+            parts.push(format!(
+                "a token streams for {}, the rest takes {}",
+                panel::millis(streaming),
+                panel::millis(rest)
+            ));
+        }
+        (!parts.is_empty()).then(|| format!("{}: {}", self.test, parts.join(", ")))
     }
 }

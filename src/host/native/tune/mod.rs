@@ -159,11 +159,7 @@ pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Opti
         (Tune::Full, _) => measured(session, Extent::Full).await,
         (Tune::Quick, Known::Nothing | Known::Some) => measured(session, Extent::Quick).await,
         (_, Known::Nothing) => Ok(None),
-        _ => Ok(Some(TuningFacts {
-            source: TuningSource::Kept,
-            rounded: session.rounded(),
-            ..TuningFacts::default()
-        })),
+        _ => Ok(Some(TuningFacts { source: TuningSource::Kept, rounded: session.rounded(), ..TuningFacts::default() })),
     }
 }
 
