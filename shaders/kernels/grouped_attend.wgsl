@@ -10,7 +10,7 @@
 struct Params {
     n_heads: u32,
     n_kv_heads: u32,
-    n_quads: u32,      // vectors of 4 in a query and a key, and from row to row of the cache
+    n_quads: u32,      // vectors of 4 in a query and a key, and from value to value of the cache
     value_quads: u32,  // vectors of 4 in a value
     heads_stride: u32, // vectors of 4 from token to token in heads
     n_positions: u32,  // positions in the cache
@@ -23,7 +23,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;         // [n_tokens, heads_stride], queries first
-@group(0) @binding(3) var<storage, read> keys: array<KeyQuad>;            // [n_kv_heads, n_positions, n_quads]
+@group(0) @binding(3) var<storage, read> keys: array<KeyQuad>;            // [n_kv_heads], see lib/key_order.wgsl
 @group(0) @binding(4) var<storage, read> values: array<ValueQuad>;        // [n_kv_heads, n_positions, n_quads]
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, value_quads]
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
@@ -80,14 +80,14 @@ fn grouped_attend(
             most[h] = LEAST;
         }
         for (var k = lane; k < n_here; k += LANES) {
-            let key_at = cache_at + (block + k) * n;
+            let key_at = cache_at + key_quad(block + k, 0u, n);
             // Cleared by hand: SwiftShader under Chromium keeps a loop's arrays from turn to turn.
             var z: array<f32, HEADS>;
             for (var h = 0u; h < HEADS; h += 1u) {
                 z[h] = 0.0;
             }
             for (var i = 0u; i < n; i += 1u) {
-                let key = unpack_key(keys[key_at + i]);
+                let key = unpack_key(keys[key_at + i * KEYS_TOGETHER]);
                 for (var h = 0u; h < HEADS; h += 1u) {
                     z[h] += dot(key, heads[query_at[h] + i]);
                 }

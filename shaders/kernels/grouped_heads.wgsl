@@ -23,8 +23,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;           // see lib/rope.wgsl
 @group(0) @binding(3) var<storage, read> affine: array<f32>;
 @group(0) @binding(4) var<storage, read_write> heads: array<f32>;          // [n_tokens, queries | keys | values]
-@group(0) @binding(5) var<storage, read_write> keys: array<KeyPair>;       // [n_kv_heads, n_positions, head_dim / 2]
-@group(0) @binding(6) var<storage, read_write> values: array<ValuePair>;
+@group(0) @binding(5) var<storage, read_write> keys: array<KeyPair>;       // in the order of lib/key_order.wgsl, by halves of a vector of 4
+@group(0) @binding(6) var<storage, read_write> values: array<ValuePair>; // [n_kv_heads, n_positions, head_dim / 2]
 
 // Elements i and i + 1 of the head that begins at `at`.
 fn biased(at: u32, head: u32, i: u32) -> vec2<f32> {
@@ -67,7 +67,8 @@ fn grouped_heads(
     }
     let norm_at = params.has_bias * n_all * width + select(width, 0u, is_query);
     let kv_head = select(head - params.n_heads, head - params.n_heads - params.n_kv_heads, is_value);
-    let cache_at = (kv_head * params.n_positions + position) * (width / 2u);
+    let keys_at = kv_head * params.n_positions * (width / 4u);
+    let value_at = (kv_head * params.n_positions + position) * (width / 2u);
     let turning = select(params.rope_pairs / 2u, 0u, is_value);
     // First the pairs that turn, two by two, then the rest, four elements by four.
     let n_units = turning + (width - 4u * turning) / 4u;
@@ -105,11 +106,13 @@ fn grouped_heads(
             heads[at + second] = b.x;
             heads[at + second + 1u] = b.y;
         } else if is_value {
-            values[cache_at + first / 2u] = pack_value(a);
-            values[cache_at + second / 2u] = pack_value(b);
+            values[value_at + first / 2u] = pack_value(a);
+            values[value_at + second / 2u] = pack_value(b);
         } else {
-            keys[cache_at + first / 2u] = pack_key(a);
-            keys[cache_at + second / 2u] = pack_key(b);
+            let first_at = keys_at + key_quad(position, first / 4u, width / 4u);
+            let second_at = keys_at + key_quad(position, second / 4u, width / 4u);
+            keys[2u * first_at + first / 2u % 2u] = pack_key(a);
+            keys[2u * second_at + second / 2u % 2u] = pack_key(b);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::gpu::op::Step;
 use crate::gpu::{Arena, Purpose, Recording, Slice};
-use crate::kernels::cache::CacheTypes;
+use crate::kernels::cache::{CacheTypes, KEY_BLOCK};
 use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, add_norm, embed, rope, sample};
 use crate::model::grouped::{self, Activation, ExpertsShape, Rope};
@@ -141,9 +141,9 @@ struct Layer {
     mlp: Mlp,
 }
 
-/// Positions that a cache has room for: the context, and tokens computed ahead of the host's knowledge.
+/// Positions that a cache has room for: the context, and tokens computed ahead of the host's knowledge; whole blocks of keys.
 pub(super) fn n_positions(n_context: u32) -> u32 {
-    n_context + MAX_AHEAD
+    (n_context + MAX_AHEAD).next_multiple_of(KEY_BLOCK)
 }
 
 /// The largest step whose largest buffer still fits a binding, and whose scratch stays within 1 GiB; `attention` are the

@@ -1,5 +1,6 @@
 //! How keys and values lie in the cache: f32, or halves two to a word; twins of `shaders/lib/cached_*.wgsl`.
-//! Keys and values each have a type of their own.
+//! Keys and values each have a type of their own. Keys that are no values also lie in blocks of [`KEY_BLOCK`], so that
+//! invocations which take a key each read what lies side by side.
 
 use half::f16;
 
@@ -50,6 +51,60 @@ impl CacheType {
             Self::F16 => cache[first / 2..][..n / 2].iter().flat_map(|word| [half(*word), half(word >> 16)]).collect(),
             Self::F32 => cache[first..][..n].iter().map(|word| f32::from_bits(*word)).collect(),
         }
+    }
+}
+
+/// Keys of a block: `[n_kv_heads][n_positions / KEY_BLOCK][head_dim / 4][KEY_BLOCK][4]` is how keys lie in a cache whose keys
+/// are no values. A subgroup of 32 that takes a key an invocation reads one run of bytes at a time (15 µs a layer at 4,096
+/// keys on an H100, where lanes that share a key and exchange sums take 25).
+pub const KEY_BLOCK: u32 = 32;
+
+/// The constant that says how many keys lie together in blocks; 1 where a key is a row.
+const KEYS_TOGETHER: &str = "KEYS_TOGETHER";
+
+/// Where keys lie: the twin of `shaders/lib/key_order.wgsl`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyOrder {
+    together: usize,
+}
+
+impl KeyOrder {
+    /// Blocks of so many keys.
+    pub(super) fn spec(together: u32) -> Spec {
+        Spec::default().constant(KEYS_TOGETHER, together).part(include_str!("../../shaders/lib/key_order.wgsl"))
+    }
+
+    /// That of a stage.
+    pub(super) fn of(spec: &Spec) -> Self {
+        Self { together: spec.value_of(KEYS_TOGETHER).unwrap_or(1) as usize }
+    }
+
+    /// Number of the vector of 4 in which quad `i` of key `key` lies, of keys of `n_quads`.
+    pub(super) fn quad(self, key: usize, i: usize, n_quads: usize) -> usize {
+        (key / self.together * n_quads + i) * self.together + key % self.together
+    }
+
+    /// Writes a key to the keys of a head that begin at vector of 4 number `first`.
+    pub(super) fn store(self, of: CacheType, cache: &mut [u32], first: usize, key: usize, elements: &[f32]) {
+        let n_quads = elements.len() / 4;
+        for (i, quad) in elements.chunks_exact(4).enumerate() {
+            of.store(cache, 4 * (first + self.quad(key, i, n_quads)), quad);
+        }
+    }
+
+    /// Reads a key of `n_quads` from the keys of a head that begin at vector of 4 number `first`.
+    pub(super) fn load(self, of: CacheType, cache: &[u32], first: usize, key: usize, n_quads: usize) -> Vec<f32> {
+        (0..n_quads).flat_map(|i| of.load(cache, 4 * (first + self.quad(key, i, n_quads)), 4)).collect()
+    }
+
+    /// Whether keys lie in blocks.
+    pub(super) fn is_in_blocks(self) -> bool {
+        self.together > 1
+    }
+
+    /// Keys whose words may lie among those of the first `n`.
+    pub(super) fn reached(self, n: u32) -> u32 {
+        n.next_multiple_of(self.together as u32)
     }
 }
 

@@ -1,16 +1,16 @@
 //! `grouped_attend`: grouped-query attention of each token over runs of the keys before it, to be merged.
 
 use crate::gpu::lower::{Lowered, Way};
-use crate::gpu::op::{Spec, Step};
+use crate::gpu::op::Step;
 use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
-use super::cache::{CacheType, CacheTypes};
+use super::cache::{CacheType, CacheTypes, KEY_BLOCK, KeyOrder};
 use super::case::CaseBuilder;
 use super::grouped_heads::Cache;
 use super::grouped_merge::record_grouped_merge;
-use super::{STEP, dot};
+use super::{STEP, dot, grouped_attend_decode, grouped_attend_tiled};
 
 crate::params! {
     /// Parameters of `grouped_attend`; the WGSL says what each is.
@@ -19,7 +19,7 @@ crate::params! {
         pub n_heads: u32,
         /// Key heads.
         pub n_kv_heads: u32,
-        /// Vectors of 4 in a query and a key, and from row to row of the cache.
+        /// Vectors of 4 in a query and a key, and from value to value of the cache.
         pub n_quads: u32,
         /// Vectors of 4 in a value.
         pub value_quads: u32,
@@ -41,12 +41,11 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "grouped_attend",
-    variants: &[Variant::only(
-        "grouped_attend",
-        include_str!("../../shaders/kernels/grouped_attend.wgsl"),
-        &[STEP],
-        WAY,
-    )],
+    variants: &[
+        Variant::only("grouped_attend", include_str!("../../shaders/kernels/grouped_attend.wgsl"), &[STEP], WAY),
+        grouped_attend_decode::VARIANT,
+        grouped_attend_tiled::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("heads", Access::Read),
@@ -60,16 +59,30 @@ pub static OP: Op = Op {
     cases,
 };
 
-/// Keys whose weights a group of lanes holds at a time.
-const BLOCK: u32 = 64;
+/// Keys whose weights a group of lanes holds at a time; runs are whole blocks.
+pub(super) const BLOCK: u32 = 64;
 
 /// Query heads that a group of lanes takes together at most, since they share the keys.
 const MOST_HEADS: u32 = 4;
 
-/// Runs that the keys of a step are cut into: one token alone fills a GPU only so.
+/// Runs that keys are cut into at most.
+pub(super) const MOST_SPLITS: u32 = 128;
+
+/// Groups of lanes that fill a large GPU twice.
+const MANY_GROUPS: u32 = 256;
+
+/// Groups that one run is thought to have at most: where more heads share keys, tiles take many of them at once.
+const MOST_TILES: u32 = 8;
+
+/// Runs that the keys of a step are cut into: one token alone fills a GPU only so. A short text fills only the first of
+/// them, by a block of keys each; a long one has runs of 256 keys or so, of which there are not too many to merge.
 #[must_use]
-pub fn n_splits(max_tokens: u32, n_positions: u32) -> u32 {
-    if max_tokens > 1 { 1 } else { n_positions.div_ceil(4 * BLOCK).clamp(1, 32) }
+pub fn n_splits(max_tokens: u32, n_positions: u32, n_heads: u32) -> u32 {
+    if max_tokens > 1 {
+        return 1;
+    }
+    let wanted = (MANY_GROUPS / n_heads.div_ceil(MOST_HEADS).min(MOST_TILES)).max(n_positions / (4 * BLOCK));
+    n_positions.div_ceil(BLOCK).min(wanted).clamp(1, MOST_SPLITS)
 }
 
 /// What attention reads and writes; all but the cache in f32.
@@ -106,7 +119,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     cache.check();
     let window = flow.window.unwrap_or(u32::MAX);
     let n_visible = window.min(cache.n_positions);
-    let n_splits = n_splits(flow.max_tokens, n_visible);
+    let n_splits = n_splits(flow.max_tokens, n_visible, cache.n_heads);
     let params = Params {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,
@@ -126,7 +139,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let results = tokens * n_heads * u64::from(n_splits) * (value_dim + 2);
     let cost = Cost { bytes: 4 * (tokens * n_heads * head_dim + results), ops: 0 };
     let bindings = [flow.step, flow.heads, cache.keys, cache.values, flow.partial, flow.stats];
-    recording.push("attend", &OP, cache.types.variant(Spec::default()), n_results, &params, &bindings, cost);
+    recording.push("attend", &OP, cache.facts(), n_results, &params, &bindings, cost);
     recording.see_keys(KeyCost {
         n_tokens: flow.max_tokens,
         window: n_visible,
@@ -156,7 +169,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let types = CacheTypes::of(call.spec);
+    let (types, order) = (CacheTypes::of(call.spec), KeyOrder::of(call.spec));
     let step = call.input::<Step>(0)[0];
     let heads: &[f32] = call.input(1);
     let (keys, values) = (call.inputs[2], call.inputs[3]);
@@ -171,16 +184,13 @@ fn reference(call: &mut Call<'_>) {
         let run_keys = n_keys.div_ceil(BLOCK as usize).div_ceil(p.n_splits as usize) * BLOCK as usize;
         for head in 0..p.n_heads {
             let query = &heads[(token * p.heads_stride) as usize * 4 + head as usize * width..][..width];
-            let row = |of: CacheType, cache: &[u32], k: usize, n: usize| {
-                let at = ((head / group * p.n_positions) as usize + k) * width;
-                of.load(cache, at, n)
-            };
+            let first = (head / group * p.n_positions) as usize;
+            let key = |k: usize| order.load(types.keys, keys, first * p.n_quads as usize, k, p.n_quads as usize);
             for run in 0..p.n_splits as usize {
                 let at = (token * p.n_heads + head) as usize * p.n_splits as usize + run;
                 let place = |run: usize| skipped + (run * run_keys).min(n_keys);
                 let run_of_keys = place(run)..place(run + 1);
-                let scores: Vec<f32> =
-                    run_of_keys.clone().map(|k| p.scale * dot(query, &row(types.keys, keys, k, width))).collect();
+                let scores: Vec<f32> = run_of_keys.clone().map(|k| p.scale * dot(query, &key(k))).collect();
                 let greatest = scores.iter().copied().fold(-1e30, f32::max);
                 let weights: Vec<f32> = scores.iter().map(|z| (z - greatest).exp()).collect();
                 stats[2 * at] = greatest;
@@ -191,7 +201,7 @@ fn reference(call: &mut Call<'_>) {
                 let sums = &mut partial[at * value_width..][..value_width];
                 sums.fill(0.0);
                 for (k, weight) in run_of_keys.zip(weights) {
-                    let values = row(types.values, values, k, value_width);
+                    let values = types.values.load(values, (first + k) * width, value_width);
                     sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += weight * value);
                 }
             }
@@ -210,8 +220,24 @@ fn cases() -> Vec<Case> {
         case([5, 1, 8], [CacheType::F16; 2], Some(100), 3, 2, 333, 400),
         case([2, 2, 8], [CacheType::F32; 2], Some(1), 2, 2, 9, 40),
         case([6, 3, 16], [CacheType::F32; 2], Some(520), 1, 1, 630, 640),
+        // Wide enough for tiles, whose rows see different keys.
+        case([6, 2, 64], [CacheType::F32; 2], Some(40), 40, 37, 90, 160),
+        case([8, 1, 64], [CacheType::F16; 2], Some(33), 1, 1, 140, 160),
+        // Head widths and groups of known models, on both sides of the edges of blocks of keys.
+        case([4, 4, 64], [CacheType::F16; 2], None, 1, 1, 30, 64),
+        case([8, 1, 64], [CacheType::F32; 2], None, 1, 1, 31, 64),
+        case([6, 2, 80], [CacheType::F16; 2], None, 1, 1, 32, 200),
+        case([8, 2, 96], [CacheType::F32; 2], None, 2, 2, 62, 200),
+        // More than one tile of queries, none of them whole, on more than one tile of keys.
+        case([6, 2, 64], [CacheType::F32; 2], None, 12, 11, 60, 96),
+        case([3, 3, 20], [CacheType::F16; 2], None, 40, 37, 0, 64),
+        case([4, 1, 256], [CacheType::F16, CacheType::F32], None, 9, 9, 55, 80),
+        case([12, 2, 128], [CacheType::F16; 2], None, 1, 1, 199, 256),
+        case([8, 2, 128], [CacheType::F32; 2], None, 1, 1, 320, 352),
+        case([4, 1, 256], [CacheType::F16; 2], None, 1, 1, 128, 160),
         latent_case(6, [24, 16], CacheType::F32, 3, 3, 70),
         latent_case(5, [576, 512], CacheType::F16, 1, 1, 300),
+        latent_case(40, [72, 64], CacheType::F32, 1, 1, 130),
     ]
 }
 
@@ -234,7 +260,7 @@ fn latent_case(
     let rows = case.input("latents", &words);
     let types = CacheTypes::both(of);
     let cache = Cache { types, keys: rows, values: rows, n_positions, n_heads, n_kv_heads: 1, head_dim, value_dim };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, n_heads)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = Flow {
         step,
@@ -263,6 +289,7 @@ fn case(
     n_positions: u32,
 ) -> Case {
     let [n_heads, n_kv_heads, head_dim] = heads;
+    let n_positions = n_positions.next_multiple_of(KEY_BLOCK);
     let name = format!(
         "heads {heads:?}, {keys:?} and {values:?}, window {window:?}, {n_tokens} of {capacity} at {position} of {n_positions}"
     );
@@ -277,7 +304,7 @@ fn case(
     };
     let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
     let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, n_heads)) as usize;
     let flow = Flow {
         step,
         heads: case.random_input("heads", (capacity * cache.heads_width()) as usize),

@@ -5,7 +5,7 @@ use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
-use super::cache::{CacheType, CacheTypes};
+use super::cache::{CacheType, CacheTypes, KEY_BLOCK, KeyOrder};
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
 use super::{STEP, grouped_attend, mean_square};
@@ -65,11 +65,11 @@ pub static OP: Op = Op {
 pub struct Cache {
     /// How they are kept.
     pub types: CacheTypes,
-    /// `[n_kv_heads, n_positions, head_dim]`
+    /// `[n_kv_heads, n_positions / KEY_BLOCK, head_dim / 4, KEY_BLOCK, 4]`; `[n_positions, head_dim]` where keys are values.
     pub keys: Slice,
     /// `[n_kv_heads, n_positions, head_dim]`
     pub values: Slice,
-    /// Positions that fit.
+    /// Positions that fit, whole blocks of keys.
     pub n_positions: u32,
     /// Query heads: a multiple of `n_kv_heads`, each group of which shares a key head.
     pub n_heads: u32,
@@ -82,16 +82,27 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// Keys that lie together in a block; where a row is key and value there are no blocks.
+    fn keys_together(&self) -> u32 {
+        if self.keys == self.values { 1 } else { KEY_BLOCK }
+    }
+
+    /// What the cache asks of the texts of kernels.
+    pub(super) fn facts(&self) -> Spec {
+        self.types.variant(KeyOrder::spec(self.keys_together()))
+    }
+
     /// The keys and then the values of the first `n` positions, head by head.
     pub fn held(&self, n: u32) -> impl Iterator<Item = Slice> {
         let Self { types, n_positions, n_kv_heads, head_dim, .. } = *self;
         // Where a row is key and value, it is there once.
-        let values = (self.values != self.keys).then_some((self.values, types.values));
-        std::iter::once((self.keys, types.keys)).chain(values).flat_map(move |(all, of)| {
+        let values = (self.values != self.keys).then_some((self.values, types.values, 1));
+        let keys = (self.keys, types.keys, self.keys_together());
+        std::iter::once(keys).chain(values).flat_map(move |(all, of, together)| {
             let row_bytes = u64::from(head_dim) * of.bytes();
             (0..u64::from(n_kv_heads)).map(move |head| Slice {
                 offset: all.offset + head * u64::from(n_positions) * row_bytes,
-                bytes: u64::from(n.min(n_positions)) * row_bytes,
+                bytes: u64::from(n.next_multiple_of(together).min(n_positions)) * row_bytes,
                 ..all
             })
         })
@@ -117,6 +128,8 @@ impl Cache {
         assert!(whole && self.value_dim <= self.head_dim, "grouped attention: heads are multiples of 4");
         let grouped = self.n_kv_heads > 0 && self.n_heads.is_multiple_of(self.n_kv_heads);
         assert!(grouped, "grouped attention: as many query heads to each key head");
+        let in_blocks = self.n_positions.is_multiple_of(self.keys_together());
+        assert!(in_blocks, "grouped attention: positions are whole blocks of keys");
     }
 }
 
@@ -173,7 +186,7 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
     };
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(cache.heads_width()));
     let cost = Cost { bytes: tokens * 8 * width, ops: tokens * 6 * width };
-    let facts = cache.types.variant(Spec::default());
+    let facts = cache.facts();
     let n_heads = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
     let bindings = [flow.step, flow.rope, flow.affine, flow.heads, cache.keys, cache.values];
     recording.push("heads", &OP, facts, n_heads, &params, &bindings, cost);
@@ -181,7 +194,7 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
 
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let types = CacheTypes::of(call.spec);
+    let (types, order) = (CacheTypes::of(call.spec), KeyOrder::of(call.spec));
     let step = call.input::<Step>(0)[0];
     let (table, affine): (&[[f32; 2]], &[f32]) = (call.input(1), call.input(2));
     let [heads, keys, values] = call.outputs::<u32, 3>();
@@ -207,11 +220,11 @@ fn reference(call: &mut Call<'_>) {
                 turn(&mut ready, &p, table, position as u32);
             }
             let kv_head = (head.saturating_sub(p.n_heads as usize)) % n_keys;
-            let at = (kv_head * p.n_positions as usize + position) * width;
+            let first = kv_head * p.n_positions as usize;
             match (is_query, is_value) {
                 (true, _) => v.copy_from_slice(&ready),
-                (_, true) => types.values.store(values, at, &ready),
-                _ => types.keys.store(keys, at, &ready),
+                (_, true) => types.values.store(values, (first + position) * width, &ready),
+                _ => order.store(types.keys, keys, first * (width / 4), position, &ready),
             }
         }
     }
@@ -231,6 +244,7 @@ fn cases() -> Vec<Case> {
     vec![
         case([4, 2, 12], 4, [true, true, true], [CacheType::F32; 2], 3, 2, 5),
         case([2, 1, 8], 4, [false, false, false], [CacheType::F16; 2], 1, 1, 9),
+        case([4, 2, 64], 32, [true, false, true], [CacheType::F32; 2], 5, 5, 30),
         case([3, 3, 16], 8, [true, false, true], [CacheType::F16, CacheType::F32], 4, 4, 0),
         case([2, 1, 32], 6, [false, true, false], [CacheType::F32, CacheType::F16], 2, 2, 3),
     ]
@@ -254,7 +268,7 @@ fn case(
     );
     let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
-    let n_positions = 10;
+    let n_positions = 64;
     let types = CacheTypes { keys, values };
     // Halves lie two to a word, and may round either way: what attention makes of them is compared below.
     let mut room = |label, of: CacheType| {

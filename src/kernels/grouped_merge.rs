@@ -1,13 +1,14 @@
 //! `grouped_merge`: the runs of `grouped_attend` become one output for each head.
 
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
+use crate::gpu::space::Change;
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
-use super::grouped_attend::Flow;
+use super::grouped_attend::{Flow, MOST_SPLITS};
 
 crate::params! {
     /// Parameters of `grouped_merge`; the WGSL says what each is.
@@ -26,17 +27,39 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "grouped_merge",
-    variants: &[Variant::only(
-        "grouped_merge",
-        include_str!("../../shaders/kernels/grouped_merge.wgsl"),
-        &[STEP],
-        lower::THREADS,
-    )],
+    variants: &[
+        Variant::only(
+            "grouped_merge",
+            include_str!("../../shaders/kernels/grouped_merge.wgsl"),
+            &[STEP],
+            lower::THREADS,
+        ),
+        SHARED,
+    ],
     bindings: &[("step", Access::Read), ("partial", Access::Read), ("stats", Access::Read), ("out", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
+
+/// A workgroup for each head: for few tokens on a GPU, whose runs are many.
+const SHARED: Variant = Variant {
+    waits: true,
+    allows: |stage| stage.params::<Params>().n_splits <= MOST_SPLITS,
+    pays: |stage| stage.params::<Params>().n_splits > 1,
+    ..Variant::only(
+        "grouped_merge_shared",
+        include_str!("../../shaders/kernels/grouped_merge_shared.wgsl"),
+        &[STEP],
+        Way { lower: lower_shared, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
+    )
+};
+
+fn lower_shared(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
+    let p: Params = stage.params();
+    let spec = Spec::default().constant("WORKGROUP", config.vector_lanes).constant("MOST_SPLITS", MOST_SPLITS);
+    (spec, u64::from(p.max_tokens) * u64::from(p.n_heads)).into()
+}
 
 /// Appends the stage `attend_merge`, after the attention that `flow` describes.
 pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_splits: u32) {
@@ -69,7 +92,7 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases() -> Vec<Case> {
-    vec![case([3, 3, 5], 2, 2), case([2, 8, 1], 3, 1)]
+    vec![case([3, 3, 5], 2, 2), case([2, 8, 1], 3, 1), case([2, 20, 100], 1, 1), case([3, 130, 7], 2, 2)]
 }
 
 /// `of` are n_heads, n_quads, n_splits. The last run has no keys, and no numbers lie there.

@@ -20,6 +20,8 @@ pub mod fault;
 pub mod fill;
 pub mod fixed_point;
 pub mod grouped_attend;
+mod grouped_attend_decode;
+mod grouped_attend_tiled;
 pub mod grouped_heads;
 pub mod grouped_merge;
 pub mod head_collapse;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::gpu::Stage;
 
-use super::cache::CacheTypes;
+use super::cache::{CacheTypes, KeyOrder};
 use super::{
     add_norm, attend, attend_score, experts_in, experts_out, grouped_attend, grouped_heads, head_collapse,
     hyper_collapse, hyper_expand, index_score, index_top_k, linear, rotate, swiglu,
@@ -99,9 +99,9 @@ fn words_of_positions(stage: &Stage, binding: &str, end: u32) -> Option<Vec<Rang
         _ => return None,
     };
     let types = CacheTypes::of(&stage.spec);
-    let of = match binding {
-        "keys" => types.keys,
-        "values" => types.values,
+    let (of, end) = match binding {
+        "keys" => (types.keys, KeyOrder::of(&stage.spec).reached(end)),
+        "values" => (types.values, end),
         _ => return None,
     };
     let words = |positions: u32| of.words(u64::from(positions) * u64::from(width));
