@@ -28,7 +28,13 @@ pub fn rows(check: &Check) -> Vec<Row> {
         ("same likeliest token", tokens(&|tokens| format!("{} of {}", tokens.n_same, tokens.n_tokens))),
         ("prefill = decode", flag(check.prefill_equals_decode)),
         ("twice the same", flag(check.twice_the_same)),
+        ("activations rounded", rounded(check)),
     ]
+}
+
+/// The variants that round.
+fn rounded(check: &Check) -> String {
+    if check.rounded.is_empty() { "no".to_owned() } else { format!("in {}", check.rounded.join(", ")) }
 }
 
 fn drawn(check: &Check) -> String {
@@ -90,5 +96,10 @@ mod tests {
             ("NO".into(), "not compared".into())
         );
         assert_eq!(value(&Check::default(), "worst stage"), "not compared");
+        let rounded = Check { rounded: vec!["a".into(), "b".into()], ..Check::default() };
+        assert_eq!(
+            (value(&check, "activations rounded"), value(&rounded, "activations rounded")),
+            ("no".into(), "in a, b".into())
+        );
     }
 }
