@@ -22,6 +22,11 @@ impl Shape {
                 .expected(expected)
                 .advice("A GGUF of this architecture has no key for it."))
         };
+        if self.experts.as_ref().is_some_and(|experts| experts.biased.is_some()) {
+            return Err(Error::file(self.architecture.as_str(), "safetensors")
+                .expected("an architecture whose safetensors can be written as a GGUF")
+                .advice("Take one of the GGUF files that there are of it, or run the safetensors as they are."));
+        }
         let custom = Custom::of(&self.architecture);
         let of_name = scaled_by(&self.architecture, self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
         let scale = f64::from(of_name).sqrt().recip() as f32;

@@ -5,6 +5,7 @@
 //!
 //! * Layers are counted from 1: of every six the last sees all, of every four the last does not turn.
 //! * A window counts the token itself.
+//! * gpt-oss: of every two layers the last sees all, so that the first layer has a window.
 //! * `no_rope_layers` of a `config.json` holds 1 for the layers that do turn.
 
 use super::{MOST_LAYERS, Shape};
@@ -52,6 +53,8 @@ pub(super) struct Custom {
     pub(super) still_each: Option<u32>,
     /// Whether layers with a window turn by a rotation of their own.
     pub(super) turns_apart: bool,
+    /// Whether a file without a window is not whole.
+    pub(super) needs_window: bool,
 }
 
 impl Custom {
@@ -60,6 +63,7 @@ impl Custom {
         match architecture {
             "smollm3" => Self { still_each: Some(4), ..Self::default() },
             "gemma3" => Self { full_each: Some(6), turns_apart: true, ..Self::default() },
+            "gpt-oss" => Self { full_each: Some(2), needs_window: true, ..Self::default() },
             _ => Self::default(),
         }
     }
@@ -77,6 +81,9 @@ pub(super) fn read(
     let mut kinds = Vec::new();
     if let Some(each) = custom.full_each {
         let window = keys.whole(&keys::WINDOW)?.or(window);
+        if window.is_none() && custom.needs_window {
+            return Err(keys.missing(&keys::WINDOW));
+        }
         kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
     }
     if let Some(each) = custom.still_each {
