@@ -281,7 +281,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
     };
     for (family, stages) in [
         ("gemma3", &["embed", "attn_post_norm", "attend", "swiglu", "ffn_post_norm"][..]),
-        ("gpt_oss", &["attend_merge", "route", "experts_spread", "experts_in", "experts_gate", "experts_bias"]),
+        ("gpt_oss", &["attend_merge", "experts_spread", "experts_in", "experts_gate", "experts_bias"]),
     ] {
         let files = gguf_files(family);
         assert_eq!(check(&files, None), None, "{family} on {place}");

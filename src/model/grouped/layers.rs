@@ -81,10 +81,10 @@ pub(super) fn read(
     let mut kinds = Vec::new();
     if let Some(each) = custom.full_each {
         let window = keys.whole(&keys::WINDOW)?.or(window);
-        if window.is_none() && custom.needs_window {
-            return Err(keys.missing(&keys::WINDOW));
+        // Of some architectures a GGUF without a window has none, as llama.cpp reads it.
+        if config.is_some() || custom.needs_window || window.is_some_and(|window| window > 0) {
+            kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
         }
-        kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
     }
     if let Some(each) = custom.still_each {
         let each = interval(keys, &NO_ROPE, each)?;
@@ -107,8 +107,7 @@ fn windows(
     each: u32,
 ) -> Result<Vec<LayerKind>> {
     let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1);
-    // A GGUF without a window has none, as llama.cpp reads it.
-    let Some(window) = window.filter(|window| *window > 0 || config.is_some()) else { return Ok(Vec::new()) };
+    let window = window.ok_or_else(|| keys.missing(&keys::WINDOW))?;
     if window == 0 {
         return Err(Error::file(keys.thing(&keys::WINDOW), "0").expected("a window of at least 1 token"));
     }
