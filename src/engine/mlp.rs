@@ -111,8 +111,8 @@ pub(super) struct Mlps {
     groups: Groups,
     /// What a router without bias adds, `[n_experts]`: zeros.
     no_bias: Slice,
-    /// Inputs of experts with biases, `[n_slots, n_embd]`, and their products with gate and up, `[n_slots, 2, n_hidden]`;
-    /// empty where there are none.
+    /// Inputs of experts with biases, `[n_slots, n_embd]`, and their products with gate and up,
+    /// `[n_slots, 2, n_hidden]`; empty where there are none.
     spread: Slice,
     raw: Slice,
 }
@@ -307,7 +307,8 @@ impl Mlps {
         );
     }
 
-    /// Where the network beside the experts has a slot, or their biases have, no shard holds its expert, so that the kernels leave it alone.
+    /// Where the network beside the experts has a slot, or their biases have, no shard holds its expert, so that the
+    /// kernels leave it alone.
     fn experts_flow(&self, of: &ExpertsShape, at: &Sublayer) -> experts::Flow {
         experts::Flow {
             step: at.step,

@@ -115,8 +115,8 @@ impl Shape {
         keys.into_iter().map(|(key, value)| (format!("{}.{}", self.architecture, key.gguf), value)).collect()
     }
 
-    /// The tensors with their rows in the order that a GGUF has them: those of `llama` and its like so that the dims that turn
-    /// together are neighbours.
+    /// The tensors with their rows in the order that a GGUF has them: those of `llama` and its like so that the dims
+    /// that turn together are neighbours.
     #[must_use]
     pub fn in_gguf_order(&self, mut tensors: Vec<Named>) -> Vec<Named> {
         if is_permuted(&self.architecture) && self.rope.halves {

@@ -1,6 +1,6 @@
 //! What a decoder with grouped-query attention is: Llama, Qwen2, Qwen3 and Qwen3-MoE, and with them DeepSeek R1's
-//! distills; SmolLM3, Gemma 3 and gpt-oss. Shapes are read, never derived from one another, but for what a file leaves out by
-//! custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3,gpt_oss}`; llama.cpp's
+//! distills; SmolLM3, Gemma 3 and gpt-oss. Shapes are read, never derived from one another, but for what a file leaves
+//! out by custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3,gpt_oss}`; llama.cpp's
 //! loaders of the same names.
 //!
 //! # Easy to get wrong
