@@ -33,7 +33,7 @@ impl Shape {
         if (self.attention_scale - scale).abs() > 1e-6 * scale {
             return unsaid("scale of attention", self.attention_scale.to_string(), scale.to_string());
         }
-        let still = |layer: u32| custom.still_each.is_some_and(|each| layer % each == 0);
+        let still = |layer: u32| custom.still_each.is_some_and(|each| layer.is_multiple_of(each));
         let turns = |layer: u32| self.kind(layer as usize - 1).turn != Turn::Not;
         if let Some(layer) = (1..=self.n_layers).find(|layer| still(*layer) == turns(*layer)) {
             let word = |turns| if turns { "turns" } else { "does not turn" };
