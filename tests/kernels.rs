@@ -11,7 +11,7 @@ use std::rc::Rc;
 use headstart::format::Format;
 use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
-use headstart::gpu::op::{Spec, Step, compose};
+use headstart::gpu::op::{Precision, Spec, Step, compose};
 use headstart::gpu::{
     Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Slice, Tile, Tuning, Variant,
 };
@@ -113,7 +113,7 @@ fn texts_of_cooperative_matrices_validate() {
         }
         // Nothing guesses that products are right.
         let guessed = lower(&case.recording, &caps, &Tuning::guess(&caps)).dispatches.remove(0);
-        assert!(!guessed.spec.cooperative && guessed.variant.budget == 0.0);
+        assert!(!guessed.spec.cooperative && guessed.variant.precision == Precision::Exact);
     }
 }
 

@@ -9,6 +9,7 @@ mod crafted;
 mod gguf_writer;
 mod hub_server;
 mod mla_models;
+mod small_files;
 mod support;
 
 mod bench;

@@ -92,7 +92,7 @@ fn the_golden_config_is_read() {
     assert_eq!((shape.n_experts, shape.n_used, shape.n_hidden, shape.n_hash_layers), (8, 2, 96, 2));
     assert_eq!(shape.swiglu_limit, [1.0; 6]);
     assert_eq!((shape.rope_base, shape.compress_rope_base), (1e4, 1.6e5));
-    assert_eq!(shape.yarn, Yarn { factor: 16.0, original: 64, beta_fast: 32.0, beta_slow: 1.0 });
+    assert_eq!(shape.yarn, Yarn { factor: 16.0, original: 64, beta_fast: 32.0, beta_slow: 1.0, rounds: true });
     assert_eq!((shape.context_length, shape.bos, shape.eos), (4096, 0, 1));
 }
 

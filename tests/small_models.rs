@@ -1,10 +1,11 @@
-//! The small models of the day, SmolLM3 and Gemma 3, against transformers: from safetensors, from a GGUF by llama.cpp's
+//! The small models of the day, SmolLM3, Gemma 3 and gpt-oss, against transformers: from safetensors, from a GGUF by llama.cpp's
 //! names and from one that `headstart quantize` writes; by prefill, in chunks and token by token, on the CPU executor and
 //! on every adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
+use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
+use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
 use crate::support::{fixture, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::gguf::{self, Value};
@@ -21,7 +22,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// The models, and how far logits may be off: by GELU with an error function Gemma's would be off by 1e-3.
-const FAMILIES: [(&str, f32); 2] = [("smollm3", 1e-3), ("gemma3", 2e-4)];
+const FAMILIES: [(&str, f32); 3] = [("smollm3", 1e-3), ("gemma3", 2e-4), ("gpt_oss", 1e-3)];
 
 /// What transformers computed: ids, logits after each, and the tokens that follow.
 struct Expected {
@@ -50,6 +51,9 @@ fn in_memory(bytes: Vec<u8>) -> ModelFiles {
 }
 
 fn gguf_files(family: &str) -> ModelFiles {
+    if family == "gpt_oss" {
+        return in_memory(gpt_oss_gguf(&gguf_keys(family), &gguf_tensors(family)));
+    }
     in_memory(gguf_bytes(&gguf_keys(family), &gguf_tensors(family)))
 }
 
@@ -78,110 +82,6 @@ fn worst(expected: &[f32], found: &[f32]) -> f32 {
 fn off(family: &str, files: &ModelFiles) -> f32 {
     let expected = expected(family);
     worst(&expected.logits, &logits(&mut load(files, ExecutorChoice::Cpu), &expected.ids, &[]))
-}
-
-fn architecture(family: &str) -> &'static str {
-    match family {
-        "smollm3" => "smollm3",
-        _ => "gemma3",
-    }
-}
-
-/// The keys that llama.cpp's converter writes.
-fn gguf_keys(family: &str) -> BTreeMap<String, Value> {
-    let config = config(family);
-    let n = |key: &str| u32::try_from(config[key].as_u64().unwrap()).unwrap();
-    let number = |value: &Json| value.as_f64().unwrap() as f32;
-    let heads = n("num_attention_heads");
-    let head_dim = config["head_dim"].as_u64().map_or(n("hidden_size") / heads, |n| n as u32);
-    let mut keys: Vec<(&str, Value)> = vec![
-        ("block_count", n("num_hidden_layers").into()),
-        ("context_length", n("max_position_embeddings").into()),
-        ("embedding_length", n("hidden_size").into()),
-        ("feed_forward_length", n("intermediate_size").into()),
-        ("attention.head_count", heads.into()),
-        ("attention.head_count_kv", n("num_key_value_heads").into()),
-        ("attention.key_length", head_dim.into()),
-        ("attention.value_length", head_dim.into()),
-        ("attention.layer_norm_rms_epsilon", number(&config["rms_norm_eps"]).into()),
-        ("rope.freq_base", number(&config["rope_theta"]).into()),
-        ("vocab_size", n("vocab_size").into()),
-    ];
-    match family {
-        "smollm3" => keys.push(("rope.dimension_count", head_dim.into())),
-        _ => keys.extend([
-            ("attention.sliding_window", n("sliding_window").into()),
-            ("rope.freq_base_swa", number(&config["rope_local_base_freq"]).into()),
-            ("rope.scaling.type", "linear".into()),
-            ("rope.scaling.factor", number(&config["rope_scaling"]["factor"]).into()),
-        ]),
-    }
-    let prefix = architecture(family);
-    let mut keys: BTreeMap<String, Value> =
-        keys.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)).collect();
-    keys.insert("general.architecture".to_owned(), prefix.into());
-    keys.insert("tokenizer.ggml.model".to_owned(), "no_vocab".into());
-    keys.insert("tokenizer.ggml.eos_token_id".to_owned(), 1u32.into());
-    keys
-}
-
-const NAMES: [(&str, &str); 13] = [
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("self_attn.q_norm", "attn_q_norm"),
-    ("self_attn.k_norm", "attn_k_norm"),
-    ("input_layernorm", "attn_norm"),
-    ("post_attention_layernorm", "ffn_norm"),
-    ("pre_feedforward_layernorm", "ffn_norm"),
-    ("post_feedforward_layernorm", "post_ffw_norm"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-];
-
-/// The tensors of a family as llama.cpp's converter writes them.
-fn gguf_tensors(family: &str) -> BTreeMap<String, Tensor> {
-    let config = config(family);
-    let mut out = BTreeMap::new();
-    for (name, mut tensor) in tensors(&format!("families/{family}/model.safetensors")) {
-        if family == "gemma3" && name.contains("norm") {
-            tensor.values.iter_mut().for_each(|value| *value += 1.0);
-        }
-        let name = match name.as_str() {
-            "model.embed_tokens.weight" => "token_embd.weight".to_owned(),
-            "model.norm.weight" => "output_norm.weight".to_owned(),
-            name => {
-                let (layer, rest) = name.strip_prefix("model.layers.").unwrap().split_once('.').unwrap();
-                let (stem, kind) = rest.rsplit_once('.').unwrap();
-                let (_, mut to) = *NAMES.iter().find(|(hub, _)| *hub == stem).unwrap();
-                if family == "gemma3" && stem == "post_attention_layernorm" {
-                    to = "post_attention_norm";
-                }
-                let heads = match to {
-                    "attn_q" => "num_attention_heads",
-                    "attn_k" => "num_key_value_heads",
-                    _ => "",
-                };
-                if let (Some(heads), "smollm3") = (config[heads].as_u64(), family) {
-                    tensor = neighbours(&tensor, heads as usize);
-                }
-                format!("blk.{layer}.{to}.{kind}")
-            }
-        };
-        out.insert(name, tensor);
-    }
-    out
-}
-
-/// Rows of heads whose halves turn together, so that neighbours do.
-fn neighbours(tensor: &Tensor, heads: usize) -> Tensor {
-    let (rows, n_in) = (tensor.shape[0] as usize, tensor.shape[1] as usize);
-    let dim = rows / heads;
-    let from = |row: usize| row / dim * dim + row % 2 * (dim / 2) + row % dim / 2;
-    let values = (0..rows).flat_map(|row| tensor.values[from(row) * n_in..][..n_in].to_vec()).collect();
-    Tensor { shape: tensor.shape.clone(), values }
 }
 
 #[test]
@@ -225,7 +125,7 @@ fn logits_of_a_gguf_agree_with_transformers() {
 
 #[test]
 fn an_exported_gguf_computes_the_same_and_has_the_usual_keys() {
-    for (family, budget) in FAMILIES {
+    for (family, budget) in FAMILIES.into_iter().filter(|(family, _)| *family != "gpt_oss") {
         let folder = tempfile::tempdir().unwrap();
         for name in ["config.json", "model.safetensors"] {
             std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
@@ -247,6 +147,12 @@ fn an_exported_gguf_computes_the_same_and_has_the_usual_keys() {
 /// Each of these configs is of another model, with the same tensors.
 #[test]
 fn what_a_slip_would_change_shows_in_the_logits() {
+    let swapped = ["full_attention", "sliding_attention", "full_attention", "sliding_attention"];
+    let scaling = |key: &str, value: Json| {
+        let mut scaling = config("gpt_oss")["rope_scaling"].clone();
+        scaling[key] = value;
+        scaling
+    };
     for (what, family, key, value) in [
         ("all layers turn", "smollm3", "no_rope_layers", json!([1, 1, 1, 1, 1])),
         ("layers counted from 0", "smollm3", "no_rope_layers", json!([0, 1, 1, 1, 0])),
@@ -258,6 +164,11 @@ fn what_a_slip_would_change_shows_in_the_logits() {
         ("one base", "gemma3", "rope_local_base_freq", json!(1e6)),
         ("no scaling", "gemma3", "rope_scaling", Json::Null),
         ("another scale", "gemma3", "query_pre_attn_scalar", json!(100)),
+        ("window short by one", "gpt_oss", "sliding_window", json!(23)),
+        ("windows in odd layers", "gpt_oss", "layer_types", json!(swapped)),
+        ("gates not cut off", "gpt_oss", "swiglu_limit", json!(1000)),
+        ("YaRN rounded", "gpt_oss", "rope_scaling", scaling("truncate", json!(true))),
+        ("another amplitude", "gpt_oss", "rope_scaling", scaling("attention_factor", json!(1.0))),
     ] {
         let mut config = config(family);
         config[key] = value;
@@ -275,6 +186,26 @@ fn what_a_slip_would_change_shows_in_the_logits() {
             tensor.values.iter_mut().for_each(|value| *value = if slip < 0.0 { *value - 1.0 } else { 1.0 });
         }
         let worst = off("gemma3", &in_memory(gguf_bytes(&gguf_keys("gemma3"), &tensors)));
+        assert!(worst > 0.1, "{what}: off by {worst} only");
+    }
+    // Sinks that weigh nothing, and each bias left out.
+    for (what, value) in [
+        ("attn_sinks.weight", -1e4f32),
+        ("attn_q.bias", 0.0),
+        ("attn_k.bias", 0.0),
+        ("attn_v.bias", 0.0),
+        ("attn_output.bias", 0.0),
+        ("ffn_gate_inp.bias", 0.0),
+        ("ffn_gate_exps.bias", 0.0),
+        ("ffn_up_exps.bias", 0.0),
+        ("ffn_down_exps.bias", 0.0),
+    ] {
+        let mut tensors = gguf_tensors("gpt_oss");
+        for (_, tensor) in tensors.iter_mut().filter(|(name, _)| name.ends_with(what)) {
+            tensor.values.fill(value);
+        }
+        let worst = off("gpt_oss", &in_memory(gpt_oss_gguf(&gguf_keys("gpt_oss"), &tensors)));
+        // A bias of keys is the same for all of them until it turns.
         assert!(worst > 0.1, "{what}: off by {worst} only");
     }
 }
@@ -338,20 +269,25 @@ fn a_config_that_leaves_things_out_has_transformers_defaults() {
 #[test]
 fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
     let (place, choice) = places().swap_remove(1);
-    let files = gguf_files("gemma3");
-    let check = |fault: Option<&str>| {
+    let check = |files: &ModelFiles, fault: Option<&str>| {
         let options = LoadOptions { fault: fault.map(str::to_owned), ..options() };
-        let mut session = block_on(Session::load(&files, choice.clone(), &options, &mut |_| ())).unwrap();
-        let mut oracle = load(&files, ExecutorChoice::Cpu);
+        let mut session = block_on(Session::load(files, choice.clone(), &options, &mut |_| ())).unwrap();
+        let mut oracle = load(files, ExecutorChoice::Cpu);
         let ids = verify::built_in_ids(&oracle).unwrap();
         let mut go_on = |_: &Progress| ControlFlow::Continue(());
         let mut check = Check::default();
         block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
         check.first_wrong_stage.map(|wrong| wrong.stage)
     };
-    assert_eq!(check(None), None, "on {place}");
-    for stage in ["embed", "attn_post_norm", "attend", "swiglu", "ffn_post_norm"] {
-        assert_eq!(check(Some(stage)).as_deref(), Some(stage), "on {place}");
+    for (family, stages) in [
+        ("gemma3", &["embed", "attn_post_norm", "attend", "swiglu", "ffn_post_norm"][..]),
+        ("gpt_oss", &["attend_merge", "experts_spread", "experts_in", "experts_gate", "experts_bias"]),
+    ] {
+        let files = gguf_files(family);
+        assert_eq!(check(&files, None), None, "{family} on {place}");
+        for stage in stages {
+            assert_eq!(check(&files, Some(stage)).as_deref(), Some(*stage), "{family} on {place}");
+        }
     }
 }
 
@@ -366,9 +302,15 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gemma3", "attn_logit_softcapping", 50.0f32.into(), "attn_logit_softcapping"),
         ("gemma3", "block_count", (1u32 << 30).into(), "layers"),
         ("smollm3", "block_count", 0u32.into(), "layers"),
+        ("gpt-oss", "attention.sliding_window", 0u32.into(), "sliding_window"),
+        ("gpt-oss", "expert_count", (1u32 << 30).into(), "experts"),
+        ("gpt-oss", "expert_used_count", 7u32.into(), "experts used"),
+        ("gpt-oss", "expert_feed_forward_length", 6u32.into(), "hidden width of an expert"),
+        ("gpt-oss", "rope.scaling.factor", 0.0f32.into(), "factor"),
+        ("gpt-oss", "attention.value_length", 64u32.into(), "value_length"),
     ] {
-        let mut keys = gguf_keys(family);
-        keys.insert(format!("{}.{key}", architecture(family)), value);
+        let mut keys = gguf_keys(&family.replace('-', "_"));
+        keys.insert(format!("{family}.{key}"), value);
         let file = Memory::new("model.gguf", gguf_bytes(&keys, &BTreeMap::new()));
         let error = Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap(), Vec::new()).expect_err(key).to_string();
         assert!(error.contains(words), "{key}: {error}");
@@ -387,6 +329,12 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("smollm3", "no_rope_layers", json!([1, 1]), "no_rope_layers"),
         ("smollm3", "no_rope_layers", json!([1, 1, 1, 2, 1]), "no_rope_layers"),
         ("smollm3", "use_sliding_window", json!(true), "use_sliding_window"),
+        ("gpt_oss", "sliding_window", json!(0), "sliding_window"),
+        ("gpt_oss", "swiglu_limit", json!(0), "limit"),
+        ("gpt_oss", "swiglu_limit", json!("seven"), "swiglu_limit"),
+        ("gpt_oss", "rope_scaling", Json::Null, "rope_scaling"),
+        ("gpt_oss", "num_local_experts", json!(0), "experts"),
+        ("gpt_oss", "layer_types", json!(["full_attention"]), "layer_types"),
     ] {
         let mut config = config(family);
         config[key] = value.clone();
@@ -428,4 +376,59 @@ fn a_norm_that_is_missing_is_named() {
         let error = block_on(Session::load(&files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap();
         assert!(error.to_string().contains(name), "{error}");
     }
+}
+
+/// A file without a window is not whole; experts that are not quantized lie another way; and blocks have their shape.
+#[test]
+fn files_of_gpt_oss_that_are_not_as_published_are_refused_by_name() {
+    let refused = |files: &ModelFiles| {
+        block_on(Session::load(files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap().to_string()
+    };
+    let mut keys = gguf_keys("gpt_oss");
+    keys.remove("gpt-oss.attention.sliding_window").unwrap();
+    let error = refused(&in_memory(gpt_oss_gguf(&keys, &gguf_tensors("gpt_oss"))));
+    assert!(error.contains("sliding_window"), "{error}");
+    for name in ["blk.2.attn_sinks.weight", "blk.0.ffn_up_exps.bias", "blk.3.ffn_gate_inp.bias"] {
+        let mut tensors = gguf_tensors("gpt_oss");
+        tensors.remove(name).unwrap();
+        let error = refused(&in_memory(gpt_oss_gguf(&gguf_keys("gpt_oss"), &tensors)));
+        assert!(error.contains(name), "{error}");
+    }
+    let with = |change: &dyn Fn(&mut BTreeMap<String, Stored>)| {
+        let mut all = stored("gpt_oss");
+        change(&mut all);
+        let tensors: Vec<_> =
+            all.iter().map(|(name, of)| (name.clone(), &*of.dtype, of.shape.clone(), of.bytes.clone())).collect();
+        let sources: Vec<Rc<dyn Source>> = vec![Rc::new(Memory::new("model.safetensors", safetensors_bytes(&tensors)))];
+        ModelFiles { sources, config: Some(config("gpt_oss").to_string()), ..ModelFiles::default() }
+    };
+    let stack = "model.layers.1.mlp.experts.gate_up_proj";
+    let error = refused(&with(&|all| {
+        let blocks = all.remove(&format!("{stack}_blocks")).unwrap();
+        all.insert(stack.to_owned(), blocks);
+    }));
+    assert!(error.contains("not quantized"), "{error}");
+    let error = refused(&with(&|all| all.get_mut(&format!("{stack}_blocks")).unwrap().shape = vec![6, 256, 8, 32]));
+    assert!(error.contains("gate_up_proj_blocks"), "{error}");
+    let error = refused(&with(&|all| drop(all.remove(&format!("{stack}_scales")))));
+    assert!(error.contains("gate_up_proj_blocks"), "{error}");
+    assert!(block_on(with(&|_| ()).export()).err().unwrap().to_string().contains("GGUF"));
+}
+
+/// By hand (OpenAI's model, `transformers`' YaRN): the pairs that are interpolated are not rounded to whole ones.
+#[test]
+fn frequencies_of_gpt_oss_are_those_of_openai() {
+    let config = json!({"model_type": "gpt_oss", "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 24,
+        "num_local_experts": 32, "rope_scaling": {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0,
+        "truncate": false, "original_max_position_embeddings": 4096}});
+    let shape = Shape::from_config(&config.to_string()).unwrap();
+    let frequencies = shape.rope.frequencies();
+    for (pair, expected) in [(9, 0.031_705_696_2), (12, 6.794_959_49e-3), (16, 4.564_839_19e-4), (18, 3.830_881_24e-5)]
+    {
+        assert!((frequencies[pair] / expected - 1.0).abs() < 1e-6, "{pair}: {}", frequencies[pair]);
+    }
+    assert!((shape.rope.scale() - 1.346_573_6).abs() < 1e-6);
+    assert_eq!((shape.n_heads, shape.n_kv_heads, shape.head_dim, shape.n_vocab), (64, 8, 64, 201_088));
+    // As it is published: 20.9 billion.
+    assert_eq!(shape.n_parameters(false), 20_914_757_184);
 }

@@ -6,7 +6,7 @@ use crate::support::{places, spread};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
 use headstart::gpu::executor_gpu::ShaderChecks;
-use headstart::model::{Shape, SyntheticGrouped, SyntheticModel, SyntheticName};
+use headstart::model::{Shape, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName};
 use pollster::block_on;
 use std::rc::Rc;
 
@@ -148,13 +148,29 @@ fn narrow(name: &str, format: Format) -> SyntheticGrouped {
     model
 }
 
+/// The same with latent attention.
+fn narrow_mla(name: &str, format: Format) -> SyntheticMla {
+    let layers = if name.contains("layers") { "" } else { ":layers=0..2" };
+    let name = SyntheticName::parse(&format!("synthetic:{name}{layers}:format={format}")).unwrap();
+    let mut model = SyntheticMla::of(&name).unwrap().unwrap();
+    let shape = &mut model.shape;
+    (shape.n_vocab, shape.n_embd, shape.n_hidden, shape.n_heads) = (300, 256, 512, 4);
+    (shape.q_lora, shape.kv_lora) = (shape.q_lora.min(64), 64);
+    if let Some(experts) = &mut shape.experts {
+        (experts.n_experts, experts.n_hidden, experts.shared_hidden) = (16, 256, 256);
+    }
+    model
+}
+
 #[test]
 fn files_of_random_weights_are_loaded_and_give_finite_logits() {
     let v4 = Synthesis::of_v4(&model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k"));
     let grouped =
         [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)];
     let grouped = grouped.map(|(name, format)| Synthesis::of_grouped(&narrow(name, format)));
-    for synthesis in [v4].into_iter().chain(grouped) {
+    let mla = [("deepseek-v2-lite", Format::Q4_0), ("deepseek-r1:layers=2..4", Format::Q8_0)];
+    let mla = mla.map(|(name, format)| Synthesis::of_mla(&narrow_mla(name, format)));
+    for synthesis in [v4].into_iter().chain(grouped).chain(mla) {
         let synthesis = synthesis.unwrap();
         let architecture = synthesis.keys["general.architecture"].clone();
         let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };

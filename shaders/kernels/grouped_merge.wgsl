@@ -1,6 +1,7 @@
 // Attention's output from its runs (see grouped_attend.wgsl): with M = max_s M_s and w_s = exp(M_s − M),
-//   out[t, h] = Σ_s w_s · partial_s / Σ_s w_s · total_s
-// over the runs that have keys. An invocation takes 4 elements of one head. All in f32.
+//   out[t, h] = Σ_s w_s · partial_s / (Σ_s w_s · total_s + sink)
+// over the runs that have keys. With SINKS = 1 a head has a sink z, which M counts in: sink = exp(z − M); else it is 0.
+// An invocation takes 4 elements of one head. All in f32.
 struct Params {
     n_heads: u32,
     n_quads: u32,    // vectors of 4 in a head
@@ -12,7 +13,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> partial: array<vec4<f32>>;   // [n_tokens, n_heads, n_splits, n_quads]
 @group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;     // [n_tokens, n_heads, n_splits]
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, n_heads, n_quads]
+@group(0) @binding(4) var<storage, read> sinks: array<f32>;           // [n_heads]
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, n_heads, n_quads]
 
 @compute @workgroup_size(WORKGROUP)
 fn grouped_merge(
@@ -28,6 +30,9 @@ fn grouped_merge(
     }
     let first = head * params.n_splits;
     var greatest = -1e30;
+    if SINKS == 1u {
+        greatest = sinks[head % params.n_heads];
+    }
     for (var run = 0u; run < params.n_splits; run += 1u) {
         greatest = max(greatest, stats[first + run].x);
     }
@@ -40,6 +45,9 @@ fn grouped_merge(
             sum += weight * partial[(first + run) * n + thread % n];
             total += weight * stat.y;
         }
+    }
+    if SINKS == 1u {
+        total += exp(sinks[head % params.n_heads] - greatest);
     }
     out[thread] = sum / total;
 }

@@ -11,7 +11,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> partial: array<vec4<f32>>;   // [n_tokens, n_heads, n_splits, n_quads]
 @group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;     // [n_tokens, n_heads, n_splits]
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, n_heads, n_quads]
+@group(0) @binding(4) var<storage, read> sinks: array<f32>;           // [n_heads], with SINKS = 1
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>; // [n_tokens, n_heads, n_quads]
 
 var<workgroup> runs: array<vec2<f32>, MOST_SPLITS>; // greatest and total of each run
 var<workgroup> weights: array<f32, MOST_SPLITS>;
@@ -33,6 +34,9 @@ fn grouped_merge_shared(
     }
     workgroupBarrier();
     var greatest = -1e30;
+    if SINKS == 1u {
+        greatest = sinks[head % params.n_heads];
+    }
     for (var run = 0u; run < params.n_splits; run += 1u) {
         greatest = max(greatest, runs[run].x);
     }
@@ -43,6 +47,9 @@ fn grouped_merge_shared(
     var total = 0.0;
     for (var run = 0u; run < params.n_splits; run += 1u) {
         total += weights[run] * runs[run].y;
+    }
+    if SINKS == 1u {
+        total += exp(sinks[head % params.n_heads] - greatest);
     }
     // A head may be wider than a workgroup: then part by part.
     let n = params.n_quads;

@@ -3,7 +3,7 @@
 //             table's row for the token's id. Where experts are cut into N_GROUPS, only those of the N_KEPT groups count
 //             whose group_rank of the two best is greatest
 //   weights = scale · w / (Σ w of the chosen or of all + 1e-20), or scale · w, as `divisor` says: the bias chooses, and
-//             does not weigh
+//             does not weigh, but with WEIGHS_BIAS = 1, where it belongs to the logits
 // Where there is a shared expert, one more slot gets it: expert n_experts with weight 1.
 // A group of lanes takes one token: each lane sorts the N_USED best of its share, then the lanes merge. All in f32.
 struct Params {
@@ -28,6 +28,14 @@ struct Params {
 
 const NONE = 0xffffffffu;
 const LEAST = -1e30;
+
+// What an expert is weighed by; `at` is the token's first logit.
+fn weighed(at: u32, expert: u32) -> f32 {
+    if WEIGHS_BIAS == 1u {
+        return logits[at + expert] + bias[expert];
+    }
+    return logits[at + expert];
+}
 
 // The groups whose experts count, as bits. Each lane ranks its share of them, then the lanes choose together.
 fn kept_groups(lane: u32, at: u32) -> u32 {
@@ -121,21 +129,21 @@ fn route(
         for (var k = 0u; k < N_USED; k += 1u) {
             // Only a broken table or logits that are no numbers name an expert that is not there.
             chosen[k] = min(chosen[k], params.n_experts - 1u);
-            greatest = max(greatest, logits[at + chosen[k]]);
+            greatest = max(greatest, weighed(at, chosen[k]));
         }
         var divisor = select(1.0, 1e-20, params.divisor > 0u);
         for (var k = 0u; k < N_USED && params.divisor == 1u; k += 1u) {
-            divisor += weigh(logits[at + chosen[k]], greatest);
+            divisor += weigh(weighed(at, chosen[k]), greatest);
         }
         if params.divisor == 2u {
             for (var i = 0u; i < params.n_experts; i += 1u) {
-                divisor += weigh(logits[at + i], greatest);
+                divisor += weigh(weighed(at, i), greatest);
             }
         }
         let slot = token * params.n_slots;
         for (var k = 0u; k < N_USED; k += 1u) {
             experts[slot + k] = chosen[k];
-            weights[slot + k] = weigh(logits[at + chosen[k]], greatest) / divisor * params.scale;
+            weights[slot + k] = weigh(weighed(at, chosen[k]), greatest) / divisor * params.scale;
         }
         if params.n_slots > N_USED {
             experts[slot + N_USED] = params.n_experts;

@@ -141,6 +141,11 @@ struct Layer {
     mlp: Mlp,
 }
 
+/// Whether what sub-layers give is normed before it joins the stream.
+fn has_post_norms(of: &Outline<'_>) -> bool {
+    of.layers.iter().any(|layer| layer.post_norms.is_some())
+}
+
 /// Positions that a cache has room for: the context, and tokens computed ahead of the host's knowledge; whole blocks of keys.
 pub(super) fn n_positions(n_context: u32) -> u32 {
     (n_context + MAX_AHEAD).next_multiple_of(KEY_BLOCK)
@@ -151,8 +156,9 @@ pub(super) fn n_positions(n_context: u32) -> u32 {
 pub(super) fn chunk_that_fits(of: &Outline<'_>, attention: &[u64], binding_bytes: u64, wanted: u32) -> u32 {
     let mut per_token = attention.to_vec();
     per_token.extend(Mlps::widths(of));
-    // The stream, its normed row, and what sub-layers give, normed.
-    per_token.push(u64::from(of.n_embd) * 3);
+    // The stream, its normed row, and where there are norms for it, what a sub-layer gave.
+    let n_rows = if has_post_norms(of) { 3 } else { 2 };
+    per_token.push(u64::from(of.n_embd) * n_rows);
     let largest = per_token.iter().max().map_or(1, |n| n * 4);
     let all = per_token.iter().map(|n| n * 4).sum::<u64>().max(1);
     let fits = (binding_bytes.saturating_sub(256) / largest).min((1 << 30) / all);
@@ -196,7 +202,6 @@ impl Decoder {
             mlp: Mlp::plan(arena, uploads, layer.ffn),
         });
         let layers: Vec<Layer> = layers.collect();
-        let has_post_norms = layers.iter().any(|layer| layer.post_norms.is_some());
         let embed = uploads.stack(arena, &[of.embed]);
         let norm = uploads.vector(arena, of.norm);
         let head = of.head.map_or_else(|| embed.clone(), |head| uploads.stack(arena, &[head]));
@@ -223,7 +228,7 @@ impl Decoder {
             norm,
             head,
             embed_scale: of.embed_scale,
-            normed: rows("normed_outputs", if has_post_norms { n_chunk } else { 0 }, n_embd),
+            normed: rows("normed_outputs", if has_post_norms(of) { n_chunk } else { 0 }, n_embd),
             ropes,
         }
     }

@@ -70,6 +70,7 @@ impl Ffn {
                 tokens,
                 logits: scratch.router,
                 bias: self.route,
+                weighs_bias: false,
                 table: self.route,
                 hash: self.hash,
                 scoring: route::Scoring::Root,

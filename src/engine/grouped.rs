@@ -100,6 +100,7 @@ struct GroupedAttention {
     halves: bool,
     rope_scale: f32,
     window: Option<u32>,
+    sinks: Option<Slice>,
     scale: f32,
     scratch: Scratch,
 }
@@ -152,6 +153,7 @@ impl GroupedAttention {
             halves: shape.rope.halves,
             rope_scale,
             window: kind.window,
+            sinks: from.sinks.as_ref().map(|sinks| uploads.vector(arena, sinks)),
             scale: shape.attention_scale,
             scratch,
         }
@@ -194,6 +196,7 @@ impl Attention for GroupedAttention {
                 stats: scratch.stats,
                 out: scratch.attended,
                 window: self.window,
+                sinks: self.sinks,
                 scale: self.scale,
                 max_tokens: at.n,
             },

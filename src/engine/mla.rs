@@ -298,6 +298,7 @@ impl Attention for LatentAttention {
                 stats: scratch.stats,
                 out: scratch.attended,
                 window: None,
+                sinks: None,
                 scale: self.scale,
                 max_tokens: at.n,
             },

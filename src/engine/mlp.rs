@@ -1,8 +1,11 @@
 //! Feed-forward networks of decoders: dense ones, and mixtures of experts, with a network beside them that every token
-//! uses where there is one.
+//! uses where there is one, or with biases.
 
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::experts::{self, Groups, Shard, record_experts_in, record_experts_out, record_grouping};
+use crate::kernels::experts_bias::{self, record_experts_bias};
+use crate::kernels::experts_gate::{self, record_experts_gate};
+use crate::kernels::experts_spread::record_experts_spread;
 use crate::kernels::route::{self, Scoring};
 use crate::kernels::swiglu::{self, Activation};
 use crate::kernels::{Matrix, linear};
@@ -26,6 +29,20 @@ pub(super) enum Mlp {
         experts_out: Vec<Shard>,
         shared: Option<Dense>,
     },
+    /// With experts that have biases.
+    Biased(Biased),
+}
+
+/// The weights of experts that have biases.
+pub(super) struct Biased {
+    router: Vec<Matrix>,
+    router_bias: Slice,
+    /// Of each expert gate and up.
+    gate_up: Vec<Shard>,
+    gate_up_bias: Slice,
+    alternates: bool,
+    down: Vec<Shard>,
+    down_bias: Slice,
 }
 
 /// The weights of a network without experts.
@@ -55,6 +72,18 @@ impl Mlp {
                     shared,
                 }
             }
+            grouped::Ffn::Biased(from) => {
+                let n = from.router.n_rows;
+                Self::Biased(Biased {
+                    router: uploads.stack(arena, &[&from.router]),
+                    router_bias: uploads.vector(arena, &from.router_bias),
+                    gate_up: uploads.experts(arena, &[&from.gate_up], 0, n),
+                    gate_up_bias: uploads.vector(arena, &from.gate_up_bias),
+                    alternates: from.alternates,
+                    down: uploads.experts(arena, &[&from.down], 0, n),
+                    down_bias: uploads.vector(arena, &from.down_bias),
+                })
+            }
         }
     }
 }
@@ -82,11 +111,26 @@ pub(super) struct Mlps {
     groups: Groups,
     /// What a router without bias adds, `[n_experts]`: zeros.
     no_bias: Slice,
+    /// Inputs of experts with biases, `[n_slots, n_embd]`, and their products with gate and up,
+    /// `[n_slots, 2, n_hidden]`; empty where there are none.
+    spread: Slice,
+    raw: Slice,
 }
 
-/// Outputs of a token in a layer with experts: one for each that it uses, and one of the network beside them.
+/// Outputs of a token in a layer with experts: one for each that it uses, and one of the network beside them, or of biases.
 fn n_slots(of: &ExpertsShape) -> u32 {
-    of.n_used + u32::from(of.shared_hidden > 0)
+    of.n_used + n_beside(of)
+}
+
+/// Whether there is an output that no expert gives.
+fn n_beside(of: &ExpertsShape) -> u32 {
+    u32::from(of.shared_hidden > 0 || of.biased.is_some())
+}
+
+/// Inputs and products of gate and up of experts with biases, of a token.
+fn biased_widths(of: Option<&ExpertsShape>, n_embd: u32) -> [u32; 2] {
+    let biased = of.filter(|of| of.biased.is_some());
+    biased.map_or([0; 2], |of| [n_embd, 2 * of.n_hidden].map(|width| n_slots(of) * width))
 }
 
 /// The widest network without experts.
@@ -96,11 +140,12 @@ fn widest(n_hidden: u32, experts: Option<&ExpertsShape>) -> u32 {
 
 impl Mlps {
     /// Elements of a token in each buffer.
-    pub(super) fn widths(of: &Outline<'_>) -> [u64; 4] {
+    pub(super) fn widths(of: &Outline<'_>) -> [u64; 6] {
+        let [spread, raw] = biased_widths(of.experts, of.n_embd).map(u64::from);
         let widest = u64::from(widest(of.n_hidden, of.experts));
         let slots = of.experts.map_or(1, |of| u64::from(n_slots(of)));
         let hidden = of.experts.map_or(0, |of| u64::from(of.n_hidden));
-        [widest * 2, widest, slots * hidden, slots * u64::from(of.n_embd)]
+        [widest * 2, widest, slots * hidden, slots * u64::from(of.n_embd), spread, raw]
     }
 
     /// Plans the values of steps of up to `n_chunk` tokens.
@@ -109,6 +154,7 @@ impl Mlps {
             |what: &str, width: u32| arena.words(what, u64::from(n_chunk) * u64::from(width), Purpose::Scratch);
         let (n_experts, slots, n_hidden) = of.experts.map_or((0, 1, 0), |of| (of.n_experts, n_slots(of), of.n_hidden));
         let widest = widest(of.n_hidden, of.experts);
+        let [spread, raw] = biased_widths(of.experts, of.n_embd);
         Self {
             n_hidden: of.n_hidden,
             activation: match of.activation {
@@ -124,6 +170,8 @@ impl Mlps {
             chosen_weights: each("expert_weights", slots),
             groups: Groups { lists: each("expert_lists", n_experts + 1), counts: each("expert_counts", n_experts + 1) },
             no_bias: each("no_bias", n_experts),
+            spread: each("expert_inputs", spread),
+            raw: each("expert_products", raw),
         }
     }
 
@@ -152,8 +200,68 @@ impl Mlps {
                 self.record_dense(recording, dense, ["gate_up", "down"], self.n_hidden, [1, 0], at);
                 1
             }
-            (Mlp::Experts { .. }, None) => unreachable!("a shape without experts plans none"),
+            (Mlp::Biased(biased), Some(of)) => self.record_biased(recording, biased, of, at),
+            (Mlp::Experts { .. } | Mlp::Biased(_), None) => unreachable!("a shape without experts plans none"),
         }
+    }
+
+    /// Experts with biases: their products, then what comes of them, then products again. The biases of these have the
+    /// slot that no expert has.
+    fn record_biased(&self, recording: &mut Recording, biased: &Biased, of: &ExpertsShape, at: &Sublayer) -> u32 {
+        let Some(gating) = of.biased else { unreachable!("a shape without biases plans none") };
+        let slots = n_slots(of);
+        record_all(recording, "gate", &biased.router, at.rows(at.x, at.n_embd, self.router, of.n_experts));
+        self.record_route(recording, of, biased.router_bias, at);
+        let out = record_grouping(recording, self.experts_flow(of, at), self.groups);
+        record_experts_spread(recording, at.step, [at.x, self.spread], at.n_embd, slots, at.n);
+        let into = experts::Flow {
+            hidden: self.spread,
+            outputs: self.raw,
+            n_hidden: at.n_embd,
+            n_embd: 2 * of.n_hidden,
+            ..out
+        };
+        for shard in &biased.gate_up {
+            record_experts_out(recording, shard, &into);
+            // What these products are for.
+            if let Some(stage) = recording.stages.last_mut() {
+                stage.name = "experts_in";
+            }
+        }
+        record_experts_gate(
+            recording,
+            &experts_gate::Flow {
+                step: at.step,
+                raw: self.raw,
+                experts: self.chosen,
+                weights: self.chosen_weights,
+                bias: biased.gate_up_bias,
+                hidden: self.hidden,
+                n_hidden: of.n_hidden,
+                n_slots: slots,
+                n_experts: of.n_experts,
+                alternates: biased.alternates,
+                limit: gating.limit,
+                alpha: gating.alpha,
+                max_tokens: at.n,
+            },
+        );
+        biased.down.iter().for_each(|shard| record_experts_out(recording, shard, &out));
+        record_experts_bias(
+            recording,
+            &experts_bias::Flow {
+                step: at.step,
+                experts: self.chosen,
+                weights: self.chosen_weights,
+                bias: biased.down_bias,
+                outputs: at.outputs,
+                n_embd: at.n_embd,
+                n_slots: slots,
+                n_experts: of.n_experts,
+                max_tokens: at.n,
+            },
+        );
+        slots
     }
 
     /// A network without experts, whose output is number `slot` of a token's `n_slots`.
@@ -181,6 +289,7 @@ impl Mlps {
                 tokens: at.tokens,
                 logits: self.router,
                 bias,
+                weighs_bias: of.biased.is_some(),
                 table: self.no_bias,
                 hash: false,
                 scoring: if of.is_sigmoid { Scoring::Sigmoid { normed } } else { Scoring::Softmax { normed } },
@@ -189,7 +298,7 @@ impl Mlps {
                 n_groups: of.n_groups,
                 n_kept: of.n_kept,
                 n_used: of.n_used,
-                n_shared: u32::from(of.shared_hidden > 0),
+                n_shared: n_beside(of),
                 scale: of.scale,
                 experts: self.chosen,
                 weights: self.chosen_weights,
@@ -198,7 +307,8 @@ impl Mlps {
         );
     }
 
-    /// Where the network beside the experts has a slot, no shard holds its expert, so that the kernels leave it alone.
+    /// Where the network beside the experts has a slot, or their biases have, no shard holds its expert, so that the
+    /// kernels leave it alone.
     fn experts_flow(&self, of: &ExpertsShape, at: &Sublayer) -> experts::Flow {
         experts::Flow {
             step: at.step,
@@ -210,7 +320,7 @@ impl Mlps {
             n_embd: at.n_embd,
             n_hidden: of.n_hidden,
             n_slots: n_slots(of),
-            n_shared: u32::from(of.shared_hidden > 0),
+            n_shared: n_beside(of),
             n_experts: of.n_experts,
             limit: NO_LIMIT,
             groups: None,

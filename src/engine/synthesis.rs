@@ -9,7 +9,7 @@ use crate::format::directory::shown;
 use crate::format::gguf::{NewTensor, Value};
 use crate::format::random::hash;
 use crate::format::random_rows::RandomRows;
-use crate::model::{Filling, SyntheticGrouped, SyntheticModel, SyntheticTensor};
+use crate::model::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticTensor};
 use crate::text::gguf_keys_of_bytes;
 
 /// Bytes handed on at a time, about.
@@ -47,6 +47,17 @@ impl Synthesis {
         let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
         let sizes = (shape.n_vocab, n_experts);
         Self::new(&shape.architecture, shape.gguf_keys(), model.tensors(), sizes, model.seed)
+    }
+
+    /// Of a model with latent attention.
+    ///
+    /// # Errors
+    /// As [`Self::of_v4`].
+    pub fn of_mla(model: &SyntheticMla) -> Result<Self> {
+        let shape = &model.shape;
+        let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
+        let sizes = (shape.n_vocab, n_experts);
+        Self::new("deepseek2", shape.gguf_keys(), model.tensors(), sizes, model.seed)
     }
 
     fn new(

@@ -6,6 +6,7 @@
 //! | F8_E4M3 `[n_rows, n_in]` | F8_E8M0 `[n_rows / 128, n_in / 128]` | FP8 |
 //! | F8_E4M3 `[n_rows, n_in]` | F32, BF16 or F16 `[n_rows / 128, n_in / 128]` | FP8_F32 |
 //! | I8 `[n_rows, n_in / 2]`: element 2j in the low nibble of byte j, 2j + 1 in the high one | F8_E8M0 `[n_rows, n_in / 32]` | MXFP4 |
+//! | U8 `[n_rows, n_in / 32, 16]`, likewise: gpt-oss's | U8 `[n_rows, n_in / 32]`: the bits of E8M0 | MXFP4 |
 //!
 //! Numbers of scales are rounded up. Refused: rows that are no whole blocks of 32, and whatever these formats call no
 //! number.
@@ -44,7 +45,7 @@ impl ScaleType {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
-            "F8_E8M0" => Some(Self::E8M0),
+            "F8_E8M0" | "U8" => Some(Self::E8M0),
             "F32" => Some(Self::F32),
             "BF16" => Some(Self::BF16),
             "F16" => Some(Self::F16),
@@ -101,7 +102,7 @@ impl Layout {
         match (weights, scales) {
             ("F8_E4M3", "F8_E8M0") => Some(Format::FP8),
             ("F8_E4M3", "F32" | "BF16" | "F16") => Some(Format::FP8_F32),
-            ("I8" | "U8", "F8_E8M0") => Some(Format::MXFP4),
+            ("I8" | "U8", "F8_E8M0") | ("U8", "U8") => Some(Format::MXFP4),
             _ => None,
         }
     }

@@ -104,6 +104,8 @@ pub struct Flow {
     pub out: Slice,
     /// Keys that a token sees at most, its own among them; all when `None`.
     pub window: Option<u32>,
+    /// What each head weighs beside its keys, as a product with one that has no value: `[n_heads]`, f32.
+    pub sinks: Option<Slice>,
     /// Factor of every product of a query and a key.
     pub scale: f32,
     /// Tokens to compute at most.
@@ -271,6 +273,7 @@ fn latent_case(
         stats: case.output("stats", n_results * 2, 1e-4),
         out: case.output("out", (capacity * n_heads * value_dim) as usize, 1e-4),
         window: None,
+        sinks: None,
         scale: 3.0 / (head_dim as f32).sqrt(),
         max_tokens: capacity,
     };
@@ -314,6 +317,8 @@ fn case(
         stats: case.output("stats", n_results * 2, 1e-4),
         out: case.output("out", (capacity * n_heads * head_dim) as usize, 1e-4),
         window,
+        // Windows come with sinks here, but where they are of one key.
+        sinks: window.filter(|window| *window > 1).map(|_| case.random_input("sinks", n_heads as usize)),
         scale: 3.0 / (head_dim as f32).sqrt(),
         max_tokens: capacity,
     };

@@ -308,6 +308,7 @@ fn case(
             stats: case.input("stats", &vec![0u32; n_results * 2]),
             out: case.output("out", n_results * head_dim as usize, 2e-3),
             window: None,
+            sinks: None,
             scale: 1.0,
             max_tokens: capacity,
         };

@@ -9,6 +9,8 @@ pub mod case;
 pub mod compress;
 pub mod embed;
 pub mod experts;
+pub mod experts_bias;
+pub mod experts_gate;
 pub mod experts_group;
 pub mod experts_in;
 pub mod experts_in_shared;
@@ -16,6 +18,7 @@ pub mod experts_in_tiled;
 pub mod experts_out;
 pub mod experts_out_shared;
 pub mod experts_out_tiled;
+pub mod experts_spread;
 pub mod fault;
 pub mod fill;
 pub mod fixed_point;
@@ -97,6 +100,9 @@ pub const ALL: &[&Op] = &[
     &linear_transposed::OP,
     &mla_latents::OP,
     &mla_queries::OP,
+    &experts_spread::OP,
+    &experts_gate::OP,
+    &experts_bias::OP,
 ];
 
 /// What the words of a kernel's output are.

@@ -65,6 +65,8 @@ pub enum Scoring {
     },
 }
 
+/// The constant that is 1 where the bias belongs to the logits.
+const WEIGHS_BIAS: &str = "WEIGHS_BIAS";
 /// The constant that tells variants apart in the reference: [`Scoring::number`].
 const SCORING: &str = "SCORING";
 const ROOT: u32 = 0;
@@ -112,6 +114,8 @@ pub struct Flow {
     pub logits: Slice,
     /// Added to scores for the choice: `[n_experts]`, f32; any slice when `hash`.
     pub bias: Slice,
+    /// Whether the bias counts for the weights too, since it belongs to the logits.
+    pub weighs_bias: bool,
     /// Experts by token id: `[n_vocab, n_used]`, i32; any slice when not `hash`.
     pub table: Slice,
     /// Take experts from the table instead of the scores.
@@ -162,6 +166,7 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
         max_tokens: flow.max_tokens,
     };
     let facts = Spec::default().constant("N_USED", flow.n_used).constant(SCORING, flow.scoring.number());
+    let facts = facts.constant(WEIGHS_BIAS, u32::from(flow.weighs_bias));
     let facts = facts.constant("N_GROUPS", flow.n_groups).constant("N_KEPT", flow.n_kept).part(flow.scoring.part());
     let tokens = u64::from(flow.max_tokens);
     let scores = tokens * u64::from(flow.n_experts);
@@ -217,6 +222,7 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let (n_used, n_kept) = (call.constant("N_USED") as usize, call.constant("N_KEPT") as usize);
     let (spec, scoring) = (call.spec, call.constant(SCORING));
+    let weighs_bias = call.constant(WEIGHS_BIAS) == 1;
     let step = call.input::<Step>(0)[0];
     let (tokens, logits, bias) = (call.inputs[1], call.input::<f32>(2), call.input::<f32>(3));
     let table = call.input::<i32>(4);
@@ -236,8 +242,9 @@ fn reference(call: &mut Call<'_>) {
             chosen.sort_by(|a, b| ranks[*b as usize].total_cmp(&ranks[*a as usize]));
         }
         chosen.truncate(n_used);
-        let greatest = chosen.iter().map(|e| logits[*e as usize]).fold(f32::MIN, f32::max);
-        let of = |expert: u32| weigh(scoring, logits[expert as usize], greatest);
+        let weighed = |e: u32| logits[e as usize] + if weighs_bias { bias[e as usize] } else { 0.0 };
+        let greatest = chosen.iter().map(|e| weighed(*e)).fold(f32::MIN, f32::max);
+        let of = |expert: u32| weigh(scoring, weighed(expert), greatest);
         let divisor = match p.divisor {
             0 => 1.0,
             1 => chosen.iter().copied().map(of).sum::<f32>() + 1e-20,
@@ -266,7 +273,20 @@ fn cases() -> Vec<Case> {
         case([256, 8, 1], [8, 4], Scoring::Sigmoid { normed: true }, false, false, 4, 4),
         case([66, 4, 0], [11, 2], Scoring::Sigmoid { normed: false }, false, true, 3, 2),
         case([16, 2, 0], [16, 2], Scoring::Sigmoid { normed: true }, false, false, 2, 2),
+        with_biased_logits([32, 4, 1], Scoring::Softmax { normed: true }),
+        with_biased_logits([7, 2, 0], Scoring::Softmax { normed: false }),
     ]
+}
+
+/// The bias counts for the weights too.
+fn with_biased_logits(experts: [u32; 3], scoring: Scoring) -> Case {
+    let mut case = case(experts, [1, 1], scoring, false, false, 3, 2);
+    case.name += ", biased logits";
+    for stage in &mut case.recording.stages {
+        let constants = stage.spec.constants.iter_mut();
+        constants.filter(|(name, _)| *name == WEIGHS_BIAS).for_each(|(_, value)| *value = 1);
+    }
+    case
 }
 
 /// `experts` are how many there are, are used, and are shared; `groups` are how many there are and are kept. With `ties`
@@ -303,6 +323,7 @@ fn case(
         bias: case.input("bias", &bias),
         table: case.input("table", &table),
         hash,
+        weighs_bias: false,
         scoring,
         n_vocab,
         n_experts,

@@ -1,5 +1,7 @@
 //! `swiglu`: the hidden values of a feed-forward network without experts.
 
+use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
 use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
@@ -65,7 +67,9 @@ pub fn record_swiglu(
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let is_gelu = call.constant(GELU) == 1;
-    let turn = |v: f32| if is_gelu { 1.595_769_1 * (v + 0.044_715 * v * v * v) } else { v };
+    // 2 √(2/π)
+    let factor = FRAC_2_SQRT_PI * SQRT_2;
+    let turn = |v: f32| if is_gelu { factor * (v + 0.044_715 * v * v * v) } else { v };
     let step = call.input::<Step>(0)[0];
     let gate_up: &[f32] = call.input(1);
     let tokens = call.tokens(step.n_tokens.min(p.max_tokens));

@@ -51,7 +51,7 @@ pub mod weights;
 
 pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
-pub use synthetic::{Filling, SyntheticGrouped, SyntheticModel, SyntheticName, SyntheticTensor};
+pub use synthetic::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
 pub use weights::{
     Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scales, Scheme, TensorRef, Weights,
 };

@@ -10,7 +10,7 @@ use crate::format::Directory;
 pub enum Model {
     /// DeepSeek V4.
     V4(Shape, Weights),
-    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3: grouped-query attention.
+    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss: grouped-query attention.
     Grouped(grouped::Shape, grouped::Weights),
     /// DeepSeek V2, V3, R1: multi-head latent attention.
     Mla(mla::Shape, mla::Weights),

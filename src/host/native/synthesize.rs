@@ -9,17 +9,18 @@ use crate::engine::{LoadProgress, Synthesis};
 use crate::error::{Error, Result};
 use crate::format::{Format, gguf};
 use crate::measure::panel;
-use crate::model::{SyntheticGrouped, SyntheticName, synthetic};
+use crate::model::{SyntheticGrouped, SyntheticMla, SyntheticName, synthetic};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-The model is llama-8b, r1-distill-qwen-1.5b or qwen3-30b-a3b (in Q4_0 unless told otherwise),
-deepseek-v4-flash or deepseek-v4-pro (as published), or the config.json of a DeepSeek V4. All have the
+The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, deepseek-v2-lite or deepseek-r1
+(in Q4_0 unless told otherwise), deepseek-v4-flash or deepseek-v4-pro (as published), or the config.json of a DeepSeek V4. All have the
 shapes of the real ones, random weights, and a tokenizer of bytes; what they write means nothing.
 
 Examples:
   headstart synthesize synthetic:llama-8b:format=q4_0 llama-8b-q4_0.gguf
+  headstart synthesize synthetic:deepseek-r1:layers=3..5 r1-two-layers-q4_0.gguf
   headstart synthesize synthetic:deepseek-v4-flash:layers=2..4 flash.gguf";
 
 /// Write a model of random weights as a GGUF file.
@@ -75,7 +76,10 @@ fn synthesis(text: &str) -> Result<(Synthesis, Format)> {
     if let Some(model) = SyntheticGrouped::of(&name)? {
         return Ok((Synthesis::of_grouped(&model)?, model.format));
     }
-    let others = || synthetic::grouped_names().collect::<Vec<_>>().join(", ");
+    if let Some(model) = SyntheticMla::of(&name)? {
+        return Ok((Synthesis::of_mla(&model)?, model.format));
+    }
+    let others = || synthetic::grouped_names().chain(synthetic::mla_names()).collect::<Vec<_>>().join(", ");
     let named = model_files::open(Some(Path::new(text)))
         .map_err(|error| error.advice(format!("A file can be written of these, too: {}.", others())))?;
     let Some(model) = &named.files.synthetic else {

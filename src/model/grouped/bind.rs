@@ -1,6 +1,6 @@
 //! The binding of a directory's tensors to their fields, under the names of a GGUF or of transformers.
 
-use super::{ExpertsShape, Ffn, Layer, Shape, Weights};
+use super::{BiasedExperts, ExpertsShape, Ffn, Layer, Shape, Weights};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::{Directory, Format, TensorInfo};
@@ -106,7 +106,9 @@ impl<'a> Binder<'a> {
     fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
         let mut tensor = self.vector(names, n_in)?;
         tensor.plus_one = self.norms_less_one;
-        self.named.iter_mut().last().into_iter().for_each(|named| named.tensor.plus_one = self.norms_less_one);
+        if let Some(named) = self.named.last_mut() {
+            named.tensor.plus_one = self.norms_less_one;
+        }
         Ok(tensor)
     }
 
@@ -133,9 +135,16 @@ impl<'a> Binder<'a> {
         } else {
             None
         };
+        let sinks = shape
+            .has_sinks
+            .then(|| self.vector(name(layer, "attn_sinks.weight", "self_attn.sinks"), shape.n_heads))
+            .transpose()?;
         // With norms behind the sub-layers, transformers calls the one before the second by another name.
         let mut ffn_norm = name(layer, "ffn_norm.weight", "post_attention_layernorm.weight");
         let mut post_norms = None;
+        if shape.has_sinks {
+            ffn_norm = name(layer, "post_attention_norm.weight", "post_attention_layernorm.weight");
+        }
         if shape.has_post_norms {
             ffn_norm = name(layer, "ffn_norm.weight", "pre_feedforward_layernorm.weight");
             let attention = name(layer, "post_attention_norm.weight", "post_attention_layernorm.weight");
@@ -149,6 +158,7 @@ impl<'a> Binder<'a> {
             v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
             bias,
             output_bias,
+            sinks,
             head_norm,
             o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
             ffn_norm: self.norm_weights(ffn_norm, n_embd)?,
@@ -172,6 +182,9 @@ impl<'a> Binder<'a> {
                 down: self.matrix(name(layer, "ffn_down.weight", "mlp.down_proj.weight"), n_embd, n_hidden)?,
             });
         };
+        if of.biased.is_some() {
+            return Ok(Ffn::Biased(Box::new(self.biased_experts(layer, n_embd, of)?)));
+        }
         let (n, n_hidden, n_shared) = (of.n_experts, of.n_hidden, of.shared_hidden);
         let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
         let bias = name(layer, "exp_probs_b.bias", "mlp.gate.e_score_correction_bias");
@@ -185,11 +198,7 @@ impl<'a> Binder<'a> {
             up: self.stack(up, n, n_hidden, n_embd)?,
             down: self.stack(down, n, n_embd, n_hidden)?,
         };
-        if experts.gate.format != experts.up.format {
-            return Err(tensor_error(&experts.up.name, experts.up.format.name())
-                .expected(format!("{}, the format of {}", experts.gate.format, shown(&experts.gate.name)))
-                .advice("Gate and up of the routed experts must be of one format: get another quantization."));
-        }
+        same_format(&experts.gate, &experts.up)?;
         if n_shared == 0 {
             return Ok(Ffn::Experts { router, bias, experts, shared: None });
         }
@@ -204,12 +213,55 @@ impl<'a> Binder<'a> {
         Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)) })
     }
 
+    /// Experts with biases: in a GGUF gate and up lie apart, in safetensors their rows alternate.
+    fn biased_experts(&mut self, layer: usize, n_embd: u32, of: &ExpertsShape) -> Result<BiasedExperts> {
+        let (n, n_hidden) = (of.n_experts, of.n_hidden);
+        let plain = name(layer, "", "mlp.experts.gate_up_proj");
+        if self.has(&plain) {
+            return Err(tensor_error(&plain.transformers, "experts that are not quantized")
+                .expected("gate_up_proj_blocks and gate_up_proj_scales, as the model is published")
+                .advice("Take the published safetensors, or a GGUF."));
+        }
+        let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.router.weight"), n, n_embd)?;
+        let router_bias = self.vector(name(layer, "ffn_gate_inp.bias", "mlp.router.bias"), n)?;
+        let alternates = !self.has(&name(layer, "ffn_gate_exps.weight", ""));
+        let (gate_up, gate_up_bias) = if alternates {
+            let stack = name(layer, "ffn_gate_up_exps.weight", "mlp.experts.gate_up_proj_blocks");
+            let bias = name(layer, "ffn_gate_up_exps.bias", "mlp.experts.gate_up_proj_bias");
+            (self.stack(stack, n, 2 * n_hidden, n_embd)?, self.rows(bias, n, 2 * n_hidden)?)
+        } else {
+            let gate = self.stack(name(layer, "ffn_gate_exps.weight", ""), n, n_hidden, n_embd)?;
+            let up = self.stack(name(layer, "ffn_up_exps.weight", ""), n, n_hidden, n_embd)?;
+            same_format(&gate, &up)?;
+            let gate_bias = self.rows(name(layer, "ffn_gate_exps.bias", ""), n, n_hidden)?;
+            let up_bias = self.rows(name(layer, "ffn_up_exps.bias", ""), n, n_hidden)?;
+            same_format(&gate_bias, &up_bias)?;
+            (in_turn(gate, &up, n), in_turn(gate_bias, &up_bias, n))
+        };
+        let down = name(layer, "ffn_down_exps.weight", "mlp.experts.down_proj_blocks");
+        let down_bias = name(layer, "ffn_down_exps.bias", "mlp.experts.down_proj_bias");
+        Ok(BiasedExperts {
+            router,
+            router_bias,
+            gate_up,
+            gate_up_bias,
+            alternates,
+            down: self.stack(down, n, n_embd, n_hidden)?,
+            down_bias: self.rows(down_bias, n, n_embd)?,
+        })
+    }
+
     pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
         self.take(names, Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in })
     }
 
     pub(in crate::model) fn vector(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
         self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in })
+    }
+
+    /// Few numbers in rows.
+    fn rows(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+        self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows, n_in })
     }
 
     pub(in crate::model) fn stack(
@@ -299,6 +351,24 @@ impl<'a> Binder<'a> {
         }
         Ok(ignored)
     }
+}
+
+/// Fails unless gate and up of experts are of one format.
+fn same_format(gate: &TensorRef, up: &TensorRef) -> Result<()> {
+    if gate.format == up.format {
+        return Ok(());
+    }
+    Err(tensor_error(&up.name, up.format.name())
+        .expected(format!("{}, the format of {}", gate.format, shown(&gate.name)))
+        .advice("Gate and up of the routed experts must be of one format: get another quantization."))
+}
+
+/// The rows of both, expert after expert: those of the first tensor, then those of the second.
+fn in_turn(first: TensorRef, second: &TensorRef, n_experts: u32) -> TensorRef {
+    let each = first.n_rows / n_experts;
+    let rows = |expert: u32| expert * each..(expert + 1) * each;
+    let pieces = (0..n_experts).flat_map(|expert| first.pieces_of(rows(expert)).chain(second.pieces_of(rows(expert))));
+    TensorRef { n_rows: 2 * first.n_rows, pieces: pieces.collect(), ..first }
 }
 
 /// What the names of a layer's tensors begin with.

@@ -22,13 +22,18 @@ impl Shape {
                 .expected(expected)
                 .advice("A GGUF of this architecture has no key for it."))
         };
+        if self.experts.as_ref().is_some_and(|experts| experts.biased.is_some()) {
+            return Err(Error::file(self.architecture.as_str(), "safetensors")
+                .expected("an architecture whose safetensors can be written as a GGUF")
+                .advice("Take one of the GGUF files that there are of it, or run the safetensors as they are."));
+        }
         let custom = Custom::of(&self.architecture);
         let of_name = scaled_by(&self.architecture, self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
         let scale = f64::from(of_name).sqrt().recip() as f32;
         if (self.attention_scale - scale).abs() > 1e-6 * scale {
             return unsaid("scale of attention", self.attention_scale.to_string(), scale.to_string());
         }
-        let still = |layer: u32| custom.still_each.is_some_and(|each| layer % each == 0);
+        let still = |layer: u32| custom.still_each.is_some_and(|each| layer.is_multiple_of(each));
         let turns = |layer: u32| self.kind(layer as usize - 1).turn != Turn::Not;
         if let Some(layer) = (1..=self.n_layers).find(|layer| still(*layer) == turns(*layer)) {
             let word = |turns| if turns { "turns" } else { "does not turn" };
@@ -110,8 +115,8 @@ impl Shape {
         keys.into_iter().map(|(key, value)| (format!("{}.{}", self.architecture, key.gguf), value)).collect()
     }
 
-    /// The tensors with their rows in the order that a GGUF has them: those of `llama` and its like so that the dims that turn
-    /// together are neighbours.
+    /// The tensors with their rows in the order that a GGUF has them: those of `llama` and its like so that the dims
+    /// that turn together are neighbours.
     #[must_use]
     pub fn in_gguf_order(&self, mut tensors: Vec<Named>) -> Vec<Named> {
         if is_permuted(&self.architecture) && self.rope.halves {

@@ -5,6 +5,7 @@
 //!
 //! * Layers are counted from 1: of every six the last sees all, of every four the last does not turn.
 //! * A window counts the token itself.
+//! * gpt-oss: of every two layers the last sees all, so that the first layer has a window.
 //! * `no_rope_layers` of a `config.json` holds 1 for the layers that do turn.
 
 use super::{MOST_LAYERS, Shape};
@@ -52,6 +53,8 @@ pub(super) struct Custom {
     pub(super) still_each: Option<u32>,
     /// Whether layers with a window turn by a rotation of their own.
     pub(super) turns_apart: bool,
+    /// Whether a file without a window is not whole.
+    pub(super) needs_window: bool,
 }
 
 impl Custom {
@@ -60,6 +63,7 @@ impl Custom {
         match architecture {
             "smollm3" => Self { still_each: Some(4), ..Self::default() },
             "gemma3" => Self { full_each: Some(6), turns_apart: true, ..Self::default() },
+            "gpt-oss" => Self { full_each: Some(2), needs_window: true, ..Self::default() },
             _ => Self::default(),
         }
     }
@@ -77,7 +81,10 @@ pub(super) fn read(
     let mut kinds = Vec::new();
     if let Some(each) = custom.full_each {
         let window = keys.whole(&keys::WINDOW)?.or(window);
-        kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
+        // Of some architectures a GGUF without a window has none, as llama.cpp reads it.
+        if config.is_some() || custom.needs_window || window.is_some_and(|window| window > 0) {
+            kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
+        }
     }
     if let Some(each) = custom.still_each {
         let each = interval(keys, &NO_ROPE, each)?;
@@ -100,8 +107,7 @@ fn windows(
     each: u32,
 ) -> Result<Vec<LayerKind>> {
     let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1);
-    // A GGUF without a window has none, as llama.cpp reads it.
-    let Some(window) = window.filter(|window| *window > 0 || config.is_some()) else { return Ok(Vec::new()) };
+    let window = window.ok_or_else(|| keys.missing(&keys::WINDOW))?;
     if window == 0 {
         return Err(Error::file(keys.thing(&keys::WINDOW), "0").expected("a window of at least 1 token"));
     }

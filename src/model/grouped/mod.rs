@@ -1,6 +1,6 @@
 //! What a decoder with grouped-query attention is: Llama, Qwen2, Qwen3 and Qwen3-MoE, and with them DeepSeek R1's
-//! distills; SmolLM3 and Gemma 3. Shapes are read, never derived from one another, but for what a file leaves out by
-//! custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3}`; llama.cpp's
+//! distills; SmolLM3, Gemma 3 and gpt-oss. Shapes are read, never derived from one another, but for what a file leaves
+//! out by custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3,gpt_oss}`; llama.cpp's
 //! loaders of the same names.
 //!
 //! # Easy to get wrong
@@ -55,6 +55,8 @@ pub struct Shape {
     pub has_output_bias: bool,
     /// Whether query and key heads are normed.
     pub has_head_norm: bool,
+    /// Whether each head weighs beside its keys what no value goes with.
+    pub has_sinks: bool,
     /// Whether what a sub-layer gives is normed before it joins the stream.
     pub has_post_norms: bool,
     /// Whether the file keeps the weights of norms less 1.
@@ -118,6 +120,18 @@ pub struct ExpertsShape {
     pub n_kept: u32,
     /// What the weights are multiplied by at the end.
     pub scale: f32,
+    /// Where router and experts have biases, what their gates go through.
+    pub biased: Option<Gating>,
+}
+
+/// How gate and up of an expert with biases become a hidden value: `g · sigmoid(alpha · g) · (u + 1)`, where g is cut off
+/// above at the limit, and u both ways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gating {
+    /// Where they are cut off.
+    pub limit: f32,
+    /// Factor within the sigmoid.
+    pub alpha: f32,
 }
 
 impl ExpertsShape {
@@ -136,6 +150,7 @@ impl ExpertsShape {
             n_groups: 1,
             n_kept: 1,
             scale: 1.0,
+            biased: None,
         }
     }
 
@@ -143,7 +158,8 @@ impl ExpertsShape {
     #[must_use]
     pub fn n_parameters(&self, n_embd: u32) -> u64 {
         let (n_embd, n_experts) = (u64::from(n_embd), u64::from(self.n_experts));
-        let bias = if self.has_bias { n_experts } else { 0 };
+        let biases = self.biased.map_or(0, |_| n_experts * (1 + 2 * u64::from(self.n_hidden) + n_embd));
+        let bias = if self.has_bias { n_experts } else { 0 } + biases;
         n_experts * n_embd * (1 + 3 * u64::from(self.n_hidden)) + 3 * n_embd * u64::from(self.shared_hidden) + bias
     }
 }
@@ -178,6 +194,8 @@ pub struct Layer {
     pub bias: Option<[TensorRef; 3]>,
     /// Bias of o, `[n_embd]`.
     pub output_bias: Option<TensorRef>,
+    /// What each head weighs beside its keys, as a product with one: `[n_heads]`.
+    pub sinks: Option<TensorRef>,
     /// Norms of query and of key heads, `[head_dim]` each.
     pub head_norm: Option<[TensorRef; 2]>,
     /// `[n_embd, n_heads * head_dim]`
@@ -213,6 +231,27 @@ pub enum Ffn {
         /// The network that every token uses beside them.
         shared: Option<Box<Mlp>>,
     },
+    /// With experts that have biases.
+    Biased(Box<BiasedExperts>),
+}
+
+/// Experts that have biases, and what chooses among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BiasedExperts {
+    /// `[n_experts, n_embd]`
+    pub router: TensorRef,
+    /// `[n_experts]`
+    pub router_bias: TensorRef,
+    /// Of each expert gate and up: `[n_experts * 2 * n_hidden, n_embd]`.
+    pub gate_up: TensorRef,
+    /// `[n_experts, 2 * n_hidden]`
+    pub gate_up_bias: TensorRef,
+    /// Whether rows of gate and up alternate; else those of gate come first.
+    pub alternates: bool,
+    /// `[n_experts * n_embd, n_hidden]`
+    pub down: TensorRef,
+    /// `[n_experts, n_embd]`
+    pub down_bias: TensorRef,
 }
 
 /// More layers than this no model has.
@@ -294,6 +333,13 @@ impl Shape {
                 return wrong(what, factor.to_string(), "from 0.000001 to 1000000".to_owned());
             }
         }
+        let gating = experts.biased.unwrap_or(Gating { limit: 1.0, alpha: 1.0 });
+        for (what, factor) in [("limit of an expert's gate", gating.limit), ("alpha of an expert's gate", gating.alpha)]
+        {
+            if !(1e-3..=1e6).contains(&factor) {
+                return wrong(what, factor.to_string(), "from 0.001 to 1000000".to_owned());
+            }
+        }
         self.local_rope.iter().try_for_each(|rope| rope.check(file))?;
         self.rope.check(file)
     }
@@ -305,8 +351,9 @@ impl Shape {
         let output_bias = if self.has_output_bias { n_embd } else { 0 };
         let bias = if self.has_bias { q + 2 * kv } else { 0 } + output_bias;
         let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
+        let sinks = if self.has_sinks { u64::from(self.n_heads) } else { 0 };
         let n_norms = if self.has_post_norms { 4 } else { 2 };
-        let attention = n_embd * (2 * q + 2 * kv) + bias + head_norm + n_norms * n_embd;
+        let attention = n_embd * (2 * q + 2 * kv) + bias + sinks + head_norm + n_norms * n_embd;
         let ffn = |layer| match &self.experts {
             Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
             _ => 3 * n_embd * u64::from(self.n_hidden),

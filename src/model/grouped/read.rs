@@ -1,7 +1,7 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
 use super::layers::{self, Custom};
-use super::{Activation, ExpertsShape, Rope, Scaling, Shape};
+use super::{Activation, ExpertsShape, Gating, Rope, Scaling, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
@@ -25,6 +25,8 @@ const CAPS: [Key; 2] = [
     key("final_logit_softcapping", &["final_logit_softcapping"]),
 ];
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
+/// Whether YaRN rounds the pairs between which it interpolates.
+const ROUNDS: Key = key("", &["rope_parameters.truncate", "rope_scaling.truncate"]);
 const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
@@ -32,6 +34,8 @@ pub(in crate::model) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
 const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
 const TIED: Key = key("", &["tie_word_embeddings"]);
+/// Where gates of experts with biases are cut off.
+const LIMIT: Key = key("", &["swiglu_limit"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
@@ -46,13 +50,14 @@ pub(in crate::model) const TYPE: Key = key(
 );
 
 /// Architectures by their names in a GGUF and in a `config.json`.
-const ARCHITECTURES: [(&str, &str); 6] = [
+const ARCHITECTURES: [(&str, &str); 7] = [
     ("llama", "llama"),
     ("qwen2", "qwen2"),
     ("qwen3", "qwen3"),
     ("qwen3moe", "qwen3_moe"),
     ("smollm3", "smollm3"),
     ("gemma3", "gemma3_text"),
+    ("gpt-oss", "gpt_oss"),
 ];
 
 /// Whether a GGUF of an architecture holds the rows of q and k so that neighbours turn together.
@@ -157,7 +162,11 @@ impl Shape {
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
         keys.refuse_other("use_sliding_window", &false.into())?;
-        let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(false);
+        let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
+        if architecture == "gpt-oss" && keys.text(&TYPE)?.is_none() {
+            // transformers would take the published model's scaling.
+            return Err(keys.missing(&TYPE));
+        }
         let head_dim = keys.whole(&keys::HEAD_DIM)?;
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
@@ -211,10 +220,12 @@ struct Defaults {
     kv_heads: Option<u32>,
     context: u32,
     base: Option<f64>,
+    norm_eps: Option<f64>,
     window: Option<u32>,
     /// See [`ATTENTION_SCALE`].
     attention_scale: Option<f64>,
     activation: Activation,
+    has_bias: bool,
     is_tied: bool,
     n_experts: Option<u32>,
     n_used: Option<u32>,
@@ -256,6 +267,22 @@ impl Defaults {
                 eos: Some(1),
                 ..Self::default()
             },
+            "gpt-oss" => Self {
+                context: 131_072,
+                n_vocab: Some(201_088),
+                n_heads: Some(64),
+                kv_heads: Some(8),
+                head_dim: Some(64),
+                base: Some(150_000.0),
+                norm_eps: Some(1e-5),
+                window: Some(128),
+                has_bias: true,
+                n_experts: Some(128),
+                n_used: Some(4),
+                normed: true,
+                eos: Some(200_002),
+                ..Self::default()
+            },
             _ => Self {
                 context: 32_768,
                 kv_heads: Some(4),
@@ -293,8 +320,22 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
     let by_width = scaled_by(architecture, n_layers, equal_part, head_dim);
     let scaled_by = keys.number(&ATTENTION_SCALE)?.or(defaults.attention_scale).unwrap_or(f64::from(by_width));
     let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(defaults.context);
-    let is_moe = architecture == "qwen3moe";
-    let experts = is_moe.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
+    let is_gpt_oss = architecture == "gpt-oss";
+    let is_moe = is_gpt_oss || architecture == "qwen3moe";
+    let mut experts = is_moe.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
+    if let Some(experts) = experts.as_mut().filter(|_| is_gpt_oss) {
+        // The published models' limit; the factor has no key.
+        let limit = keys.number(&LIMIT)?.unwrap_or(7.0) as f32;
+        *experts = ExpertsShape { normed: true, biased: Some(Gating { limit, alpha: 1.702 }), ..experts.clone() };
+    }
+    let mut scaling = scaling(keys, rest.is_gguf, context_length, notices)?;
+    if let Scaling::Yarn(yarn, _) = &mut scaling
+        && is_gpt_oss
+        && rest.is_gguf
+    {
+        // As OpenAI computes it; llama.cpp rounds.
+        yarn.rounds = false;
+    }
     let shape = Shape {
         architecture: architecture.to_owned(),
         n_vocab: rest.n_vocab,
@@ -308,6 +349,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         has_bias: architecture == "qwen2" || rest.has_bias,
         has_output_bias: rest.has_output_bias,
         has_head_norm: matches!(architecture, "qwen3" | "qwen3moe" | "gemma3"),
+        has_sinks: is_gpt_oss,
         has_post_norms: architecture == "gemma3",
         norms_less_one: architecture == "gemma3" && !rest.is_gguf,
         activation: defaults.activation,
@@ -325,10 +367,10 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
             n_dims: rest.rope_dims.unwrap_or(head_dim),
             halves: rest.halves,
             base: keys.number(&BASE)?.or(defaults.base).unwrap_or(10_000.0),
-            scaling: scaling(keys, rest.is_gguf, context_length, notices)?,
+            scaling,
             divisors: rest.divisors,
         },
-        norm_eps: keys.number(&keys::NORM_EPS)?.unwrap_or(1e-6) as f32,
+        norm_eps: keys.number(&keys::NORM_EPS)?.or(defaults.norm_eps).unwrap_or(1e-6) as f32,
         context_length,
         is_tied: rest.is_tied,
         bos: rest.bos.or(defaults.bos),
@@ -398,6 +440,7 @@ pub(in crate::model) fn scaling(
                 original: original()?,
                 beta_fast: keys.number(&keys::YARN_FAST)?.unwrap_or(default.beta_fast),
                 beta_slow: keys.number(&keys::YARN_SLOW)?.unwrap_or(default.beta_slow),
+                rounds: keys.flag(&ROUNDS)?.unwrap_or(true),
             };
             // A GGUF's factor comes on top of the usual amplitude, transformers' stands in its place (spec 12.4).
             let usual = 1.0 + 0.1 * yarn.factor.ln();

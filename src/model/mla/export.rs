@@ -28,9 +28,8 @@ impl Shape {
             (&keys::ROPE_DIMS, self.rope.n_dims.into()),
             (&BASE, (self.rope.base as f32).into()),
         ];
-        if self.q_lora > 0 {
-            keys.push((&keys::Q_LORA, self.q_lora.into()));
-        }
+        // Also 0: llama.cpp would know V2-Lite by its 27 layers alone.
+        keys.push((&keys::Q_LORA, self.q_lora.into()));
         let n_dense = (0..self.n_layers as usize).take_while(|layer| !self.has_experts(*layer)).count() as u32;
         keys.push((&DENSE_LAYERS, n_dense.into()));
         if let Some(experts) = &self.experts {

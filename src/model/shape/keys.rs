@@ -204,6 +204,7 @@ fn read_yarn(keys: &dyn Keys, by_default: bool, default: Yarn) -> Result<Yarn> {
         original: original.unwrap_or(default.original),
         beta_fast: keys.number(&YARN_FAST)?.unwrap_or(default.beta_fast),
         beta_slow: keys.number(&YARN_SLOW)?.unwrap_or(default.beta_slow),
+        rounds: true,
     })
 }
 
@@ -215,7 +216,7 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
         _ => "Take a DeepSeek V4 model, or one of these.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
-        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), llama, qwen2, qwen3, qwen3moe, smollm3, gemma3")
+        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), llama, qwen2, qwen3, qwen3moe, smollm3, gemma3, gpt-oss")
         .advice(advice))
 }
 

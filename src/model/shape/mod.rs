@@ -34,6 +34,8 @@ pub struct Yarn {
     pub beta_fast: f64,
     /// Turns below which its frequency is divided by `factor`.
     pub beta_slow: f64,
+    /// Whether the pairs between which frequencies are interpolated are rounded to whole ones, apart from each other.
+    pub rounds: bool,
 }
 
 /// What a V4 model may choose. Widths are counts of elements.

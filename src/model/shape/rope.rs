@@ -30,8 +30,9 @@ impl Yarn {
     pub(in crate::model) fn ramp(self, n_dims: f64, base: f64) -> impl Iterator<Item = f64> {
         // The pair, with fraction, that turns so many times within the original context.
         let pair_of = |turns: f64| n_dims * (f64::from(self.original) / (TAU * turns)).ln() / (2.0 * base.ln());
-        let low = pair_of(self.beta_fast).floor().max(0.0);
-        let high = pair_of(self.beta_slow).ceil().min(n_dims - 1.0);
+        let (low, high) = (pair_of(self.beta_fast), pair_of(self.beta_slow));
+        let (low, high) = if self.rounds { (low.floor(), high.ceil()) } else { (low, high) };
+        let (low, high) = (low.max(0.0), high.min(n_dims - 1.0));
         let span = if high == low { 0.001 } else { high - low };
         (0u32..).map(move |pair| ((f64::from(pair) - low) / span).clamp(0.0, 1.0))
     }

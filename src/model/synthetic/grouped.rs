@@ -7,6 +7,7 @@ use super::{SyntheticTensor, tensor};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::model::grouped::Shape;
+use std::ops::Range;
 
 /// Names, and what their `config.json` says.
 const PUBLISHED: [(&str, &str); 3] = [
@@ -48,6 +49,20 @@ pub struct SyntheticGrouped {
     pub seed: u32,
 }
 
+/// The layers that a name asks for, of a model that has so many.
+///
+/// # Errors
+/// When it has no such layers.
+pub(super) fn layers_of(name: &SyntheticName, n_layers: u32) -> Result<Range<u32>> {
+    let Some(layers) = &name.layers else { return Ok(0..n_layers) };
+    let end = if layers.end == u32::MAX { n_layers } else { layers.end };
+    if layers.start >= end || end > n_layers {
+        return Err(Error::usage("layers", format!("{}..{end}", layers.start))
+            .expected(format!("a first and a later end within 0..{n_layers}")));
+    }
+    Ok(layers.start..end)
+}
+
 impl SyntheticGrouped {
     /// The model of that name, if one of them has it. All layers are alike, so that a cut is as many of them.
     ///
@@ -58,14 +73,8 @@ impl SyntheticGrouped {
             return Ok(None);
         };
         let mut shape = Shape::from_config(config)?;
-        if let Some(layers) = &name.layers {
-            let end = if layers.end == u32::MAX { shape.n_layers } else { layers.end };
-            if layers.start >= end || end > shape.n_layers {
-                return Err(Error::usage("layers", format!("{}..{end}", layers.start))
-                    .expected(format!("a first and a later end within 0..{}", shape.n_layers)));
-            }
-            shape.n_layers = end - layers.start;
-        }
+        let layers = layers_of(name, shape.n_layers)?;
+        shape.n_layers = layers.end - layers.start;
         if let Some(experts) = &mut shape.experts {
             experts.layers.truncate(shape.n_layers as usize);
         }

@@ -3,6 +3,7 @@
 //! real model; what it writes means nothing.
 
 mod grouped;
+mod mla;
 mod name;
 mod published;
 mod weights;
@@ -13,6 +14,7 @@ use crate::format::Format;
 use std::ops::Range;
 
 pub use grouped::{SyntheticGrouped, names as grouped_names};
+pub use mla::{SyntheticMla, names as mla_names};
 pub use name::SyntheticName;
 pub use weights::Filling;
 

@@ -35,7 +35,7 @@ impl Shape {
             norm_eps: 1e-6,
             rope_base: 1e4,
             compress_rope_base: 1.6e5,
-            yarn: Yarn { factor: 16.0, original: 65_536, beta_fast: 32.0, beta_slow: 1.0 },
+            yarn: Yarn { factor: 16.0, original: 65_536, beta_fast: 32.0, beta_slow: 1.0, rounds: true },
             context_length: 1 << 20,
             bos: 0,
             eos: 1,

@@ -21,9 +21,17 @@ pub struct Scales {
 }
 
 /// What names of weights end in, and in place of that the names of their scales, as DeepSeek's files have them: V4, V3,
-/// and what other tools write.
-const ENDINGS: [(&str, &str); 4] =
-    [(".weight", ".scale"), (".weight", ".weight_scale_inv"), (".weight", ".weight_scale"), ("", "_scale_inv")];
+/// and what other tools write; and gpt-oss's.
+const ENDINGS: [(&str, &str); 5] = [
+    (".weight", ".scale"),
+    (".weight", ".weight_scale_inv"),
+    (".weight", ".weight_scale"),
+    (BLOCKS, "_scales"),
+    ("", "_scale_inv"),
+];
+
+/// What the names of gpt-oss's weights end in, whose rows are cut into blocks of 16 bytes.
+const BLOCKS: &str = "_blocks";
 
 /// A weight with its scales, of which rows can be had.
 pub(super) struct Scaled<'a> {
@@ -74,7 +82,13 @@ impl<'a> Taker<'a> {
         }
         let check = |tensor: &TensorInfo, rows: u32, width: u64| {
             let expected = [n_stacked.into(), rows.into(), width];
-            if significant(&tensor.shape) == significant(&expected) {
+            let dims = match tensor.shape.as_slice() {
+                [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) && tensor.name == name => {
+                    outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
+                }
+                dims => dims.to_vec(),
+            };
+            if significant(&dims) == significant(&expected) {
                 return Ok(());
             }
             let expected = &expected[usize::from(n_stacked == 1)..];
