@@ -24,6 +24,7 @@ mod documents;
 mod embedded;
 mod formats;
 mod found_models;
+mod fusion;
 mod golden;
 mod grouped;
 mod hostile;

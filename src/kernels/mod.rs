@@ -16,12 +16,14 @@ pub mod experts_out;
 pub mod experts_out_tiled;
 pub mod fault;
 pub mod fill;
+pub mod gate_up_swiglu;
 pub mod grouped_attend;
 pub mod grouped_heads;
 pub mod grouped_merge;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
+pub mod hyper_expand_mix;
 pub mod index_score;
 pub mod index_top_k;
 pub mod keys;
@@ -41,6 +43,7 @@ pub mod probe_read;
 pub mod reach;
 pub mod rope;
 pub mod rotate;
+pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
@@ -50,6 +53,7 @@ pub use matrix::Matrix;
 
 use crate::format::Format;
 use crate::gpu::Op;
+use crate::gpu::fuse::Rule;
 use crate::gpu::op::Spec;
 use cache::{CacheType, CacheTypes};
 use sha2::{Digest, Sha256};
@@ -90,7 +94,13 @@ pub const ALL: &[&Op] = &[
     &linear_transposed::OP,
     &mla_latents::OP,
     &mla_queries::OP,
+    &hyper_expand_mix::OP,
+    &gate_up_swiglu::OP,
+    &rotate_compress::OP,
 ];
+
+/// The fusions, for steps of a few tokens.
+pub static RULES: &[&Rule] = &[&hyper_expand_mix::RULE, &gate_up_swiglu::RULE, &rotate_compress::RULE];
 
 /// What the words of a kernel's output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
