@@ -112,6 +112,8 @@ impl StageDeviation {
 pub(super) struct Part {
     name: &'static str,
     layer: Option<u32>,
+    /// Of its first dispatch.
+    params: Vec<u8>,
     prepared: Prepared,
     outputs: Vec<Output>,
     /// The dispatch that chooses experts, if it is one.
@@ -293,7 +295,9 @@ impl Session {
         let recording = match like {
             None => self.record(kind),
             Some(like) => self.network.record_where(kind, &|stage| {
-                like.iter().any(|part| (part.name, part.layer) == (stage.name, stage.layer))
+                let is_fused =
+                    |part: &Part| (part.name, part.layer, &part.params) == (stage.name, stage.layer, &stage.params);
+                like.iter().any(is_fused)
             }),
         };
         let mut parts = Vec::new();
@@ -302,6 +306,7 @@ impl Session {
             parts.push(Part {
                 name: stages[0].name,
                 layer: stages[0].layer,
+                params: stages[0].params.clone(),
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
                 route: stages.iter().find(|stage| stage.op.name == route::OP.name).cloned(),
