@@ -26,6 +26,7 @@ mod embedded;
 mod faults;
 mod formats;
 mod found_models;
+mod fusion;
 mod golden;
 mod grouped;
 mod hostile;

@@ -58,7 +58,8 @@ fn adapters() -> impl Iterator<Item = (String, ExecutorChoice)> {
 fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
     let session = session(files, ExecutorChoice::Cpu, None);
     let mut names: BTreeSet<_> = session.decode_recording().stages.iter().map(|stage| stage.name).collect();
-    names.insert("experts_group");
+    // What stands in a prompt's steps alone.
+    names.extend(["experts_group", "hyper_expand", "head_mix", "compress"]);
     names
 }
 
@@ -113,7 +114,8 @@ macro_rules! faults {
 
 faults! {
     attend attend_score compress embed experts_group experts_in experts_out gate head head_collapse head_mix
-    hyper_collapse hyper_expand hyper_mix index_compress index_score index_top_k latents o_a o_b project q rotate route
+    hyper_collapse hyper_expand hyper_expand_mix hyper_mix index_compress index_score index_top_k latents o_a o_b project q rotate rotate_compress
+    route
     sample
 }
 

@@ -7,7 +7,7 @@ use crate::kernels::experts::{self, Shard, record_experts_in, record_experts_out
 use crate::kernels::linear::Flow;
 use crate::kernels::route::{self, record_route};
 use crate::model::Shape;
-use crate::model::weights::{self, Route};
+use crate::model::weights::{self, Route, TensorRef};
 
 use super::attention::record_all;
 use super::buffers::Scratch;
@@ -19,7 +19,8 @@ pub struct Ffn {
     /// Bias of the router, or the table of a hash-routed layer.
     route: Slice,
     hash: bool,
-    /// Shards of the experts with the clamp of their SwiGLU: the routed ones, then the shared one.
+    /// Shards of the experts with the clamp of their SwiGLU: the routed ones, then the shared one, which may be the last
+    /// expert of their last shard.
     experts_in: Vec<(Shard, f32)>,
     experts_out: Vec<Shard>,
 }
@@ -32,10 +33,17 @@ impl Ffn {
             Route::Bias(bias) => (uploads.vector(arena, bias), false),
             Route::Table(table) => (uploads.table(arena, table, n), true),
         };
+        let limits = [shape.swiglu_limit[layer], shape.swiglu_limit_shared[layer]];
+        if let Some([gate, up, down]) = together(from).filter(|_| limits[0] == limits[1]) {
+            let shards = uploads.experts(arena, &[&gate, &up], 0, n + 1);
+            let experts_in = shards.into_iter().map(|shard| (shard, limits[0])).collect();
+            let experts_out = uploads.experts(arena, &[&down], 0, n + 1);
+            return Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out };
+        }
         let routed = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
         let shared = uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1);
-        let mut experts_in: Vec<_> = routed.into_iter().map(|shard| (shard, shape.swiglu_limit[layer])).collect();
-        experts_in.extend(shared.into_iter().map(|shard| (shard, shape.swiglu_limit_shared[layer])));
+        let mut experts_in: Vec<_> = routed.into_iter().map(|shard| (shard, limits[0])).collect();
+        experts_in.extend(shared.into_iter().map(|shard| (shard, limits[1])));
         let mut experts_out = uploads.experts(arena, &[&from.experts.down], 0, n);
         experts_out.extend(uploads.experts(arena, &[&from.shared.down], n, 1));
         Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out }
@@ -110,4 +118,13 @@ impl Ffn {
             record_experts_out(recording, shard, &flow);
         }
     }
+}
+
+/// The rows of the routed experts and, after them, of the shared one, as gate, up and down: one dispatch serves all. None
+/// where they differ in format.
+fn together(from: &weights::Ffn) -> Option<[TensorRef; 3]> {
+    let (routed, shared) = (&from.experts, &from.shared);
+    let pairs = [(&routed.gate, &shared.gate), (&routed.up, &shared.up), (&routed.down, &shared.down)];
+    let is_alike = |(a, b): &(&TensorRef, &TensorRef)| a.format == b.format && a.n_in == b.n_in;
+    pairs.iter().all(is_alike).then(|| pairs.map(|(a, b)| a.clone().followed_by(b)))
 }

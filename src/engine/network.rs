@@ -1,6 +1,8 @@
 //! The forward pass of whatever architecture a model has, behind one face: the session does not ask which it is.
 
-use crate::gpu::{Arena, Recording, Slice};
+use crate::gpu::fuse::fuse_where;
+use crate::gpu::{Arena, Recording, Slice, Stage};
+use crate::kernels;
 use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
@@ -59,8 +61,18 @@ impl Network {
         }
     }
 
-    /// Records a kind of step.
+    /// Records a kind of step, its stages fused where kernels know how.
     pub(super) fn record(&self, kind: Kind) -> Recording {
+        self.record_where(kind, &|_| true)
+    }
+
+    /// As [`Self::record`], of the fused stages those alone that are wanted.
+    pub(super) fn record_where(&self, kind: Kind, is_wanted: &dyn Fn(&Stage) -> bool) -> Recording {
+        fuse_where(&self.record_parts(kind), kernels::RULES, is_wanted)
+    }
+
+    /// Records a kind of step, stage by stage.
+    fn record_parts(&self, kind: Kind) -> Recording {
         let mut recording = Recording::default();
         match kind {
             Kind::Decode => {

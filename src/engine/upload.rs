@@ -204,11 +204,7 @@ fn check_experts(tensor: &TensorRef, experts: &[i32], n_experts: u32) -> Result<
 
 /// Tensors of equal format and row length as one, rows after rows.
 fn join<'a>(tensors: impl IntoIterator<Item = &'a TensorRef>) -> Option<TensorRef> {
-    tensors.into_iter().cloned().reduce(|mut joined, next| {
-        joined.n_rows += next.n_rows;
-        joined.pieces.extend(next.pieces);
-        joined
-    })
+    tensors.into_iter().cloned().reduce(|joined, next| joined.followed_by(&next))
 }
 
 struct Stream<'a> {

@@ -7,6 +7,7 @@ pub mod config;
 pub mod executor;
 pub mod executor_cpu;
 pub mod executor_gpu;
+pub mod fuse;
 pub mod lower;
 pub mod op;
 pub mod recording;

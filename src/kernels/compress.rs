@@ -37,13 +37,16 @@ crate::params! {
     }
 }
 
+/// What one group of lanes does.
+pub(super) const ENTRY: &str = include_str!("../../shaders/lib/compress_entry.wgsl");
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "compress",
     variants: &[Variant::only(
         "compress",
         include_str!("../../shaders/kernels/compress.wgsl"),
-        &[STEP, ROPE],
+        &[STEP, ROPE, ENTRY],
         lower::VECTOR,
     )],
     bindings: &[

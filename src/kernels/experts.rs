@@ -86,16 +86,21 @@ impl Flow {
     /// `n_written` are values of a slot.
     pub(super) fn cost(&self, shard: &Shard, n_read: u32, n_written: u32) -> Cost {
         let tokens = u64::from(self.max_tokens);
-        let shared = shard.first_expert >= self.n_experts;
-        // Each expert of the shard is chosen `chosen / of` times: a fraction, so that shards add up to the whole.
-        let routed = tokens * u64::from(self.n_slots.saturating_sub(self.n_shared));
-        let (chosen, of) = if shared { (tokens, 1) } else { (routed, u64::from(self.n_experts.max(1))) };
+        let n_all = u64::from(shard.n_experts.max(1));
+        let n_routed = u64::from(self.n_experts.saturating_sub(shard.first_expert)).min(n_all);
         let weights = u64::from(shard.matrix.n_rows) * u64::from(shard.matrix.n_in);
-        let values = u64::from(shard.n_experts) * (u64::from(n_read) + u64::from(n_written));
-        Cost {
-            bytes: shard.matrix.bytes() * chosen.min(of) / of + values * chosen / of * 4,
-            ops: 2 * weights * chosen / of,
-        }
+        // Of `n` experts of the shard each is chosen `chosen / of` times: a fraction, so that shards add up to the whole.
+        let part = |n: u64, chosen: u64, of: u64| {
+            let values = n * (u64::from(n_read) + u64::from(n_written));
+            Cost {
+                bytes: shard.matrix.bytes() * n / n_all * chosen.min(of) / of + values * chosen / of * 4,
+                ops: 2 * weights * n / n_all * chosen / of,
+            }
+        };
+        let n_chosen = tokens * u64::from(self.n_slots.saturating_sub(self.n_shared));
+        let routed = part(n_routed, n_chosen, u64::from(self.n_experts.max(1)));
+        let shared = part(n_all - n_routed, tokens, 1);
+        Cost { bytes: routed.bytes + shared.bytes, ops: routed.ops + shared.ops }
     }
 
     /// Tiles of `tokens_per_tile` entries of one expert's list that a shard can need at most.

@@ -22,6 +22,7 @@ pub mod experts_spread;
 pub mod fault;
 pub mod fill;
 pub mod fixed_point;
+pub mod gate_up_swiglu;
 pub mod grouped_attend;
 mod grouped_attend_decode;
 mod grouped_attend_tiled;
@@ -30,6 +31,7 @@ pub mod grouped_merge;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
+pub mod hyper_expand_mix;
 pub mod index_score;
 pub mod index_top_k;
 pub mod keys;
@@ -50,6 +52,7 @@ pub mod probe_read;
 pub mod reach;
 pub mod rope;
 pub mod rotate;
+pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
@@ -59,6 +62,7 @@ pub use matrix::Matrix;
 
 use crate::format::Format;
 use crate::gpu::Op;
+use crate::gpu::fuse::Rule;
 use crate::gpu::op::Spec;
 use cache::{CacheType, CacheTypes};
 use sha2::{Digest, Sha256};
@@ -103,7 +107,13 @@ pub const ALL: &[&Op] = &[
     &experts_spread::OP,
     &experts_gate::OP,
     &experts_bias::OP,
+    &hyper_expand_mix::OP,
+    &gate_up_swiglu::OP,
+    &rotate_compress::OP,
 ];
+
+/// The fusions, for steps of a few tokens.
+pub static RULES: &[&Rule] = &[&hyper_expand_mix::RULE, &gate_up_swiglu::RULE, &rotate_compress::RULE];
 
 /// What the words of a kernel's output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

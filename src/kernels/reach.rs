@@ -7,8 +7,9 @@ use crate::gpu::Stage;
 
 use super::cache::{CacheTypes, KeyOrder};
 use super::{
-    add_norm, attend, attend_score, experts_in, experts_out, grouped_attend, grouped_heads, head_collapse,
-    hyper_collapse, hyper_expand, index_score, index_top_k, linear, rotate, swiglu,
+    add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
+    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, index_score, index_top_k, linear, rotate,
+    rotate_compress, swiglu,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -33,6 +34,8 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             }
             p.y_stride
         }
+        ("gate_up_swiglu", "x") => 4 * stage.params::<gate_up_swiglu::Params>().x_stride,
+        ("gate_up_swiglu", "hidden") => stage.params::<gate_up_swiglu::Params>().n_hidden,
         ("experts_in", "x") => 4 * stage.params::<experts_in::Params>().x_stride,
         ("experts_in" | "experts_in_tiled", "hidden") => {
             let p: experts_in::Params = stage.params();
@@ -60,11 +63,17 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             4 * p.n_heads * p.n_quads
         }
         ("rotate", "queries") => stage.params::<rotate::Params>().stride,
+        ("rotate_compress", "queries") => stage.params::<rotate_compress::Params>().stride,
         ("hyper_collapse", "streams") => 16 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_collapse", "x") => 4 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_expand", "streams" | "next") => 16 * stage.params::<hyper_expand::Params>().n_quads,
         ("hyper_expand", "outputs") => {
             let p: hyper_expand::Params = stage.params();
+            4 * p.n_quads * p.n_slots
+        }
+        ("hyper_expand_mix", "streams" | "next") => 16 * stage.params::<hyper_expand_mix::Params>().n_quads,
+        ("hyper_expand_mix", "outputs") => {
+            let p: hyper_expand_mix::Params = stage.params();
             4 * p.n_quads * p.n_slots
         }
         ("head_collapse", "streams") => 16 * stage.params::<head_collapse::Params>().n_quads,

@@ -32,10 +32,18 @@ crate::params! {
     }
 }
 
+/// What one group of lanes does.
+pub(super) const HEAD: &str = include_str!("../../shaders/lib/rotate_head.wgsl");
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "rotate",
-    variants: &[Variant::only("rotate", include_str!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::ROW)],
+    variants: &[Variant::only(
+        "rotate",
+        include_str!("../../shaders/kernels/rotate.wgsl"),
+        &[STEP, ROPE, HEAD],
+        lower::ROW,
+    )],
     bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
     params: Params::FIELDS,
     reference,

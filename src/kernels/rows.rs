@@ -8,7 +8,7 @@ use crate::format::{Format, plane};
 use crate::gpu::{Call, Op};
 
 use super::matrix::format_of;
-use super::{embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, linear};
+use super::{embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, gate_up_swiglu, linear};
 
 /// Blocks after which every format's planes stand at a whole word.
 const UNIT: u64 = 8;
@@ -81,6 +81,7 @@ type Needs = fn(&Call<'_>) -> Needed;
 /// The kernels with a weight matrix, and what each says.
 const MATRICES: &[(&str, Needs)] = &[
     ("linear", linear::needed),
+    ("gate_up_swiglu", gate_up_swiglu::needed),
     ("embed", embed::needed),
     ("experts_in", experts_in::needed),
     ("experts_in_tiled", experts_in_tiled::needed),

@@ -119,6 +119,8 @@ impl StageDeviation {
 pub(super) struct Part {
     name: &'static str,
     layer: Option<u32>,
+    /// Of its first dispatch.
+    params: Vec<u8>,
     prepared: Prepared,
     outputs: Vec<Output>,
     /// What its numbers may be off by.
@@ -157,7 +159,8 @@ pub async fn lockstep(
     let mut pairs = Vec::new();
     for step in steps {
         for kind in kinds(session, *step) {
-            let (parts, expected) = (session.parts(kind).await?, oracle.parts(kind).await?);
+            let parts = session.parts(kind, None).await?;
+            let expected = oracle.parts(kind, Some(&parts)).await?;
             check_same(&parts, &expected)?;
             pairs.push((*step, parts, expected));
         }
@@ -297,18 +300,29 @@ impl Output {
 }
 
 impl Session {
-    /// The stages of a kind of step, each made ready by itself.
-    async fn parts(&mut self, kind: Kind) -> Result<Rc<Vec<Part>>> {
-        if let Some(parts) = self.parts.get(&kind) {
+    /// The stages of a kind of step, each made ready by itself. Those of an oracle are fused as the other session's are:
+    /// where an adapter's matrices are cut into shards, fewer are.
+    async fn parts(&mut self, kind: Kind, like: Option<&[Part]>) -> Result<Rc<Vec<Part>>> {
+        if let Some(parts) = self.parts.get(&kind)
+            && like.is_none_or(|like| check_same(like, parts).is_ok())
+        {
             return Ok(Rc::clone(parts));
         }
-        let recording = self.record(kind);
+        let recording = match like {
+            None => self.record(kind),
+            Some(like) => self.network.record_where(kind, &|stage| {
+                let is_fused =
+                    |part: &Part| (part.name, part.layer, &part.params) == (stage.name, stage.layer, &stage.params);
+                like.iter().any(is_fused)
+            }),
+        };
         let mut parts = Vec::new();
         for stages in recording.stages.chunk_by(is_same_stage) {
             let alone = Recording { stages: stages.to_vec(), layer: None };
             parts.push(Part {
                 name: stages[0].name,
                 layer: stages[0].layer,
+                params: stages[0].params.clone(),
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
                 budget: number_budget(&self.executor, stages, None),

@@ -5,8 +5,10 @@ use crate::engine::buffers::Scratch;
 use crate::engine::forward::{Forward, MAX_AHEAD};
 use crate::engine::upload::Uploads;
 use crate::error::Result;
+use crate::gpu::fuse::fuse;
 use crate::gpu::recording::Cost;
 use crate::gpu::{Arena, Purpose};
+use crate::kernels;
 use crate::measure::report::MemoryPrediction;
 use crate::model::{Shape, SyntheticModel, Weights};
 use std::collections::BTreeMap;
@@ -61,7 +63,7 @@ impl Planner {
         forward.record_head(&mut recording, n_tokens, true);
         forward.record_sample(&mut recording);
         let mut works = Works::new();
-        for stage in &recording.stages {
+        for stage in &fuse(&recording, kernels::RULES).stages {
             let kind = stage.layer.map_or_else(|| OUTSIDE.to_owned(), |layer| kind(self.shape.ratios[layer as usize]));
             let (sum, work) = (works.entry((kind, stage.name)).or_default(), stage.work(depth));
             *sum = Cost { bytes: sum.bytes + work.bytes, ops: sum.ops + work.ops };

@@ -292,6 +292,14 @@ impl TensorRef {
         u64::from(self.n_rows) * u64::from(self.n_in)
     }
 
+    /// The same, and after its rows those of another of its format and row length.
+    #[must_use]
+    pub fn followed_by(mut self, next: &Self) -> Self {
+        self.n_rows += next.n_rows;
+        self.pieces.extend(&next.pieces);
+        self
+    }
+
     /// Where the rows of a range lie, in their order. Rows that there are not are left out.
     pub fn pieces_of(&self, rows: Range<u32>) -> impl Iterator<Item = Piece> {
         let starts = self.pieces.iter().scan(0, |start, piece| {

@@ -1,0 +1,95 @@
+// A matrix of gate rows and, after them, up rows times a few vectors, and swiglu of the two products, in one dispatch:
+//   hidden[t, i] = act(g) · u, g = w[i] · x[t], u = w[n_hidden + i] · x[t], act(v) = v / (1 + exp(−turn(v)))
+// A group of lanes takes ROWS hidden units of one token and walks along their gate and up rows together; lanes take blocks in
+// turn, or BLOCK_LANES of them a block together. Sums in f32.
+struct Params {
+    n_hidden: u32,   // hidden units
+    n_blocks: u32,   // blocks of 32 weights in a row
+    n_in: u32,       // weights in a row before padding
+    x_stride: u32,   // vectors of 4 from token to token in x
+    max_tokens: u32, // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;       // [n_tokens, x_stride]
+@group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>;  // [2 (gate, up), n_hidden, n_blocks, …]
+@group(0) @binding(4) var<storage, read> scales: array<u32>;
+@group(0) @binding(5) var<storage, read_write> hidden: array<f32>;  // [n_tokens, n_hidden]
+
+fn turn(v: f32) -> f32 {
+    if GELU == 1u {
+        return 1.5957691 * (v + 0.044715 * v * v * v);
+    }
+    return v;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn gate_up_swiglu(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
+    let token = index / n_row_groups;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let first = (index % n_row_groups) * ROWS;
+    let x_at = token * params.x_stride;
+    let up_offset = params.n_hidden * params.n_blocks;
+    var gates: array<f32, ROWS>;
+    var ups: array<f32, ROWS>;
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
+            let block = quarter / 4u;
+            let low = quarter & 3u;
+            let x_low = x[x_at + block * 8u + low];
+            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = min(first + r, params.n_hidden - 1u) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                let of_gate = block_affine(gate);
+                let of_up = block_affine(up);
+                let gate_sum = dot(block_codes(gate, low), x_low) + dot(block_codes(gate, low + 4u), x_high);
+                let up_sum = dot(block_codes(up, low), x_low) + dot(block_codes(up, low + 4u), x_high);
+                gates[r] += of_gate.x * gate_sum + of_gate.y * x_sum;
+                ups[r] += of_up.x * up_sum + of_up.y * x_sum;
+            }
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
+            var x_sums = vec4<f32>();
+            for (var j = 0u; j < 8u; j += 1u) {
+                x_sums += x[x_at + block * 8u + j];
+            }
+            let x_sum = dot(x_sums, vec4<f32>(1.0));
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = min(first + r, params.n_hidden - 1u) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                var sums = vec2<f32>();
+                for (var j = 0u; j < 8u; j += 1u) {
+                    let v = x[x_at + block * 8u + j];
+                    sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
+                }
+                let of_gate = block_affine(gate);
+                let of_up = block_affine(up);
+                gates[r] += of_gate.x * sums.x + of_gate.y * x_sum;
+                ups[r] += of_up.x * sums.y + of_up.y * x_sum;
+            }
+        }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let g = reduce_sum(lane, gates[r]);
+        let u = reduce_sum(lane, ups[r]);
+        if lane == 0u && first + r < params.n_hidden {
+            // The clamp keeps exp finite; beyond it the result is 0 to rounding.
+            hidden[token * params.n_hidden + first + r] = g / (1.0 + exp(-max(turn(g), -80.0))) * u;
+        }
+    }
+}

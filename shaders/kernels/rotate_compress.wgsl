@@ -1,0 +1,44 @@
+// rotate and, beside it, compress, in one dispatch: neither reads what the other writes. A group of lanes takes one head of one
+// token (lib/rotate_head.wgsl), or one entry (lib/compress_entry.wgsl).
+struct Params {
+    stride: u32,            // elements from token to token of the queries
+    n_heads: u32,
+    head_dim: u32,
+    n_index_heads: u32,
+    index_head_dim: u32,
+    projection_stride: u32, // elements from row to row of the projections
+    projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
+    kv_at: u32,             // first element of kv in a row
+    gate_at: u32,           // first element of gate in a row
+    ratio: u32,             // tokens from entry to entry
+    n_slots: u32,           // tokens that an entry pools: ratio or 2·ratio
+    n: u32,                 // width of an entry
+    rope_pairs: u32,
+    eps: f32,
+    max_tokens: u32,        // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;          // see lib/rope.wgsl
+@group(0) @binding(3) var<storage, read> projections: array<f32>;         // [projection_ring, projection_stride]
+@group(0) @binding(4) var<storage, read> ape: array<f32>;                 // [ratio, n · n_slots / ratio]
+@group(0) @binding(5) var<storage, read> norm: array<f32>;                // [n]
+@group(0) @binding(6) var<storage, read_write> queries: array<vec2<f32>>; // [max_tokens, stride]
+@group(0) @binding(7) var<storage, read_write> entries: array<vec2<f32>>; // [.., n]
+
+@compute @workgroup_size(WORKGROUP)
+fn rotate_compress(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let n_heads = params.max_tokens * (params.n_heads + params.n_index_heads);
+    if group < n_heads {
+        rotate_head(group, lane);
+    } else {
+        compress_entry(group - n_heads, lane);
+    }
+}

@@ -1,0 +1,106 @@
+//! Fusion: rules that rewrite a recording. Neighbouring stages become one that does the work of all, so that a step has fewer
+//! dispatches, each of which waits for the one before it. A rule looks at stages and never at an adapter.
+
+use super::op::{Access, Case};
+use super::recording::{Recording, Slice, Stage};
+
+/// A rule: which neighbouring stages become which one.
+#[derive(Debug)]
+pub struct Rule {
+    /// Names of the kernels of the stages that it takes, in order.
+    pub parts: &'static [&'static str],
+    /// The stage that does their work, of their layer's first; none where they do not fit together.
+    pub fuse: fn(&[Stage]) -> Option<Stage>,
+    /// Small recordings of the parts, each of which the rule fuses.
+    pub cases: fn() -> Vec<Case>,
+}
+
+impl Rule {
+    /// The stage that takes the place of the recording's stages from `first` on.
+    fn apply(&self, stages: &[Stage], first: usize) -> Option<Stage> {
+        let end = first + self.parts.len();
+        let parts = stages.get(first..end)?;
+        if !parts.iter().zip(self.parts).all(|(stage, name)| stage.op.name == *name) {
+            return None;
+        }
+        let fused = (self.fuse)(parts)?;
+        let kept: Vec<Slice> = written(&fused).collect();
+        let is_lost = |part: &Stage, slice: &Slice| !kept.contains(slice) && !is_dead(stages, end, part, *slice);
+        let loses = parts.iter().any(|part| written(part).any(|slice| is_lost(part, &slice)));
+        (!loses).then_some(fused)
+    }
+
+    /// The cases after fusion, for the fused kernel's own list.
+    ///
+    /// # Panics
+    /// When the rule does not take one: a mistake in this program.
+    #[must_use]
+    pub fn fused_cases(&'static self) -> Vec<Case> {
+        let fused = |case: Case| {
+            let recording = fuse(&case.recording, &[self]);
+            assert_eq!(recording.stages.len(), 1, "{}: the rule does not take it", case.name);
+            Case { recording, ..case }
+        };
+        (self.cases)().into_iter().map(fused).collect()
+    }
+}
+
+/// Rewrites a recording by the first rule that takes stages, from the first stage to the last.
+#[must_use]
+pub fn fuse(recording: &Recording, rules: &[&Rule]) -> Recording {
+    fuse_where(recording, rules, &|_| true)
+}
+
+/// As [`fuse`], of the fused stages those alone that are wanted.
+#[must_use]
+pub fn fuse_where(recording: &Recording, rules: &[&Rule], is_wanted: &dyn Fn(&Stage) -> bool) -> Recording {
+    let stages = &recording.stages;
+    let mut fused = Recording { stages: Vec::with_capacity(stages.len()), layer: recording.layer };
+    let mut at = 0;
+    while let Some(stage) = stages.get(at) {
+        let taken = rules.iter().find_map(|rule| {
+            let fused = rule.apply(stages, at).filter(is_wanted)?;
+            Some((rule.parts.len(), fused))
+        });
+        let (n, stage) = taken.unwrap_or_else(|| (1, stage.clone()));
+        fused.stages.push(stage);
+        at += n;
+    }
+    fused
+}
+
+/// The slices that a stage writes.
+fn written(stage: &Stage) -> impl Iterator<Item = Slice> {
+    bound(stage).filter(|(_, access)| *access == Access::Write).map(|(slice, _)| slice)
+}
+
+fn bound(stage: &Stage) -> impl Iterator<Item = (Slice, Access)> {
+    stage.bindings.iter().zip(stage.op.bindings).map(|(slice, (_, access))| (*slice, *access))
+}
+
+/// Whether nobody reads what `writer` left in a slice, as far as the recording tells: who next binds its buffer, from stage
+/// `end` on and then from the first stage on, is a stage of the same kernel that writes it anew.
+fn is_dead(stages: &[Stage], end: usize, writer: &Stage, slice: Slice) -> bool {
+    let binds = |stage: &&Stage| stage.bindings.iter().any(|of| of.buffer == slice.buffer);
+    let Some(next) = stages[end..].iter().chain(&stages[..end]).find(binds) else { return true };
+    next.op.name == writer.op.name
+        && bound(next).all(|(of, access)| of.buffer != slice.buffer || access == Access::Write)
+}
+
+/// The longest chain of stages of which each waits for one before it: for what that wrote, or to write what that binds.
+/// Buffers count whole, as WebGPU has it.
+#[must_use]
+pub fn n_ordered_steps(stages: &[Stage]) -> usize {
+    let mut depths: Vec<usize> = Vec::with_capacity(stages.len());
+    for (at, stage) in stages.iter().enumerate() {
+        let waits = |before: &Stage| {
+            let pairs = bound(before).flat_map(|a| bound(stage).map(move |b| (a, b)));
+            pairs
+                .into_iter()
+                .any(|((a, of_a), (b, of_b))| a.buffer == b.buffer && (of_a, of_b) != (Access::Read, Access::Read))
+        };
+        let before = stages[..at].iter().zip(&depths).filter(|(before, _)| waits(before)).map(|(_, depth)| *depth);
+        depths.push(before.max().unwrap_or(0) + 1);
+    }
+    depths.into_iter().max().unwrap_or(0)
+}

@@ -1,0 +1,106 @@
+//! Fusions against their parts, what a rule leaves alone, and how many steps wait for each other in a token.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
+
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use headstart::gpu::fuse::{Rule, fuse, n_ordered_steps};
+use headstart::gpu::{Access, Case, Executor, Purpose};
+use headstart::kernels;
+use headstart::measure::verify::{difference, run_case};
+use pollster::block_on;
+
+use crate::support::{adapters, memory};
+
+/// The parts of a rule's cases, and what they become.
+fn pairs(rule: &'static Rule) -> impl Iterator<Item = (Case, Case)> {
+    (rule.cases)().into_iter().zip(rule.fused_cases())
+}
+
+#[test]
+fn a_fused_reference_is_its_parts_references_in_order() {
+    for rule in kernels::RULES {
+        for (parts, fused) in pairs(rule) {
+            assert!(parts.recording.stages.len() > 1 && fused.recording.stages.len() == 1, "{}", parts.name);
+            let run = |case: &Case| block_on(run_case(&mut Executor::Cpu(Box::default()), case)).unwrap();
+            assert_eq!(run(&parts), run(&fused), "{:?}: {}", rule.parts, parts.name);
+        }
+    }
+}
+
+#[test]
+fn a_fused_stage_equals_its_parts_on_every_adapter() {
+    for adapter in adapters() {
+        let open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
+        let mut executor = Executor::Gpu(Box::new(open));
+        for (parts, fused) in kernels::RULES.iter().flat_map(|rule| pairs(rule)) {
+            let mut run = |case: &Case| block_on(run_case(&mut executor, case)).unwrap();
+            let (expected, found) = (run(&parts), run(&fused));
+            for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&parts.outputs) {
+                let difference = difference(expected, found, *tolerance);
+                assert_eq!(difference, None, "{}: {}", adapter.identity.name, parts.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rule_takes_nothing_that_another_stage_reads() {
+    for rule in kernels::RULES {
+        for mut case in (rule.cases)() {
+            let fused = fuse(&case.recording, &[rule]).stages.remove(0);
+            let [first, .., last] = &case.recording.stages[..] else { panic!("{}: one part", case.name) };
+            let bound = first.bindings.iter().zip(first.op.bindings);
+            let mut lost =
+                bound.filter(|(slice, (_, access))| *access == Access::Write && !fused.bindings.contains(slice));
+            let Some((lost, _)) = lost.next() else { continue };
+            // Another stage like the last one reads what lies between the two.
+            let mut other = last.clone();
+            let output = other.bindings.len() - 1;
+            other.bindings[output] = case.arena.words("other", other.bindings[output].bytes / 4, Purpose::Scratch);
+            assert!(other.bindings.contains(lost), "{}: the last part reads what the first wrote", case.name);
+            case.recording.stages.push(other);
+            assert_eq!(fuse(&case.recording, &[rule]).stages.len(), 3, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn only_stages_that_share_what_one_writes_are_in_order() {
+    let parts = |rule: &Rule| (rule.cases)().remove(0).recording.stages;
+    let beside = parts(&kernels::rotate_compress::RULE);
+    assert_eq!((beside.len(), n_ordered_steps(&beside)), (2, 1), "both read the step and the rotation");
+    let in_line = parts(&kernels::gate_up_swiglu::RULE);
+    assert_eq!((in_line.len(), n_ordered_steps(&in_line)), (2, 2), "one reads what the other wrote");
+    let twice = [beside[0].clone(), beside[0].clone()];
+    assert_eq!((n_ordered_steps(&twice), n_ordered_steps(&[])), (2, 0), "both write the queries");
+}
+
+fn load(files: &ModelFiles) -> Session {
+    let options = LoadOptions { n_context: Some(256), n_chunk: Some(64), ..LoadOptions::default() };
+    block_on(Session::load(files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap()
+}
+
+/// Ordered steps and dispatches of a layer's decode step, at most those of any layer.
+fn steps(session: &Session) -> (usize, usize) {
+    let stages = session.decode_recording().stages;
+    let layers = stages.chunk_by(|a, b| a.layer == b.layer).filter(|stages| stages[0].layer.is_some());
+    let counts: Vec<_> = layers.map(|stages| (n_ordered_steps(stages), stages.len())).collect();
+    (counts.iter().map(|(n, _)| *n).max().unwrap(), counts.iter().map(|(_, n)| *n).max().unwrap())
+}
+
+/// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches.
+#[test]
+fn a_layer_decodes_in_few_ordered_steps() {
+    let embedded = include_bytes!("../www/models/headstart-v4-11m.gguf");
+    let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
+    let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
+    let models = [("V4", v4, (18, 19)), ("llama", family("llama"), (9, 9)), ("qwen3moe", family("qwen3moe"), (11, 11))];
+    for (name, files, most) in models {
+        let found = steps(&load(&files));
+        println!("{name}: {} ordered steps, {} dispatches", found.0, found.1);
+        assert!(
+            found.0 <= most.0 && found.1 <= most.1,
+            "{name}: {found:?} ordered steps and dispatches, {most:?} allowed"
+        );
+    }
+}
