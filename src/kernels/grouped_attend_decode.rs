@@ -7,7 +7,6 @@ use crate::gpu::space::Change;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
-use super::cache::KeyOrder;
 use super::grouped_attend::{BLOCK, Params};
 
 /// Query heads that a workgroup takes at most: their sums are kept in registers.
@@ -30,10 +29,10 @@ pub(super) const VARIANT: Variant = Variant {
     way: Way { lower, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
 };
 
-/// Keys lie in blocks, and a value is no wider than a workgroup.
+/// A value is as wide as a key, and no wider than a workgroup.
 fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
-    KeyOrder::of(&stage.spec).is_in_blocks() && p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS
+    p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS
 }
 
 fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
