@@ -1,7 +1,7 @@
 // The same as `grouped_attend` for few tokens on a GPU: flash decoding. A workgroup takes HEADS query heads that share a key
 // head over one run of keys, block by block of WORKGROUP keys, so that keys and values are read once for all of them.
-//   scores:  an invocation takes a whole key; those of a subgroup lie side by side (lib/key_order.wgsl), and no sum is
-//            exchanged
+//   scores:  an invocation takes a whole key, so that no sum is exchanged; in blocks (lib/key_order.wgsl) those of a
+//            subgroup lie side by side
 //   weights: HEAD_LANES invocations take a head: the greatest score, exp, and the sum
 //   sums:    an invocation takes a vector of 4 of the values, and every KEY_SETS-th key
 // Older sums are scaled down when the greatest score rises. All in f32.

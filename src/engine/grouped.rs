@@ -76,7 +76,7 @@ struct Scratch {
 impl Scratch {
     fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
         // One token's keys are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, shape.n_heads))) * u64::from(shape.n_heads);
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
         let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
         Self {
             heads: rows("heads", n_chunk.into(), shape.q_width() + 2 * shape.kv_width()),
@@ -130,6 +130,8 @@ impl GroupedAttention {
             types,
             keys: room("keys", types.keys),
             values: room("values", types.values),
+            // Blocks made programs on the CPU slower, and planning does not know what it plans for.
+            keys_together: 1,
             n_positions,
             n_heads: shape.n_heads,
             n_kv_heads: shape.n_kv_heads,

@@ -41,6 +41,7 @@ pub(super) fn plan(
             types,
             keys: rows,
             values: rows,
+            keys_together: 1,
             n_positions,
             n_heads: shape.n_heads,
             n_kv_heads: 1,
@@ -113,7 +114,7 @@ struct Scratch {
 impl Scratch {
     fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
         // One token's rows are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, shape.n_heads))) * u64::from(shape.n_heads);
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
         let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
         let partial = rows("partial", n_runs, shape.kv_lora);
         let stats = rows("stats", n_runs, 2);

@@ -1,5 +1,5 @@
 //! How keys and values lie in the cache: f32, or halves two to a word; twins of `shaders/lib/cached_*.wgsl`.
-//! Keys and values each have a type of their own. Keys that are no values also lie in blocks of [`KEY_BLOCK`], so that
+//! Keys and values each have a type of their own. Keys that are no values may lie in blocks of [`KEY_BLOCK`], so that
 //! invocations which take a key each read what lies side by side.
 
 use half::f16;
@@ -54,7 +54,7 @@ impl CacheType {
     }
 }
 
-/// Keys of a block: `[n_kv_heads][n_positions / KEY_BLOCK][head_dim / 4][KEY_BLOCK][4]` is how keys lie in a cache whose keys
+/// Keys of a block: `[n_kv_heads][n_positions / KEY_BLOCK][head_dim / 4][KEY_BLOCK][4]` is how keys may lie in a cache whose keys
 /// are no values. A subgroup of 32 that takes a key an invocation reads one run of bytes at a time (15 µs a layer at 4,096
 /// keys on an H100, where lanes that share a key and exchange sums take 25).
 pub const KEY_BLOCK: u32 = 32;
@@ -95,11 +95,6 @@ impl KeyOrder {
     /// Reads a key of `n_quads` from the keys of a head that begin at vector of 4 number `first`.
     pub(super) fn load(self, of: CacheType, cache: &[u32], first: usize, key: usize, n_quads: usize) -> Vec<f32> {
         (0..n_quads).flat_map(|i| of.load(cache, 4 * (first + self.quad(key, i, n_quads)), 4)).collect()
-    }
-
-    /// Whether keys lie in blocks.
-    pub(super) fn is_in_blocks(self) -> bool {
-        self.together > 1
     }
 
     /// Keys whose words may lie among those of the first `n`.

@@ -68,21 +68,11 @@ const MOST_HEADS: u32 = 4;
 /// Runs that keys are cut into at most.
 pub(super) const MOST_SPLITS: u32 = 128;
 
-/// Groups of lanes that fill a large GPU twice.
-const MANY_GROUPS: u32 = 256;
-
-/// Groups that one run is thought to have at most: where more heads share keys, tiles take many of them at once.
-const MOST_TILES: u32 = 8;
-
 /// Runs that the keys of a step are cut into: one token alone fills a GPU only so. A short text fills only the first of
-/// them, by a block of keys each; a long one has runs of 256 keys or so, of which there are not too many to merge.
+/// them, by a block of keys each.
 #[must_use]
-pub fn n_splits(max_tokens: u32, n_positions: u32, n_heads: u32) -> u32 {
-    if max_tokens > 1 {
-        return 1;
-    }
-    let wanted = (MANY_GROUPS / n_heads.div_ceil(MOST_HEADS).min(MOST_TILES)).max(n_positions / (4 * BLOCK));
-    n_positions.div_ceil(BLOCK).min(wanted).clamp(1, MOST_SPLITS)
+pub fn n_splits(max_tokens: u32, n_positions: u32) -> u32 {
+    if max_tokens > 1 { 1 } else { n_positions.div_ceil(4 * BLOCK).clamp(1, 32) }
 }
 
 /// What attention reads and writes; all but the cache in f32.
@@ -119,9 +109,13 @@ pub struct Flow {
 pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let cache = &flow.cache;
     cache.check();
+<<<<<<< HEAD
     let window = flow.window.unwrap_or(u32::MAX);
     let n_visible = window.min(cache.n_positions);
     let n_splits = n_splits(flow.max_tokens, n_visible, cache.n_heads);
+=======
+    let n_splits = n_splits(flow.max_tokens, cache.n_positions);
+>>>>>>> attn
     let params = Params {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,
@@ -261,8 +255,18 @@ fn latent_case(
     of.store(&mut words, 0, &elements);
     let rows = case.input("latents", &words);
     let types = CacheTypes::both(of);
-    let cache = Cache { types, keys: rows, values: rows, n_positions, n_heads, n_kv_heads: 1, head_dim, value_dim };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, n_heads)) as usize;
+    let cache = Cache {
+        types,
+        keys: rows,
+        values: rows,
+        keys_together: 1,
+        n_positions,
+        n_heads,
+        n_kv_heads: 1,
+        head_dim,
+        value_dim,
+    };
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = Flow {
         step,
@@ -299,6 +303,8 @@ fn case(
     let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
     let types = CacheTypes { keys, values };
+    // Both orders of keys.
+    let keys_together = if keys == CacheType::F32 { 1 } else { KEY_BLOCK };
     let mut filled = |label: &str, of: CacheType| {
         let elements = case.random_values((n_kv_heads * n_positions * head_dim) as usize);
         let mut words = vec![0u32; of.words(elements.len() as u64) as usize];
@@ -306,8 +312,9 @@ fn case(
         case.input(label, &words)
     };
     let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
-    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, n_heads)) as usize;
+    let cache =
+        Cache { types, keys, values, keys_together, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
     let flow = Flow {
         step,
         heads: case.random_input("heads", (capacity * cache.heads_width()) as usize),

@@ -7,7 +7,6 @@ use crate::gpu::space::Change;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
-use super::cache::KeyOrder;
 use super::grouped_attend::{BLOCK, Params};
 
 /// Query heads that a workgroup takes at most: their sums are kept in registers.
@@ -32,12 +31,16 @@ pub(super) const VARIANT: Variant = Variant {
     )
 };
 
+<<<<<<< HEAD
 const SOURCE: &str = include_str!("../../shaders/kernels/grouped_attend_decode.wgsl");
 
 /// Keys lie in blocks, and a value is no wider than a workgroup.
+=======
+/// A value is as wide as a key, and no wider than a workgroup.
+>>>>>>> attn
 fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
-    KeyOrder::of(&stage.spec).is_in_blocks() && p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS
+    p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS
 }
 
 fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {

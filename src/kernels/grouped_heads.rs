@@ -69,6 +69,8 @@ pub struct Cache {
     pub keys: Slice,
     /// `[n_kv_heads, n_positions, head_dim]`
     pub values: Slice,
+    /// Keys that lie together in a block: [`KEY_BLOCK`], or 1 where a key is a row, as it is where keys are values.
+    pub keys_together: u32,
     /// Positions that fit, whole blocks of keys.
     pub n_positions: u32,
     /// Query heads: a multiple of `n_kv_heads`, each group of which shares a key head.
@@ -82,14 +84,9 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Keys that lie together in a block; where a row is key and value there are no blocks.
-    fn keys_together(&self) -> u32 {
-        if self.keys == self.values { 1 } else { KEY_BLOCK }
-    }
-
     /// What the cache asks of the texts of kernels.
     pub(super) fn facts(&self) -> Spec {
-        self.types.variant(KeyOrder::spec(self.keys_together()))
+        self.types.variant(KeyOrder::spec(self.keys_together))
     }
 
     /// The keys and then the values of the first `n` positions, head by head.
@@ -97,7 +94,7 @@ impl Cache {
         let Self { types, n_positions, n_kv_heads, head_dim, .. } = *self;
         // Where a row is key and value, it is there once.
         let values = (self.values != self.keys).then_some((self.values, types.values, 1));
-        let keys = (self.keys, types.keys, self.keys_together());
+        let keys = (self.keys, types.keys, self.keys_together);
         std::iter::once(keys).chain(values).flat_map(move |(all, of, together)| {
             let row_bytes = u64::from(head_dim) * of.bytes();
             (0..u64::from(n_kv_heads)).map(move |head| Slice {
@@ -128,8 +125,11 @@ impl Cache {
         assert!(whole && self.value_dim <= self.head_dim, "grouped attention: heads are multiples of 4");
         let grouped = self.n_kv_heads > 0 && self.n_heads.is_multiple_of(self.n_kv_heads);
         assert!(grouped, "grouped attention: as many query heads to each key head");
-        let in_blocks = self.n_positions.is_multiple_of(self.keys_together());
-        assert!(in_blocks, "grouped attention: positions are whole blocks of keys");
+        let in_blocks = self.keys_together > 0 && self.n_positions.is_multiple_of(self.keys_together);
+        assert!(
+            in_blocks && (self.keys_together == 1 || self.keys != self.values),
+            "grouped attention: positions are whole blocks of keys"
+        );
     }
 }
 
@@ -279,7 +279,17 @@ fn case(
         }
     };
     let (keys, values) = (room("keys", types.keys), room("values", types.values));
-    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
+    let cache = Cache {
+        types,
+        keys,
+        values,
+        keys_together: KEY_BLOCK,
+        n_positions,
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        value_dim: head_dim,
+    };
     let width = cache.heads_width();
     let flow = Flow {
         step,
