@@ -33,9 +33,16 @@ fn an_adapter_that_computes_right_ends_well() {
     let output = verify(&["--adapter", "0"]);
     let (table, told) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{table}{told}");
-    for words in
-        ["| verdict", "right", "| worst stage", "% of its budget", "| KL 99.9 %", "168 of 168", "| twice the same"]
-    {
+    for words in [
+        "| verdict",
+        "right",
+        "| worst stage",
+        "% of its budget",
+        "| KL 99.9 %",
+        "168 of 168",
+        "| twice the same",
+        "100 % of its budget is the limit",
+    ] {
         assert!(table.contains(words), "`{words}` is not in: {table}");
     }
 }

@@ -17,6 +17,9 @@ use super::op::{Access, Op, Variant, compose};
 use super::recording::{Arena, Recording, Slice, Stage};
 use super::{Caps, Tuning};
 
+#[cfg(test)]
+pub(crate) use losing::lose_after;
+
 /// The first fault that the device reported, if any.
 type Fault = Arc<Mutex<Option<String>>>;
 
@@ -86,34 +89,6 @@ pub struct GpuTicket {
 }
 
 /// A browser would keep an executor's memory until its garbage is collected, which knows nothing of a GPU that is full.
-/// For tests: a device that is lost in the midst of work, as when its driver is updated or crashes.
-#[cfg(test)]
-mod losing {
-    use std::cell::Cell;
-
-    thread_local! {
-        static CALLS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
-    }
-
-    /// The thread's device is lost after so many more calls. Gives what was left of the number before; none where it was
-    /// lost.
-    pub(crate) fn lose_after(n_calls: Option<u32>) -> Option<u32> {
-        CALLS_LEFT.replace(n_calls)
-    }
-
-    pub(super) fn count(device: &wgpu::Device) {
-        match CALLS_LEFT.get() {
-            Some(0) => device.destroy(),
-            None => return,
-            Some(_) => {}
-        }
-        CALLS_LEFT.set(CALLS_LEFT.get().and_then(|left| left.checked_sub(1)));
-    }
-}
-
-#[cfg(test)]
-pub(crate) use losing::lose_after;
-
 impl Drop for GpuExecutor {
     fn drop(&mut self) {
         self.buffers.iter().chain(&self.staging).for_each(wgpu::Buffer::destroy);
@@ -539,5 +514,30 @@ impl GpuExecutor {
         let period_ms = f64::from(self.queue.get_timestamp_period()) * 1e-6;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read);
         Ok(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period_ms).collect())
+    }
+}
+
+/// For tests: a device that is lost in the midst of work, as when its driver is updated or crashes.
+#[cfg(test)]
+mod losing {
+    use std::cell::Cell;
+
+    thread_local! {
+        static CALLS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// The thread's device is lost after so many more calls. Gives what was left of the number before; none where it was
+    /// lost.
+    pub(crate) fn lose_after(n_calls: Option<u32>) -> Option<u32> {
+        CALLS_LEFT.replace(n_calls)
+    }
+
+    pub(super) fn count(device: &wgpu::Device) {
+        match CALLS_LEFT.get() {
+            Some(0) => device.destroy(),
+            None => return,
+            Some(_) => {}
+        }
+        CALLS_LEFT.set(CALLS_LEFT.get().and_then(|left| left.checked_sub(1)));
     }
 }

@@ -109,13 +109,9 @@ pub struct Flow {
 pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     let cache = &flow.cache;
     cache.check();
-<<<<<<< HEAD
     let window = flow.window.unwrap_or(u32::MAX);
     let n_visible = window.min(cache.n_positions);
-    let n_splits = n_splits(flow.max_tokens, n_visible, cache.n_heads);
-=======
-    let n_splits = n_splits(flow.max_tokens, cache.n_positions);
->>>>>>> attn
+    let n_splits = n_splits(flow.max_tokens, n_visible);
     let params = Params {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,

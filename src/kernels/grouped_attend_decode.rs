@@ -31,13 +31,9 @@ pub(super) const VARIANT: Variant = Variant {
     )
 };
 
-<<<<<<< HEAD
 const SOURCE: &str = include_str!("../../shaders/kernels/grouped_attend_decode.wgsl");
 
-/// Keys lie in blocks, and a value is no wider than a workgroup.
-=======
 /// A value is as wide as a key, and no wider than a workgroup.
->>>>>>> attn
 fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
     p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS

@@ -237,6 +237,12 @@ fn tables_of(verified: &[Verified]) -> String {
     };
     let columns: Vec<_> = verified.iter().map(column).collect();
     let mut shown = format!("{}\n", tables::side_by_side(&columns));
+    for Verified { name, report, .. } in verified {
+        if let Some(check) = &report.check {
+            shown += &format!("\n{name}: {}, {}.\n", check.verdict.label(), check.summary);
+        }
+    }
+    shown += "\nAn error of 100 % of its budget is the limit.\n";
     if verified.len() > 1 {
         let names: Vec<&str> = verified.iter().map(|verified| verified.name.as_str()).collect();
         let cell = |row: &Verified, name: &str| {

@@ -32,7 +32,8 @@ fn markdown(reports: &[Report]) -> String {
         let separator = if text.is_empty() { "" } else { "\n" };
         let speeds = table(&COLUMNS, rows.iter().map(Row::cells), &COLUMNS[1..5]);
         // Writing to a string does not fail.
-        let _ = write!(text, "{separator}{}:\n\n{speeds}\n", escape(&first.heading()));
+        let [model, adapter] = first.heading().map(|line| escape(&line));
+        let _ = write!(text, "{separator}{model}\n{adapter}\n\n{speeds}\n");
         let phases: Vec<String> = rows.iter().filter_map(Row::phases).collect();
         if !phases.is_empty() {
             let _ = writeln!(text, "\n{}.", phases.join("; "));

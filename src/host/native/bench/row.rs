@@ -114,17 +114,15 @@ fn row(report: &Report, test: &Test) -> Row {
 }
 
 impl Row {
-    /// What all rows of a model on an adapter have in common.
-    pub(super) fn heading(&self) -> String {
+    /// What all rows of a model on an adapter have in common: of the model, and of the adapter.
+    pub(super) fn heading(&self) -> [String; 2] {
         let (size, params) = (panel::bytes(self.model_bytes), panel::params(self.model_params));
         let (load, compile) = (panel::millis(self.load_ms), panel::millis(self.compile_ms));
-        format!(
-            "{}, {size}, {params} parameters, on {} ({}): loaded in {load}, compiled in {compile}; numbers {}",
-            self.model,
-            self.adapter,
-            self.backend,
-            self.verdict.label()
-        )
+        let checked = self.verdict.label();
+        [
+            format!("{}, {size}, {params} parameters", self.model),
+            format!("{} ({}): load {load}, compile {compile}, numbers {checked}", self.adapter, self.backend),
+        ]
     }
 
     /// For the table of speeds.
