@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::loose_json;
 use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
 use crate::model::weights::{Named, TensorRef};
-use crate::model::{Shape, Weights, grouped, mla};
+use crate::model::{Shape, Weights, delta, grouped, mla};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
 
@@ -149,6 +149,11 @@ impl ModelFiles {
             let architecture = ("general.architecture".to_owned(), Value::from("deepseek2"));
             let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
+        } else if delta::is_config(config) {
+            // A GGUF has value heads in another order, and norms with 1 added.
+            return Err(Error::usage("model", "safetensors of gated delta nets")
+                .expected("a GGUF, or safetensors of another architecture")
+                .advice("Take a GGUF of the model: this architecture is not converted"));
         } else {
             let shape = Shape::from_config(config)?;
             let (weights, named) = Weights::bind_named(&shape, &directory)?;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
 use crate::format::{Directory, Source, gguf, loose_json};
-use crate::model::{Model, Shape, SyntheticModel, grouped, mla};
+use crate::model::{Model, Shape, SyntheticModel, delta, grouped, mla};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -153,7 +153,9 @@ impl ModelFiles {
         }
         // A text may end with any of several tokens; of a config that is wrong, the model's own reading tells.
         let config: Option<Value> = self.config.as_ref().and_then(|config| serde_json::from_str(config).ok());
-        tokenizer.end_at(config.map(|config| ids_of(&config["eos_token_id"])).unwrap_or_default());
+        // In the config of a model that also sees pictures, what is of texts stands apart.
+        let ends = |config: Value| [ids_of(&config["eos_token_id"]), ids_of(&config["text_config"]["eos_token_id"])];
+        tokenizer.end_at(config.map(ends).map(|ends| ends.concat()).unwrap_or_default());
         Ok(Some(tokenizer))
     }
 
@@ -165,6 +167,8 @@ impl ModelFiles {
             Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
         } else if mla::architecture(architecture).is_some() {
             Model::bind_mla(mla::Shape::from_gguf(&file)?, &file.directory)?
+        } else if delta::architecture(architecture).is_some() {
+            Model::bind_delta(delta::Shape::from_gguf(&file)?, &file.directory)?
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
         };
@@ -192,6 +196,8 @@ impl ModelFiles {
             Model::bind_grouped(grouped::Shape::from_config_with(config, &mut notices)?, &directory)?
         } else if mla::is_config(config) {
             Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
+        } else if delta::is_config(config) {
+            Model::bind_delta(delta::Shape::from_config(config, &mut notices)?, &directory)?
         } else {
             Model::bind_v4(Shape::from_config(config)?, &directory)?
         };

@@ -48,10 +48,20 @@ impl Session {
         // What the cache holds must not be forgotten for a prompt that is refused.
         self.check_tokens(prompt)?;
         let begin = Instant::now();
-        let (n_known, prefix) = self.go_back(prompt)?;
-        let last = self.run_prompt(n_known, prompt).await?;
-        let prefix = Some(self.computed(prefix, prompt)?);
-        let start = Start { stops: stops.to_vec(), prefix, n_known, begin };
+        let (n_known, mut prefix) = self.go_back(prompt)?;
+        let end = prompt.len() as u32;
+        let (mut begin_at, pause) = (n_known, self.snapshot_at(end));
+        if (n_known + 1..end).contains(&pause) {
+            self.run_prompt(n_known, &prompt[..pause as usize]).await?;
+            self.snapshot(&mut prefix, pause)?;
+            begin_at = pause;
+        }
+        let last = self.run_prompt(begin_at, prompt).await?;
+        if pause == end {
+            self.snapshot(&mut prefix, end)?;
+        }
+        prefix.computed(prompt, self.slack());
+        let start = Start { stops: stops.to_vec(), prefix: Some(prefix), n_known, begin };
         self.first_token(prompt, last, sampling, n, start).await
     }
 

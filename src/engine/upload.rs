@@ -172,6 +172,7 @@ impl Uploads {
                     let bytes = stream.whole(tensor).await?;
                     let mut values = vec![0.0f32; tensor.n_elements() as usize];
                     quant::decode_row(tensor.format, &bytes, &mut values)?;
+                    values.iter_mut().for_each(|value| *value = tensor.mapped.meaning(*value));
                     if let Some(place) = values.iter().position(|value| value.is_nan()) {
                         return Err(Error::file(format!("tensor {}", tensor.name), format!("number {place} is NaN"))
                             .expected("numbers")

@@ -7,6 +7,9 @@ pub mod attend_score;
 pub mod cache;
 pub mod case;
 pub mod compress;
+pub mod delta_conv;
+pub mod delta_heads;
+pub mod delta_rule;
 pub mod embed;
 pub mod experts;
 pub mod experts_group;
@@ -16,6 +19,7 @@ pub mod experts_out;
 pub mod experts_out_tiled;
 pub mod fault;
 pub mod fill;
+pub mod gated_norm;
 pub mod grouped_attend;
 pub mod grouped_heads;
 pub mod grouped_merge;
@@ -44,6 +48,7 @@ pub mod rotate;
 pub mod route;
 pub mod rows;
 pub mod sample;
+pub mod sigmoid_gate;
 pub mod swiglu;
 
 pub use matrix::Matrix;
@@ -90,6 +95,11 @@ pub const ALL: &[&Op] = &[
     &linear_transposed::OP,
     &mla_latents::OP,
     &mla_queries::OP,
+    &delta_conv::OP,
+    &delta_heads::OP,
+    &delta_rule::OP,
+    &gated_norm::OP,
+    &sigmoid_gate::OP,
 ];
 
 /// What the words of a kernel's output are.
@@ -126,8 +136,16 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
 /// it writes.
 #[must_use]
 pub fn can_sample(kernel: &Op) -> bool {
-    let others =
-        ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "linear_transposed", "swiglu"];
+    let others = [
+        "attend",
+        "attend_score",
+        "gated_norm",
+        "grouped_attend",
+        "hyper_expand",
+        "index_score",
+        "linear_transposed",
+        "swiglu",
+    ];
     rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 

@@ -7,7 +7,7 @@ use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use crate::model::weights::bind::is_draft;
 use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
-use crate::model::weights::{Experts, Mlp, Named, TensorRef};
+use crate::model::weights::{Experts, Mapped, Mlp, Named, Piece, TensorRef};
 use std::collections::BTreeSet;
 
 impl Weights {
@@ -46,11 +46,12 @@ pub(in crate::model) struct Names {
 }
 
 impl Names {
-    /// The name that a directory has: a GGUF's, that of the whole model, or that of the model without its head, which has
-    /// no `model.` before it. For experts, `*` stands for their numbers.
+    /// The name that a directory has: a GGUF's, that of the whole model, that of the model without its head, which has
+    /// no `model.` before it, or that of a model which also sees pictures. For experts, `*` stands for their numbers.
     fn found(&self, directory: &Directory) -> Option<String> {
         let bare = self.transformers.strip_prefix("model.");
-        let names = [Some(self.gguf.as_str()), Some(self.transformers.as_str()), bare];
+        let of_texts = bare.map(|bare| format!("model.language_model.{bare}"));
+        let names = [Some(self.gguf.as_str()), Some(self.transformers.as_str()), bare, of_texts.as_deref()];
         let is_there = |name: &&str| directory.get(&name.replace('*', "0")).is_some();
         names.into_iter().flatten().find(is_there).map(str::to_owned)
     }
@@ -167,17 +168,22 @@ impl<'a> Binder<'a> {
                 .advice("Gate and up of the routed experts must be of one format: get another quantization."));
         }
         if n_shared == 0 {
-            return Ok(Ffn::Experts { router, bias, experts, shared: None });
+            return Ok(Ffn::Experts { router, bias, experts, shared: None, shared_gate: None });
         }
-        let gate = name(layer, "ffn_gate_shexp.weight", "mlp.shared_experts.gate_proj.weight");
-        let up = name(layer, "ffn_up_shexp.weight", "mlp.shared_experts.up_proj.weight");
-        let down = name(layer, "ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight");
+        // One that has a gate is alone, by its name.
+        let shared = |part: &str| {
+            let of = if of.has_shared_gate { "shared_expert" } else { "shared_experts" };
+            name(layer, &format!("ffn_{part}_shexp.weight"), &format!("mlp.{of}.{part}_proj.weight"))
+        };
+        let [gate, up, down] = ["gate", "up", "down"].map(shared);
         let shared = Mlp {
             gate: self.matrix(gate, n_shared, n_embd)?,
             up: self.matrix(up, n_shared, n_embd)?,
             down: self.matrix(down, n_embd, n_shared)?,
         };
-        Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)) })
+        let shared_gate = name(layer, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight");
+        let shared_gate = of.has_shared_gate.then(|| self.matrix(shared_gate, 1, n_embd)).transpose()?;
+        Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)), shared_gate })
     }
 
     pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
@@ -212,9 +218,27 @@ impl<'a> Binder<'a> {
         } else {
             self.taker.take_rows(&name, extent, rows)?
         };
-        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces };
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, mapped: Mapped::AsIs };
         self.named.push(Named::new(names.gguf, extent, tensor.clone()));
         Ok(tensor)
+    }
+
+    /// The filters of a convolution over single channels, `[n_channels, n_taps]`; transformers has a dim of 1 between.
+    pub(in crate::model) fn filters(&mut self, names: Names, n_channels: u32, n_taps: u32) -> Result<TensorRef> {
+        let tensor = names.found(self.directory).and_then(|name| self.directory.get(&name));
+        let (n_stacked, n_rows) = match tensor {
+            Some(tensor) if tensor.shape.len() == 3 => (n_channels, 1),
+            _ => (1, n_channels),
+        };
+        self.take(names, Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps })
+    }
+
+    /// Passes over all tensors whose names begin with one of these; gives how many there are.
+    pub(in crate::model) fn pass_over_all(&mut self, prefixes: &[&str]) -> usize {
+        let is_one = |tensor: &&TensorInfo| prefixes.iter().any(|prefix| tensor.name.starts_with(prefix));
+        let passed: Vec<&TensorInfo> = self.taker.rest().filter(is_one).collect();
+        passed.iter().for_each(|tensor| self.taker.mark(tensor));
+        passed.len()
     }
 
     /// Passes over tensors that say what others say, where they are there.
@@ -243,7 +267,8 @@ impl<'a> Binder<'a> {
         passed.len()
     }
 
-    /// Where the experts lie in transformers' own state: all of a layer in one tensor, the rows of gate before those of up.
+    /// Where the experts lie in transformers' own state and in some GGUFs: all of a layer in one tensor, of each the rows of
+    /// gate before those of up.
     fn fused(&self, names: &Names) -> Option<(String, Rows)> {
         let (front, kind) = names.transformers.split_once(".*.")?;
         let (name, rows) = match kind {
@@ -252,7 +277,8 @@ impl<'a> Binder<'a> {
             "down_proj.weight" => ("down_proj", Rows::Whole),
             _ => return None,
         };
-        let fused = Names { gguf: names.gguf.clone(), transformers: format!("{front}.{name}") };
+        let gguf = names.gguf.replace("ffn_gate_exps", "ffn_gate_up_exps").replace("ffn_up_exps", "ffn_gate_up_exps");
+        let fused = Names { gguf, transformers: format!("{front}.{name}") };
         Some((fused.found(self.directory)?, rows))
     }
 
@@ -277,8 +303,20 @@ impl<'a> Binder<'a> {
     }
 }
 
+/// The rows from `first` up to `end` of every head's `of_each`.
+pub(in crate::model) fn rows_of_heads(
+    whole: &TensorRef,
+    n_heads: u32,
+    [first, end]: [u32; 2],
+    of_each: u32,
+) -> TensorRef {
+    let rows = |head: u32| whole.pieces_of(head * of_each + first..head * of_each + end);
+    let pieces: Vec<Piece> = (0..n_heads).flat_map(rows).collect();
+    TensorRef { n_rows: n_heads * (end - first), pieces, ..whole.clone() }
+}
+
 /// What the names of a layer's tensors begin with.
-const LAYER_PREFIXES: [&str; 3] = ["blk.", "model.layers.", "layers."];
+const LAYER_PREFIXES: [&str; 4] = ["blk.", "model.layers.", "layers.", "model.language_model.layers."];
 
 /// The tensor that divides the frequencies, in a GGUF.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";
@@ -296,5 +334,5 @@ pub fn rope_divisors(directory: &Directory) -> Result<Option<TensorRef>> {
         tensor_error(ROPE_DIVISORS, format!("{format} of shape {:?}", tensor.shape)).expected("F32, one for each pair")
     })?;
     let pieces = vec![piece(tensor, 0, 1)];
-    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces }))
+    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces, mapped: Mapped::AsIs }))
 }
