@@ -49,16 +49,15 @@ impl Session {
         self.check_tokens(prompt)?;
         let begin = Instant::now();
         let (n_known, mut prefix) = self.go_back(prompt)?;
+        let mut last = (0, 1);
         let end = prompt.len() as u32;
-        let (mut begin_at, pause) = (n_known, self.snapshot_at(end));
-        if (n_known + 1..end).contains(&pause) {
-            self.run_prompt(n_known, &prompt[..pause as usize]).await?;
-            self.snapshot(&mut prefix, pause)?;
-            begin_at = pause;
+        let pause = self.snapshot_at(end).max(n_known);
+        if pause > n_known {
+            last = self.run_prompt(n_known, &prompt[..pause as usize]).await?;
         }
-        let last = self.run_prompt(begin_at, prompt).await?;
-        if pause == end {
-            self.snapshot(&mut prefix, end)?;
+        self.snapshot(&mut prefix, pause)?;
+        if pause < end {
+            last = self.run_prompt(pause, prompt).await?;
         }
         prefix.computed(prompt, self.slack());
         let start = Start { stops: stops.to_vec(), prefix: Some(prefix), n_known, begin };
