@@ -139,7 +139,8 @@ fn what_a_slip_would_change_shows_in_the_logits() {
         let expected = expected(family);
         let mut session = load(&files, ExecutorChoice::Cpu, &options());
         let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
-        assert!(worst > 0.1, "{family}, {what}: off by {worst} only");
+        // A state that grows ends as no number.
+        assert!(!(worst <= 0.1), "{family}, {what}: off by {worst} only");
     }
 }
 

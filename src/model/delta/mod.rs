@@ -215,8 +215,8 @@ impl Shape {
             ("rotated dims", self.rope.n_dims, 4, self.head_dim),
             ("width of a key head of the delta net", net.key_dim, 4, MOST_HEAD_DIM),
             ("width of a value head of the delta net", net.value_dim, 4, MOST_HEAD_DIM),
-            ("hidden width", self.n_hidden, 4, 1 << 18),
             ("hidden width of an expert", experts.n_hidden, 4, 1 << 16),
+            ("hidden width", self.n_hidden, 4, 1 << 18),
             ("hidden width of the shared expert", experts.shared_hidden, 0, 1 << 18),
         ];
         for (what, found, least, most) in widths {
