@@ -47,7 +47,7 @@ impl Mlp {
                 let plan_shared = |weights::Mlp { gate, up, down }: &weights::Mlp| Dense {
                     gate_up: uploads.stack(arena, &[gate, up]),
                     down: uploads.stack(arena, &[down]),
-                    gate: uploads.stack(arena, &shared_gate.iter().collect::<Vec<_>>()),
+                    gate: uploads.stack(arena, &shared_gate.as_deref().into_iter().collect::<Vec<_>>()),
                 };
                 let shared = shared.as_deref().map(plan_shared);
                 Self::Experts {

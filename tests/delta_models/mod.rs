@@ -168,7 +168,7 @@ pub(crate) fn gguf_tensors(family: &str, config: &Json, slip: Option<Slip>) -> B
                 }
             }
             "linear_attn.norm" if slip == Some(Slip::NetNormWithOne) => {
-                tensor.values.iter_mut().for_each(|v| *v += 1.0)
+                tensor.values.iter_mut().for_each(|v| *v += 1.0);
             }
             "linear_attn.norm" => {}
             "self_attn.q_proj" if slip == Some(Slip::GateFirst) => {

@@ -18,7 +18,7 @@ impl Weights {
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
             head: binder.head(n_vocab, n_embd, shape.is_tied)?,
-            norm: shape.from_one(binder.norm(n_embd)?),
+            norm: shape.one_added(binder.norm(n_embd)?),
             layers: (0..shape.attends.len()).map(|index| layer(&mut binder, shape, index)).collect::<Result<_>>()?,
             n_mtp_tensors: 0,
             n_vision_tensors: 0,
@@ -33,7 +33,7 @@ impl Weights {
 
 impl Shape {
     /// A norm's weights, which safetensors keep as what is added to 1.
-    fn from_one(&self, norm: TensorRef) -> TensorRef {
+    fn one_added(&self, norm: TensorRef) -> TensorRef {
         if self.is_gguf { norm } else { TensorRef { mapped: Mapped::PlusOne, ..norm } }
     }
 }
@@ -42,10 +42,10 @@ fn layer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Layer> 
     let n_embd = shape.n_embd;
     let of = |gguf, transformers| name(index, gguf, transformers);
     Ok(Layer {
-        attn_norm: shape.from_one(binder.vector(of("attn_norm.weight", "input_layernorm.weight"), n_embd)?),
+        attn_norm: shape.one_added(binder.vector(of("attn_norm.weight", "input_layernorm.weight"), n_embd)?),
         mixer: if shape.attends[index] { attention(binder, shape, index)? } else { net(binder, shape, index)? },
         ffn_norm: shape
-            .from_one(binder.vector(of("post_attention_norm.weight", "post_attention_layernorm.weight"), n_embd)?),
+            .one_added(binder.vector(of("post_attention_norm.weight", "post_attention_layernorm.weight"), n_embd)?),
         ffn: binder.ffn(index, n_embd, shape.n_hidden, shape.experts.as_ref())?,
     })
 }
@@ -56,7 +56,7 @@ fn attention(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Mix
     let of = |gguf, transformers| name(index, gguf, transformers);
     let both = binder.matrix(of("attn_q.weight", "self_attn.q_proj.weight"), 2 * q_width, n_embd)?;
     let mut norm = |gguf, transformers| -> Result<TensorRef> {
-        Ok(shape.from_one(binder.vector(of(gguf, transformers), head_dim)?))
+        Ok(shape.one_added(binder.vector(of(gguf, transformers), head_dim)?))
     };
     let head_norm = [
         norm("attn_q_norm.weight", "self_attn.q_norm.weight")?,

@@ -183,7 +183,13 @@ impl<'a> Binder<'a> {
         };
         let shared_gate = name(layer, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight");
         let shared_gate = of.has_shared_gate.then(|| self.matrix(shared_gate, 1, n_embd)).transpose()?;
-        Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)), shared_gate })
+        Ok(Ffn::Experts {
+            router,
+            bias,
+            experts,
+            shared: Some(Box::new(shared)),
+            shared_gate: shared_gate.map(Box::new),
+        })
     }
 
     pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {

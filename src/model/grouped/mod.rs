@@ -185,7 +185,7 @@ pub enum Ffn {
         /// The network that every token uses beside them.
         shared: Option<Box<Mlp>>,
         /// The gate of that network, `[1, n_embd]`.
-        shared_gate: Option<TensorRef>,
+        shared_gate: Option<Box<TensorRef>>,
     },
 }
 
