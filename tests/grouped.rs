@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::support::{divergence, fixture, log_softmax, memory, places};
+use crate::support::{divergence, fixture, load, log_softmax, logits, memory, places, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{quant, safetensors};
 use headstart::gpu::adapter::Identity;
@@ -59,27 +59,6 @@ fn safetensors_files(family: &str) -> ModelFiles {
 
 fn gguf_files(family: &str) -> ModelFiles {
     ModelFiles::gguf(memory(&format!("families/{family}/model.gguf")))
-}
-
-fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
-    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
-}
-
-fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
-    let mut all = Vec::new();
-    let mut each = |_, logits: &[f32]| {
-        all.extend_from_slice(logits);
-        Ok(())
-    };
-    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
-    all
-}
-
-/// The largest difference, and NaN where anything is not a number.
-fn worst(expected: &[f32], found: &[f32]) -> f32 {
-    assert_eq!(expected.len(), found.len());
-    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
-    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 mod crafted;
+mod delta_models;
 mod gguf_writer;
 mod hub_server;
 mod mla_models;
@@ -21,6 +22,7 @@ mod compare;
 mod conversation;
 mod convert;
 mod deepseek_formats;
+mod delta;
 mod documents;
 mod embedded;
 mod faults;

@@ -7,7 +7,7 @@
 use crate::mla_models::{
     Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
-use crate::support::{fixture, memory, places};
+use crate::support::{fixture, load, logits, memory, places, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -62,29 +62,8 @@ fn in_memory(bytes: Vec<u8>) -> ModelFiles {
     ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
 }
 
-fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
-    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
-}
-
 fn refused(files: &ModelFiles) -> Error {
     block_on(Session::load(files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap()
-}
-
-fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
-    let mut all = Vec::new();
-    let mut each = |_, logits: &[f32]| {
-        all.extend_from_slice(logits);
-        Ok(())
-    };
-    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
-    all
-}
-
-/// The largest difference, and NaN where anything is not a number.
-fn worst(expected: &[f32], found: &[f32]) -> f32 {
-    assert_eq!(expected.len(), found.len());
-    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
-    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
 }
 
 #[test]

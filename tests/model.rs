@@ -7,7 +7,7 @@ use headstart::format::scaled::ScaleType;
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
 use headstart::model::Model;
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
-use headstart::model::weights::{Piece, Route, Scales, Scheme, TensorRef, Weights};
+use headstart::model::weights::{Mapped, Piece, Route, Scales, Scheme, TensorRef, Weights};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -324,7 +324,7 @@ fn rows_are_found_across_pieces() {
         n_rows: 12,
         n_in: 8,
         pieces: vec![piece(0, 100, 4), piece(1, 0, 4), piece(0, 1000, 4)],
-        plus_one: false,
+        mapped: Mapped::AsIs,
     };
     let rows = |range| tensor.pieces_of(range).collect::<Vec<_>>();
     assert_eq!(rows(0..12), tensor.pieces);

@@ -1,5 +1,5 @@
 //! The buffers beside the weights: the state of each layer, and the values of one step.
-//! State is addressed by position alone, so it needs no clearing, and tokens computed too far ahead can be forgotten.
+//! V4's state is addressed by position alone, so it needs no clearing, and tokens computed too far ahead can be forgotten.
 
 use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::experts::Groups;
@@ -7,7 +7,7 @@ use crate::model::shape::{Projection, Shape};
 
 /// Positions that a text may go back by from where rows were kept: templates that leave out earlier thoughts part from the
 /// text before a few tokens ahead of a prompt's end, at the mark that begins the thought.
-const MAX_BACK: u32 = 32;
+pub const MAX_BACK: u32 = 32;
 
 /// Rows over positions, of which the last ones are there: as many as a layer looks back on, and a step's. The rows behind
 /// one position can be kept aside, so that another text may go on from there.

@@ -13,6 +13,7 @@ use crate::model::weights::TensorRef;
 use super::attention::record_all;
 use super::forward::MAX_AHEAD;
 use super::mlp::{Mlp, Mlps};
+use super::state::State;
 use super::upload::Uploads;
 
 /// A model of this kind, as planning sees it.
@@ -58,6 +59,11 @@ pub(super) trait Attention {
 
     /// What the first `n` positions left in the cache.
     fn held(&self, n: u32) -> Vec<Slice>;
+
+    /// What it keeps that a text cannot go back in at will.
+    fn states(&self) -> Vec<State> {
+        Vec::new()
+    }
 }
 
 /// What sub-layers share in one recording.
@@ -169,6 +175,11 @@ impl Decoder {
     /// What the first `n` positions left in the caches of all layers.
     pub(super) fn held(&self, n: u32) -> Vec<Slice> {
         self.layers.iter().flat_map(|layer| layer.attention.held(n)).collect()
+    }
+
+    /// What the layers keep that a text cannot go back in at will.
+    pub(super) fn states(&self) -> Vec<State> {
+        self.layers.iter().flat_map(|layer| layer.attention.states()).collect()
     }
 
     /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens.

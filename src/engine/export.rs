@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::loose_json;
 use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
-use crate::model::weights::{Named, TensorRef};
-use crate::model::{Shape, Weights, grouped, mla};
+use crate::model::weights::{Mapped, Named, TensorRef};
+use crate::model::{Shape, Weights, delta, grouped, mla};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
 
@@ -46,8 +46,8 @@ enum Content {
     Rows(TensorRef),
     /// Numbers that no file has as such.
     Values(Vec<f32>),
-    /// The weights of a norm, kept less 1.
-    PlusOne(TensorRef),
+    /// Numbers that stand for others, written as what they mean.
+    Mapped(TensorRef),
 }
 
 impl ExportTensor {
@@ -59,8 +59,8 @@ impl ExportTensor {
     }
 
     fn rows(Named { name, shape, tensor }: Named) -> Self {
-        if tensor.plus_one {
-            return Self { name, shape, stored: Stored::Supported(Format::F32), content: Content::PlusOne(tensor) };
+        if tensor.mapped != Mapped::AsIs {
+            return Self { name, shape, stored: Stored::Supported(Format::F32), content: Content::Mapped(tensor) };
         }
         Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Rows(tensor) }
     }
@@ -84,7 +84,7 @@ impl ExportTensor {
             Content::Run(info) => info.bytes,
             Content::Rows(tensor) => tensor.bytes(),
             Content::Values(values) => 4 * values.len() as u64,
-            Content::PlusOne(tensor) => 4 * tensor.n_elements(),
+            Content::Mapped(tensor) => 4 * tensor.n_elements(),
         }
     }
 
@@ -93,7 +93,7 @@ impl ExportTensor {
     pub fn piece_bytes(&self, wanted: u64) -> u64 {
         match &self.content {
             Content::Rows(tensor) => (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes(),
-            Content::Run(_) | Content::Values(_) | Content::PlusOne(_) => wanted,
+            Content::Run(_) | Content::Values(_) | Content::Mapped(_) => wanted,
         }
     }
 
@@ -113,7 +113,7 @@ impl ExportTensor {
                 copy(values, at, to);
                 Ok(())
             }
-            Content::PlusOne(tensor) => {
+            Content::Mapped(tensor) => {
                 copy(&read_vector(sources, tensor).await?, at, to);
                 Ok(())
             }
@@ -165,6 +165,11 @@ impl ModelFiles {
             let architecture = ("general.architecture".to_owned(), Value::from("deepseek2"));
             let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
+        } else if delta::is_config(config) {
+            // A GGUF has value heads in another order, and norms with 1 added.
+            return Err(Error::usage("model", "safetensors of gated delta nets")
+                .expected("a GGUF, or safetensors of another architecture")
+                .advice("Take a GGUF of the model: this architecture is not converted"));
         } else {
             let shape = Shape::from_config(config)?;
             let (weights, named) = Weights::bind_named(&shape, &directory)?;

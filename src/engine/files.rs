@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
 use crate::format::{Directory, Source, gguf, loose_json};
-use crate::model::{Model, Shape, SyntheticModel, grouped, mla};
+use crate::model::{Model, Shape, SyntheticModel, delta, grouped, mla};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -165,6 +165,8 @@ impl ModelFiles {
             Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
         } else if mla::architecture(architecture).is_some() {
             Model::bind_mla(mla::Shape::from_gguf(&file)?, &file.directory)?
+        } else if delta::architecture(architecture).is_some() {
+            Model::bind_delta(delta::Shape::from_gguf(&file)?, &file.directory)?
         } else {
             Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
         };
@@ -192,6 +194,8 @@ impl ModelFiles {
             Model::bind_grouped(grouped::Shape::from_config_with(config, &mut notices)?, &directory)?
         } else if mla::is_config(config) {
             Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
+        } else if delta::is_config(config) {
+            Model::bind_delta(delta::Shape::from_config(config, &mut notices)?, &directory)?
         } else {
             Model::bind_v4(Shape::from_config(config)?, &directory)?
         };
@@ -214,7 +218,7 @@ async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Res
 /// The ids under a key of a config; none where there is no config, or no JSON: the model's own reading tells of that.
 fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
     let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
-    config.map(|config| ids_of(&config[key])).unwrap_or_default()
+    config.map(|config| [ids_of(&config[key]), ids_of(&config["text_config"][key])].concat()).unwrap_or_default()
 }
 
 /// A token's id, or a list of such.

@@ -135,7 +135,9 @@ pub(super) fn check(plan: &Plan, model: &Model, choices: Choices, room: Room) ->
         ways.push(format!("a context of at most {n} tokens (-c {n})"));
     }
     let halves = Choices { cache: CacheTypes::both(CacheType::F16), ..choices };
-    if matches!(model, Model::Grouped(..) | Model::Mla(..)) && Plan::new(model, halves, room).fits(room) {
+    if matches!(model, Model::Grouped(..) | Model::Mla(..) | Model::Delta(..))
+        && Plan::new(model, halves, room).fits(room)
+    {
         ways.push("a cache of halves (-ctk f16 -ctv f16)".to_owned());
     }
     if let Some(most) = room.most_bytes {

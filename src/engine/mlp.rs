@@ -8,7 +8,7 @@ use crate::kernels::experts_gate::{self, record_experts_gate};
 use crate::kernels::experts_spread::record_experts_spread;
 use crate::kernels::route::{self, Scoring};
 use crate::kernels::swiglu::{self, Activation};
-use crate::kernels::{Matrix, linear};
+use crate::kernels::{Matrix, linear, sigmoid_gate};
 use crate::model::NO_LIMIT;
 use crate::model::grouped::{self, ExpertsShape};
 use crate::model::weights;
@@ -49,6 +49,8 @@ pub(super) struct Biased {
 pub(super) struct Dense {
     gate_up: Vec<Matrix>,
     down: Vec<Matrix>,
+    /// Makes the gate of the whole network, `[1]`; empty where there is none.
+    gate: Vec<Matrix>,
 }
 
 impl Mlp {
@@ -56,12 +58,14 @@ impl Mlp {
     pub(super) fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &grouped::Ffn) -> Self {
         match from {
             grouped::Ffn::Dense { gate, up, down } => {
-                Self::Dense(Dense { gate_up: uploads.stack(arena, &[gate, up]), down: uploads.stack(arena, &[down]) })
+                let gate_up = uploads.stack(arena, &[gate, up]);
+                Self::Dense(Dense { gate_up, down: uploads.stack(arena, &[down]), gate: Vec::new() })
             }
-            grouped::Ffn::Experts { router, bias, experts, shared } => {
+            grouped::Ffn::Experts { router, bias, experts, shared, shared_gate } => {
                 let plan_shared = |weights::Mlp { gate, up, down }: &weights::Mlp| Dense {
                     gate_up: uploads.stack(arena, &[gate, up]),
                     down: uploads.stack(arena, &[down]),
+                    gate: uploads.stack(arena, &shared_gate.as_deref().into_iter().collect::<Vec<_>>()),
                 };
                 let shared = shared.as_deref().map(plan_shared);
                 Self::Experts {
@@ -99,6 +103,8 @@ pub(super) struct Mlps {
     gate_up: Slice,
     /// Hidden values of a network without experts, `[widest]`.
     dense_hidden: Slice,
+    /// Gate of the network beside the experts, `[1]`.
+    shared_gate: Slice,
     /// Hidden values of the experts used, `[n_slots, n_hidden]`.
     hidden: Slice,
     /// Router logits, `[n_experts]`.
@@ -163,6 +169,7 @@ impl Mlps {
             },
             experts: of.experts.cloned(),
             gate_up: each("gate_up", 2 * widest),
+            shared_gate: each("shared_gate", u32::from(of.experts.is_some_and(|of| of.has_shared_gate))),
             dense_hidden: each("dense_hidden", widest),
             hidden: each("hidden", slots * n_hidden),
             router: each("router", n_experts),
@@ -276,6 +283,13 @@ impl Mlps {
     ) {
         record_all(recording, into, &dense.gate_up, at.rows(at.x, at.n_embd, self.gate_up, 2 * n_hidden));
         swiglu::record_swiglu(recording, at.step, self.gate_up, self.dense_hidden, n_hidden, self.activation, at.n);
+        if !dense.gate.is_empty() {
+            // What follows is linear: a gate on its input is one on its output.
+            record_all(recording, "shared_gate", &dense.gate, at.rows(at.x, at.n_embd, self.shared_gate, 1));
+            let (step, gates, values) = (at.step, self.shared_gate, self.dense_hidden);
+            let gated = sigmoid_gate::Flow { step, gates, values, width: n_hidden, run: n_hidden, max_tokens: at.n };
+            sigmoid_gate::record_sigmoid_gate(recording, "shared_gated", &gated);
+        }
         let flow = at.rows(self.dense_hidden, n_hidden, at.outputs, n_slots * at.n_embd);
         record_all(recording, out, &dense.down, linear::Flow { y_offset: slot * at.n_embd, ..flow });
     }

@@ -6,12 +6,13 @@ use crate::kernels;
 use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
-use super::buffers::{Ring, Scratch};
+use super::buffers::Scratch;
 use super::decoder::Decoder;
 use super::fit::Choices;
 use super::forward::{Forward, Kind, MAX_AHEAD};
+use super::state::State;
 use super::upload::Uploads;
-use super::{grouped, mla};
+use super::{delta, grouped, mla};
 
 /// A model planned on an executor.
 pub(super) enum Network {
@@ -48,6 +49,11 @@ impl Network {
             Model::Mla(shape, weights) => {
                 let sizes = [n_context, wanted];
                 let (decoder, n_chunk) = mla::plan(arena, uploads, (shape, weights), sizes, cache, binding_bytes);
+                (Self::Decoder(Box::new(decoder)), n_chunk)
+            }
+            Model::Delta(shape, weights) => {
+                let sizes = [n_context, wanted];
+                let (decoder, n_chunk) = delta::plan(arena, uploads, (shape, weights), sizes, cache, binding_bytes);
                 (Self::Decoder(Box::new(decoder)), n_chunk)
             }
         }
@@ -144,11 +150,13 @@ impl Network {
         }
     }
 
-    /// The rings of all layers; none where the cache keeps every position.
-    pub(super) fn rings(&self) -> Vec<Ring> {
+    /// What all layers keep that a text cannot go back in at will; nothing where the cache has every position.
+    pub(super) fn states(&self) -> Vec<State> {
         match self {
-            Self::V4(forward) => forward.states.iter().flat_map(|state| state.rings.iter().copied()).collect(),
-            Self::Decoder(_) => Vec::new(),
+            Self::V4(forward) => {
+                forward.states.iter().flat_map(|state| state.rings.iter().copied().map(State::Ring)).collect()
+            }
+            Self::Decoder(forward) => forward.states(),
         }
     }
 

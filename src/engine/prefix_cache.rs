@@ -3,12 +3,14 @@
 //! A grouped-query cache keeps every position, and what lies behind the one to go on from is simply overwritten. V4's windows
 //! and projections are rings: so far as a step is long they can go back, since that many rows more than needed are there.
 //! For going back further, the rows behind the end of each prompt are kept aside, see [`super::buffers::Ring`]; entries
-//! and keys of the indexer are only ever added to.
+//! and keys of the indexer are only ever added to. The state of a delta net cannot go back at all: a copy of it is kept from
+//! a few tokens before the end of each prompt, and a text that parts from the last one goes on there, or begins anew.
 
 use crate::error::Result;
 
-use super::buffers::n_back;
+use super::buffers::MAX_BACK;
 use super::session::Session;
+use super::state::State;
 
 /// What the cache holds, from position 0 on; nothing where nobody knows.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub(super) struct PrefixCache {
     pub(super) reached: u32,
     /// The earliest position that the rings' rows can go on from.
     pub(super) earliest: u32,
-    /// Rows are kept behind this position.
+    /// Rows behind this position, and recurrent states at it, are kept aside.
     pub(super) kept: Option<u32>,
 }
 
@@ -47,7 +49,7 @@ impl PrefixCache {
 
     /// These ids were computed from `reuse` on, and now are all there is. `slack` is how far rings can go back from where
     /// they have been; `None` where there are none.
-    fn computed(&mut self, ids: &[u32], slack: Option<u32>) {
+    pub(super) fn computed(&mut self, ids: &[u32], slack: Option<u32>) {
         self.ids = ids.to_vec();
         self.reach(slack);
     }
@@ -69,34 +71,46 @@ impl PrefixCache {
 impl Session {
     /// How far the cache can go back from the furthest position that was computed; `None` where it can from any to any.
     pub(super) fn slack(&self) -> Option<u32> {
-        self.network.rings().first().map(|_| self.largest_capacity())
+        let n_chunk = self.largest_capacity();
+        self.network.states().iter().map(|state| state.slack(n_chunk)).min()
+    }
+
+    /// How many positions a text can go back by from what was kept aside.
+    fn n_back(&self) -> u32 {
+        let n_chunk = self.largest_capacity();
+        self.network.states().iter().map(|state| state.n_back(n_chunk)).min().unwrap_or(0)
+    }
+
+    /// Where a prompt of `n` tokens is to be interrupted for a snapshot: templates part from the text before a few tokens
+    /// ahead of a prompt's end, and from there rings go back by themselves, recurrent states do not.
+    pub(super) fn snapshot_at(&self, n: u32) -> u32 {
+        let is_recurrent = |state: &State| matches!(state, State::Recurrent(_));
+        if self.network.states().iter().any(is_recurrent) { n.saturating_sub(MAX_BACK) } else { n }
+    }
+
+    /// Keeps aside what a text needs to go on from `end`, which is what has been computed.
+    pub(super) fn snapshot(&mut self, prefix: &mut PrefixCache, end: u32) -> Result<()> {
+        let states = self.network.states();
+        self.executor.copy(states.iter().flat_map(|state| state.snapshot(end)))?;
+        prefix.kept = Some(end);
+        Ok(())
     }
 
     /// Makes the cache one that a text of these ids can go on from, and says how many of them need no running. What the
-    /// cache holds is then for the caller to tell, once the rest was computed: [`Self::computed`].
+    /// cache holds is then for the caller to tell, once the rest was computed: [`PrefixCache::computed`].
     pub(super) fn go_back(&mut self, ids: &[u32]) -> Result<(u32, PrefixCache)> {
         let mut prefix = std::mem::take(&mut self.prefix);
-        let n_back = n_back(self.largest_capacity());
+        let n_back = self.n_back();
         let reuse = prefix.reuse(ids, n_back);
         if reuse.known == 0 {
             return Ok((0, PrefixCache::default()));
         }
         if let (true, Some(kept)) = (reuse.restores, prefix.kept) {
-            let rings = self.network.rings();
-            self.executor.copy(rings.iter().flat_map(|ring| ring.behind(kept).map(|(rows, aside)| (aside, rows))))?;
+            let states = self.network.states();
+            self.executor.copy(states.iter().flat_map(|state| state.restore(kept)))?;
             (prefix.reached, prefix.earliest) = (kept, kept.saturating_sub(n_back));
         }
         Ok((reuse.known, prefix))
-    }
-
-    /// The ids of a prompt have been computed: with the rows behind their end kept aside, the cache may come back here.
-    pub(super) fn computed(&mut self, mut prefix: PrefixCache, ids: &[u32]) -> Result<PrefixCache> {
-        prefix.computed(ids, self.slack());
-        let end = ids.len() as u32;
-        let rings = self.network.rings();
-        self.executor.copy(rings.iter().flat_map(|ring| ring.behind(end)))?;
-        prefix.kept = Some(end);
-        Ok(prefix)
     }
 }
 

@@ -45,10 +45,19 @@ impl Session {
         // What the cache holds must not be forgotten for a prompt that is refused.
         self.check_tokens(prompt)?;
         let begin = Instant::now();
-        let (n_known, prefix) = self.go_back(prompt)?;
-        let last = self.run_prompt(n_known, prompt).await?;
-        let prefix = Some(self.computed(prefix, prompt)?);
-        let start = Start { stops: stops.to_vec(), prefix, n_known, begin };
+        let (n_known, mut prefix) = self.go_back(prompt)?;
+        let mut last = (0, 1);
+        let end = prompt.len() as u32;
+        let pause = self.snapshot_at(end).max(n_known);
+        if pause > n_known {
+            last = self.run_prompt(n_known, &prompt[..pause as usize]).await?;
+        }
+        self.snapshot(&mut prefix, pause)?;
+        if pause < end {
+            last = self.run_prompt(pause, prompt).await?;
+        }
+        prefix.computed(prompt, self.slack());
+        let start = Start { stops: stops.to_vec(), prefix: Some(prefix), n_known, begin };
         self.first_token(prompt, last, sampling, n, start).await
     }
 

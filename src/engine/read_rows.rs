@@ -38,9 +38,7 @@ pub(super) async fn read_vector(sources: &[Rc<dyn Source>], tensor: &TensorRef) 
     read_rows(sources, tensor, tensor.pieces.iter().copied(), &mut bytes).await?;
     let mut values = vec![0.0f32; tensor.n_elements() as usize];
     quant::decode_row(tensor.format, &bytes, &mut values)?;
-    if tensor.plus_one {
-        values.iter_mut().for_each(|value| *value += 1.0);
-    }
+    values.iter_mut().for_each(|value| *value = tensor.mapped.meaning(*value));
     Ok(values)
 }
 

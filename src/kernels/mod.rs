@@ -7,6 +7,9 @@ pub mod attend_score;
 pub mod cache;
 pub mod case;
 pub mod compress;
+pub mod delta_conv;
+pub mod delta_heads;
+pub mod delta_rule;
 pub mod embed;
 pub mod experts;
 pub mod experts_bias;
@@ -23,6 +26,7 @@ pub mod fault;
 pub mod fill;
 pub mod fixed_point;
 pub mod gate_up_swiglu;
+pub mod gated_norm;
 pub mod grouped_attend;
 mod grouped_attend_decode;
 mod grouped_attend_tiled;
@@ -56,6 +60,7 @@ pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
+pub mod sigmoid_gate;
 pub mod swiglu;
 
 pub use matrix::Matrix;
@@ -110,6 +115,11 @@ pub const ALL: &[&Op] = &[
     &hyper_expand_mix::OP,
     &gate_up_swiglu::OP,
     &rotate_compress::OP,
+    &delta_conv::OP,
+    &delta_heads::OP,
+    &delta_rule::OP,
+    &gated_norm::OP,
+    &sigmoid_gate::OP,
 ];
 
 /// The fusions, for steps of a few tokens.
@@ -150,8 +160,16 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
 /// it writes.
 #[must_use]
 pub fn can_sample(kernel: &Op) -> bool {
-    let others =
-        ["attend", "attend_score", "grouped_attend", "hyper_expand", "index_score", "linear_transposed", "swiglu"];
+    let others = [
+        "attend",
+        "attend_score",
+        "gated_norm",
+        "grouped_attend",
+        "hyper_expand",
+        "index_score",
+        "linear_transposed",
+        "swiglu",
+    ];
     rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 

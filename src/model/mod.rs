@@ -1,6 +1,6 @@
 //! What a model is, with no bytes and no GPU: its shape, the names of its weights, and where they lie. [`Model`] is any
-//! of them; [`grouped`] has Llama, Qwen, SmolLM3 and Gemma, [`mla`] DeepSeek V2, V3 and R1, and what follows here is
-//! DeepSeek V4.
+//! of them; [`grouped`] has Llama, Qwen, SmolLM3, Gemma and gpt-oss, [`mla`] DeepSeek V2, V3 and R1, [`delta`] Qwen3.5, and what
+//! follows here is DeepSeek V4.
 //!
 //! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
 //! tensors against it. Both check once and for all.
@@ -41,6 +41,7 @@
 //! * State at the ends of blocks and chunks: `golden::decode_after_a_prompt_of_any_length_agrees`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
+pub mod delta;
 pub mod grouped;
 pub mod mla;
 mod outline;
@@ -53,5 +54,6 @@ pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 pub use synthetic::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
 pub use weights::{
-    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Piece, Route, Scales, Scheme, TensorRef, Weights,
+    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Piece, Route, Scales, Scheme, TensorRef,
+    Weights,
 };

@@ -1,6 +1,6 @@
 //! A model of any supported architecture, and what all of them have in common.
 
-use super::{Shape, Weights, grouped, mla};
+use super::{Shape, Weights, delta, grouped, mla};
 use crate::error::Result;
 use crate::format::Directory;
 
@@ -14,6 +14,8 @@ pub enum Model {
     Grouped(grouped::Shape, grouped::Weights),
     /// DeepSeek V2, V3, R1: multi-head latent attention.
     Mla(mla::Shape, mla::Weights),
+    /// Qwen3.5: gated delta nets, and attention every few layers.
+    Delta(delta::Shape, delta::Weights),
 }
 
 /// What is known of every model, for whoever runs, measures or shows it.
@@ -67,6 +69,15 @@ impl Model {
         Ok(Self::Mla(shape, weights))
     }
 
+    /// Binds the tensors of a model of gated delta nets.
+    ///
+    /// # Errors
+    /// As [`delta::Weights::bind`].
+    pub fn bind_delta(shape: delta::Shape, directory: &Directory) -> Result<Self> {
+        let weights = delta::Weights::bind(&shape, directory)?;
+        Ok(Self::Delta(shape, weights))
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn outline(&self) -> Outline {
@@ -110,6 +121,17 @@ impl Model {
                     eos: shape.eos.filter(|id| *id < shape.n_vocab),
                 }
             }
+            Self::Delta(shape, weights) => Outline {
+                architecture: shape.architecture.to_owned(),
+                n_vocab: shape.n_vocab,
+                n_embd: shape.n_embd,
+                n_parameters: shape.n_parameters(weights.head.is_none()),
+                context_length: shape.context_length,
+                layer_kinds: (0..shape.attends.len()).map(|layer| shape.kind(layer).to_owned()).collect(),
+                experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
+                bos: shape.bos.filter(|id| *id < shape.n_vocab),
+                eos: shape.eos.filter(|id| *id < shape.n_vocab),
+            },
         }
     }
 
@@ -122,6 +144,9 @@ impl Model {
             }
             Self::Grouped(shape, weights) => (0, &weights.ignored, shape.n_vocab, [shape.bos, shape.eos]),
             Self::Mla(shape, weights) => {
+                (weights.n_mtp_tensors, &weights.ignored, shape.n_vocab, [shape.bos, shape.eos])
+            }
+            Self::Delta(shape, weights) => {
                 (weights.n_mtp_tensors, &weights.ignored, shape.n_vocab, [shape.bos, shape.eos])
             }
         };
@@ -137,9 +162,16 @@ impl Model {
         if n_mtp > 0 {
             notices.push(format!("{n_mtp} tensors of the multi-token prediction block are skipped"));
         }
+        if let Self::Delta(_, delta::Weights { n_vision_tensors: n @ 1.., .. }) = self {
+            notices.push(format!("{n} tensors that see pictures are skipped: texts only"));
+        }
         // Training leaves a head behind that nothing reads.
-        let is_stale =
-            |name: &&String| matches!(self, Self::Grouped(shape, _) if shape.is_tied) && *name == "lm_head.weight";
+        let is_tied = match self {
+            Self::Grouped(shape, _) => shape.is_tied,
+            Self::Delta(shape, _) => shape.is_tied,
+            Self::V4(..) | Self::Mla(..) => false,
+        };
+        let is_stale = |name: &&String| is_tied && *name == "lm_head.weight";
         if ignored.iter().any(|name| is_stale(&name)) {
             notices.push("lm_head.weight is left out: the file says that the embedding is the head".to_owned());
         }

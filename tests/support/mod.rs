@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use headstart::engine::ExecutorChoice;
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::{Memory, Source};
 use headstart::gpu::Adapter;
+use pollster::block_on;
 
 /// The path of a fixture.
 pub(crate) fn fixture(name: &str) -> PathBuf {
@@ -22,7 +23,7 @@ pub(crate) fn memory(name: &str) -> Rc<dyn Source> {
 /// Every adapter that is there. None is a failure, since whatever is checked on adapters would pass on nothing; whoever has
 /// none says so: `HEADSTART_TEST_GPU=skip`.
 pub(crate) fn adapters() -> Vec<Adapter> {
-    let adapters = pollster::block_on(Adapter::all());
+    let adapters = block_on(Adapter::all());
     let may_skip = std::env::var("HEADSTART_TEST_GPU").is_ok_and(|word| word == "skip");
     assert!(
         may_skip || !adapters.is_empty(),
@@ -39,6 +40,29 @@ pub(crate) fn places() -> Vec<(String, ExecutorChoice)> {
             .push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), ExecutorChoice::Gpu(adapter)));
     }
     places
+}
+
+/// A model that must load.
+pub(crate) fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
+    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
+}
+
+/// Logits after each of `ids`, the first steps of these sizes.
+pub(crate) fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {
+    let mut all = Vec::new();
+    let mut each = |_, logits: &[f32]| {
+        all.extend_from_slice(logits);
+        Ok(())
+    };
+    block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
+    all
+}
+
+/// The largest difference, and NaN where anything is not a number.
+pub(crate) fn worst(expected: &[f32], found: &[f32]) -> f32 {
+    assert_eq!(expected.len(), found.len());
+    let differences = expected.iter().zip(found).map(|(e, f)| (e - f).abs());
+    differences.fold(0.0, |a, b| if a.is_nan() || b <= a { a } else { b })
 }
 
 /// Natural logarithms of the probabilities.

@@ -103,6 +103,11 @@ impl Metadata {
         self.for_each(key, n, "finite number", Scalar::to_f32)
     }
 
+    /// True or false for each of `n` layers; as [`Self::get_u32_for_each`].
+    pub fn get_bool_for_each(&self, key: &str, n: usize) -> Result<Option<Vec<bool>>> {
+        self.for_each(key, n, "true or false", Scalar::to_bool)
+    }
+
     /// A whole number that must be there.
     pub fn require_u32(&self, key: &str) -> Result<u32> {
         self.get_u32(key)?.ok_or_else(|| self.missing(key))

@@ -7,7 +7,7 @@ use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use crate::model::weights::bind::is_draft;
 use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
-use crate::model::weights::{Experts, Mlp, Named, TensorRef};
+use crate::model::weights::{Experts, Mapped, Mlp, Named, Piece, TensorRef};
 use std::collections::BTreeSet;
 
 impl Weights {
@@ -105,9 +105,9 @@ impl<'a> Binder<'a> {
     /// The weights of a norm, in the way that this file keeps them.
     fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
         let mut tensor = self.vector(names, n_in)?;
-        tensor.plus_one = self.norms_less_one;
+        tensor.mapped = if self.norms_less_one { Mapped::PlusOne } else { Mapped::AsIs };
         if let Some(named) = self.named.last_mut() {
-            named.tensor.plus_one = self.norms_less_one;
+            named.tensor.mapped = tensor.mapped;
         }
         Ok(tensor)
     }
@@ -200,17 +200,28 @@ impl<'a> Binder<'a> {
         };
         same_format(&experts.gate, &experts.up)?;
         if n_shared == 0 {
-            return Ok(Ffn::Experts { router, bias, experts, shared: None });
+            return Ok(Ffn::Experts { router, bias, experts, shared: None, shared_gate: None });
         }
-        let gate = name(layer, "ffn_gate_shexp.weight", "mlp.shared_experts.gate_proj.weight");
-        let up = name(layer, "ffn_up_shexp.weight", "mlp.shared_experts.up_proj.weight");
-        let down = name(layer, "ffn_down_shexp.weight", "mlp.shared_experts.down_proj.weight");
+        // One that has a gate is alone, by its name.
+        let shared = |part: &str| {
+            let of = if of.has_shared_gate { "shared_expert" } else { "shared_experts" };
+            name(layer, &format!("ffn_{part}_shexp.weight"), &format!("mlp.{of}.{part}_proj.weight"))
+        };
+        let [gate, up, down] = ["gate", "up", "down"].map(shared);
         let shared = Mlp {
             gate: self.matrix(gate, n_shared, n_embd)?,
             up: self.matrix(up, n_shared, n_embd)?,
             down: self.matrix(down, n_embd, n_shared)?,
         };
-        Ok(Ffn::Experts { router, bias, experts, shared: Some(Box::new(shared)) })
+        let shared_gate = name(layer, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight");
+        let shared_gate = of.has_shared_gate.then(|| self.matrix(shared_gate, 1, n_embd)).transpose()?;
+        Ok(Ffn::Experts {
+            router,
+            bias,
+            experts,
+            shared: Some(Box::new(shared)),
+            shared_gate: shared_gate.map(Box::new),
+        })
     }
 
     /// Experts with biases: in a GGUF gate and up lie apart, in safetensors their rows alternate.
@@ -288,9 +299,27 @@ impl<'a> Binder<'a> {
         } else {
             self.taker.take_rows(&name, extent, rows)?
         };
-        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, plus_one: false };
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, mapped: Mapped::AsIs };
         self.named.push(Named::new(names.gguf, extent, tensor.clone()));
         Ok(tensor)
+    }
+
+    /// The filters of a convolution over single channels, `[n_channels, n_taps]`; transformers has a dim of 1 between.
+    pub(in crate::model) fn filters(&mut self, names: Names, n_channels: u32, n_taps: u32) -> Result<TensorRef> {
+        let tensor = names.found(self.directory).and_then(|name| self.directory.get(&name));
+        let (n_stacked, n_rows) = match tensor {
+            Some(tensor) if tensor.shape.len() == 3 => (n_channels, 1),
+            _ => (1, n_channels),
+        };
+        self.take(names, Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps })
+    }
+
+    /// Passes over all tensors whose names begin with one of these; gives how many there are.
+    pub(in crate::model) fn pass_over_all(&mut self, prefixes: &[&str]) -> usize {
+        let is_one = |tensor: &&TensorInfo| prefixes.iter().any(|prefix| tensor.name.starts_with(prefix));
+        let passed: Vec<&TensorInfo> = self.taker.rest().filter(is_one).collect();
+        passed.iter().for_each(|tensor| self.taker.mark(tensor));
+        passed.len()
     }
 
     /// Passes over tensors that say what others say, where they are there.
@@ -319,7 +348,8 @@ impl<'a> Binder<'a> {
         passed.len()
     }
 
-    /// Where the experts lie in transformers' own state: all of a layer in one tensor, the rows of gate before those of up.
+    /// Where the experts lie in transformers' own state and in some GGUFs: all of a layer in one tensor, of each the rows of
+    /// gate before those of up.
     fn fused(&self, names: &Names) -> Option<(String, Rows)> {
         let (front, kind) = names.transformers.split_once(".*.")?;
         let (name, rows) = match kind {
@@ -328,7 +358,8 @@ impl<'a> Binder<'a> {
             "down_proj.weight" => ("down_proj", Rows::Whole),
             _ => return None,
         };
-        let fused = Names { gguf: names.gguf.clone(), transformers: format!("{front}.{name}") };
+        let gguf = names.gguf.replace("ffn_gate_exps", "ffn_gate_up_exps").replace("ffn_up_exps", "ffn_gate_up_exps");
+        let fused = Names { gguf, transformers: format!("{front}.{name}") };
         Some((fused.found(self.directory)?, rows))
     }
 
@@ -371,6 +402,18 @@ fn in_turn(first: TensorRef, second: &TensorRef, n_experts: u32) -> TensorRef {
     TensorRef { n_rows: 2 * first.n_rows, pieces: pieces.collect(), ..first }
 }
 
+/// The rows from `first` up to `end` of every head's `of_each`.
+pub(in crate::model) fn rows_of_heads(
+    whole: &TensorRef,
+    n_heads: u32,
+    [first, end]: [u32; 2],
+    of_each: u32,
+) -> TensorRef {
+    let rows = |head: u32| whole.pieces_of(head * of_each + first..head * of_each + end);
+    let pieces: Vec<Piece> = (0..n_heads).flat_map(rows).collect();
+    TensorRef { n_rows: n_heads * (end - first), pieces, ..whole.clone() }
+}
+
 /// What the names of a layer's tensors begin with.
 const LAYER_PREFIXES: [&str; 5] =
     ["blk.", "model.layers.", "layers.", "language_model.model.layers.", "model.language_model.layers."];
@@ -391,5 +434,5 @@ pub fn rope_divisors(directory: &Directory) -> Result<Option<TensorRef>> {
         tensor_error(ROPE_DIVISORS, format!("{format} of shape {:?}", tensor.shape)).expected("F32, one for each pair")
     })?;
     let pieces = vec![piece(tensor, 0, 1)];
-    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces, plus_one: false }))
+    Ok(Some(TensorRef { name: ROPE_DIVISORS.to_owned(), format, n_rows: 1, n_in, pieces, mapped: Mapped::AsIs }))
 }

@@ -164,6 +164,7 @@ fn neighbours(tensor: &TensorRef, head_dim: u32, n_dims: u32) -> TensorRef {
 mod tests {
     use super::*;
     use crate::format::Format;
+    use crate::model::weights::Mapped;
 
     #[test]
     fn rows_of_halves_become_rows_of_neighbours() {
@@ -174,7 +175,7 @@ mod tests {
             n_rows: 12,
             n_in: 1,
             pieces: vec![piece],
-            plus_one: false,
+            mapped: Mapped::AsIs,
         };
         let rows = |n_dims| -> Vec<u64> {
             neighbours(&tensor, 6, n_dims).pieces.iter().map(|piece| piece.offset / 4).collect()

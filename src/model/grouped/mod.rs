@@ -110,6 +110,8 @@ pub struct ExpertsShape {
     pub layers: Vec<bool>,
     /// Hidden width of the network that every token uses beside them; 0 where there is none.
     pub shared_hidden: u32,
+    /// Whether that network's output is multiplied by a gate of its own.
+    pub has_shared_gate: bool,
     /// Whether scores are logistic functions of the logits, not a softmax over all.
     pub is_sigmoid: bool,
     /// Whether the choice is made by scores with a bias, which the weights do not have.
@@ -145,6 +147,7 @@ impl ExpertsShape {
             normed,
             layers,
             shared_hidden: 0,
+            has_shared_gate: false,
             is_sigmoid: false,
             has_bias: false,
             n_groups: 1,
@@ -230,6 +233,8 @@ pub enum Ffn {
         experts: Experts,
         /// The network that every token uses beside them.
         shared: Option<Box<Mlp>>,
+        /// The gate of that network, `[1, n_embd]`.
+        shared_gate: Option<Box<TensorRef>>,
     },
     /// With experts that have biases.
     Biased(Box<BiasedExperts>),
@@ -255,7 +260,7 @@ pub struct BiasedExperts {
 }
 
 /// More layers than this no model has.
-pub(super) const MOST_LAYERS: u32 = 1024;
+pub(in crate::model) const MOST_LAYERS: u32 = 1024;
 
 impl Shape {
     /// Whether a layer has experts.

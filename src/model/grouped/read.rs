@@ -12,7 +12,7 @@ use crate::model::shape::{Shape as V4, Yarn};
 
 pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
 pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
-pub(super) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
+pub(in crate::model) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
 pub(in crate::model) const BASE: Key =
     key("rope.freq_base", &["rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta", "rope_theta"]);
 pub(super) const LOCAL_BASE: Key =
@@ -27,13 +27,13 @@ const CAPS: [Key; 2] = [
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
 /// Whether YaRN rounds the pairs between which it interpolates.
 const ROUNDS: Key = key("", &["rope_parameters.truncate", "rope_scaling.truncate"]);
-const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
+pub(in crate::model) const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
 pub(in crate::model) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
 const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
-const TIED: Key = key("", &["tie_word_embeddings"]);
+pub(in crate::model) const TIED: Key = key("", &["tie_word_embeddings"]);
 /// Where gates of experts with biases are cut off.
 const LIMIT: Key = key("", &["swiglu_limit"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);

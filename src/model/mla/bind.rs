@@ -3,8 +3,8 @@
 use super::{Keys, Layer, Queries, Shape, Weights};
 use crate::error::Result;
 use crate::format::Directory;
-use crate::model::grouped::bind::{Binder, name};
-use crate::model::weights::{Named, Piece, TensorRef};
+use crate::model::grouped::bind::{Binder, name, rows_of_heads};
+use crate::model::weights::{Named, TensorRef};
 
 impl Weights {
     /// Finds every weight of a model of that shape, which must have passed its checks.
@@ -85,11 +85,4 @@ fn key_values(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<(K
     let keys = rows_of_heads(&whole, n_heads, [0, nope_dim], nope_dim + value_dim);
     let values = rows_of_heads(&whole, n_heads, [nope_dim, nope_dim + value_dim], nope_dim + value_dim);
     Ok((Keys::Rows(keys), values))
-}
-
-/// The rows from `first` up to `end` of every head's `of_each`.
-fn rows_of_heads(whole: &TensorRef, n_heads: u32, [first, end]: [u32; 2], of_each: u32) -> TensorRef {
-    let rows = |head: u32| whole.pieces_of(head * of_each + first..head * of_each + end);
-    let pieces: Vec<Piece> = (0..n_heads).flat_map(rows).collect();
-    TensorRef { n_rows: n_heads * (end - first), pieces, ..whole.clone() }
 }

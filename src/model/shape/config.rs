@@ -30,6 +30,12 @@ impl ConfigKeys {
         Ok(Self { config })
     }
 
+    /// The settings of texts, which stand apart in the config of a model that also sees pictures.
+    pub(in crate::model) fn of_texts(self) -> Self {
+        let texts = self.at("text_config").filter(|texts| texts.is_object()).cloned();
+        texts.map_or(self, |config| Self { config })
+    }
+
     /// The value at a path of names with dots between; `null` counts as nothing.
     pub(in crate::model) fn at(&self, path: &str) -> Option<&Value> {
         let found = path.split('.').try_fold(&self.config, |value, name| value.get(name));

@@ -4,7 +4,9 @@
 use super::names::{self, Scheme};
 use super::scaled::scaled_by;
 use super::take::{Rows, Taker, tensor_error};
-use super::{Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mlp, Named, Route, TensorRef, Weights};
+use super::{
+    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Named, Route, TensorRef, Weights,
+};
 use crate::error::Result;
 use crate::format::directory::shown;
 use crate::format::{Directory, TensorInfo};
@@ -150,7 +152,7 @@ impl<'a> Binder<'a> {
             (Scheme::Transformers, Part::ExpertsUp) => self.taker.take_rows(&name, extent, Rows::Second)?,
             _ => self.taker.take_rows(&name, extent, Rows::Whole)?,
         };
-        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, plus_one: false };
+        let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, mapped: Mapped::AsIs };
         self.named.push(Named::new(Scheme::Gguf.name(part, layer), extent, tensor.clone()));
         Ok(tensor)
     }

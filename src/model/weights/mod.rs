@@ -223,8 +223,32 @@ pub struct TensorRef {
     pub n_in: u32,
     /// Where the rows lie, in their order.
     pub pieces: Vec<Piece>,
-    /// Whether every number is meant to be greater by 1, as some norms are kept. Vectors only.
-    pub plus_one: bool,
+    /// What becomes of the numbers of a small tensor when they are read.
+    pub mapped: Mapped,
+}
+
+/// What becomes of the numbers of a small tensor when they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mapped {
+    /// They are used as they are.
+    #[default]
+    AsIs,
+    /// They are what is added to 1.
+    PlusOne,
+    /// They are logarithms of what is meant, with the other sign.
+    MinusExp,
+}
+
+impl Mapped {
+    /// What a number of the file means.
+    #[must_use]
+    pub fn meaning(self, number: f32) -> f32 {
+        match self {
+            Self::AsIs => number,
+            Self::PlusOne => 1.0 + number,
+            Self::MinusExp => -number.exp(),
+        }
+    }
 }
 
 /// Rows of a tensor that lie together.
