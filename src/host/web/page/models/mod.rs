@@ -154,7 +154,7 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
     };
     view! {
         <Model page link />
-        <section id="models" class="card" aria-labelledby="models-title">
+        <section id="choose" class="card" aria-labelledby="models-title">
             <h2 id="models-title">"Choose a model"</h2>
             {elsewhere}
             <div role="alert">
