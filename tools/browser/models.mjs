@@ -104,7 +104,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
           assert.match(message ?? 'it was loaded', says);
           const row = await row_of(tab, plan);
           assert.deepEqual([row?.done ?? 0, Object.keys(row?.stage ?? { interrupted: 1 })], [0, ['interrupted']]);
-          assert.ok((await tab.locator('#models').innerText()).includes(message.slice(0, 40)), 'not shown');
+          assert.ok((await tab.locator('#choose').innerText()).includes(message.slice(0, 40)), 'not shown');
           await ready(tab);
           await writes_the_same(tab);
           if (row) await tab.evaluate((id) => window.headstart.remove_model(id), row.id);
@@ -205,7 +205,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       await until(tab, () => window.headstart.models().rows[0]?.stage === 'kept');
       await tab.locator('#model-words').fill('../nothing');
       await tab.locator('#look-up').click();
-      await tab.locator('#models .trouble .said').waitFor();
+      await tab.locator('#choose .trouble .said').waitFor();
       await tab.locator('#known summary').click();
       const distill = tab.locator('#known tr', { hasText: 'R1-Distill-Qwen-1.5B' });
       const before = await distill.innerText();
@@ -214,7 +214,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       assert.match(await distill.innerText(), /16384 tokens/);
       const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wider <= 0, `${wider} px wider than the window`);
-      await tab.locator('#models').screenshot({ path: path.join(screenshots, 'models.png') });
+      await tab.locator('#choose').screenshot({ path: path.join(screenshots, 'models.png') });
     }),
   );
 
@@ -242,7 +242,7 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       async (tab) => {
         await tab.getByRole('button', { name: 'Run Qwen3-0.6B' }).click();
         await tab.getByText('The server did not answer. Are you online?').waitFor();
-        assert.equal(await tab.locator('#models .trouble .said').isVisible(), false);
+        assert.equal(await tab.locator('#choose .trouble .said').isVisible(), false);
       },
       { expected: NETWORK },
     ),

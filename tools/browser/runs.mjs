@@ -204,7 +204,7 @@ export async function check_runs(browser, url, screenshots) {
       await harmless(tab);
     });
     return `${links.length} links, one of which unpacks from ${bomb.length} characters to 40 MB`;
-  });
+  }, { timeout_ms: 300_000 });
 
   const blocked = {
     'is missing': () => Object.defineProperty(window, 'indexedDB', { value: undefined }),

@@ -210,7 +210,7 @@ await check('a picked GGUF loads and writes the same', () =>
 
 await check('every control has a name, and the keyboard reaches it', () =>
   on_the_page(async (tab) => {
-    const views = { test: ['test', 'bench', 'probe', 'verify', 'tune'], compare: ['import'], models: ['file', 'look-up'], chat: ['prompt', 'generate'] };
+    const views = { test: ['test-gpu', 'bench', 'probe', 'verify', 'tune'], compare: ['import'], models: ['file', 'look-up'], chat: ['prompt', 'generate'] };
     for (const [view, ids] of Object.entries(views)) {
       await go(tab, view);
       if (view === 'test') await unfold(tab, '#single');

@@ -157,9 +157,9 @@ impl Panel {
         for figure in scale.ticks() {
             let x = left + long * scale.at(figure);
             canvas.line((x, top + HEAD - 4.0), (x, bottom), if figure == 0.0 { "axis" } else { "grid" }, 1.0);
-            canvas.text((x, bottom + 15.0), 12.0, "soft", Anchor::Middle, 60.0, &tick(figure));
+            canvas.text((x, bottom + 15.0), 11.0, "soft", Anchor::Middle, 60.0, &tick(figure));
         }
-        canvas.text((left, bottom + 31.0), 12.0, "soft", Anchor::Start, width, &self.unit);
+        canvas.text((left, bottom + 31.0), 11.0, "soft", Anchor::Start, width, &self.unit);
         for (place, bar) in bars() {
             let above = if row_height > ROW { NAME + 4.0 } else { (ROW - BAR) / 2.0 };
             let y = top + HEAD + row_height * place as f64 + above;
@@ -201,11 +201,11 @@ fn fill(mark: Mark) -> Fill {
 
 /// Room for the names of adapters.
 fn names_width(columns: &[Column], rows: &[usize]) -> f64 {
-    let of = |column: &Column| width_of(&column.name, 13.0).max(width_of(&column.detail, 12.0));
+    let of = |column: &Column| width_of(&column.name, 13.0).max(width_of(&column.detail, 11.0));
     rows.iter().map(|&row| of(&columns[row])).fold(0.0, f64::max).clamp(100.0, 270.0) + 14.0
 }
 
 fn name(canvas: &mut Canvas, column: &Column, top: f64, width: f64) {
     canvas.text((MARGIN, top + 15.0), 13.0, "ink", Anchor::Start, width, &column.name);
-    canvas.text((MARGIN, top + 29.0), 12.0, "soft", Anchor::Start, width, &column.detail);
+    canvas.text((MARGIN, top + 29.0), 11.0, "soft", Anchor::Start, width, &column.detail);
 }

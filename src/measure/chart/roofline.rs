@@ -118,25 +118,25 @@ impl Plot {
         for figure in self.x.ticks() {
             let (x, _) = self.at(figure, lowest);
             canvas.line((x, TOP + 8.0), (x, BOTTOM), "grid", 1.0);
-            canvas.text((x, BOTTOM + 16.0), 12.0, "soft", Anchor::Middle, 50.0, &tick(figure));
+            canvas.text((x, BOTTOM + 16.0), 11.0, "soft", Anchor::Middle, 50.0, &tick(figure));
         }
         for figure in self.y.ticks() {
             let (_, y) = self.at(least, figure);
             canvas.line((Self::LEFT, y), (Self::RIGHT, y), "grid", 1.0);
-            canvas.text((Self::LEFT - 6.0, y + 4.0), 12.0, "soft", Anchor::End, 46.0, &tick(figure));
+            canvas.text((Self::LEFT - 6.0, y + 4.0), 11.0, "soft", Anchor::End, 46.0, &tick(figure));
         }
         let corner = (Self::LEFT, BOTTOM);
         canvas.path(&[(Self::LEFT, TOP + 8.0), corner, (Self::RIGHT, BOTTOM)], "axis", 1.0, "");
         let middle = (Self::LEFT + Self::RIGHT) / 2.0;
         canvas.text(
             (middle, BOTTOM + 34.0),
-            12.0,
+            11.0,
             "soft",
             Anchor::Middle,
             400.0,
             "operations for each byte moved (logarithmic)",
         );
-        canvas.text((MARGIN, TOP + 2.0), 12.0, "soft", Anchor::Start, 200.0, "Gop/s (logarithmic)");
+        canvas.text((MARGIN, TOP + 2.0), 11.0, "soft", Anchor::Start, 200.0, "Gop/s (logarithmic)");
     }
 
     /// The slope of the read probe up to the flat of the multiply-adds; other flats that were probed are dashed.
@@ -153,10 +153,10 @@ impl Plot {
         let (x, y) = self.at((foot * ridge).sqrt(), (foot * ridge).sqrt() * read);
         let label = format!("{} {} GB/s", ProbeKind::Read.label(), figures(read));
         // Above the slope where there is room for it, below it otherwise.
-        if x - Self::LEFT > 12.0 + width_of(&label, 12.0) {
-            canvas.text((x - 8.0, y - 8.0), 12.0, "ink halo", Anchor::End, x, &label);
+        if x - Self::LEFT > 12.0 + width_of(&label, 11.0) {
+            canvas.text((x - 8.0, y - 8.0), 11.0, "ink halo", Anchor::End, x, &label);
         } else {
-            canvas.text((x + 10.0, y + 10.0), 12.0, "ink halo", Anchor::Start, 200.0, &label);
+            canvas.text((x + 10.0, y + 10.0), 11.0, "ink halo", Anchor::Start, 200.0, &label);
         }
     }
 
@@ -167,7 +167,7 @@ impl Plot {
         canvas.circle(at, radius, series(index), &tip);
         // A number beside a circle that has no room for it.
         let (x, anchor) = if radius < 8.0 { (at.0 + radius + 2.0, Anchor::Start) } else { (at.0, Anchor::Middle) };
-        canvas.text((x, at.1 + 4.0), 12.0, "ink halo", anchor, 30.0, &(index + 1).to_string());
+        canvas.text((x, at.1 + 3.5), 10.0, "ink halo", anchor, 30.0, &(index + 1).to_string());
     }
 
     fn whole(&self, canvas: &mut Canvas, whole: &Point) {
@@ -205,13 +205,13 @@ fn legend(canvas: &mut Canvas, points: &[Point], whole: &Point, n_stages: usize)
     let mut top = TOP + 22.0;
     let ends = [right - 128.0, right - 64.0, right];
     for (end, head) in ends.into_iter().zip(["time", "of step", "of roof"]) {
-        canvas.text((end, TOP + 2.0), 12.0, "soft", Anchor::End, 64.0, head);
+        canvas.text((end, TOP + 2.0), 11.0, "soft", Anchor::End, 64.0, head);
     }
     for (index, point) in points.iter().chain([whole]).enumerate() {
         let middle = (left + 8.0, top - 4.0);
         if index < points.len() {
             canvas.circle(middle, 8.0, series(index), &point.name);
-            canvas.text((middle.0, top), 12.0, "ink halo", Anchor::Middle, 30.0, &(index + 1).to_string());
+            canvas.text((middle.0, top - 0.5), 10.0, "ink halo", Anchor::Middle, 30.0, &(index + 1).to_string());
         } else {
             diamond(canvas, middle);
         }
@@ -225,7 +225,7 @@ fn legend(canvas: &mut Canvas, points: &[Point], whole: &Point, n_stages: usize)
     let n_more = n_stages.saturating_sub(points.len());
     if n_more > 0 {
         let text = format!("{n_more} shorter or idle stages are not drawn");
-        canvas.text((left + 24.0, top), 12.0, "soft", Anchor::Start, LEGEND - 40.0, &text);
+        canvas.text((left + 24.0, top), 11.0, "soft", Anchor::Start, LEGEND - 40.0, &text);
     }
 }
 

@@ -185,11 +185,11 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
     let thinks = is(|said| said.is_coming && said.text.is_empty());
     view! {
         <li class:answer=is(|said| said.is_answer) class:coming=is(|said| said.is_coming)>
-            <h3>{of(|said| match &said.speaker {
+            <h2>{of(|said| match &said.speaker {
                 Some(speaker) => speaker.clone(),
                 None if said.is_answer => "Model".to_owned(),
                 None => "You".to_owned(),
-            })}</h3>
+            })}</h2>
             <p class="hint">{of(|said| said.dropped.as_ref().map(|dropped| format!("The context is full: {dropped}.")).unwrap_or_default())}</p>
             <details class="thought" hidden=move || !has_thought() open=thinks>
                 <summary>{of(|said| if said.is_coming && said.text.is_empty() { "Thinking".to_owned() } else { "Thought".to_owned() })}</summary>

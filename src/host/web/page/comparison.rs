@@ -65,10 +65,11 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
     }
 }
 
-/// The pixels that a chart may be wide.
+/// The pixels that a chart is drawn in: the style sheet shows it by a twelfth larger, so that no type is under 12 px.
 fn room() -> f64 {
     const MARGINS: f64 = 48.0;
-    window().inner_width().ok().and_then(|width| width.as_f64()).unwrap_or(f64::MAX) - MARGINS
+    let window = window().inner_width().ok().and_then(|width| width.as_f64()).unwrap_or(f64::MAX);
+    (window - MARGINS) * 11.0 / 12.0
 }
 
 #[component]

@@ -71,28 +71,27 @@ fn cards(history: History) -> Vec<Card> {
 #[component]
 pub(crate) fn Gallery(history: History) -> impl IntoView {
     let cards = Memo::new(move |_| cards(history));
-    let models = Memo::new(move |_| {
-        let mut names: Vec<String> = Vec::new();
-        for card in cards.get().iter().filter(|card| !card.is_software || card.is_own) {
-            if !names.contains(&card.model) {
-                names.push(card.model.clone());
+    let groups = Memo::new(move |_| {
+        let mut groups: Vec<(String, Vec<Card>)> = Vec::new();
+        for card in cards.get().into_iter().filter(|card| !card.is_software || card.is_own) {
+            match groups.iter_mut().find(|(model, _)| *model == card.model) {
+                Some((_, of_model)) => of_model.push(card),
+                None => groups.push((card.model.clone(), vec![card])),
             }
         }
-        names
+        groups
     });
-    let of_model = move |model: String| {
-        let shown: Vec<Card> =
-            cards.get().into_iter().filter(|card| card.model == model && (!card.is_software || card.is_own)).collect();
+    let of_model = move |(model, cards): (String, Vec<Card>)| {
         view! {
             <h3>{format!("Writing with {model}")}</h3>
-            <Bars cards=shown />
+            <Bars cards />
         }
     };
     let software = move || cards.get().into_iter().filter(|card| card.is_software && !card.is_own).collect::<Vec<_>>();
     view! {
         <section id="gallery" class="card" aria-labelledby="gallery-title">
             <h2 id="gallery-title">"Cards, the fastest first"</h2>
-            {move || models.get().into_iter().map(of_model).collect_view()}
+            {move || groups.get().into_iter().map(of_model).collect_view()}
             <p class="hint" hidden=move || !cards.with(Vec::is_empty)>"No results yet."</p>
             <details hidden=move || software().is_empty()>
                 <summary>"Software renderers "<span class="hint">{move || format!("{} programs on a CPU that stand in for a GPU", software().len())}</span></summary>

@@ -38,7 +38,7 @@ pub(crate) fn GpuTest(page: Page, link: LinkHandle) -> impl IntoView {
         <section id="gpu-test" class="hero" aria-label="Test" aria-busy=move || is_testing.get().to_string()>
             <Rate page />
             <div class="act">
-                <button id="test" type="button" class="primary large" disabled=is_busy on:click=press>{label}</button>
+                <button id="test-gpu" type="button" class="primary large" disabled=is_busy on:click=press>{label}</button>
                 <p class="hint" hidden=move || is_testing.get()>{hint}</p>
                 <Progress page />
             </div>

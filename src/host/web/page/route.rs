@@ -16,7 +16,7 @@ pub(crate) enum View {
 impl View {
     pub(crate) const ALL: [Self; 4] = [Self::Test, Self::Compare, Self::Models, Self::Chat];
 
-    /// As it stands in the address, and as the id of its element's end.
+    /// As it stands in the address. No element has such an id: the browser would scroll to it, and move the focus.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Test => "test",

@@ -82,18 +82,20 @@ pub(crate) fn Write(
 
 /// Keeps the end of a text that grows in sight, unless the person has scrolled away from it.
 pub(super) fn follow(page: Page, length: impl Fn() -> usize + 'static) {
-    const NEAR: f64 = 320.0;
+    const NEAR: f64 = 400.0;
     Effect::new(move |_| {
-        if length() == 0 || page.status.get_untracked() != Status::Generating || page.view.get_untracked() != View::Chat
-        {
+        length();
+        if page.status.get_untracked() != Status::Generating || page.view.get_untracked() != View::Chat {
             return;
         }
         request_animation_frame(|| {
-            let Some(root) = document().document_element() else { return };
-            let seen = window().scroll_y().unwrap_or(0.0) + f64::from(root.client_height());
-            let whole = f64::from(root.scroll_height());
-            if whole - seen < NEAR {
-                window().scroll_to_with_x_and_y(0.0, whole);
+            let Ok(Some(text)) = document().query_selector(".desk .output") else { return };
+            let text: web_sys::HtmlElement = wasm_bindgen::JsCast::unchecked_into(text);
+            let height = window().inner_height().ok().and_then(|height| height.as_f64()).unwrap_or(0.0);
+            // Above the box that is pinned below it: the style sheet keeps that free.
+            let end = f64::from(text.offset_top() + text.offset_height()) - window().scroll_y().unwrap_or(0.0);
+            if end < height + NEAR {
+                text.scroll_into_view_with_bool(false);
             }
         });
     });

@@ -153,8 +153,7 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
         (!is_shown).then_some(message)
     };
     view! {
-        <Model page link />
-        <section id="models" class="card" aria-labelledby="models-title">
+        <section id="choose" class="card" aria-labelledby="models-title">
             <h2 id="models-title">"Choose a model"</h2>
             {elsewhere}
             <div role="alert">
@@ -185,6 +184,7 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
             <known::Known page link />
             </details>
         </section>
+        <Model page link />
     }
 }
 
