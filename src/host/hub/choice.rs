@@ -43,7 +43,7 @@ const USUAL: [&str; 28] = [
 /// Files of this kind stand beside models and are none.
 const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
 /// Files that stand beside safetensors: what they are, and how they are read. Only the first has to be there.
-pub(crate) const BESIDE: [&str; 5] =
+pub const BESIDE: [&str; 5] =
     ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 /// How many names a message lists.
 const MOST_LISTED: usize = 24;

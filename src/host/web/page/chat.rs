@@ -181,7 +181,7 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
     let has_thought = is(|said| !said.thought.is_empty());
     let is_over = is(|said| said.is_answer && !said.is_coming && !said.text.is_empty());
     let text = of(|said| said.text.clone());
-    let copy_text = move |_| copy(page.history, untrack(&text), "The answer is copied.".into());
+    let copy_text = move |_| copy(page.history, untrack(text), "The answer is copied.".into());
     let thinks = is(|said| said.is_coming && said.text.is_empty());
     view! {
         <li class:answer=is(|said| said.is_answer) class:coming=is(|said| said.is_coming)>

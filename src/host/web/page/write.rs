@@ -6,6 +6,7 @@ use super::controls::{Controls, Knobs};
 use super::meters::Meters;
 use super::route::View;
 use super::state::{Page, Status};
+use crate::host::web::protocol::ModelCard;
 use leptos::ev::KeyboardEvent;
 use leptos::prelude::*;
 
@@ -104,7 +105,7 @@ pub(super) fn follow(page: Page, length: impl Fn() -> usize + 'static) {
 /// Beginnings for the toy, which knows nothing else.
 #[component]
 fn Openings(page: Page, prompt: RwSignal<String>) -> impl IntoView {
-    let is_toy = move || page.model.with(|model| model.as_ref().is_none_or(|model| model.is_embedded()));
+    let is_toy = move || page.model.with(|model| model.as_ref().is_none_or(ModelCard::is_embedded));
     let chip = move |opening: &'static str| {
         view! { <li><button type="button" class="chip" on:click=move |_| prompt.set(opening.into())>{opening}</button></li> }
     };
@@ -118,7 +119,7 @@ fn Output(page: Page) -> impl IntoView {
     let part = move |of: fn(&super::state::Run) -> String| move || page.run.with(|run| run.as_ref().map(of));
     let note = move || {
         page.run.with(|run| match run {
-            None if page.model.with(|model| model.as_ref().is_none_or(|model| model.is_embedded())) => {
+            None if page.model.with(|model| model.as_ref().is_none_or(ModelCard::is_embedded)) => {
                 "This is a toy: it has read a few old books, and knows nothing. For answers, take one from Models."
                     .to_owned()
             }

@@ -6,7 +6,7 @@ use crate::host::web::page::LinkHandle;
 use crate::host::web::page::meters::significant;
 use crate::host::web::page::model_card::megabytes;
 use crate::host::web::page::state::Page;
-use crate::host::web::protocol::ModelFile;
+use crate::host::web::protocol::{ModelCard, ModelFile};
 use crate::host::web::store::Origin;
 use crate::measure::report::ProbeKind;
 use leptos::prelude::*;
@@ -23,7 +23,7 @@ pub(crate) fn Cards(page: Page, link: LinkHandle) -> impl IntoView {
         let model = CATALOGUE.iter().find(|model| model.name == name)?;
         Some(view! { <Card page link model good_for /> })
     };
-    let is_embedded = move || page.model.with(|model| model.as_ref().is_some_and(|model| model.is_embedded()));
+    let is_embedded = move || page.model.with(|model| model.as_ref().is_some_and(ModelCard::is_embedded));
     let load = move |_| link.with_value(|link| drop(link.load(ModelFile::Embedded)));
     view! {
         <ul class="cards">
