@@ -81,7 +81,8 @@ fn reference(call: &mut Call<'_>) {
 /// A block of the result.
 fn block(x: &[f32; 32]) -> [u32; 4 * QUADS as usize] {
     let mut fixed = [0; 4 * QUADS as usize];
-    let greatest = x.iter().fold(0.0f32, |greatest, v| if v.abs() <= greatest { greatest } else { v.abs() });
+    // Bits without a sign grow with the value, and those of what is no number are the greatest.
+    let greatest = f32::from_bits(x.iter().map(|v| v.abs().to_bits()).max().unwrap_or(0));
     if !greatest.is_finite() {
         fixed[16] = greatest.to_bits();
         return fixed;

@@ -318,15 +318,17 @@ pub(crate) struct Row {
 
 /// Reports cross as JSON text: they are read and written as that anyway, and a second way would make the page larger.
 mod as_json {
-    use serde::de::{DeserializeOwned, Deserializer, Error as _};
+    use crate::measure::Report;
+    use crate::measure::report::read::read_own;
+    use serde::Deserialize;
+    use serde::de::{Deserializer, Error as _};
     use serde::ser::{Error as _, Serializer};
-    use serde::{Deserialize, Serialize};
 
-    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&serde_json::to_string(value).map_err(S::Error::custom)?)
+    pub(super) fn serialize<S: Serializer>(report: &Report, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(report).map_err(S::Error::custom)?)
     }
 
-    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(from)?).map_err(D::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<Report>, D::Error> {
+        read_own(&String::deserialize(from)?).map_err(D::Error::custom)
     }
 }

@@ -6,6 +6,7 @@ use crate::gpu::adapter::Identity;
 use crate::gpu::{Choice, Problem, Tuning};
 use crate::kernels;
 use crate::measure::report::TuningFacts;
+use crate::measure::report::read::{typed, value};
 use serde::{Deserialize, Serialize};
 
 /// The version of the layout.
@@ -62,7 +63,8 @@ impl KeptTuning {
         if text.len() > MAX_BYTES {
             return Err(fault(format!("{} bytes", text.len())).expected(format!("at most {MAX_BYTES}")));
         }
-        let kept: Self = serde_json::from_str(text).map_err(|error| fault(format!("not readable: {error}")))?;
+        let advised = |error: Error| error.advice("Tune again: headstart tune");
+        let kept: Self = typed(value(text, "tuning").map_err(advised)?, "tuning").map_err(advised)?;
         if kept.tuning != SCHEMA {
             return Err(fault(format!("version {} of the layout", kept.tuning)).expected(format!("version {SCHEMA}")));
         }

@@ -115,7 +115,10 @@ pub(crate) fn import_text(history: History, name: &str, text: &str) -> Result<Ve
 
 /// Saves one run to the person's disk.
 pub(crate) fn export(record: &Record) {
-    let json = serde_json::to_string_pretty(&*record.entry).unwrap_or_default();
+    // In lines by way of its values: a second way to write reports would make the page larger.
+    let json = serde_json::to_string(&*record.entry).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
+    let json = serde_json::to_string_pretty(&value).unwrap_or_default();
     download(&file_name(record), &json);
 }
 
