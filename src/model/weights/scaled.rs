@@ -82,13 +82,13 @@ impl<'a> Taker<'a> {
         }
         let check = |tensor: &TensorInfo, rows: u32, width: u64| {
             let expected = [n_stacked.into(), rows.into(), width];
-            let dims = match tensor.shape.as_slice() {
+            let found = match tensor.shape.as_slice() {
                 [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) && tensor.name == name => {
                     outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
                 }
-                dims => dims.to_vec(),
+                found => found.to_vec(),
             };
-            if significant(&dims) == significant(&expected) {
+            if significant(&found) == significant(&expected) {
                 return Ok(());
             }
             let expected = &expected[usize::from(n_stacked == 1)..];
