@@ -24,6 +24,7 @@ mod convert;
 mod deepseek_formats;
 mod delta;
 mod documents;
+mod drawn;
 mod embedded;
 mod faults;
 mod formats;

@@ -21,6 +21,7 @@ mod mla;
 mod mlp;
 mod network;
 mod numbers;
+mod planning;
 mod prefill_budget;
 mod prefix_cache;
 mod prompt;

@@ -11,15 +11,16 @@ use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::op::{MAX_STOPS, Precision, Step};
 use crate::gpu::{Adapter, Executor, Recording, Slice, Tuning};
 use crate::kernels::cache::CacheTypes;
-use crate::model::{Model, Outline, Shape};
+use crate::model::{Outline, Shape};
 use crate::text::Tokenizer;
 
 use super::fault;
 use super::files::{ModelFiles, Opened};
-use super::fit::{self, Choices, Plan, Room};
+use super::fit::{Plan, Room};
 use super::forward::Kind;
 use super::lockstep::Parts;
 use super::network::Network;
+use super::planning::make_plan;
 use super::prefill_budget::{PrefillBudget, StepTime};
 use super::prefix_cache::PrefixCache;
 use super::sampling::Sampling;
@@ -132,10 +133,6 @@ impl Memory {
 /// Tokens in one step at most where nothing is asked for, on a GPU and on a CPU.
 const USUAL_CHUNK: u32 = 512;
 const USUAL_CHUNK_ON_CPU: u32 = 256;
-
-/// Positions to make room for where nothing is asked for; fewer, but no fewer than the least, where there is no room.
-const USUAL_CONTEXT: u32 = 4096;
-const LEAST_CONTEXT: u32 = 512;
 
 /// A loaded model on one executor.
 pub struct Session {
@@ -558,50 +555,6 @@ async fn open_executor(choice: &ExecutorChoice, options: &LoadOptions) -> Result
             (Executor::Gpu(Box::new(executor)), tuning, adapter.binding_bytes())
         }
     })
-}
-
-/// Bytes of scratch that the recordings of generation take once they are lowered.
-pub(super) fn program_bytes(executor: &Executor, network: &Network, n_chunk: u32) -> u64 {
-    let kinds = Kind::at_load(&Kind::capacities(n_chunk));
-    kinds.into_iter().map(|kind| executor.scratch_bytes(&network.record(kind))).sum()
-}
-
-/// The context that is asked for, or else one that is usual and fits; then its plan, which has room.
-fn make_plan(
-    model: &Model,
-    options: &LoadOptions,
-    n_chunk: u32,
-    room: Room,
-    executor: &Executor,
-    notices: &mut Vec<String>,
-) -> Result<Plan> {
-    let most = model.outline().context_length;
-    let wanted = options.n_context.unwrap_or(most.min(USUAL_CONTEXT));
-    if wanted == 0 || wanted > most {
-        let expected = format!("1 to {most}, the model's own");
-        return Err(Error::usage("context", wanted.to_string()).expected(expected));
-    }
-    let mut choices = Choices { n_context: wanted, n_chunk, cache: options.cache };
-    // What steps take for themselves is a matter of their tokens, not of the context.
-    let draft = Plan::new(model, choices, room);
-    let room = Room { program_bytes: program_bytes(executor, &draft.network, draft.n_chunk), ..room };
-    if options.n_context.is_none()
-        && let Some(fitting) =
-            fit::longest_context(model, choices, room).filter(|n| (LEAST_CONTEXT..wanted).contains(n))
-    {
-        notices.push(format!("the context is {fitting} tokens: there is no room for the usual {wanted}"));
-        choices.n_context = fitting;
-    }
-    if matches!(model, Model::V4(..)) && options.cache != CacheTypes::default() {
-        notices.push("DeepSeek V4 keeps its cache in f32, whatever is asked for".to_owned());
-    }
-    if matches!(model, Model::Mla(..)) && options.cache.keys != options.cache.values {
-        let what = "of latent attention keys and values are one row of the cache";
-        notices.push(format!("{what}: it is kept as was asked for keys"));
-    }
-    let plan = Plan::new(model, choices, room);
-    fit::check(&plan, model, choices, room)?;
-    Ok(plan)
 }
 
 pub(super) fn ms_since(begin: Instant) -> f64 {

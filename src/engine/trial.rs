@@ -9,8 +9,9 @@ use crate::kernels::{self, Words};
 use super::forward::Kind;
 use super::lockstep::compare::{Deviation, Written};
 use super::lockstep::{Output, number_budget, outputs};
+use super::planning::program_bytes;
 use super::sampling::Sampling;
-use super::session::{Session, is_gpu, program_bytes};
+use super::session::{Session, is_gpu};
 
 /// Bytes that are read from an adapter for one check at most.
 const MOST_BYTES: u64 = 256 << 20;

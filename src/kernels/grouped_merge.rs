@@ -1,14 +1,13 @@
 //! `grouped_merge`: the runs of `grouped_attend` become one output for each head.
 
-use crate::gpu::lower::{self, Lowered, Way};
+use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::space::Change;
-use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
-use super::STEP;
 use super::case::CaseBuilder;
-use super::grouped_attend::{Flow, MOST_SPLITS};
+use super::grouped_attend::Flow;
+use super::{STEP, grouped_merge_shared};
 
 crate::params! {
     /// Parameters of `grouped_merge`; the WGSL says what each is.
@@ -34,7 +33,7 @@ pub static OP: Op = Op {
             &[STEP],
             lower::THREADS,
         ),
-        SHARED,
+        grouped_merge_shared::VARIANT,
     ],
     bindings: &[
         ("step", Access::Read),
@@ -47,25 +46,6 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
-
-/// A workgroup for each head: for few tokens on a GPU, whose runs are many.
-const SHARED: Variant = Variant {
-    waits: true,
-    allows: |stage| stage.params::<Params>().n_splits <= MOST_SPLITS,
-    pays: |stage| stage.params::<Params>().n_splits > 1,
-    ..Variant::only(
-        "grouped_merge_shared",
-        include_str!("../../shaders/kernels/grouped_merge_shared.wgsl"),
-        &[STEP],
-        Way { lower: lower_shared, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
-    )
-};
-
-fn lower_shared(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
-    let p: Params = stage.params();
-    let spec = Spec::default().constant("WORKGROUP", config.vector_lanes).constant("MOST_SPLITS", MOST_SPLITS);
-    (spec, u64::from(p.max_tokens) * u64::from(p.n_heads)).into()
-}
 
 /// The constant that is 1 where heads have sinks.
 const SINKS: &str = "SINKS";

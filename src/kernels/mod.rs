@@ -32,6 +32,7 @@ mod grouped_attend_decode;
 mod grouped_attend_tiled;
 pub mod grouped_heads;
 pub mod grouped_merge;
+mod grouped_merge_shared;
 pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
