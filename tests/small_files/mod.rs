@@ -192,7 +192,7 @@ pub(crate) fn mxfp4_tensors() -> BTreeMap<String, (Vec<u64>, Vec<u8>)> {
             for row in (0..(n_experts * n_rows) as usize).skip(*first).step_by(*step) {
                 for block in row * per_row as usize..(row + 1) * per_row as usize {
                     let codes = &blocks.bytes[block * 16..][..16];
-                    let code = |i: usize| if i % 2 == 0 { codes[i / 2] & 15 } else { codes[i / 2] >> 4 };
+                    let code = |i: usize| if i.is_multiple_of(2) { codes[i / 2] & 15 } else { codes[i / 2] >> 4 };
                     bytes.push(scales.bytes[block]);
                     bytes.extend((0..16).map(|i| code(i) | code(i + 16) << 4));
                 }
