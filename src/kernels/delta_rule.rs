@@ -164,7 +164,6 @@ fn cases() -> Vec<Case> {
         case(heads(2, 6, 8, 3, true), 3, 3, 0),
         case(heads(1, 1, 64, 9, false), 1, 1, 17),
         case(heads(3, 3, 100, 4, true), 7, 7, 64),
-        case(heads(1, 2, 4, 4, false), 2, 0, 5),
     ]
 }
 
