@@ -5,13 +5,13 @@
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
 use crate::delta_models::{Slip, architecture, gguf_keys, gguf_tensors, texts};
+use crate::family::{expected, in_memory, options, refused, with_config};
 use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
-use crate::support::{fixture, load, logits, memory, places, worst};
-use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings};
+use crate::support::{fixture, load, logits, places, worst};
+use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Timings};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
@@ -26,43 +26,13 @@ use std::rc::Rc;
 const FAMILIES: [&str; 2] = ["qwen3_5", "qwen3_5_moe"];
 const BUDGET: f32 = 1e-3;
 
-/// What transformers computed: ids, logits after each, and the tokens that follow.
-struct Expected {
-    ids: Vec<u32>,
-    logits: Vec<f32>,
-    greedy: Vec<u32>,
-}
-
-fn expected(family: &str) -> Expected {
-    let all = tensors(&format!("families/{family}/expected.safetensors"));
-    let ids = |name: &str| all[name].values.iter().map(|id| *id as u32).collect();
-    Expected { ids: ids("ids"), logits: all["logits"].values.clone(), greedy: ids("greedy") }
-}
-
-fn options() -> LoadOptions {
-    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
-}
-
 fn safetensors_files(family: &str) -> ModelFiles {
     with_config(family, &config(family))
-}
-
-fn with_config(family: &str, config: &Json) -> ModelFiles {
-    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
-    ModelFiles { sources, config: Some(config.to_string()), ..ModelFiles::default() }
-}
-
-fn in_memory(bytes: Vec<u8>) -> ModelFiles {
-    ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
 }
 
 fn gguf_files(family: &str, slip: Option<Slip>) -> ModelFiles {
     let config = config(family);
     in_memory(gguf_bytes(&gguf_keys(&config), &gguf_tensors(family, &config, slip)))
-}
-
-fn refused(files: &ModelFiles) -> Error {
-    block_on(Session::load(files, ExecutorChoice::Cpu, &options(), &mut |_| ())).err().unwrap()
 }
 
 /// All ids of a text, and what it took.

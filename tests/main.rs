@@ -26,6 +26,7 @@ mod delta;
 mod documents;
 mod drawn;
 mod embedded;
+mod family;
 mod faults;
 mod formats;
 mod found_models;

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
+use crate::family::{expected, in_memory, options, with_config};
 use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
 use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
-use crate::support::{fixture, memory, places};
+use crate::support::{fixture, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
 use headstart::measure::verify::{self, compare_stages};
@@ -23,32 +23,6 @@ use std::rc::Rc;
 
 /// The models, and how far logits may be off: by GELU with an error function Gemma's would be off by 1e-3.
 const FAMILIES: [(&str, f32); 3] = [("smollm3", 1e-3), ("gemma3", 2e-4), ("gpt_oss", 1e-3)];
-
-/// What transformers computed: ids, logits after each, and the tokens that follow.
-struct Expected {
-    ids: Vec<u32>,
-    logits: Vec<f32>,
-    greedy: Vec<u32>,
-}
-
-fn expected(family: &str) -> Expected {
-    let all = tensors(&format!("families/{family}/expected.safetensors"));
-    let ids = |name: &str| all[name].values.iter().map(|id| *id as u32).collect();
-    Expected { ids: ids("ids"), logits: all["logits"].values.clone(), greedy: ids("greedy") }
-}
-
-fn options() -> LoadOptions {
-    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
-}
-
-fn with_config(family: &str, config: &Json) -> ModelFiles {
-    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
-    ModelFiles { sources, config: Some(config.to_string()), ..ModelFiles::default() }
-}
-
-fn in_memory(bytes: Vec<u8>) -> ModelFiles {
-    ModelFiles::gguf(Rc::new(Memory::new("model.gguf", bytes)))
-}
 
 fn gguf_files(family: &str) -> ModelFiles {
     if family == "gpt_oss" {

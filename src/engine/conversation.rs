@@ -317,7 +317,7 @@ impl Answer<'_> {
         }
     }
 
-    /// Ends the answer, wherever it is; so far it becomes part of the conversation.
+    /// Ends the answer, where it is; so far it becomes part of the conversation.
     ///
     /// # Errors
     /// When the adapter fails.

@@ -282,7 +282,7 @@ mod tests {
         Ok(session)
     }
 
-    /// Wherever the device is lost, one error names the adapter, and another load works.
+    /// Whenever the device is lost, one error names the adapter, and another load works.
     #[test]
     fn a_device_lost_in_any_phase_is_one_error_and_another_load_works() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/families/llama/model.gguf");

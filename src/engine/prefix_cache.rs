@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rings_a_text_goes_on_from_wherever_it_parts() {
+    fn without_rings_a_text_goes_on_from_where_it_parts() {
         for n in [0, 1, 57, 200, 300] {
             assert_eq!(prefix(None).reuse(&parting_at(n), 32), Reuse { known: n as u32, restores: false });
         }

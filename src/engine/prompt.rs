@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// For measuring: as [`Self::generate`], for a prompt whose first `known` tokens are in the cache already; the last
-    /// one is computed in any case. Whoever calls this answers for the cache: nothing tells it from another text's. The
+    /// one is computed in any case. The caller answers for the cache: nothing tells it from another text's. The
     /// model's end token is one like any other.
     ///
     /// # Errors

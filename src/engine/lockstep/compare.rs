@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_passes_no_budget_wherever_it_stands() {
+    fn what_is_no_number_passes_at_no_place() {
         let x = [1.0, 2.0, 3.0, 4.0];
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for at in 0..4 {
