@@ -54,7 +54,8 @@ struct Short {
 /// per token, bytes in 10^9 per second, share of a limit.
 type ShortTest = (u32, u32, u32, u32, f64, f64, f64, f64, Option<(ProbeKind, f64)>);
 
-/// A report as text of the characters `A–Z a–z 0–9 - _ .`: adapter, figures and verdict, with four digits.
+/// A report as text of the characters `A–Z a–z 0–9 - _ .`: adapter, figures and verdict. Whoever opens it reads the same
+/// rates as the sender did; the other figures have four digits.
 #[must_use]
 pub fn pack(report: &Report) -> String {
     let json = serde_json::to_vec(&Short::of(report)).unwrap_or_default();
@@ -71,7 +72,7 @@ impl Short {
             let rate = test.tokens_per_s;
             let share = test.share.map(|share| (share.of, digits(share.share)));
             let (ms, gb_per_s) = (digits(test.ms_per_token), digits(test.gb_per_s));
-            (test.n_prompt, test.n_gen, test.depth, rate.n, digits(rate.median), digits(rate.sd), ms, gb_per_s, share)
+            (test.n_prompt, test.n_gen, test.depth, rate.n, shown(rate.median), digits(rate.sd), ms, gb_per_s, share)
         };
         let limits = |kind: &ProbeKind| matches!(kind, ProbeKind::Read | ProbeKind::FmaF32);
         let gain = |step: &StepGain| (step.n_tokens, digits(step.untuned_ms), digits(step.tuned_ms));
@@ -152,6 +153,17 @@ fn digits(n: f64) -> f64 {
     format!("{n:.3e}").parse().unwrap_or(0.0)
 }
 
+/// A number in seven digits that rounds to fewer as the whole number does. Rounding 36.4497 first to 36.45 and then to 36.5
+/// would show the receiver another figure than the sender, so what is cut off is not rounded: it leaves a trace in a last
+/// digit that would otherwise be taken for a whole or a half.
+fn shown(n: f64) -> f64 {
+    let whole = format!("{n:e}");
+    let Some((mantissa, power)) = whole.split_once('e') else { return 0.0 };
+    let (kept, rest) = mantissa.split_at(mantissa.len().min("1.234567".len()));
+    let trace = if !rest.is_empty() && kept.ends_with(['0', '5']) { "1" } else { "" };
+    format!("{kept}{trace}e{power}").parse().unwrap_or(0.0)
+}
+
 /// As much of a text as a link has room for.
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
@@ -191,5 +203,31 @@ pub fn unpack(link: &str) -> Result<Report> {
     match <[Entry; 1]>::try_from(read(&json)?) {
         Ok([Entry::Measured(report)]) => Ok(*report),
         _ => Err(fault("no report".into()).expected("one measured report")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::panel::figures;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_number_is_shown_alike_on_both_sides() {
+        for n in [36.449_7, 36.449_999_96, 36.45, 36.350_000_001, 9.995, 99.949_999_9, 1234.499_999_9, 0.125, 7.0, 0.0]
+        {
+            assert_eq!(figures(shown(n)), figures(n), "{n}");
+        }
+        assert_eq!(shown(f64::NAN), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_rate_is_shown_alike_and_carried_once(n in 0.01..100_000.0f64, tie in 0..100_000u32) {
+            for n in [n, f64::from(tie) / 200.0, f64::from(tie) / 200.0 - 1e-9] {
+                prop_assert_eq!(figures(shown(n)), figures(n), "{}", n);
+                prop_assert_eq!(shown(shown(n)), shown(n));
+            }
+        }
     }
 }
