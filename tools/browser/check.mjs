@@ -1,6 +1,7 @@
 // Runs named checks one after the other, says how each went, and counts.
 let n_passed = 0;
-let n_failed = 0;
+/** What was printed of each failure. */
+const failures = [];
 
 /** Runs `body`; an exception, or more than `timeout_ms`, is a failure. What it returns is printed as a remark. */
 export async function check(name, body, { timeout_ms = 120_000 } = {}) {
@@ -15,15 +16,16 @@ export async function check(name, body, { timeout_ms = 120_000 } = {}) {
     n_passed += 1;
     console.log(`ok      ${name} (${seconds()})${remark ? `: ${remark}` : ''}`);
   } catch (error) {
-    n_failed += 1;
-    console.log(`FAILED  ${name} (${seconds()})\n        ${String(error?.stack ?? error).replaceAll('\n', '\n        ')}`);
+    failures.push(`FAILED  ${name} (${seconds()})\n        ${String(error?.stack ?? error).replaceAll('\n', '\n        ')}`);
+    console.log(failures.at(-1));
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Prints the count, and sets the exit status. */
+/** Prints the failures once more, where they are found, and the count; sets the exit status. */
 export function finish() {
-  console.log(`${n_passed} passed, ${n_failed} failed`);
-  process.exitCode = n_failed ? 1 : 0;
+  if (failures.length > 0) console.log(`What failed:\n${failures.join('\n')}`);
+  console.log(`${n_passed} passed, ${failures.length} failed`);
+  process.exitCode = failures.length > 0 ? 1 : 0;
 }
