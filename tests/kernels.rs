@@ -19,7 +19,7 @@ use headstart::kernels::case::CaseBuilder;
 use headstart::kernels::linear::{Flow, record_linear};
 use headstart::kernels::{self, Words, words_written};
 use headstart::measure::Progress;
-use headstart::measure::verify::{self, difference, run_case, tunings};
+use headstart::measure::verify::{self, Configs, difference, run_case, tunings};
 
 fn parse(name: &str, text: &str) -> naga::Module {
     naga::front::wgsl::parse_str(text).unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(text)))
@@ -269,7 +269,7 @@ fn every_case_expects_something() {
 fn every_variant_agrees_with_its_reference_on_every_adapter() {
     for adapter in crate::support::adapters() {
         let mut go_on = |_: &Progress| ControlFlow::Continue(());
-        let check = pollster::block_on(verify::kernels(&adapter, ShaderChecks::On, &mut go_on)).unwrap();
+        let check = pollster::block_on(verify::kernels(&adapter, ShaderChecks::On, Configs::All, &mut go_on)).unwrap();
         println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
         assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
         assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);

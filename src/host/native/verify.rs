@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::report::{Check, ModelFacts, OtherCheck, Settings, Verdict};
-use crate::measure::verify::{self, Checked, Extent, Foretold};
+use crate::measure::verify::{self, Checked, Configs, Extent, Foretold};
 use crate::measure::{Report, panel};
 use clap::Parser;
 use std::ops::ControlFlow;
@@ -190,7 +190,7 @@ async fn verify_one(
     };
     let kernels = match options.no_kernels {
         true => None,
-        false => Some(verify::kernels(adapter, load.shader_checks, &mut watch).await?),
+        false => Some(verify::kernels(adapter, load.shader_checks, Configs::All, &mut watch).await?),
     };
     let tuning = tune::at_load(&choice, options.model.tune, options.model.exact);
     let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;

@@ -12,7 +12,7 @@ use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, TuningFacts, Verdict};
 use crate::measure::tune::{self, tune};
-use crate::measure::verify::{self, Extent};
+use crate::measure::verify::{self, Configs, Extent};
 use crate::measure::{Progress, Report, Watch};
 use std::ops::ControlFlow;
 
@@ -170,7 +170,7 @@ async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (O
         return (Some(check), None);
     }
     let kernels = match adapter_again(&loaded.known.adapter).await {
-        Ok(adapter) => verify::kernels(&adapter, ShaderChecks::Off, watch).await,
+        Ok(adapter) => verify::kernels(&adapter, ShaderChecks::Off, Configs::Own, watch).await,
         Err(failed) => Err(failed),
     };
     match kernels {

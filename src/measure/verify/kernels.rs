@@ -12,15 +12,29 @@ use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
 use std::collections::BTreeSet;
 
+/// In which configs kernels are held against their references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configs {
+    /// Those by which every path of a kernel is taken: thousands of dispatches.
+    All,
+    /// The adapter's own, by which it runs what was not tuned. A tuner checks what it chooses itself.
+    Own,
+}
+
 /// Holds every kernel on an adapter against its reference, in every variant; what the watch broke off is not counted.
 /// A shader that the adapter refuses is a wrong kernel. In a browser the adapter must be a fresh one, since it gives only
 /// one device.
 ///
 /// # Errors
 /// When the adapter gives no device.
-pub async fn kernels(adapter: &Adapter, shader_checks: ShaderChecks, watch: &mut Watch<'_>) -> Result<KernelCheck> {
+pub async fn kernels(
+    adapter: &Adapter,
+    shader_checks: ShaderChecks,
+    configs: Configs,
+    watch: &mut Watch<'_>,
+) -> Result<KernelCheck> {
     let mut executor = open(adapter, shader_checks).await?;
-    let configs = configs_of(adapter);
+    let configs = configs_of(adapter, configs);
     let total = (configs.len() * ALL.len()) as u32;
     let mut check = KernelCheck::default();
     let mut done = 0;
@@ -90,11 +104,12 @@ pub fn configs() -> Vec<Config> {
 }
 
 /// Those that an adapter can run, and its own.
-fn configs_of(adapter: &Adapter) -> Vec<Config> {
+fn configs_of(adapter: &Adapter, wanted: Configs) -> Vec<Config> {
     let own = adapter.tuning().config;
     // Cooperative tiles are a matter of the adapter's matrices.
     let cooperative = Tile::COOPERATIVE.map(|cooperative| Config { cooperative, ..own });
-    configs().into_iter().chain([own]).chain(cooperative).filter(|config| config.runs_on(&adapter.caps)).collect()
+    let others = if wanted == Configs::All { configs() } else { Vec::new() };
+    others.into_iter().chain([own]).chain(cooperative).filter(|config| config.runs_on(&adapter.caps)).collect()
 }
 
 /// Choices by which a case is run with a config, one for each variant of its kernels that can compute it.

@@ -11,7 +11,7 @@ mod text;
 mod verdict;
 
 pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
-pub use kernels::{configs, difference, kernels, run_case, tunings};
+pub use kernels::{Configs, configs, difference, kernels, run_case, tunings};
 pub use rows::rows;
 pub use sampled::{any_seed, check_sampled};
 pub use stages::compare_stages;
