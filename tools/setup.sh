@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building the page and running the tests need, and nothing that is there already.
 #
-#   tools/setup.sh [page|native|browser]...      those parts, or (none) all
+#   tools/setup.sh [page|native|browser|llama]...      those parts, or (none) all but llama
 #
 # page:    what `cargo page` takes: the wasm32 target, wasm-opt, the binder of tools/page. A minute or two, no browser;
 #          as root only where Node.js is missing, or a Rust that knows the target.
 # native:  Vulkan's loader and Mesa's software driver; Chromium, whose package brings SwiftShader, a second one.
 # browser: `page` and `native`, and Firefox with a font.
+# llama:   llama.cpp from PyPI, in a Python of its own: what tools/llama_cpp.py holds the program against.
 # Tools land in ${HEADSTART_TOOLS:-~/.cache/headstart-tools}; `cargo page` finds them, for other uses source its env.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +16,7 @@ tools=${HEADSTART_TOOLS:-$HOME/.cache/headstart-tools}
 parts=("$@")
 [ $# -gt 0 ] || parts=(browser)
 for part in "${parts[@]}"; do
-  case $part in page | native | browser) ;; *) echo "usage: tools/setup.sh [page|native|browser]..." >&2 && exit 2 ;; esac
+  case $part in page | native | browser | llama) ;; *) echo "usage: tools/setup.sh [page|native|browser|llama]..." >&2 && exit 2 ;; esac
 done
 
 say() { echo "setup: $*"; }
@@ -143,6 +144,15 @@ browser() {
   # shellcheck disable=SC2046  # the lists are words
   apt_install $(native_packages) $(page_packages) $(browser_packages)
   page
+}
+
+llama() {
+  local python=$tools/llama/bin/python
+  "$python" -c 'import numpy, safetensors, xllamacpp' 2>/dev/null && return 0
+  have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv
+  say "llama.cpp (PyPI xllamacpp)"
+  { python3 -m venv --clear "$tools/llama" && "$python" -m pip install xllamacpp==2026.9.11063 numpy safetensors; } \
+    >"$tools/log/llama.log" 2>&1 || { tail -5 "$tools/log/llama.log" >&2 && fail "llama.cpp was not installed (log above)"; }
 }
 
 mkdir -p "$tools/log"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the tests need, and runs them; stops at the first step that fails, and says which.
 #
-#   tools/test.sh [lint|native|browser]...      those parts, or (none) all
+#   tools/test.sh [lint|native|llama|browser]...      those parts, or (none) all
 #
 # lint:    format, clippy, the fuzz targets compile.
 # native:  cargo's tests on Mesa's lavapipe and on SwiftShader. To try your own GPU: VK_ICD_FILENAMES=its_icd.json.
+# llama:   what the program writes and computes, against llama.cpp; says so and goes on where that cannot be installed.
 # browser: clippy for wasm32, the page's build (and that Trunk, where there is one, builds the same), and its tests in
 #          Chromium and Firefox.
 # Native builds are of cargo's dev profile, the page's of `web`: so clippy shares macros and build scripts with them.
@@ -12,9 +13,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(lint native browser)
+[ $# -gt 0 ] || parts=(lint native llama browser)
 for part in "${parts[@]}"; do
-  case $part in lint | native | browser) ;; *) echo "usage: tools/test.sh [lint|native|browser]..." >&2 && exit 2 ;; esac
+  case $part in lint | native | llama | browser) ;; *) echo "usage: tools/test.sh [lint|native|llama|browser]..." >&2 && exit 2 ;; esac
 done
 
 tools=${HEADSTART_TOOLS:-$HOME/.cache/headstart-tools}
@@ -78,6 +79,12 @@ with_web_tools() {
   (. "$tools/env.sh" && "$@")
 }
 
+# What llama.cpp tells of itself is shown where it fails.
+against_llama_cpp() {
+  "$tools/llama/bin/python" tools/llama_cpp.py "$target/debug/headstart" 2>"$scratch/llama.log" ||
+    { tail -20 "$scratch/llama.log" >&2 && return 1; }
+}
+
 # The page once more, by Trunk: the same bytes, file by file.
 same_by_trunk() {
   TRUNK_SKIP_VERSION_CHECK=true with_web_tools trunk build --release --dist "$scratch/dist" &&
@@ -94,6 +101,13 @@ lint() {
 native() {
   step "set up, native" bash tools/setup.sh native
   step "cargo test" counted native_tests
+}
+
+# llama.cpp is another's program: no wheel for a machine is no fault of this one.
+llama() {
+  bash tools/setup.sh llama || { echo "=== against llama.cpp: SKIPPED, since it is not installed" && return 0; }
+  step "the program" cargo build --locked
+  step "against llama.cpp" counted against_llama_cpp
 }
 
 browser() {
