@@ -26,7 +26,7 @@ const LONG: [(&str, &str); 15] = [
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 9] = [
+const IDLE: [(&[&str], Value, &str); 13] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -39,6 +39,18 @@ const IDLE: [(&[&str], Value, &str); 9] = [
     (&["--jinja"], Value::Never, "templates are always rendered as Jinja"),
     (&["--mlock"], Value::Never, "weights are kept on the adapter"),
     (&["--no-mmap", "--mmap"], Value::Never, "files are read and not mapped"),
+    (&["-cb", "-nocb", "--cont-batching", "--no-cont-batching"], Value::Never, "one text is written at a time"),
+    (&["--numa", "-sm", "--split-mode", "-mg", "--main-gpu"], Value::Always, "one adapter computes all"),
+    (
+        &["-nkvo", "--no-kv-offload", "--swa-full"],
+        Value::Never,
+        "the KV cache is kept on the adapter, and as small as may be",
+    ),
+    (
+        &["-v", "--verbose", "--log-disable", "--no-perf", "--no-display-prompt", "--simple-io"],
+        Value::Never,
+        "stdout has the text alone, and stderr the figures",
+    ),
     (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
 ];
 
