@@ -391,10 +391,11 @@ impl Words {
     }
 }
 
-/// A name of each, for messages.
+/// Some names, for messages.
 fn supported() -> String {
-    let names: Vec<&str> = PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()).copied().collect();
-    format!("one of {}, or another name for the same", names.join(", "))
+    let names = PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()).copied();
+    let names: Vec<&str> = names.take(8).collect();
+    format!("{}, or another of the {} cuts that llama.cpp has names for", names.join(", "), PRE_TOKENIZERS.len())
 }
 
 #[cfg(test)]

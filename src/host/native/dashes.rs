@@ -185,6 +185,7 @@ mod tests {
             ("headstart run -no-cnv x", "headstart run --no-conversation x", 1),
             ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
+            ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
             ("headstart tokenize -t", "headstart tokenize -t", 0),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), n));
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn letters_are_not_taken_apart() {
-        for typed in ["run -hx", "run -nx", "run -fab", "bench -sm none", "-xyz"] {
+        for typed in ["run -hx", "run -nx", "run -fab", "bench -ts 1", "-xyz"] {
             let words = ["headstart"].into_iter().chain(typed.split(' ')).map(OsString::from);
             let error = with_long_options(words).expect_err(typed).to_string();
             let name = typed.split(' ').find(|word| word.starts_with('-')).expect("an option");
