@@ -60,7 +60,7 @@ fn snippets_render_as_jinja_renders_them_or_fail_where_it_fails() {
                 .push(format!("{template:?}\n    found {:?}\n    right {right:?}", found.map_err(|error| error.found)));
         }
     }
-    assert!(cases.len() > 600 && wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(cases.len() > 1000 && wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 /// The text of a packed fixture.

@@ -444,7 +444,7 @@ fn options_of_llama_cpp_work_or_are_named() {
     done(&idle);
     assert!(stderr(&idle).contains("-ngl means nothing here"), "{}", stderr(&idle));
     refused(&headstart(&["run", "-hx", "-p", "a"]), 2, &["option -hx"]);
-    refused(&headstart(&["run", "-sm", "none"]), 2, &["option -sm"]);
+    refused(&headstart(&["run", "-ts", "1"]), 2, &["option -ts"]);
     let whole = headstart(&["run", "-a", "cpu", "--temp", "0", "-c", "24", "-n", "-1", "-p", "A man"]);
     done(&whole);
     assert!(stdout(&whole).len() > stdout(&run_on_cpu("3", &["-p", "A man"])).len());

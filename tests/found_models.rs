@@ -106,6 +106,76 @@ fn what_is_not_used_refuses_nothing() {
     assert_says(&notices, &["bos_token_id is 256", "eos_token_id is 4294967295", "2 unknown tensors", "lora_marker"]);
 }
 
+/// Tensors that training and serving leave behind; those that would change what is computed are refused by name.
+#[test]
+fn what_a_layer_has_beyond_its_own_is_told_or_refused() {
+    let with = |name: &str| {
+        let mut more = tensors("qwen3");
+        more.push((name.to_owned(), "F32".to_owned(), vec![1], vec![0; 4]));
+        more
+    };
+    let config_text = config("qwen3").to_string();
+    for name in [
+        "model.layers.0.self_attn.k_scale",
+        "model.layers.0.self_attn.v_scale",
+        "model.layers.1.self_attn.rotary_emb.inv_freq",
+        "model.layers.0.mlp.foo.weight",
+        "model.layers.9.input_layernorm.weight",
+        "model.step",
+    ] {
+        assert_says(&same_as("qwen3", &config_text, &with(name)), &["1 unknown tensors", name]);
+    }
+    for name in [
+        "model.layers.0.mlp.down_proj.bias",
+        "model.layers.0.mlp.down_proj.weight_scale",
+        "model.layers.1.post_feedforward_layernorm.weight",
+        "model.layers.0.self_attn.g_proj.lora_A.weight",
+        "model.layers.0.self_attn.sinks",
+    ] {
+        let refused = load(&config_text, &with(name)).err().unwrap().to_string();
+        assert_says(&refused, &[name, "does not have"]);
+    }
+}
+
+#[test]
+fn ends_and_numbers_as_people_write_them_are_read() {
+    let text = config("qwen3").to_string();
+    for (bos, eos) in [(json!(null), json!([])), (json!(-1), json!(-1)), (json!([3]), json!([4, 5]))] {
+        let mut odd = config("qwen3");
+        (odd["bos_token_id"], odd["eos_token_id"]) = (bos.clone(), eos.clone());
+        let shape = Shape::from_config(&odd.to_string()).unwrap();
+        let is_list = eos == json!([4, 5]);
+        assert_eq!((shape.bos, shape.eos), if is_list { (Some(3), Some(4)) } else { (None, None) }, "{bos} {eos}");
+    }
+    let mut whole = config("qwen3");
+    (whole["max_position_embeddings"], whole["num_hidden_layers"]) = (json!(2048.0), json!(2.0));
+    let shape = Shape::from_config(&whole.to_string()).unwrap();
+    assert_eq!((shape.context_length, shape.n_layers), (2048, 2));
+    for wrong in [json!(2048.5), json!("2048"), json!(-1), json!(1e12)] {
+        let mut odd = config("qwen3");
+        odd["max_position_embeddings"] = wrong.clone();
+        assert!(Shape::from_config(&odd.to_string()).is_err(), "{wrong}");
+    }
+    assert_eq!(Shape::from_config(&text).unwrap().n_layers, 2);
+}
+
+/// A tokenizer of another kind stops texts, not ids.
+#[test]
+fn an_unknown_tokenizer_is_told_and_ids_still_run() {
+    let source = Rc::new(Memory::new("model.safetensors", safetensors_of(&tensors("qwen3"))));
+    let tokenizer = json!({"model": {"type": "WordPiece", "vocab": {"a": 0}, "merges": []}}).to_string();
+    let files = ModelFiles {
+        sources: vec![source],
+        config: Some(config("qwen3").to_string()),
+        tokenizer: Some(tokenizer),
+        ..ModelFiles::default()
+    };
+    let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
+    let mut session = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap();
+    assert!(session.tokenizer().is_none() && logits(&mut session).is_ok());
+    assert_says(&session.notices().join("; "), &["only token ids", "WordPiece"]);
+}
+
 #[test]
 fn a_stale_head_beside_tied_embeddings_is_left_out_with_a_notice() {
     let mut more = tensors("qwen2");

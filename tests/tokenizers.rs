@@ -245,6 +245,41 @@ fn odd_sentence_piece_vocabularies_are_told_of_and_used() {
     assert!(lacking.encode("a\nb", Bos::Omit).unwrap().contains(&unknown));
 }
 
+/// Padding of -1 means none, and type 0 says nothing of a token.
+#[test]
+fn ids_below_zero_and_types_of_zero_do_no_harm() {
+    let odd = crate::crafted::GgufFile::new()
+        .key("general.architecture", 8, &crate::crafted::text(b"llama"))
+        .key("tokenizer.ggml.padding_token_id", 5, &(-1i32).to_le_bytes())
+        .key("tokenizer.ggml.bos_token_id", 5, &7i32.to_le_bytes());
+    let file = pollster::block_on(gguf::read(&Memory::new("odd", odd.bytes()), 0)).unwrap();
+    let special = GgufVocabulary::from_metadata(&file.metadata).unwrap().special;
+    assert_eq!((special.pad, special.bos), (None, Some(7)));
+    let spoilt = with_vocabulary(BPE, |mut vocabulary| {
+        vocabulary.token_types[300] = 0;
+        Tokenizer::from_gguf(GgufVocabulary { pre: "qwen2", ..vocabulary }).unwrap().unwrap()
+    });
+    assert_eq!(spoilt.encode("Hello", Bos::Omit).unwrap(), bpe("qwen2").encode("Hello", Bos::Omit).unwrap());
+}
+
+/// Names that share a cut differ in whether words are taken whole and in what begins a text.
+#[test]
+fn pre_tokenizers_say_what_begins_a_text() {
+    let begins = |pre| {
+        let tokenizer = with_vocabulary(BPE, |v| {
+            Tokenizer::from_gguf(GgufVocabulary { pre, add_bos: None, ..v }).unwrap().unwrap()
+        });
+        tokenizer.special().add_bos
+    };
+    assert!(begins("llama-bpe") && begins("tekken") && begins("jina-v5-nano"));
+    for pre in ["youtu", "minicpm5", "granite-embed-multi-97m", "falcon", "bloom", "superbpe", "tiny_aya", "smaug-bpe"]
+    {
+        assert!(!begins(pre), "{pre}");
+    }
+    let whole = |pre| bpe(pre).encode("tabs", Bos::Omit).unwrap().len() == 1;
+    assert!(whole("youtu") && whole("minicpm5") && !whole("falcon") && !whole("gpt-4o"));
+}
+
 #[test]
 fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
     type Spoil = fn(&mut GgufVocabulary<'_>);

@@ -148,7 +148,7 @@ impl ModelFiles {
         let Some(json) = &self.tokenizer else { return Ok(None) };
         let mut tokenizer = Tokenizer::from_json(&loose_json::strict(json), special)?;
         if let Some(config) = self.tokenizer_config()? {
-            tokenizer.configure(&config)?;
+            tokenizer.configure(&config);
         }
         // A text may end with any of several tokens, and the two files need not name the same.
         for config in [&self.generation_config, &self.config] {
@@ -201,7 +201,12 @@ impl ModelFiles {
         };
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
-        Ok(Opened { model, tokenizer: self.json_tokenizer(special)?, notices })
+        let tokenizer = self.json_tokenizer(special).unwrap_or_else(|unknown| {
+            // Ids need no tokenizer.
+            notices.push(format!("no texts, only token ids: {unknown}"));
+            None
+        });
+        Ok(Opened { model, tokenizer, notices })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! That library has no look-ahead, and the patterns have one: `\s+(?!\S)|\s+`, a run of spaces without the one that
 //! belongs to the word behind it. It is `\s+`, and the last character of such a match is given back where no space
-//! follows. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
+//! follows. Two patterns look ahead for threes of digits: they are `\d+`, counted here. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
 //! million characters, without a word.
 
 use super::vocabulary::quote;
@@ -12,6 +12,11 @@ use tokenizers::pattern::{Invert, Pattern};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::Metaspace;
 use tokenizers::{Offsets, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
+
+/// Numbers in threes, counted from their end, where a word ends with it.
+pub(super) const THREES_FROM_THE_END: &str = r"\d{1,3}(?=(?:\d{3})*\b)";
+/// The places before such threes: nothing is taken there, and texts are cut there.
+pub(super) const BEFORE_THREES: &str = r"(?=(\d{3})+(?!\d))";
 
 const LOOK_AHEAD: &str = r"|\s+(?!\S)|\s+";
 const LINE_ENDS: &str = r"|\s*[\r\n]";
@@ -66,11 +71,25 @@ pub(super) struct Split {
     gives_back: bool,
     /// A match that ends with a line end is the alternative of line ends, which gives nothing back.
     keeps_line_ends: bool,
+    /// It is one of those of threes.
+    threes: Option<Threes>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Threes {
+    FromTheEnd,
+    Before,
 }
 
 impl Split {
     /// From a pattern of the table, or of a file.
     pub(super) fn new(pattern: &str) -> Result<Self> {
+        let threes = match pattern {
+            THREES_FROM_THE_END => Some(Threes::FromTheEnd),
+            BEFORE_THREES => Some(Threes::Before),
+            _ => None,
+        };
+        let pattern = if threes.is_some() { r"\d+" } else { pattern };
         let known = POSSESSIVE.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
         let plain = known.strip_suffix(LOOK_AHEAD);
         let regex = plain.map_or_else(|| known.clone(), |plain| format!(r"{plain}|\s+"));
@@ -83,7 +102,40 @@ impl Split {
         }
         let regex = RegexBuilder::new(&regex).size_limit(MOST_BYTES).build();
         let regex = regex.map_err(|error| refused(error.to_string().lines().last().unwrap_or_default().to_owned()))?;
-        Ok(Self { regex, gives_back: plain.is_some(), keeps_line_ends: known.contains(LINE_ENDS) })
+        Ok(Self { regex, gives_back: plain.is_some(), keeps_line_ends: known.contains(LINE_ENDS), threes })
+    }
+
+    /// The text cut at threes of digits, each piece with whether it is one of the matches.
+    fn in_threes(&self, text: &str, threes: Threes) -> Vec<(Offsets, bool)> {
+        let (mut pieces, mut at) = (Vec::new(), 0);
+        let mut cut = |to: usize, is_match: bool| {
+            if to > at {
+                pieces.push(((at, to), is_match));
+                at = to;
+            }
+        };
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        for run in self.regex.find_iter(text) {
+            let goes_on = text[run.end()..].starts_with(is_word);
+            if threes == Threes::FromTheEnd && goes_on {
+                continue;
+            }
+            let n_digits = run.as_str().chars().count();
+            // Nothing is cut before digits that make no threes.
+            if threes == Threes::FromTheEnd || n_digits.is_multiple_of(3) {
+                cut(run.start(), false);
+            }
+            for (index, (place, _)) in run.as_str().char_indices().enumerate().skip(1) {
+                if (n_digits - index).is_multiple_of(3) {
+                    cut(run.start() + place, threes == Threes::FromTheEnd);
+                }
+            }
+            if threes == Threes::FromTheEnd {
+                cut(run.end(), true);
+            }
+        }
+        cut(text.len(), false);
+        pieces
     }
 
     /// Where the match really ends.
@@ -104,6 +156,9 @@ impl Pattern for &Split {
     fn find_matches(&self, text: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
         if text.is_empty() {
             return Ok(vec![((0, 0), false)]);
+        }
+        if let Some(threes) = self.threes {
+            return Ok(self.in_threes(text, threes));
         }
         let (mut pieces, mut at, mut from) = (Vec::new(), 0, 0);
         while let Some(found) = self.regex.find_at(text, from) {
@@ -180,12 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn digits_are_counted_from_their_end() {
+        assert_eq!(
+            matches(THREES_FROM_THE_END, "a1234567 12 123x 456_ ١٢٣٤"),
+            ["a", "1", "234", "567", " ", "12", " 123x 456_ ", "١", "٢٣٤"]
+        );
+        assert_eq!(matches(BEFORE_THREES, "a123 12x1234"), ["a", "123 12x1", "234"]);
+        assert_eq!(matches(BEFORE_THREES, "123456"), ["123", "456"]);
+    }
+
+    #[test]
     fn regexes_of_files_are_read_or_refused_with_the_reason() {
         assert_eq!(matches(r"a*", "baac"), ["b", "aa", "c"]);
         assert_eq!(matches(r"[^\r\n\p{L}\p{N}]?+\p{L}+| ?[^\s]++[\r\n]*", "-ab -\n"), ["-ab", " -\n"]);
         for (pattern, why) in [
             (r"a++b", "possessive"),
-            (r"\d{1,3}(?=(?:\d{3})*\b)", "look-around"),
+            (r"\d{1,3}(?=(?:\d{3})*\.)", "look-around"),
             (r"(a", "unclosed"),
             (r"(?:\p{L}{1000}){1000}", "size limit"),
         ] {

@@ -28,7 +28,7 @@ pub fn gguf_keys(
 ) -> Result<Vec<(String, Value)>> {
     let mut tokenizer = Tokenizer::from_json(json, special)?;
     if let Some(config) = config {
-        tokenizer.configure(config)?;
+        tokenizer.configure(config);
     }
     let vocabulary = tokenizer_json::read(json, special)?;
     if vocabulary.tokens.len() > n_vocab as usize {
@@ -59,10 +59,10 @@ fn scheme_keys(vocabulary: &Vocabulary, n_vocab: u32) -> Result<Vec<(&'static st
                     .expected("those of a pre-tokenizer that GGUF has a name for")
             })?;
             // The name of the cut says it, and nothing else does.
-            if *whole_words != pre_tokenizer.is_llama_3 {
+            if *whole_words != pre_tokenizer.whole_words {
                 return Err(Error::file("tokenizer.json: ignore_merges", whole_words.to_string()).expected(format!(
                     "{}, which is what {} means in a GGUF",
-                    pre_tokenizer.is_llama_3,
+                    pre_tokenizer.whole_words,
                     pre_tokenizer.gguf_name()
                 )));
             }

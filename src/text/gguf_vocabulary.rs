@@ -52,10 +52,10 @@ impl<'a> GgufVocabulary<'a> {
             token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
             merges: texts("tokenizer.ggml.merges")?,
             special: SpecialIds {
-                bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-                eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
-                eot: metadata.get_u32("tokenizer.ggml.eot_token_id")?,
-                pad: metadata.get_u32("tokenizer.ggml.padding_token_id")?,
+                bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
+                eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
+                eot: metadata.get_id("tokenizer.ggml.eot_token_id")?,
+                pad: metadata.get_id("tokenizer.ggml.padding_token_id")?,
                 add_bos: false,
             },
             ends: ["eom", "fim_pad", "fim_rep", "fim_sep"]
@@ -105,11 +105,11 @@ impl<'a> GgufVocabulary<'a> {
         let guessed = "tokenizer.ggml.pre is missing: texts are cut as by `default`, which may not be the model's way";
         let notices = if self.pre.is_empty() { vec![guessed.to_owned()] } else { Vec::new() };
         let read_merge = |(index, merge): (_, &String)| split_merge("tokenizer.ggml.merges", index, merge);
-        let is_llama_3 = pre_tokenizer.is_llama_3;
+        let (whole_words, begins) = (pre_tokenizer.whole_words, pre_tokenizer.begins);
         Ok(Vocabulary {
             merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
-            scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words: is_llama_3, composes: false },
-            special: self.special_ids(is_llama_3),
+            scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words, composes: false },
+            special: self.special_ids(begins),
             notices,
             origin: "tokenizer.ggml.tokens",
             tokens: self.read_tokens(read_kind)?,
@@ -163,11 +163,12 @@ impl<'a> GgufVocabulary<'a> {
 /// llama.cpp searches a text for control, user-defined and unknown tokens; so do we.
 fn read_kind(id: usize, token_type: i32, _: &str) -> Result<Kind> {
     match token_type {
-        1 | 5 | 6 => Ok(Kind::Normal),
+        // 0 is what llama.cpp calls undefined.
+        0 | 1 | 5 | 6 => Ok(Kind::Normal),
         2 | 3 => Ok(Kind::Control),
         4 => Ok(Kind::Added),
         other => Err(Error::file("tokenizer.ggml.token_type", format!("token {id} has type {other}"))
-            .expected("a type from 1 to 6")),
+            .expected("a type from 0 to 6")),
     }
 }
 

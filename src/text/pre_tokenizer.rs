@@ -2,7 +2,7 @@
 //!
 //! A `tokenizer.json` may bring regexes of its own: they are compiled within a bound, and take time linear in the text.
 
-use super::cut::{Cut, Split, Step};
+use super::cut::{BEFORE_THREES, Cut, Split, Step, THREES_FROM_THE_END};
 use super::vocabulary::quote;
 use crate::error::{Error, Result};
 use tokenizers::SplitDelimiterBehavior;
@@ -16,8 +16,10 @@ pub(super) struct PreTokenizer {
     /// become pieces ("isolated"). Then every byte is spelt by the byte map.
     patterns: &'static [&'static str],
     /// In a GGUF, such a name also means that a word which is a token as it stands is taken whole, whatever the merges
-    /// would make of it, and that a text begins with the bos token unless the file says otherwise.
-    pub(super) is_llama_3: bool,
+    /// would make of it.
+    pub(super) whole_words: bool,
+    /// It also means that a text begins with the bos token unless the file says otherwise.
+    pub(super) begins: bool,
 }
 
 /// The name of the cut where a file names none.
@@ -34,6 +36,8 @@ const LLAMA_3: &str = concat!(
     r"|\s*[\r\n]+|\s+(?!\S)|\s+",
 );
 const GPT_2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+/// Words by case with contractions, numbers in threes, the rest.
+const O_200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Chinese, what lies before it in Unicode down to U+0800, Japanese therefore included, and Korean.
 const ASIAN: &str = "[\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}]+";
 /// Letters of the scripts that know upper and lower case, with the space before them.
@@ -60,7 +64,7 @@ const PUNCTUATION: &str = "\\s?[!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}
 static PRE_TOKENIZERS: &[PreTokenizer] = &[
     PreTokenizer {
         // V3, R1 and V4: numbers in threes, then Chinese and Japanese runs, then words, punctuation, line ends, spaces.
-        names: &["joyai-llm", "deepseek-v3"],
+        names: &["joyai-llm", "deepseek-v3", "hunyuan-dense"],
         patterns: &[
             r"\p{N}{1,3}",
             r"[一-龥぀-ゟ゠-ヿ]+",
@@ -73,7 +77,8 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
                 r"|\s+",
             ),
         ],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // Qwen 2 and 3, R1's distills among them: English contractions, words, single digits, the rest.
@@ -95,19 +100,32 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
             r"| ?[^\s\p{L}\p{N}]+[\r\n]*",
             r"|\s*[\r\n]+|\s+(?!\S)|\s+",
         )],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // Llama 3: the same with numbers in threes.
-        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
+        names: &[
+            "llama-bpe",
+            "llama3",
+            "llama-v3",
+            "falcon3",
+            "falcon-h1",
+            "pixtral",
+            "midm-2.0",
+            "lfm2",
+            "jina-v5-nano",
+        ],
         patterns: &[LLAMA_3],
-        is_llama_3: true,
+        whole_words: true,
+        begins: true,
     },
     PreTokenizer {
         // The same, of models that do not take words whole.
         names: &["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"],
         patterns: &[LLAMA_3],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // Qwen 3.5: as Qwen 2, with marks among the letters.
@@ -115,7 +133,8 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
         patterns: &[
             r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         ],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // Mistral Nemo and later: words by case, single digits.
@@ -123,15 +142,29 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
         patterns: &[
             r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         ],
-        is_llama_3: true,
+        whole_words: true,
+        begins: true,
     },
     PreTokenizer {
         // o200k: words by case with contractions, digits in threes.
         names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
-        patterns: &[
-            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-        ],
-        is_llama_3: false,
+        patterns: &[O_200K],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // The same with words taken whole.
+        names: &["granite-embed-multi-97m"],
+        patterns: &[O_200K],
+        whole_words: true,
+        begins: false,
+    },
+    PreTokenizer {
+        // The same behind numbers in threes from their end.
+        names: &["tiny_aya", "cohere2moe"],
+        patterns: &[THREES_FROM_THE_END, O_200K],
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         names: &[
@@ -147,39 +180,136 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
             "modern-bert",
             "trillion",
             "granite-docling",
+            "jina-es",
+            "jina-de",
+            "jina-v2-es",
+            "jina-v2-de",
+            "jina-v1-en",
+            "jina-v2-code",
             "roberta-bpe",
         ],
         patterns: &[GPT_2],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // Single digits, then GPT-2.
         names: &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
         patterns: &[DIGIT, GPT_2],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // What llama.cpp takes where a file does not say: runs of punctuation, GPT-2, runs of digits, threes of them.
         names: &[DEFAULT],
         patterns: &[r"[\p{P}\$\+<=>\^~\|]+", GPT_2, r"\p{N}+", "[0-9][0-9][0-9]"],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Runs of punctuation, GPT-2, threes of digits.
+        names: &["falcon"],
+        patterns: &[r"[\p{P}\$\+<=>\^~\|`]+", GPT_2, r"[0-9][0-9][0-9]"],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Qwen 2, but line ends one by one.
+        names: &["bailingmoe", "bailingmoe2", "llada-moe"],
+        patterns: &[
+            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+        ],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Qwen 2, but symbols without line ends.
+        names: &["seed-coder"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Numbers in threes, then Llama 3.
+        names: &["minicpm5"],
+        patterns: &[
+            r"\p{N}{1,3}",
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: true,
+        begins: false,
+    },
+    PreTokenizer {
+        // Letters with their marks, over single spaces.
+        names: &["exaone-moe"],
+        patterns: &[
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
+        ],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Whatever stands between spaces and stops.
+        names: &["bloom", "poro-chat", "gpt3-finnish"],
+        patterns: &[r" ?[^(\s|.,!?…。，、।۔،)]+"],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // The same with single digits.
+        names: &["viking"],
+        patterns: &[r" ?[^(\s|.,!?…。，、।۔،)]+", DIGIT],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Korean, Chinese and Japanese apart, then words by case.
+        names: &["youtu"],
+        patterns: &[
+            r"[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+",
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: true,
+        begins: false,
+    },
+    PreTokenizer {
+        // Lines, then Qwen 2.
+        names: &["laguna"],
+        patterns: &[
+            r"[^\n]+|[\n]+",
+            r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
+        // Words are not cut at all; numbers are, in threes from their end.
+        names: &["superbpe"],
+        patterns: &[r"\p{N}+", BEFORE_THREES],
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // V2 and the first DeepSeek LLM, as GGUF has it: whole numbers, of which the vocabulary has only digits.
         names: &["deepseek-llm"],
         patterns: &[LINE_END, CASED_WORD, PUNCTUATION, r"\s+$", ASIAN, r"\p{N}+"],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         // The same, as their `tokenizer.json` has it.
         names: &[],
         patterns: &[LINE_END, CASED_WORD, PUNCTUATION, r"\s+$", ASIAN, DIGIT],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
     PreTokenizer {
         names: &["deepseek-coder"],
         patterns: &[LINE_END, r"\s?\p{L}+", r"\s?\p{P}+", ASIAN, DIGIT],
-        is_llama_3: false,
+        whole_words: false,
+        begins: false,
     },
 ];
 
@@ -261,10 +391,11 @@ impl Words {
     }
 }
 
-/// A name of each, for messages.
+/// Some names, for messages.
 fn supported() -> String {
-    let names: Vec<&str> = PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()).copied().collect();
-    format!("one of {}, or another name for the same", names.join(", "))
+    let names = PRE_TOKENIZERS.iter().filter_map(|known| known.names.first()).copied();
+    let names: Vec<&str> = names.take(8).collect();
+    format!("{}, or another of the {} cuts that llama.cpp has names for", names.join(", "), PRE_TOKENIZERS.len())
 }
 
 #[cfg(test)]
@@ -301,9 +432,6 @@ mod tests {
         for known in cuts {
             let splits = known["splits"].as_array().unwrap();
             for name in known["names"].as_array().unwrap().iter().filter_map(|name| name.as_str()) {
-                if PreTokenizer::named(name).is_err() {
-                    continue;
-                }
                 for (text, split) in texts.iter().zip(splits) {
                     let text = text.as_str().unwrap();
                     let pieces: Vec<&str> =
@@ -314,7 +442,7 @@ mod tests {
         }
     }
 
-    /// Ways that have no name here, by their regexes.
+    /// The same as a `tokenizer.json` asks for them, by their regexes.
     #[test]
     fn texts_are_cut_by_the_regexes_that_a_file_brings() {
         let texts: serde_json::Value =
@@ -327,15 +455,18 @@ mod tests {
         assert!(own.as_array().unwrap().len() > 5);
         for case in own.as_array().unwrap() {
             let isolated = |pattern| OwnSplit { pattern, behavior: SplitDelimiterBehavior::Isolated, inverts: false };
-            let words = Words::of(list(&case["patterns"]).into_iter().map(isolated).collect(), false);
-            assert!(words.known().is_none());
-            let cut = words.build().unwrap();
+            let splits: Vec<OwnSplit> = list(&case["patterns"]).into_iter().map(isolated).collect();
+            assert!(Words::of(splits.clone(), false).known().is_some(), "{}", case["names"]);
+            let own = Words::Own { splits, prefixes_space: false }.build().unwrap();
             for (text, split) in list(&texts["texts"]).iter().zip(case["splits"].as_array().unwrap()) {
                 let mut pieces = PreTokenizedString::from(text.as_str());
-                cut.pre_tokenize(&mut pieces).unwrap();
+                own.pre_tokenize(&mut pieces).unwrap();
                 let spans = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
                 let pieces: Vec<&str> = spans.into_iter().map(|(_, (start, end), _)| &text[start..end]).collect();
                 assert_eq!(pieces, list(split), "{}: {text:?}", case["patterns"]);
+                for name in list(&case["names"]) {
+                    assert_eq!(cut(&name, text), pieces, "{name}: {text:?}");
+                }
             }
         }
     }

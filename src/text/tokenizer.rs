@@ -113,25 +113,23 @@ impl Tokenizer {
         Self::new(tokenizer_json::read(json, special)?)
     }
 
-    /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the BOS token.
-    ///
-    /// # Errors
-    /// A token that the vocabulary does not have.
-    pub fn configure(&mut self, config: &TokenizerConfig) -> Result<()> {
-        let id_of = |token: &String| {
-            self.id_of(token).ok_or_else(|| {
-                Error::file("tokenizer_config.json", format!("the special token {}", quote(token)))
-                    .expected("a token of tokenizer.json")
-            })
-        };
+    /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the BOS token. What names no token
+    /// of the vocabulary is passed over, with a notice; a pad token without one: nothing is ever padded here.
+    pub fn configure(&mut self, config: &TokenizerConfig) {
         let mut special = self.special;
-        special.bos = config.bos.as_ref().map(id_of).transpose()?.or(special.bos);
-        special.eos = config.eos.as_ref().map(id_of).transpose()?.or(special.eos);
-        // Some files name a pad token that they do not have; nothing is ever padded here.
+        for (name, token, id) in [("bos", &config.bos, &mut special.bos), ("eos", &config.eos, &mut special.eos)] {
+            let Some(token) = token else { continue };
+            match self.inner.token_to_id(token) {
+                Some(found) => *id = Some(found),
+                None => self.notices.push(format!(
+                    "tokenizer_config.json: {name}_token is {}, which tokenizer.json does not have: it is left out",
+                    quote(token)
+                )),
+            }
+        }
         special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
         special.add_bos = config.add_bos.unwrap_or(special.add_bos) && special.bos.is_some();
         self.special = special;
-        Ok(())
     }
 
     /// Takes ids that end a text, as the files beside the vocabulary list them; those that name no token are passed over.

@@ -62,6 +62,11 @@ enum Step {
         #[serde(default = "isolated")]
         behavior: Behavior,
     },
+    Whitespace,
+    WhitespaceSplit,
+    CharDelimiterSplit {
+        delimiter: char,
+    },
     ByteLevel {
         add_prefix_space: bool,
         /// Files that are older than the option mean yes.
@@ -221,7 +226,8 @@ fn read_scheme(model: &Model, normalizer: Option<Normalizer>, steps: Option<Step
     flatten_normalizer(normalizer, &mut normalizers);
     let mut flat = Vec::new();
     flatten(steps, &mut flat);
-    if model.byte_fallback {
+    // Where bytes are spelt, nothing is left to fall back to.
+    if model.byte_fallback && !matches!(flat.last(), Some(Step::ByteLevel { .. })) {
         return Ok(Scheme::SentencePiece { prefix: read_space_prefix(&normalizers, &flat)? });
     }
     let composes = match normalizers[..] {
@@ -299,6 +305,11 @@ fn read_words(mut steps: Vec<Step>) -> Result<Words> {
         Step::Digits { individual_digits: true } => Ok(isolated(r"\p{N}")),
         Step::Digits { individual_digits: false } => Ok(isolated(r"\p{N}+")),
         Step::Punctuation { behavior } => Ok(OwnSplit { behavior, ..isolated(r"[\p{P}!-/:-@\[-`{-~]") }),
+        Step::Whitespace => Ok(OwnSplit { behavior: Behavior::Removed, inverts: true, ..isolated(r"\w+|[^\w\s]+") }),
+        Step::WhitespaceSplit => Ok(OwnSplit { behavior: Behavior::Removed, ..isolated(r"\s") }),
+        Step::CharDelimiterSplit { delimiter } => {
+            Ok(OwnSplit { behavior: Behavior::Removed, ..isolated(&regex::escape(&delimiter.to_string())) })
+        }
         Step::Sequence { .. } | Step::ByteLevel { .. } | Step::Metaspace { .. } => Err(wrong()),
     };
     let mut splits: Vec<OwnSplit> = steps.into_iter().map(split).collect::<Result<_>>()?;

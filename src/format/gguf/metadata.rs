@@ -49,6 +49,14 @@ impl Metadata {
         self.scalar(key, "a whole number of 32 bits", Scalar::to_u32)
     }
 
+    /// A token's id; a number below zero means that there is none.
+    pub fn get_id(&self, key: &str) -> Result<Option<u32>> {
+        match self.get(key) {
+            Some(Value::Scalar(_, Scalar::Signed(..0))) => Ok(None),
+            _ => self.get_u32(key),
+        }
+    }
+
     /// A whole number; as [`Self::get_u32`].
     pub fn get_u64(&self, key: &str) -> Result<Option<u64>> {
         self.scalar(key, "a whole number of 64 bits", Scalar::to_u64)

@@ -26,7 +26,7 @@ const LONG: [(&str, &str); 15] = [
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 9] = [
+const IDLE: [(&[&str], Value, &str); 13] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -39,6 +39,18 @@ const IDLE: [(&[&str], Value, &str); 9] = [
     (&["--jinja"], Value::Never, "templates are always rendered as Jinja"),
     (&["--mlock"], Value::Never, "weights are kept on the adapter"),
     (&["--no-mmap", "--mmap"], Value::Never, "files are read and not mapped"),
+    (&["-cb", "-nocb", "--cont-batching", "--no-cont-batching"], Value::Never, "one text is written at a time"),
+    (&["--numa", "-sm", "--split-mode", "-mg", "--main-gpu"], Value::Always, "one adapter computes all"),
+    (
+        &["-nkvo", "--no-kv-offload", "--swa-full"],
+        Value::Never,
+        "the KV cache is kept on the adapter, and as small as may be",
+    ),
+    (
+        &["-v", "--verbose", "--log-disable", "--no-perf", "--no-display-prompt", "--simple-io"],
+        Value::Never,
+        "stdout has the text alone, and stderr the figures",
+    ),
     (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
 ];
 
@@ -173,6 +185,7 @@ mod tests {
             ("headstart run -no-cnv x", "headstart run --no-conversation x", 1),
             ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
+            ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
             ("headstart tokenize -t", "headstart tokenize -t", 0),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), n));
@@ -181,7 +194,7 @@ mod tests {
 
     #[test]
     fn letters_are_not_taken_apart() {
-        for typed in ["run -hx", "run -nx", "run -fab", "bench -sm none", "-xyz"] {
+        for typed in ["run -hx", "run -nx", "run -fab", "bench -ts 1", "-xyz"] {
             let words = ["headstart"].into_iter().chain(typed.split(' ')).map(OsString::from);
             let error = with_long_options(words).expect_err(typed).to_string();
             let name = typed.split(' ').find(|word| word.starts_with('-')).expect("an option");

@@ -7,7 +7,7 @@ mod search;
 mod single;
 mod track;
 
-pub use kept::KeptTuning;
+pub use kept::{KeptChoice, KeptTuning};
 pub use search::Extent;
 
 use super::report::{StepGain, TunedProblem, TuningFacts, TuningSource};

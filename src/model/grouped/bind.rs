@@ -364,14 +364,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
-    /// norm or a scale beside a weight in use.
+    /// norm, a gate or a scale in one of its layers.
     pub(in crate::model) fn sort_the_rest(&self, architecture: &str, n_layers: u32) -> Result<Vec<String>> {
         let mut ignored = Vec::new();
         for tensor in self.taker.rest() {
             let name = &tensor.name;
-            let in_layer = LAYER_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
             let is_empty = tensor.shape.contains(&0);
-            if in_layer && !is_empty && !name.ends_with("rotary_emb.inv_freq") {
+            if !is_empty && in_layers(name, n_layers).is_some_and(changes) {
                 return Err(tensor_error(name, "a tensor that this architecture does not have")
                     .expected(format!("the tensors of {architecture}, with {n_layers} layers"))
                     .advice("The file holds a variant that is not supported, or its keys belong to another model."));
@@ -382,6 +381,19 @@ impl<'a> Binder<'a> {
         }
         Ok(ignored)
     }
+}
+
+/// What follows the number of a layer of the model in a tensor's name.
+fn in_layers(name: &str, n_layers: u32) -> Option<&str> {
+    let (number, rest) = LAYER_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?.split_once('.')?;
+    number.parse::<u32>().ok().filter(|layer| *layer < n_layers).map(|_| rest)
+}
+
+/// Whether a part of a layer, by its name, is one that changes what the layer computes. Scales of a cache or of
+/// activations in eight bits do not: here both are kept as they are.
+fn changes(part: &str) -> bool {
+    let is_idle = ["k_scale", "v_scale", "input_scale", "output_scale"].iter().any(|idle| part.ends_with(idle));
+    !is_idle && ["bias", "norm", "gate", "scale", "sink", "lora", "hc_"].iter().any(|kind| part.contains(kind))
 }
 
 /// Fails unless gate and up of experts are of one format.

@@ -132,8 +132,8 @@ impl Shape {
             defaults: Defaults { context: 2048, normed: true, activation, ..Defaults::default() },
             divisors,
             expert_layers: (0..n_layers).map(has_router).collect(),
-            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+            bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
         };
         read(&keys, architecture, metadata.file(), rest, &mut Vec::new())
     }
@@ -239,9 +239,15 @@ impl Defaults {
     /// Of transformers 5.23.
     fn of(architecture: &str) -> Self {
         match architecture {
-            "llama" => Self { context: 2048, bos: Some(1), eos: Some(2), ..Self::default() },
-            "qwen2" => Self { context: 32_768, kv_heads: Some(32), ..Self::default() },
-            "qwen3" => Self { context: 32_768, kv_heads: Some(32), head_dim: Some(128), ..Self::default() },
+            "llama" => Self { context: 2048, n_vocab: Some(32_000), bos: Some(1), eos: Some(2), ..Self::default() },
+            "qwen2" => Self { context: 32_768, n_vocab: Some(151_936), kv_heads: Some(32), ..Self::default() },
+            "qwen3" => Self {
+                context: 32_768,
+                n_vocab: Some(151_936),
+                kv_heads: Some(32),
+                head_dim: Some(128),
+                ..Self::default()
+            },
             "smollm3" => Self {
                 context: 32_768,
                 n_vocab: Some(128_256),
@@ -285,6 +291,7 @@ impl Defaults {
             },
             _ => Self {
                 context: 32_768,
+                n_vocab: Some(151_936),
                 kv_heads: Some(4),
                 n_experts: Some(128),
                 n_used: Some(8),

@@ -81,8 +81,10 @@ fn wrong(path: &str, value: &Value, expected: &str) -> Error {
     Error::file(thing(path), shown(&value.to_string())).expected(expected).advice(ADVICE)
 }
 
+/// A whole number, which may be written as `2048.0`.
 fn to_u32(value: &Value) -> Option<u32> {
-    value.as_u64().and_then(|wide| u32::try_from(wide).ok())
+    let written = value.as_f64().filter(|wide| wide.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(wide));
+    value.as_u64().and_then(|wide| u32::try_from(wide).ok()).or(written.map(|wide| wide as u32))
 }
 
 impl Keys for ConfigKeys {
@@ -206,7 +208,12 @@ fn rope_dims(keys: &ConfigKeys, default: &Shape) -> Result<u32> {
     Ok((f64::from(keys.require(&keys::HEAD_DIM)?) * part) as u32)
 }
 
-/// A token's id: a number, or a list of which the first is the one.
+/// A token's id: a number, or a list of which the first is the one. An empty list and a number below zero name none.
 pub(in crate::model) fn token(keys: &ConfigKeys, key: &Key) -> Result<Option<u32>> {
-    keys.get(key, "a token's id", |value| to_u32(value.as_array().and_then(|ids| ids.first()).unwrap_or(value)))
+    let id = keys.get(key, "a token's id", |value| match value.as_array().map_or(Some(value), |ids| ids.first()) {
+        Some(id) if id.as_i64().is_some_and(|id| id < 0) => Some(None),
+        Some(id) => to_u32(id).map(Some),
+        None => Some(None),
+    })?;
+    Ok(id.flatten())
 }

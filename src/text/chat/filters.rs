@@ -16,7 +16,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 27] = [
+const OURS: [(&str, Filter); 28] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -70,6 +70,10 @@ const OURS: [(&str, Filter); 27] = [
     ("wordcount", |budget, value, _| {
         let words = Regex::new(r"\w+").map_err(|_| fault("words"))?;
         Ok(words.find_iter(&text_of(value, budget)?).count().into())
+    }),
+    ("filesizeformat", |_, value, given| {
+        let binary = given.flag(0, "binary");
+        Ok(minijinja_contrib::filters::filesizeformat(f64::try_from(value.clone())?, Some(binary)).into())
     }),
     ("truncate", truncate),
     ("indent", indent),
@@ -125,7 +129,6 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("round", Value::from_function(filters::round)),
         ("urlencode", Value::from_function(filters::urlencode)),
         ("striptags", Value::from_function(minijinja_contrib::filters::striptags)),
-        ("filesizeformat", Value::from_function(minijinja_contrib::filters::filesizeformat)),
     ];
     for (name, filter) in theirs {
         let budget = budget.clone();
@@ -163,7 +166,7 @@ fn last(budget: &Budget, value: &Value) -> Result<Value, Error> {
     }
     budget.measure(value)?;
     match value.kind() {
-        ValueKind::Iterable => Err(fault("what comes last of items that are no list")),
+        ValueKind::Iterable if value.len().is_none() => Err(fault("what comes last of items that are no list")),
         _ => Ok(value.try_iter()?.last().unwrap_or_default()),
     }
 }

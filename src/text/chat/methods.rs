@@ -7,6 +7,7 @@ use super::{compare, strings};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, State, Value};
 use minijinja_contrib::pycompat;
+use std::fmt;
 use std::sync::Arc;
 
 /// What can be gone through and is no list, as Python has it: what `keys`, `values` and `items` of a dict give, or,
@@ -45,6 +46,29 @@ pub(super) fn view_name(value: &Value) -> Option<&'static str> {
 /// made one.
 pub(super) fn generator(items: Vec<Value>) -> Value {
     Value::from_object(Series { name: None, items })
+}
+
+/// The methods of Python's dicts.
+pub(super) const OF_DICTS: [&str; 11] =
+    ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
+
+/// A method that is not called: it is there, and says nothing else.
+#[derive(Debug)]
+struct Bound(String);
+
+impl Object for Bound {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<built-in method {} of dict object>", self.0)
+    }
+}
+
+/// The method of a dict by its name.
+pub(super) fn bound(name: &str) -> Value {
+    Value::from_object(Bound(name.to_owned()))
 }
 
 /// Calls `value.name(given…)`.

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod budget;
+mod channels;
 mod clock;
 mod compare;
 mod filters;
@@ -22,6 +23,7 @@ mod numbers;
 mod operations;
 mod predicates;
 mod python;
+mod pythonic;
 mod reasoning;
 mod rewrite;
 mod shape;

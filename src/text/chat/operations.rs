@@ -7,7 +7,7 @@ use super::compare::{contains, equal, is_list, number, order};
 use super::filters::escaped;
 use super::numbers::{self, arithmetic};
 use super::python::write_str;
-use super::{formats, macros};
+use super::{formats, macros, methods};
 use minijinja::value::{Kwargs, Object, Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, Value};
 use std::cmp::Ordering;
@@ -36,6 +36,10 @@ pub(super) const SPREAD: &str = "*[]";
 pub(super) const MERGE: &str = "**{}";
 /// Fails if a loop cannot go through the value, though the library's would.
 pub(super) const ITERABLE: &str = "for";
+/// What a name on the left of a `=`, or of a loop, is given a part of: a text is its characters.
+pub(super) const UNPACK: &str = ",=";
+/// `value.name` for a name that Python's dicts have a method by, which comes before a key.
+pub(super) const METHOD: &str = ".";
 /// A macro that takes what Python's functions take.
 pub(super) const MACRO: &str = "macro()";
 /// Charges a value that the library has made.
@@ -105,6 +109,15 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     environment.add_function(MADE, move |value: Value| shared.made(value));
     let shared = budget.clone();
     environment.add_function(MEASURE, move |value: Value| shared.measure(&value).map(|()| value));
+    let shared = budget.clone();
+    environment.add_function(UNPACK, move |value: Value| match value.as_str() {
+        Some(text) => shared.list(text.chars().map(Value::from)).map(Value::from),
+        None => Ok(value),
+    });
+    environment.add_function(METHOD, |value: Value, name: &str| match value.kind() {
+        ValueKind::Map if !is_namespace(&value) => Ok(methods::bound(name)),
+        _ => value.get_attr(name),
+    });
     environment.add_function(ITERABLE, |value: Value| match value.kind() {
         ValueKind::None => Err(fault("None is no list that a loop could go through")),
         _ => Ok(value),
@@ -251,12 +264,17 @@ fn slice(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
             let chars: Vec<char> = text.chars().collect();
             Ok(places(chars.len(), start, stop, step).map(|at| chars[at]).collect::<String>().into())
         }
-        None if is_list(value) => {
+        None if is_list(value) || is_range(value) => {
             let items: Vec<Value> = value.try_iter()?.collect();
             Ok(alike(value, places(items.len(), start, stop, step).map(|at| items[at].clone()).collect()))
         }
         None => Err(fault(format!("a slice of a {}", value.kind()))),
     }
+}
+
+/// Whether it is what `range` gives: of what is gone through and is no list, it alone has a number of items and no name.
+fn is_range(value: &Value) -> bool {
+    value.kind() == ValueKind::Iterable && value.len().is_some() && methods::view_name(value).is_none()
 }
 
 /// The places that a slice of `n` things takes, in its order.

@@ -1,5 +1,7 @@
-//! What a model thinks, told from what it answers, while the text streams: `<think>…</think>` and then the answer.
-//! A tag may be spread over parts, so a beginning of one is held back until it is clear what it is.
+//! What a model thinks, told from what it answers, while the text streams: `<think>…</think>` and then the answer, or
+//! [`Channels`]. A tag may be spread over parts, so a beginning of one is held back until it is clear what it is.
+
+use super::channels::{self, Channels};
 
 const OPEN: &str = "<think>";
 const CLOSE: &str = "</think>";
@@ -21,6 +23,8 @@ pub struct ReasoningSplitter {
     held: String,
     /// Whether the part has had any text but empty lines.
     begun: bool,
+    /// What takes the text instead, where it comes in channels.
+    channels: Option<Channels>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +44,15 @@ impl ReasoningSplitter {
             () if end.ends_with(CLOSE) => State::Answer,
             () => State::Start,
         };
-        Self { state, held: String::new(), begun: false }
+        let channels = end.ends_with(channels::BEGIN).then(Channels::default);
+        Self { state, held: String::new(), begun: false, channels }
     }
 
     /// Takes the next piece of text; gives what has become clear, in order.
     pub fn push(&mut self, text: &str) -> Vec<(Part, String)> {
+        if let Some(channels) = &mut self.channels {
+            return channels.push(text);
+        }
         self.held.push_str(text);
         let mut parts = Vec::new();
         while let Some(part) = self.step() {
@@ -55,6 +63,9 @@ impl ReasoningSplitter {
 
     /// The end of the text: what was held back is no tag.
     pub fn finish(&mut self) -> Vec<(Part, String)> {
+        if let Some(channels) = &mut self.channels {
+            return channels.finish();
+        }
         let held = std::mem::take(&mut self.held);
         let part = if self.state == State::Reasoning { Part::Reasoning } else { Part::Answer };
         let text = if part == Part::Reasoning { held.trim_end() } else { &held };
@@ -114,7 +125,7 @@ impl ReasoningSplitter {
 }
 
 /// How many bytes at the end of `text` are the beginning of `tag`.
-fn beginning_of(tag: &str, text: &str) -> usize {
+pub(super) fn beginning_of(tag: &str, text: &str) -> usize {
     (1..tag.len()).rev().find(|&n| text.ends_with(&tag[..n])).unwrap_or(0)
 }
 
@@ -156,6 +167,29 @@ mod tests {
             ("…", "<thing>x", "", "<thing>x"),
             ("…<think>", "</think></think>", "", "</think>"),
             ("…", "", "", ""),
+            (
+                "…<|start|>assistant",
+                "<|channel|>analysis<|message|>Hm <b>.<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+                "Hm <b>.",
+                "Yes.",
+            ),
+            (
+                "…<|start|>assistant",
+                "<|channel|>analysis<|message|>So<|end|><|start|>assistant<|channel|>commentary to=functions.f \
+                 <|constrain|>json<|message|>{}<|call|>",
+                "So",
+                "<|channel|>commentary to=functions.f<|message|>{}<|call|>",
+            ),
+            (
+                "…<|start|>assistant",
+                " to=functions.f<|channel|>commentary json<|message|>{\"a\": 1}",
+                "",
+                "<|channel|>commentary to=functions.f<|message|>{\"a\": 1}",
+            ),
+            ("…<|start|>assistant", "<|channel|>commentary<|message|>I look.", "", "I look."),
+            ("…<|start|>assistant", "<|channel|>analysis<|message|>Hm <|e", "Hm <|e", ""),
+            ("…<|start|>assistant", "Plain.", "", "Plain."),
+            ("…<|start|>assistant", "<|channel|>ana", "", ""),
         ];
         for (prompt, text, reasoning, answer) in cases {
             for n in [1, 2, 3, 5, 100] {

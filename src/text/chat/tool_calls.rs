@@ -3,12 +3,15 @@
 //! - V3.2's and V4's blocks of `<｜DSML｜invoke>`;
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
 //! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3), or with `<function=…>` in it (Qwen3-Coder);
+//! - a message to a tool in a channel (gpt-oss);
+//! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
+//! - a list of Python's calls between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or alone (Llama 3.2 and 4);
 //! - an answer that is nothing but JSON with a name and parameters (Llama 3).
 //!
 //! What is begun like a call and is none stays a part of the text.
 
 use super::ToolCall;
-use super::json;
+use super::{json, pythonic};
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
@@ -47,7 +50,7 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
         }
     }
     called.text += if called.calls.is_empty() { rest } else { rest.trim_end() };
-    match called.calls.is_empty().then(|| llama(answer)).flatten() {
+    match called.calls.is_empty().then(|| llama(answer).or_else(|| listed(answer))).flatten() {
         Some(calls) => Called { text: String::new(), calls },
         None => called,
     }
@@ -61,12 +64,17 @@ struct Form {
     read: fn(&str, &[String]) -> Option<Vec<ToolCall>>,
 }
 
-const FORMS: [Form; 4] = [
+const FORMS: [Form; 7] = [
     Form { begin: "<｜DSML｜tool_calls>", end: "</｜DSML｜tool_calls>", read: dsml },
     Form { begin: "<｜DSML｜function_calls>", end: "</｜DSML｜function_calls>", read: dsml },
     Form { begin: "<｜tool▁calls▁begin｜>", end: "<｜tool▁calls▁end｜>", read: marked },
     Form { begin: "<tool_call>", end: "</tool_call>", read: tagged },
+    Form { begin: "<|channel|>commentary to=functions.", end: "<|call|>", read: sent },
+    Form { begin: "<|tool_call_start|>", end: "<|tool_call_end|>", read: |block, _| python(block) },
+    // Nothing ends these but the answer.
+    Form { begin: MISTRAL, end: "</s>", read: mistral },
 ];
+const MISTRAL: &str = "[TOOL_CALLS]";
 
 /// What stands between two marks, and what follows the second one.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a str)> {
@@ -150,6 +158,40 @@ fn is_text(tools: &[String], tool: &str, parameter: &str) -> bool {
     types.as_ref().and_then(|types| types.get(parameter)?.get("type")).is_none_or(|of| of == "string")
 }
 
+/// A name, perhaps what form its arguments have, and they.
+fn sent(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    let (head, arguments) = block.split_once("<|message|>")?;
+    let name = head.split([' ', '<']).next().filter(|name| !name.is_empty())?.to_owned();
+    Some(vec![ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() }])
+}
+
+fn mistral(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    for block in block.split(MISTRAL).map(str::trim) {
+        if let Some((name, arguments)) = block.split_once("[ARGS]") {
+            // An id of the call may stand between them.
+            let name = name.split("[CALL_ID]").next().unwrap_or(name).trim().to_owned();
+            calls.push(ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() });
+        } else {
+            let list = json::read("calls", block).ok().filter(|list| list.kind() == ValueKind::Seq)?;
+            let read: Option<Vec<ToolCall>> = list.try_iter().ok()?.map(|one| named(&one)).collect();
+            calls.extend(read?);
+        }
+    }
+    Some(calls)
+}
+
+fn python(block: &str) -> Option<Vec<ToolCall>> {
+    pythonic::calls(block)?.into_iter().map(|(name, arguments)| call(&name, arguments)).collect()
+}
+
+/// Nothing but a list of Python's calls.
+fn listed(answer: &str) -> Option<Vec<ToolCall>> {
+    let answer = answer.trim();
+    let answer = answer.strip_prefix("<|python_start|>").map_or(answer, |rest| rest.trim_end_matches("<|python_end|>"));
+    answer.starts_with('[').then(|| python(answer)).flatten()
+}
+
 /// Nothing but calls as JSON, one or several with `;` between them, behind a mark or not.
 fn llama(answer: &str) -> Option<Vec<ToolCall>> {
     let marks = |text: &'static str| move |answer: &str| answer.trim().trim_start_matches(text).trim().to_owned();
@@ -215,6 +257,7 @@ mod tests {
                 "<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>", "<｜DSML｜invoke name=\"f\">", "</｜DSML｜invoke>",
                 "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
                 "{\"name\": \"f\", \"arguments\": {}}", "{", "}", ";", "é", " ", "\n", "x",
+                "<|channel|>commentary to=functions.", "<|message|>", "<|call|>", "[TOOL_CALLS]", "[ARGS]", "[f(a=1)]",
             ]), 0..12),
         ) {
             let answer = parts.concat();
@@ -288,6 +331,37 @@ mod tests {
         check(xml, "", &["add {\"a\": 12, \"to\": \"34\", \"more\": \"[1]\\n\"}", "go {\"far\": false}"]);
         // The last tag may be missing: some models end their turn there.
         check("<tool_call>{\"name\": \"go\", \"arguments\": {}}", "", &["go {}"]);
+    }
+
+    #[test]
+    fn gpt_oss_sends_messages_to_tools() {
+        let call = "<|channel|>commentary to=functions.add <|constrain|>json<|message|>{\"a\": 1}";
+        check(call, "", &["add {\"a\": 1}"]);
+        check(&format!("I look.{call}<|call|>"), "I look.", &["add {\"a\": 1}"]);
+        let other = "<|channel|>commentary to=browser.open<|message|>{}";
+        check(other, other, &[]);
+    }
+
+    #[test]
+    fn mistral_writes_lists_or_names_with_arguments() {
+        let list = "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"x\": 1}}, {\"name\": \"g\", \"arguments\": {}}]";
+        check(list, "", &["f {\"x\": 1}", "g {}"]);
+        check("So.[TOOL_CALLS]f[ARGS]{\"x\": 1}[TOOL_CALLS]g[CALL_ID]9[ARGS]{}</s>", "So.", &["f {\"x\": 1}", "g {}"]);
+        check("[TOOL_CALLS] none", "[TOOL_CALLS] none", &[]);
+    }
+
+    #[test]
+    fn calls_of_python_are_read() {
+        let calls = "[f(a=1, b='it\\'s', c=[True, None, -2.5], d={\"k\": 'v',}), g.h()]";
+        let read = [r#"f {"a": 1, "b": "it's", "c": [true, null, -2.5], "d": {"k": "v"}}"#, "g.h {}"];
+        check(&format!("<|tool_call_start|>{calls}<|tool_call_end|>Done."), "Done.", &read);
+        check(calls, "", &read);
+        check("<|python_start|>[g()]<|python_end|>", "", &["g {}"]);
+        for text in ["[1, 2]", "[f(a)]", "[f(a=)]", "[f(a=1]", "[f(a=1) g()]", "[]", "[f(a=nan)]", "f(a=1)"] {
+            check(text, text, &[]);
+        }
+        let deep = format!("[f(a={})]", "[".repeat(100_000));
+        check(&deep, &deep, &[]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
             }
             let shown = if options.json { whole } else { report.tuning.as_ref().map_or_else(String::new, shown) };
             write_out(shown.as_bytes())?;
-            shelf::find(adapter)
+            shelf::find(&adapter.identity)
         }
     };
     if let Some(mut file) = export_file {
@@ -148,7 +148,7 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
 pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, exact: bool) -> Option<Tuning> {
     let ExecutorChoice::Gpu(adapter) = place else { return None };
     let guess = adapter.tuning().only_exact(exact);
-    Some(if tune == Tune::Off { guess } else { shelf::find(adapter).over(guess) })
+    Some(if tune == Tune::Off { guess } else { shelf::find(&adapter.identity).over(guess) })
 }
 
 /// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
@@ -179,9 +179,7 @@ async fn measured(session: &mut Session, extent: Extent) -> Result<Option<Tuning
     for place in &facts.wrong {
         eprintln!("headstart: {}: not used, it computes something else: {place}", adapter.identity.name);
     }
-    let mut kept = shelf::find(&adapter);
-    kept.learn(&facts, session.tuning());
-    if let Err(error) = shelf::keep(&kept) {
+    if let Err(error) = shelf::change(&adapter.identity, |kept| kept.learn(&facts, session.tuning())) {
         eprintln!("headstart: what was found is not kept: {error}");
     }
     Ok(Some(facts))
