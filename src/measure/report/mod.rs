@@ -5,6 +5,7 @@
 mod check;
 pub mod index;
 pub mod link;
+mod placed;
 mod prediction;
 mod probe;
 mod published;
