@@ -3,7 +3,6 @@
 //! browser say of themselves: no paths, no prompt, no text.
 
 mod check;
-pub mod index;
 pub mod link;
 mod placed;
 mod prediction;
