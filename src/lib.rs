@@ -39,6 +39,7 @@
 pub mod engine;
 pub mod error;
 pub mod format;
+#[macro_use]
 pub mod gpu;
 pub mod host;
 pub mod kernels;

@@ -4,13 +4,11 @@
 use crate::drawn::Draw;
 use headstart::measure::chart::charts;
 use headstart::measure::compare::compare;
-use headstart::measure::report::index::Index;
 use headstart::measure::report::link::{pack, unpack};
 use headstart::measure::report::read::{MAX_BYTES, MAX_ENTRIES, read};
 use headstart::measure::report::{Entry, schema};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -25,9 +23,7 @@ fn fixture(name: &str) -> String {
 fn reports_in(folder: &str) -> Vec<PathBuf> {
     let files =
         std::fs::read_dir(root().join(folder)).expect("the folder").map(|entry| entry.expect("an entry").path());
-    files
-        .filter(|path| path.extension().is_some_and(|ending| ending == "json") && !path.ends_with("index.json"))
-        .collect()
+    files.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect()
 }
 
 #[test]
@@ -82,14 +78,39 @@ fn the_schema_refuses_what_is_no_report() {
 }
 
 #[test]
-fn the_folder_of_timings_is_as_its_index_says() {
-    let text = std::fs::read_to_string(root().join("www/timings/index.json")).expect("the index");
-    let index = Index::read(&text).expect("an index");
-    let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
-    let there: BTreeSet<String> = reports_in("www/timings").into_iter().map(name).collect();
-    let listed: BTreeSet<String> = index.reports.iter().cloned().collect();
-    assert_eq!(listed, there, "`reports` in www/timings/index.json has to name every report beside it, and no other");
-    assert_eq!(listed.len(), index.reports.len(), "a name twice");
+fn the_gallery_of_the_page_holds_the_reports_of_the_folder() {
+    let gallery = std::fs::read_to_string(root().join("www/gallery.json")).expect("the gallery");
+    let mut gallery: Value = serde_json::from_str(&gallery).expect("JSON");
+    for path in reports_in("www/timings") {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let shown = gallery["reports"].as_object_mut().expect("reports").remove(&name).unwrap_or_default();
+        let report: Value = serde_json::from_str(&std::fs::read_to_string(&path).expect("a report")).expect("JSON");
+        if let Err(place) = is_rounded(&shown, &report) {
+            panic!("www/gallery.json is not of www/timings/{name}.json: {place}. Run `node tools/gallery.mjs`.");
+        }
+        assert!(read(&shown.to_string()).is_ok_and(|entries| entries.len() == 1), "{name}");
+    }
+    assert_eq!(gallery["reports"], json!({}), "reports that www/timings has not: run `node tools/gallery.mjs`");
+}
+
+/// Whether a value is another with numbers of fewer digits; else where it is not.
+fn is_rounded(shown: &Value, report: &Value) -> Result<(), String> {
+    match (shown, report) {
+        (Value::Array(shown), Value::Array(report)) if shown.len() == report.len() => {
+            shown.iter().zip(report).try_for_each(|(shown, report)| is_rounded(shown, report))
+        }
+        (Value::Object(shown), Value::Object(report)) if shown.len() == report.len() => {
+            report.iter().try_for_each(|(name, value)| {
+                is_rounded(shown.get(name).unwrap_or(&Value::Null), value).map_err(|place| format!("{name}: {place}"))
+            })
+        }
+        (Value::Number(a), Value::Number(b)) => match (a.as_f64(), b.as_f64()) {
+            (Some(a), Some(b)) if (a - b).abs() <= 1e-3 * b.abs() => Ok(()),
+            _ => Err(format!("{shown}, not {report}")),
+        },
+        _ if shown == report => Ok(()),
+        _ => Err(format!("{shown}, not {report}")),
+    }
 }
 
 fn draws() -> impl Strategy<Value = Vec<u64>> {

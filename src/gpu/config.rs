@@ -82,9 +82,9 @@ const fn first_cooperative() -> Tile {
     Tile::COOPERATIVE[0]
 }
 
-const REDUCE_THREAD: &str = include_str!("../../shaders/lib/reduce_thread.wgsl");
-const REDUCE_WORKGROUP: &str = include_str!("../../shaders/lib/reduce_workgroup.wgsl");
-const REDUCE_SUBGROUP: &str = include_str!("../../shaders/lib/reduce_subgroup.wgsl");
+const REDUCE_THREAD: &str = shader_text!("../../shaders/lib/reduce_thread.wgsl");
+const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.wgsl");
+const REDUCE_SUBGROUP: &str = shader_text!("../../shaders/lib/reduce_subgroup.wgsl");
 
 impl Config {
     /// The best guess where nothing was measured.

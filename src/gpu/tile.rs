@@ -28,19 +28,19 @@ impl Default for Tile {
     }
 }
 
-const GEMM: &str = include_str!("../../shaders/lib/gemm.wgsl");
-const FLOATS: &str = include_str!("../../shaders/lib/gemm_f32.wgsl");
-const HALVES: &str = include_str!("../../shaders/lib/gemm_f16.wgsl");
-const SUMS_4X4: &str = include_str!("../../shaders/lib/sums_4x4.wgsl");
-const SUMS_8X4: &str = include_str!("../../shaders/lib/sums_8x4.wgsl");
-const SUMS_8X8: &str = include_str!("../../shaders/lib/sums_8x8.wgsl");
+const GEMM: &str = shader_text!("../../shaders/lib/gemm.wgsl");
+const FLOATS: &str = shader_text!("../../shaders/lib/gemm_f32.wgsl");
+const HALVES: &str = shader_text!("../../shaders/lib/gemm_f16.wgsl");
+const SUMS_4X4: &str = shader_text!("../../shaders/lib/sums_4x4.wgsl");
+const SUMS_8X4: &str = shader_text!("../../shaders/lib/sums_8x4.wgsl");
+const SUMS_8X8: &str = shader_text!("../../shaders/lib/sums_8x8.wgsl");
 
-const COOPERATIVE: &str = include_str!("../../shaders/lib/gemm_cooperative.wgsl");
-const MATRICES_8: &str = include_str!("../../shaders/lib/matrices_8.wgsl");
-const MATRICES_16: &str = include_str!("../../shaders/lib/matrices_16.wgsl");
-const MATRICES_1X2: &str = include_str!("../../shaders/lib/matrices_1x2.wgsl");
-const MATRICES_2X2: &str = include_str!("../../shaders/lib/matrices_2x2.wgsl");
-const MATRICES_2X4: &str = include_str!("../../shaders/lib/matrices_2x4.wgsl");
+const COOPERATIVE: &str = shader_text!("../../shaders/lib/gemm_cooperative.wgsl");
+const MATRICES_8: &str = shader_text!("../../shaders/lib/matrices_8.wgsl");
+const MATRICES_16: &str = shader_text!("../../shaders/lib/matrices_16.wgsl");
+const MATRICES_1X2: &str = shader_text!("../../shaders/lib/matrices_1x2.wgsl");
+const MATRICES_2X2: &str = shader_text!("../../shaders/lib/matrices_2x2.wgsl");
+const MATRICES_2X4: &str = shader_text!("../../shaders/lib/matrices_2x4.wgsl");
 
 /// By what a tile is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "add_norm",
-    variants: &[Variant::only("add_norm", include_str!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
+    variants: &[Variant::only("add_norm", shader_text!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
         ("outputs", Access::Read),

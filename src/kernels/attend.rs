@@ -39,7 +39,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "attend",
-    variants: &[Variant::only("attend", include_str!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], WAY)],
+    variants: &[Variant::only("attend", shader_text!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("scores", Access::Read),

@@ -43,7 +43,7 @@ pub static OP: Op = Op {
     name: "attend_score",
     variants: &[Variant::only(
         "attend_score",
-        include_str!("../../shaders/kernels/attend_score.wgsl"),
+        shader_text!("../../shaders/kernels/attend_score.wgsl"),
         &[STEP, KEYS],
         WAY,
     )],

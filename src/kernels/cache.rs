@@ -71,7 +71,7 @@ pub(super) struct KeyOrder {
 impl KeyOrder {
     /// Blocks of so many keys.
     pub(super) fn spec(together: u32) -> Spec {
-        Spec::default().constant(KEYS_TOGETHER, together).part(include_str!("../../shaders/lib/key_order.wgsl"))
+        Spec::default().constant(KEYS_TOGETHER, together).part(shader_text!("../../shaders/lib/key_order.wgsl"))
     }
 
     /// That of a stage.
@@ -126,12 +126,12 @@ impl CacheTypes {
     /// The variant of a kernel for these, which [`Self::of`] reads again.
     pub(super) fn variant(self, spec: Spec) -> Spec {
         let keys = match self.keys {
-            CacheType::F16 => include_str!("../../shaders/lib/cached_keys_f16.wgsl"),
-            CacheType::F32 => include_str!("../../shaders/lib/cached_keys_f32.wgsl"),
+            CacheType::F16 => shader_text!("../../shaders/lib/cached_keys_f16.wgsl"),
+            CacheType::F32 => shader_text!("../../shaders/lib/cached_keys_f32.wgsl"),
         };
         let values = match self.values {
-            CacheType::F16 => include_str!("../../shaders/lib/cached_values_f16.wgsl"),
-            CacheType::F32 => include_str!("../../shaders/lib/cached_values_f32.wgsl"),
+            CacheType::F16 => shader_text!("../../shaders/lib/cached_values_f16.wgsl"),
+            CacheType::F32 => shader_text!("../../shaders/lib/cached_values_f32.wgsl"),
         };
         let is_half = |of| u32::from(of == CacheType::F16);
         let spec = spec.constant(F16_KEYS, is_half(self.keys)).constant(F16_VALUES, is_half(self.values));

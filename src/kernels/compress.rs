@@ -38,14 +38,14 @@ crate::params! {
 }
 
 /// What one group of lanes does.
-pub(super) const ENTRY: &str = include_str!("../../shaders/lib/compress_entry.wgsl");
+pub(super) const ENTRY: &str = shader_text!("../../shaders/lib/compress_entry.wgsl");
 
 /// The kernel.
 pub static OP: Op = Op {
     name: "compress",
     variants: &[Variant::only(
         "compress",
-        include_str!("../../shaders/kernels/compress.wgsl"),
+        shader_text!("../../shaders/kernels/compress.wgsl"),
         &[STEP, ROPE, ENTRY],
         lower::VECTOR,
     )],

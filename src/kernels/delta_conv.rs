@@ -26,7 +26,7 @@ pub static OP: Op = Op {
     name: "delta_conv",
     variants: &[Variant::only(
         "delta_conv",
-        include_str!("../../shaders/kernels/delta_conv.wgsl"),
+        shader_text!("../../shaders/kernels/delta_conv.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

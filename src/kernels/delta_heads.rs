@@ -38,7 +38,7 @@ pub static OP: Op = Op {
     name: "delta_heads",
     variants: &[Variant::only(
         "delta_heads",
-        include_str!("../../shaders/kernels/delta_heads.wgsl"),
+        shader_text!("../../shaders/kernels/delta_heads.wgsl"),
         &[STEP],
         lower::ROW,
     )],

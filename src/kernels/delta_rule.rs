@@ -31,7 +31,7 @@ pub static OP: Op = Op {
     name: "delta_rule",
     variants: &[Variant::only(
         "delta_rule",
-        include_str!("../../shaders/kernels/delta_rule.wgsl"),
+        shader_text!("../../shaders/kernels/delta_rule.wgsl"),
         &[STEP],
         lower::ROW,
     )],

@@ -36,7 +36,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "embed",
-    variants: &[Variant::only("embed", include_str!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::TILES)],
+    variants: &[Variant::only("embed", shader_text!("../../shaders/kernels/embed.wgsl"), &[STEP], lower::TILES)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),

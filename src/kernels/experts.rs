@@ -117,7 +117,7 @@ fn max_tiles([n_experts, n_slots, max_tokens]: [u32; 3], tokens_per_tile: u32) -
 }
 
 /// How a tile in workgroup memory finds its expert and its entries.
-pub(super) const EXPERT_TILE: &str = include_str!("../../shaders/lib/expert_tile.wgsl");
+pub(super) const EXPERT_TILE: &str = shader_text!("../../shaders/lib/expert_tile.wgsl");
 
 /// The entries of a step, over the experts of a shard.
 pub(super) struct Load {

@@ -27,7 +27,7 @@ pub static OP: Op = Op {
     name: "experts_bias",
     variants: &[Variant::only(
         "experts_bias",
-        include_str!("../../shaders/kernels/experts_bias.wgsl"),
+        shader_text!("../../shaders/kernels/experts_bias.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

@@ -36,7 +36,7 @@ pub static OP: Op = Op {
     name: "experts_gate",
     variants: &[Variant::only(
         "experts_gate",
-        include_str!("../../shaders/kernels/experts_gate.wgsl"),
+        shader_text!("../../shaders/kernels/experts_gate.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

@@ -26,7 +26,7 @@ pub static OP: Op = Op {
     name: "experts_group",
     variants: &[Variant::only(
         "experts_group",
-        include_str!("../../shaders/kernels/experts_group.wgsl"),
+        shader_text!("../../shaders/kernels/experts_group.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

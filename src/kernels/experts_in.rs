@@ -38,7 +38,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "experts_in",
-    variants: &[Variant::only("experts_in", include_str!("../../shaders/kernels/experts_in.wgsl"), &[STEP], WAY)],
+    variants: &[Variant::only("experts_in", shader_text!("../../shaders/kernels/experts_in.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("x", Access::Read),

@@ -17,7 +17,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only(
             "experts_in_tiled",
-            include_str!("../../shaders/kernels/experts_in_tiled.wgsl"),
+            shader_text!("../../shaders/kernels/experts_in_tiled.wgsl"),
             &[TILE],
             lower::TILES,
         ),

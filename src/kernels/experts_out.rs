@@ -35,7 +35,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "experts_out",
-    variants: &[Variant::only("experts_out", include_str!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY)],
+    variants: &[Variant::only("experts_out", shader_text!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),

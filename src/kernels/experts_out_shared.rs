@@ -9,7 +9,7 @@ use crate::gpu::{Caps, Stage, Tile, Variant};
 use super::experts::{EXPERT_TILE, Load};
 use super::experts_out::Params;
 
-const SOURCE: &str = include_str!("../../shaders/kernels/experts_out_shared.wgsl");
+const SOURCE: &str = shader_text!("../../shaders/kernels/experts_out_shared.wgsl");
 
 /// A variant of `experts_out_tiled`.
 pub(super) const VARIANT: Variant = Variant {

@@ -17,7 +17,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only(
             "experts_out_tiled",
-            include_str!("../../shaders/kernels/experts_out_tiled.wgsl"),
+            shader_text!("../../shaders/kernels/experts_out_tiled.wgsl"),
             &[TILE],
             lower::TILES,
         ),

@@ -25,7 +25,7 @@ pub static OP: Op = Op {
     name: "experts_spread",
     variants: &[Variant::only(
         "experts_spread",
-        include_str!("../../shaders/kernels/experts_spread.wgsl"),
+        shader_text!("../../shaders/kernels/experts_spread.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

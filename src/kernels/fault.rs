@@ -18,7 +18,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "fault",
-    variants: &[Variant::only("fault", include_str!("../../shaders/kernels/fault.wgsl"), &[], lower::THREADS)],
+    variants: &[Variant::only("fault", shader_text!("../../shaders/kernels/fault.wgsl"), &[], lower::THREADS)],
     bindings: &[("values", Access::Write)],
     params: Params::FIELDS,
     reference,

@@ -42,7 +42,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "fill",
-    variants: &[Variant::only("fill", include_str!("../../shaders/kernels/fill.wgsl"), &[], lower::THREADS)],
+    variants: &[Variant::only("fill", shader_text!("../../shaders/kernels/fill.wgsl"), &[], lower::THREADS)],
     bindings: &[("words", Access::Write)],
     params: Params::FIELDS,
     reference,

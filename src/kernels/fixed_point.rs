@@ -29,7 +29,7 @@ pub static OP: Op = Op {
     name: "fixed_point",
     variants: &[Variant::only(
         "fixed_point",
-        include_str!("../../shaders/kernels/fixed_point.wgsl"),
+        shader_text!("../../shaders/kernels/fixed_point.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

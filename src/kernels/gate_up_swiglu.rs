@@ -36,7 +36,7 @@ pub static OP: Op = Op {
     name: "gate_up_swiglu",
     variants: &[Variant::only(
         "gate_up_swiglu",
-        include_str!("../../shaders/kernels/gate_up_swiglu.wgsl"),
+        shader_text!("../../shaders/kernels/gate_up_swiglu.wgsl"),
         &[STEP],
         Way { lower, space: space::rows_of_weights },
     )],

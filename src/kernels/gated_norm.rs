@@ -32,7 +32,7 @@ pub static OP: Op = Op {
     name: "gated_norm",
     variants: &[Variant::only(
         "gated_norm",
-        include_str!("../../shaders/kernels/gated_norm.wgsl"),
+        shader_text!("../../shaders/kernels/gated_norm.wgsl"),
         &[STEP],
         lower::ROW,
     )],

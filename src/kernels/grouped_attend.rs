@@ -42,7 +42,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "grouped_attend",
     variants: &[
-        Variant::only("grouped_attend", include_str!("../../shaders/kernels/grouped_attend.wgsl"), &[STEP], WAY),
+        Variant::only("grouped_attend", shader_text!("../../shaders/kernels/grouped_attend.wgsl"), &[STEP], WAY),
         grouped_attend_decode::VARIANT,
         grouped_attend_tiled::VARIANT,
     ],
@@ -149,8 +149,8 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let group = p.n_heads / p.n_kv_heads;
     let heads = group.min(MOST_HEADS);
     let block = match config.reduce {
-        Reduce::Thread => include_str!("../../shaders/lib/block_single.wgsl"),
-        Reduce::Workgroup | Reduce::Subgroup => include_str!("../../shaders/lib/block_shared.wgsl"),
+        Reduce::Thread => shader_text!("../../shaders/lib/block_single.wgsl"),
+        Reduce::Workgroup | Reduce::Subgroup => shader_text!("../../shaders/lib/block_shared.wgsl"),
     };
     let (spec, per_workgroup) = config.sharing(caps, config.row_lanes);
     let spec = spec.constant("BLOCK", BLOCK).constant("HEADS", heads).part(block);

@@ -31,7 +31,7 @@ pub(super) const VARIANT: Variant = Variant {
     )
 };
 
-const SOURCE: &str = include_str!("../../shaders/kernels/grouped_attend_decode.wgsl");
+const SOURCE: &str = shader_text!("../../shaders/kernels/grouped_attend_decode.wgsl");
 
 /// A value is as wide as a key, and no wider than a workgroup.
 fn allows(stage: &Stage) -> bool {

@@ -27,7 +27,7 @@ pub(super) const VARIANT: Variant = Variant {
     )
 };
 
-const SOURCE: &str = include_str!("../../shaders/kernels/grouped_attend_tiled.wgsl");
+const SOURCE: &str = shader_text!("../../shaders/kernels/grouped_attend_tiled.wgsl");
 
 /// A tile has one run of keys: tokens of several runs would part them differently.
 fn allows(stage: &Stage) -> bool {

@@ -43,7 +43,7 @@ pub static OP: Op = Op {
     name: "grouped_heads",
     variants: &[Variant::only(
         "grouped_heads",
-        include_str!("../../shaders/kernels/grouped_heads.wgsl"),
+        shader_text!("../../shaders/kernels/grouped_heads.wgsl"),
         &[STEP, ROPE],
         lower::ROW,
     )],

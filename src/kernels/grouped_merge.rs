@@ -29,7 +29,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only(
             "grouped_merge",
-            include_str!("../../shaders/kernels/grouped_merge.wgsl"),
+            shader_text!("../../shaders/kernels/grouped_merge.wgsl"),
             &[STEP],
             lower::THREADS,
         ),

@@ -16,7 +16,7 @@ pub(super) const VARIANT: Variant = Variant {
     pays: |stage| stage.params::<Params>().n_splits > 1,
     ..Variant::only(
         "grouped_merge_shared",
-        include_str!("../../shaders/kernels/grouped_merge_shared.wgsl"),
+        shader_text!("../../shaders/kernels/grouped_merge_shared.wgsl"),
         &[STEP],
         Way { lower, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
     )

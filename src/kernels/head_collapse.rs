@@ -29,7 +29,7 @@ pub static OP: Op = Op {
     name: "head_collapse",
     variants: &[Variant::only(
         "head_collapse",
-        include_str!("../../shaders/kernels/head_collapse.wgsl"),
+        shader_text!("../../shaders/kernels/head_collapse.wgsl"),
         &[STEP],
         lower::VECTOR,
     )],

@@ -29,7 +29,7 @@ pub static OP: Op = Op {
     name: "hyper_collapse",
     variants: &[Variant::only(
         "hyper_collapse",
-        include_str!("../../shaders/kernels/hyper_collapse.wgsl"),
+        shader_text!("../../shaders/kernels/hyper_collapse.wgsl"),
         &[STEP],
         lower::VECTOR,
     )],

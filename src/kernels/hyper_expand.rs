@@ -26,7 +26,7 @@ pub static OP: Op = Op {
     name: "hyper_expand",
     variants: &[Variant::only(
         "hyper_expand",
-        include_str!("../../shaders/kernels/hyper_expand.wgsl"),
+        shader_text!("../../shaders/kernels/hyper_expand.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

@@ -34,7 +34,7 @@ pub static OP: Op = Op {
     name: "hyper_expand_mix",
     variants: &[Variant::only(
         "hyper_expand_mix",
-        include_str!("../../shaders/kernels/hyper_expand_mix.wgsl"),
+        shader_text!("../../shaders/kernels/hyper_expand_mix.wgsl"),
         &[STEP],
         Way { lower, space: space::rows_of_weights },
     )],

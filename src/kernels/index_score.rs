@@ -42,7 +42,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "index_score",
-    variants: &[Variant::only("index_score", include_str!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)],
+    variants: &[Variant::only("index_score", shader_text!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),

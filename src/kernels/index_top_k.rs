@@ -27,7 +27,7 @@ pub static OP: Op = Op {
     name: "index_top_k",
     variants: &[Variant::only(
         "index_top_k",
-        include_str!("../../shaders/kernels/index_top_k.wgsl"),
+        shader_text!("../../shaders/kernels/index_top_k.wgsl"),
         &[STEP],
         lower::VECTOR,
     )],

@@ -5,7 +5,7 @@ use crate::gpu::recording::KeyCost;
 
 use super::case::CaseBuilder;
 
-pub(crate) const KEYS: &str = include_str!("../../shaders/lib/keys.wgsl");
+pub(crate) const KEYS: &str = shader_text!("../../shaders/lib/keys.wgsl");
 
 /// The keys of a layer, each its own value, and the room for their scores.
 #[derive(Clone, Copy, Debug)]

@@ -41,7 +41,7 @@ pub static OP: Op = Op {
     name: "latents",
     variants: &[Variant::only(
         "latents",
-        include_str!("../../shaders/kernels/latents.wgsl"),
+        shader_text!("../../shaders/kernels/latents.wgsl"),
         &[STEP, ROPE],
         lower::VECTOR,
     )],

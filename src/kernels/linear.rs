@@ -47,7 +47,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "linear",
     variants: &[
-        Variant::only("linear", include_str!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
+        Variant::only("linear", shader_text!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
         linear_fixed::VARIANT,

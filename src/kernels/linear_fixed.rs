@@ -19,7 +19,7 @@ const BUDGET: f64 = 5e-4;
 /// A variant of `linear`.
 pub(super) const VARIANT: Variant = Variant {
     name: "linear_fixed",
-    source: include_str!("../../shaders/kernels/linear_fixed.wgsl"),
+    source: shader_text!("../../shaders/kernels/linear_fixed.wgsl"),
     entry: "linear_fixed",
     parts: &[STEP],
     waits: false,

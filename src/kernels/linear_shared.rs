@@ -14,7 +14,7 @@ const ROWS: u32 = 64;
 /// From this many tokens on it is thought to pay.
 const MIN_TOKENS: u32 = 32;
 
-const SOURCE: &str = include_str!("../../shaders/kernels/linear_shared.wgsl");
+const SOURCE: &str = shader_text!("../../shaders/kernels/linear_shared.wgsl");
 
 /// A variant of `linear`.
 pub(super) const VARIANT: Variant = Variant {

@@ -16,9 +16,9 @@ pub(super) const ROWS: u32 = 8;
 pub(super) const TOKENS: u32 = 4;
 
 /// A tile of rows in registers, for every tiled kernel.
-pub(super) const TILE: &str = include_str!("../../shaders/lib/tile.wgsl");
+pub(super) const TILE: &str = shader_text!("../../shaders/lib/tile.wgsl");
 
-const SOURCE: &str = include_str!("../../shaders/kernels/linear_tiled.wgsl");
+const SOURCE: &str = shader_text!("../../shaders/kernels/linear_tiled.wgsl");
 
 /// A variant of `linear`.
 pub(super) const VARIANT: Variant =

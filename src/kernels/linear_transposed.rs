@@ -44,7 +44,7 @@ pub static OP: Op = Op {
     name: "linear_transposed",
     variants: &[Variant::only(
         "linear_transposed",
-        include_str!("../../shaders/kernels/linear_transposed.wgsl"),
+        shader_text!("../../shaders/kernels/linear_transposed.wgsl"),
         &[STEP],
         Way { lower, space: space::threads },
     )],

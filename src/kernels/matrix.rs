@@ -24,7 +24,7 @@ pub struct Matrix {
 /// The text of a decoder, or of what several share.
 macro_rules! quant {
     ($name:literal) => {
-        include_str!(concat!("../../shaders/quant/", $name, ".wgsl"))
+        shader_text!(concat!("../../shaders/quant/", $name, ".wgsl"))
     };
 }
 
@@ -88,11 +88,11 @@ pub(super) fn texts_of(format: Format) -> &'static [&'static str] {
 pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
     let (nibble_codes, e2m1_codes) = match nibbles {
         Nibbles::Convert => (
-            include_str!("../../shaders/lib/nibbles_convert.wgsl"),
-            include_str!("../../shaders/lib/e2m1_convert.wgsl"),
+            shader_text!("../../shaders/lib/nibbles_convert.wgsl"),
+            shader_text!("../../shaders/lib/e2m1_convert.wgsl"),
         ),
         Nibbles::Mantissa => {
-            (include_str!("../../shaders/lib/nibbles_mantissa.wgsl"), include_str!("../../shaders/lib/e2m1_bits.wgsl"))
+            (shader_text!("../../shaders/lib/nibbles_mantissa.wgsl"), shader_text!("../../shaders/lib/e2m1_bits.wgsl"))
         }
     };
     match stage_format(stage) {

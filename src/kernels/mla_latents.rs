@@ -41,7 +41,7 @@ pub static OP: Op = Op {
     name: "mla_latents",
     variants: &[Variant::only(
         "mla_latents",
-        include_str!("../../shaders/kernels/mla_latents.wgsl"),
+        shader_text!("../../shaders/kernels/mla_latents.wgsl"),
         &[STEP, ROPE],
         lower::ROW,
     )],

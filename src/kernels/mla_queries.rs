@@ -34,7 +34,7 @@ pub static OP: Op = Op {
     name: "mla_queries",
     variants: &[Variant::only(
         "mla_queries",
-        include_str!("../../shaders/kernels/mla_queries.wgsl"),
+        shader_text!("../../shaders/kernels/mla_queries.wgsl"),
         &[STEP, ROPE],
         lower::THREADS,
     )],

@@ -203,7 +203,7 @@ pub fn checksum() -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) const STEP: &str = include_str!("../../shaders/lib/step.wgsl");
+pub(crate) const STEP: &str = shader_text!("../../shaders/lib/step.wgsl");
 
 /// `Σ a·b` in f32, in order.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -30,7 +30,7 @@ pub static OP: Op = Op {
     name: "probe_copy",
     variants: &[Variant::only(
         "probe_copy",
-        include_str!("../../shaders/kernels/probe_copy.wgsl"),
+        shader_text!("../../shaders/kernels/probe_copy.wgsl"),
         &[],
         lower::THREADS,
     )],

@@ -20,7 +20,7 @@ pub static OP: Op = Op {
     name: "probe_dispatch",
     variants: &[Variant::only(
         "probe_dispatch",
-        include_str!("../../shaders/kernels/probe_dispatch.wgsl"),
+        shader_text!("../../shaders/kernels/probe_dispatch.wgsl"),
         &[],
         lower::THREADS,
     )],

@@ -20,7 +20,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "probe_dot",
-    variants: &[Variant::only("probe_dot", include_str!("../../shaders/kernels/probe_dot.wgsl"), &[], lower::THREADS)],
+    variants: &[Variant::only("probe_dot", shader_text!("../../shaders/kernels/probe_dot.wgsl"), &[], lower::THREADS)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     params: Params::FIELDS,
     reference,

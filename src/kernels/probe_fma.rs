@@ -22,15 +22,15 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "probe_fma",
-    variants: &[Variant::only("probe_fma", include_str!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::THREADS)],
+    variants: &[Variant::only("probe_fma", shader_text!("../../shaders/kernels/probe_fma.wgsl"), &[], lower::THREADS)],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
 
-const FLOAT_F32: &str = include_str!("../../shaders/lib/float_f32.wgsl");
-const FLOAT_F16: &str = include_str!("../../shaders/lib/float_f16.wgsl");
+const FLOAT_F32: &str = shader_text!("../../shaders/lib/float_f32.wgsl");
+const FLOAT_F16: &str = shader_text!("../../shaders/lib/float_f16.wgsl");
 
 /// Independent chains of an invocation.
 const CHAINS: usize = 8;

@@ -31,7 +31,7 @@ pub static OP: Op = Op {
     name: "probe_read",
     variants: &[Variant::only(
         "probe_read",
-        include_str!("../../shaders/kernels/probe_read.wgsl"),
+        shader_text!("../../shaders/kernels/probe_read.wgsl"),
         &[],
         lower::THREADS,
     )],

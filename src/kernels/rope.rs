@@ -4,7 +4,7 @@
 /// Positions in the table's fine level, and from row to row in its coarse level.
 const FINE: u32 = 256;
 
-pub(crate) const ROPE: &str = include_str!("../../shaders/lib/rope.wgsl");
+pub(crate) const ROPE: &str = shader_text!("../../shaders/lib/rope.wgsl");
 
 /// `(cos, sin)` of position · frequency, `[256 + ⌈n_positions / 256⌉, frequencies.len()]`: rows 0 … 255 are positions
 /// 0 … 255, row 256 + k is position 256 · k. Frequencies are in radians per position; angles are formed in f64.

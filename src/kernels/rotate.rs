@@ -33,14 +33,14 @@ crate::params! {
 }
 
 /// What one group of lanes does.
-pub(super) const HEAD: &str = include_str!("../../shaders/lib/rotate_head.wgsl");
+pub(super) const HEAD: &str = shader_text!("../../shaders/lib/rotate_head.wgsl");
 
 /// The kernel.
 pub static OP: Op = Op {
     name: "rotate",
     variants: &[Variant::only(
         "rotate",
-        include_str!("../../shaders/kernels/rotate.wgsl"),
+        shader_text!("../../shaders/kernels/rotate.wgsl"),
         &[STEP, ROPE, HEAD],
         lower::ROW,
     )],

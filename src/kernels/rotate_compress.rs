@@ -52,7 +52,7 @@ pub static OP: Op = Op {
     name: "rotate_compress",
     variants: &[Variant::only(
         "rotate_compress",
-        include_str!("../../shaders/kernels/rotate_compress.wgsl"),
+        shader_text!("../../shaders/kernels/rotate_compress.wgsl"),
         &[STEP, ROPE, rotate::HEAD, compress::ENTRY],
         lower::VECTOR,
     )],

@@ -33,7 +33,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "route",
-    variants: &[Variant::only("route", include_str!("../../shaders/kernels/route.wgsl"), &[STEP], lower::VECTOR)],
+    variants: &[Variant::only("route", shader_text!("../../shaders/kernels/route.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
         ("tokens", Access::Read),
@@ -79,9 +79,9 @@ pub const MOST_GROUPS: u32 = 32;
 impl Scoring {
     fn part(self) -> &'static str {
         match self {
-            Self::Root => include_str!("../../shaders/lib/score_root.wgsl"),
-            Self::Softmax { .. } => include_str!("../../shaders/lib/score_softmax.wgsl"),
-            Self::Sigmoid { .. } => include_str!("../../shaders/lib/score_sigmoid.wgsl"),
+            Self::Root => shader_text!("../../shaders/lib/score_root.wgsl"),
+            Self::Softmax { .. } => shader_text!("../../shaders/lib/score_softmax.wgsl"),
+            Self::Sigmoid { .. } => shader_text!("../../shaders/lib/score_sigmoid.wgsl"),
         }
     }
 

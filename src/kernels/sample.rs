@@ -22,7 +22,7 @@ pub static OP: Op = Op {
     name: "sample",
     variants: &[Variant::only(
         "sample",
-        include_str!("../../shaders/kernels/sample.wgsl"),
+        shader_text!("../../shaders/kernels/sample.wgsl"),
         &[super::STEP],
         lower::VECTOR,
     )],

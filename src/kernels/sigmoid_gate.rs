@@ -25,7 +25,7 @@ pub static OP: Op = Op {
     name: "sigmoid_gate",
     variants: &[Variant::only(
         "sigmoid_gate",
-        include_str!("../../shaders/kernels/sigmoid_gate.wgsl"),
+        shader_text!("../../shaders/kernels/sigmoid_gate.wgsl"),
         &[STEP],
         lower::THREADS,
     )],

@@ -23,7 +23,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "swiglu",
-    variants: &[Variant::only("swiglu", include_str!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::THREADS)],
+    variants: &[Variant::only("swiglu", shader_text!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::THREADS)],
     bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
     params: Params::FIELDS,
     reference,

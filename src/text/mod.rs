@@ -16,6 +16,7 @@ pub mod chat;
 mod cut;
 pub mod export;
 mod gguf_vocabulary;
+pub mod markdown;
 mod of_bytes;
 mod pre_tokenizer;
 mod sentence_piece;

@@ -37,7 +37,7 @@ export async function check_chat(browser, url, screenshots) {
       const plain = (text) => text.replace(/\s+/g, ' ').trim();
       await turn.locator('details.thought summary').click();
       assert.ok(plain(await turn.locator('details.thought p').innerText()).includes(plain(thought)));
-      assert.equal(await turn.locator('p.text').innerText(), '');
+      assert.equal(await turn.locator('.text').innerText(), '');
     }),
   );
 
@@ -115,6 +115,36 @@ export async function check_chat(browser, url, screenshots) {
       await ready(tab);
       assert.equal((await state(tab)).said.length, 2);
       return `${recalled.n_prompt} tokens, ${anew.n_prompt} without`;
+    }),
+  );
+
+  await check('an answer has the look of its Markdown, and nothing in it can act', () =>
+    on_the_page(async (tab) => {
+      await tab.locator('#to-chat').click();
+      const content = [
+        '## What **it** is', 'Some *words* and `code`.', '', '1. First', '2. Second', '   - within', '', '```js', 'let a = "<b>";', '```',
+        '> Quoted.', '', '<img src=x onerror="window.acted = true"> <script>window.acted = true</script>',
+        '[a link](javascript:window.acted=true) ![a picture](https://example.org/p.png)', '', '| a | b |', '|---|---|', '| 1 | 2 |', '',
+        'wide '.repeat(3) + 'x'.repeat(300),
+      ].join('\n');
+      const messages = [{ role: 'user', content: '**Why?**' }, { role: 'assistant', content }];
+      const buffer = Buffer.from(JSON.stringify(messages));
+      await tab.locator('#recall').setInputFiles({ name: 'talk.json', mimeType: 'application/json', buffer });
+      const answer = tab.locator('#said li.answer .markdown');
+      await answer.locator('h4').waitFor();
+      const texts = (selector) => answer.locator(selector).allInnerTexts();
+      assert.deepEqual(await texts('h4'), ['What it is']);
+      assert.deepEqual([await texts('strong'), await texts('em'), await texts('p code')], [['it'], ['words'], ['code']]);
+      assert.deepEqual((await texts('li')).map((text) => text.replace(/\s+/g, ' ')), ['1. First', '2. Second', '• within']);
+      assert.deepEqual((await texts('pre'))[0].trim(), 'let a = "<b>";');
+      assert.deepEqual(await texts('blockquote'), ['Quoted.']);
+      assert.match((await texts('p')).join('\n'), /<img src=x.*<script>.*\n.*a link \(javascript:.*a picture \(https:/);
+      assert.equal(await answer.locator('a, img, script, b').count(), 0);
+      assert.equal(await tab.evaluate(() => window.acted), undefined);
+      assert.equal(await tab.locator('#said li:not(.answer) .text').innerText(), '**Why?**');
+      const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wider <= 0, `${wider} px wider than the window`);
+      await tab.screenshot({ path: path.join(screenshots, 'markdown.png'), fullPage: true });
     }),
   );
 

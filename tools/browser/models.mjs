@@ -339,10 +339,12 @@ function without_files(wanted, text) {
 
 /** The worker's script, which also answers how large its memory is: wasm's never shrinks, so that this is the peak. */
 function that_tells_its_memory(wanted, text) {
-  const tell = `const wasm = await init();
-    const line = new BroadcastChannel('memory');
+  const start = 'await init({ module_or_path: await program });';
+  const tell = `const wasm = ${start}
+    // Not of the thread that hashes, which has a name.
+    const line = self.name ? {} : new BroadcastChannel('memory');
     line.onmessage = ({ data }) => data === 'how much?' && line.postMessage(wasm.memory.buffer.byteLength);`;
-  return wanted.endsWith('/worker.js') && text.replace('await init();', tell);
+  return wanted.endsWith('/worker.js') && text.replace(start, tell);
 }
 
 const wasm_bytes = (tab) =>

@@ -263,7 +263,7 @@ export async function check_runs(browser, url, screenshots) {
         assert.equal(await action(tab, 'Delete').count(), 0);
         assert.equal(await tab.evaluate(() => window.headstart.export_reports()), '[]');
       },
-      { before: (tab) => publish(tab, { 'adapter-p.json': bench_of(base, 'Adapter P', 120) }) },
+      { before: (tab) => publish(tab, { 'adapter-p': bench_of(base, 'Adapter P', 120) }) },
     ),
   );
 
@@ -340,10 +340,7 @@ function drop(tab, name, text) {
 
 /** Puts reports beside the page. */
 function publish(tab, reports) {
-  return tab.route('**/timings/*.json', (route) => {
-    const name = route.request().url().split('/').at(-1);
-    return route.fulfill({ json: name === 'index.json' ? { reports: Object.keys(reports) } : reports[name] });
-  });
+  return tab.route('**/gallery.json', (route) => route.fulfill({ json: { reports } }));
 }
 
 /** The worker's script, preceded by a browser in which the adapter that takes less power has another name. */

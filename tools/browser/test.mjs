@@ -33,12 +33,26 @@ const browser = await start_chromium();
 
 const on_the_page = (body, options) => visit(browser, `${server.url}#chat`, body, options);
 
-await check('all wasm together is at most 2 MiB gzipped', () => {
+await check('all wasm together is at most 2 MB gzipped', () => {
   const wasm = files_in(dist).filter((file) => file.endsWith('.wasm'));
   assert.ok(wasm.length > 0, 'no wasm in the build');
   const bytes = wasm.reduce((sum, file) => sum + gzipSync(readFileSync(file), { level: 9 }).length, 0);
-  assert.ok(bytes <= 2 ** 21, `${bytes} bytes`);
+  assert.ok(bytes <= 2_000_000, `${bytes} bytes`);
   return `${(bytes / 1e6).toFixed(2)} MB`;
+});
+
+await check('the program is fetched once for the page and its worker, and the gallery is one file', async () => {
+  const wanted = [];
+  const counting = await serve(dist, { before: async (path) => wanted.push(path) });
+  try {
+    await visit(browser, `${counting.url}#compare`, async (tab) => {
+      await tab.locator('#gallery li').first().waitFor();
+      const of = (ending) => wanted.filter((path) => path.endsWith(ending));
+      assert.deepEqual([of('.wasm').length, of('.json')], [1, ['/gallery.json']]);
+    });
+  } finally {
+    counting.close();
+  }
 });
 
 await check('Chromium accepts the text of every kernel in every variant', async () => {

@@ -1,5 +1,6 @@
 // Checks of the views: each has an address, keyboard and screen; the first writes by itself, tests the GPU, and shares.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { check } from './check.mjs';
 import { bench_of } from './reports.mjs';
@@ -49,6 +50,13 @@ export async function check_views(browser, url, screenshots) {
       await tab.getByText('The link is copied').waitFor();
       const link = await tab.evaluate(() => navigator.clipboard.readText());
       assert.ok(link.length <= 600, `${link.length} characters`);
+      const downloading = tab.waitForEvent('download');
+      await tab.locator('#save-card').click();
+      const picture = path.join(screenshots, 'card.png');
+      await (await downloading).saveAs(picture);
+      const png = readFileSync(picture);
+      assert.equal(png.toString('latin1', 1, 4), 'PNG');
+      assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [1200, 630]);
       await go(tab, 'compare');
       assert.match(await tab.locator('#gallery .own').innerText(), /Yours/);
       await visit(browser, link, async (other) => {

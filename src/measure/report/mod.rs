@@ -3,8 +3,8 @@
 //! browser say of themselves: no paths, no prompt, no text.
 
 mod check;
-pub mod index;
 pub mod link;
+mod placed;
 mod prediction;
 mod probe;
 mod published;

@@ -2,6 +2,7 @@
 //! is finite and in a range that later sums cannot leave, and no text holds what a terminal or a browser would obey.
 //! An error says where in the text the fault is.
 
+use super::placed::Placed;
 use super::published::{PUBLISHED, Published};
 use super::{Profile, Report, SCHEMA};
 use crate::error::{Error, Result};
@@ -105,11 +106,7 @@ pub(in crate::measure) fn value(text: &str, thing: &str) -> Result<Value> {
 
 /// What a value stands for. All that is read goes this one way, as each other would make the page larger.
 pub(in crate::measure) fn typed<T: DeserializeOwned>(value: Value, at: &str) -> Result<T> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let thing = if path == "." { at.to_owned() } else { place(at, &path) };
-        Error::file(thing, error.inner().to_string())
-    })
+    T::deserialize(Placed(value)).map_err(|fault| Error::file(format!("{at}{}", fault.path), fault.to_string()))
 }
 
 /// How much of everything a report may hold.

@@ -3,16 +3,16 @@
 //! the GPU while it is downloaded, and never lies in memory whole.
 
 use super::fetch::{Body, ask, sleep};
+use super::hashing::Hasher;
 use super::place::Place;
 use crate::error::{Error, Result};
 use crate::format::source::{Reading, Source, check_range};
 use crate::host::arrival::{
-    Answer, Asked, Piece, PieceMap, Plan, PlanFile, Progress, Record, Refusal, Serving, Speed, hex, judge, unreachable,
+    Answer, Asked, Piece, PieceMap, Plan, PlanFile, Progress, Record, Refusal, Serving, Speed, judge, unreachable,
 };
 use crate::host::web::giving_way::turn;
 use futures_channel::oneshot;
 use js_sys::{Date, Uint8Array};
-use sha2::{Digest, Sha256};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -27,6 +27,8 @@ const MOST_TRIES: u32 = 3;
 const FIRST_PAUSE_MS: i32 = 250;
 /// Where nothing arrives for so long, connections are taken for dead.
 const PATIENCE_MS: f64 = 30_000.0;
+/// Writing the record may take this share of the time: each waits for the disk.
+const SAVE_SHARE: f64 = 0.05;
 /// Bytes that are hashed at once.
 const HASH_BYTES: u64 = 1 << 20;
 
@@ -42,6 +44,8 @@ pub(super) struct Arriving {
     /// When bytes arrived last, and how fast they do.
     heard_ms: Cell<f64>,
     speed: Cell<Speed>,
+    /// The record need not be written before this moment.
+    save_ms: Cell<f64>,
     /// Called when something has changed.
     on_change: Box<dyn Fn()>,
 }
@@ -86,10 +90,11 @@ impl Arriving {
             ended: RefCell::new(None),
             heard_ms: Cell::new(Date::now()),
             speed: Cell::default(),
+            save_ms: Cell::default(),
             on_change,
         });
         // The lock on this model, and the place to go on from, are there before the first byte.
-        arriving.save(None)?;
+        arriving.save()?;
         for _ in 0..N_REQUESTS {
             spawn_local(Rc::clone(&arriving).fetch());
         }
@@ -147,7 +152,7 @@ impl Arriving {
         if is_first {
             // What is there beside whole pieces counts too; where it cannot be recorded, it is fetched again.
             if how.is_err() {
-                let _ = self.save(None);
+                let _ = self.save();
             }
             *self.ended.borrow_mut() = Some(how);
             self.abort.borrow().abort();
@@ -161,10 +166,21 @@ impl Arriving {
         self.progress.borrow().plan.files[file].clone()
     }
 
-    fn save(&self, file: Option<usize>) -> Result<()> {
+    fn save(&self) -> Result<()> {
         let mut progress = self.progress.borrow_mut();
         progress.note(&self.pieces.borrow());
-        self.place.save(file, &progress)
+        self.place.save(&progress)
+    }
+
+    /// Saves as often as that costs little.
+    fn save_in_turn(&self) -> Result<()> {
+        let begin_ms = Date::now();
+        if begin_ms >= self.save_ms.get() {
+            self.save()?;
+            let now_ms = Date::now();
+            self.save_ms.set(now_ms + (now_ms - begin_ms) / SAVE_SHARE);
+        }
+        Ok(())
     }
 
     /// Fetches one piece after the other.
@@ -289,7 +305,7 @@ impl Arriving {
                 self.place.write(piece, at, &part)?;
                 self.pieces.borrow_mut().came(piece, to - piece.begin);
                 if to == piece.end {
-                    self.save(Some(file))?;
+                    self.save_in_turn()?;
                     self.bell.ring();
                 }
             }
@@ -340,28 +356,40 @@ impl Arriving {
     /// The hash of a file, once all of it has come. Fails, throwing the file away, where it is another than was said.
     async fn check(&self, file: usize) -> Result<String> {
         let PlanFile { name, bytes, sha256: expected, .. } = self.file(file);
-        let (mut hash, mut buffer) = (Sha256::new(), Vec::new());
-        let mut at = 0;
-        while at < bytes {
-            buffer.resize(HASH_BYTES.min(bytes - at) as usize, 0);
-            self.read(file, &name, at, &mut buffer, false).await?;
-            hash.update(&buffer);
-            at += buffer.len() as u64;
-            // Where everything is there already, messages could not be heard otherwise.
-            turn().await;
-        }
-        let found = hex(&hash.finalize());
+        let found = match self.hash(file, Hasher::of(bytes)).await? {
+            Some(found) => found,
+            // The thread beside this one has failed.
+            None => self.hash(file, Hasher::here()).await?.unwrap_or_default(),
+        };
         match expected {
             Some(expected) if expected != found => {
                 self.pieces.borrow_mut().forget(file);
                 self.place.clear(file)?;
-                self.save(Some(file))?;
+                self.save()?;
                 Err(Error::io(name, format!("its SHA-256 is {found}")).expected(expected).advice(
                     "What came is not what its publisher has, and was deleted: damaged on the way, or replaced there. Try again.",
                 ))
             }
             _ => Ok(found),
         }
+    }
+
+    /// The hash of a file as it comes; None where the hasher fails.
+    async fn hash(&self, file: usize, mut hasher: Hasher) -> Result<Option<String>> {
+        let PlanFile { name, bytes, .. } = self.file(file);
+        let mut buffer = Vec::new();
+        let mut at = 0;
+        while at < bytes {
+            buffer.resize(HASH_BYTES.min(bytes - at) as usize, 0);
+            self.read(file, &name, at, &mut buffer, false).await?;
+            if hasher.update(&buffer).await.is_none() {
+                return Ok(None);
+            }
+            at += buffer.len() as u64;
+            // Where everything is there already, messages could not be heard otherwise.
+            turn().await;
+        }
+        Ok(hasher.finish().await)
     }
 
     /// Fills `buffer` as soon as its bytes are there; they are fetched next if they are wanted.

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::host::web::source::{get, message_of};
 use js_sys::{Promise, Uint8Array};
+use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -86,7 +87,7 @@ impl Folder {
         options.set_create(true);
         let handle: FileSystemFileHandle = done(name, self.0.get_file_handle_with_options(name, &options)).await?;
         let handle = done(name, handle.create_sync_access_handle()).await?;
-        Ok(OpenFile { handle })
+        Ok(OpenFile { handle, is_dirty: Cell::new(false) })
     }
 
     /// Removes a file, or a folder with all that is in it.
@@ -101,11 +102,14 @@ impl Folder {
 /// A file that is open for this worker alone, until it is dropped.
 pub(super) struct OpenFile {
     handle: FileSystemSyncAccessHandle,
+    /// Whether something was written that may not be on the disk yet.
+    is_dirty: Cell<bool>,
 }
 
 impl OpenFile {
     /// Writes bytes at a place, which need not pass through this program's memory.
     pub(super) fn write_at(&self, offset: u64, bytes: &Uint8Array) -> Result<()> {
+        self.is_dirty.set(true);
         let written =
             self.handle.write_with_js_u8_array_and_options(bytes, &at(offset)).map_err(|e| failed("a file", &e))?;
         // Chromium does not throw where the disk is full: it gives its own number for that, a large one.
@@ -133,12 +137,16 @@ impl OpenFile {
 
     /// Cuts the file, or fills it up with zeros.
     pub(super) fn truncate(&self, bytes: u64) -> Result<()> {
+        self.is_dirty.set(true);
         self.handle.truncate_with_f64(bytes as f64).map_err(|e| failed("a file", &e))
     }
 
     /// Waits until all that was written is on the disk.
     pub(super) fn flush(&self) -> Result<()> {
-        self.handle.flush().map_err(|e| failed("a file", &e))
+        if self.is_dirty.replace(false) {
+            self.handle.flush().map_err(|e| failed("a file", &e))?;
+        }
+        Ok(())
     }
 }
 

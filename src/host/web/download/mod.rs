@@ -6,6 +6,7 @@ mod arriving;
 mod fetch;
 mod find;
 mod folder;
+pub(super) mod hashing;
 mod place;
 pub(crate) mod words;
 

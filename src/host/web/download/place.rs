@@ -98,12 +98,10 @@ impl Place {
     }
 
     /// Records how far the model has arrived; the bytes are on the disk before the record says so.
-    pub(super) fn save(&self, file: Option<usize>, progress: &Progress) -> Result<()> {
+    pub(super) fn save(&self, progress: &Progress) -> Result<()> {
         let Self::Folder(kept) = self else { return Ok(()) };
         kept.with_open(|open| {
-            if let Some(file) = file {
-                open.files[file].flush()?;
-            }
+            open.files.iter().try_for_each(OpenFile::flush)?;
             open.progress.set_text(&json(progress)?)
         })
     }

@@ -1,9 +1,11 @@
-//! The desk's other side: a conversation, with thoughts apart from answers. All of it is text, whatever the model writes.
+//! The desk's other side: a conversation, with thoughts apart from answers. All of it is text, whatever the model writes; answers have
+//! the look of their Markdown.
 
 use super::LinkHandle;
 use super::controls::{Controls, Knobs};
 use super::history::files::text_of;
 use super::history::share::copy;
+use super::markdown::Markdown;
 use super::meters::Meters;
 use super::state::{Page, Status};
 use super::talk::{Said, send};
@@ -181,6 +183,8 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
     let has_thought = is(|said| !said.thought.is_empty());
     let is_over = is(|said| said.is_answer && !said.is_coming && !said.text.is_empty());
     let text = of(|said| said.text.clone());
+    // Apart, so that the answer is not drawn from its beginning whenever a word is added.
+    let is_answer = Memo::new(move |_| is(|said| said.is_answer)());
     let copy_text = move |_| copy(page.history, untrack(text), "The answer is copied.".into());
     let thinks = is(|said| said.is_coming && said.text.is_empty());
     view! {
@@ -195,7 +199,10 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
                 <summary>{of(|said| if said.is_coming && said.text.is_empty() { "Thinking".to_owned() } else { "Thought".to_owned() })}</summary>
                 <p>{of(|said| said.thought.clone())}</p>
             </details>
-            <p class="text">{of(|said| said.text.clone())}</p>
+            {move || match is_answer.get() {
+                true => view! { <Markdown text=Signal::derive(text) /> }.into_any(),
+                false => view! { <p class="text">{text}</p> }.into_any(),
+            }}
             <p class="hint">{of(|said| said.end.unwrap_or_default().to_owned())}</p>
             <button type="button" class="small copy" hidden=move || !is_over() on:click=copy_text>"Copy"</button>
         </li>

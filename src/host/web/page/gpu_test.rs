@@ -1,6 +1,7 @@
 //! The first view: which GPU this is, how fast it writes, and one button that measures and checks it.
 
 use super::LinkHandle;
+use super::card;
 use super::figures::EntryFigures;
 use super::history::record::Record;
 use super::history::share::{clear_address, copy_link};
@@ -117,8 +118,10 @@ fn Result(page: Page) -> impl IntoView {
     let record = Memo::new(move |_| result(page));
     let said = move || {
         let record = record.get()?;
-        let Headline { claim, remarks, .. } = told(page, &record)?;
+        let told = told(page, &record)?;
+        let Headline { claim, remarks, .. } = told.clone();
         let id = record.id;
+        let pictured = record.clone();
         let entry = record.entry.clone();
         let is_open = RwSignal::new(false);
         Some(view! {
@@ -126,6 +129,7 @@ fn Result(page: Page) -> impl IntoView {
             <ul class="remarks">{remarks.into_iter().map(|remark| view! { <li>{remark}</li> }).collect_view()}</ul>
             <div class="buttons">
                 <button id="share" type="button" class="small primary" on:click=move |_| copy_link(page.history, id)>"Share"</button>
+                <button id="save-card" type="button" class="small" on:click=move |_| card::save(&pictured, &told)>"Save as picture"</button>
                 <a class="button small" href="#compare">"Compare with other cards"</a>
                 <span class="hint">{format!("Measured {}", record.when())}</span>
             </div>

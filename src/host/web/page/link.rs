@@ -226,6 +226,7 @@ impl Link {
         options.set_type(WorkerType::Module);
         // Relative to the page, so that the folder works under any path.
         let worker = Worker::new_with_options("./worker.js", &options)?;
+        worker.post_message(&wasm_bindgen::module())?;
         let link = Rc::downgrade(self);
         let on_message = Closure::new(move |message: MessageEvent| {
             if let Some(link) = link.upgrade() {

@@ -5,6 +5,7 @@
 
 mod adapter_panel;
 mod advice;
+mod card;
 mod chat;
 mod comparison;
 pub(crate) mod controls;
@@ -14,6 +15,7 @@ mod gallery;
 mod gpu_test;
 pub(crate) mod history;
 pub(crate) mod link;
+mod markdown;
 mod masthead;
 mod measure;
 mod meters;

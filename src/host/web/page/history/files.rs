@@ -119,7 +119,7 @@ pub(crate) fn export(record: &Record) {
     let json = serde_json::to_string(&*record.entry).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
     let json = serde_json::to_string_pretty(&value).unwrap_or_default();
-    download(&file_name(record), &json);
+    download(&file_name(record, "json"), &json);
 }
 
 /// Saves every run that is the person's own: those that came with the page are there anyway.
@@ -137,19 +137,26 @@ pub(crate) fn all_as_json(history: History) -> String {
 }
 
 /// `headstart-bench-google-swiftshader.json`: letters and digits, whatever the report says.
-fn file_name(record: &Record) -> String {
+pub(crate) fn file_name(record: &Record, ending: &str) -> String {
     let said = format!("headstart {} {}", record.name, record.adapter()).to_lowercase();
     let words = said.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name: String = words.collect::<Vec<_>>().join("-").chars().take(60).collect();
-    name + ".json"
+    format!("{name}.{ending}")
 }
 
 fn download(name: &str, json: &str) {
+    let options = BlobPropertyBag::new();
+    options.set_type("application/json");
+    match Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&json.into()), &options) {
+        Ok(blob) => offer(name, &blob),
+        Err(e) => web_sys::console::error_2(&"a file was not made".into(), &e),
+    }
+}
+
+/// Hands a file to the person, to be saved where they like.
+pub(crate) fn offer(name: &str, blob: &Blob) {
     let offer = || -> Result<(), JsValue> {
-        let options = BlobPropertyBag::new();
-        options.set_type("application/json");
-        let blob = Blob::new_with_str_sequence_and_options(&js_sys::Array::of1(&json.into()), &options)?;
-        let url = Url::create_object_url_with_blob(&blob)?;
+        let url = Url::create_object_url_with_blob(blob)?;
         let anchor: HtmlAnchorElement = document().create_element("a")?.unchecked_into();
         anchor.set_href(&url);
         anchor.set_download(name);

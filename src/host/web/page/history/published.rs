@@ -1,5 +1,4 @@
-//! The reports that lie beside the page, in `timings/`: an index names their files, and each is read as a stranger's
-//! would be.
+//! The reports that come with the page, in one file; each is read as a stranger's would be.
 
 use super::History;
 use super::record::Record;
@@ -9,59 +8,52 @@ use crate::measure::report::read::read;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
 
-/// Relative to the page, so that the folder works under any path.
-const FOLDER: &str = "./timings/";
+/// Relative to the page, so that the folder works under any path. tools/gallery.mjs makes it.
+const GALLERY: &str = "./gallery.json";
 
 /// Fetches them, and adds them after the person's own.
 pub(crate) fn fetch(history: History) {
     spawn_local(async move {
         if let Err(why) = fetch_all(history).await {
-            history.complain(format!("The timings that came with the page are not to be had: {why}."));
+            history.complain(format!("The reports that came with the page are not to be had: {why}."));
         }
     });
 }
 
-/// What the index says; it may say more.
 #[derive(Deserialize)]
-struct Index {
-    /// Names of files beside it.
-    reports: Vec<String>,
+struct Gallery<'a> {
+    /// By the name of the file that a report was made from.
+    #[serde(borrow)]
+    reports: BTreeMap<String, &'a RawValue>,
 }
 
 async fn fetch_all(history: History) -> Result<(), String> {
-    let index: Index =
-        serde_json::from_str(&fetch_text("index.json").await?).map_err(|e| format!("timings/index.json: {e}"))?;
-    for name in index.reports.iter().filter(|name| is_plain(name)) {
-        let text = fetch_text(name).await?;
-        for entry in read(&text).map_err(|e| format!("timings/{name}: {e}"))? {
-            let record = Record { name: title(name), added_ms: 0.0, ..Record::new(entry, Origin::Published) };
-            history.records.update(|records| records.push(record));
+    let text = fetch_text(GALLERY).await?;
+    let gallery: Gallery<'_> = serde_json::from_str(&text).map_err(|e| format!("{GALLERY}: {e}"))?;
+    let mut all = Vec::new();
+    for (name, report) in gallery.reports {
+        for entry in read(report.get()).map_err(|e| format!("{GALLERY}, {name}: {e}"))? {
+            let name = name.replace(['-', '_'], " ");
+            all.push(Record { name, added_ms: 0.0, ..Record::new(entry, Origin::Published) });
         }
     }
+    history.records.update(|records| records.append(&mut all));
     Ok(())
 }
 
-async fn fetch_text(name: &str) -> Result<String, String> {
-    let url = format!("{FOLDER}{name}");
+async fn fetch_text(url: &str) -> Result<String, String> {
     let failed = |e| format!("{url}: {}", message_of(&e));
-    let response = JsFuture::from(window().fetch_with_str(&url)).await.map_err(failed)?;
+    let response = JsFuture::from(window().fetch_with_str(url)).await.map_err(failed)?;
     let response: Response = response.unchecked_into();
     if !response.ok() {
         return Err(format!("{url}: the server answered {}", response.status()));
     }
     let text = JsFuture::from(response.text().map_err(failed)?).await.map_err(failed)?;
     text.as_string().ok_or_else(|| format!("{url}: no text"))
-}
-
-/// A name of a file in that very folder.
-fn is_plain(name: &str) -> bool {
-    name.ends_with(".json") && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-fn title(name: &str) -> String {
-    name.trim_end_matches(".json").replace(['-', '_'], " ")
 }
