@@ -1,6 +1,9 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
-use super::report::{MemoryBytes, ModelFacts, Prefill, Probe, Share, StepGain, TextTimes, TuningFacts, TuningSource};
+use super::report::{
+    MemoryBytes, ModelFacts, Prefill, Probe, Share, StandardResult, StepGain, Test, TextTimes, TuningFacts,
+    TuningSource,
+};
 use super::{Report, StageTime};
 
 /// A label and its value.
@@ -40,9 +43,9 @@ pub fn rows(report: &Report) -> Vec<Row> {
 
 /// Rows as aligned lines, for a terminal or a text to copy.
 #[must_use]
-pub fn text(rows: &[Row]) -> String {
-    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-    rows.iter().map(|(label, value)| format!("{label:>width$}  {value}\n")).collect()
+pub fn text(rows: &[(impl AsRef<str>, String)]) -> String {
+    let width = rows.iter().map(|(label, _)| label.as_ref().chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(label, value)| format!("{:>width$}  {value}\n", label.as_ref())).collect()
 }
 
 /// The rows of what an adapter can do at best, as far as it was measured.
@@ -52,6 +55,29 @@ pub fn probe_rows(report: &Report) -> Vec<Row> {
     let adapter = [("adapter", identity.name.clone()), ("backend", format!("{}, {}", identity.backend, identity.kind))];
     let probes = report.probes.0.iter().map(|probe| (probe.kind.label(), probe_figure(probe)));
     adapter.into_iter().chain(probes).collect()
+}
+
+/// What an adapter would do with the models of the standard test: a row for each rate.
+#[must_use]
+pub fn standard_rows(report: &Report) -> Vec<(String, String)> {
+    let of_result = |result: &StandardResult| {
+        let rate = |test: &Test, what: &str| {
+            let rate = &test.tokens_per_s;
+            let [likely, low, high] = [rate.median, rate.min, rate.max].map(figures);
+            (format!("{}, {what}", result.model), format!("{likely} tokens/s ({low} to {high})"))
+        };
+        let ran = format!(
+            "{} of {} layers ({}), {}",
+            result.n_measured_layers,
+            result.n_layers,
+            result.ran,
+            result.verdict().label()
+        );
+        let writing = result.writing().map(|test| rate(test, "writing"));
+        let reading = result.reading().map(|test| rate(test, &format!("a prompt of {}", test.n_prompt)));
+        writing.into_iter().chain(reading).chain([("from".to_owned(), ran)]).collect::<Vec<_>>()
+    };
+    report.standard.iter().flat_map(of_result).collect()
 }
 
 /// A probe's median with its spread and unit; `WRONG` where its kernel computed wrongly, whatever its speed.

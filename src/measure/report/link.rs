@@ -4,7 +4,7 @@
 
 use super::read::{Entry, MAX_BYTES, read};
 use super::{Check, Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Report, Settings, Share, StepGain, Test};
-use super::{TuningFacts, TuningSource, Verdict};
+use super::{StandardResult, TuningFacts, TuningSource, Verdict, per_second};
 use crate::error::{Error, Result};
 use crate::gpu::adapter::Identity;
 use crate::measure::{AdapterFacts, Spread};
@@ -25,6 +25,8 @@ const MAX_LINK: usize = 1 << 20;
 const MAX_TEXT: usize = 40;
 /// So many tests are carried.
 const MAX_TESTS: usize = 4;
+/// So many models of the standard test are.
+const MAX_STANDARD: usize = 2;
 
 /// What a link carries. Its keys are single letters: each stands in every address.
 #[derive(Serialize, Deserialize)]
@@ -48,7 +50,16 @@ struct Short {
     g: Option<Vec<(u32, f64, f64)>>,
     /// The verdict of the check, where there was one.
     v: Option<Verdict>,
+    /// The standard test: its models, how many of their layers ran, the verdict, the tests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    k: Vec<ShortStandard>,
 }
+
+/// A whole model: its name, its layers, those that ran, verdict and tests.
+type ShortStandard = (String, u32, u32, Option<Verdict>, Vec<ShortRange>);
+
+/// Tokens of the prompt, tokens written; likely, least and greatest tokens/s; bytes in 10^9 per second.
+type ShortRange = (u32, u32, f64, f64, f64, f64);
 
 /// Tokens of the prompt, tokens written, tokens before them; repetitions, median and deviation of tokens/s; milliseconds
 /// per token, bytes in 10^9 per second, share of a limit.
@@ -95,8 +106,9 @@ impl Short {
                 .take(2)
                 .map(|p| (p.kind, digits(p.value.median), p.right))
                 .collect(),
-            g: report.tuning.as_ref().map(|tuning| tuning.gains.iter().take(2).map(gain).collect()),
+            g: report.tuning().map(|tuning| tuning.gains.iter().take(2).map(gain).collect()),
             v: report.check.as_ref().map(|check| check.verdict),
+            k: report.standard.iter().take(MAX_STANDARD).map(short_standard).collect(),
         }
     }
 
@@ -120,7 +132,23 @@ impl Short {
             ..AdapterFacts::unknown()
         };
         let gain = |(n_tokens, untuned_ms, tuned_ms)| StepGain { n_tokens, untuned_ms, tuned_ms };
+        let range = |(n_prompt, n_gen, median, min, max, gb_per_s): ShortRange| Test {
+            n_prompt,
+            n_gen,
+            tokens_per_s: Spread { n: 1, median, mean: median, sd: 0.0, min, max },
+            ms_per_token: per_second(1.0, median),
+            gb_per_s,
+            ..Test::default()
+        };
         let check = |verdict| Check { verdict, summary: "as the sender's report says".into(), ..Check::default() };
+        let standard = |(model, n_layers, n_measured_layers, verdict, tests): ShortStandard| StandardResult {
+            model,
+            n_layers,
+            n_measured_layers,
+            check: verdict.map(check),
+            tests: tests.into_iter().map(range).collect(),
+            ..StandardResult::default()
+        };
         Report {
             program: self.p,
             measured_at: self.t,
@@ -143,9 +171,20 @@ impl Short {
                 ..TuningFacts::default()
             }),
             check: self.v.map(check),
+            standard: self.k.into_iter().map(standard).collect(),
             ..Report::of_adapter(Platform { host, os, browser, clock_us: 0.0 }, adapter)
         }
     }
+}
+
+fn short_standard(result: &StandardResult) -> ShortStandard {
+    let range = |test: &Test| {
+        let rate = test.tokens_per_s;
+        let [likely, low, high, moved] = [rate.median, rate.min, rate.max, test.gb_per_s].map(digits);
+        (test.n_prompt, test.n_gen, likely, low, high, moved)
+    };
+    let tests = result.tests.iter().take(2).map(range).collect();
+    (cut(&result.model), result.n_layers, result.n_measured_layers, result.check.as_ref().map(|c| c.verdict), tests)
 }
 
 /// A number with four digits: a link has no room for more, and no timing is that sure.
