@@ -94,7 +94,8 @@ fn a_link_carries_the_standard_test_and_stays_short() {
     let before = pack(&report).len();
     report.standard = card("x", [71.234_567, 312.345_67]).standard;
     let link = pack(&report);
-    assert!(link.len() <= 560, "{} characters, {before} without", link.len());
+    // With the page's own address it stays under 600.
+    assert!(link.len() <= 500, "{} characters, {before} without", link.len());
     let carried = unpack(&link).unwrap();
     assert_eq!(carried.standard.len(), 2);
     for (told, was) in carried.standard.iter().zip(&report.standard) {

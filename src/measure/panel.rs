@@ -57,22 +57,25 @@ pub fn probe_rows(report: &Report) -> Vec<Row> {
     adapter.into_iter().chain(probes).collect()
 }
 
+/// The range of a predicted rate, in brackets; nothing where it is not told.
+#[must_use]
+pub fn range(test: &Test) -> String {
+    let rate = &test.tokens_per_s;
+    if rate.min < rate.max { format!(" ({} to {})", figures(rate.min), figures(rate.max)) } else { String::new() }
+}
+
 /// What an adapter would do with the models of the standard test: a row for each rate.
 #[must_use]
 pub fn standard_rows(report: &Report) -> Vec<(String, String)> {
     let of_result = |result: &StandardResult| {
         let rate = |test: &Test, what: &str| {
-            let rate = &test.tokens_per_s;
-            let [likely, low, high] = [rate.median, rate.min, rate.max].map(figures);
-            (format!("{}, {what}", result.model), format!("{likely} tokens/s ({low} to {high})"))
+            (format!("{}, {what}", result.model), format!("{} tokens/s{}", figures(test.tokens_per_s.median), range(test)))
         };
-        let ran = format!(
-            "{} of {} layers ({}), {}",
-            result.n_measured_layers,
-            result.n_layers,
-            result.ran,
-            result.verdict().label()
-        );
+        let layers = (result.n_layers > 0).then(|| {
+            let StandardResult { n_layers, n_measured_layers, ran, .. } = result;
+            format!("{n_measured_layers} of {n_layers} layers ({ran}), ")
+        });
+        let ran = layers.unwrap_or_default() + "numbers " + result.verdict().label();
         let writing = result.writing().map(|test| rate(test, "writing"));
         let reading = result.reading().map(|test| rate(test, &format!("a prompt of {}", test.n_prompt)));
         writing.into_iter().chain(reading).chain([("from".to_owned(), ran)]).collect::<Vec<_>>()

@@ -23,7 +23,8 @@ use web_time::{Duration, Instant};
 pub struct Standard {
     /// What it is called: results of one name compare.
     pub name: &'static str,
-    /// What may run of it, the largest first. Every cut has whole layers of each kind that matters, whose weights are read
+    /// What may run of it, the largest first. Layers of a kind are alike: more of them would take time and tell nothing. Every
+    /// cut has whole layers of each kind that matters, whose weights are read
     /// from memory and not from a cache; fewer experts and a smaller vocabulary take less room and leave a step's work in
     /// the layers as it is.
     pub cuts: &'static [&'static str],
@@ -34,7 +35,6 @@ pub const MODELS: [Standard; 2] = [
     Standard {
         name: "DeepSeek V4-Flash",
         cuts: &[
-            "synthetic:deepseek-v4-flash:layers=2..10",
             "synthetic:deepseek-v4-flash:layers=2..6",
             "synthetic:deepseek-v4-flash:layers=2..4",
             "synthetic:deepseek-v4-flash:layers=2..4:experts=64",
@@ -58,10 +58,10 @@ const MODEST_BYTES: u64 = 2 << 30;
 /// Bytes that it may take where a program on the CPU computes: each is read at a hundredth of a GPU's speed.
 const SOFTWARE_BYTES: u64 = 640 << 20;
 
-/// How long the tests of a model may take, on a GPU and in software; what was measured until then counts.
-const BENCH_PATIENCE: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(25)];
-/// The same for its check.
-const CHECK_PATIENCE: [Duration; 2] = [Duration::from_secs(6), Duration::from_secs(25)];
+/// How long each test of a model may take, on a GPU and in software, before no more runs of it are begun.
+const TEST_PATIENCE: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(25)];
+/// How long its check may; what was compared until then counts, and the verdict is open.
+const CHECK_PATIENCE: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(30)];
 /// How long its kernels are tuned, on a GPU.
 const TUNE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -104,7 +104,7 @@ impl Setting {
 
     /// The tests of a model. A processor has no time for a prompt; and a cut with fewer experts tells nothing of one, since
     /// a prompt uses all of them.
-    fn plan(&self, has_all_experts: bool) -> Plan {
+    fn plans(&self, has_all_experts: bool) -> Vec<Plan> {
         let n_gen = match (self.is_short, self.is_software) {
             (true, _) => 2,
             (_, true) => 4,
@@ -113,9 +113,11 @@ impl Setting {
         let prompt = TestPlan { n_prompt: N_PROMPT, ..TestPlan::default() };
         let writing = TestPlan { n_gen, ..TestPlan::default() };
         let has_prompt = has_all_experts && !self.is_software && !self.is_short;
-        let tests = [has_prompt.then_some(prompt), Some(writing)].into_iter().flatten().collect();
         let repeats = if self.is_short { 1 } else { 3 };
-        Plan { tests, repeats, warm_up: !self.is_short, fill: false, profile: false }
+        // Each by itself, so that a prompt that takes long leaves the other its time; and long ones need no warm-up.
+        let plan = |test, warm_up| Plan { tests: vec![test], repeats, warm_up, fill: false, profile: false };
+        let writing = plan(writing, !self.is_software && !self.is_short);
+        [Some(writing), has_prompt.then(|| plan(prompt, false))].into_iter().flatten().collect()
     }
 }
 
@@ -163,7 +165,7 @@ impl Standard {
     }
 
     /// Runs it on an adapter; `place` gives that, once for each try. Where there is no memory for a cut after all, the next
-    /// smaller one is tried. `None` where `watch` broke off before there was a result; `report` is one of the adapter, with
+    /// smaller one is tried. `None` where `watch` broke off before there was a result, or time was up; `report` is one of the adapter, with
     /// its probes.
     ///
     /// # Errors
@@ -175,6 +177,9 @@ impl Standard {
         place: &mut impl AsyncFnMut() -> Result<Place>,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Measured>> {
+        if self.tell("loading", 0.0, watch).is_break() {
+            return Ok(None);
+        }
         let mut refused = None;
         for cut in self.cuts_within(setting.most_bytes)? {
             let loaded = self.load(&cut, setting, place().await?, &mut within((0.0, 0.3), watch)).await;
@@ -235,37 +240,38 @@ impl Standard {
             found = Some((facts.clone(), session.tuning().clone()));
             result.tuning = Some(facts);
         }
-        let plan = setting.plan(cut.n_experts() == whole.n_experts());
         let blank = Report {
             probes: report.probes.clone(),
             ..Report::of_adapter(report.platform.clone(), report.adapter.clone())
         };
         let mut lanes = [Lane::new(session, blank)];
-        let deadline = setting.limited(BENCH_PATIENCE);
-        bench(&mut lanes, &plan, &mut until(deadline, &mut within((0.5, 0.8), watch))).await?;
-        let [Lane { mut session, report, failed, .. }] = lanes;
-        if let Some(failed) = failed {
-            return Err(failed);
+        for plan in setting.plans(cut.n_experts() == whole.n_experts()) {
+            let deadline = setting.limited(TEST_PATIENCE);
+            bench(&mut lanes, &plan, &mut until(deadline, &mut within((0.5, 0.8), watch))).await?;
+            if let Some(failed) = lanes[0].failed.take() {
+                return Err(failed);
+            }
+            result.measured.append(&mut lanes[0].report.tests);
         }
-        let Some(writing) = report.tests.iter().find(|test| test.n_prompt == 0) else { return Ok(None) };
+        let [Lane { mut session, report, .. }] = lanes;
+        let Some(writing) = result.measured.iter().find(|test| test.n_prompt == 0) else { return Ok(None) };
         let profiles: Vec<_> = if self.tell("stages", 0.8, watch).is_continue() {
             profile(&mut session, 1, writing.n_gen / 2, &report.probes).await?.into_iter().collect()
         } else {
             Vec::new()
         };
-        let prediction = predict(&cut, &session, (&report.tests, &profiles), None)?;
+        let prediction = predict(&cut, &session, (&result.measured, &profiles), None)?;
         let whole_test = |test: &Test| {
             let is_of = |step: &&StepPrediction| (step.n_tokens == 1) == (test.n_prompt == 0);
             Some(of_whole(test, prediction.steps.iter().find(is_of)?, &report.probes))
         };
-        result.tests = report.tests.iter().filter_map(whole_test).collect();
+        result.tests = result.measured.iter().filter_map(whole_test).collect();
         if !setting.is_short && self.tell("checking", 0.85, watch).is_continue() {
             let ids = built_in_ids(&session)?;
             let deadline = setting.limited(CHECK_PATIENCE);
             let mut watch = within((0.85, 1.0), watch);
             result.check = Some(check_sampled(&mut session, &ids, any_seed(), &mut until(deadline, &mut watch)).await?);
         }
-        result.measured = report.tests;
         Ok(Some(Measured { result, found }))
     }
 

@@ -6,7 +6,7 @@ use super::protocol::{BenchPlan, Measurement, Standard};
 use super::tunings;
 use super::worker::adapter_again;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
@@ -118,7 +118,9 @@ async fn test(
     let (loaded, mut found) = bench(loaded, plan, &phases, watch, live).await;
     if found.failed.is_none() && extent != Standard::None {
         let mut watch = within(phases.standard, watch);
-        found.failed = standard_test(&loaded, extent, &mut found.report, &mut watch).await.err();
+        let failed = standard_test(&loaded, extent, &mut found.report, &mut watch).await.err();
+        // Its models have devices of their own: that of the loaded model goes on working.
+        found.failed = failed.map(|error| Error { kind: ErrorKind::Io, ..error });
     }
     (loaded, found)
 }
@@ -137,7 +139,7 @@ async fn standard_test(loaded: &Loaded, extent: Standard, report: &mut Report, w
             Ok(Place { choice: ExecutorChoice::Gpu(adapter), tuning })
         };
         let mut watch = within((begin / n, (begin + 1.0) / n), watch);
-        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { break };
+        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { continue };
         if let Some((facts, tuning)) = &measured.found {
             let mut kept = tunings::find(adapter).await;
             kept.learn(facts, tuning);

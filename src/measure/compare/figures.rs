@@ -1,7 +1,7 @@
 //! A report as figures: each with its name, unit, value, spread and share. The same name means the same measurement.
 
 use super::{Mark, Section};
-use crate::measure::panel::{bytes, figures, millis, percent};
+use crate::measure::panel::{bytes, figures, millis, percent, range};
 use crate::measure::report::read::{MAX_NUMBER, printable};
 use crate::measure::report::{
     Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StandardResult, StepGain,
@@ -185,7 +185,7 @@ fn standard(result: &StandardResult) -> Vec<Figure> {
     };
     let of_test = |(test, what): (&Test, String)| {
         let rate = &test.tokens_per_s;
-        let range = format!("{} ({} to {})", number(rate.median), number(rate.min), number(rate.max));
+        let range = number(rate.median) + &range(test);
         let share = test.share.filter(|share| share.share.is_finite());
         let speed = Figure { share, ..figure(test, &what, TOKENS_PER_S, rate.median, range) };
         let ms = test.ms_per_token;

@@ -50,16 +50,16 @@ struct Short {
     g: Option<Vec<(u32, f64, f64)>>,
     /// The verdict of the check, where there was one.
     v: Option<Verdict>,
-    /// The standard test: its models, how many of their layers ran, the verdict, the tests.
+    /// The standard test: its models, the verdict, the tests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     k: Vec<ShortStandard>,
 }
 
-/// A whole model: its name, its layers, those that ran, verdict and tests.
-type ShortStandard = (String, u32, u32, Option<Verdict>, Vec<ShortRange>);
+/// A whole model: its name, verdict and tests.
+type ShortStandard = (String, Option<Verdict>, Vec<ShortRate>);
 
-/// Tokens of the prompt, tokens written; likely, least and greatest tokens/s; bytes in 10^9 per second.
-type ShortRange = (u32, u32, f64, f64, f64, f64);
+/// Tokens of the prompt, tokens written, likely tokens/s, bytes in 10^9 per second.
+type ShortRate = (u32, u32, f64, f64);
 
 /// Tokens of the prompt, tokens written, tokens before them; repetitions, median and deviation of tokens/s; milliseconds
 /// per token, bytes in 10^9 per second, share of a limit.
@@ -85,6 +85,8 @@ impl Short {
             let (ms, gb_per_s) = (digits(test.ms_per_token), digits(test.gb_per_s));
             (test.n_prompt, test.n_gen, test.depth, rate.n, shown(rate.median), digits(rate.sd), ms, gb_per_s, share)
         };
+        // Of those who ran the standard test, the small model's tests tell little.
+        let most_tests = if report.standard.is_empty() { MAX_TESTS } else { 2 };
         let limits = |kind: &ProbeKind| matches!(kind, ProbeKind::Read | ProbeKind::FmaF32);
         let gain = |step: &StepGain| (step.n_tokens, digits(step.untuned_ms), digits(step.tuned_ms));
         Self {
@@ -97,7 +99,7 @@ impl Short {
                 .as_ref()
                 .map(|model| (cut(&model.name), model.file_bytes, cut(&model.format), model.n_params, model.n_context)),
             r: report.settings.as_ref().map_or(0, |settings| settings.repeats),
-            s: report.tests.iter().take(MAX_TESTS).map(test).collect(),
+            s: report.tests.iter().take(most_tests).map(test).collect(),
             l: report
                 .probes
                 .0
@@ -132,21 +134,19 @@ impl Short {
             ..AdapterFacts::unknown()
         };
         let gain = |(n_tokens, untuned_ms, tuned_ms)| StepGain { n_tokens, untuned_ms, tuned_ms };
-        let range = |(n_prompt, n_gen, median, min, max, gb_per_s): ShortRange| Test {
+        let rate = |(n_prompt, n_gen, median, gb_per_s): ShortRate| Test {
             n_prompt,
             n_gen,
-            tokens_per_s: Spread { n: 1, median, mean: median, sd: 0.0, min, max },
+            tokens_per_s: once(median),
             ms_per_token: per_second(1.0, median),
             gb_per_s,
             ..Test::default()
         };
         let check = |verdict| Check { verdict, summary: "as the sender's report says".into(), ..Check::default() };
-        let standard = |(model, n_layers, n_measured_layers, verdict, tests): ShortStandard| StandardResult {
+        let standard = |(model, verdict, tests): ShortStandard| StandardResult {
             model,
-            n_layers,
-            n_measured_layers,
             check: verdict.map(check),
-            tests: tests.into_iter().map(range).collect(),
+            tests: tests.into_iter().map(rate).collect(),
             ..StandardResult::default()
         };
         Report {
@@ -178,13 +178,9 @@ impl Short {
 }
 
 fn short_standard(result: &StandardResult) -> ShortStandard {
-    let range = |test: &Test| {
-        let rate = test.tokens_per_s;
-        let [likely, low, high, moved] = [rate.median, rate.min, rate.max, test.gb_per_s].map(digits);
-        (test.n_prompt, test.n_gen, likely, low, high, moved)
-    };
-    let tests = result.tests.iter().take(2).map(range).collect();
-    (cut(&result.model), result.n_layers, result.n_measured_layers, result.check.as_ref().map(|c| c.verdict), tests)
+    let rate = |test: &Test| (test.n_prompt, test.n_gen, digits(test.tokens_per_s.median), digits(test.gb_per_s));
+    let tests = result.tests.iter().take(2).map(rate).collect();
+    (cut(&result.model), result.check.as_ref().map(|check| check.verdict), tests)
 }
 
 /// A number with four digits: a link has no room for more, and no timing is that sure.
