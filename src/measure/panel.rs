@@ -69,7 +69,10 @@ pub fn range(test: &Test) -> String {
 pub fn standard_rows(report: &Report) -> Vec<(String, String)> {
     let of_result = |result: &StandardResult| {
         let rate = |test: &Test, what: &str| {
-            (format!("{}, {what}", result.model), format!("{} tokens/s{}", figures(test.tokens_per_s.median), range(test)))
+            (
+                format!("{}, {what}", result.model),
+                format!("{} tokens/s{}", figures(test.tokens_per_s.median), range(test)),
+            )
         };
         let layers = (result.n_layers > 0).then(|| {
             let StandardResult { n_layers, n_measured_layers, ran, .. } = result;

@@ -2,7 +2,7 @@
 //! that the whole address stays under 600 characters. `2.`, then compact JSON, deflated, in the alphabet of addresses.
 //! Nothing is sent anywhere: the link is the report. `1.` carried whole reports, and is still read.
 
-use super::read::{Entry, MAX_BYTES, read};
+use super::read::{Entry, MAX_BYTES, MAX_NUMBER, read};
 use super::{Check, Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Report, Settings, Share, StepGain, Test};
 use super::{StandardResult, TuningFacts, TuningSource, Verdict, per_second};
 use crate::error::{Error, Result};
@@ -138,7 +138,7 @@ impl Short {
             n_prompt,
             n_gen,
             tokens_per_s: once(median),
-            ms_per_token: per_second(1.0, median),
+            ms_per_token: per_second(1.0, median).min(MAX_NUMBER),
             gb_per_s,
             ..Test::default()
         };
