@@ -178,7 +178,7 @@ impl Short {
 }
 
 fn short_standard(result: &StandardResult) -> ShortStandard {
-    let rate = |test: &Test| (test.n_prompt, test.n_gen, digits(test.tokens_per_s.median), digits(test.gb_per_s));
+    let rate = |test: &Test| (test.n_prompt, test.n_gen, shown(test.tokens_per_s.median), digits(test.gb_per_s));
     let tests = result.tests.iter().take(2).map(rate).collect();
     (cut(&result.model), result.check.as_ref().map(|check| check.verdict), tests)
 }
