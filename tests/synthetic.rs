@@ -192,7 +192,7 @@ fn models_of_grouped_attention_run_without_a_file_and_equal_on_every_executor() 
     {
         let files = ModelFiles::synthetic(narrow(name, format));
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
-        let mut of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
+        let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
         let expected = of(ExecutorChoice::Cpu);
         let (mean, deviation) = spread(&expected.concat());
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{name}: {mean} ± {deviation}");

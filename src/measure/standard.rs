@@ -165,7 +165,7 @@ impl Standard {
     }
 
     /// Runs it on an adapter; `place` gives that, once for each try. Where there is no memory for a cut after all, the next
-    /// smaller one is tried. `None` where `watch` broke off before there was a result, or time was up; `report` is one of the adapter, with
+    /// smaller one is tried. `None` where `watch` broke off before there was a result; `report` is one of the adapter, with
     /// its probes.
     ///
     /// # Errors
@@ -246,8 +246,8 @@ impl Standard {
         };
         let mut lanes = [Lane::new(session, blank)];
         for plan in setting.plans(cut.n_experts() == whole.n_experts()) {
-            let deadline = setting.limited(TEST_PATIENCE);
-            bench(&mut lanes, &plan, &mut until(deadline, &mut within((0.5, 0.8), watch))).await?;
+            let (deadline, n_least) = (setting.limited(TEST_PATIENCE), 1 + u32::from(plan.warm_up));
+            bench(&mut lanes, &plan, &mut runs_until(deadline, n_least, &mut within((0.5, 0.8), watch))).await?;
             if let Some(failed) = lanes[0].failed.take() {
                 return Err(failed);
             }
@@ -285,6 +285,25 @@ fn until<'a>(deadline: Instant, watch: &'a mut Watch<'_>) -> impl FnMut(&Progres
     move |progress| if Instant::now() >= deadline { ControlFlow::Break(()) } else { watch(progress) }
 }
 
+/// `watch`, which lets no more runs begin once it is late; `n_least` of them run however late it is, so that a slow adapter
+/// has a figure too.
+fn runs_until<'a>(
+    deadline: Instant,
+    n_least: u32,
+    watch: &'a mut Watch<'_>,
+) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
+    let (mut run, mut n_begun) = (None, 0);
+    move |progress| {
+        if run != Some(progress.done) {
+            if n_begun >= n_least && Instant::now() >= deadline {
+                return ControlFlow::Break(());
+            }
+            (run, n_begun) = (Some(progress.done), n_begun + 1);
+        }
+        watch(progress)
+    }
+}
+
 /// A test of the whole model, from that of what ran and the prediction of its step.
 fn of_whole(measured: &Test, step: &StepPrediction, probes: &Probes) -> Test {
     let [likely, low, high] = step.tokens_per_s();
@@ -310,6 +329,16 @@ fn of_whole(measured: &Test, step: &StepPrediction, probes: &Probes) -> Test {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_runs_as_are_needed_are_made_however_late_it_is() {
+        let past = Instant::now();
+        let mut heard = |_: &Progress| ControlFlow::Continue(());
+        let mut watch = runs_until(past, 2, &mut heard);
+        let mut goes_on = |done| watch(&Progress { what: String::new(), done, total: 4 }).is_continue();
+        // The second run is asked twice in its midst.
+        assert_eq!([0, 1, 1, 1, 2].map(&mut goes_on), [true, true, true, true, false]);
+    }
 
     #[test]
     fn every_cut_is_a_model_and_the_next_is_smaller() {

@@ -139,7 +139,7 @@ async fn standard_test(loaded: &Loaded, extent: Standard, report: &mut Report, w
             Ok(Place { choice: ExecutorChoice::Gpu(adapter), tuning })
         };
         let mut watch = within((begin / n, (begin + 1.0) / n), watch);
-        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { continue };
+        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { break };
         if let Some((facts, tuning)) = &measured.found {
             let mut kept = tunings::find(adapter).await;
             kept.learn(facts, tuning);
