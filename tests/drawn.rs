@@ -5,7 +5,8 @@ use headstart::measure::adapter_facts::KernelSettings;
 use headstart::measure::report::{
     Check, Decode, Host, KernelCheck, LayerTimes, Load, MemoryBytes, ModelFacts, OtherCheck, Platform, Prefill, Probe,
     ProbeKind, Probes, Profile, Published, PublishedFigure, SCHEMA, SampledCheck, SamplingSettings, Settings, Share,
-    SingleConfig, StageError, StepGain, Test, TextTimes, TokenCheck, TunedProblem, TuningFacts, TuningSource, Verdict,
+    SingleConfig, StageError, StandardResult, StepGain, Test, TextTimes, TokenCheck, TunedProblem, TuningFacts,
+    TuningSource, Verdict,
 };
 use headstart::measure::{AdapterFacts, Report, Spread, StageTime};
 
@@ -235,6 +236,19 @@ impl Draw {
         Probe { kind: self.one_of(&ProbeKind::ALL), value: self.spread(), right: self.bool() }
     }
 
+    pub(crate) fn standard(&mut self) -> StandardResult {
+        StandardResult {
+            model: self.text(),
+            ran: self.text(),
+            n_layers: self.u32(),
+            n_measured_layers: self.u32(),
+            tests: self.list(Self::test),
+            measured: self.list(Self::test),
+            tuning: self.option(Self::tuning),
+            check: self.option(Self::check),
+        }
+    }
+
     pub(crate) fn report(&mut self) -> Report {
         let host = self.one_of(&[Host::Native, Host::Browser]);
         let settings = |draw: &mut Self| Settings {
@@ -261,6 +275,7 @@ impl Draw {
             profiles: self.list(Self::profile),
             check: self.option(Self::check),
             tuning: self.option(Self::tuning),
+            standard: self.list(Self::standard),
             ..Report::of_adapter(platform, self.adapter())
         }
     }

@@ -50,6 +50,7 @@ mod sampling;
 mod shards;
 mod small_models;
 mod soak;
+mod standard;
 mod synthetic;
 mod text;
 mod tokenizers;

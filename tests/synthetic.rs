@@ -186,6 +186,24 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
 }
 
 #[test]
+fn models_of_grouped_attention_run_without_a_file_and_equal_on_every_executor() {
+    for (name, format) in
+        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)]
+    {
+        let files = ModelFiles::synthetic(narrow(name, format));
+        let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
+        let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
+        let expected = of(ExecutorChoice::Cpu);
+        let (mean, deviation) = spread(&expected.concat());
+        assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{name}: {mean} ± {deviation}");
+        for (place, choice) in places() {
+            let worst = worst(&expected, &of(choice));
+            assert!(worst <= 1e-3, "{name} on {place}: logits differ by {worst}");
+        }
+    }
+}
+
+#[test]
 fn the_command_writes_a_file_that_verify_reads() {
     let folder = tempfile::tempdir().unwrap();
     let (config_path, file) = (folder.path().join("config.json"), folder.path().join("out.gguf"));

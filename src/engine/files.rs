@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
 use crate::format::{Directory, Source, gguf, loose_json};
-use crate::model::{Model, Shape, SyntheticModel, delta, grouped, mla};
+use crate::model::{Model, Shape, Synthetic, delta, grouped, mla};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub struct ModelFiles {
     /// Text of `tokenizer.json`, beside safetensors.
     pub tokenizer: Option<String>,
     /// A model that has no files: its weights are made up on the executor.
-    pub synthetic: Option<Box<SyntheticModel>>,
+    pub synthetic: Option<Box<Synthetic>>,
     /// Text of `tokenizer_config.json`, beside safetensors.
     pub tokenizer_config: Option<String>,
     /// Text of `generation_config.json`, beside safetensors: it may name more tokens that end a text.
@@ -47,8 +47,8 @@ impl ModelFiles {
     }
 
     /// No files, but random weights.
-    pub fn synthetic(model: SyntheticModel) -> Self {
-        Self { synthetic: Some(Box::new(model)), ..Self::default() }
+    pub fn synthetic(model: impl Into<Synthetic>) -> Self {
+        Self { synthetic: Some(Box::new(model.into())), ..Self::default() }
     }
 
     /// The positions that the model was made for, which is the longest context that it can be loaded with.
@@ -62,8 +62,7 @@ impl ModelFiles {
     /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
     pub(super) async fn open(&self) -> Result<Opened> {
         if let Some(model) = &self.synthetic {
-            let model = Model::V4(model.shape.clone(), model.weights()?);
-            return Ok(Opened { model, tokenizer: None, notices: Vec::new() });
+            return Ok(Opened { model: model.model()?, tokenizer: None, notices: Vec::new() });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));

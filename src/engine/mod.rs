@@ -8,6 +8,7 @@ pub mod conversation;
 pub mod cost;
 pub mod decoder;
 mod delta;
+pub mod draft;
 pub mod export;
 pub mod fault;
 pub mod ffn;

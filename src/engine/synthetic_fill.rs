@@ -8,7 +8,7 @@ use crate::format::repack;
 use crate::gpu::{Executor, Recording, Slice};
 use crate::kernels::fill::{Flow, Words, record_fill};
 use crate::model::weights::{Piece, TensorRef};
-use crate::model::{Filling, SyntheticModel};
+use crate::model::{Filling, Synthetic};
 
 use super::upload::{Upload, Uploads};
 
@@ -21,11 +21,13 @@ const SUBMIT_WORDS: u64 = 16 << 20;
 /// When the adapter fails.
 pub(super) async fn fill(
     uploads: &Uploads,
-    model: &SyntheticModel,
+    model: &Synthetic,
     executor: &mut Executor,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let mut filler = Filler { model, executor, progress, recording: Recording::default(), recorded: 0, done: 0 };
+    let (seed, n_experts, filling) = (model.seed(), model.n_experts(), model.fillings());
+    let recording = Recording::default();
+    let mut filler = Filler { filling, seed, n_experts, executor, progress, recording, recorded: 0, done: 0 };
     for step in &uploads.steps {
         match step {
             Upload::Planes { tensor, quants, scales } => filler.planes(tensor, *quants, *scales).await?,
@@ -36,7 +38,11 @@ pub(super) async fn fill(
 }
 
 struct Filler<'a> {
-    model: &'a SyntheticModel,
+    /// With what a tensor is filled, by the `source_index` of its pieces.
+    filling: Box<dyn Fn(usize) -> Filling + 'a>,
+    /// The begin of the random numbers.
+    seed: u32,
+    n_experts: u32,
     executor: &'a mut Executor,
     progress: &'a mut dyn FnMut(u64),
     /// What is not yet computed, and how many words that are.
@@ -94,12 +100,12 @@ impl Filler<'_> {
     async fn vector(&mut self, tensor: &TensorRef, to: Slice) -> Result<()> {
         let masked = |mask, bits| Words::Masked { mask, bits, used_words: tensor.n_in };
         let Some(piece) = tensor.pieces.first() else { return Ok(()) };
-        let words = match self.model.filling(piece.source_index) {
+        let words = match (self.filling)(piece.source_index) {
             // 1 to 1.125.
             Filling::NearOne => masked(0x000f_ffff, &[0x3f80_0000]),
             // 1/16 to 1/8, of either sign.
             Filling::Small | Filling::Product => masked(0x807f_ffff, &[0x3d80_0000]),
-            Filling::Experts => Words::Ids(self.model.shape.n_experts),
+            Filling::Experts => Words::Ids(self.n_experts),
         };
         // Bindings begin at multiples of 256, so the buffer is bound from its beginning.
         let whole = Slice { offset: 0, bytes: to.offset + to.bytes, ..to };
@@ -110,7 +116,7 @@ impl Filler<'_> {
     /// The rows of a piece, numbered as in their tensor.
     fn flow<'a>(&self, tensor: &TensorRef, piece: &Piece, to: Slice, row_words: u32, words: Words<'a>) -> Flow<'a> {
         let row = (piece.offset / tensor.row_bytes()) as u32;
-        let seed = hash(piece.source_index as u32, self.model.seed);
+        let seed = hash(piece.source_index as u32, self.seed);
         Flow { to, begin: 0, n_rows: piece.n_rows, row_words, first: row.wrapping_mul(row_words), seed, words }
     }
 

@@ -3,7 +3,7 @@
 
 use super::Report;
 use super::panel::{figures, percent};
-use super::report::{Host, ProbeKind, Test, Verdict};
+use super::report::{Host, ProbeKind, StandardResult, Test, Verdict};
 
 /// A model of so many bytes reads each of them once for a token, and lives in the memory and not in a cache.
 const LARGE_BYTES: f64 = 256e6;
@@ -65,43 +65,88 @@ pub fn host(report: &Report) -> &str {
 /// same model and their numbers are not wrong.
 #[must_use]
 pub fn headline(report: &Report, others: &[&Report]) -> Option<Headline> {
-    let test = writing(report)?;
-    let rate = test.tokens_per_s.median;
+    let small = writing(report);
+    let rates: Vec<(&str, &Test)> =
+        report.standard.iter().filter_map(|result| Some((result.model.as_str(), result.writing()?))).collect();
+    let last = rates.last().map(|(_, test)| *test);
+    let rate = small.or(last)?.tokens_per_s.median;
     let name = card_name(&report.adapter.identity.name);
     if verdict(report) == Verdict::Wrong {
         let claim = format!("{name} computes wrong numbers: its speed counts for nothing.");
-        let why = report.check.as_ref().map(|check| check.summary.clone());
-        return Some(Headline { tokens_per_s: rate, claim, remarks: why.into_iter().collect() });
+        return Some(Headline { tokens_per_s: rate, claim, remarks: first_wrong(report).into_iter().collect() });
     }
-    let model = report.model.as_ref().map_or("the model", |model| model.name.trim_end_matches(".gguf"));
-    let place = place(report, rate, others);
-    let claim = format!("{name} writes {} tokens/s with {model}{place}.", figures(rate));
-    let remarks = [bandwidth(report, test), outlook(report), gain(report), Some(checked(report))];
+    let of_small = small.map(|test| {
+        let model = report.model.as_ref().map_or("the model", |model| model.name.trim_end_matches(".gguf"));
+        let rate = test.tokens_per_s.median;
+        format!("writes {} tokens/s with {model}{}.", figures(rate), place(rate, same_model(report, others)))
+    });
+    let (claim, aside) = match (last, of_small) {
+        (None, of_small) => (format!("{name} {}", of_small?), None),
+        (Some(last), of_small) => {
+            let all: Vec<String> = rates
+                .iter()
+                .map(|(model, test)| format!("{} tokens/s with {model}", figures(test.tokens_per_s.median)))
+                .collect();
+            let place = place(last.tokens_per_s.median, same_standard(report, others));
+            (format!("{name} would write {}{place}.", all.join(" and ")), of_small.map(|aside| format!("It {aside}")))
+        }
+    };
+    let meant = last.or(small)?;
+    let remarks = [bandwidth(report, meant), outlook(report), aside, gain(report), Some(checked(report))];
     Some(Headline { tokens_per_s: rate, claim, remarks: remarks.into_iter().flatten().collect() })
 }
 
+/// The verdict of all its checks: right where none of them is anything else.
 fn verdict(report: &Report) -> Verdict {
-    report.check.as_ref().map(|check| check.verdict).unwrap_or_default()
+    let standard = report.standard.iter().map(StandardResult::verdict);
+    let of_model = report.check.as_ref().map(|check| check.verdict);
+    let has_model = of_model.is_some() || writing(report).is_some();
+    let mut all = standard.chain(has_model.then(|| of_model.unwrap_or_default()));
+    let Some(first) = all.next() else { return Verdict::Unknown };
+    all.fold(first, |sum, each| match (sum, each) {
+        (Verdict::Wrong, _) | (_, Verdict::Wrong) => Verdict::Wrong,
+        (Verdict::Right, Verdict::Right) => Verdict::Right,
+        _ => Verdict::Unknown,
+    })
+}
+
+/// What the first check says that found something wrong.
+fn first_wrong(report: &Report) -> Option<String> {
+    let checks = report.check.iter().chain(report.standard.iter().filter_map(|result| result.check.as_ref()));
+    checks.into_iter().find(|check| check.verdict == Verdict::Wrong).map(|check| check.summary.clone())
+}
+
+/// Rates with the names of their adapters.
+type Rates = Vec<(f64, String)>;
+
+fn rates(others: &[&Report], rate: impl Fn(&Report) -> Option<f64>) -> Rates {
+    let named = |other: &&Report| {
+        let name = format!("{} ({})", card_name(&other.adapter.identity.name), host(other));
+        Some((rate(other)?, name))
+    };
+    others.iter().filter(|other| verdict(other) != Verdict::Wrong).filter_map(named).collect()
+}
+
+/// What others wrote with the same file.
+fn same_model(report: &Report, others: &[&Report]) -> Rates {
+    let file = |report: &Report| report.model.as_ref().map(|model| (model.name.clone(), model.file_bytes));
+    let mine = file(report);
+    rates(others, |other| {
+        writing(other).filter(|_| mine.is_some() && file(other) == mine).map(|t| t.tokens_per_s.median)
+    })
+}
+
+/// What others would write with the last model of its standard test.
+fn same_standard(report: &Report, others: &[&Report]) -> Rates {
+    let Some(mine) = report.standard.iter().rfind(|result| result.writing().is_some()) else { return Rates::new() };
+    rates(others, |other| {
+        let same = other.standard.iter().find(|result| result.model == mine.model)?;
+        Some(same.writing()?.tokens_per_s.median)
+    })
 }
 
 /// Its place among the others: the nearest below and the nearest above.
-fn place(report: &Report, rate: f64, others: &[&Report]) -> String {
-    let same_model = |other: &&&Report| {
-        other
-            .model
-            .as_ref()
-            .zip(report.model.as_ref())
-            .is_some_and(|(a, b)| (&a.name, a.file_bytes) == (&b.name, b.file_bytes))
-    };
-    let mut rates: Vec<(f64, String)> = others
-        .iter()
-        .filter(same_model)
-        .filter(|other| verdict(other) != Verdict::Wrong)
-        .filter_map(|other| {
-            let name = format!("{} ({})", card_name(&other.adapter.identity.name), host(other));
-            Some((writing(other)?.tokens_per_s.median, name))
-        })
-        .collect();
+fn place(rate: f64, mut rates: Rates) -> String {
     rates.sort_by(|a, b| a.0.total_cmp(&b.0));
     let n_below = rates.partition_point(|(other, _)| *other < rate);
     let below = n_below.checked_sub(1).map(|last| &rates[last].1);
@@ -124,7 +169,7 @@ fn place(report: &Report, rate: f64, others: &[&Report]) -> String {
 fn bandwidth(report: &Report, test: &Test) -> Option<String> {
     let read = report.probes.limit(ProbeKind::Read)?;
     let share = test.gb_per_s / read;
-    let bytes = report.model.as_ref().map_or(0.0, |model| model.file_bytes as f64);
+    let bytes = test.gb_per_s * test.ms_per_token * 1e6;
     let meaning = match share {
         share if share >= 0.5 => "its memory is what sets the speed",
         _ if bytes < LARGE_BYTES => {
@@ -136,15 +181,18 @@ fn bandwidth(report: &Report, test: &Test) -> Option<String> {
     Some(format!("That takes {} of its memory bandwidth ({} GB/s): {meaning}.", percent(share), figures(read)))
 }
 
-/// What the measured bandwidth would allow a model of 8 thousand million parameters.
+/// What the measured bandwidth would allow a model of 8 thousand million parameters, where none of that size was tried.
 fn outlook(report: &Report) -> Option<String> {
+    if !report.standard.is_empty() {
+        return None;
+    }
     let read = report.probes.limit(ProbeKind::Read)?;
     let rate = figures(read / GB_OF_8B);
     Some(format!("With this memory a model of 8 billion parameters ({GB_OF_8B} GB) can write at most {rate} tokens/s."))
 }
 
 fn gain(report: &Report) -> Option<String> {
-    let tuning = report.tuning.as_ref()?;
+    let tuning = report.tuning()?;
     let gain = tuning.gains.iter().find(|step| step.n_tokens == 1).map_or(1.0, super::report::StepGain::gain);
     Some(if gain >= LEAST_GAIN {
         format!("Tuning for this GPU made writing {gain:.2} times as fast.")
@@ -197,6 +245,40 @@ mod tests {
         others.truncate(1);
         assert!(headline(&mine, &others).expect("it wrote").claim.ends_with("faster than Slow (native)."));
         assert!(headline(&mine, &[]).expect("it wrote").claim.ends_with("with toy."));
+    }
+
+    fn with_standard(report: Report, rates: [f64; 2]) -> Report {
+        let result = |(model, median): (&str, f64)| StandardResult {
+            model: model.into(),
+            tests: vec![Test {
+                n_gen: 8,
+                tokens_per_s: Spread { n: 1, median, ..Spread::default() },
+                ..Test::default()
+            }],
+            check: Some(Check { verdict: Verdict::Right, ..Check::default() }),
+            ..StandardResult::default()
+        };
+        Report { standard: ["Flash", "8B"].into_iter().zip(rates).map(result).collect(), ..report }
+    }
+
+    #[test]
+    fn the_standard_test_comes_first_and_counts_among_those_that_have_it() {
+        let mut mine = with_standard(report("gpu", 100.0), [50.0, 300.0]);
+        let others = [report("toy", 90.0), with_standard(report("card", 80.0), [60.0, 200.0])];
+        let others: Vec<&Report> = others.iter().collect();
+        let told = headline(&mine, &others).expect("it wrote");
+        assert_eq!(
+            told.claim,
+            "Gpu would write 50.0 tokens/s with Flash and 300 tokens/s with 8B: faster than Card (native)."
+        );
+        let remarks = told.remarks.join(" ");
+        assert!(remarks.contains("It writes 100 tokens/s with toy: faster than 2 results here"), "{remarks}");
+        assert!(!remarks.contains("at most") && remarks.contains("are right"), "{remarks}");
+        mine.standard[0].check = None;
+        assert!(headline(&mine, &others).expect("it wrote").remarks.join(" ").contains("were not checked"));
+        mine.standard[1].check = Some(Check { verdict: Verdict::Wrong, summary: "stage q".into(), ..Check::default() });
+        let told = headline(&mine, &others).expect("it wrote");
+        assert!(told.claim.contains("wrong numbers") && told.remarks == ["stage q"], "{told:?}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
-use super::report::{MemoryBytes, ModelFacts, Prefill, Probe, Share, StepGain, TextTimes, TuningFacts, TuningSource};
+use super::report::{
+    MemoryBytes, ModelFacts, Prefill, Probe, Share, StandardResult, StepGain, Test, TextTimes, TuningFacts,
+    TuningSource,
+};
 use super::{Report, StageTime};
 
 /// A label and its value.
@@ -40,9 +43,9 @@ pub fn rows(report: &Report) -> Vec<Row> {
 
 /// Rows as aligned lines, for a terminal or a text to copy.
 #[must_use]
-pub fn text(rows: &[Row]) -> String {
-    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-    rows.iter().map(|(label, value)| format!("{label:>width$}  {value}\n")).collect()
+pub fn text(rows: &[(impl AsRef<str>, String)]) -> String {
+    let width = rows.iter().map(|(label, _)| label.as_ref().chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(label, value)| format!("{:>width$}  {value}\n", label.as_ref())).collect()
 }
 
 /// The rows of what an adapter can do at best, as far as it was measured.
@@ -52,6 +55,35 @@ pub fn probe_rows(report: &Report) -> Vec<Row> {
     let adapter = [("adapter", identity.name.clone()), ("backend", format!("{}, {}", identity.backend, identity.kind))];
     let probes = report.probes.0.iter().map(|probe| (probe.kind.label(), probe_figure(probe)));
     adapter.into_iter().chain(probes).collect()
+}
+
+/// The range of a predicted rate, in brackets; nothing where it is not told.
+#[must_use]
+pub fn range(test: &Test) -> String {
+    let rate = &test.tokens_per_s;
+    if rate.min < rate.max { format!(" ({} to {})", figures(rate.min), figures(rate.max)) } else { String::new() }
+}
+
+/// What an adapter would do with the models of the standard test: a row for each rate.
+#[must_use]
+pub fn standard_rows(report: &Report) -> Vec<(String, String)> {
+    let of_result = |result: &StandardResult| {
+        let rate = |test: &Test, what: &str| {
+            (
+                format!("{}, {what}", result.model),
+                format!("{} tokens/s{}", figures(test.tokens_per_s.median), range(test)),
+            )
+        };
+        let layers = (result.n_layers > 0).then(|| {
+            let StandardResult { n_layers, n_measured_layers, ran, .. } = result;
+            format!("{n_measured_layers} of {n_layers} layers ({ran}), ")
+        });
+        let ran = layers.unwrap_or_default() + "numbers " + result.verdict().label();
+        let writing = result.writing().map(|test| rate(test, "writing"));
+        let reading = result.reading().map(|test| rate(test, &format!("a prompt of {}", test.n_prompt)));
+        writing.into_iter().chain(reading).chain([("from".to_owned(), ran)]).collect::<Vec<_>>()
+    };
+    report.standard.iter().flat_map(of_result).collect()
 }
 
 /// A probe's median with its spread and unit; `WRONG` where its kernel computed wrongly, whatever its speed.

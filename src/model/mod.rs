@@ -52,7 +52,9 @@ pub mod weights;
 
 pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
-pub use synthetic::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
+pub use synthetic::{
+    Filling, Synthetic, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor,
+};
 pub use weights::{
     Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Piece, Route, Scales, Scheme, TensorRef,
     Weights,

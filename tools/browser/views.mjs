@@ -70,6 +70,19 @@ export async function check_views(browser, url, screenshots) {
     }),
   );
 
+  await check('the standard test says what whole models would do', () =>
+    visit(browser, `${url}#chat`, async (tab) => {
+      await go(tab, 'test');
+      const plan = { p: 0, n: 2, d: 0, r: 1, standard: 'short' };
+      const report = await tab.evaluate((plan) => window.headstart.test(plan), plan);
+      assert.deepEqual(report.standard.map((result) => [result.model, result.n_measured_layers, result.n_layers]), [['DeepSeek V4-Flash', 2, 43], ['Llama 8B in Q4_0', 2, 32]]);
+      const said = await tab.locator('#result').innerText();
+      assert.match(said, /would write [\d.]+ tokens\/s with DeepSeek V4-Flash and [\d.]+ tokens\/s with Llama 8B in Q4_0/);
+      assert.match(said, /not checked/, 'the short form has no check, and says so');
+      return said.split('\n')[0];
+    }),
+  );
+
   await check('by keyboard alone: past the head of the page, and to each view', () =>
     visit(browser, `${url}#chat`, async (tab) => {
       const focused = (read) => tab.evaluate(`(${read})(document.activeElement)`);

@@ -56,6 +56,8 @@ pub(super) enum Command {
     Adapters(Adapters),
     /// Measure speed: repeated tests on one adapter or all, in one table
     Bench(Box<Bench>),
+    /// The standard test: how fast real models would be here, and whether the numbers are right
+    Test(super::bench::Test),
     /// Measure how well a model predicts a text; write its logits or its greedy continuation
     Eval(Box<Eval>),
     /// Put reports beside each other: tables, charts, a page

@@ -87,6 +87,7 @@ pub fn main() -> ExitCode {
     let ending = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(options) => bench::bench(&options),
+        Command::Test(options) => bench::test(&options),
         Command::Adapters(arguments) => adapters::adapters(&arguments),
         Command::Eval(arguments) => eval::eval(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),

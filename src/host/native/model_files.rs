@@ -12,7 +12,7 @@ use crate::format::shards::Index;
 use crate::format::{Memory, Source};
 use crate::host::hub::BESIDE;
 use crate::measure::model_hash::model_hash;
-use crate::model::{Shape, SyntheticName};
+use crate::model::{Shape, Synthetic, SyntheticName};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -70,16 +70,14 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
 
 /// A model known by name, or of the shape in a `config.json`; its bytes are those that a file of it would have.
 fn synthetic(name: &SyntheticName) -> Result<Named> {
-    let shape = match name.published() {
-        Some(shape) => shape,
+    let model = match Synthetic::of(name)? {
+        Some(model) => model,
         None => {
             let json = read_json(Path::new(&name.model), MOST_CONFIG_BYTES)?.ok_or_else(|| name.unknown())?;
-            Shape::from_config(&json)?
+            name.with_shape(Shape::from_config(&json)?)?.into()
         }
     };
-    let model = name.with_shape(shape)?;
-    let bytes = model.weights()?.bytes();
-    Ok(Named { name: model.name.clone(), bytes, files: ModelFiles::synthetic(model) })
+    Ok(Named { name: model.name().to_owned(), bytes: model.bytes()?, files: ModelFiles::synthetic(model) })
 }
 
 fn named(name: String, files: ModelFiles) -> Named {

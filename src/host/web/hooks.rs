@@ -4,7 +4,8 @@
 //! n, …})` (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker
 //! answers, as do `find_model(words)`, and with what that gave `load_model(plan)` and `get_model(plan)`; `models()` lists
 //! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})`,
-//! `verify()`, `tune()` and `test({p, n, d, r})`, which is all of them in short, with a report; `recall(json)` goes on
+//! `verify()`, `tune()` and `test({p, n, d, r, standard})`, which is all but the tuning in short and as much of the standard
+//! test as `standard` says (`none`, `short` or `full`), with a report; `recall(json)` goes on
 //! with messages from elsewhere; `stop()` ends whatever is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
@@ -17,7 +18,7 @@ use super::page::link::{Answer, Link, plain};
 use super::page::route::View;
 use super::page::state::{Page, Status};
 use super::page::talk::Said;
-use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings};
+use super::protocol::{AdapterCard, BenchPlan, Measurement, ModelCard, ModelFile, Settings, Standard};
 use super::store::Origin;
 use crate::host::arrival::Plan;
 use crate::measure::Report;
@@ -160,8 +161,7 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     set("bench", Closure::<dyn Fn(JsValue) -> Promise>::new(bench).into_js_value());
     let to = Rc::clone(link);
     let test = move |arguments: JsValue| {
-        let asked = if arguments.is_undefined() { Ok(BenchPlan::of_test()) } else { plan(arguments) };
-        promise(asked.and_then(|plan| measure(page, &to, Measurement::Test(plan))))
+        promise(test_plan(arguments).and_then(|(plan, standard)| measure(page, &to, Measurement::Test(plan, standard))))
     };
     set("test", Closure::<dyn Fn(JsValue) -> Promise>::new(test).into_js_value());
     let to = Rc::clone(link);
@@ -353,6 +353,21 @@ fn plan(arguments: JsValue) -> Result<BenchPlan, String> {
         d: list(asked.d, usual.d),
         r: asked.r.unwrap_or(usual.r),
     })
+}
+
+/// What `test()` takes: a plan for the model that is loaded, and how much of the standard test; nothing means all of it.
+fn test_plan(arguments: JsValue) -> Result<(BenchPlan, Standard), String> {
+    if arguments.is_undefined() {
+        return Ok((BenchPlan::of_test(), Standard::Full));
+    }
+    let asked: TestOf = serde_wasm_bindgen::from_value(arguments.clone()).map_err(|e| e.to_string())?;
+    Ok((plan(arguments)?, asked.standard))
+}
+
+#[derive(Deserialize)]
+struct TestOf {
+    #[serde(default)]
+    standard: Standard,
 }
 
 /// A promise of an answer; it rejects with an `Error`, as scripts expect.

@@ -2,19 +2,19 @@
 //! adapter goes into it, so that a bench has its limits and its check beside it.
 
 use super::facts::Loaded;
-use super::protocol::{BenchPlan, Measurement};
+use super::protocol::{BenchPlan, Measurement, Standard};
 use super::tunings;
 use super::worker::adapter_again;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::bench::{self, Lane, Plan, TestPlan};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, TuningFacts, Verdict};
+use crate::measure::standard::{self, Place, Setting};
 use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Configs, Extent};
-use crate::measure::{Progress, Report, Watch};
-use std::ops::ControlFlow;
+use crate::measure::{Progress, Report, Watch, within};
 
 /// The CPU executor needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
 /// samples.
@@ -58,55 +58,40 @@ pub(super) async fn measure(
             (loaded, Found { report, failed })
         }
         Measurement::Bench(asked) => {
-            let phases = Phases::of(&loaded, false);
+            let phases = Phases::of(&loaded, Standard::None);
             bench(loaded, &plan(&asked), &phases, watch, live).await
         }
-        Measurement::Test(asked) => test(loaded, &plan(&asked), watch, live).await,
+        Measurement::Test(asked, extent) => test(loaded, &plan(&asked), extent, watch, live).await,
     }
 }
 
 /// The parts of a test with the seconds that each takes about, so that one bar and one time left hold for all of them.
 struct Phases {
     probe: (f64, f64),
-    tune: (f64, f64),
     bench: (f64, f64),
     check: (f64, f64),
+    standard: (f64, f64),
 }
 
 impl Phases {
     /// From where to where each part goes, as shares of the whole; what is known already takes no time.
-    fn of(loaded: &Loaded, tunes: bool) -> Self {
+    fn of(loaded: &Loaded, extent: Standard) -> Self {
         let (known, software) = (&loaded.known, loaded.known.adapter.takes_host_memory);
         let needed = |is_known: bool, seconds: f64| if is_known { 0.0 } else { seconds };
         let parts = [
             needed(!known.probes.0.is_empty(), if software { 12.0 } else { 3.0 }),
-            needed(!tunes, 8.0),
-            if software { 70.0 } else { 6.0 },
+            if software { 20.0 } else { 3.0 },
             needed(known.check.is_some(), if software { 12.0 } else { 4.0 }),
+            needed(extent == Standard::None, if software { 80.0 } else { 20.0 }),
         ];
         let whole: f64 = parts.iter().sum();
         let mut from = 0.0;
-        let [probe, tune, bench, check] = parts.map(|seconds| {
+        let [probe, bench, check, standard] = parts.map(|seconds| {
             let begin = from;
             from += seconds / whole;
             (begin, from)
         });
-        Self { probe, tune, bench, check }
-    }
-}
-
-/// Steps of the bar over all parts.
-const STEPS: f64 = 1000.0;
-
-/// `watch`, for a part that goes from one share of the whole to another.
-fn within<'a>((from, to): (f64, f64), watch: &'a mut Watch<'_>) -> impl FnMut(&Progress) -> ControlFlow<()> + 'a {
-    let mut furthest = 0.0_f64;
-    move |progress| {
-        let share = f64::from(progress.done) / f64::from(progress.total.max(1));
-        // A part may count several times over; a bar that goes back says nothing.
-        furthest = furthest.max(share.min(1.0));
-        let done = ((from + (to - from) * furthest) * STEPS) as u32;
-        watch(&Progress { what: progress.what.clone(), done, total: STEPS as u32 })
+        Self { probe, bench, check, standard }
     }
 }
 
@@ -121,34 +106,48 @@ async fn tuned(session: &mut Session, watch: &mut Watch<'_>) -> Result<TuningFac
     Ok(facts)
 }
 
-/// Whether a test would tune: a program on the CPU gains nothing by it that is worth its minute.
-fn is_tuned_by_test(loaded: &Loaded) -> bool {
-    !loaded.known.adapter.takes_host_memory && loaded.known.tuning.is_none()
-}
-
-/// All of it: limits, a short tuning, the tests, a check. Where the tuning fails, the kernels stay as they were guessed.
+/// All of it: limits, the tests and a check of the model that is loaded, and the standard test.
 async fn test(
-    mut loaded: Loaded,
+    loaded: Loaded,
     plan: &Plan,
+    extent: Standard,
     watch: &mut Watch<'_>,
     live: impl FnMut(&Report) + 'static,
 ) -> (Loaded, Found) {
-    let tunes = is_tuned_by_test(&loaded);
-    let phases = Phases::of(&loaded, tunes);
-    if loaded.known.probes.0.is_empty()
-        && let Err(failed) = probe(&mut loaded, &mut within(phases.probe, watch)).await
-    {
-        let report = loaded.blank();
-        return (loaded, Found { report, failed: Some(failed) });
+    let phases = Phases::of(&loaded, extent);
+    let (loaded, mut found) = bench(loaded, plan, &phases, watch, live).await;
+    if found.failed.is_none() && extent != Standard::None {
+        let mut watch = within(phases.standard, watch);
+        let failed = standard_test(&loaded, extent, &mut found.report, &mut watch).await.err();
+        // Its models have devices of their own: that of the loaded model goes on working.
+        found.failed = failed.map(|error| Error { kind: ErrorKind::Io, ..error });
     }
-    let tuning = Progress { what: "tuning".into(), done: 0, total: 1 };
-    if tunes
-        && within(phases.tune, watch)(&tuning).is_continue()
-        && let Ok(facts) = tuned(&mut loaded.session, &mut within(phases.tune, watch)).await
-    {
-        (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
+    (loaded, found)
+}
+
+/// Adds the results of the standard models to a report, each as soon as it is there.
+async fn standard_test(loaded: &Loaded, extent: Standard, report: &mut Report, watch: &mut Watch<'_>) -> Result<()> {
+    let ExecutorChoice::Gpu(adapter) = loaded.session.choice() else { return Ok(()) };
+    let setting = Setting::of(adapter, None, ShaderChecks::On);
+    let setting = if extent == Standard::Short { setting.short() } else { setting };
+    let n = standard::MODELS.len() as f64;
+    for (index, model) in standard::MODELS.iter().enumerate() {
+        let begin = index as f64;
+        let mut place = async || {
+            let adapter = adapter_again(&loaded.known.adapter).await?;
+            let tuning = Some(tunings::find(&adapter).await.over(adapter.tuning()));
+            Ok(Place { choice: ExecutorChoice::Gpu(adapter), tuning })
+        };
+        let mut watch = within((begin / n, (begin + 1.0) / n), watch);
+        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { break };
+        if let Some((facts, tuning)) = &measured.found {
+            let mut kept = tunings::find(adapter).await;
+            kept.learn(facts, tuning);
+            tunings::keep(&kept).await?;
+        }
+        report.standard.push(measured.result);
     }
-    bench(loaded, plan, &phases, watch, live).await
+    Ok(())
 }
 
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {

@@ -5,6 +5,8 @@ use super::chatting::{Answered, Asking, Piece, Turn};
 use super::download::words::{Ask, Told};
 use crate::host::arrival::Plan;
 use crate::measure::Report;
+use crate::measure::bench::TestPlan;
+use crate::measure::standard::plan_of_loaded;
 use js_sys::Float32Array;
 use serde::{Deserialize, Serialize};
 use serde_wasm_bindgen::preserve;
@@ -124,8 +126,22 @@ pub(crate) enum Measurement {
     Verify { kernels: bool },
     /// Which kernels are the fastest for the model; it runs on them from then on.
     Tune,
-    /// All that a person wants to know of an adapter: its limits, a tuning where it pays, a bench, a check.
-    Test(BenchPlan),
+    /// All that a person wants to know of an adapter: its limits, a bench and a check of the model that is loaded, and
+    /// the standard test.
+    Test(BenchPlan, Standard),
+}
+
+/// How much of the standard test is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standard {
+    /// Nothing.
+    #[default]
+    None,
+    /// The smallest cuts, without a check: for tests of the page.
+    Short,
+    /// All of it.
+    Full,
 }
 
 /// A bench in llama-bench's letters: every prompt length and every number of tokens to write, at every depth.
@@ -142,9 +158,11 @@ pub(crate) struct BenchPlan {
 }
 
 impl BenchPlan {
-    /// What *Test this GPU* runs, the same for everybody: the usual tests, repeated less often.
+    /// What *Test this GPU* runs of the model that is loaded, the same for everybody.
     pub(crate) fn of_test() -> Self {
-        Self { r: 3, ..Self::default() }
+        let plan = plan_of_loaded();
+        let lengths = |of: fn(&TestPlan) -> u32| plan.tests.iter().map(of).filter(|n| *n > 0).collect();
+        Self { p: lengths(|test| test.n_prompt), n: lengths(|test| test.n_gen), d: vec![0], r: plan.repeats }
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) fn test(plan: &TestPlan, samples: &[Sample], work: Cost, probes: &Pro
     let n_tokens = f64::from(plan.n_tokens());
     let each = |of: &dyn Fn(&Sample) -> f64| samples.iter().map(of).collect::<Vec<f64>>();
     let tokens_per_s = Spread::of(&each(&|sample| per_second(n_tokens, sample.ms)))?;
-    let ms_per_token = median(&each(&|sample| sample.ms / n_tokens));
+    // Rate and time are one figure: of an even number of runs their medians would not be.
+    let ms_per_token = per_second(1.0, tokens_per_s.median);
     let per_token = Cost { bytes: shared(work.bytes, plan), ops: shared(work.ops, plan) };
     let first: Vec<f64> = samples.iter().filter_map(|sample| sample.first_token_ms).collect();
     let test = Test {

@@ -87,7 +87,11 @@ pub fn sheet(charts: &[Chart]) -> String {
 
 /// Rows of measured or published tests, as many as there is room for.
 fn tests(group: &Group) -> impl Iterator<Item = &Row> {
-    group.rows.iter().filter(|row| row.section == Section::Tests && row.unit == "tokens/s").take(MAX_PANELS)
+    group
+        .rows
+        .iter()
+        .filter(|row| matches!(row.section, Section::Standard | Section::Tests) && row.unit == "tokens/s")
+        .take(MAX_PANELS)
 }
 
 fn tokens<'a>(group: &'a Group, of_group: &str) -> Bars<'a> {

@@ -1,11 +1,11 @@
 //! A report as figures: each with its name, unit, value, spread and share. The same name means the same measurement.
 
-use super::Section;
-use crate::measure::panel::{bytes, figures, millis, percent};
+use super::{Mark, Section};
+use crate::measure::panel::{bytes, figures, millis, percent, range};
 use crate::measure::report::read::{MAX_NUMBER, printable};
 use crate::measure::report::{
-    Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StepGain, StepPrediction, Test,
-    TextTimes, TuningFacts,
+    Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StandardResult, StepGain,
+    StepPrediction, Test, TextTimes, TuningFacts, Verdict,
 };
 use crate::measure::{Report, Spread};
 
@@ -21,8 +21,8 @@ pub(super) struct Figure {
     pub(super) spread: Option<Spread>,
     pub(super) share: Option<Share>,
     pub(super) text: String,
-    /// A probe whose kernel computed wrongly.
-    pub(super) is_wrong: bool,
+    /// How far it may be trusted, where it was checked by itself.
+    pub(super) mark: Option<Mark>,
 }
 
 /// Sorts rows the same way whatever the order of reports: by depth, kind, sizes, then place among the rows of one test.
@@ -32,6 +32,7 @@ pub(super) type Order = [u32; 5];
 pub(super) fn of_report(report: &Report) -> Vec<Figure> {
     let mut all = about(report);
     all.extend(report.check.iter().flat_map(check));
+    all.extend(report.standard.iter().flat_map(standard));
     all.extend(report.tests.iter().flat_map(test));
     all.extend(report.text.iter().flat_map(text));
     all.extend(report.tuning.iter().flat_map(tuning));
@@ -163,6 +164,38 @@ fn test(test: &Test) -> Vec<Figure> {
     all
 }
 
+/// What the adapter would do with a whole model. How many tokens were written for it is no part of a figure's name: a slow
+/// adapter has no time for many.
+fn standard(result: &StandardResult) -> Vec<Figure> {
+    let mark = match result.verdict() {
+        Verdict::Right => Mark::Right,
+        Verdict::Wrong => Mark::Wrong,
+        Verdict::Unknown => Mark::NotChecked,
+    };
+    let model = printable(&result.model);
+    let figure = |test: &Test, what: &str, unit: &'static str, value: f64, text: String| Figure {
+        section: Section::Standard,
+        order: [0, u32::from(test.n_gen == 0), u32::from(unit != TOKENS_PER_S), 0, 0],
+        name: format!("{model}, {what}"),
+        unit,
+        value: Some(value),
+        text,
+        mark: Some(mark),
+        ..Figure::default()
+    };
+    let of_test = |(test, what): (&Test, String)| {
+        let rate = &test.tokens_per_s;
+        let range = number(rate.median) + &range(test);
+        let share = test.share.filter(|share| share.share.is_finite());
+        let speed = Figure { share, ..figure(test, &what, TOKENS_PER_S, rate.median, range) };
+        let ms = test.ms_per_token;
+        [speed, figure(test, &format!("{what}, a token"), "ms", ms, number(ms))]
+    };
+    let writing = result.writing().map(|test| (test, "writing".to_owned()));
+    let reading = result.reading().map(|test| (test, format!("a prompt of {}", test.n_prompt)));
+    writing.into_iter().chain(reading).flat_map(of_test).collect()
+}
+
 fn text(text: &TextTimes) -> Vec<Figure> {
     let n_prompt = text.prefill.n_tokens;
     let n_written = text.decode.map_or(0, |decode| decode.n_tokens);
@@ -279,7 +312,7 @@ fn probes(probes: &Probes) -> Vec<Figure> {
         value: Some(probe.value.median),
         spread: Some(probe.value),
         text: with_sd(&probe.value),
-        is_wrong: !probe.right,
+        mark: Some(if probe.right { Mark::Right } else { Mark::Wrong }),
         ..Figure::default()
     };
     probes.0.iter().map(figure).collect()

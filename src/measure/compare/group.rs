@@ -1,7 +1,7 @@
 //! Which reports may stand in one table: those of the same model. What else they have in common is shown above it; where a
 //! report was measured with other settings or by another version, that is said beside it and keeps nothing apart.
 
-use super::{Fact, Group};
+use super::{Fact, Group, Section};
 use crate::measure::Report;
 use crate::measure::panel;
 use crate::measure::report::read::printable;
@@ -19,6 +19,19 @@ pub(super) struct Set {
     pub(super) members: Vec<usize>,
     /// In what each of them was measured otherwise than the first.
     pub(super) otherwise: Vec<Vec<String>>,
+    /// Whether it is of the standard test, which runs beside whatever model a report is of.
+    pub(super) is_standard: bool,
+}
+
+impl Set {
+    /// Whether figures of a section belong here.
+    pub(super) fn holds(&self, section: Section) -> bool {
+        match section {
+            Section::Adapter | Section::Probes => true,
+            Section::Standard => self.is_standard,
+            _ => !self.is_standard,
+        }
+    }
 }
 
 /// What reports must have in common to stand in one table.
@@ -26,6 +39,7 @@ pub(super) struct Set {
 struct Key {
     schema: u32,
     model: Option<Model>,
+    is_standard: bool,
 }
 
 /// A model by its hash; by the name and size of its files where no hash is known.
@@ -40,10 +54,11 @@ pub(super) fn sets(entries: &[Entry]) -> Vec<Set> {
     let hashes = hashes(entries);
     let mut keys: Vec<Key> = Vec::new();
     let mut sets: Vec<Set> = Vec::new();
-    for (index, report) in measured(entries) {
-        let key = key(report, &hashes);
+    let of_report = |(index, report)| keys_of(report, &hashes).into_iter().map(move |key| (index, report, key));
+    for (index, report, key) in measured(entries).flat_map(of_report) {
         let place = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
-            sets.push(Set { title: title(report), facts: facts(report, &key), ..Set::default() });
+            let (title, is_standard) = (title(report, &key), key.is_standard);
+            sets.push(Set { title, facts: facts(report, &key), is_standard, ..Set::default() });
             keys.push(key.clone());
             sets.len() - 1
         });
@@ -51,6 +66,7 @@ pub(super) fn sets(entries: &[Entry]) -> Vec<Set> {
         let first = facts_of_first(entries, &sets[place], &key);
         sets[place].otherwise.push(differences(&first, &facts(report, &key)));
     }
+    sets.sort_by_key(|set| !set.is_standard);
     for set in &mut sets {
         let differs = |label: &str| set.otherwise.iter().flatten().any(|what| what.starts_with(&format!("{label} ")));
         set.facts.retain(|fact| !differs(&fact.label));
@@ -130,16 +146,27 @@ fn hashes(entries: &[Entry]) -> HashMap<(String, u64), Vec<String>> {
     hashes
 }
 
+/// What a report is held against: the standard test's results, where it has some, and its model's figures.
+fn keys_of(report: &Report, hashes: &HashMap<(String, u64), Vec<String>>) -> Vec<Key> {
+    let standard = Key { schema: report.schema, model: None, is_standard: true };
+    let has_standard = !report.standard.is_empty();
+    let has_more = report.model.is_some() || !has_standard;
+    [has_standard.then_some(standard), has_more.then(|| key(report, hashes))].into_iter().flatten().collect()
+}
+
 fn key(report: &Report, hashes: &HashMap<(String, u64), Vec<String>>) -> Key {
     let model = |model: &ModelFacts| {
         let named = (model.name.clone(), model.file_bytes);
         let only = hashes.get(&named).filter(|known| known.len() == 1).map(|known| known[0].clone());
         model.sha256.clone().or(only).map_or(Model::Named(named.0, named.1), Model::Hash)
     };
-    Key { schema: report.schema, model: report.model.as_ref().map(model) }
+    Key { schema: report.schema, model: report.model.as_ref().map(model), is_standard: false }
 }
 
-fn title(report: &Report) -> String {
+fn title(report: &Report, key: &Key) -> String {
+    if key.is_standard {
+        return "The standard test".to_owned();
+    }
     report.model.as_ref().map_or_else(|| "Adapters without a model".to_owned(), |model| printable(&model.name))
 }
 
@@ -161,6 +188,18 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
         fact("headstart", format!("version {}", printable(&report.program))),
         fact("layout of reports", report.schema.to_string()),
     ];
+    if key.is_standard {
+        facts.extend(
+            report
+                .standard
+                .iter()
+                .map(|result| fact(&format!("ran of {}", printable(&result.model)), printable(&result.ran))),
+        );
+        if let Some(settings) = &report.settings {
+            facts.push(fact("shader checks", if settings.shader_checks { "on" } else { "off" }));
+        }
+        return facts;
+    }
     if let Some(model) = &report.model {
         let hash = match &key.model {
             Some(Model::Hash(hash)) => printable(hash),

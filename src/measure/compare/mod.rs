@@ -114,6 +114,8 @@ pub enum Section {
     Adapter,
     /// Whether the numbers are right.
     Check,
+    /// What the adapter would do with whole models of real shapes.
+    Standard,
     /// Tests of speed.
     Tests,
     /// A text that was written.
@@ -139,6 +141,7 @@ impl Section {
         match self {
             Self::Adapter => "Adapter",
             Self::Check => "Numeric check against the CPU executor",
+            Self::Standard => "Whole models, predicted from the layers that ran",
             Self::Tests => "Speed",
             Self::Text => "A text",
             Self::Tuning => "Tuned against untuned",
@@ -152,7 +155,7 @@ impl Section {
 
     /// Whether a figure of it means nothing unless the model's numbers are right.
     fn needs_check(self) -> bool {
-        matches!(self, Self::Tests | Self::Text | Self::Tuning | Self::Prediction | Self::Load)
+        matches!(self, Self::Standard | Self::Tests | Self::Text | Self::Tuning | Self::Prediction | Self::Load)
     }
 
     /// Whether its figures may be divided by a baseline's.
@@ -209,7 +212,9 @@ pub fn times(ratio: f64) -> String {
 pub fn compare(entries: &[Entry], baseline: Option<usize>) -> Comparison {
     let sets = group::sets(entries);
     let mut groups: Vec<Group> = sets.iter().map(|set| table::table(entries, set, baseline)).collect();
-    group::tell_apart(&mut groups);
+    // The standard test is of models of its own, and nobody takes it for another's.
+    let n_standard = sets.iter().filter(|set| set.is_standard).count();
+    group::tell_apart(&mut groups[n_standard..]);
     Comparison { groups }
 }
 

@@ -5,18 +5,19 @@ use super::group::Set;
 use super::{Cell, Column, Group, Mark, Row, Section, pairs};
 use crate::measure::Report;
 use crate::measure::report::read::printable;
-use crate::measure::report::{Entry, Host, Published, Verdict};
+use crate::measure::report::{Check, Entry, Host, Published, Verdict};
 
 /// Figures of one table at most; nobody measures as many, but anybody can write them.
 const MAX_ROWS: usize = 512;
 
 /// The table of a set; `baseline` is an index of an entry.
 pub(super) fn table(entries: &[Entry], set: &Set, baseline: Option<usize>) -> Group {
-    let mut columns: Vec<Column> = set.members.iter().map(|&index| column(index, &entries[index])).collect();
+    let mut columns: Vec<Column> =
+        set.members.iter().map(|&index| column(index, &entries[index], set.is_standard)).collect();
     number_twins(&mut columns);
     let mut notes = Vec::new();
     let baseline = baseline_of(&columns, entries, baseline, &mut notes);
-    let mut rows = rows(entries, &columns);
+    let mut rows = rows(entries, &columns, set);
     if let Some(baseline) = baseline {
         rows.iter_mut().for_each(|row| set_ratios(row, baseline));
     }
@@ -26,15 +27,18 @@ pub(super) fn table(entries: &[Entry], set: &Set, baseline: Option<usize>) -> Gr
     Group { title: set.title.clone(), facts: set.facts.clone(), notes, columns, baseline, rows, pairs }
 }
 
-/// Who an entry is and how far it may be trusted.
-pub(super) fn column(entry: usize, of: &Entry) -> Column {
+/// Who an entry is and how far it may be trusted; with the standard test by the checks of that.
+pub(super) fn column(entry: usize, of: &Entry, is_standard: bool) -> Column {
     match of {
-        Entry::Measured(report) => of_report(entry, report),
+        Entry::Measured(report) => {
+            let check = if is_standard { report.standard_check() } else { report.check.as_ref() };
+            of_report(entry, report, check)
+        }
         Entry::Published(published) => of_published(entry, published),
     }
 }
 
-fn of_report(entry: usize, report: &Report) -> Column {
+fn of_report(entry: usize, report: &Report, check: Option<&Check>) -> Column {
     let identity = &report.adapter.identity;
     let platform = &report.platform;
     let host = match (platform.host, &platform.browser) {
@@ -44,7 +48,7 @@ fn of_report(entry: usize, report: &Report) -> Column {
     };
     let parts = [identity.backend.as_str(), host, platform.os.as_str()];
     let detail = parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" · ");
-    let (mark, remark) = match &report.check {
+    let (mark, remark) = match check {
         None => (Mark::NotChecked, "its numbers were not checked".to_owned()),
         Some(check) => match (&check.fault, check.verdict) {
             (Some(fault), _) => (Mark::Wrong, format!("its stage {fault} was broken on purpose")),
@@ -99,7 +103,7 @@ fn stem(detail: &str) -> &str {
 fn baseline_of(columns: &[Column], entries: &[Entry], wanted: Option<usize>, notes: &mut Vec<String>) -> Option<usize> {
     let found = match wanted {
         Some(wanted) => {
-            let twin = entries.get(wanted).map(|entry| column(wanted, entry));
+            let twin = entries.get(wanted).map(|entry| column(wanted, entry, false));
             let is_twin = |other: &Column| {
                 twin.as_ref().is_some_and(|twin| twin.name == other.name && twin.detail == stem(&other.detail))
             };
@@ -150,10 +154,14 @@ fn remarks(columns: &[Column]) -> Vec<String> {
     columns.iter().filter_map(remark).collect()
 }
 
-fn rows(entries: &[Entry], columns: &[Column]) -> Vec<Row> {
-    let of_column = |column: &Column| match &entries[column.entry] {
-        Entry::Measured(report) => figures::of_report(report),
-        Entry::Published(published) => figures::of_published(published),
+fn rows(entries: &[Entry], columns: &[Column], set: &Set) -> Vec<Row> {
+    let of_column = |column: &Column| {
+        let mut all = match &entries[column.entry] {
+            Entry::Measured(report) => figures::of_report(report),
+            Entry::Published(published) => figures::of_published(published),
+        };
+        all.retain(|figure| set.holds(figure.section));
+        all
     };
     let all: Vec<Vec<Figure>> = columns.iter().map(of_column).collect();
     let mut heads: Vec<&Figure> = all.iter().flatten().collect();
@@ -200,9 +208,7 @@ fn check_row(columns: &[Column]) -> Row {
 fn cell(figure: &Figure, column: &Column) -> Cell {
     let mark = match column.mark {
         Mark::Published => Mark::Published,
-        _ if figure.is_wrong => Mark::Wrong,
-        mark if figure.section.needs_check() => mark,
-        _ => Mark::Right,
+        mark => figure.mark.unwrap_or(if figure.section.needs_check() { mark } else { Mark::Right }),
     };
     Cell {
         value: figure.value,

@@ -16,7 +16,7 @@ use super::report::{Basis, PartPrediction, Prediction, Profile, StepPrediction, 
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::Result;
 use crate::gpu::recording::Cost;
-use crate::model::SyntheticModel;
+use crate::model::Synthetic;
 use std::collections::BTreeMap;
 use work::Works;
 
@@ -33,9 +33,9 @@ pub const CONTEXTS: [u32; 3] = [4096, 131_072, 1 << 20];
 /// may take, where it is known. Without a test of written tokens, memory alone is told.
 ///
 /// # Errors
-/// None for a model that was made by [`SyntheticModel::new`].
+/// None for a model that could be made.
 pub fn predict(
-    model: &SyntheticModel,
+    model: &Synthetic,
     session: &Session,
     (tests, profiles): (&[Test], &[Profile]),
     free_bytes: Option<u64>,
@@ -44,36 +44,36 @@ pub fn predict(
         ExecutorChoice::Gpu(adapter) => adapter.binding_bytes(),
         ExecutorChoice::Cpu => 1 << 30,
     };
-    let n_chunk = session.n_chunk();
-    let planner = |whole| Planner::new(model, whole, binding_bytes, n_chunk);
-    let (cut, whole) = (planner(false)?, planner(true)?);
-    let fits_context = |n: &u32| *n <= model.whole.context_length;
+    let (n_chunk, whole_model) = (session.n_chunk(), model.whole());
+    let planner = |model| Planner::new(model, binding_bytes, n_chunk, session.cache_types());
+    let (cut, whole) = (planner(model)?, planner(&whole_model)?);
+    let most = whole.outline().context_length;
+    let contexts: Vec<u32> = CONTEXTS.into_iter().filter(|n| *n <= most).collect();
     Ok(Prediction {
-        n_params: model.whole.n_parameters(),
-        n_active_params: model.whole.n_active_parameters(),
-        n_layers: model.whole.n_layers() as u32,
-        n_measured_layers: model.shape.n_layers() as u32,
-        memory: CONTEXTS.into_iter().filter(fits_context).map(|n| whole.memory(n)).collect(),
+        n_params: whole.outline().n_parameters,
+        n_active_params: whole_model.n_active_parameters(),
+        n_layers: whole_model.n_layers(),
+        n_measured_layers: model.n_layers(),
+        memory: contexts.iter().map(|n| whole.memory(*n)).collect(),
         binding_bytes,
         free_bytes,
-        steps: steps((&cut, &whole), n_chunk, model.whole.context_length, tests, profiles),
+        steps: steps((&cut, &whole), n_chunk, &contexts, tests, profiles),
     })
 }
 
-/// Every step that was measured, and writing at the end of texts of each length.
+/// Every step that was measured, and writing at the end of texts of each of the lengths `contexts`.
 /// Steps of prompts have at most `n_chunk` tokens.
 fn steps(
     (cut, whole): (&Planner, &Planner),
     n_chunk: u32,
-    most: u32,
+    contexts: &[u32],
     tests: &[Test],
     profiles: &[Profile],
 ) -> Vec<StepPrediction> {
     let tests: Vec<Measured> = tests.iter().filter_map(|test| Measured::of(test, n_chunk)).collect();
     let mut wanted: Vec<(u32, u32)> = tests.iter().map(|test| (test.n_tokens, test.depth)).collect();
     if tests.iter().any(|test| test.n_tokens == 1) {
-        let contexts = CONTEXTS.into_iter().filter(|n| *n <= most);
-        wanted.extend(contexts.map(|n| (1, n - 1)));
+        wanted.extend(contexts.iter().map(|n| (1, n - 1)));
     }
     let mut steps = Vec::new();
     for (n_tokens, depth) in wanted {

@@ -1,16 +1,14 @@
 //! The work and the memory of a model, from its real recordings at full shape, which are planned without any buffer.
 
 use super::OUTSIDE;
-use crate::engine::buffers::Scratch;
-use crate::engine::forward::{Forward, MAX_AHEAD};
-use crate::engine::upload::Uploads;
+use crate::engine::draft::Draft;
+use crate::engine::fit::Choices;
 use crate::error::Result;
-use crate::gpu::fuse::fuse;
+use crate::gpu::Purpose;
 use crate::gpu::recording::Cost;
-use crate::gpu::{Arena, Purpose};
-use crate::kernels;
+use crate::kernels::cache::CacheTypes;
 use crate::measure::report::MemoryPrediction;
-use crate::model::{Shape, SyntheticModel, Weights};
+use crate::model::{Model, Outline, Synthetic};
 use std::collections::BTreeMap;
 
 /// The work of a step by kind of layer and name of stage, all layers of the kind together.
@@ -18,53 +16,51 @@ pub(super) type Works = BTreeMap<(String, &'static str), Cost>;
 
 /// A model on an adapter, as far as planning needs to know it.
 pub struct Planner {
-    shape: Shape,
-    weights: Weights,
+    model: Model,
+    outline: Outline,
     binding_bytes: u64,
     n_chunk: u32,
+    cache: CacheTypes,
 }
 
 impl Planner {
-    /// Of the layers that are there, or of the whole model; for steps of up to `n_chunk` tokens.
+    /// Of a model, for steps of up to `n_chunk` tokens.
     ///
     /// # Errors
-    /// None for a model that was made by [`SyntheticModel::new`].
-    pub fn new(model: &SyntheticModel, whole: bool, binding_bytes: u64, n_chunk: u32) -> Result<Self> {
-        let model = if whole {
-            let (shape, layers) = (model.whole.clone(), 0..model.whole.n_layers() as u32);
-            SyntheticModel { shape, layers, ..model.clone() }
-        } else {
-            model.clone()
-        };
-        Ok(Self { weights: model.weights()?, shape: model.shape, binding_bytes, n_chunk })
+    /// None for a model that could be made.
+    pub fn new(model: &Synthetic, binding_bytes: u64, n_chunk: u32, cache: CacheTypes) -> Result<Self> {
+        let model = model.model()?;
+        Ok(Self { outline: model.outline(), model, binding_bytes, n_chunk, cache })
     }
 
-    fn plan(&self, n_context: u32) -> (Arena, Forward) {
-        let n_context = n_context.min(self.shape.context_length).max(1);
-        let n_chunk = Scratch::chunk_that_fits(&self.shape, n_context + MAX_AHEAD, self.binding_bytes, self.n_chunk);
-        let (mut arena, mut uploads) = (Arena::default(), Uploads::new(self.binding_bytes));
-        let forward = Forward::plan(&mut arena, &mut uploads, &self.shape, &self.weights, n_context, n_chunk);
-        (arena, forward)
+    /// What is known of the model.
+    pub(super) fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    fn plan(&self, n_context: u32) -> Draft {
+        let n_context = n_context.min(self.outline.context_length).max(1);
+        let choices = Choices { n_context, n_chunk: self.n_chunk, cache: self.cache };
+        Draft::new(&self.model, choices, self.binding_bytes)
     }
 
     /// Layers by kind.
     pub(super) fn kinds(&self) -> BTreeMap<String, u32> {
         let mut kinds = BTreeMap::new();
-        for ratio in &self.shape.ratios {
-            *kinds.entry(kind(*ratio)).or_default() += 1;
+        for kind in &self.outline.layer_kinds {
+            *kinds.entry(kind.clone()).or_default() += 1;
         }
         kinds
     }
 
-    /// The work of a step of `n_tokens` (1: a token that is written, with the choice of the next) after `depth` tokens.
+    /// The work of a step of `n_tokens` (1: a token that is written, with the choice of the next; more: a prompt's, without
+    /// its head) after `depth` tokens.
     pub(super) fn works(&self, n_tokens: u32, depth: u32) -> Works {
-        let (_, forward) = self.plan(depth.saturating_add(n_tokens).max(4096));
-        let mut recording = forward.record_body(n_tokens);
-        forward.record_head(&mut recording, n_tokens, true);
-        forward.record_sample(&mut recording);
+        let draft = self.plan(depth.saturating_add(n_tokens).max(4096));
+        let kind = |layer: u32| self.outline.layer_kinds.get(layer as usize).map_or(OUTSIDE, String::as_str);
         let mut works = Works::new();
-        for stage in &fuse(&recording, kernels::RULES).stages {
-            let kind = stage.layer.map_or_else(|| OUTSIDE.to_owned(), |layer| kind(self.shape.ratios[layer as usize]));
+        for stage in &draft.step(n_tokens).stages {
+            let kind = stage.layer.map_or(OUTSIDE, kind).to_owned();
             let (sum, work) = (works.entry((kind, stage.name)).or_default(), stage.work(depth));
             *sum = Cost { bytes: sum.bytes + work.bytes, ops: sum.ops + work.ops };
         }
@@ -74,7 +70,8 @@ impl Planner {
     /// The memory for texts of `n_context` tokens.
     #[must_use]
     pub fn memory(&self, n_context: u32) -> MemoryPrediction {
-        let (arena, _) = self.plan(n_context);
+        let draft = self.plan(n_context);
+        let arena = draft.arena();
         let state = |what: &str| -> u64 {
             let ends = |label: &str| label.starts_with("layers.") && label.ends_with(what);
             let meant = |plan: &&crate::gpu::recording::BufferPlan| plan.purpose == Purpose::Cache && ends(&plan.label);
@@ -95,18 +92,28 @@ impl Planner {
     }
 }
 
-fn kind(ratio: u32) -> String {
-    format!("ratio {ratio}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::Format;
+    use crate::model::{Shape, SyntheticName};
+
+    fn planner(name: &str) -> Planner {
+        let name = SyntheticName::parse(name).expect("a name");
+        let model = Synthetic::of(&name).expect("layers").expect("a known model");
+        Planner::new(&model.whole(), 1 << 30, 32, CacheTypes::default()).expect("a planner")
+    }
 
     fn flash() -> Planner {
-        let model = SyntheticModel::new("x".into(), Shape::v4_flash(), Some(2..4), Format::MXFP4, 0).expect("a model");
-        Planner::new(&model, true, 1 << 30, 32).expect("a planner")
+        planner("synthetic:deepseek-v4-flash:layers=2..4:experts=8:vocab=1024")
+    }
+
+    /// By hand: of 8,030,261,248 weights a token reads all but the embedding's 128,256 · 4096 once, in 18 bytes for 32.
+    #[test]
+    fn a_token_of_an_8b_reads_its_weights_once() {
+        let bytes: u64 =
+            planner("synthetic:llama-8b:layers=0..2:vocab=4096").works(1, 0).values().map(|work| work.bytes).sum();
+        let weights = 7_504_924_672 / 32 * 18;
+        assert!((weights..weights + weights / 100).contains(&bytes), "{bytes}, not {weights}");
     }
 
     /// By hand from the spec (2.1, 7): V4-Flash has 43 layers, 2 of ratio 0, 21 of ratio 4, 20 of ratio 128. A key is

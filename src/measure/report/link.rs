@@ -2,9 +2,9 @@
 //! that the whole address stays under 600 characters. `2.`, then compact JSON, deflated, in the alphabet of addresses.
 //! Nothing is sent anywhere: the link is the report. `1.` carried whole reports, and is still read.
 
-use super::read::{Entry, MAX_BYTES, read};
+use super::read::{Entry, MAX_BYTES, MAX_NUMBER, read};
 use super::{Check, Host, ModelFacts, Platform, Probe, ProbeKind, Probes, Report, Settings, Share, StepGain, Test};
-use super::{TuningFacts, TuningSource, Verdict};
+use super::{StandardResult, TuningFacts, TuningSource, Verdict, per_second};
 use crate::error::{Error, Result};
 use crate::gpu::adapter::Identity;
 use crate::measure::{AdapterFacts, Spread};
@@ -25,6 +25,8 @@ const MAX_LINK: usize = 1 << 20;
 const MAX_TEXT: usize = 40;
 /// So many tests are carried.
 const MAX_TESTS: usize = 4;
+/// So many models of the standard test are.
+const MAX_STANDARD: usize = 2;
 
 /// What a link carries. Its keys are single letters: each stands in every address.
 #[derive(Serialize, Deserialize)]
@@ -48,7 +50,16 @@ struct Short {
     g: Option<Vec<(u32, f64, f64)>>,
     /// The verdict of the check, where there was one.
     v: Option<Verdict>,
+    /// The standard test: its models, the verdict, the tests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    k: Vec<ShortStandard>,
 }
+
+/// A whole model: its name, verdict and tests.
+type ShortStandard = (String, Option<Verdict>, Vec<ShortRate>);
+
+/// Tokens of the prompt, tokens written, likely tokens/s, bytes in 10^9 per second.
+type ShortRate = (u32, u32, f64, f64);
 
 /// Tokens of the prompt, tokens written, tokens before them; repetitions, median and deviation of tokens/s; milliseconds
 /// per token, bytes in 10^9 per second, share of a limit.
@@ -74,6 +85,8 @@ impl Short {
             let (ms, gb_per_s) = (digits(test.ms_per_token), digits(test.gb_per_s));
             (test.n_prompt, test.n_gen, test.depth, rate.n, shown(rate.median), digits(rate.sd), ms, gb_per_s, share)
         };
+        // Of those who ran the standard test, the small model's tests tell little.
+        let most_tests = if report.standard.is_empty() { MAX_TESTS } else { 2 };
         let limits = |kind: &ProbeKind| matches!(kind, ProbeKind::Read | ProbeKind::FmaF32);
         let gain = |step: &StepGain| (step.n_tokens, digits(step.untuned_ms), digits(step.tuned_ms));
         Self {
@@ -86,7 +99,7 @@ impl Short {
                 .as_ref()
                 .map(|model| (cut(&model.name), model.file_bytes, cut(&model.format), model.n_params, model.n_context)),
             r: report.settings.as_ref().map_or(0, |settings| settings.repeats),
-            s: report.tests.iter().take(MAX_TESTS).map(test).collect(),
+            s: report.tests.iter().take(most_tests).map(test).collect(),
             l: report
                 .probes
                 .0
@@ -95,8 +108,9 @@ impl Short {
                 .take(2)
                 .map(|p| (p.kind, digits(p.value.median), p.right))
                 .collect(),
-            g: report.tuning.as_ref().map(|tuning| tuning.gains.iter().take(2).map(gain).collect()),
+            g: report.tuning().map(|tuning| tuning.gains.iter().take(2).map(gain).collect()),
             v: report.check.as_ref().map(|check| check.verdict),
+            k: report.standard.iter().take(MAX_STANDARD).map(short_standard).collect(),
         }
     }
 
@@ -120,7 +134,21 @@ impl Short {
             ..AdapterFacts::unknown()
         };
         let gain = |(n_tokens, untuned_ms, tuned_ms)| StepGain { n_tokens, untuned_ms, tuned_ms };
+        let rate = |(n_prompt, n_gen, median, gb_per_s): ShortRate| Test {
+            n_prompt,
+            n_gen,
+            tokens_per_s: once(median),
+            ms_per_token: per_second(1.0, median).min(MAX_NUMBER),
+            gb_per_s,
+            ..Test::default()
+        };
         let check = |verdict| Check { verdict, summary: "as the sender's report says".into(), ..Check::default() };
+        let standard = |(model, verdict, tests): ShortStandard| StandardResult {
+            model,
+            check: verdict.map(check),
+            tests: tests.into_iter().map(rate).collect(),
+            ..StandardResult::default()
+        };
         Report {
             program: self.p,
             measured_at: self.t,
@@ -143,9 +171,16 @@ impl Short {
                 ..TuningFacts::default()
             }),
             check: self.v.map(check),
+            standard: self.k.into_iter().map(standard).collect(),
             ..Report::of_adapter(Platform { host, os, browser, clock_us: 0.0 }, adapter)
         }
     }
+}
+
+fn short_standard(result: &StandardResult) -> ShortStandard {
+    let rate = |test: &Test| (test.n_prompt, test.n_gen, shown(test.tokens_per_s.median), digits(test.gb_per_s));
+    let tests = result.tests.iter().take(2).map(rate).collect();
+    (cut(&result.model), result.check.as_ref().map(|check| check.verdict), tests)
 }
 
 /// A number with four digits: a link has no room for more, and no timing is that sure.
@@ -214,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_number_is_shown_alike_on_both_sides() {
-        for n in [36.449_7, 36.449_999_96, 36.45, 36.350_000_001, 9.995, 99.949_999_9, 1234.499_999_9, 0.125, 7.0, 0.0]
+        for n in [36.449_7, 36.449_999_96, 36.45, 36.350_000_001, 9.995, 99.949_999_9, 1_234.499_999_9, 0.125, 7.0, 0.0]
         {
             assert_eq!(figures(shown(n)), figures(n), "{n}");
         }

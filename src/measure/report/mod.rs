@@ -10,6 +10,7 @@ mod probe;
 mod published;
 pub mod read;
 pub mod schema;
+mod standard;
 mod test;
 mod text;
 mod tuning;
@@ -19,6 +20,7 @@ pub use prediction::{Basis, MemoryPrediction, PartPrediction, Prediction, StepPr
 pub use probe::{Probe, ProbeKind, Probes};
 pub use published::{PUBLISHED, Published, PublishedFigure};
 pub use read::Entry;
+pub use standard::StandardResult;
 pub use test::{LayerTimes, Profile, Share, Test};
 pub use text::{Decode, Prefill, SamplingSettings, TextTimes};
 pub use tuning::{SingleConfig, StepGain, TunedProblem, TuningFacts, TuningSource};
@@ -71,6 +73,9 @@ pub struct Report {
     /// What the whole model would do, where some layers of a synthetic one were measured.
     #[serde(default)]
     pub prediction: Option<Prediction>,
+    /// What the adapter would do with the models of the standard test; empty where that was not run.
+    #[serde(default)]
+    pub standard: Vec<StandardResult>,
     /// Whether the numbers are right; absent if it was not checked.
     pub check: Option<Check>,
 }
@@ -96,6 +101,7 @@ impl Report {
             tests: Vec::new(),
             profiles: Vec::new(),
             prediction: None,
+            standard: Vec::new(),
             check: None,
         }
     }
@@ -115,6 +121,29 @@ impl Report {
             memory: Some(MemoryBytes { weights: memory.weights, cache: memory.cache, scratch: memory.scratch }),
             ..Self::of_adapter(platform, AdapterFacts::of_session(session))
         }
+    }
+}
+
+impl Report {
+    /// The tuning whose gain is told: of the last standard model that was tuned, or of the report's own model.
+    #[must_use]
+    pub fn tuning(&self) -> Option<&TuningFacts> {
+        let of_standard = self.standard.iter().rev().filter_map(|result| result.tuning.as_ref());
+        of_standard.chain(&self.tuning).find(|tuning| !tuning.gains.is_empty()).or(self.tuning.as_ref())
+    }
+
+    /// The check of the standard test that matters most: one that is wrong, else one that was not ended, else any.
+    #[must_use]
+    pub fn standard_check(&self) -> Option<&Check> {
+        let order = |check: &&Check| match check.verdict {
+            Verdict::Wrong => 0,
+            Verdict::Unknown => 1,
+            Verdict::Right => 2,
+        };
+        if self.standard.iter().any(|result| result.check.is_none()) {
+            return self.standard.iter().filter_map(|result| result.check.as_ref()).find(|check| order(check) == 0);
+        }
+        self.standard.iter().filter_map(|result| result.check.as_ref()).min_by_key(order)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::placed::Placed;
 use super::published::{PUBLISHED, Published};
-use super::{Profile, Report, SCHEMA};
+use super::{Check, Profile, Report, SCHEMA, Test};
 use crate::error::{Error, Result};
 use crate::measure::{Spread, StageTime};
 use schemars::JsonSchema;
@@ -193,20 +193,33 @@ fn check(report: &Report, at: &str) -> Result<()> {
     for (index, probe) in report.probes.0.iter().enumerate() {
         spread(&probe.value, &format!("{at}.probes[{index}].value"))?;
     }
-    for (index, test) in report.tests.iter().enumerate() {
-        let at = format!("{at}.tests[{index}]");
+    tests(&report.tests, &place(at, "tests"))?;
+    for (index, result) in report.standard.iter().enumerate() {
+        let at = format!("{at}.standard[{index}]");
+        tests(&result.tests, &place(&at, "tests"))?;
+        tests(&result.measured, &place(&at, "measured"))?;
+        result.check.as_ref().map_or(Ok(()), |check| counts(check, &place(&at, "check")))?;
+    }
+    for (index, profile) in report.profiles.iter().enumerate() {
+        stages(profile, &format!("{at}.profiles[{index}]"))?;
+    }
+    report.check.as_ref().map_or(Ok(()), |check| counts(check, &place(at, "check")))
+}
+
+fn tests(tests: &[Test], at: &str) -> Result<()> {
+    for (index, test) in tests.iter().enumerate() {
+        let at = format!("{at}[{index}]");
         if test.n_prompt == 0 && test.n_gen == 0 {
             return Err(Error::file(at, "a test of no tokens").expected("n_prompt or n_gen above 0"));
         }
         spread(&test.tokens_per_s, &place(&at, "tokens_per_s"))?;
     }
-    for (index, profile) in report.profiles.iter().enumerate() {
-        stages(profile, &format!("{at}.profiles[{index}]"))?;
-    }
-    let Some(check) = &report.check else { return Ok(()) };
-    let at = place(at, "check");
+    Ok(())
+}
+
+fn counts(check: &Check, at: &str) -> Result<()> {
     let most = |n: u32, of: u32, field: &str| {
-        let error = || Error::file(place(&at, field), format!("{n} of {of}")).expected("no more than there are");
+        let error = || Error::file(place(at, field), format!("{n} of {of}")).expected("no more than there are");
         if n <= of { Ok(()) } else { Err(error()) }
     };
     if let Some(kernels) = &check.kernels {

@@ -93,7 +93,7 @@ impl Prefill {
 pub struct Decode {
     /// Tokens timed.
     pub n_tokens: u32,
-    /// Tokens per second, over all of them.
+    /// Tokens per second, at the median time of one.
     pub tokens_per_s: f64,
     /// Milliseconds per token: the median over submits.
     pub median_ms: f64,
@@ -113,10 +113,11 @@ impl Decode {
         let mut sorted = timings.token_ms.clone();
         sorted.sort_by(f64::total_cmp);
         let at = |share: f64| sorted.get((share * (sorted.len().saturating_sub(1)) as f64).round() as usize).copied();
+        let median_ms = at(0.5)?;
         Some(Self {
             n_tokens: timings.n_decoded,
-            tokens_per_s: per_second(f64::from(timings.n_decoded), timings.decode_ms),
-            median_ms: at(0.5)?,
+            tokens_per_s: per_second(1.0, median_ms),
+            median_ms,
             p10_ms: at(0.1)?,
             p90_ms: at(0.9)?,
             encode_share: (!on_cpu).then_some(timings.encode_ms / timings.decode_ms.max(f64::MIN_POSITIVE)),
@@ -134,6 +135,7 @@ mod tests {
         let timings = Timings { n_decoded: 101, decode_ms: 5151.0, token_ms, encode_ms: 515.1, ..Timings::default() };
         let decode = Decode::new(&timings, false).expect("tokens");
         assert_eq!((decode.p10_ms, decode.median_ms, decode.p90_ms), (11.0, 51.0, 91.0));
+        assert_eq!(decode.tokens_per_s, 1000.0 / 51.0);
         assert!(decode.encode_share.is_some_and(|share| (share - 0.1).abs() < 1e-12));
         assert_eq!(Decode::new(&timings, true).expect("tokens").encode_share, None);
         assert_eq!(Decode::new(&Timings::default(), false), None);

@@ -55,6 +55,23 @@ fn wanted_ms(caps: &Caps) -> f64 {
 /// # Errors
 /// When the session runs on the reference executor, which has no choice, or the adapter fails.
 pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) -> Result<TuningFacts> {
+    let limit = match session.choice() {
+        ExecutorChoice::Gpu(adapter) => patience(extent, &adapter.caps),
+        ExecutorChoice::Cpu => Duration::ZERO,
+    };
+    tune_within(session, extent, limit, watch).await
+}
+
+/// As [`tune`], in a time of one's own.
+///
+/// # Errors
+/// As [`tune`].
+pub async fn tune_within(
+    session: &mut Session,
+    extent: Extent,
+    limit: Duration,
+    watch: &mut Watch<'_>,
+) -> Result<TuningFacts> {
     let ExecutorChoice::Gpu(adapter) = session.choice() else {
         return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
     };
@@ -68,7 +85,6 @@ pub async fn tune(session: &mut Session, extent: Extent, watch: &mut Watch<'_>) 
     session.stand_in_step(&ids, 0, n_chunk).await?;
     let facts = TuningFacts::default();
     let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts, searched: Vec::new(), spaces: Vec::new() };
-    let limit = patience(extent, &caps);
     let mut tuning = guess.clone();
     // Decode first: it is what a person waits for.
     for (position, n_tokens, share) in [(n_chunk.min(most), 1, 0.55), (0, n_chunk, 1.0)] {

@@ -5,8 +5,9 @@ use super::name::SyntheticName;
 use super::weights::{Filling, fitting};
 use super::{SyntheticTensor, tensor};
 use crate::error::{Error, Result};
-use crate::format::Format;
-use crate::model::grouped::Shape;
+use crate::format::{Directory, Format, Stored, TensorInfo};
+use crate::model::Model;
+use crate::model::grouped::{ExpertsShape, Shape};
 use std::ops::Range;
 
 /// Names, and what their `config.json` says.
@@ -41,8 +42,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A model with grouped-query attention and random weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticGrouped {
-    /// Its shape, with the layers that were asked for.
+    /// The name that asks for it.
+    pub name: String,
+    /// Its shape, with the layers, experts and tokens that were asked for.
     pub shape: Shape,
+    /// The shape of the model that it is cut from.
+    pub whole: Shape,
     /// The format of its matrices, where rows are whole blocks of it.
     pub format: Format,
     /// The begin of the random numbers.
@@ -72,13 +77,52 @@ impl SyntheticGrouped {
         let Some((_, config)) = PUBLISHED.iter().find(|(known, _)| name.model.eq_ignore_ascii_case(known)) else {
             return Ok(None);
         };
-        let mut shape = Shape::from_config(config)?;
+        let whole = Shape::from_config(config)?;
+        let mut shape = whole.clone();
         let layers = layers_of(name, shape.n_layers)?;
         shape.n_layers = layers.end - layers.start;
+        shape.n_vocab = name.fewer("vocab", name.n_vocab, whole.n_vocab)?;
         if let Some(experts) = &mut shape.experts {
             experts.layers.truncate(shape.n_layers as usize);
+            experts.n_experts = name.fewer("experts", name.n_experts, experts.n_experts)?.max(experts.n_used);
         }
-        Ok(Some(Self { shape, format: name.format.unwrap_or(Format::Q4_0), seed: name.seed }))
+        let format = name.format.unwrap_or(Format::Q4_0);
+        Ok(Some(Self { name: name.shown(), shape, whole, format, seed: name.seed }))
+    }
+
+    /// All of the model that it is cut from.
+    #[must_use]
+    pub fn uncut(&self) -> Self {
+        Self { shape: self.whole.clone(), ..self.clone() }
+    }
+
+    /// Parameters that take part in a token: all but the embedding and the experts that are not chosen.
+    #[must_use]
+    pub fn n_active_parameters(&self) -> u64 {
+        let shape = &self.shape;
+        let idle = |of: &ExpertsShape| {
+            let each = 3 * u64::from(of.n_hidden) * u64::from(shape.n_embd);
+            (0..shape.n_layers as usize).filter(|layer| shape.has_experts(*layer)).count() as u64
+                * u64::from(of.n_experts.saturating_sub(of.n_used))
+                * each
+        };
+        let embedding = u64::from(shape.n_vocab) * u64::from(shape.n_embd);
+        shape.n_parameters(false) - embedding - shape.experts.as_ref().map_or(0, idle)
+    }
+
+    /// The tensors bound to their fields, each a source of its own: a piece's `source_index` is its tensor's place in
+    /// [`Self::tensors`].
+    ///
+    /// # Errors
+    /// None for a model of [`Self::of`].
+    pub fn model(&self) -> Result<Model> {
+        let info = |(source_index, tensor): (usize, SyntheticTensor)| {
+            let bytes = tensor.n_rows() * tensor.format.row_bytes(tensor.n_in());
+            let stored = Stored::Supported(tensor.format);
+            TensorInfo { name: tensor.name, stored, shape: tensor.shape, offset: 0, bytes, source_index }
+        };
+        let tensors = self.tensors().into_iter().enumerate().map(info).collect();
+        Model::bind_grouped(self.shape.clone(), &Directory::new(tensors)?)
     }
 
     /// Its tensors in the order of a file.
@@ -153,6 +197,10 @@ mod tests {
         assert_eq!(n_parameters("synthetic:llama-8b"), 8_030_261_248);
         assert_eq!(n_parameters("synthetic:R1-Distill-Qwen-1.5B"), 1_777_088_000);
         assert_eq!(n_parameters("synthetic:qwen3-30b-a3b"), 30_532_122_624);
+        // As their names say, 3 of the 30 thousand million are in a token.
+        let name = SyntheticName::parse("synthetic:qwen3-30b-a3b").expect("a name");
+        let active = SyntheticGrouped::of(&name).expect("layers").expect("known").n_active_parameters();
+        assert!((2_900_000_000..3_200_000_000).contains(&active), "{active}");
         let two = n_parameters("synthetic:llama-8b:layers=0..2");
         assert_eq!(
             n_parameters("synthetic:llama-8b") - two,

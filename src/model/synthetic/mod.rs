@@ -2,6 +2,7 @@
 //! with random weights that the executor makes up where they are needed. What it says of speed and memory is true of the
 //! real model; what it writes means nothing.
 
+mod any;
 mod grouped;
 mod mla;
 mod name;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::Format;
 use std::ops::Range;
 
+pub use any::Synthetic;
 pub use grouped::{SyntheticGrouped, names as grouped_names};
 pub use mla::{SyntheticMla, names as mla_names};
 pub use name::SyntheticName;
@@ -88,6 +90,17 @@ impl SyntheticModel {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.layers.len() < self.whole.n_layers()
+    }
+
+    /// The same layers with fewer experts to choose from and a smaller vocabulary: a step reads as many bytes of the
+    /// layers as before, of a model that takes less memory.
+    ///
+    /// # Errors
+    /// When what is left does not pass the checks of a shape, as with fewer experts than a token uses.
+    pub fn with_fewer(self, n_experts: u32, n_vocab: u32) -> Result<Self> {
+        let shape = Shape { n_experts, n_vocab, ..self.shape };
+        shape.check()?;
+        Ok(Self { shape, ..self })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The name that asks for a synthetic model:
-//! `synthetic:MODEL[:layers=A..B][:format=FORMAT][:seed=N]`, where MODEL is `deepseek-v4-flash`, `deepseek-v4-pro` or the
-//! path of a `config.json`. Whoever has the files reads the latter; nothing here does.
+//! `synthetic:MODEL[:layers=A..B][:experts=N][:vocab=N][:format=FORMAT][:seed=N]`, where MODEL is a published model's name
+//! or the path of a V4's `config.json`. Whoever has the files reads the latter; nothing here does.
 
 use super::SyntheticModel;
 use crate::error::{Error, Result};
@@ -16,6 +16,10 @@ pub struct SyntheticName {
     pub model: String,
     /// Which layers; all of them when `None`. The end may be `u32::MAX`, for the last layer's.
     pub layers: Option<Range<u32>>,
+    /// How many experts each layer has, and how many tokens the vocabulary; as many as the whole model when `None`.
+    pub n_experts: Option<u32>,
+    /// See `n_experts`.
+    pub n_vocab: Option<u32>,
     /// The format of the weights; that of the published ones when `None`.
     pub format: Option<Format>,
     /// The begin of the random numbers.
@@ -44,7 +48,14 @@ impl SyntheticName {
         })?;
         let parts: Vec<&str> = rest.split(':').collect();
         let n_model = parts.iter().position(|part| part.contains('=')).unwrap_or(parts.len());
-        let mut name = Self { model: parts[..n_model].join(":"), layers: None, format: None, seed: 0 };
+        let mut name = Self {
+            model: parts[..n_model].join(":"),
+            layers: None,
+            n_experts: None,
+            n_vocab: None,
+            format: None,
+            seed: 0,
+        };
         if name.model.is_empty() {
             return Err(Error::usage(format!("the model in {}", shown(text)), "nothing").expected(models()));
         }
@@ -58,14 +69,12 @@ impl SyntheticName {
             match key {
                 "layers" => name.layers = Some(layers(value)?),
                 "format" => name.format = Some(format(value)?),
-                "seed" => {
-                    name.seed = value.parse().map_err(|_| {
-                        Error::usage("seed", shown(value)).expected(format!("a whole number from 0 to {}", u32::MAX))
-                    })?;
-                }
+                "experts" => name.n_experts = Some(number(key, value)?),
+                "vocab" => name.n_vocab = Some(number(key, value)?),
+                "seed" => name.seed = number(key, value)?,
                 _ => {
                     return Err(Error::usage("an option of a synthetic model", shown(part))
-                        .expected("layers=2..4, format=mxfp4 or seed=7, with colons between"));
+                        .expected("layers=2..4, experts=32, vocab=4096, format=mxfp4 or seed=7, with colons between"));
                 }
             }
         }
@@ -98,16 +107,37 @@ impl SyntheticName {
             layers => layers,
         });
         let format = self.format.unwrap_or(Format::MXFP4);
-        SyntheticModel::new(self.shown(), shape, layers, format, self.seed)
+        let model = SyntheticModel::new(self.shown(), shape, layers, format, self.seed)?;
+        let n_experts = self.fewer("experts", self.n_experts, model.whole.n_experts)?;
+        let n_vocab = self.fewer("vocab", self.n_vocab, model.whole.n_vocab)?;
+        model.with_fewer(n_experts, n_vocab)
+    }
+
+    /// As many as the name asks for, of as many as there are.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub(super) fn fewer(&self, what: &str, wanted: Option<u32>, there: u32) -> Result<u32> {
+        let wanted = wanted.unwrap_or(there);
+        if (1..=there).contains(&wanted) {
+            return Ok(wanted);
+        }
+        Err(Error::usage(format!("{what} of {}", self.shown()), wanted.to_string())
+            .expected(format!("1 to {there}, as many as the whole model has")))
     }
 
     /// The name without folders: a report holds no paths.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let model = self.model.rsplit(['/', '\\']).next().unwrap_or(&self.model);
         let mut name = format!("{PREFIX}{model}");
         if let Some(Range { start, end }) = &self.layers {
             let end = if *end == u32::MAX { String::new() } else { end.to_string() };
             name += &format!(":layers={start}..{end}");
+        }
+        for (what, n) in [("experts", self.n_experts), ("vocab", self.n_vocab)] {
+            if let Some(n) = n {
+                name += &format!(":{what}={n}");
+            }
         }
         if let Some(format) = self.format {
             name += &format!(":format={}", format.name().to_lowercase());
@@ -120,7 +150,13 @@ impl SyntheticName {
 }
 
 fn models() -> String {
-    format!("{}, or the path of a config.json", PUBLISHED.join(", "))
+    let known: Vec<&str> = PUBLISHED.into_iter().chain(super::grouped_names()).chain(super::mla_names()).collect();
+    format!("{}, or the path of a config.json", known.join(", "))
+}
+
+fn number(what: &str, text: &str) -> Result<u32> {
+    let wrong = || Error::usage(what, shown(text)).expected(format!("a whole number from 0 to {}", u32::MAX));
+    text.parse().map_err(|_| wrong())
 }
 
 /// A range as Rust writes it: `2..4`, `2..=3`, `2..`, `..4`.
@@ -165,6 +201,20 @@ mod tests {
     }
 
     #[test]
+    fn fewer_experts_and_tokens_are_a_smaller_model_of_the_same_layers() -> Result<()> {
+        let text = "synthetic:deepseek-v4-flash:layers=2..4:experts=8:vocab=4096";
+        let name = SyntheticName::parse(text)?;
+        let model = name.with_shape(Shape::v4_flash())?;
+        assert_eq!((model.shape.n_experts, model.shape.n_vocab, model.name.as_str()), (8, 4096, text));
+        assert_eq!((model.whole.n_experts, model.shape.n_used), (256, 6));
+        for wrong in ["experts=0", "experts=257", "experts=5", "vocab=0", "vocab=129281"] {
+            let name = SyntheticName::parse(&format!("synthetic:deepseek-v4-flash:{wrong}"))?;
+            assert!(name.with_shape(Shape::v4_flash()).is_err(), "{wrong}");
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_path_may_have_colons_and_is_not_told() -> Result<()> {
         for path in ["C:\\models\\config.json", "/a/b:c/config.json", "config.json"] {
             let name = SyntheticName::parse(&format!("synthetic:{path}:format=q4_k"))?;
@@ -189,6 +239,8 @@ mod tests {
             ("synthetic:deepseek-v4-flash:format=i32", "mxfp4"),
             ("synthetic:deepseek-v4-flash:format=", "mxfp4"),
             ("synthetic:deepseek-v4-flash:seed=x", "whole number"),
+            ("synthetic:deepseek-v4-flash:experts=-1", "whole number"),
+            ("synthetic:deepseek-v4-flash:vocab=1e3", "whole number"),
             ("synthetic:deepseek-v4-flash:layer=1..2", "layers=2..4"),
             ("synthetic:deepseek-v4-flash:format=mxfp4:junk", "junk"),
             ("synthetic:deepseek-v4-flash:format=mxfp4:", "layers=2..4"),

@@ -8,12 +8,15 @@ mod options;
 mod output;
 mod predict;
 mod row;
+mod test;
 
 pub(super) use options::Options;
+pub(super) use test::{Test, test};
 
 use super::new_file::NewFile;
 use super::{Ending, choice, ending, json, model_files, write_out};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::measure::Report;
 use lanes::{Bench, Model};
 use options::Format;
 
@@ -39,8 +42,13 @@ pub(super) fn bench(options: &Options) -> Result<Ending> {
     plan.fill = models.iter().any(|model| model.named.files.synthetic.is_none());
     let mut bench = Bench::new(options, &plan, &models, &choices);
     bench.run()?;
-    let Bench { reports, mut failures, .. } = bench;
+    let Bench { reports, failures, .. } = bench;
     write_out(output::write(options.output, &reports)?.as_bytes())?;
+    finish(file, &reports, failures)
+}
+
+/// Writes the reports to the file that was asked for, and tells what failed.
+fn finish(file: Option<NewFile>, reports: &[Report], mut failures: Vec<Error>) -> Result<Ending> {
     // Written also where an adapter failed: what the others did is worth keeping.
     if let Some(mut file) = file {
         file.write(json(&reports)?.as_bytes())?;

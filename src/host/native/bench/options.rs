@@ -101,6 +101,12 @@ pub(super) enum Format {
 }
 
 impl Options {
+    /// For the part of the standard test that runs a file: nothing is searched for it.
+    pub(super) fn of_test(shader_checks: bool, no_check: bool, tune: Tune) -> Self {
+        let tune = if tune == Tune::Off { Tune::Off } else { Tune::Kept };
+        Self { shader_checks, no_check, tune, ..Self::parse_from(["headstart bench"]) }
+    }
+
     /// The tests by depth, each named once, in llama-bench's order.
     pub(super) fn plan(&self) -> Plan {
         let numbers = |lists: &[Numbers]| lists.iter().flat_map(|list| list.0.clone()).collect::<Vec<u32>>();

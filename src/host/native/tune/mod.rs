@@ -163,7 +163,7 @@ pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Opti
     }
 }
 
-/// Searches, and keeps what was found. A fault of the cache folder is told, and no more.
+/// Searches, and keeps what was found.
 async fn measured(session: &mut Session, extent: Extent) -> Result<Option<TuningFacts>> {
     let ExecutorChoice::Gpu(adapter) = session.choice() else { return Ok(None) };
     let adapter = adapter.clone();
@@ -179,10 +179,15 @@ async fn measured(session: &mut Session, extent: Extent) -> Result<Option<Tuning
     for place in &facts.wrong {
         eprintln!("headstart: {}: not used, it computes something else: {place}", adapter.identity.name);
     }
-    if let Err(error) = shelf::change(&adapter.identity, |kept| kept.learn(&facts, session.tuning())) {
+    learn(&adapter, &facts, session.tuning());
+    Ok(Some(facts))
+}
+
+/// Keeps what a search found. A fault of the cache folder is told, and no more.
+pub(super) fn learn(adapter: &Adapter, facts: &TuningFacts, tuning: &Tuning) {
+    if let Err(error) = shelf::change(&adapter.identity, |kept| kept.learn(facts, tuning)) {
         eprintln!("headstart: what was found is not kept: {error}");
     }
-    Ok(Some(facts))
 }
 
 /// What was found, for the eye.

@@ -150,7 +150,7 @@ fn Figure(row: Row) -> impl IntoView {
 fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
     let (native, browser) = (columns.get(pair.native)?, columns.get(pair.browser)?);
     // Speed is what people look for; the other figures stand in the table.
-    let is_speed = |row: &&Row| row.section == Section::Tests && row.unit == "tokens/s";
+    let is_speed = |row: &&Row| matches!(row.section, Section::Standard | Section::Tests) && row.unit == "tokens/s";
     let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row).filter(is_speed)?.figure, at.ratio));
     let ratios: Vec<String> = pair.ratios.iter().filter_map(ratio).collect();
     if ratios.is_empty() {

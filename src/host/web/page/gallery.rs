@@ -9,6 +9,7 @@ use crate::measure::Report;
 use crate::measure::headline::{card_name, host, reading, writing};
 use crate::measure::panel::{figures, millis, percent};
 use crate::measure::report::{ProbeKind, Verdict};
+use crate::measure::standard::MODELS;
 use leptos::prelude::*;
 
 /// One card in the gallery.
@@ -131,7 +132,9 @@ fn Bars(cards: Vec<Card>) -> impl IntoView {
 /// A row of two: what, and the value of a report.
 type Line = (&'static str, fn(&Report) -> Option<(f64, String)>);
 
-const LINES: [Line; 7] = [
+const LINES: [Line; 9] = [
+    ("DeepSeek V4-Flash, tokens/s", |report| of_standard(report, 0)),
+    ("Llama 8B in Q4_0, tokens/s", |report| of_standard(report, 1)),
     ("Writing, tokens/s", |report| writing(report).map(|test| test.tokens_per_s.median).map(shown)),
     ("Reading a prompt, tokens/s", |report| reading(report).map(|test| test.tokens_per_s.median).map(shown)),
     ("Memory bandwidth, GB/s", |report| report.probes.limit(ProbeKind::Read).map(shown)),
@@ -143,6 +146,12 @@ const LINES: [Line; 7] = [
     ("First token", |report| writing(report)?.first_token_ms.map(|ms| (ms, millis(ms)))),
     ("One more dispatch, µs", |report| report.probes.limit(ProbeKind::Dispatch).map(shown)),
 ];
+
+/// What a card would write with a model of the standard test.
+fn of_standard(report: &Report, index: usize) -> Option<(f64, String)> {
+    let result = report.standard.iter().find(|result| result.model == MODELS[index].name)?;
+    result.writing().map(|test| shown(test.tokens_per_s.median))
+}
 
 fn shown(n: f64) -> (f64, String) {
     (n, figures(n))

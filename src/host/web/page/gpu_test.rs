@@ -9,7 +9,7 @@ use super::meters::significant;
 use super::models::kept::duration;
 use super::route::View;
 use super::state::{Page, Status};
-use crate::host::web::protocol::{BenchPlan, Measurement};
+use crate::host::web::protocol::{BenchPlan, Measurement, Standard};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
 use crate::measure::headline::{Headline, card_name, headline, writing};
@@ -24,15 +24,19 @@ pub(crate) fn GpuTest(page: Page, link: LinkHandle) -> impl IntoView {
             link.with_value(|link| link.stop());
         } else if page.status.get_untracked() == Status::Ready {
             page.history.received.set(None);
-            link.with_value(|link| drop(link.measure(Measurement::Test(BenchPlan::of_test()))));
+            link.with_value(|link| drop(link.measure(Measurement::Test(BenchPlan::of_test(), Standard::Full))));
         }
     };
     let is_busy = move || !is_testing.get() && page.status.get() != Status::Ready;
     let label = move || if is_testing.get() { "Cancel" } else { "Test this GPU" };
     let slow = move || page.adapter.with(|card| card.as_ref().is_some_and(|card| card.takes_host_memory));
     let hint = move || match slow() {
-        true => "Measures, and checks the numbers. On a processor it takes some minutes.",
-        false => "Measures, tunes, and checks the numbers: about 20 seconds. Nothing is sent.",
+        true => {
+            "What real models would do here, measured on some of their layers and checked: one to three minutes on a processor."
+        }
+        false => {
+            "What DeepSeek V4-Flash and an 8B would do here, measured on some of their layers, tuned and checked: about 30 seconds. Nothing is sent."
+        }
     };
     view! {
         <Received page />

@@ -184,7 +184,7 @@ impl Link {
             Measurement::Bench(_) => "Bench",
             Measurement::Verify { .. } => "Verify",
             Measurement::Tune => "Tune",
-            Measurement::Test(_) => "Test",
+            Measurement::Test(..) => "Test",
         });
         let (job, answer) = self.open_job();
         self.send(Request::Measure { job, what });

@@ -200,6 +200,10 @@ impl Page {
                     if let Some(run) = run {
                         run.text = text;
                         run.stopped = stopped;
+                        // One run has one rate: what stands above is what its report says.
+                        if let Some(decode) = report.text.as_ref().and_then(|text| text.decode) {
+                            run.tokens_per_s = decode.tokens_per_s;
+                        }
                     }
                 });
                 // What nobody asked for need not be kept.

@@ -28,14 +28,26 @@ pub(crate) fn Figures(report: Report) -> impl IntoView {
     let Report { check, tests, probes, profiles, adapter, .. } = report.clone();
     let has_clock = adapter.features.iter().any(|feature| feature == "timestamp-query");
     let has_tests = !tests.is_empty();
+    let standard = panel::standard_rows(&report);
     view! {
         <div class="figures">
+            {(!standard.is_empty()).then(|| view! { <Standard rows=standard /> })}
             {has_tests.then(|| view! { <speed::Speed tests /> })}
             <CheckBadge check />
             {has_tests.then(|| view! { <stages::Stages profiles has_clock /> })}
             {(!probes.0.is_empty()).then(|| view! { <probes::Limits probes /> })}
             <What report />
         </div>
+    }
+}
+
+/// What the adapter would do with the models of the standard test, and what that was measured on.
+#[component]
+fn Standard(rows: Vec<(String, String)>) -> impl IntoView {
+    let row = |(what, how): (String, String)| view! { <tr><th scope="row">{what}</th><td>{how}</td></tr> };
+    view! {
+        <h3>"The standard test"</h3>
+        <table>{rows.into_iter().map(row).collect_view()}</table>
     }
 }
 

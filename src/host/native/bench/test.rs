@@ -1,0 +1,130 @@
+//! `headstart test`: the standard test of a card, the same that the page runs, in a sentence and a table.
+
+use super::lanes::{Bench, Model, go_on};
+use super::options::{Format, Options};
+use super::{finish, output};
+use crate::engine::ExecutorChoice;
+use crate::error::Result;
+use crate::gpu::Adapter;
+use crate::gpu::executor_gpu::ShaderChecks;
+use crate::host::native::new_file::NewFile;
+use crate::host::native::progress::Progress;
+use crate::host::native::tune::{self, Tune};
+use crate::host::native::{Ending, choice, interrupt, memory, model_files, write_out};
+use crate::measure::headline::headline;
+use crate::measure::standard::{self, Place, Setting};
+use crate::measure::{Report, panel, within};
+use clap::Parser;
+use pollster::block_on;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+What a card would do with DeepSeek V4-Flash and with a Llama 8B in Q4_0: as much of each as there is memory for runs with
+random weights, made on the card, and the whole is predicted; results drawn at random are checked. Nothing is downloaded.
+The embedded model is measured too, in short. Some 20 to 30 seconds on a GPU, one to three minutes on a processor.
+
+Examples:
+  headstart test
+  headstart test --adapter all --report cards.json
+  headstart compare cards.json";
+
+/// The standard test: how fast real models would be here, and whether the numbers are right.
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100, after_help = AFTER_HELP)]
+pub(in crate::host::native) struct Test {
+    /// Adapters by their numbers or parts of their names (see `headstart adapters`), with commas between, or `all`
+    /// [default: the best]
+    #[arg(short, long, value_name = "LIST|all")]
+    adapter: Option<String>,
+    /// Keep the bounds checks of every access in the shaders, as browsers do
+    #[arg(long)]
+    shader_checks: bool,
+    /// How kernels are chosen: as guessed, by what was found before, or by a search now, which is kept
+    #[arg(long, value_name = "HOW", default_value = "quick")]
+    tune: Tune,
+    /// Write all figures to a file as JSON: a list of one report for each adapter
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// The smallest cuts, one run and no check: to try the test itself
+    #[arg(long, hide = true)]
+    short: bool,
+}
+
+/// Carries out the command.
+pub(in crate::host::native) fn test(asked: &Test) -> Result<Ending> {
+    let file = asked.report.as_deref().map(NewFile::create).transpose()?;
+    let choices = choice::list(asked.adapter.as_deref())?;
+    let named = model_files::open(None)?;
+    let sha256 = if file.is_some() { model_files::hash(&named)? } else { None };
+    let models = [Model { named, sha256 }];
+    let options = Options::of_test(asked.shader_checks, asked.short, asked.tune);
+    let mut plan = standard::plan_of_loaded();
+    if asked.short {
+        plan.repeats = 1;
+    }
+    let mut bench = Bench::new(&options, &plan, &models, &choices);
+    bench.run()?;
+    let Bench { mut reports, mut failures, .. } = bench;
+    let watch = interrupt::watch();
+    for report in &mut reports {
+        let of_report = |choice: &&ExecutorChoice| match choice {
+            ExecutorChoice::Gpu(adapter) => adapter.identity == report.adapter.identity,
+            ExecutorChoice::Cpu => false,
+        };
+        let Some(ExecutorChoice::Gpu(adapter)) = choices.iter().find(of_report) else { continue };
+        if let Err(error) = measure(asked, adapter, report) {
+            failures.push(error);
+        }
+    }
+    drop(watch);
+    write_out(shown(&reports).as_bytes())?;
+    write_out(output::write(Format::Md, &reports)?.as_bytes())?;
+    finish(file, &reports, failures)
+}
+
+/// Adds the results of the standard models to a report of an adapter.
+fn measure(asked: &Test, adapter: &Adapter, report: &mut Report) -> Result<()> {
+    let choice = ExecutorChoice::Gpu(adapter.clone());
+    let checks = if asked.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
+    let name = choice::name(&choice);
+    let n = standard::MODELS.len() as f64;
+    let mut progress = Progress::new();
+    for (index, model) in standard::MODELS.iter().enumerate() {
+        let setting = Setting::of(adapter, memory::free_bytes(&choice), checks);
+        let setting = Setting { tunes: setting.tunes && asked.tune == Tune::Quick, ..setting };
+        let setting = if asked.short { setting.short() } else { setting };
+        let mut watch = |at: &_| {
+            progress.measure_on(&name, at);
+            go_on()
+        };
+        let begin = index as f64;
+        let mut watch = within((begin / n, (begin + 1.0) / n), &mut watch);
+        let mut place =
+            async || Ok(Place { choice: choice.clone(), tuning: tune::at_load(&choice, asked.tune, false) });
+        let measured = block_on(model.measure(&setting, report, &mut place, &mut watch))?;
+        // Nothing comes of a model only where Ctrl-C was pressed.
+        let Some(measured) = measured else { break };
+        if let Some((facts, tuning)) = &measured.found {
+            tune::learn(adapter, facts, tuning);
+        }
+        report.standard.push(measured.result);
+    }
+    Ok(())
+}
+
+/// The sentences that stand above the tables.
+fn shown(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let others: Vec<&Report> = reports.iter().filter(|other| !std::ptr::eq(*other, report)).collect();
+        let Some(told) = headline(report, &others) else { continue };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{}", told.claim);
+        told.remarks.iter().for_each(|remark| text.push_str(&format!("- {remark}\n")));
+        text.push('\n');
+        text.push_str(&panel::text(&panel::standard_rows(report)));
+        text.push('\n');
+    }
+    text
+}
