@@ -4,7 +4,10 @@
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use headstart::gpu::fuse::{Rule, fuse, n_ordered_steps};
-use headstart::gpu::{Access, Case, Executor, Purpose};
+use headstart::gpu::lower::lower;
+use headstart::gpu::{
+    APART, Access, Caps, Case, Choice, Executor, Op, Problem, Purpose, Recording, Slice, Stage, Tuning,
+};
 use headstart::kernels;
 use headstart::measure::verify::{difference, run_case};
 use pollster::block_on;
@@ -67,6 +70,7 @@ fn a_rule_takes_nothing_that_another_stage_reads() {
 #[test]
 fn only_stages_that_share_what_one_writes_are_in_order() {
     let parts = |rule: &Rule| (rule.cases)().remove(0).recording.stages;
+    let n_ordered_steps = |stages: &[Stage]| n_ordered_steps(stages.iter().map(bound));
     let beside = parts(&kernels::rotate_compress::RULE);
     assert_eq!((beside.len(), n_ordered_steps(&beside)), (2, 1), "both read the step and the rotation");
     let in_line = parts(&kernels::gate_up_swiglu::RULE);
@@ -80,27 +84,95 @@ fn load(files: &ModelFiles) -> Session {
     block_on(Session::load(files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap()
 }
 
-/// Ordered steps and dispatches of a layer's decode step, at most those of any layer.
-fn steps(session: &Session) -> (usize, usize) {
-    let stages = session.decode_recording().stages;
-    let layers = stages.chunk_by(|a, b| a.layer == b.layer).filter(|stages| stages[0].layer.is_some());
-    let counts: Vec<_> = layers.map(|stages| (n_ordered_steps(stages), stages.len())).collect();
+fn bound(stage: &Stage) -> (&'static Op, &[Slice]) {
+    (stage.op, stage.bindings.as_slice())
+}
+
+/// A GPU without anything but what every one has.
+const GPU: Caps = Caps {
+    is_software: false,
+    converts_fast: false,
+    subgroup: 0,
+    subgroups_directive: false,
+    f16: false,
+    packed_dot: false,
+    workgroup_bytes: 16 << 10,
+    cooperative: 0,
+};
+
+#[test]
+fn what_is_chosen_apart_becomes_the_parts_and_gives_the_same() {
+    let adapters = adapters();
+    for rule in kernels::RULES {
+        let (parts, fused) = pairs(rule).next().unwrap();
+        let stage = &fused.recording.stages[0];
+        assert_eq!(stage.parts.len(), parts.recording.stages.len(), "{}", parts.name);
+        let apart = Choice { variant: APART.to_owned(), config: Tuning::guess(&GPU).config };
+        let chosen = Tuning::guess(&GPU).with(Problem::of(stage), apart);
+        let names = |recording: &Recording, tuning: &Tuning| -> Vec<_> {
+            lower(recording, &GPU, tuning)
+                .dispatches
+                .iter()
+                .map(|dispatch| (dispatch.stage, dispatch.op.name))
+                .collect()
+        };
+        let ops = stage.parts.iter().map(|part| (0, part.op.name));
+        assert_eq!(names(&fused.recording, &chosen), ops.collect::<Vec<_>>(), "{}", parts.name);
+        assert_eq!(names(&fused.recording, &Tuning::guess(&GPU)), [(0, stage.op.name)], "{}", parts.name);
+        for adapter in &adapters {
+            let mut open = block_on(GpuExecutor::open(adapter, ShaderChecks::On)).unwrap();
+            open.tune(chosen.clone());
+            let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), &fused)).unwrap();
+            let expected = block_on(run_case(&mut Executor::Cpu(Box::default()), &parts)).unwrap();
+            for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&parts.outputs) {
+                assert_eq!(difference(expected, found, *tolerance), None, "{}: {}", adapter.identity.name, parts.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_program_on_the_cpu_norms_once() {
+    let case = kernels::linear_norm::RULE.fused_cases().remove(0);
+    let caps = Caps::default();
+    let program = lower(&case.recording, &caps, &Tuning::guess(&caps));
+    let names: Vec<_> = program.dispatches.iter().map(|dispatch| dispatch.op.name).collect();
+    assert_eq!(names, ["norm_rows", "linear"]);
+}
+
+/// Ordered steps and dispatches of a layer's decode step on an adapter, at most those of any layer.
+fn steps(session: &Session, caps: &Caps) -> (usize, usize) {
+    let recording = session.decode_recording();
+    let program = lower(&recording, caps, &Tuning::guess(caps));
+    let layer_of = |stage: usize| recording.stages[stage].layer;
+    let layers = program.dispatches.chunk_by(|a, b| layer_of(a.stage) == layer_of(b.stage));
+    let layers = layers.filter(|dispatches| layer_of(dispatches[0].stage).is_some());
+    let counts: Vec<_> =
+        layers.map(|of| (n_ordered_steps(of.iter().map(|d| (d.op, d.bindings.as_slice()))), of.len())).collect();
     (counts.iter().map(|(n, _)| *n).max().unwrap(), counts.iter().map(|(_, n)| *n).max().unwrap())
 }
 
-/// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches.
+/// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a
+/// program on the CPU, where fewer fusions pay.
 #[test]
 fn a_layer_decodes_in_few_ordered_steps() {
     let embedded = include_bytes!("../www/models/headstart-v4-11m.gguf");
     let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
-    let models = [("V4", v4, (18, 19)), ("llama", family("llama"), (9, 9)), ("qwen3moe", family("qwen3moe"), (11, 11))];
+    let models = [
+        ("V4", v4, [(18, 19), (18, 19)]),
+        ("llama", family("llama"), [(7, 7), (9, 9)]),
+        ("qwen3moe", family("qwen3moe"), [(10, 10), (11, 11)]),
+    ];
     for (name, files, most) in models {
-        let found = steps(&load(&files));
-        println!("{name}: {} ordered steps, {} dispatches", found.0, found.1);
-        assert!(
-            found.0 <= most.0 && found.1 <= most.1,
-            "{name}: {found:?} ordered steps and dispatches, {most:?} allowed"
-        );
+        let session = load(&files);
+        for (caps, most) in [GPU, Caps::default()].iter().zip(most) {
+            let found = steps(&session, caps);
+            println!("{name}: {} ordered steps, {} dispatches", found.0, found.1);
+            assert!(
+                found.0 <= most.0 && found.1 <= most.1,
+                "{name}: {found:?} ordered steps and dispatches, {most:?} allowed"
+            );
+        }
     }
 }

@@ -1,7 +1,7 @@
 // A matrix of gate rows and, after them, up rows times a few vectors, and swiglu of the two products, in one dispatch:
 //   hidden[t, i] = act(g) · u, g = w[i] · x[t], u = w[n_hidden + i] · x[t], act(v) = v / (1 + exp(−turn(v)))
 // A group of lanes takes ROWS hidden units of one token and walks along their gate and up rows together; lanes take blocks in
-// turn, or BLOCK_LANES of them a block together. Sums in f32.
+// turn, or BLOCK_LANES of them a block together. x is read by an input contract (lib/input_*.wgsl). Sums in f32.
 struct Params {
     n_hidden: u32,   // hidden units
     n_blocks: u32,   // blocks of 32 weights in a row
@@ -46,8 +46,8 @@ fn gate_up_swiglu(
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
-            let x_low = x[x_at + block * 8u + low];
-            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_low = input_quad(x_at, block * 8u + low);
+            let x_high = input_quad(x_at, block * 8u + low + 4u);
             let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
             for (var r = 0u; r < ROWS; r += 1u) {
                 let at = min(first + r, params.n_hidden - 1u) * params.n_blocks + block;
@@ -65,7 +65,7 @@ fn gate_up_swiglu(
         for (var block = lane; block < params.n_blocks; block += LANES) {
             var x_sums = vec4<f32>();
             for (var j = 0u; j < 8u; j += 1u) {
-                x_sums += x[x_at + block * 8u + j];
+                x_sums += input_quad(x_at, block * 8u + j);
             }
             let x_sum = dot(x_sums, vec4<f32>(1.0));
             for (var r = 0u; r < ROWS; r += 1u) {
@@ -74,7 +74,7 @@ fn gate_up_swiglu(
                 let up = load_block(at + up_offset);
                 var sums = vec2<f32>();
                 for (var j = 0u; j < 8u; j += 1u) {
-                    let v = x[x_at + block * 8u + j];
+                    let v = input_again(x_at, block * 8u + j);
                     sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
                 }
                 let of_gate = block_affine(gate);
@@ -84,9 +84,11 @@ fn gate_up_swiglu(
             }
         }
     }
+    let factor = input_factor(lane);
+    input_keep(x_at, token, (index % n_row_groups) * LANES + lane, n_row_groups * LANES, factor);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let g = reduce_sum(lane, gates[r]);
-        let u = reduce_sum(lane, ups[r]);
+        let g = factor * reduce_sum(lane, gates[r]);
+        let u = factor * reduce_sum(lane, ups[r]);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it the result is 0 to rounding.
             hidden[token * params.n_hidden + first + r] = g / (1.0 + exp(-max(turn(g), -80.0))) * u;

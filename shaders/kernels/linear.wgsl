@@ -3,6 +3,7 @@
 // them a block together, so that neighbours read activations that lie beside each other.
 // Rows may be cut into groups that read different parts of x (the grouped output projection).
 // The scale and the offset of a block are taken out of its sum. Sums in f32; the order differs between groups, so results agree to rounding.
+// x is read by an input contract (lib/input_*.wgsl), and y written by an output contract (lib/output_*.wgsl).
 struct Params {
     n_rows: u32,         // rows of this shard
     n_blocks: u32,       // blocks of 32 weights in a row
@@ -46,8 +47,8 @@ fn linear(
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
-            let x_low = x[x_at + block * 8u + low];
-            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_low = input_quad(x_at, block * 8u + low);
+            let x_high = input_quad(x_at, block * 8u + low + 4u);
             let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
             for (var r = 0u; r < ROWS; r += 1u) {
                 let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
@@ -58,15 +59,15 @@ fn linear(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let x_block = x_at + block * 8u;
-            let x0 = x[x_block];
-            let x1 = x[x_block + 1u];
-            let x2 = x[x_block + 2u];
-            let x3 = x[x_block + 3u];
-            let x4 = x[x_block + 4u];
-            let x5 = x[x_block + 5u];
-            let x6 = x[x_block + 6u];
-            let x7 = x[x_block + 7u];
+            let x_block = block * 8u;
+            let x0 = input_quad(x_at, x_block);
+            let x1 = input_quad(x_at, x_block + 1u);
+            let x2 = input_quad(x_at, x_block + 2u);
+            let x3 = input_quad(x_at, x_block + 3u);
+            let x4 = input_quad(x_at, x_block + 4u);
+            let x5 = input_quad(x_at, x_block + 5u);
+            let x6 = input_quad(x_at, x_block + 6u);
+            let x7 = input_quad(x_at, x_block + 7u);
             let x_sum = dot(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7, vec4<f32>(1.0));
             for (var r = 0u; r < ROWS; r += 1u) {
                 let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
@@ -79,6 +80,8 @@ fn linear(
             }
         }
     }
+    let factor = input_factor(lane);
+    input_keep(x_at, token, (index % n_row_groups) * LANES + lane, n_row_groups * LANES, factor);
     var y_row = token;
     if params.y_ring > 0u {
         y_row = (step.position + token) % params.y_ring;
@@ -87,7 +90,7 @@ fn linear(
     for (var r = 0u; r < ROWS; r += 1u) {
         let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {
-            y[y_at + r] = sum;
+            y[y_at + r] = joined(y_at + r, factor * sum);
         }
     }
 }

@@ -2,7 +2,7 @@
 // a word: whole numbers are multiplied four at once, and their sums over a block are exact. The scale of the weights' block, and
 // of x's, come in once per block.
 // A group of lanes takes ROWS rows of one token and walks along them block by block; lanes take blocks in turn, or BLOCK_LANES of
-// them a block together.
+// them a block together. y is written by an output contract (lib/output_*.wgsl).
 struct Params {
     n_rows: u32,         // rows of this shard
     n_blocks: u32,       // blocks of 32 weights in a row
@@ -87,7 +87,7 @@ fn linear_fixed(
     for (var r = 0u; r < ROWS; r += 1u) {
         let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {
-            y[y_at + r] = sum;
+            y[y_at + r] = joined(y_at + r, sum);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::gpu::op::Step;
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::cache::{CacheTypes, KEY_BLOCK};
 use crate::kernels::linear::Flow;
-use crate::kernels::{Matrix, add_norm, embed, rope, sample};
+use crate::kernels::{Matrix, add, embed, norm_rows, rope, sample};
 use crate::model::grouped::{self, Activation, ExpertsShape, Rope};
 use crate::model::weights::TensorRef;
 
@@ -105,8 +105,8 @@ pub struct Decoder {
     pub step: Slice,
     /// Token ids by position, `[n_context + 1]`, and spare for tokens computed ahead.
     pub tokens: Slice,
-    /// The residual stream, `[n_chunk, n_embd]`.
-    pub stream: Slice,
+    /// The residual stream, `[n_chunk, n_embd]`; attention leaves it in the second, the feed-forward network in the first.
+    pub streams: [Slice; 2],
     /// Logits, `[n_logits, n_vocab]`.
     pub logits: Slice,
     /// Tokens whose logits fit.
@@ -117,6 +117,8 @@ pub struct Decoder {
     common: Sublayer,
     /// Normed output of the last token, `[n_embd]`.
     head_x: Slice,
+    /// Outputs of attention, `[n_chunk, n_embd]`: no stage of another kind writes there, so that a fusion may leave them out.
+    attn_outputs: Slice,
     embed: Vec<Matrix>,
     layers: Vec<Layer>,
     mlps: Mlps,
@@ -129,19 +131,11 @@ pub struct Decoder {
     ropes: Vec<(Slice, Vec<f64>)>,
 }
 
-/// What joins the stream: `[n_chunk, n_slots, n_embd]`.
-#[derive(Clone, Copy)]
-struct Joining {
-    outputs: Slice,
-    n_slots: u32,
-}
-
 struct Layer {
     attn_norm: Slice,
     attention: Box<dyn Attention>,
-    /// The norm's weights, and after them the bias of the attention's outputs, where there is one.
+    output_bias: Option<Slice>,
     ffn_norm: Slice,
-    has_output_bias: bool,
     post_norms: Option<[Slice; 2]>,
     turns_apart: bool,
     mlp: Mlp,
@@ -162,9 +156,10 @@ pub(super) fn n_positions(n_context: u32) -> u32 {
 pub(super) fn chunk_that_fits(of: &Outline<'_>, attention: &[u64], binding_bytes: u64, wanted: u32) -> u32 {
     let mut per_token = attention.to_vec();
     per_token.extend(Mlps::widths(of));
-    // The stream, its normed row, and where there are norms for it, what a sub-layer gave.
-    let n_rows = if has_post_norms(of) { 3 } else { 2 };
-    per_token.push(u64::from(of.n_embd) * n_rows);
+    // The stream twice, its normed row, what attention gave beside experts, and where there are norms for it, what a sub-layer
+    // gave.
+    let n_rows = 3 + usize::from(of.experts.is_some()) + usize::from(has_post_norms(of));
+    per_token.extend(std::iter::repeat_n(u64::from(of.n_embd), n_rows));
     let largest = per_token.iter().max().map_or(1, |n| n * 4);
     let all = per_token.iter().map(|n| n * 4).sum::<u64>().max(1);
     let fits = (binding_bytes.saturating_sub(256) / largest).min((1 << 30) / all);
@@ -205,9 +200,8 @@ impl Decoder {
         let layers = of.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_norm: uploads.vector(arena, layer.attn_norm),
             attention: attention(arena, uploads, index, n_positions),
-            ffn_norm: uploads
-                .vectors(arena, &[layer.ffn_norm].into_iter().chain(layer.output_bias).collect::<Vec<_>>()),
-            has_output_bias: layer.output_bias.is_some(),
+            output_bias: layer.output_bias.map(|bias| uploads.vector(arena, bias)),
+            ffn_norm: uploads.vector(arena, layer.ffn_norm),
             post_norms: layer.post_norms.map(|norms| norms.each_ref().map(|norm| uploads.vector(arena, norm))),
             turns_apart: layer.turns_apart && of.local_rope.is_some(),
             mlp: Mlp::plan(arena, uploads, layer.ffn),
@@ -221,18 +215,20 @@ impl Decoder {
         let mut rows =
             |what: &str, n: u32, width: u32| arena.words(what, u64::from(n) * u64::from(width), Purpose::Scratch);
         let outputs = rows("outputs", n_chunk, mlps.n_slots() * of.n_embd);
+        let attn_outputs = if mlps.n_slots() > 1 { rows("attn_outputs", n_chunk, of.n_embd) } else { outputs };
         let x = rows("x", n_chunk, of.n_embd);
         let (n_vocab, n_embd, eps) = (of.n_vocab, of.n_embd, of.eps);
         Self {
             n_context,
             step,
             tokens,
-            stream: rows("stream", n_chunk, n_embd),
+            streams: [(); 2].map(|()| rows("stream", n_chunk, n_embd)),
             logits: rows("logits", n_logits, n_vocab),
             n_logits,
             types,
             common: Sublayer { step, tokens, rope, x, outputs, n_vocab, n_embd, eps, n: n_chunk },
             head_x: rows("head_x", 1, n_embd),
+            attn_outputs,
             embed,
             layers,
             mlps,
@@ -256,7 +252,7 @@ impl Decoder {
         let embed = embed::Flow {
             step: self.step,
             tokens: self.tokens,
-            streams: self.stream,
+            streams: self.streams[0],
             n_streams: 1,
             scale: self.embed_scale,
             max_tokens: n,
@@ -264,21 +260,22 @@ impl Decoder {
         for table in &self.embed {
             embed::record_embed(&mut recording, table, &embed);
         }
-        let mut joining = Joining { outputs: self.common.outputs, n_slots: 0 };
         for (index, layer) in self.layers.iter().enumerate() {
             recording.layer = Some(index as u32);
             let at = Sublayer { n, rope: self.ropes[usize::from(layer.turns_apart)].0, ..self.common };
-            self.record_norm(&mut recording, "attn_norm", layer.attn_norm, joining, n);
-            layer.attention.record(&mut recording, &at);
-            joining = self.record_post_norm(&mut recording, "attn_post_norm", layer.post_norms.map(|n| n[0]), 1, n);
-            let flow = add_norm::Flow { has_bias: layer.has_output_bias, ..self.norm_flow(layer.ffn_norm, joining, n) };
-            add_norm::record_add_norm(&mut recording, "ffn_norm", &flow);
+            let norm = |norm, values| norm_rows::Flow { max_tokens: n, ..self.norm_flow(norm, values) };
+            norm_rows::record_norm_rows(&mut recording, "attn_norm", &norm(layer.attn_norm, self.streams[0]));
+            layer.attention.record(&mut recording, &Sublayer { outputs: self.attn_outputs, ..at });
+            let outputs = add::Flow { n_slots: 1, bias: layer.output_bias, ..self.add_flow(self.attn_outputs, 0, n) };
+            self.record_add(&mut recording, ["attn_post_norm", "attn_add"], layer.post_norms.map(|n| n[0]), outputs);
+            norm_rows::record_norm_rows(&mut recording, "ffn_norm", &norm(layer.ffn_norm, self.streams[1]));
             let n_slots = self.mlps.record(&mut recording, &layer.mlp, &at);
-            joining =
-                self.record_post_norm(&mut recording, "ffn_post_norm", layer.post_norms.map(|n| n[1]), n_slots, n);
+            let outputs = add::Flow { n_slots, ..self.add_flow(at.outputs, 1, n) };
+            self.record_add(&mut recording, ["ffn_post_norm", "ffn_add"], layer.post_norms.map(|n| n[1]), outputs);
         }
         recording.layer = None;
-        self.record_norm(&mut recording, "norm", self.norm, joining, n);
+        let norm = norm_rows::Flow { max_tokens: n, ..self.norm_flow(self.norm, self.streams[0]) };
+        norm_rows::record_norm_rows(&mut recording, "norm", &norm);
         recording
     }
 
@@ -288,9 +285,12 @@ impl Decoder {
         // The body has normed every token; a step of one has its last one in row 0 already.
         if last_only && n > 1 {
             x = self.head_x;
-            let joining = Joining { outputs: self.common.outputs, n_slots: 0 };
-            let flow = add_norm::Flow { x, last_only, ..self.norm_flow(self.norm, joining, n) };
-            add_norm::record_add_norm(recording, "head_norm", &flow);
+            let flow = self.norm_flow(self.norm, self.streams[0]);
+            norm_rows::record_norm_rows(
+                recording,
+                "head_norm",
+                &norm_rows::Flow { x, last_only, max_tokens: n, ..flow },
+            );
         }
         let at = Sublayer { n: if last_only { 1 } else { n }, ..self.common };
         record_all(recording, "head", &self.head, at.rows(x, at.n_embd, self.logits, at.n_vocab));
@@ -301,42 +301,33 @@ impl Decoder {
         sample::record_sample(recording, self.step, self.logits, self.tokens, self.common.n_vocab);
     }
 
-    fn norm_flow(&self, norm: Slice, joining: Joining, n: u32) -> add_norm::Flow {
-        add_norm::Flow {
-            step: self.step,
-            outputs: joining.outputs,
-            n_slots: joining.n_slots,
-            norm,
-            has_bias: false,
-            stream: self.stream,
-            x: self.common.x,
-            n_embd: self.common.n_embd,
-            last_only: false,
-            eps: self.common.eps,
-            max_tokens: n,
-        }
+    /// A norm of `values` that makes a sub-layer's input.
+    fn norm_flow(&self, norm: Slice, values: Slice) -> norm_rows::Flow {
+        let Sublayer { step, x, n_embd: width, eps, n: max_tokens, .. } = self.common;
+        norm_rows::Flow { step, values, norm, x, width, last_only: false, eps, max_tokens }
     }
 
-    /// What a sub-layer gave is normed, where the layer has a norm for it; gives what is to join the stream.
-    fn record_post_norm(
+    /// What joins the stream in one of its buffers and leaves it in the other.
+    fn add_flow(&self, outputs: Slice, from: usize, max_tokens: u32) -> add::Flow {
+        let Sublayer { step, n_embd, .. } = self.common;
+        let [stream, next] = [self.streams[from], self.streams[1 - from]];
+        add::Flow { step, stream, outputs, n_slots: 1, bias: None, next, n_embd, max_tokens }
+    }
+
+    /// What a sub-layer gave joins the stream, after it was normed where the layer has a norm for it.
+    fn record_add(
         &self,
         recording: &mut Recording,
-        name: &'static str,
+        [post_norm, add]: [&'static str; 2],
         norm: Option<Slice>,
-        n_slots: u32,
-        n: u32,
-    ) -> Joining {
-        let outputs = self.common.outputs;
-        let Some(norm) = norm else { return Joining { outputs, n_slots } };
-        // The same kernel: nothing joins the outputs, which are the stream here.
-        let nothing = Joining { outputs: self.stream, n_slots: 0 };
-        let flow = add_norm::Flow { stream: outputs, x: self.normed, ..self.norm_flow(norm, nothing, n) };
-        add_norm::record_add_norm(recording, name, &flow);
-        Joining { outputs: self.normed, n_slots: 1 }
-    }
-
-    /// The outputs of the sub-layer before join the stream; the next one's input is normed.
-    fn record_norm(&self, recording: &mut Recording, name: &'static str, norm: Slice, joining: Joining, n: u32) {
-        add_norm::record_add_norm(recording, name, &self.norm_flow(norm, joining, n));
+        mut flow: add::Flow,
+    ) {
+        if let Some(norm) = norm {
+            let max_tokens = flow.max_tokens;
+            let normed = norm_rows::Flow { x: self.normed, max_tokens, ..self.norm_flow(norm, flow.outputs) };
+            norm_rows::record_norm_rows(recording, post_norm, &normed);
+            flow = add::Flow { outputs: self.normed, n_slots: 1, ..flow };
+        }
+        add::record_add(recording, add, &flow);
     }
 }

@@ -180,7 +180,15 @@ impl Network {
     pub(super) fn streams(&self) -> (Slice, u32) {
         match self {
             Self::V4(forward) => (forward.scratch.streams[0], crate::model::N_STREAMS),
-            Self::Decoder(forward) => (forward.stream, 1),
+            Self::Decoder(forward) => (forward.streams[0], 1),
+        }
+    }
+
+    /// The buffers that hold the streams by turns while a step is computed.
+    pub(super) fn stream_buffers(&self) -> [Slice; 2] {
+        match self {
+            Self::V4(forward) => forward.scratch.streams,
+            Self::Decoder(forward) => forward.streams,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Recording, Slice, Stage};
+use crate::kernels::rows::has_matrix;
 
 use super::forward::Kind;
 use super::sampling::Sampling;
@@ -35,7 +36,8 @@ impl Session {
 
     /// The stage whose output, as it joins the residual stream, is the first that is no number.
     async fn first_without_numbers(&mut self, ids: &[u32]) -> Result<Option<String>> {
-        let (streams, n_streams) = self.network.streams();
+        let (_, n_streams) = self.network.streams();
+        let buffers = self.network.stream_buffers();
         let row = u64::from(self.outline().n_embd) * u64::from(n_streams) * 4;
         let mut position = 0;
         while position < ids.len() as u32 {
@@ -43,17 +45,23 @@ impl Session {
             let body = self.record(Kind::Body(self.capacity(n)));
             self.write_step(position, n, &Sampling::default());
             // What stands there is of the run that went wrong.
-            self.executor.write(streams, 0, &vec![0; (u64::from(n) * row) as usize]);
+            for buffer in buffers {
+                self.executor.write(buffer, 0, &vec![0; (u64::from(n) * row) as usize]);
+            }
             let mut before: Option<&Stage> = None;
             for stage in &body.stages {
                 let recording = Recording { stages: vec![stage.clone()], layer: None };
                 let prepared = self.executor.prepare(&recording).await?;
-                let ticket = self.executor.submit(prepared, 1, Slice { bytes: u64::from(n) * row, ..streams })?;
-                let bytes = self.executor.finish(ticket).await?;
-                let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-                if values.iter().any(|value| !value.is_finite()) {
-                    // What joins the stream was computed by the stage before.
-                    let Stage { name, layer, .. } = before.unwrap_or(stage);
+                let mut is_finite = true;
+                for (runs, buffer) in [1, 0].into_iter().zip(buffers) {
+                    let ticket = self.executor.submit(prepared, runs, Slice { bytes: u64::from(n) * row, ..buffer })?;
+                    let bytes = self.executor.finish(ticket).await?;
+                    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                    is_finite &= values.iter().all(|value| value.is_finite());
+                }
+                if !is_finite {
+                    // What joins the stream was computed by the stage before, where not by the same.
+                    let Stage { name, layer, .. } = before.filter(|_| !has_matrix(stage.op)).unwrap_or(stage);
                     return Ok(Some(layer.map_or_else(|| (*name).to_owned(), |n| format!("{name} of layer {n}"))));
                 }
                 before = Some(stage);

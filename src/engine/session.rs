@@ -327,7 +327,7 @@ impl Session {
     #[must_use]
     pub fn rounded(&self) -> Vec<String> {
         let stages = Kind::at_load(&self.capacities).into_iter().flat_map(|kind| self.network.record(kind).stages);
-        let variants = stages.filter_map(|stage| self.executor.variant(&stage, None));
+        let variants = stages.flat_map(|stage| self.executor.variants(&stage, None));
         let rounded = variants.filter(|variant| variant.precision != Precision::Exact);
         rounded.map(|variant| variant.name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     }

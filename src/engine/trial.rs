@@ -33,6 +33,8 @@ pub struct Alike {
     pub name: &'static str,
     /// All of them.
     pub stages: Vec<Stage>,
+    /// Whether they are all parts of fused ones, which an adapter may compute instead of these.
+    pub is_part: bool,
 }
 
 /// What a stage should write.
@@ -49,19 +51,28 @@ pub struct Expected {
 
 impl Session {
     /// The stages of a step of `n_tokens` that could be computed in several ways, by problem: of a decode step, or of the
-    /// layers of a prompt's step. Those that advance the step are left out: they cannot be computed for nothing.
+    /// layers of a prompt's step; with them the parts of fused ones. Those that advance the step are left out: they cannot
+    /// be computed for nothing.
     #[must_use]
     pub fn alike(&self, n_tokens: u32) -> Vec<Alike> {
         let mut found: Vec<Alike> = Vec::new();
-        for stage in self.record(self.kind_of(n_tokens)).stages {
+        let stages = self.record(self.kind_of(n_tokens)).stages;
+        let with_parts = stages.iter().flat_map(|whole| {
+            let parts = whole.with_parts().into_iter().skip(1).filter(|part| part.op.variants.len() > 1);
+            std::iter::once((whole, false)).chain(parts.map(|part| (part, true)))
+        });
+        for (stage, is_part) in with_parts {
             let advances = stage.op.bindings.contains(&("step", Access::Write));
             if advances || stage.op.name == kernels::fault::OP.name {
                 continue;
             }
-            let problem = Problem::of(&stage);
+            let problem = Problem::of(stage);
             match found.iter_mut().find(|alike| alike.problem == problem) {
-                Some(alike) => alike.stages.push(stage),
-                None => found.push(Alike { problem, name: stage.name, stages: vec![stage] }),
+                Some(alike) => {
+                    alike.is_part &= is_part;
+                    alike.stages.push(stage.clone());
+                }
+                None => found.push(Alike { problem, name: stage.name, stages: vec![stage.clone()], is_part }),
             }
         }
         found

@@ -105,12 +105,12 @@ impl Executor {
         }
     }
 
-    /// The variant that computes a stage under `tuning`, or the executor's own choices; `None` for the reference.
+    /// The variants that compute a stage under `tuning`, or the executor's own choices; none for the reference.
     #[must_use]
-    pub fn variant(&self, stage: &Stage, tuning: Option<&Tuning>) -> Option<&'static Variant> {
+    pub fn variants(&self, stage: &Stage, tuning: Option<&Tuning>) -> Vec<&'static Variant> {
         match self {
-            Self::Gpu(executor) => Some(executor.variant(stage, tuning)),
-            Self::Cpu(_) => None,
+            Self::Gpu(executor) => executor.variants(stage, tuning),
+            Self::Cpu(_) => Vec::new(),
         }
     }
 

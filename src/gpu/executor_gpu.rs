@@ -143,9 +143,9 @@ impl GpuExecutor {
         self.pipelines.retain(|text, _| Arc::strong_count(text) > 1);
     }
 
-    /// The variant that computes a stage under `tuning`, or the executor's own.
-    pub(super) fn variant(&self, stage: &Stage, tuning: Option<&Tuning>) -> &'static Variant {
-        tuning.unwrap_or(&self.tuning).choose(stage, &self.caps).0
+    /// The variants that compute a stage under `tuning`, or the executor's own.
+    pub(super) fn variants(&self, stage: &Stage, tuning: Option<&Tuning>) -> Vec<&'static Variant> {
+        tuning.unwrap_or(&self.tuning).variants(stage, &self.caps)
     }
 
     /// Bytes of the scratch buffers that a recording's program has for itself.

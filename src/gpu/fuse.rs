@@ -1,8 +1,9 @@
 //! Fusion: rules that rewrite a recording. Neighbouring stages become one that does the work of all, so that a step has fewer
-//! dispatches, each of which waits for the one before it. A rule looks at stages and never at an adapter.
+//! dispatches, each of which waits for the one before it. A rule looks at stages and never at an adapter: where an adapter is
+//! faster with the parts, [`super::Tuning`] chooses those.
 
-use super::op::{Access, Case};
-use super::recording::{Recording, Slice, Stage};
+use super::op::{Access, Case, Op};
+use super::recording::{BufferId, Recording, Slice, Stage};
 
 /// A rule: which neighbouring stages become which one.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Rule {
         let kept: Vec<Slice> = written(&fused).collect();
         let is_lost = |part: &Stage, slice: &Slice| !kept.contains(slice) && !is_dead(stages, end, part, *slice);
         let loses = parts.iter().any(|part| written(part).any(|slice| is_lost(part, &slice)));
-        (!loses).then_some(fused)
+        (!loses).then(|| Stage { parts: parts.to_vec(), ..fused })
     }
 
     /// The cases after fusion, for the fused kernel's own list.
@@ -45,7 +46,8 @@ impl Rule {
     }
 }
 
-/// Rewrites a recording by the first rule that takes stages, from the first stage to the last.
+/// Rewrites a recording by one rule after the other, each from the first stage to the last: later rules may take what earlier
+/// ones made.
 #[must_use]
 pub fn fuse(recording: &Recording, rules: &[&Rule]) -> Recording {
     fuse_where(recording, rules, &|_| true)
@@ -54,17 +56,17 @@ pub fn fuse(recording: &Recording, rules: &[&Rule]) -> Recording {
 /// As [`fuse`], of the fused stages those alone that are wanted.
 #[must_use]
 pub fn fuse_where(recording: &Recording, rules: &[&Rule], is_wanted: &dyn Fn(&Stage) -> bool) -> Recording {
+    rules.iter().fold(recording.clone(), |recording, rule| fuse_by(&recording, rule, is_wanted))
+}
+
+fn fuse_by(recording: &Recording, rule: &Rule, is_wanted: &dyn Fn(&Stage) -> bool) -> Recording {
     let stages = &recording.stages;
     let mut fused = Recording { stages: Vec::with_capacity(stages.len()), layer: recording.layer };
     let mut at = 0;
     while let Some(stage) = stages.get(at) {
-        let taken = rules.iter().find_map(|rule| {
-            let fused = rule.apply(stages, at).filter(is_wanted)?;
-            Some((rule.parts.len(), fused))
-        });
-        let (n, stage) = taken.unwrap_or_else(|| (1, stage.clone()));
-        fused.stages.push(stage);
-        at += n;
+        let taken = rule.apply(stages, at).filter(is_wanted);
+        at += if taken.is_some() { rule.parts.len() } else { 1 };
+        fused.stages.push(taken.unwrap_or_else(|| stage.clone()));
     }
     fused
 }
@@ -87,20 +89,20 @@ fn is_dead(stages: &[Stage], end: usize, writer: &Stage, slice: Slice) -> bool {
         && bound(next).all(|(of, access)| of.buffer != slice.buffer || access == Access::Write)
 }
 
-/// The longest chain of stages of which each waits for one before it: for what that wrote, or to write what that binds.
-/// Buffers count whole, as WebGPU has it.
+/// The longest chain of steps (kernels with their slices) of which each waits for one before it: for what that wrote, or to
+/// write what that binds. Buffers count whole, as WebGPU has it.
 #[must_use]
-pub fn n_ordered_steps(stages: &[Stage]) -> usize {
-    let mut depths: Vec<usize> = Vec::with_capacity(stages.len());
-    for (at, stage) in stages.iter().enumerate() {
-        let waits = |before: &Stage| {
-            let pairs = bound(before).flat_map(|a| bound(stage).map(move |b| (a, b)));
-            pairs
-                .into_iter()
-                .any(|((a, of_a), (b, of_b))| a.buffer == b.buffer && (of_a, of_b) != (Access::Read, Access::Read))
+pub fn n_ordered_steps<'a>(steps: impl IntoIterator<Item = (&'static Op, &'a [Slice])>) -> usize {
+    let mut before: Vec<(Vec<(BufferId, Access)>, usize)> = Vec::new();
+    for (op, slices) in steps {
+        let bound: Vec<_> =
+            slices.iter().zip(op.bindings).map(|(slice, (_, access))| (slice.buffer, *access)).collect();
+        let clash = |(a, of_a): &(BufferId, Access), (b, of_b): &(BufferId, Access)| {
+            a == b && (*of_a, *of_b) != (Access::Read, Access::Read)
         };
-        let before = stages[..at].iter().zip(&depths).filter(|(before, _)| waits(before)).map(|(_, depth)| *depth);
-        depths.push(before.max().unwrap_or(0) + 1);
+        let waits = |other: &[(BufferId, Access)]| other.iter().any(|a| bound.iter().any(|b| clash(a, b)));
+        let depth = before.iter().filter(|(other, _)| waits(other)).map(|(_, depth)| *depth).max().unwrap_or(0);
+        before.push((bound, depth + 1));
     }
-    depths.into_iter().max().unwrap_or(0)
+    before.into_iter().map(|(_, depth)| depth).max().unwrap_or(0)
 }

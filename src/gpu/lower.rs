@@ -1,5 +1,6 @@
 //! Lowering: a recording, the same for every adapter, becomes the program that one adapter runs. A stage becomes a dispatch
-//! of the variant that is chosen for it, and, where the variant asks for it, helpers before and after, with scratch between.
+//! of the variant that is chosen for it, and, where the variant asks for it, helpers before and after, with scratch between. A
+//! fused one becomes its parts again where that is chosen.
 
 use super::op::{Access, Op, Spec, Variant};
 use super::recording::{Recording, Slice, Stage};
@@ -76,8 +77,7 @@ impl From<(Spec, u64)> for Lowered {
 pub fn lower(recording: &Recording, caps: &Caps, tuning: &Tuning) -> Program {
     let mut lowering = Lowering { caps, program: Program::default(), n_taken: 0, made: Vec::new() };
     for (index, stage) in recording.stages.iter().enumerate() {
-        let (variant, config) = tuning.choose(stage, caps);
-        lowering.lower_stage(index, stage, variant, &config);
+        lowering.lower_chosen(index, stage, tuning);
     }
     lowering.program
 }
@@ -112,6 +112,13 @@ impl Made {
 }
 
 impl Lowering<'_> {
+    fn lower_chosen(&mut self, index: usize, stage: &Stage, tuning: &Tuning) {
+        match tuning.choose(stage, self.caps) {
+            Some((variant, config)) => self.lower_stage(index, stage, variant, &config),
+            None => stage.parts.iter().for_each(|part| self.lower_chosen(index, part, tuning)),
+        }
+    }
+
     fn lower_stage(&mut self, index: usize, stage: &Stage, variant: &'static Variant, config: &Config) {
         let Lowered { spec, n_workgroups, params, bindings, scratch, before, after } =
             (variant.way.lower)(stage, self.caps, config);

@@ -126,9 +126,17 @@ pub struct Stage {
     pub cost: Cost,
     /// What comes on top of that for the keys that its tokens see.
     pub keys: Option<KeyCost>,
+    /// The stages that it was fused of, in order; none where it was recorded as it is. An adapter may compute these instead.
+    pub parts: Vec<Stage>,
 }
 
 impl Stage {
+    /// The stage itself, what it was fused of, and what that was fused of.
+    #[must_use]
+    pub fn with_parts(&self) -> Vec<&Stage> {
+        std::iter::once(self).chain(self.parts.iter().flat_map(Self::with_parts)).collect()
+    }
+
     /// The slices of one access, in order.
     pub fn slices(&self, access: Access) -> impl Iterator<Item = Slice> {
         let bound = self.bindings.iter().zip(self.op.bindings);
@@ -183,6 +191,7 @@ impl Recording {
             n_results,
             cost,
             keys: None,
+            parts: Vec::new(),
         });
     }
 

@@ -40,6 +40,9 @@ impl Problem {
     }
 }
 
+/// Stands for a variant where the parts of a fused stage are computed, each as is chosen for it.
+pub const APART: &str = "apart";
+
 /// A variant with its config.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
@@ -99,20 +102,41 @@ impl Tuning {
         &self.choices
     }
 
-    /// The variant and the config of a stage. A choice that names no variant, or one that cannot compute the stage here,
-    /// is passed over.
+    /// The variant and the config of a stage; `None`: its parts are computed, one after the other. A choice that names no
+    /// variant, or one that cannot compute the stage here, is passed over.
     #[must_use]
-    pub fn choose(&self, stage: &Stage, caps: &Caps) -> (&'static Variant, Config) {
+    pub fn choose(&self, stage: &Stage, caps: &Caps) -> Option<(&'static Variant, Config)> {
         let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
+        if chosen.is_some_and(|choice| choice.variant == APART && !stage.parts.is_empty()) {
+            return None;
+        }
         let usable = chosen.and_then(|choice| {
             let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
             (self.can(variant, stage, caps) && choice.config.runs_on(caps)).then_some((variant, choice.config))
         });
-        usable.unwrap_or_else(|| (self.guess_variant(stage, caps), self.config))
+        usable.or_else(|| self.guess_variant(stage, caps).map(|variant| (variant, self.config)))
+    }
+
+    /// The same, by name.
+    #[must_use]
+    pub fn choice(&self, stage: &Stage, caps: &Caps) -> Choice {
+        let apart = Choice { variant: APART.to_owned(), config: self.config };
+        let by = |(variant, config): (&Variant, Config)| Choice { variant: variant.name.to_owned(), config };
+        self.choose(stage, caps).map_or(apart, by)
+    }
+
+    /// The variants that compute a stage, or its parts.
+    #[must_use]
+    pub fn variants(&self, stage: &Stage, caps: &Caps) -> Vec<&'static Variant> {
+        match self.choose(stage, caps) {
+            Some((variant, _)) => vec![variant],
+            None => stage.parts.iter().flat_map(|part| self.variants(part, caps)).collect(),
+        }
     }
 
     /// The last variant that can compute a stage, is thought to pay, and is exact: one that rounds has to be found faster.
-    fn guess_variant(&self, stage: &Stage, caps: &Caps) -> &'static Variant {
+    /// Where there is none, the parts of a stage that has some, and else the first variant.
+    fn guess_variant(&self, stage: &Stage, caps: &Caps) -> Option<&'static Variant> {
         let variants = stage.op.variants;
         let fits = |variant: &&Variant| {
             variant.precision == Precision::Exact
@@ -120,7 +144,7 @@ impl Tuning {
                 && self.can(variant, stage, caps)
                 && (variant.pays)(stage)
         };
-        variants.iter().rev().find(fits).unwrap_or(&variants[0])
+        variants.iter().rev().find(fits).or_else(|| variants.first().filter(|_| stage.parts.is_empty()))
     }
 
     /// Whether a variant can compute a stage on an adapter, and is as exact as is asked for.

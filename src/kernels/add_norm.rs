@@ -1,12 +1,13 @@
-//! `add_norm`: a sub-layer's output joins the residual stream, and the next sub-layer's input is normed.
+//! `add_norm`: a sub-layer's outputs join the residual stream, and the next sub-layer's input is normed. A fusion of `add`
+//! and `norm_rows`.
 
+use crate::gpu::fuse::Rule;
 use crate::gpu::lower;
-use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, mean_square};
+use super::{STEP, add, norm_rows};
 
 crate::params! {
     /// Parameters of `add_norm`; the WGSL says what each is.
@@ -15,8 +16,6 @@ crate::params! {
         pub n_quads: u32,
         /// Outputs of a token.
         pub n_slots: u32,
-        /// 1 to do only the last token.
-        pub last_only: u32,
         /// Added to the mean square.
         pub eps: f32,
         /// Tokens to compute at most.
@@ -30,116 +29,89 @@ pub static OP: Op = Op {
     variants: &[Variant::only("add_norm", shader_text!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
+        ("stream", Access::Read),
         ("outputs", Access::Read),
+        ("bias", Access::Read),
         ("norm", Access::Read),
-        ("stream", Access::Write),
+        ("next", Access::Write),
         ("x", Access::Write),
     ],
     params: Params::FIELDS,
     reference,
-    cases,
+    cases: || RULE.fused_cases(),
 };
 
-/// What `add_norm` reads and writes; all in f32.
-#[derive(Clone, Copy, Debug)]
-pub struct Flow {
-    /// The step buffer.
-    pub step: Slice,
-    /// What joins the stream: `[max_tokens, n_slots, n_embd]`.
-    pub outputs: Slice,
-    /// Outputs of a token that are added up; 0 where nothing joins.
-    pub n_slots: u32,
-    /// Weights of the norm: `[n_embd]`; with `has_bias` and after them what joins the stream of every token, as long.
-    pub norm: Slice,
-    /// Whether there is such a bias.
-    pub has_bias: bool,
-    /// The residual stream `[max_tokens, n_embd]`, changed in place.
-    pub stream: Slice,
-    /// Output `[max_tokens, n_embd]`, or `[1, n_embd]` with `last_only`.
-    pub x: Slice,
-    /// Width of the stream, a multiple of 4.
-    pub n_embd: u32,
-    /// Do only the step's last token, and write its input to row 0.
-    pub last_only: bool,
-    /// Added to the mean square.
-    pub eps: f32,
-    /// Tokens to compute at most.
-    pub max_tokens: u32,
+/// Takes `add` and the norm of what it wrote.
+pub static RULE: Rule = Rule { parts: &["add", "norm_rows"], fuse, cases: part_cases };
+
+fn fuse(parts: &[Stage]) -> Option<Stage> {
+    let [add, norm] = parts else { return None };
+    let (a, n): (add::Params, norm_rows::Params) = (add.params(), norm.params());
+    let [step, stream, outputs, bias, next] = add.bindings[..] else { return None };
+    let [_, values, weights, x] = norm.bindings[..] else { return None };
+    let p = Params { n_quads: a.n_quads, n_slots: a.n_slots, eps: n.eps, max_tokens: a.max_tokens };
+    let fits = values == next && bytemuck::bytes_of(&p.norm()) == norm.params;
+    fits.then(|| Stage {
+        op: &OP,
+        spec: add.spec.clone(),
+        params: bytemuck::bytes_of(&p).to_vec(),
+        bindings: vec![step, stream, outputs, bias, weights, next, x],
+        cost: Cost { bytes: add.cost.bytes + norm.cost.bytes, ops: add.cost.ops + norm.cost.ops },
+        ..norm.clone()
+    })
 }
 
-/// Appends the stage, under the name of the norm: `attn_norm`, `ffn_norm`, `norm`.
-///
-/// # Panics
-/// When the width is no multiple of 4: shapes are checked before they come here.
-pub fn record_add_norm(recording: &mut Recording, name: &'static str, flow: &Flow) {
-    assert!(flow.n_embd.is_multiple_of(4), "add_norm: the width is a multiple of 4");
-    let params = Params {
-        n_quads: flow.n_embd / 4,
-        n_slots: flow.n_slots,
-        last_only: u32::from(flow.last_only),
-        eps: flow.eps,
-        max_tokens: flow.max_tokens,
-    };
-    let n_groups = if flow.last_only { 1 } else { u64::from(flow.max_tokens) };
-    let (width, slots) = (u64::from(flow.n_embd), u64::from(flow.n_slots));
-    let cost = Cost { bytes: 4 * width * (n_groups * (3 + slots) + 1), ops: n_groups * width * (4 + slots) };
-    let facts = Spec::default().constant("BIAS", u32::from(flow.has_bias));
-    let bindings = [flow.step, flow.outputs, flow.norm, flow.stream, flow.x];
-    recording.push(name, &OP, facts, n_groups, &params, &bindings, cost);
-}
+impl Params {
+    fn add(&self) -> add::Params {
+        add::Params { n_quads: self.n_quads, n_slots: self.n_slots, max_tokens: self.max_tokens }
+    }
 
-fn reference(call: &mut Call<'_>) {
-    let p: Params = call.params();
-    let has_bias = call.constant("BIAS") == 1;
-    let step = call.input::<Step>(0)[0];
-    let (outputs, norm) = (call.input::<f32>(1), call.input::<f32>(2));
-    let [stream, x] = call.outputs::<f32, 2>();
-    let (n_embd, n_slots) = (p.n_quads as usize * 4, p.n_slots as usize);
-    let n_tokens = step.n_tokens.min(p.max_tokens) as usize;
-    let first = if p.last_only == 1 { n_tokens.saturating_sub(1) } else { 0 };
-    for token in first..n_tokens {
-        let row = &mut stream[token * n_embd..][..n_embd];
-        for slot in 0..n_slots {
-            let output = &outputs[(token * n_slots + slot) * n_embd..][..n_embd];
-            row.iter_mut().zip(output).for_each(|(v, output)| *v += output);
-        }
-        if has_bias {
-            row.iter_mut().zip(&norm[n_embd..]).for_each(|(v, bias)| *v += bias);
-        }
-        let scale = 1.0 / (mean_square(row) + p.eps).sqrt();
-        let x = &mut x[(token - first) * n_embd..][..n_embd];
-        x.iter_mut().zip(row.iter().zip(norm)).for_each(|(x, (v, norm))| *x = scale * norm * *v);
+    fn norm(&self) -> norm_rows::Params {
+        norm_rows::Params { n_quads: self.n_quads, last_only: 0, eps: self.eps, max_tokens: self.max_tokens }
     }
 }
 
-fn cases() -> Vec<Case> {
-    vec![
-        case(36, 0, true, false, 5, 4),
-        case(256, 1, false, false, 3, 2),
-        case(4, 3, true, false, 1, 1),
-        case(36, 1, false, true, 5, 4),
-    ]
+/// Its parts' references, one after the other.
+fn reference(call: &mut Call<'_>) {
+    let p: Params = call.params();
+    let [step, stream, outputs, bias, norm] = call.inputs[..] else { unreachable!("five inputs") };
+    let [next, x] = &mut call.outputs[..] else { unreachable!("two outputs") };
+    let spec = call.spec;
+    (add::OP.reference)(&mut Call {
+        params: bytemuck::bytes_of(&p.add()),
+        spec,
+        inputs: vec![step, stream, outputs, bias],
+        outputs: vec![&mut **next],
+        sample: None,
+    });
+    (norm_rows::OP.reference)(&mut Call {
+        params: bytemuck::bytes_of(&p.norm()),
+        spec,
+        inputs: vec![step, &**next, norm],
+        outputs: vec![&mut **x],
+        sample: None,
+    });
 }
 
-fn case(n_embd: u32, n_slots: u32, last_only: bool, has_bias: bool, max_tokens: u32, n_tokens: u32) -> Case {
-    let name =
-        format!("width {n_embd}, {n_slots} slots, last only {last_only}, bias {has_bias}, {n_tokens} of {max_tokens}");
-    let mut case = CaseBuilder::new(name);
-    let step = case.step(9, n_tokens);
-    let flow = Flow {
-        step,
-        outputs: case.random_input("outputs", (max_tokens * n_slots.max(1) * n_embd) as usize),
-        n_slots,
-        norm: case.random_input("norm", n_embd as usize * (1 + usize::from(has_bias))),
-        has_bias,
-        stream: case.random_input("stream", (max_tokens * n_embd) as usize),
-        x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
-        n_embd,
-        last_only,
-        eps: 1e-6,
-        max_tokens,
-    };
-    case.also_compare(flow.stream, 1e-5);
-    record_add_norm(&mut case.recording, "attn_norm", &flow);
-    case.finish()
+fn part_cases() -> Vec<Case> {
+    [(36, 1, true, 5, 4), (256, 1, false, 3, 2), (4, 3, false, 1, 1), (36, 2, true, 5, 4)]
+        .map(|(n_embd, n_slots, has_bias, max_tokens, n_tokens)| {
+            let name = format!("width {n_embd}, {n_slots} slots, bias {has_bias}, {n_tokens} of {max_tokens}");
+            let mut case = CaseBuilder::new(name);
+            let flow = add::flow(&mut case, n_embd, n_slots, has_bias, [max_tokens, n_tokens]);
+            add::record_add(&mut case.recording, "add", &flow);
+            let norm = norm_rows::Flow {
+                step: flow.step,
+                values: flow.next,
+                norm: case.random_input("norm", n_embd as usize),
+                x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
+                width: n_embd,
+                last_only: false,
+                eps: 1e-6,
+                max_tokens,
+            };
+            norm_rows::record_norm_rows(&mut case.recording, "attn_norm", &norm);
+            case.finish()
+        })
+        .into()
 }

@@ -6,14 +6,14 @@ use crate::gpu::fuse::Rule;
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
 use crate::gpu::space;
-use crate::gpu::{Access, Call, Caps, Case, Config, Op, Stage, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
 use super::swiglu::Activation;
-use super::{STEP, linear, swiglu};
+use super::{INPUT_PLAIN, Matrix, STEP, linear, swiglu};
 
 crate::params! {
     /// Parameters of `gate_up_swiglu`; the WGSL says what each is.
@@ -34,12 +34,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "gate_up_swiglu",
-    variants: &[Variant::only(
-        "gate_up_swiglu",
-        shader_text!("../../shaders/kernels/gate_up_swiglu.wgsl"),
-        &[STEP],
-        Way { lower, space: space::rows_of_weights },
-    )],
+    variants: &[Variant::only("gate_up_swiglu", SOURCE, &[STEP, INPUT_PLAIN], WAY)],
     bindings: &[
         ("step", Access::Read),
         ("x", Access::Read),
@@ -51,6 +46,10 @@ pub static OP: Op = Op {
     reference,
     cases: || RULE.fused_cases(),
 };
+
+/// The text of the kernel, and of fusions with it.
+pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/gate_up_swiglu.wgsl");
+pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// Takes the product with the gate and up rows, and `swiglu` of it.
 pub static RULE: Rule = Rule { parts: &["linear", "swiglu"], fuse, cases: part_cases };
@@ -164,12 +163,25 @@ fn case(format: Format, n_hidden: u32, n_in: u32, activation: Activation, tokens
     let w = case.matrix("w", format, 2 * n_hidden as usize, n_in as usize);
     let step = case.step(3, n_tokens);
     let x = case.random_input("x", (max_tokens * n_in) as usize);
+    record_parts(&mut case, &w, [step, x], n_hidden, activation, max_tokens);
+    case.finish()
+}
+
+/// Appends the parts to a case: the matrix's rows are as wide as those of `x`.
+pub(super) fn record_parts(
+    case: &mut CaseBuilder,
+    w: &Matrix,
+    [step, x]: [Slice; 2],
+    n_hidden: u32,
+    activation: Activation,
+    max_tokens: u32,
+) {
     let gate_up = case.random_input("gate_up", (max_tokens * 2 * n_hidden) as usize);
     let hidden = case.output("hidden", (max_tokens * n_hidden) as usize, 1e-4);
     let flow = linear::Flow {
         step,
         x,
-        x_stride: n_in,
+        x_stride: w.n_in,
         y: gate_up,
         y_stride: 2 * n_hidden,
         y_offset: 0,
@@ -177,7 +189,6 @@ fn case(format: Format, n_hidden: u32, n_in: u32, activation: Activation, tokens
         rows_per_group: 0,
         max_tokens,
     };
-    linear::record_linear(&mut case.recording, "gate_up", &w, flow);
+    linear::record_linear(&mut case.recording, "gate_up", w, flow);
     swiglu::record_swiglu(&mut case.recording, step, gate_up, hidden, n_hidden, activation, max_tokens);
-    case.finish()
 }

@@ -10,7 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, 
 use super::case::CaseBuilder;
 use super::matrix::{Matrix, with_codes};
 use super::rows::{Needed, Rows};
-use super::{STEP, dot};
+use super::{INPUT_PLAIN, OUTPUT_PLAIN, STEP, dot};
 use super::{linear_fixed, linear_shared, linear_tiled};
 
 crate::params! {
@@ -47,7 +47,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "linear",
     variants: &[
-        Variant::only("linear", shader_text!("../../shaders/kernels/linear.wgsl"), &[STEP], WAY),
+        Variant::only("linear", SOURCE, &[STEP, INPUT_PLAIN, OUTPUT_PLAIN], WAY),
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
         linear_fixed::VARIANT,
@@ -65,6 +65,9 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// The text of the first variant, and of fusions with it.
+pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/linear.wgsl");
 
 /// Where a linear map reads and writes.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +140,7 @@ pub fn record_linear_parts(recording: &mut Recording, name: &'static str, w: &Ma
     recording.push(name, &OP, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
-const WAY: Way = Way { lower, space: space::rows_of_weights };
+pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// A matrix times a vector: some invocations share a group of rows.
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {

@@ -4,10 +4,10 @@ use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Precision;
 use crate::gpu::{Caps, Config, Recording, Slice, Stage, Variant, space};
 
-use super::STEP;
 use super::fixed_point::{self, record_fixed_point};
 use super::linear::{Params, sharing};
 use super::matrix::{stage_format, words_of};
+use super::{OUTPUT_ADDED, OUTPUT_PLAIN, STEP};
 
 /// Tokens of a step at most. With more of them tiles are faster.
 const MOST_TOKENS: u32 = 8;
@@ -21,7 +21,7 @@ pub(super) const VARIANT: Variant = Variant {
     name: "linear_fixed",
     source: shader_text!("../../shaders/kernels/linear_fixed.wgsl"),
     entry: "linear_fixed",
-    parts: &[STEP],
+    parts: &[STEP, OUTPUT_PLAIN],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows,
@@ -30,6 +30,9 @@ pub(super) const VARIANT: Variant = Variant {
     precision: Precision::Rounded(BUDGET),
     way: Way { lower, space: space::rows_of_codes },
 };
+
+/// A variant of `linear_add`.
+pub(super) const ADDED: Variant = Variant { name: "linear_add_fixed", parts: &[STEP, OUTPUT_ADDED], ..VARIANT };
 
 fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();

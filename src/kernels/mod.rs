@@ -1,6 +1,7 @@
 //! One Rust file per file of `shaders/kernels/`: the layout of its parameters, how it is recorded, its scalar reference.
 //! Knows weight formats and the GPU's recordings, and no model.
 
+pub mod add;
 pub mod add_norm;
 pub mod attend;
 pub mod attend_score;
@@ -25,6 +26,7 @@ pub mod experts_spread;
 pub mod fault;
 pub mod fill;
 pub mod fixed_point;
+pub mod gate_up_norm;
 pub mod gate_up_swiglu;
 pub mod gated_norm;
 pub mod grouped_attend;
@@ -42,13 +44,16 @@ pub mod index_top_k;
 pub mod keys;
 pub mod latents;
 pub mod linear;
+pub mod linear_add;
 pub mod linear_fixed;
+pub mod linear_norm;
 pub mod linear_shared;
 pub mod linear_tiled;
 pub mod linear_transposed;
 pub mod matrix;
 pub mod mla_latents;
 pub mod mla_queries;
+pub mod norm_rows;
 pub mod probe_copy;
 pub mod probe_dispatch;
 pub mod probe_dot;
@@ -102,6 +107,8 @@ pub const ALL: &[&Op] = &[
     &probe_dispatch::OP,
     &fill::OP,
     &fixed_point::OP,
+    &add::OP,
+    &norm_rows::OP,
     &add_norm::OP,
     &swiglu::OP,
     &grouped_heads::OP,
@@ -115,6 +122,9 @@ pub const ALL: &[&Op] = &[
     &experts_bias::OP,
     &hyper_expand_mix::OP,
     &gate_up_swiglu::OP,
+    &linear_add::OP,
+    &linear_norm::OP,
+    &gate_up_norm::OP,
     &rotate_compress::OP,
     &delta_conv::OP,
     &delta_heads::OP,
@@ -123,8 +133,17 @@ pub const ALL: &[&Op] = &[
     &sigmoid_gate::OP,
 ];
 
-/// The fusions, for steps of a few tokens.
-pub static RULES: &[&Rule] = &[&hyper_expand_mix::RULE, &gate_up_swiglu::RULE, &rotate_compress::RULE];
+/// The fusions, most of them for steps of a few tokens, in the order in which they are tried: what one takes or makes decides
+/// what is left for the next.
+pub static RULES: &[&Rule] = &[
+    &hyper_expand_mix::RULE,
+    &gate_up_swiglu::RULE,
+    &rotate_compress::RULE,
+    &linear_add::RULE,
+    &add_norm::RULE,
+    &linear_norm::RULE,
+    &gate_up_norm::RULE,
+];
 
 /// What the words of a kernel's output are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +223,12 @@ pub fn checksum() -> String {
 }
 
 pub(crate) const STEP: &str = shader_text!("../../shaders/lib/step.wgsl");
+
+/// How products read x and write y; each text says which of these it asks for.
+const INPUT_PLAIN: &str = include_str!("../../shaders/lib/input_plain.wgsl");
+const INPUT_NORMED: &str = include_str!("../../shaders/lib/input_normed.wgsl");
+const OUTPUT_PLAIN: &str = include_str!("../../shaders/lib/output_plain.wgsl");
+const OUTPUT_ADDED: &str = include_str!("../../shaders/lib/output_added.wgsl");
 
 /// `Σ a·b` in f32, in order.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -7,8 +7,8 @@ use crate::gpu::Stage;
 
 use super::cache::{CacheTypes, KeyOrder};
 use super::{
-    add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
-    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, index_score, index_top_k, linear, rotate,
+    add, add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
+    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, index_score, index_top_k, linear, norm_rows, rotate,
     rotate_compress, swiglu,
 };
 
@@ -26,16 +26,18 @@ pub fn words_reached(stage: &Stage, binding: &str, position: u32, n_tokens: u32)
 /// Words of a token in a binding that has a row for each token of the step; `None` where it has none, or is small.
 fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
     let words = match (stage.op.name, binding) {
-        ("linear", "x") => 4 * stage.params::<linear::Params>().x_stride,
-        ("linear", "y") => {
+        ("linear" | "linear_add" | "linear_norm", "x") => 4 * stage.params::<linear::Params>().x_stride,
+        ("linear" | "linear_add" | "linear_norm", "y" | "stream") => {
             let p: linear::Params = stage.params();
             if p.y_ring > 0 {
                 return None;
             }
             p.y_stride
         }
-        ("gate_up_swiglu", "x") => 4 * stage.params::<gate_up_swiglu::Params>().x_stride,
-        ("gate_up_swiglu", "hidden") => stage.params::<gate_up_swiglu::Params>().n_hidden,
+        ("linear_norm", "normed") => stage.params::<linear::Params>().n_in,
+        ("gate_up_norm", "normed") => stage.params::<gate_up_swiglu::Params>().n_in,
+        ("gate_up_swiglu" | "gate_up_norm", "x") => 4 * stage.params::<gate_up_swiglu::Params>().x_stride,
+        ("gate_up_swiglu" | "gate_up_norm", "hidden") => stage.params::<gate_up_swiglu::Params>().n_hidden,
         ("experts_in", "x") => 4 * stage.params::<experts_in::Params>().x_stride,
         ("experts_in" | "experts_in_tiled", "hidden") => {
             let p: experts_in::Params = stage.params();
@@ -82,7 +84,13 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
         ("index_top_k", "scores") => stage.params::<index_top_k::Params>().n_entries,
         ("index_top_k", "selected") => stage.params::<index_top_k::Params>().top_k,
         ("grouped_attend", "heads") => 4 * stage.params::<grouped_attend::Params>().heads_stride,
-        ("add_norm", "stream") => 4 * stage.params::<add_norm::Params>().n_quads,
+        ("add", "stream" | "next") => 4 * stage.params::<add::Params>().n_quads,
+        ("add", "outputs") => {
+            let p: add::Params = stage.params();
+            4 * p.n_quads * p.n_slots
+        }
+        ("norm_rows", "values") => 4 * stage.params::<norm_rows::Params>().n_quads,
+        ("add_norm", "stream" | "next" | "x") => 4 * stage.params::<add_norm::Params>().n_quads,
         ("add_norm", "outputs") => {
             let p: add_norm::Params = stage.params();
             4 * p.n_quads * p.n_slots

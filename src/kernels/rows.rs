@@ -8,7 +8,10 @@ use crate::format::{Format, plane};
 use crate::gpu::{Call, Op};
 
 use super::matrix::format_of;
-use super::{embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, gate_up_swiglu, linear};
+use super::{
+    embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, gate_up_norm, gate_up_swiglu, linear,
+    linear_add, linear_norm,
+};
 
 /// Blocks after which every format's planes stand at a whole word.
 const UNIT: u64 = 8;
@@ -69,7 +72,7 @@ pub fn needed(kernel: &Op, call: &Call<'_>) -> Option<Needed> {
     MATRICES.iter().find(|(name, _)| *name == kernel.name).map(|(_, needed)| needed(call))
 }
 
-/// Whether a kernel has a weight matrix: two planes, its last inputs.
+/// Whether a kernel has a weight matrix: two planes, `quants` and `scales`.
 #[must_use]
 pub fn has_matrix(kernel: &Op) -> bool {
     MATRICES.iter().any(|(name, _)| *name == kernel.name)
@@ -81,7 +84,10 @@ type Needs = fn(&Call<'_>) -> Needed;
 /// The kernels with a weight matrix, and what each says.
 const MATRICES: &[(&str, Needs)] = &[
     ("linear", linear::needed),
+    ("linear_add", linear_add::needed),
+    ("linear_norm", linear_norm::needed),
     ("gate_up_swiglu", gate_up_swiglu::needed),
+    ("gate_up_norm", gate_up_norm::needed),
     ("embed", embed::needed),
     ("experts_in", experts_in::needed),
     ("experts_in_tiled", experts_in_tiled::needed),

@@ -85,7 +85,18 @@ mod tests {
         let cost = Cost { bytes: 1000, ops: 10 };
         let (params, bindings) = (Vec::new(), Vec::new());
         let op = &sample::OP;
-        Stage { name, layer, op, spec: Spec::default(), params, bindings, n_results: 1, cost, keys: None }
+        Stage {
+            name,
+            layer,
+            op,
+            spec: Spec::default(),
+            params,
+            bindings,
+            n_results: 1,
+            cost,
+            keys: None,
+            parts: Vec::new(),
+        }
     }
 
     #[test]

@@ -119,8 +119,8 @@ impl StageDeviation {
 pub(super) struct Part {
     name: &'static str,
     layer: Option<u32>,
-    /// Of its first dispatch.
-    params: Vec<u8>,
+    /// Its dispatches, and what they were fused of.
+    made_of: Vec<Key>,
     prepared: Prepared,
     outputs: Vec<Output>,
     /// What its numbers may be off by.
@@ -284,7 +284,7 @@ fn give(executor: &mut Executor, slice: Slice, found: &[u32], wanted: &[u32]) {
 /// What the numbers of stages may be off by, as the variants have it that compute them under `tuning`, or under an executor's
 /// own choices.
 pub(super) fn number_budget(executor: &Executor, stages: &[Stage], tuning: Option<&Tuning>) -> f64 {
-    let variants = stages.iter().filter_map(|stage| executor.variant(stage, tuning));
+    let variants = stages.iter().flat_map(|stage| executor.variants(stage, tuning));
     variants.map(|variant| variant.precision.budget(NUMBER_BUDGET)).fold(NUMBER_BUDGET, f64::max)
 }
 
@@ -310,11 +310,9 @@ impl Session {
         }
         let recording = match like {
             None => self.record(kind),
-            Some(like) => self.network.record_where(kind, &|stage| {
-                let is_fused =
-                    |part: &Part| (part.name, part.layer, &part.params) == (stage.name, stage.layer, &stage.params);
-                like.iter().any(is_fused)
-            }),
+            Some(like) => {
+                self.network.record_where(kind, &|stage| like.iter().any(|part| part.made_of.contains(&key(stage))))
+            }
         };
         let mut parts = Vec::new();
         for stages in recording.stages.chunk_by(is_same_stage) {
@@ -322,7 +320,7 @@ impl Session {
             parts.push(Part {
                 name: stages[0].name,
                 layer: stages[0].layer,
-                params: stages[0].params.clone(),
+                made_of: stages.iter().flat_map(Stage::with_parts).map(key).collect(),
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
                 budget: number_budget(&self.executor, stages, None),
@@ -333,6 +331,13 @@ impl Session {
         self.parts.insert(kind, Rc::clone(&parts));
         Ok(parts)
     }
+}
+
+/// What tells stages apart, whatever shards their matrices are cut into: kernel, name and layer.
+type Key = (&'static str, &'static str, Option<u32>);
+
+fn key(stage: &Stage) -> Key {
+    (stage.op.name, stage.name, stage.layer)
 }
 
 /// What dispatches of one stage write, each slice once. A fault has no outputs of its own.

@@ -132,7 +132,9 @@ async fn run_unit(
     let view = |(slice, binding)| View::of(slice, words_reached(stage, binding, step.position, step.n_tokens));
 
     let mut inputs: Vec<View> = bound(stage, Access::Read).map(view).collect();
-    let planes = if has_matrix { inputs.split_off(inputs.len() - 2) } else { Vec::new() };
+    // The planes stand side by side; of them only rows are read.
+    let planes_at = bound(stage, Access::Read).position(|(_, binding)| has_matrix && binding == "quants");
+    let planes: Vec<View> = planes_at.map(|at| inputs.drain(at..at + 2).collect()).unwrap_or_default();
     let written: Vec<View> = bound(stage, Access::Write).map(view).collect();
     if inputs.iter().chain(&written).any(|view| view.n_words() > MOST_WORDS) {
         executor.run(prepared, 1).await?;
@@ -159,7 +161,10 @@ async fn run_unit(
         && let Some(needed) = needed(stage.op, &call(stage, &inputs, &mut [], Some(sample)))
     {
         (sample.rows, n_drawn) = draw.rows(&needed);
-        inputs.extend(read_planes(executor, stage, [planes[0].slice, planes[1].slice], &needed, &sample.rows).await?);
+        let slices = [planes[0].slice, planes[1].slice];
+        let rows = read_planes(executor, stage, slices, &needed, &sample.rows).await?;
+        let at = planes_at.unwrap_or(inputs.len());
+        inputs.splice(at..at, rows);
     }
     let mut expected = before.clone();
     (stage.op.reference)(&mut call(stage, &inputs, &mut expected, sample.as_ref()));

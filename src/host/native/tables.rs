@@ -4,7 +4,7 @@
 use crate::gpu::{Choice, Config, Reduce};
 use crate::measure::Report;
 use crate::measure::panel::{self, Row};
-use crate::measure::report::TuningFacts;
+use crate::measure::report::{Probes, TuningFacts};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The stages of a decoded token, the longest first.
@@ -40,9 +40,10 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
 }
 
 /// What the tuner found: the problems that it tried, those that take the most time first.
-pub(super) fn tuning(facts: &TuningFacts) -> Table {
+/// Beside them stands the share of what the probes say that the adapter reads, or multiplies, at best.
+pub(super) fn tuning(facts: &TuningFacts, probes: &Probes) -> Table {
     let mut table = new_table();
-    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "GB/s", "tried"]);
+    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "GB/s", "of limit", "tried"]);
     let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
     table.add_rows(tried.map(|problem| {
         let chosen = if problem.choice == problem.guess { "the same".to_owned() } else { choice(&problem.choice) };
@@ -56,6 +57,7 @@ pub(super) fn tuning(facts: &TuningFacts) -> Table {
             format!("{:.3}", problem.choice_ms),
             format!("{:.2}", problem.gain()),
             format!("{:.1}", problem.gb_per_s()),
+            problem.share(probes).map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share.share)),
             problem.n_tried.to_string(),
         ]
     }));

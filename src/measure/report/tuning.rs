@@ -1,5 +1,7 @@
 //! What the tuner found on an adapter: which choices, and what they gained.
 
+use super::{Probes, Share};
+use crate::gpu::recording::Cost;
 use crate::gpu::{Choice, Config, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,5 +114,48 @@ impl TunedProblem {
     pub fn gb_per_s(&self) -> f64 {
         let bytes = self.problem.bytes as f64 * f64::from(self.n_stages);
         if self.choice_ms > 0.0 { bytes / self.choice_ms * 1e-6 } else { 0.0 }
+    }
+
+    /// How near the choice is to the limit of the adapter that is nearer.
+    #[must_use]
+    pub fn share(&self, probes: &Probes) -> Option<Share> {
+        let n = u64::from(self.n_stages);
+        let work = Cost { bytes: self.problem.bytes.saturating_mul(n), ops: self.problem.ops.saturating_mul(n) };
+        Share::of(work, self.choice_ms, probes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Spread;
+    use crate::measure::report::{Probe, ProbeKind};
+
+    #[test]
+    fn the_share_is_of_all_stages_and_of_the_nearer_limit() {
+        let choice = Choice { variant: "linear".into(), config: Config::default() };
+        let found = TunedProblem {
+            n_tokens: 1,
+            stage: "q".into(),
+            n_stages: 4,
+            problem: Problem {
+                kernel: "linear".into(),
+                facts: Vec::new(),
+                n_results: 8,
+                bytes: 1_000_000,
+                ops: 5_000_000,
+            },
+            guess: choice.clone(),
+            choice,
+            n_tried: 2,
+            guess_ms: 2.0,
+            choice_ms: 1.0,
+        };
+        let probe = |kind, median| Probe { kind, value: Spread { median, ..Spread::default() }, right: true };
+        // 4 GB/s of 10, and 20 Gop/s of 100.
+        let probes = Probes(vec![probe(ProbeKind::Read, 10.0), probe(ProbeKind::FmaF32, 100.0)]);
+        let share = found.share(&probes).expect("a share");
+        assert!(share.of == ProbeKind::Read && (share.share - 0.4).abs() < 1e-9, "{share:?}");
+        assert!(found.share(&Probes::default()).is_none());
     }
 }

@@ -207,16 +207,16 @@ impl Tuner {
         let mut tasks = Vec::new();
         for alike in session.alike(n_tokens) {
             let Some(stage) = alike.stages.first() else { continue };
-            let (variant, config) = self.guess.choose(stage, &self.caps);
-            let guess = Choice { variant: variant.name.to_owned(), config };
+            let guess = self.guess.choice(stage, &self.caps);
             let prepared = session.try_stages(&alike.stages, &self.guess).await?;
             session.time_tried(prepared, 1).await?;
             let ms = session.time_tried(prepared, 1).await?;
             session.forget_tried(prepared);
             tasks.push((ms, guess, alike));
         }
-        tasks.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
-        let total: f64 = tasks.iter().map(|(ms, ..)| ms).sum();
+        // Parts first: what is chosen for them decides whether a fused stage is worth it.
+        tasks.sort_by(|(a, _, of_a), (b, _, of_b)| of_b.is_part.cmp(&of_a.is_part).then(b.total_cmp(a)));
+        let total: f64 = tasks.iter().filter(|(.., alike)| !alike.is_part).map(|(ms, ..)| ms).sum();
         let (mut covered, n_tasks) = (0.0, tasks.len() as u32);
         let mut choices = BTreeMap::new();
         for (done, (ms, guess, alike)) in tasks.into_iter().enumerate() {
@@ -224,11 +224,18 @@ impl Tuner {
             if watch(&progress).is_break() {
                 break;
             }
-            if covered > SHARE_THAT_MATTERS * total || Instant::now() >= deadline {
+            let is_small = if alike.is_part {
+                ms < (1.0 - SHARE_THAT_MATTERS) * total
+            } else {
+                covered > SHARE_THAT_MATTERS * total
+            };
+            if is_small || Instant::now() >= deadline {
                 self.facts.problems.push(untried(n_tokens, alike, guess, ms));
                 continue;
             }
-            covered += ms;
+            if !alike.is_part {
+                covered += ms;
+            }
             session.stand_in_step(&self.ids, position, n_tokens).await?;
             let Some(stage) = alike.stages.first() else { continue };
             let Some(expected) = session.expect(stage, &self.guess).await? else {
@@ -246,7 +253,10 @@ impl Tuner {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = (ms / (total - covered + ms).max(1e-9)).clamp(0.1, 1.0);
             let until = Instant::now() + left.mul_f64(share);
-            let mut track = Stages::new(session, &alike, self.caps, self.guess.clone(), &expected, until);
+            let known =
+                |base: Tuning, (problem, choice): (&Problem, &Choice)| base.with(problem.clone(), choice.clone());
+            let base = choices.iter().fold(self.guess.clone(), known);
+            let mut track = Stages::new(session, &alike, self.caps, base, &expected, until);
             track.calibrate(&guess, wanted_ms(&self.caps)).await?;
             let entrants = track.entrants(self.extent);
             let found = search(&mut track, &entrants, &guess, self.extent).await?;

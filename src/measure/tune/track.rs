@@ -8,7 +8,7 @@ use crate::gpu::executor::Prepared;
 use crate::gpu::lower::{Dispatch, lower};
 use crate::gpu::op::compose;
 use crate::gpu::recording::Stage;
-use crate::gpu::{Caps, Choice, Recording, Tuning, Variant};
+use crate::gpu::{APART, Caps, Choice, Recording, Tuning, Variant};
 use web_time::Instant;
 
 /// Stages of one problem that are computed at most: layers beyond them tell nothing new.
@@ -58,7 +58,9 @@ impl<'a> Stages<'a> {
             variant.is_worth_trying(&self.caps) && self.base.can(variant, stage, &self.caps) && has_hope
         };
         let allowed = stage.op.variants.iter().rev().filter(is_tried);
-        allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) }).collect()
+        let fused = allowed.map(|variant| Entrant { variant: variant.name, space: (variant.way.space)(&self.caps) });
+        let apart = (!stage.parts.is_empty()).then(|| Entrant { variant: APART, space: Vec::new() });
+        fused.chain(apart).collect()
     }
 
     /// Makes a submit as long as it has to be, by the guess's time: long beside what a submit costs by itself, which in

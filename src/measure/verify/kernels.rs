@@ -156,7 +156,7 @@ pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8
 async fn wrong_in(executor: &mut Executor, case: &Case) -> Result<Option<String>> {
     let expected = run_case(&mut Executor::Cpu(Box::default()), case).await?;
     let found = run_case(executor, case).await?;
-    let variants = case.recording.stages.iter().filter_map(|stage| executor.variant(stage, None));
+    let variants = case.recording.stages.iter().flat_map(|stage| executor.variants(stage, None));
     let budget = variants.map(|variant| variant.precision.budget(0.0)).fold(0.0, f64::max) as f32;
     let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
     Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {

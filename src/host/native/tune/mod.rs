@@ -11,6 +11,7 @@ use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::{Adapter, Tuning};
 use crate::measure::Report;
+use crate::measure::probe::probe_choice;
 use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
 use crate::measure::tune::{self, Extent, KeptTuning, Known};
 use clap::{Parser, ValueEnum};
@@ -102,7 +103,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
                 file.write(whole.as_bytes())?;
                 file.finish()?;
             }
-            let shown = if options.json { whole } else { report.tuning.as_ref().map_or_else(String::new, shown) };
+            let shown = if options.json { whole } else { shown(&report) };
             write_out(shown.as_bytes())?;
             shelf::find(&adapter.identity)
         }
@@ -141,6 +142,12 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let model = ModelFacts::new(&session, &model.name, model.bytes);
     let mut report = Report::of_session(platform::platform(), &session, model, Settings::default());
     report.tuning = facts;
+    drop(session);
+    let mut progress = Progress::new();
+    report.probes = block_on(probe_choice(place, &mut |at| {
+        progress.measure(at);
+        if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }))?;
     Ok(report)
 }
 
@@ -191,8 +198,9 @@ pub(super) fn learn(adapter: &Adapter, facts: &TuningFacts, tuning: &Tuning) {
 }
 
 /// What was found, for the eye.
-fn shown(facts: &TuningFacts) -> String {
-    let mut text = format!("{}\n\n", tables::tuning(facts));
+fn shown(report: &Report) -> String {
+    let Some(facts) = &report.tuning else { return String::new() };
+    let mut text = format!("{}\n\n", tables::tuning(facts, &report.probes));
     if !facts.rounded.is_empty() {
         text.push_str(&format!("activations are rounded in {}; --exact does without\n", facts.rounded.join(", ")));
     }
