@@ -61,6 +61,7 @@ pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
+pub mod short_conv;
 pub mod sigmoid_gate;
 pub mod swiglu;
 
@@ -121,6 +122,7 @@ pub const ALL: &[&Op] = &[
     &delta_rule::OP,
     &gated_norm::OP,
     &sigmoid_gate::OP,
+    &short_conv::OP,
 ];
 
 /// The fusions, for steps of a few tokens.

@@ -10,7 +10,7 @@ use crate::format::Directory;
 pub enum Model {
     /// DeepSeek V4.
     V4(Shape, Weights),
-    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss: grouped-query attention.
+    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss, LFM2: grouped-query attention.
     Grouped(grouped::Shape, grouped::Weights),
     /// DeepSeek V2, V3, R1: multi-head latent attention.
     Mla(mla::Shape, mla::Weights),
@@ -94,7 +94,11 @@ impl Model {
                 eos: Some(shape.eos).filter(|id| *id < shape.n_vocab),
             },
             Self::Grouped(shape, weights) => {
-                let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
+                let kind = |layer| match (shape.convolves(layer), shape.has_experts(layer)) {
+                    (true, _) => "convolution",
+                    (false, true) => "experts",
+                    (false, false) => "dense",
+                };
                 Outline {
                     architecture: shape.architecture.clone(),
                     n_vocab: shape.n_vocab,
