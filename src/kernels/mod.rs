@@ -37,6 +37,7 @@ pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
 pub mod hyper_expand_mix;
+pub mod index_heads;
 pub mod index_score;
 pub mod index_top_k;
 pub mod keys;
@@ -61,6 +62,7 @@ pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
+pub mod selected_attend;
 pub mod short_conv;
 pub mod sigmoid_gate;
 pub mod swiglu;
@@ -123,6 +125,8 @@ pub const ALL: &[&Op] = &[
     &gated_norm::OP,
     &sigmoid_gate::OP,
     &short_conv::OP,
+    &index_heads::OP,
+    &selected_attend::OP,
 ];
 
 /// The fusions, for steps of a few tokens.
@@ -171,6 +175,7 @@ pub fn can_sample(kernel: &Op) -> bool {
         "hyper_expand",
         "index_score",
         "linear_transposed",
+        "selected_attend",
         "swiglu",
     ];
     rows::has_matrix(kernel) || others.contains(&kernel.name)

@@ -12,7 +12,7 @@ pub enum Model {
     V4(Shape, Weights),
     /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss, LFM2: grouped-query attention.
     Grouped(grouped::Shape, grouped::Weights),
-    /// DeepSeek V2, V3, R1: multi-head latent attention.
+    /// DeepSeek V2, V3, R1, V3.2: multi-head latent attention.
     Mla(mla::Shape, mla::Weights),
     /// Qwen3.5: gated delta nets, and attention every few layers.
     Delta(delta::Shape, delta::Weights),
@@ -114,7 +114,7 @@ impl Model {
             Self::Mla(shape, weights) => {
                 let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
                 Outline {
-                    architecture: "deepseek2".to_owned(),
+                    architecture: shape.architecture().to_owned(),
                     n_vocab: shape.n_vocab,
                     n_embd: shape.n_embd,
                     n_parameters: shape.n_parameters(weights.head.is_none()),

@@ -237,7 +237,7 @@ fn known(thing: &str, name: &str) -> Result<&'static str> {
     architecture(name).ok_or_else(|| {
         let names: Vec<&str> = ARCHITECTURES.iter().map(|(gguf, _)| *gguf).collect();
         Error::file(thing, shown(name))
-            .expected(format!("deepseek4, deepseek2, {}", names.join(", ")))
+            .expected(format!("deepseek4, deepseek2, deepseek32, {}", names.join(", ")))
             .advice("Take a model of one of these architectures.")
     })
 }
