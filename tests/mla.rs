@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::family::{expected, in_memory, options, refused, with_config};
+use crate::family::{Change, expected, in_memory, options, refused, with_config};
 use crate::mla_models::{
     Form, Tensor, architecture, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
@@ -114,7 +114,7 @@ fn what_a_slip_would_change_in_the_indexer_shows_in_the_logits() {
     let (family, form) = ("deepseek_v32", Form::Split);
     let (expected, config) = (expected(family), config(family));
     let turned = |values: &mut Vec<f32>| values.chunks_exact_mut(256 * 64).for_each(|head| head.rotate_left(256 * 32));
-    let changes: [(&str, &str, &dyn Fn(&mut Vec<f32>)); 4] = [
+    let changes: [Change<'_>; 4] = [
         ("no bias of the key", "indexer.k_norm.bias", &|values| values.fill(0.0)),
         ("no norm of the key", "indexer.k_norm.weight", &|values| values.fill(1.0)),
         ("other dims turn", "indexer.attn_q_b.weight", &turned),

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::family::{expected, in_memory, options, with_config};
+use crate::family::{Change, expected, in_memory, options, with_config};
 use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
 use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
 use crate::support::{fixture, places};
@@ -193,7 +193,7 @@ fn what_a_slip_would_change_in_a_convolution_shows_in_the_logits() {
         (0..third).for_each(|i| values.swap(first * third + i, second * third + i));
     };
     let reversed = |values: &mut Vec<f32>| values.chunks_exact_mut(3).for_each(<[f32]>::reverse);
-    let changes: [(&str, &str, &dyn Fn(&mut Vec<f32>)); 5] = [
+    let changes: [Change<'_>; 5] = [
         ("both gates exchanged", "shortconv.in_proj.weight", &|values| swapped(values, 0, 1)),
         ("input and gate of the output exchanged", "shortconv.in_proj.weight", &|values| swapped(values, 1, 2)),
         ("taps reversed", "shortconv.conv.weight", &reversed),

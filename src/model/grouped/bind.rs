@@ -41,6 +41,7 @@ impl Weights {
 }
 
 /// The names of a tensor, in a GGUF and with transformers.
+#[derive(Clone)]
 pub(in crate::model) struct Names {
     gguf: String,
     transformers: String,
@@ -102,16 +103,16 @@ impl<'a> Binder<'a> {
 
     /// Whether the file has a tensor, under any of its names.
     pub(in crate::model) fn has(&self, names: &Names) -> bool {
-        self.spelled(names).found(self.directory).is_some()
+        self.spelled(names.clone()).found(self.directory).is_some()
     }
 
     /// The names as this architecture has them.
-    fn spelled(&self, names: &Names) -> Names {
-        let of = |name: &String| {
-            let word = self.spelling.iter().find(|(usual, _)| name.contains(usual));
-            word.map_or_else(|| name.clone(), |(usual, own)| name.replacen(usual, own, 1))
+    fn spelled(&self, names: Names) -> Names {
+        let of = |name: String| match self.spelling.iter().find(|(usual, _)| name.contains(usual)) {
+            Some((usual, own)) => name.replacen(usual, own, 1),
+            None => name,
         };
-        Names { gguf: of(&names.gguf), transformers: of(&names.transformers) }
+        Names { gguf: of(names.gguf), transformers: of(names.transformers) }
     }
 
     pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32) -> Result<TensorRef> {
@@ -333,7 +334,7 @@ impl<'a> Binder<'a> {
 
     fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let names = self.spelled(&names);
+        let names = self.spelled(names);
         let is_gguf = self.directory.get("token_embd.weight").is_some();
         let (name, rows) = match (names.found(self.directory), self.fused(&names)) {
             (Some(name), _) => (name, Rows::Whole),

@@ -169,7 +169,9 @@ impl Convolutions {
             let convolves = layers.insert(vec![true; n_layers]);
             for layer in keys.list(path, n, "a layer", index)?.unwrap_or_default() {
                 // transformers passes over layers that there are not.
-                convolves.get_mut(layer).map(|convolves| *convolves = false);
+                if let Some(convolves) = convolves.get_mut(layer) {
+                    *convolves = false;
+                }
             }
         }
         // It takes attention in all layers where nothing is said.
