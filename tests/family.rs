@@ -11,6 +11,9 @@ use pollster::block_on;
 use serde_json::Value as Json;
 use std::rc::Rc;
 
+/// A slip of a converter: what it is, the tensors that it concerns by the end of their names, and what it does to them.
+pub(crate) type Change<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Vec<f32>));
+
 /// What transformers computed: ids, logits after each, and the tokens that follow.
 pub(crate) struct Expected {
     pub(crate) ids: Vec<u32>,

@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
+use crate::family::{expected, options, with_config};
+use crate::mla_models::config;
 use crate::support::{divergence, fixture, load, log_softmax, logits, memory, places, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
-use headstart::format::{quant, safetensors};
 use headstart::gpu::adapter::Identity;
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::kernels::cache::{CacheType, CacheTypes};
 use headstart::measure::Progress;
 use headstart::measure::report::Verdict;
@@ -19,42 +19,8 @@ const FAMILIES: [&str; 4] = ["llama", "qwen2", "qwen3", "qwen3moe"];
 const BUDGET: f32 = 1e-3;
 const N_VOCAB: usize = 256;
 
-/// What transformers computed: ids, logits after each, and the tokens that follow.
-struct Expected {
-    ids: Vec<u32>,
-    logits: Vec<f32>,
-    greedy: Vec<u32>,
-}
-
-fn expected(family: &str) -> Expected {
-    let source = memory(&format!("families/{family}/expected.safetensors"));
-    let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
-    let bytes = |name: &str| {
-        let info = directory.require(name).unwrap();
-        let mut bytes = vec![0; info.bytes as usize];
-        block_on(source.read_at(info.offset, &mut bytes)).unwrap();
-        (info.require_supported().unwrap(), bytes)
-    };
-    let integers = |name: &str| {
-        let (format, bytes) = bytes(name);
-        let mut values = Vec::new();
-        quant::decode_integers(format, &bytes, &mut values).unwrap();
-        values.into_iter().map(|id| u32::try_from(id).unwrap()).collect::<Vec<u32>>()
-    };
-    let (format, bytes) = bytes("logits");
-    let mut logits = vec![0.0; bytes.len() / 4];
-    quant::decode_row(format, &bytes, &mut logits).unwrap();
-    Expected { ids: integers("ids"), logits, greedy: integers("greedy") }
-}
-
-fn options() -> LoadOptions {
-    LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(256), ..LoadOptions::default() }
-}
-
 fn safetensors_files(family: &str) -> ModelFiles {
-    let config = std::fs::read_to_string(fixture(&format!("families/{family}/config.json"))).unwrap();
-    let sources = vec![memory(&format!("families/{family}/model.safetensors"))];
-    ModelFiles { sources, config: Some(config), ..ModelFiles::default() }
+    with_config(family, &config(family))
 }
 
 fn gguf_files(family: &str) -> ModelFiles {

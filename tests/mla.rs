@@ -1,12 +1,12 @@
-//! Multi-head latent attention: small models of the shapes of DeepSeek V2-Lite, V2 and V3 against transformers, from
+//! Multi-head latent attention: small models of the shapes of DeepSeek V2-Lite, V2, V3 and V3.2 against transformers, from
 //! safetensors and from both forms of GGUF, by prefill, in chunks and token by token, on the CPU executor and on every
 //! adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::family::{expected, in_memory, options, refused, with_config};
+use crate::family::{Change, expected, in_memory, options, refused, with_config};
 use crate::mla_models::{
-    Form, Tensor, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
+    Form, Tensor, architecture, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
 use crate::support::{fixture, load, logits, places, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling};
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-const FAMILIES: [&str; 3] = ["deepseek_v2_lite", "deepseek_v2", "deepseek_v3"];
+const FAMILIES: [&str; 4] = ["deepseek_v2_lite", "deepseek_v2", "deepseek_v3", "deepseek_v32"];
 const BUDGET: f32 = 1e-3;
 
 fn safetensors_files(family: &str) -> ModelFiles {
@@ -68,7 +68,7 @@ fn logits_of_both_forms_of_gguf_agree_with_transformers() {
             let files = gguf_files(family, form);
             for (place, choice) in places() {
                 let mut session = load(&files, choice, &options());
-                assert_eq!(session.outline().architecture, "deepseek2");
+                assert_eq!(session.outline().architecture, architecture(&config(family)));
                 for steps in [&[][..], &[1, 30, 1, 90]] {
                     let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
                     assert!(worst <= BUDGET, "{family} {form:?} on {place}, steps {steps:?}: off by {worst}");
@@ -96,6 +96,8 @@ fn what_a_slip_would_change_shows_in_the_logits() {
         ("weights normed", "deepseek_v2_lite", "norm_topk_prob", json!(true)),
         ("groups ignored", "deepseek_v2", "topk_method", json!("greedy")),
         ("another base", "deepseek_v2", "rope_theta", json!(50_000)),
+        ("one position more", "deepseek_v32", "index_topk", json!(25)),
+        ("all positions", "deepseek_v32", "index_topk", json!(2048)),
     ] {
         let expected = expected(family);
         let mut config = config(family);
@@ -103,6 +105,83 @@ fn what_a_slip_would_change_shows_in_the_logits() {
         let mut session = load(&with_config(family, &config), ExecutorChoice::Cpu, &options());
         let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
         assert!(worst > 0.1, "{family}, {what}: off by {worst} only");
+    }
+}
+
+/// Each of these is another indexer, which chooses other positions.
+#[test]
+fn what_a_slip_would_change_in_the_indexer_shows_in_the_logits() {
+    let (family, form) = ("deepseek_v32", Form::Split);
+    let (expected, config) = (expected(family), config(family));
+    let turned = |values: &mut Vec<f32>| values.chunks_exact_mut(256 * 64).for_each(|head| head.rotate_left(256 * 32));
+    let changes: [Change<'_>; 4] = [
+        ("no bias of the key", "indexer.k_norm.bias", &|values| values.fill(0.0)),
+        ("no norm of the key", "indexer.k_norm.weight", &|values| values.fill(1.0)),
+        ("other dims turn", "indexer.attn_q_b.weight", &turned),
+        ("all heads count alike", "indexer.proj.weight", &|values| values.iter_mut().for_each(|v| *v = v.abs())),
+    ];
+    for (what, name, change) in changes {
+        let mut tensors = gguf_tensors(family, &config, form);
+        let mut changed = 0;
+        for (_, tensor) in tensors.iter_mut().filter(|(of, _)| of.ends_with(name)) {
+            change(&mut tensor.values);
+            changed += 1;
+        }
+        assert_eq!(changed, 2, "{what}: one in each layer");
+        let files = in_memory(gguf_bytes(&gguf_keys(&config, form), &tensors));
+        let mut session = load(&files, ExecutorChoice::Cpu, &options());
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst > 0.1, "{what}: off by {worst} only");
+    }
+}
+
+/// A context that the choice covers whole needs no indexer: what it computes is what a choice of everything gives.
+#[test]
+fn a_context_within_the_choice_is_attended_to_whole() {
+    let family = "deepseek_v32";
+    let ids = &expected(family).ids;
+    let with = |top_k: u32, n_context: u32| {
+        let mut config = config(family);
+        config["index_topk"] = json!(top_k);
+        let options = LoadOptions { n_context: Some(n_context), ..options() };
+        let mut session = load(&with_config(family, &config), ExecutorChoice::Cpu, &options);
+        (logits(&mut session, &ids[..100], &[7, 60, 33]), session.memory().cache)
+    };
+    let ((chosen, larger), (whole, smaller)) = (with(120, 256), with(2048, 256));
+    assert!(larger > smaller, "no keys of an indexer are kept: {larger}, {smaller}");
+    let worst = worst(&whole, &chosen);
+    assert!(worst <= 1e-4, "off by {worst}");
+}
+
+#[test]
+fn a_text_of_v32_that_goes_back_is_as_one_from_nothing() {
+    let family = "deepseek_v32";
+    let all = expected(family).ids;
+    for (place, choice) in places() {
+        let mut going = load(&safetensors_files(family), choice.clone(), &options());
+        let mut whole = load(&safetensors_files(family), choice, &options());
+        // Forward, back to where other positions are chosen, and on from there.
+        for (n, n_other) in [(90, 0), (60, 30), (40, 5), (110, 0)] {
+            let text = [&all[..n], &all[120..120 + n_other]].concat();
+            let mut written = Vec::new();
+            for (session, from) in [(&mut going, None), (&mut whole, Some(0))] {
+                let sampling = Sampling::default();
+                let mut generation = block_on(async {
+                    match from {
+                        None => session.go_on(&text, &sampling, 8, &[]).await,
+                        Some(from) => session.generate_from(from, &text, &sampling, 8).await,
+                    }
+                })
+                .unwrap();
+                let mut ids = Vec::new();
+                while let Some(id) = block_on(generation.next()).unwrap() {
+                    ids.push(id);
+                }
+                block_on(generation.finish()).unwrap();
+                written.push(ids);
+            }
+            assert_eq!(written[0], written[1], "{place}, {n} and {n_other}");
+        }
     }
 }
 
@@ -126,6 +205,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
     let models = [
         ("deepseek_v2_lite", safetensors_files("deepseek_v2_lite"), &["absorb", "shared_down"][..]),
         ("deepseek_v3", gguf_files("deepseek_v3", Form::Split), &["latents", "queries", "absorb", "values"][..]),
+        ("deepseek_v32", gguf_files("deepseek_v32", Form::Split), &["index_heads", "index_score", "attend"][..]),
     ];
     for (family, files, faults) in models {
         // The first stage that is wrong.
@@ -136,7 +216,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
             let ids = verify::built_in_ids(&oracle).unwrap();
             let mut go_on = |_: &Progress| ControlFlow::Continue(());
             let mut check = Check::default();
-            block_on(compare_stages(&mut session, &mut oracle, &ids[..16], &mut check, &mut go_on)).unwrap();
+            block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
             check.first_wrong_stage.map(|wrong| wrong.stage)
         };
         for of in [CacheType::F32, CacheType::F16] {
@@ -301,6 +381,34 @@ fn shapes_that_make_no_sense_are_refused_by_name() {
         let error = mla::Shape::from_config(&config.to_string()).expect_err(key).to_string();
         assert!(error.contains(words), "{key} {value}: {error}");
     }
+}
+
+#[test]
+fn an_indexer_that_makes_no_sense_is_refused_by_name() {
+    for (key, value, words) in [
+        ("attention.indexer.head_count", 0u32, "heads of the indexer"),
+        ("attention.indexer.head_count", u32::MAX, "heads of the indexer"),
+        ("attention.indexer.key_length", 0, "head of the indexer"),
+        ("attention.indexer.key_length", 66, "multiple of 4"),
+        ("attention.indexer.key_length", 28, "at least the 32 dims"),
+        ("attention.indexer.top_k", 0, "positions that the indexer chooses"),
+        ("attention.indexer.top_k", u32::MAX, "positions that the indexer chooses"),
+        ("attention.q_lora_rank", 0, "query latent"),
+    ] {
+        let mut keys = gguf_keys(&config("deepseek_v32"), Form::Split);
+        keys.insert(format!("deepseek32.{key}"), value.into());
+        let error = shape(&keys).expect_err(key).to_string();
+        assert!(error.contains(words), "{key} {value}: {error}");
+    }
+    for name in ["attn_q_b.weight", "attn_k.weight", "k_norm.weight", "k_norm.bias", "proj.weight"] {
+        let (config, form) = (config("deepseek_v32"), Form::Split);
+        let mut tensors = gguf_tensors("deepseek_v32", &config, form);
+        tensors.remove(&format!("blk.1.indexer.{name}")).unwrap();
+        let error = refused(&in_memory(gguf_bytes(&gguf_keys(&config, form), &tensors))).to_string();
+        assert!(error.contains(&format!("indexer.{name}")), "{name}: {error}");
+    }
+    let error = block_on(safetensors_files("deepseek_v32").export()).err().unwrap().to_string();
+    assert!(error.contains("V3.2"), "{error}");
 }
 
 #[test]

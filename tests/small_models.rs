@@ -1,10 +1,10 @@
-//! The small models of the day, SmolLM3, Gemma 3 and gpt-oss, against transformers: from safetensors, from a GGUF by llama.cpp's
+//! The small models of the day, SmolLM3, Gemma 3, gpt-oss and LFM2, against transformers: from safetensors, from a GGUF by llama.cpp's
 //! names and from one that `headstart quantize` writes; by prefill, in chunks and token by token, on the CPU executor and
 //! on every adapter present.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
-use crate::family::{expected, in_memory, options, with_config};
+use crate::family::{Change, expected, in_memory, options, with_config};
 use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
 use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
 use crate::support::{fixture, places};
@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// The models, and how far logits may be off: by GELU with an error function Gemma's would be off by 1e-3.
-const FAMILIES: [(&str, f32); 3] = [("smollm3", 1e-3), ("gemma3", 2e-4), ("gpt_oss", 1e-3)];
+const FAMILIES: [(&str, f32); 4] = [("smollm3", 1e-3), ("gemma3", 2e-4), ("gpt_oss", 1e-3), ("lfm2", 1e-3)];
 
 fn gguf_files(family: &str) -> ModelFiles {
     if family == "gpt_oss" {
@@ -64,7 +64,7 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
         let expected = expected(family);
         for (place, choice) in places() {
             let mut session = load(&with_config(family, &config(family)), choice);
-            for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
+            for steps in [&[][..], &[7, 64, 1, 40], &[2, 1, 3, 37, 1], &[1; 160]] {
                 let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
                 println!("{family} on {place}, {} steps: off by {worst}", steps.len());
                 assert!(worst <= budget, "{family} on {place}, steps {steps:?}: off by {worst}");
@@ -184,6 +184,37 @@ fn what_a_slip_would_change_shows_in_the_logits() {
     }
 }
 
+/// A convolution with its parts or its taps in another order, and heads that are not normed.
+#[test]
+fn what_a_slip_would_change_in_a_convolution_shows_in_the_logits() {
+    // Two of the three thirds of its rows change places.
+    let swapped = |values: &mut Vec<f32>, first: usize, second: usize| {
+        let third = values.len() / 3;
+        (0..third).for_each(|i| values.swap(first * third + i, second * third + i));
+    };
+    let reversed = |values: &mut Vec<f32>| values.chunks_exact_mut(3).for_each(<[f32]>::reverse);
+    let changes: [Change<'_>; 5] = [
+        ("both gates exchanged", "shortconv.in_proj.weight", &|values| swapped(values, 0, 1)),
+        ("input and gate of the output exchanged", "shortconv.in_proj.weight", &|values| swapped(values, 1, 2)),
+        ("taps reversed", "shortconv.conv.weight", &reversed),
+        ("heads without norms", "attn_q_norm.weight", &|values| values.fill(1.0)),
+        ("no norm before the head", "token_embd_norm.weight", &|values| values.fill(1.0)),
+    ];
+    for (what, name, change) in changes {
+        let mut tensors = gguf_tensors("lfm2");
+        tensors.iter_mut().filter(|(of, _)| of.ends_with(name)).for_each(|(_, tensor)| change(&mut tensor.values));
+        let worst = off("lfm2", &in_memory(gguf_bytes(&gguf_keys("lfm2"), &tensors)));
+        assert!(worst > 0.1, "{what}: off by {worst} only");
+    }
+    let mut config = config("lfm2");
+    config["rope_theta"] = json!(10_000);
+    assert!(off("lfm2", &with_config("lfm2", &config)) > 0.1, "another base");
+    // As llama.cpp reads it, a window is that of all layers with attention.
+    let mut keys = gguf_keys("lfm2");
+    keys.insert("lfm2.attention.sliding_window".to_owned(), 24u32.into());
+    assert!(off("lfm2", &in_memory(gguf_bytes(&keys, &gguf_tensors("lfm2")))) > 0.1, "a window");
+}
+
 /// As transformers 5 and other tools spell the same model.
 #[test]
 fn other_spellings_of_a_config_and_of_names_are_the_same_model() {
@@ -192,6 +223,16 @@ fn other_spellings_of_a_config_and_of_names_are_the_same_model() {
     assert!(off("smollm3", &with_config("smollm3", &smol)) <= 1e-3, "every fourth layer does not turn");
     smol["no_rope_layer_interval"] = Json::Null;
     assert!(off("smollm3", &with_config("smollm3", &smol)) <= 1e-3, "as by default");
+
+    // The layers by their kinds, and the hidden width as it is.
+    let mut lfm2 = config("lfm2");
+    lfm2["full_attn_idxs"] = Json::Null;
+    lfm2["layer_types"] = json!(["conv", "conv", "full_attention", "conv", "full_attention"]);
+    for (key, value) in [("block_ff_dim", Json::Null), ("intermediate_size", json!(256))] {
+        lfm2[key] = value;
+    }
+    lfm2["block_auto_adjust_ff_dim"] = json!(false);
+    assert!(off("lfm2", &with_config("lfm2", &lfm2)) <= 1e-3);
 
     let mut gemma = config("gemma3");
     let object = gemma.as_object_mut().unwrap();
@@ -256,6 +297,7 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
     for (family, stages) in [
         ("gemma3", &["embed", "attn_post_norm", "attend", "swiglu", "ffn_post_norm"][..]),
         ("gpt_oss", &["attend_merge", "experts_spread", "experts_in", "experts_gate", "experts_bias"]),
+        ("lfm2", &["project", "short_conv", "heads", "ffn_norm"]),
     ] {
         let files = gguf_files(family);
         assert_eq!(check(&files, None), None, "{family} on {place}");
@@ -282,6 +324,13 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gpt-oss", "expert_feed_forward_length", 6u32.into(), "hidden width of an expert"),
         ("gpt-oss", "rope.scaling.factor", 0.0f32.into(), "factor"),
         ("gpt-oss", "attention.value_length", 64u32.into(), "value_length"),
+        ("lfm2", "shortconv.l_cache", 1u32.into(), "convolution"),
+        ("lfm2", "shortconv.l_cache", u32::MAX.into(), "convolution"),
+        ("lfm2", "attention.head_count_kv", [0i32, 0, 2, 0, 4].as_slice().into(), "head_count_kv"),
+        ("lfm2", "attention.head_count_kv", [0i32, 2].as_slice().into(), "head_count_kv"),
+        ("lfm2", "attention.head_count_kv", [0i32, 0, -2, 0, 2].as_slice().into(), "head_count_kv"),
+        ("lfm2", "attention.head_count_kv", 0u32.into(), "key heads"),
+        ("lfm2", "block_count", (1u32 << 30).into(), "head_count_kv"),
     ] {
         let mut keys = gguf_keys(&family.replace('-', "_"));
         keys.insert(format!("{family}.{key}"), value);
@@ -309,6 +358,16 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gpt_oss", "rope_scaling", Json::Null, "rope_scaling"),
         ("gpt_oss", "num_local_experts", json!(0), "experts"),
         ("gpt_oss", "layer_types", json!(["full_attention"]), "layer_types"),
+        ("lfm2", "layer_types", json!(["conv", "conv"]), "layer_types"),
+        ("lfm2", "layer_types", json!(vec!["linear_attention"; 5]), "layer_types"),
+        ("lfm2", "full_attn_idxs", json!([2, -4]), "full_attn_idxs"),
+        ("lfm2", "full_attn_idxs", json!(2), "full_attn_idxs"),
+        ("lfm2", "conv_L_cache", json!(1), "convolution"),
+        ("lfm2", "conv_bias", json!(true), "conv_bias"),
+        ("lfm2", "block_multiple_of", json!(0), "block_multiple_of"),
+        ("lfm2", "block_ffn_dim_multiplier", json!(1e30), "hidden width"),
+        ("lfm2", "block_ff_dim", json!(0), "hidden width"),
+        ("lfm2", "norm_eps", json!(2), "epsilon"),
     ] {
         let mut config = config(family);
         config[key] = value.clone();

@@ -137,7 +137,8 @@ fn file_of(mut synthesis: Synthesis) -> ModelFiles {
 
 /// A published model made narrow, of two layers.
 fn narrow(name: &str, format: Format) -> SyntheticGrouped {
-    let name = SyntheticName::parse(&format!("synthetic:{name}:layers=0..2:format={format}")).unwrap();
+    let layers = if name.contains("layers") { "" } else { ":layers=0..2" };
+    let name = SyntheticName::parse(&format!("synthetic:{name}{layers}:format={format}")).unwrap();
     let mut model = SyntheticGrouped::of(&name).unwrap().unwrap();
     let shape = &mut model.shape;
     (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
@@ -165,10 +166,18 @@ fn narrow_mla(name: &str, format: Format) -> SyntheticMla {
 #[test]
 fn files_of_random_weights_are_loaded_and_give_finite_logits() {
     let v4 = Synthesis::of_v4(&model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k"));
-    let grouped =
-        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)];
+    let grouped = [
+        ("llama-8b", Format::Q4_0),
+        ("r1-distill-qwen-1.5b", Format::Q6_K),
+        ("qwen3-30b-a3b", Format::MXFP4),
+        ("lfm2-1.2b:layers=1..3", Format::Q8_0),
+    ];
     let grouped = grouped.map(|(name, format)| Synthesis::of_grouped(&narrow(name, format)));
-    let mla = [("deepseek-v2-lite", Format::Q4_0), ("deepseek-r1:layers=2..4", Format::Q8_0)];
+    let mla = [
+        ("deepseek-v2-lite", Format::Q4_0),
+        ("deepseek-r1:layers=2..4", Format::Q8_0),
+        ("deepseek-v3.2:layers=3..5", Format::Q4_0),
+    ];
     let mla = mla.map(|(name, format)| Synthesis::of_mla(&narrow_mla(name, format)));
     for synthesis in [v4].into_iter().chain(grouped).chain(mla) {
         let synthesis = synthesis.unwrap();

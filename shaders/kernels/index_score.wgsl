@@ -7,7 +7,7 @@ struct Params {
     n_heads: u32,
     n_quads: u32,           // vectors of 4 in a head and in a key
     projection_stride: u32, // elements from row to row of the projections
-    projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
+    projection_ring: u32,   // rows of the projections; a token's row is its position modulo this, with 0 its place in the step
     weights_at: u32,        // first of a token's n_heads weights in a row
     n_entries: u32,         // entries that there can be
     ratio: u32,             // tokens of an entry
@@ -41,7 +41,11 @@ fn index_score(
     if visible <= params.top_k || entry >= visible {
         return;
     }
-    let weights_at = (position % params.projection_ring) * params.projection_stride + params.weights_at;
+    var row = token;
+    if params.projection_ring > 0u {
+        row = position % params.projection_ring;
+    }
+    let weights_at = row * params.projection_stride + params.weights_at;
     let q_at = token * params.queries_stride + params.queries_at;
     let key_at = entry * params.n_quads;
     var sum = 0.0;

@@ -157,6 +157,12 @@ impl ModelFiles {
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else if mla::is_config(config) {
             let shape = mla::Shape::from_config(config)?;
+            if shape.indexer.is_some() {
+                // llama.cpp reads it with keys and values apart only, and the keys' part transposed.
+                return Err(Error::usage("model", "safetensors of DeepSeek V3.2")
+                    .expected("a GGUF, or safetensors of another architecture")
+                    .advice("Take a GGUF of the model: this architecture is not converted"));
+            }
             let (weights, named) = mla::Weights::bind_named(&shape, &directory)?;
             if weights.n_mtp_tensors > 0 {
                 notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));

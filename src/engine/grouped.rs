@@ -5,10 +5,11 @@ use crate::kernels::Matrix;
 use crate::kernels::cache::{CacheType, CacheTypes};
 use crate::kernels::grouped_attend::{self, n_splits};
 use crate::kernels::grouped_heads::{self, Cache};
-use crate::model::grouped::{self, Shape, Turn, Weights};
+use crate::model::grouped::{self, Mixer, Shape, Turn, Weights};
 
 use super::attention::record_all;
 use super::decoder::{Attention, Decoder, LayerOutline, Outline, Sublayer, chunk_that_fits, n_positions};
+use super::short_conv::{self, ShortConv};
 use super::upload::Uploads;
 
 /// Plans a model for `n_context` positions and steps of `wanted` tokens, or as many as fit the adapter's bindings; gives
@@ -23,13 +24,20 @@ pub(super) fn plan(
 ) -> (Decoder, u32) {
     let outline = outline(shape, weights);
     let heads_width = shape.q_width() + 2 * shape.kv_width();
-    let widths = [heads_width, shape.q_width()].map(u64::from);
+    let mut widths = [heads_width, shape.q_width()].map(u64::from).to_vec();
+    widths.extend(short_conv::widths(shape));
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let scratch = Scratch::plan(arena, shape, n_positions(n_context), n_chunk);
+    let of_convolutions = short_conv::Scratch::plan(arena, shape, n_chunk);
     let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
-        let from = &weights.layers[index];
-        let layer = GroupedAttention::plan(arena, uploads, shape, from, index, n_positions, types, scratch);
-        Box::new(layer) as Box<dyn Attention>
+        let layer: Box<dyn Attention> = match &weights.layers[index].mixer {
+            Mixer::Attention(from) => {
+                let layer = GroupedAttention::plan(arena, uploads, shape, from, index, n_positions, types, scratch);
+                Box::new(layer)
+            }
+            Mixer::Convolution(from) => Box::new(ShortConv::plan(arena, uploads, from, index, of_convolutions)),
+        };
+        layer
     };
     (Decoder::plan(arena, uploads, &outline, [n_context, n_chunk], types, &mut attention), n_chunk)
 }
@@ -111,7 +119,7 @@ impl GroupedAttention {
         arena: &mut Arena,
         uploads: &mut Uploads,
         shape: &Shape,
-        from: &grouped::Layer,
+        from: &grouped::Attention,
         index: usize,
         n_positions: u32,
         types: CacheTypes,

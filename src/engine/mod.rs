@@ -30,6 +30,7 @@ pub mod prompt_cache;
 mod read_rows;
 pub mod sampling;
 pub mod session;
+mod short_conv;
 mod state;
 mod synthesis;
 mod synthetic_fill;

@@ -3,8 +3,9 @@
 //! A grouped-query cache keeps every position, and what lies behind the one to go on from is simply overwritten. V4's windows
 //! and projections are rings: so far as a step is long they can go back, since that many rows more than needed are there.
 //! For going back further, the rows behind the end of each prompt are kept aside, see [`super::buffers::Ring`]; entries
-//! and keys of the indexer are only ever added to. The state of a delta net cannot go back at all: a copy of it is kept from
-//! a few tokens before the end of each prompt, and a text that parts from the last one goes on there, or begins anew.
+//! and keys of the indexer are only ever added to. The state of a delta net or a convolution cannot go back at all: a copy of
+//! it is kept from a few tokens before the end of each prompt, and a text that parts from the last one goes on there, or
+//! begins anew.
 
 use crate::error::Result;
 

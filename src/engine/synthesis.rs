@@ -57,7 +57,7 @@ impl Synthesis {
         let shape = &model.shape;
         let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
         let sizes = (shape.n_vocab, n_experts);
-        Self::new("deepseek2", shape.gguf_keys(), model.tensors(), sizes, model.seed)
+        Self::new(shape.architecture(), shape.gguf_keys(), model.tensors(), sizes, model.seed)
     }
 
     fn new(

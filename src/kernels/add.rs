@@ -23,7 +23,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "add",
-    variants: &[Variant::only("add", include_str!("../../shaders/kernels/add.wgsl"), &[STEP], lower::THREADS)],
+    variants: &[Variant::only("add", shader_text!("../../shaders/kernels/add.wgsl"), &[STEP], lower::THREADS)],
     bindings: &[
         ("step", Access::Read),
         ("stream", Access::Read),

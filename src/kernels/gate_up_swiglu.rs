@@ -48,7 +48,7 @@ pub static OP: Op = Op {
 };
 
 /// The text of the kernel, and of fusions with it.
-pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/gate_up_swiglu.wgsl");
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/gate_up_swiglu.wgsl");
 pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// Takes the product with the gate and up rows, and `swiglu` of it.

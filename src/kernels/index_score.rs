@@ -22,7 +22,7 @@ crate::params! {
         pub n_quads: u32,
         /// Elements from row to row of the projections.
         pub projection_stride: u32,
-        /// Rows of the projections, a ring over positions.
+        /// Rows of the projections, a ring over positions; 0 where a row is a token of the step.
         pub projection_ring: u32,
         /// First of a token's weights in a row.
         pub weights_at: u32,
@@ -70,11 +70,12 @@ pub struct Flow {
     pub n_heads: u32,
     /// Elements of a head and of a key, a multiple of 4.
     pub head_dim: u32,
-    /// Projections `[projection_ring, projection_stride]`, f32; a token's row is its position modulo the ring.
+    /// Projections `[projection_ring, projection_stride]`, f32; a token's row is its position modulo the ring, or with no
+    /// ring its place in the step.
     pub projections: Slice,
     /// Elements from row to row of the projections.
     pub projection_stride: u32,
-    /// Rows of the projections.
+    /// Rows of the projections; 0 for no ring.
     pub projection_ring: u32,
     /// First of a token's `n_heads` weights in a row of the projections.
     pub weights_at: u32,
@@ -160,7 +161,8 @@ fn reference(call: &mut Call<'_>) {
         if visible <= p.top_k {
             continue;
         }
-        let weights_at = position % p.projection_ring * p.projection_stride + p.weights_at;
+        let row = position.checked_rem(p.projection_ring).unwrap_or(token);
+        let weights_at = row * p.projection_stride + p.weights_at;
         let weights = &projections[weights_at as usize..][..p.n_heads as usize];
         let q_at = 4 * (token * p.queries_stride + p.queries_at) as usize;
         for (entry, key) in (0..visible).zip(keys.chunks_exact(head_dim)) {
@@ -173,17 +175,24 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases() -> Vec<Case> {
     // Of the second case's three tokens the first sees too few entries to score, and the third one more.
-    vec![case(5, 20, 4, 3, [38, 2, 3]), case(33, 8, 4, 2, [10, 3, 3]), case(2, 4, 1, 1, [6, 1, 1])]
+    vec![
+        case(5, 20, 4, 3, true, [38, 2, 3]),
+        case(33, 8, 4, 2, true, [10, 3, 3]),
+        case(2, 4, 1, 1, true, [6, 1, 1]),
+        case(3, 8, 1, 5, false, [9, 3, 3]),
+    ]
 }
 
 /// `tokens` are position, n_tokens and capacity.
-fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, tokens: [u32; 3]) -> Case {
-    let name = format!("{n_heads} heads of {head_dim}, ratio {ratio}, top {top_k}, [position, tokens, of] {tokens:?}");
+fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, is_ring: bool, tokens: [u32; 3]) -> Case {
+    let ring = if is_ring { ", a ring" } else { "" };
+    let name =
+        format!("{n_heads} heads of {head_dim}, ratio {ratio}, top {top_k}{ring}, [position, tokens, of] {tokens:?}");
     let mut case = CaseBuilder::new(name);
     let [position, n_tokens, max_tokens] = tokens;
     let n_entries = (position + max_tokens) / ratio + 2;
     let (queries_at, queries_stride) = (4, n_heads * head_dim + 8);
-    let (projection_ring, projection_stride) = (max_tokens + 2, n_heads + 5);
+    let (n_rows, projection_stride) = (max_tokens + 2, n_heads + 5);
     let flow = Flow {
         step: case.step(position, n_tokens),
         queries: case.random_input("queries", (max_tokens * queries_stride) as usize),
@@ -191,9 +200,9 @@ fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, tokens: [u32; 3]) -
         queries_at,
         n_heads,
         head_dim,
-        projections: case.random_input("projections", (projection_ring * projection_stride) as usize),
+        projections: case.random_input("projections", (n_rows * projection_stride) as usize),
         projection_stride,
-        projection_ring,
+        projection_ring: if is_ring { n_rows } else { 0 },
         weights_at: 3,
         keys: case.random_input("keys", (n_entries * head_dim) as usize),
         n_entries,

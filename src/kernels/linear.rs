@@ -67,7 +67,7 @@ pub static OP: Op = Op {
 };
 
 /// The text of the first variant, and of fusions with it.
-pub(super) const SOURCE: &str = include_str!("../../shaders/kernels/linear.wgsl");
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/linear.wgsl");
 
 /// Where a linear map reads and writes.
 #[derive(Clone, Copy, Debug)]

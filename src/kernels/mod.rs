@@ -39,6 +39,7 @@ pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
 pub mod hyper_expand_mix;
+pub mod index_heads;
 pub mod index_score;
 pub mod index_top_k;
 pub mod keys;
@@ -66,6 +67,8 @@ pub mod rotate_compress;
 pub mod route;
 pub mod rows;
 pub mod sample;
+pub mod selected_attend;
+pub mod short_conv;
 pub mod sigmoid_gate;
 pub mod swiglu;
 
@@ -131,6 +134,9 @@ pub const ALL: &[&Op] = &[
     &delta_rule::OP,
     &gated_norm::OP,
     &sigmoid_gate::OP,
+    &short_conv::OP,
+    &index_heads::OP,
+    &selected_attend::OP,
 ];
 
 /// The fusions, most of them for steps of a few tokens, in the order in which they are tried: what one takes or makes decides
@@ -188,6 +194,7 @@ pub fn can_sample(kernel: &Op) -> bool {
         "hyper_expand",
         "index_score",
         "linear_transposed",
+        "selected_attend",
         "swiglu",
     ];
     rows::has_matrix(kernel) || others.contains(&kernel.name)
@@ -225,10 +232,10 @@ pub fn checksum() -> String {
 pub(crate) const STEP: &str = shader_text!("../../shaders/lib/step.wgsl");
 
 /// How products read x and write y; each text says which of these it asks for.
-const INPUT_PLAIN: &str = include_str!("../../shaders/lib/input_plain.wgsl");
-const INPUT_NORMED: &str = include_str!("../../shaders/lib/input_normed.wgsl");
-const OUTPUT_PLAIN: &str = include_str!("../../shaders/lib/output_plain.wgsl");
-const OUTPUT_ADDED: &str = include_str!("../../shaders/lib/output_added.wgsl");
+const INPUT_PLAIN: &str = shader_text!("../../shaders/lib/input_plain.wgsl");
+const INPUT_NORMED: &str = shader_text!("../../shaders/lib/input_normed.wgsl");
+const OUTPUT_PLAIN: &str = shader_text!("../../shaders/lib/output_plain.wgsl");
+const OUTPUT_ADDED: &str = shader_text!("../../shaders/lib/output_added.wgsl");
 
 /// `Σ a·b` in f32, in order.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -27,7 +27,7 @@ pub static OP: Op = Op {
     name: "norm_rows",
     variants: &[Variant::only(
         "norm_rows",
-        include_str!("../../shaders/kernels/norm_rows.wgsl"),
+        shader_text!("../../shaders/kernels/norm_rows.wgsl"),
         &[STEP],
         lower::VECTOR,
     )],

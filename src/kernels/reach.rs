@@ -9,7 +9,7 @@ use super::cache::{CacheTypes, KeyOrder};
 use super::{
     add, add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
     head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, index_score, index_top_k, linear, norm_rows, rotate,
-    rotate_compress, swiglu,
+    rotate_compress, selected_attend, swiglu,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -83,6 +83,8 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
         ("index_score", "scores") => stage.params::<index_score::Params>().n_entries,
         ("index_top_k", "scores") => stage.params::<index_top_k::Params>().n_entries,
         ("index_top_k", "selected") => stage.params::<index_top_k::Params>().top_k,
+        ("selected_attend", "heads") => 4 * stage.params::<selected_attend::Params>().heads_stride,
+        ("selected_attend", "selected") => stage.params::<selected_attend::Params>().top_k,
         ("grouped_attend", "heads") => 4 * stage.params::<grouped_attend::Params>().heads_stride,
         ("add", "stream" | "next") => 4 * stage.params::<add::Params>().n_quads,
         ("add", "outputs") => {

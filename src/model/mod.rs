@@ -1,6 +1,6 @@
 //! What a model is, with no bytes and no GPU: its shape, the names of its weights, and where they lie. [`Model`] is any
-//! of them; [`grouped`] has Llama, Qwen, SmolLM3, Gemma and gpt-oss, [`mla`] DeepSeek V2, V3 and R1, [`delta`] Qwen3.5, and what
-//! follows here is DeepSeek V4.
+//! of them; [`grouped`] has Llama, Qwen, SmolLM3, Gemma, gpt-oss and LFM2, [`mla`] DeepSeek V2, V3 and R1, [`delta`] Qwen3.5, and
+//! what follows here is DeepSeek V4.
 //!
 //! [`Shape`] comes from a GGUF's keys, from a `config.json`, or by value; [`Weights::bind`] holds a directory of
 //! tensors against it. Both check once and for all.

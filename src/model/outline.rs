@@ -10,9 +10,9 @@ use crate::format::Directory;
 pub enum Model {
     /// DeepSeek V4.
     V4(Shape, Weights),
-    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss: grouped-query attention.
+    /// Llama, Qwen2, Qwen3, Qwen3-MoE, SmolLM3, Gemma 3, gpt-oss, LFM2: grouped-query attention.
     Grouped(grouped::Shape, grouped::Weights),
-    /// DeepSeek V2, V3, R1: multi-head latent attention.
+    /// DeepSeek V2, V3, R1, V3.2: multi-head latent attention.
     Mla(mla::Shape, mla::Weights),
     /// Qwen3.5: gated delta nets, and attention every few layers.
     Delta(delta::Shape, delta::Weights),
@@ -94,7 +94,11 @@ impl Model {
                 eos: Some(shape.eos).filter(|id| *id < shape.n_vocab),
             },
             Self::Grouped(shape, weights) => {
-                let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
+                let kind = |layer| match (shape.convolves(layer), shape.has_experts(layer)) {
+                    (true, _) => "convolution",
+                    (false, true) => "experts",
+                    (false, false) => "dense",
+                };
                 Outline {
                     architecture: shape.architecture.clone(),
                     n_vocab: shape.n_vocab,
@@ -110,7 +114,7 @@ impl Model {
             Self::Mla(shape, weights) => {
                 let kind = |layer| if shape.has_experts(layer) { "experts" } else { "dense" };
                 Outline {
-                    architecture: "deepseek2".to_owned(),
+                    architecture: shape.architecture().to_owned(),
                     n_vocab: shape.n_vocab,
                     n_embd: shape.n_embd,
                     n_parameters: shape.n_parameters(weights.head.is_none()),

@@ -50,6 +50,11 @@ pub(crate) enum Form {
     Whole,
 }
 
+/// The name of the architecture in a GGUF.
+pub(crate) fn architecture(config: &Json) -> &'static str {
+    if config["model_type"] == "deepseek_v32" { "deepseek32" } else { "deepseek2" }
+}
+
 /// The keys that llama.cpp's converter writes for a config.
 pub(crate) fn gguf_keys(config: &Json, form: Form) -> BTreeMap<String, Value> {
     let n = |key: &str| u32::try_from(config[key].as_u64().unwrap_or(0)).unwrap();
@@ -87,6 +92,14 @@ pub(crate) fn gguf_keys(config: &Json, form: Form) -> BTreeMap<String, Value> {
     if n("n_group") > 1 {
         keys.extend([("expert_group_count", n("n_group").into()), ("expert_group_used_count", n("topk_group").into())]);
     }
+    let name = architecture(config);
+    if name == "deepseek32" {
+        keys.extend([
+            ("attention.indexer.head_count", n("index_n_heads").into()),
+            ("attention.indexer.key_length", n("index_head_dim").into()),
+            ("attention.indexer.top_k", n("index_topk").into()),
+        ]);
+    }
     keys.extend(match form {
         Form::Split => vec![
             ("attention.head_count_kv", 1u32.into()),
@@ -102,16 +115,16 @@ pub(crate) fn gguf_keys(config: &Json, form: Form) -> BTreeMap<String, Value> {
         ],
     });
     let mut keys: BTreeMap<String, Value> =
-        keys.into_iter().map(|(key, value)| (format!("deepseek2.{key}"), value)).collect();
+        keys.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)).collect();
     // The original length is a whole number.
     let original = u32::try_from(yarn["original_max_position_embeddings"].as_u64().unwrap()).unwrap();
-    keys.insert("deepseek2.rope.scaling.original_context_length".to_owned(), original.into());
-    keys.insert("general.architecture".to_owned(), "deepseek2".into());
+    keys.insert(format!("{name}.rope.scaling.original_context_length"), original.into());
+    keys.insert("general.architecture".to_owned(), name.into());
     keys.insert("tokenizer.ggml.model".to_owned(), "no_vocab".into());
     keys
 }
 
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 22] = [
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.q_a_proj", "attn_q_a"),
     ("self_attn.q_a_layernorm", "attn_q_a_norm"),
@@ -130,6 +143,10 @@ const NAMES: [(&str, &str); 18] = [
     ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
     ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
     ("mlp.e_score_correction_bias", "exp_probs_b"),
+    ("self_attn.indexer.wq_b", "indexer.attn_q_b"),
+    ("self_attn.indexer.wk", "indexer.attn_k"),
+    ("self_attn.indexer.k_norm", "indexer.k_norm"),
+    ("self_attn.indexer.weights_proj", "indexer.proj"),
 ];
 
 /// The tensors of a family under a GGUF's names.

@@ -13,12 +13,16 @@ pub(crate) fn architecture(family: &str) -> &'static str {
     match family {
         "smollm3" => "smollm3",
         "gpt_oss" => "gpt-oss",
+        "lfm2" => "lfm2",
         _ => "gemma3",
     }
 }
 
 /// The keys that llama.cpp's converter writes.
 pub(crate) fn gguf_keys(family: &str) -> BTreeMap<String, Value> {
+    if family == "lfm2" {
+        return lfm2_keys();
+    }
     let config = config(family);
     let n = |key: &str| u32::try_from(config[key].as_u64().unwrap()).unwrap();
     let number = |value: &Json| value.as_f64().unwrap() as f32;
@@ -57,7 +61,27 @@ pub(crate) fn gguf_keys(family: &str) -> BTreeMap<String, Value> {
             ("rope.scaling.factor", number(&config["rope_scaling"]["factor"]).into()),
         ]),
     }
-    let prefix = architecture(family);
+    with_prefix(architecture(family), keys)
+}
+
+/// By hand, from its `config.json`: two thirds of 300 rounded up to a multiple of 128, and the layers without key heads.
+fn lfm2_keys() -> BTreeMap<String, Value> {
+    let keys: Vec<(&str, Value)> = vec![
+        ("block_count", 5u32.into()),
+        ("context_length", 4096u32.into()),
+        ("embedding_length", 256u32.into()),
+        ("feed_forward_length", 256u32.into()),
+        ("attention.head_count", 4u32.into()),
+        ("attention.head_count_kv", [0i32, 0, 2, 0, 2].as_slice().into()),
+        ("attention.layer_norm_rms_epsilon", 1e-5f32.into()),
+        ("rope.freq_base", 1e6f32.into()),
+        ("shortconv.l_cache", 3u32.into()),
+        ("vocab_size", 512u32.into()),
+    ];
+    with_prefix("lfm2", keys)
+}
+
+fn with_prefix(prefix: &str, keys: Vec<(&str, Value)>) -> BTreeMap<String, Value> {
     let mut keys: BTreeMap<String, Value> =
         keys.into_iter().map(|(key, value)| (format!("{prefix}.{key}"), value)).collect();
     keys.insert("general.architecture".to_owned(), prefix.into());
@@ -66,7 +90,7 @@ pub(crate) fn gguf_keys(family: &str) -> BTreeMap<String, Value> {
     keys
 }
 
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 25] = [
     ("mlp.router", "ffn_gate_inp"),
     ("self_attn.q_proj", "attn_q"),
     ("self_attn.k_proj", "attn_k"),
@@ -81,6 +105,17 @@ const NAMES: [(&str, &str); 14] = [
     ("mlp.gate_proj", "ffn_gate"),
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
+    ("operator_norm", "attn_norm"),
+    ("ffn_norm", "ffn_norm"),
+    ("self_attn.out_proj", "attn_output"),
+    ("self_attn.q_layernorm", "attn_q_norm"),
+    ("self_attn.k_layernorm", "attn_k_norm"),
+    ("conv.in_proj", "shortconv.in_proj"),
+    ("conv.conv", "shortconv.conv"),
+    ("conv.out_proj", "shortconv.out_proj"),
+    ("feed_forward.w1", "ffn_gate"),
+    ("feed_forward.w2", "ffn_down"),
+    ("feed_forward.w3", "ffn_up"),
 ];
 
 /// The tensors of a family as llama.cpp's converter writes them.
@@ -94,6 +129,7 @@ pub(crate) fn gguf_tensors(family: &str) -> BTreeMap<String, Tensor> {
         let name = match name.as_str() {
             "model.embed_tokens.weight" => "token_embd.weight".to_owned(),
             "model.norm.weight" => "output_norm.weight".to_owned(),
+            "model.embedding_norm.weight" => "token_embd_norm.weight".to_owned(),
             "lm_head.weight" => "output.weight".to_owned(),
             name => {
                 let (layer, rest) = name.strip_prefix("model.layers.").unwrap().split_once('.').unwrap();
@@ -111,6 +147,9 @@ pub(crate) fn gguf_tensors(family: &str) -> BTreeMap<String, Tensor> {
                 if let Some(to) = of_experts {
                     out.insert(format!("blk.{layer}.{to}"), tensor);
                     continue;
+                }
+                if rest == "conv.conv.weight" {
+                    tensor.shape.remove(1);
                 }
                 let (stem, kind) = rest.rsplit_once('.').unwrap();
                 let (_, mut to) = *NAMES.iter().find(|(hub, _)| *hub == stem).unwrap();

@@ -30,11 +30,14 @@ pub enum Quant {
     Q80,
 }
 
-/// The shape of a model with grouped-query attention and no experts. Widths are counts of elements.
+/// The shape of a model with grouped-query attention, in some of them short convolutions in most layers, and no experts.
+/// Widths are counts of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownShape {
     /// Layers.
     pub n_layers: u64,
+    /// How many of them have a convolution over three tokens in place of attention.
+    pub n_convolutions: u64,
     /// Width of the residual stream.
     pub n_embd: u64,
     /// Query heads.
@@ -79,6 +82,7 @@ impl Memory {
 /// What the shapes have in common, unless they say otherwise.
 const LLAMA: KnownShape = KnownShape {
     n_layers: 32,
+    n_convolutions: 0,
     n_embd: 4096,
     n_heads: 32,
     n_kv_heads: 8,
@@ -167,6 +171,24 @@ const GEMMA3_1B: KnownShape = KnownShape {
     ..GEMMA3_4B
 };
 
+const LFM2_1_2B: KnownShape = KnownShape {
+    n_layers: 16,
+    n_convolutions: 10,
+    n_embd: 2048,
+    head_dim: 64,
+    n_hidden: 8192,
+    n_vocab: 65_536,
+    has_head: false,
+    has_head_norm: true,
+    context_length: 128_000,
+    ..LLAMA
+};
+const LFM2_700M: KnownShape = KnownShape { n_embd: 1536, n_heads: 24, n_hidden: 6912, ..LFM2_1_2B };
+const LFM2_350M: KnownShape = KnownShape { n_embd: 1024, n_heads: 16, n_hidden: 4608, ..LFM2_1_2B };
+
+/// Tokens that a convolution spans.
+const N_TAPS: u64 = 3;
+
 const fn known(
     name: &'static str,
     repo: &'static str,
@@ -178,7 +200,7 @@ const fn known(
 }
 
 /// The models, those of DeepSeek first.
-pub const CATALOGUE: [KnownModel; 16] = [
+pub const CATALOGUE: [KnownModel; 19] = [
     known("R1-Distill-Qwen-1.5B", "unsloth/DeepSeek-R1-Distill-Qwen-1.5B-GGUF", Quant::Q4KM, "MIT", QWEN2_1_5B),
     known("R1-Distill-Qwen-7B", "unsloth/DeepSeek-R1-Distill-Qwen-7B-GGUF", Quant::Q4KM, "MIT", QWEN2_7B),
     known("R1-Distill-Llama-8B", "unsloth/DeepSeek-R1-Distill-Llama-8B-GGUF", Quant::Q4KM, "Llama 3.1", LLAMA),
@@ -222,6 +244,9 @@ pub const CATALOGUE: [KnownModel; 16] = [
     ),
     known("Gemma-3-1B-it", "ggml-org/gemma-3-1b-it-GGUF", Quant::Q80, "Gemma", GEMMA3_1B),
     known("Gemma-3-4B-it", "ggml-org/gemma-3-4b-it-GGUF", Quant::Q4KM, "Gemma", GEMMA3_4B),
+    known("LFM2-350M", "LiquidAI/LFM2-350M-GGUF", Quant::Q80, "LFM 1.0", LFM2_350M),
+    known("LFM2-700M", "LiquidAI/LFM2-700M-GGUF", Quant::Q4KM, "LFM 1.0", LFM2_700M),
+    known("LFM2-1.2B", "LiquidAI/LFM2-1.2B-GGUF", Quant::Q4KM, "LFM 1.0", LFM2_1_2B),
 ];
 
 impl Quant {
@@ -260,13 +285,19 @@ impl KnownModel {
         let head = if s.has_head { vocabulary(most) + vocabulary(careful) } else { vocabulary(careful) };
         let layer = |index: u64| {
             let weighty = if is_careful(index, s.n_layers) { careful } else { most };
+            2 * matrix(most, s.n_embd, s.n_hidden) + matrix(weighty, s.n_hidden, s.n_embd)
+        };
+        // Values are counted over the layers with attention alone.
+        let attention = |index: u64| {
+            let weighty = if is_careful(index, s.n_attentions()) { careful } else { most };
             2 * matrix(most, s.n_embd, s.n_heads * s.head_dim)
                 + matrix(most, s.n_embd, s.n_kv_heads * s.head_dim)
                 + matrix(weighty, s.n_embd, s.n_kv_heads * s.head_dim)
-                + 2 * matrix(most, s.n_embd, s.n_hidden)
-                + matrix(weighty, s.n_hidden, s.n_embd)
         };
-        head + (0..s.n_layers).map(layer).sum::<u64>() + 4 * s.n_vector_elements()
+        let convolutions = s.n_convolutions * matrix(most, s.n_embd, 4 * s.n_embd);
+        let layers: u64 = (0..s.n_layers).map(layer).sum();
+        let attentions: u64 = (0..s.n_attentions()).map(attention).sum();
+        head + layers + attentions + convolutions + 4 * s.n_vector_elements()
     }
 
     /// What it takes at a context of so many tokens, with keys and values in elements of so many bytes.
@@ -289,16 +320,23 @@ impl KnownShape {
     pub const fn parameters(&self) -> u64 {
         let n_vocabularies = if self.has_head { 2 } else { 1 };
         let attention = 2 * self.n_embd * (self.n_heads + self.n_kv_heads) * self.head_dim;
-        let layer = attention + 3 * self.n_embd * self.n_hidden;
-        n_vocabularies * self.n_vocab * self.n_embd + self.n_layers * layer + self.n_vector_elements()
+        let mixers = self.n_attentions() * attention + self.n_convolutions * 4 * self.n_embd * self.n_embd;
+        let networks = self.n_layers * 3 * self.n_embd * self.n_hidden;
+        n_vocabularies * self.n_vocab * self.n_embd + mixers + networks + self.n_vector_elements()
     }
 
-    /// Elements of norms and biases.
+    /// Layers with attention.
+    const fn n_attentions(&self) -> u64 {
+        self.n_layers - self.n_convolutions
+    }
+
+    /// Elements of norms, biases and the taps of convolutions.
     const fn n_vector_elements(&self) -> u64 {
         let bias = if self.has_bias { (self.n_heads + 2 * self.n_kv_heads) * self.head_dim } else { 0 };
         let head_norm = if self.has_head_norm { 2 * self.head_dim } else { 0 };
         let n_norms = if self.has_post_norms { 4 } else { 2 };
-        self.n_layers * (n_norms * self.n_embd + bias + head_norm) + self.n_embd
+        let taps = self.n_convolutions * N_TAPS * self.n_embd;
+        (self.n_layers * n_norms + 1) * self.n_embd + self.n_attentions() * (bias + head_norm) + taps
     }
 
     /// Bytes of one layer's keys at a context, which have to be bound in one piece; its values are as many.
@@ -310,7 +348,7 @@ impl KnownShape {
     /// Bytes of keys and values at a context of so many tokens.
     #[must_use]
     pub const fn cache_bytes(&self, n_context: u64, element_bytes: u64) -> u64 {
-        self.key_bytes(n_context, element_bytes).saturating_mul(2 * self.n_layers)
+        self.key_bytes(n_context, element_bytes).saturating_mul(2 * self.n_attentions())
     }
 }
 
@@ -345,10 +383,13 @@ mod tests {
             ("Gemma-3-270M-it", 268_098_176),
             ("Gemma-3-1B-it", 999_885_952),
             ("Gemma-3-4B-it", 3_880_099_328),
+            ("LFM2-350M", 354_483_968),
+            ("LFM2-700M", 742_489_344),
+            ("LFM2-1.2B", 1_170_340_608),
         ] {
             assert_eq!(find(name).shape.parameters(), parameters, "{name}");
         }
-        assert_eq!(CATALOGUE.len(), 16, "each is above");
+        assert_eq!(CATALOGUE.len(), 19, "each is above");
     }
 
     /// Sizes of the files as their pages show them: two of them to the byte, the others rounded.
@@ -367,6 +408,7 @@ mod tests {
             ("SmolLM3-3B", 1_915_000_000),
             ("Gemma-3-1B-it", 1_069_000_000),
             ("Gemma-3-4B-it", 2_490_000_000),
+            ("LFM2-1.2B", 731_000_000),
         ] {
             let about = find(name).weight_bytes() as f64 / bytes as f64;
             assert!((0.98..=1.005).contains(&about), "{name}: {about}");
@@ -394,7 +436,8 @@ mod tests {
             let bits = model.weight_bytes() as f64 * 8.0 / shape.parameters() as f64;
             assert!((4.5..8.6).contains(&bits), "{}: {bits}", model.name);
             let memory = model.memory(1000, 2);
-            assert_eq!(memory.cache, shape.n_layers * shape.n_kv_heads * shape.head_dim * 4000);
+            let n_attentions = shape.n_layers - shape.n_convolutions;
+            assert_eq!(memory.cache, n_attentions * shape.n_kv_heads * shape.head_dim * 4000);
             assert_eq!(memory.bytes(), memory.cache + memory.weights);
         }
     }

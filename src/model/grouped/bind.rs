@@ -1,6 +1,6 @@
 //! The binding of a directory's tensors to their fields, under the names of a GGUF or of transformers.
 
-use super::{BiasedExperts, ExpertsShape, Ffn, Layer, Shape, Weights};
+use super::{Attention, BiasedExperts, Convolution, ExpertsShape, Ffn, Layer, Mixer, Shape, Weights};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::{Directory, Format, TensorInfo};
@@ -25,7 +25,8 @@ impl Weights {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let mut binder = Binder { norms_less_one: shape.norms_less_one, ..Binder::new(directory) };
+        let spelling = if shape.architecture == "lfm2" { &LFM2[..] } else { &[] };
+        let mut binder = Binder { norms_less_one: shape.norms_less_one, spelling, ..Binder::new(directory) };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
@@ -40,6 +41,7 @@ impl Weights {
 }
 
 /// The names of a tensor, in a GGUF and with transformers.
+#[derive(Clone)]
 pub(in crate::model) struct Names {
     gguf: String,
     transformers: String,
@@ -60,6 +62,20 @@ impl Names {
     }
 }
 
+/// What LFM2 calls by other words than the rest: parts of names in a GGUF and in transformers.
+const LFM2: [(&str, &str); 10] = [
+    ("output_norm.", "token_embd_norm."),
+    ("model.norm.", "model.embedding_norm."),
+    (".input_layernorm.", ".operator_norm."),
+    (".post_attention_layernorm.", ".ffn_norm."),
+    (".self_attn.o_proj.", ".self_attn.out_proj."),
+    (".self_attn.q_norm.", ".self_attn.q_layernorm."),
+    (".self_attn.k_norm.", ".self_attn.k_layernorm."),
+    (".mlp.gate_proj.", ".feed_forward.w1."),
+    (".mlp.up_proj.", ".feed_forward.w3."),
+    (".mlp.down_proj.", ".feed_forward.w2."),
+];
+
 fn global(gguf: &str, transformers: &str) -> Names {
     Names { gguf: gguf.to_owned(), transformers: transformers.to_owned() }
 }
@@ -74,18 +90,29 @@ pub(in crate::model) struct Binder<'a> {
     taker: Taker<'a>,
     /// Whether the weights of norms are kept less 1.
     norms_less_one: bool,
+    /// Words of names, and what stands for them in this architecture.
+    spelling: &'static [(&'static str, &'static str)],
     /// What was bound so far.
     pub(in crate::model) named: Vec<Named>,
 }
 
 impl<'a> Binder<'a> {
     pub(in crate::model) fn new(directory: &'a Directory) -> Self {
-        Self { directory, taker: Taker::new(directory), norms_less_one: false, named: Vec::new() }
+        Self { directory, taker: Taker::new(directory), norms_less_one: false, spelling: &[], named: Vec::new() }
     }
 
     /// Whether the file has a tensor, under any of its names.
     pub(in crate::model) fn has(&self, names: &Names) -> bool {
-        names.found(self.directory).is_some()
+        self.spelled(names.clone()).found(self.directory).is_some()
+    }
+
+    /// The names as this architecture has them.
+    fn spelled(&self, names: Names) -> Names {
+        let of = |name: String| match self.spelling.iter().find(|(usual, _)| name.contains(usual)) {
+            Some((usual, own)) => name.replacen(usual, own, 1),
+            None => name,
+        };
+        Names { gguf: of(names.gguf), transformers: of(names.transformers) }
     }
 
     pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32) -> Result<TensorRef> {
@@ -113,31 +140,14 @@ impl<'a> Binder<'a> {
     }
 
     fn layer(&mut self, shape: &Shape, layer: usize) -> Result<Layer> {
-        let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
-        let bias = if shape.has_bias {
-            Some([
-                self.vector(name(layer, "attn_q.bias", "self_attn.q_proj.bias"), q)?,
-                self.vector(name(layer, "attn_k.bias", "self_attn.k_proj.bias"), kv)?,
-                self.vector(name(layer, "attn_v.bias", "self_attn.v_proj.bias"), kv)?,
-            ])
-        } else {
-            None
+        let n_embd = shape.n_embd;
+        let mixer = match shape.convolves(layer) {
+            true => Mixer::Convolution(self.convolution(shape, layer)?),
+            false => Mixer::Attention(self.attention(shape, layer)?),
         };
         let output_bias = shape
             .has_output_bias
             .then(|| self.vector(name(layer, "attn_output.bias", "self_attn.o_proj.bias"), n_embd))
-            .transpose()?;
-        let head_norm = if shape.has_head_norm {
-            Some([
-                self.norm_weights(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
-                self.norm_weights(name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
-            ])
-        } else {
-            None
-        };
-        let sinks = shape
-            .has_sinks
-            .then(|| self.vector(name(layer, "attn_sinks.weight", "self_attn.sinks"), shape.n_heads))
             .transpose()?;
         // With norms behind the sub-layers, transformers calls the one before the second by another name.
         let mut ffn_norm = name(layer, "ffn_norm.weight", "post_attention_layernorm.weight");
@@ -153,17 +163,54 @@ impl<'a> Binder<'a> {
         }
         Ok(Layer {
             attn_norm: self.norm_weights(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
+            mixer,
+            output_bias,
+            ffn_norm: self.norm_weights(ffn_norm, n_embd)?,
+            post_norms,
+            ffn: self.ffn(layer, n_embd, shape.n_hidden, shape.experts.as_ref())?,
+        })
+    }
+
+    fn attention(&mut self, shape: &Shape, layer: usize) -> Result<Attention> {
+        let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
+        let bias = if shape.has_bias {
+            Some([
+                self.vector(name(layer, "attn_q.bias", "self_attn.q_proj.bias"), q)?,
+                self.vector(name(layer, "attn_k.bias", "self_attn.k_proj.bias"), kv)?,
+                self.vector(name(layer, "attn_v.bias", "self_attn.v_proj.bias"), kv)?,
+            ])
+        } else {
+            None
+        };
+        let head_norm = if shape.has_head_norm {
+            Some([
+                self.norm_weights(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
+                self.norm_weights(name(layer, "attn_k_norm.weight", "self_attn.k_norm.weight"), shape.head_dim)?,
+            ])
+        } else {
+            None
+        };
+        let sinks = shape
+            .has_sinks
+            .then(|| self.vector(name(layer, "attn_sinks.weight", "self_attn.sinks"), shape.n_heads))
+            .transpose()?;
+        Ok(Attention {
             q: self.matrix(name(layer, "attn_q.weight", "self_attn.q_proj.weight"), q, n_embd)?,
             k: self.matrix(name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
             v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
             bias,
-            output_bias,
             sinks,
             head_norm,
             o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
-            ffn_norm: self.norm_weights(ffn_norm, n_embd)?,
-            post_norms,
-            ffn: self.ffn(layer, n_embd, shape.n_hidden, shape.experts.as_ref())?,
+        })
+    }
+
+    fn convolution(&mut self, shape: &Shape, layer: usize) -> Result<Convolution> {
+        let (n_embd, n_taps) = (shape.n_embd, shape.convolutions.as_ref().map_or(0, |of| of.n_taps));
+        Ok(Convolution {
+            project: self.matrix(name(layer, "shortconv.in_proj.weight", "conv.in_proj.weight"), 3 * n_embd, n_embd)?,
+            taps: self.filters(name(layer, "shortconv.conv.weight", "conv.conv.weight"), n_embd, n_taps)?,
+            o: self.matrix(name(layer, "shortconv.out_proj.weight", "conv.out_proj.weight"), n_embd, n_embd)?,
         })
     }
 
@@ -287,6 +334,7 @@ impl<'a> Binder<'a> {
 
     fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
+        let names = self.spelled(names);
         let is_gguf = self.directory.get("token_embd.weight").is_some();
         let (name, rows) = match (names.found(self.directory), self.fused(&names)) {
             (Some(name), _) => (name, Rows::Whole),
@@ -311,7 +359,11 @@ impl<'a> Binder<'a> {
             Some(tensor) if tensor.shape.len() == 3 => (n_channels, 1),
             _ => (1, n_channels),
         };
-        self.take(names, Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps })
+        let filters = self.take(names, Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps })?;
+        if let Some(named) = self.named.last_mut() {
+            named.shape = [n_channels, n_taps].map(u64::from).to_vec();
+        }
+        Ok(filters)
     }
 
     /// Passes over all tensors whose names begin with one of these; gives how many there are.

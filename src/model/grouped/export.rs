@@ -1,7 +1,7 @@
 //! A model of this kind as llama.cpp's converter writes it: the keys, and for `llama` and `smollm3` the rows of q and k
 //! permuted and the scaling of the rotation as a tensor.
 
-use super::layers::{Custom, PATTERN};
+use super::layers::{Custom, N_TAPS, PATTERN};
 use super::read::{
     ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, LOCAL_BASE, N_EXPERTS, ROPE_DIMS, TYPE, is_permuted, scaled_by,
 };
@@ -69,13 +69,21 @@ impl Shape {
             (&keys::N_VOCAB, self.n_vocab.into()),
             (&HIDDEN, self.n_hidden.into()),
             (&keys::N_HEADS, self.n_heads.into()),
-            (&keys::N_KV_HEADS, self.n_kv_heads.into()),
             (&keys::HEAD_DIM, self.head_dim.into()),
             (&keys::VALUE_DIM, self.head_dim.into()),
             (&keys::NORM_EPS, self.norm_eps.into()),
             (&ROPE_DIMS, self.rope.n_dims.into()),
             (&BASE, (self.rope.base as f32).into()),
         ];
+        match &self.convolutions {
+            None => keys.push((&keys::N_KV_HEADS, self.n_kv_heads.into())),
+            // A layer with a convolution has no key heads.
+            Some(of) => {
+                let heads = |convolves: &bool| if *convolves { 0 } else { self.n_kv_heads as i32 };
+                let heads: Vec<i32> = of.layers.iter().map(heads).collect();
+                keys.extend([(&keys::N_KV_HEADS, heads.as_slice().into()), (&N_TAPS, of.n_taps.into())]);
+            }
+        }
         if let Some(window) = self.kinds.iter().find_map(|kind| kind.window) {
             let each = self.full_each().unwrap_or(0);
             keys.push((&keys::WINDOW, window.into()));

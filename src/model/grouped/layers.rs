@@ -7,10 +7,12 @@
 //! * A window counts the token itself.
 //! * gpt-oss: of every two layers the last sees all, so that the first layer has a window.
 //! * `no_rope_layers` of a `config.json` holds 1 for the layers that do turn.
+//! * In a GGUF of LFM2 a layer has a convolution where it has no key heads; there is no other mark.
 
-use super::{MOST_LAYERS, Shape};
+use super::{Convolutions, MOST_LAYERS, Shape};
 use crate::error::{Error, Result};
 use crate::model::shape::config::ConfigKeys;
+use crate::model::shape::gguf::GgufKeys;
 use crate::model::shape::keys::{self, Key, Keys, key};
 
 /// The attention of a layer.
@@ -44,6 +46,9 @@ pub(super) const PATTERN: Key =
 /// Of every so many layers the last one does not turn.
 const NO_ROPE: Key = key("", &["no_rope_layer_interval"]);
 
+/// Tokens that a convolution spans.
+pub(super) const N_TAPS: Key = key("shortconv.l_cache", &["conv_L_cache"]);
+
 /// The way of an architecture, where a file does not say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Custom {
@@ -55,6 +60,8 @@ pub(super) struct Custom {
     pub(super) turns_apart: bool,
     /// Whether a file without a window is not whole.
     pub(super) needs_window: bool,
+    /// Whether a window in a GGUF is that of all layers with attention.
+    pub(super) all_slide: bool,
 }
 
 impl Custom {
@@ -63,6 +70,7 @@ impl Custom {
         match architecture {
             "smollm3" => Self { still_each: Some(4), ..Self::default() },
             "gemma3" => Self { full_each: Some(6), turns_apart: true, ..Self::default() },
+            "lfm2" => Self { all_slide: true, ..Self::default() },
             "gpt-oss" => Self { full_each: Some(2), needs_window: true, ..Self::default() },
             _ => Self::default(),
         }
@@ -85,6 +93,11 @@ pub(super) fn read(
         if config.is_some() || custom.needs_window || window.is_some_and(|window| window > 0) {
             kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
         }
+    }
+    if custom.all_slide && config.is_none() {
+        let window = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0);
+        let kind = |window| vec![LayerKind { window: Some(window), ..LayerKind::PLAIN }; n_layers as usize];
+        kinds = window.map(kind).unwrap_or_default();
     }
     if let Some(each) = custom.still_each {
         let each = interval(keys, &NO_ROPE, each)?;
@@ -122,6 +135,49 @@ fn windows(
     let turn = if turns_apart { Turn::Local } else { Turn::Main };
     let kind = |slides| if slides { LayerKind { window: Some(window), turn } } else { LayerKind::PLAIN };
     Ok(slides.into_iter().map(kind).collect())
+}
+
+impl Convolutions {
+    /// Those of a GGUF, and the key heads of the layers with attention.
+    pub(super) fn of_gguf(keys: &GgufKeys<'_>) -> Result<(Self, u32)> {
+        let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1) as usize;
+        let kv_heads = keys.metadata.get_u32_for_each(&keys.name(&keys::N_KV_HEADS), n_layers)?;
+        let kv_heads = kv_heads.ok_or_else(|| keys.missing(&keys::N_KV_HEADS))?;
+        let most = kv_heads.iter().copied().max().unwrap_or(0);
+        if let Some(other) = kv_heads.iter().find(|n| **n != 0 && **n != most) {
+            return Err(Error::file(keys.thing(&keys::N_KV_HEADS), format!("{other} and {most} for different layers"))
+                .expected("0, or one number in all layers with attention")
+                .advice("Models whose layers differ here are not supported."));
+        }
+        let layers = kv_heads.into_iter().map(|n| n == 0).collect();
+        Ok((Self { n_taps: keys.require(&N_TAPS)?, layers }, most))
+    }
+
+    /// Those of a `config.json`: a list of kinds, or as they were first published, the layers with attention.
+    pub(super) fn of_config(keys: &ConfigKeys) -> Result<Self> {
+        let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1) as usize;
+        let kind = |value: &serde_json::Value| match value.as_str()? {
+            "conv" => Some(true),
+            "full_attention" => Some(false),
+            _ => None,
+        };
+        let mut layers = keys.list("layer_types", n_layers, "\"conv\" or \"full_attention\"", kind)?;
+        let path = "full_attn_idxs";
+        if let (None, Some(told)) = (&layers, keys.at(path)) {
+            let index = |value: &serde_json::Value| usize::try_from(value.as_u64()?).ok();
+            let n = told.as_array().map_or(1, Vec::len);
+            let convolves = layers.insert(vec![true; n_layers]);
+            for layer in keys.list(path, n, "a layer", index)?.unwrap_or_default() {
+                // transformers passes over layers that there are not.
+                if let Some(convolves) = convolves.get_mut(layer) {
+                    *convolves = false;
+                }
+            }
+        }
+        // It takes attention in all layers where nothing is said.
+        let layers = layers.unwrap_or_else(|| vec![false; n_layers]);
+        Ok(Self { n_taps: keys.whole(&N_TAPS)?.unwrap_or(3), layers })
+    }
 }
 
 fn interval(keys: &dyn Keys, key: &Key, default: u32) -> Result<u32> {

@@ -1,7 +1,7 @@
 //! What a decoder with grouped-query attention is: Llama, Qwen2, Qwen3 and Qwen3-MoE, and with them DeepSeek R1's
-//! distills; SmolLM3, Gemma 3 and gpt-oss. Shapes are read, never derived from one another, but for what a file leaves
-//! out by custom. Source: spec 12.4; transformers' `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3,gpt_oss}`; llama.cpp's
-//! loaders of the same names.
+//! distills; SmolLM3, Gemma 3 and gpt-oss; and LFM2, most of whose layers have a short convolution in place of attention.
+//! Shapes are read, never derived from one another, but for what a file leaves out by custom. Source: spec 12.4; transformers'
+//! `modeling_{llama,qwen2,qwen3,qwen3_moe,smollm3,gemma3,gpt_oss,lfm2}`; llama.cpp's loaders of the same names.
 //!
 //! # Easy to get wrong
 //!
@@ -13,6 +13,8 @@
 //! * A file without an output head uses the embedding again: the same test, on qwen2.
 //! * Gemma's norms multiply by 1 + w in safetensors and by w in a GGUF; its embedding is scaled for the layers and not
 //!   for the head: `small_models::logits_agree_with_transformers_in_chunks_and_token_by_token`.
+//! * LFM2's norm before the head is named as if it were behind the embedding; what gates a convolution's input and what
+//!   gates its output look alike at position 0: the same test, and `small_models::what_a_slip_would_change_shows_in_the_logits`.
 
 pub(super) mod bind;
 mod export;
@@ -49,6 +51,8 @@ pub struct Shape {
     pub n_hidden: u32,
     /// The experts, where there are any.
     pub experts: Option<ExpertsShape>,
+    /// The layers with a convolution in place of attention, where there are any.
+    pub convolutions: Option<Convolutions>,
     /// Whether queries, keys and values have a bias.
     pub has_bias: bool,
     /// Whether the output of the attention has one.
@@ -83,6 +87,15 @@ pub struct Shape {
     pub bos: Option<u32>,
     /// The token that ends one, where there is one; likewise.
     pub eos: Option<u32>,
+}
+
+/// The layers with a short convolution in place of attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Convolutions {
+    /// Tokens that a convolution spans.
+    pub n_taps: u32,
+    /// For each layer, whether it has one.
+    pub layers: Vec<bool>,
 }
 
 /// What a gate goes through before it multiplies.
@@ -187,6 +200,31 @@ pub struct Weights {
 pub struct Layer {
     /// `[n_embd]`
     pub attn_norm: TensorRef,
+    /// Attention, or what stands in its place.
+    pub mixer: Mixer,
+    /// Bias of the attention's output, `[n_embd]`.
+    pub output_bias: Option<TensorRef>,
+    /// `[n_embd]`
+    pub ffn_norm: TensorRef,
+    /// Norms of what attention and feed-forward network give, `[n_embd]` each.
+    pub post_norms: Option<[TensorRef; 2]>,
+    /// The feed-forward network.
+    pub ffn: Ffn,
+}
+
+/// What mixes the tokens of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one for each layer")]
+pub enum Mixer {
+    /// Grouped-query attention.
+    Attention(Attention),
+    /// A short convolution.
+    Convolution(Convolution),
+}
+
+/// The weights of a layer's attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
     /// `[n_heads * head_dim, n_embd]`
     pub q: TensorRef,
     /// `[n_kv_heads * head_dim, n_embd]`
@@ -195,20 +233,23 @@ pub struct Layer {
     pub v: TensorRef,
     /// Biases of q, k and v, as long as those have rows.
     pub bias: Option<[TensorRef; 3]>,
-    /// Bias of o, `[n_embd]`.
-    pub output_bias: Option<TensorRef>,
     /// What each head weighs beside its keys, as a product with one: `[n_heads]`.
     pub sinks: Option<TensorRef>,
     /// Norms of query and of key heads, `[head_dim]` each.
     pub head_norm: Option<[TensorRef; 2]>,
     /// `[n_embd, n_heads * head_dim]`
     pub o: TensorRef,
-    /// `[n_embd]`
-    pub ffn_norm: TensorRef,
-    /// Norms of what attention and feed-forward network give, `[n_embd]` each.
-    pub post_norms: Option<[TensorRef; 2]>,
-    /// The feed-forward network.
-    pub ffn: Ffn,
+}
+
+/// The weights of a layer's convolution, channel by channel over the last tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// `[3 * n_embd, n_embd]`: what gates the input, what gates the output, the input.
+    pub project: TensorRef,
+    /// `[n_embd, n_taps]`; the last one meets the newest token.
+    pub taps: TensorRef,
+    /// `[n_embd, n_embd]`
+    pub o: TensorRef,
 }
 
 /// The weights of a layer's feed-forward network.
@@ -269,6 +310,12 @@ impl Shape {
         self.experts.as_ref().is_some_and(|experts| experts.layers.get(layer) == Some(&true))
     }
 
+    /// Whether a layer has a convolution in place of attention.
+    #[must_use]
+    pub fn convolves(&self, layer: usize) -> bool {
+        self.convolutions.as_ref().is_some_and(|of| of.layers.get(layer) == Some(&true))
+    }
+
     /// Width of all query heads.
     #[must_use]
     pub fn q_width(&self) -> u32 {
@@ -321,6 +368,10 @@ impl Shape {
                 return wrong(what, found.to_string(), format!("from 1 to {most}"));
             }
         }
+        let n_taps = self.convolutions.as_ref().map_or(2, |of| of.n_taps);
+        if !(2..=16).contains(&n_taps) {
+            return wrong("tokens that a convolution spans", n_taps.to_string(), "from 2 to 16".to_owned());
+        }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
             return wrong(
                 "query heads",
@@ -358,12 +409,15 @@ impl Shape {
         let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
         let sinks = if self.has_sinks { u64::from(self.n_heads) } else { 0 };
         let n_norms = if self.has_post_norms { 4 } else { 2 };
-        let attention = n_embd * (2 * q + 2 * kv) + bias + sinks + head_norm + n_norms * n_embd;
+        let attention = n_embd * (2 * q + 2 * kv) + bias + sinks + head_norm;
+        let n_taps = self.convolutions.as_ref().map_or(0, |of| u64::from(of.n_taps));
+        let convolution = n_embd * (4 * n_embd + n_taps);
+        let mixer = |layer| if self.convolves(layer) { convolution } else { attention };
         let ffn = |layer| match &self.experts {
             Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
             _ => 3 * n_embd * u64::from(self.n_hidden),
         };
-        let layers: u64 = (0..self.n_layers as usize).map(|layer| attention + ffn(layer)).sum();
+        let layers: u64 = (0..self.n_layers as usize).map(|layer| mixer(layer) + n_norms * n_embd + ffn(layer)).sum();
         let tables = if tied { 1 } else { 2 };
         layers + tables * u64::from(self.n_vocab) * n_embd + n_embd
     }

@@ -1,7 +1,7 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
 use super::layers::{self, Custom};
-use super::{Activation, ExpertsShape, Gating, Rope, Scaling, Shape};
+use super::{Activation, Convolutions, ExpertsShape, Gating, Rope, Scaling, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
@@ -36,6 +36,13 @@ const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
 pub(in crate::model) const TIED: Key = key("", &["tie_word_embeddings"]);
 /// Where gates of experts with biases are cut off.
 const LIMIT: Key = key("", &["swiglu_limit"]);
+/// Of LFM2: the hidden width as it was first published, whether it is adjusted, and by what.
+const BLOCK_HIDDEN: Key = key("", &["block_ff_dim"]);
+const BLOCK_ADJUSTS: Key = key("", &["block_auto_adjust_ff_dim"]);
+const BLOCK_FACTOR: Key = key("", &["block_ffn_dim_multiplier"]);
+const BLOCK_MULTIPLE: Key = key("", &["block_multiple_of"]);
+/// Its word for a tied head.
+const TIED_BLOCK: Key = key("", &["tie_embedding"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
@@ -50,7 +57,7 @@ pub(in crate::model) const TYPE: Key = key(
 );
 
 /// Architectures by their names in a GGUF and in a `config.json`.
-const ARCHITECTURES: [(&str, &str); 7] = [
+const ARCHITECTURES: [(&str, &str); 8] = [
     ("llama", "llama"),
     ("qwen2", "qwen2"),
     ("qwen3", "qwen3"),
@@ -58,6 +65,7 @@ const ARCHITECTURES: [(&str, &str); 7] = [
     ("smollm3", "smollm3"),
     ("gemma3", "gemma3_text"),
     ("gpt-oss", "gpt_oss"),
+    ("lfm2", "lfm2"),
 ];
 
 /// Whether a GGUF of an architecture holds the rows of q and k so that neighbours turn together.
@@ -90,6 +98,11 @@ struct Rest<'a> {
     /// A `config.json` itself, for the lists that only it has.
     config: Option<&'a ConfigKeys>,
     n_vocab: u32,
+    /// Where the usual key does not say it.
+    n_kv_heads: Option<u32>,
+    /// Likewise.
+    n_hidden: Option<u32>,
+    convolutions: Option<Convolutions>,
     rope_dims: Option<u32>,
     halves: bool,
     is_gguf: bool,
@@ -117,10 +130,15 @@ impl Shape {
         let architecture = known(&format!("{}: key {ARCHITECTURE:?}", metadata.file()), name)?;
         let activation = Defaults::of(architecture).activation;
         let n_layers = keys.require(&keys::N_LAYERS)?.min(super::MOST_LAYERS + 1);
+        let convolutions = (architecture == "lfm2").then(|| Convolutions::of_gguf(&keys)).transpose()?;
+        let (convolutions, n_kv_heads) = convolutions.unzip();
         let has_router = |layer| gguf.directory.get(&format!("blk.{layer}.ffn_gate_inp.weight")).is_some();
         let rest = Rest {
             config: None,
             n_vocab: n_vocab(&keys, &gguf.directory)?,
+            n_kv_heads,
+            n_hidden: None,
+            convolutions,
             rope_dims: keys.whole(&ROPE_DIMS)?,
             halves: !is_permuted(architecture),
             is_gguf: true,
@@ -162,11 +180,14 @@ impl Shape {
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
         keys.refuse_other("use_sliding_window", &false.into())?;
+        keys.refuse_other("conv_bias", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
         if architecture == "gpt-oss" && keys.text(&TYPE)?.is_none() {
             // transformers would take the published model's scaling.
             return Err(keys.missing(&TYPE));
         }
+        let is_lfm2 = architecture == "lfm2";
+        let tied_block = if is_lfm2 { keys.flag(&TIED_BLOCK)? } else { None };
         let head_dim = keys.whole(&keys::HEAD_DIM)?;
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
@@ -175,13 +196,16 @@ impl Shape {
         let rest = Rest {
             config: Some(&keys),
             n_vocab: n_vocab.ok_or_else(|| keys.missing(&keys::N_VOCAB))?,
+            n_kv_heads: None,
+            n_hidden: if is_lfm2 { Some(adjusted_hidden(&keys)?) } else { None },
+            convolutions: is_lfm2.then(|| Convolutions::of_config(&keys)).transpose()?,
             rope_dims,
             halves: true,
             is_gguf: false,
             // Qwen2 has biases without a word on them.
             has_bias: told_bias,
             has_output_bias: told_bias && architecture != "qwen2",
-            is_tied: keys.flag(&TIED)?.unwrap_or(defaults.is_tied),
+            is_tied: tied_block.or(keys.flag(&TIED)?).unwrap_or(defaults.is_tied),
             defaults,
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
@@ -192,11 +216,28 @@ impl Shape {
     }
 }
 
+/// The hidden width of LFM2: its `config.json` has that of a network without gates, of which two thirds are taken.
+fn adjusted_hidden(keys: &ConfigKeys) -> Result<u32> {
+    let told = keys.whole(&BLOCK_HIDDEN)?.map_or_else(|| keys.whole(&HIDDEN), |told| Ok(Some(told)))?;
+    let told = told.unwrap_or(12_288);
+    if !keys.flag(&BLOCK_ADJUSTS)?.unwrap_or(true) {
+        return Ok(told);
+    }
+    let factor = keys.number(&BLOCK_FACTOR)?.unwrap_or(1.0);
+    let multiple = keys.whole(&BLOCK_MULTIPLE)?.unwrap_or(256);
+    if multiple == 0 {
+        return Err(Error::file(keys.thing(&BLOCK_MULTIPLE), "0").expected("at least 1"));
+    }
+    // What does not fit saturates, and fails the check of the shape.
+    let part = (factor * f64::from((u64::from(told) * 2 / 3) as u32)) as u32;
+    Ok(part.checked_next_multiple_of(multiple).unwrap_or(u32::MAX))
+}
+
 fn known(thing: &str, name: &str) -> Result<&'static str> {
     architecture(name).ok_or_else(|| {
         let names: Vec<&str> = ARCHITECTURES.iter().map(|(gguf, _)| *gguf).collect();
         Error::file(thing, shown(name))
-            .expected(format!("deepseek4, deepseek2, {}", names.join(", ")))
+            .expected(format!("deepseek4, deepseek2, deepseek32, {}", names.join(", ")))
             .advice("Take a model of one of these architectures.")
     })
 }
@@ -273,6 +314,18 @@ impl Defaults {
                 eos: Some(1),
                 ..Self::default()
             },
+            "lfm2" => Self {
+                context: 128_000,
+                n_vocab: Some(65_536),
+                n_heads: Some(32),
+                kv_heads: Some(8),
+                base: Some(1e6),
+                norm_eps: Some(1e-5),
+                is_tied: true,
+                bos: Some(1),
+                eos: Some(2),
+                ..Self::default()
+            },
             "gpt-oss" => Self {
                 context: 131_072,
                 n_vocab: Some(201_088),
@@ -343,19 +396,25 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         // As OpenAI computes it; llama.cpp rounds.
         yarn.rounds = false;
     }
+    let n_kv_heads = match rest.n_kv_heads {
+        Some(told) => told,
+        None => keys.whole(&keys::N_KV_HEADS)?.unwrap_or(defaults.kv_heads.unwrap_or(n_heads)),
+    };
+    let n_hidden = rest.n_hidden.map_or_else(|| keys.require(&HIDDEN), Ok)?;
     let shape = Shape {
         architecture: architecture.to_owned(),
         n_vocab: rest.n_vocab,
         n_embd,
         n_layers,
         n_heads,
-        n_kv_heads: keys.whole(&keys::N_KV_HEADS)?.unwrap_or(defaults.kv_heads.unwrap_or(n_heads)),
+        n_kv_heads,
         head_dim,
-        n_hidden: keys.require(&HIDDEN)?,
+        n_hidden,
         experts,
+        convolutions: rest.convolutions,
         has_bias: architecture == "qwen2" || rest.has_bias,
         has_output_bias: rest.has_output_bias,
-        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe" | "gemma3"),
+        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe" | "gemma3" | "lfm2"),
         has_sinks: is_gpt_oss,
         has_post_norms: architecture == "gemma3",
         norms_less_one: architecture == "gemma3" && !rest.is_gguf,

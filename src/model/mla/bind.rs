@@ -1,6 +1,6 @@
 //! The binding of a directory's tensors to their fields, under the names of a GGUF or of transformers.
 
-use super::{Keys, Layer, Queries, Shape, Weights};
+use super::{Indexer, Keys, Layer, Queries, Shape, Weights};
 use crate::error::Result;
 use crate::format::Directory;
 use crate::model::grouped::bind::{Binder, name, rows_of_heads};
@@ -34,7 +34,7 @@ impl Weights {
             ignored: Vec::new(),
         };
         weights.n_mtp_tensors = binder.pass_over_drafts(shape.n_layers);
-        weights.ignored = binder.sort_the_rest("deepseek2", shape.n_layers)?;
+        weights.ignored = binder.sort_the_rest(shape.architecture(), shape.n_layers)?;
         Ok((weights, binder.named))
     }
 }
@@ -63,9 +63,27 @@ fn layer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Layer> 
         keys,
         values,
         o: binder.matrix(of("attn_output.weight", "self_attn.o_proj.weight"), n_embd, n_heads * value_dim)?,
+        indexer: indexer(binder, shape, index)?.map(Box::new),
         ffn_norm: binder.vector(of("ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
         ffn: binder.ffn(index, n_embd, shape.n_hidden, shape.experts.as_ref())?,
     })
+}
+
+fn indexer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Option<Indexer>> {
+    let Some(indexer) = shape.indexer else { return Ok(None) };
+    let of = |gguf: &str, transformers: &str| {
+        name(index, &format!("indexer.{gguf}"), &format!("self_attn.indexer.{transformers}"))
+    };
+    let (n_embd, head_dim) = (shape.n_embd, indexer.head_dim);
+    Ok(Some(Indexer {
+        q_b: binder.matrix(of("attn_q_b.weight", "wq_b.weight"), indexer.width(), shape.q_lora)?,
+        key: binder.matrix(of("attn_k.weight", "wk.weight"), head_dim, n_embd)?,
+        key_norm: [
+            binder.vector(of("k_norm.weight", "k_norm.weight"), head_dim)?,
+            binder.vector(of("k_norm.bias", "k_norm.bias"), head_dim)?,
+        ],
+        weights: binder.matrix(of("proj.weight", "weights_proj.weight"), indexer.n_heads, n_embd)?,
+    }))
 }
 
 /// What takes latents to keys and to values: one tensor with the rows of both, head by head, or two, where each head's

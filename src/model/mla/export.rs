@@ -45,6 +45,13 @@ impl Shape {
                 (&N_KEPT, experts.n_kept.into()),
             ]);
         }
+        if let Some(indexer) = self.indexer {
+            keys.extend([
+                (&keys::INDEX_HEADS, indexer.n_heads.into()),
+                (&keys::INDEX_HEAD_DIM, indexer.head_dim.into()),
+                (&keys::INDEX_TOP_K, indexer.top_k.into()),
+            ]);
+        }
         match self.rope.scaling {
             Scaling::None | Scaling::Llama3 { .. } => {}
             Scaling::Linear { factor } => {
@@ -62,6 +69,6 @@ impl Shape {
                 ]);
             }
         }
-        keys.into_iter().map(|(key, value)| (format!("deepseek2.{}", key.gguf), value)).collect()
+        keys.into_iter().map(|(key, value)| (format!("{}.{}", self.architecture(), key.gguf), value)).collect()
     }
 }

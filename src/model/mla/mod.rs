@@ -1,5 +1,5 @@
-//! What a decoder with multi-head latent attention is: DeepSeek V2-Lite, V2, V3, R1 and their kin. A query latent, groups
-//! of experts, a bias of the router, YaRN and experts at all are five switches, each on its own.
+//! What a decoder with multi-head latent attention is: DeepSeek V2-Lite, V2, V3, R1, V3.2 and their kin. A query latent, groups
+//! of experts, a bias of the router, YaRN, experts at all and an indexer are six switches, each on its own.
 //!
 //! Of a token and layer one row is kept: the key-value latent after its norm, and beside it the one part of a key that
 //! turns. Queries are taken to the latents (absorbed), so that all heads read the same row, as key and as value.
@@ -14,6 +14,8 @@
 //! * The router's bias chooses and does not weigh. Groups rank by their two best scores with sigmoids, by the best one
 //!   with a softmax; llama.cpp takes the two best always, and differs from DeepSeek there.
 //! * A GGUF's `yarn_log_multiplier` is a tenth of `mscale_all_dim`.
+//! * V3.2's indexer turns the first dims of a head, by halves; its key is normed about its mean, with a bias; a token need not
+//!   choose itself.
 
 mod bind;
 mod export;
@@ -54,6 +56,8 @@ pub struct Shape {
     pub n_hidden: u32,
     /// The experts, where there are any.
     pub experts: Option<ExpertsShape>,
+    /// What chooses the positions that a token attends to, where not all of them are.
+    pub indexer: Option<IndexerShape>,
     /// Added to the mean square in every norm.
     pub norm_eps: f32,
     /// The longest context, in tokens, that the model was made for.
@@ -64,6 +68,25 @@ pub struct Shape {
     pub eos: Option<u32>,
     /// What the file left out, and what was taken in its place.
     pub notices: Vec<String>,
+}
+
+/// V3.2's indexer, which every layer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexerShape {
+    /// Its heads.
+    pub n_heads: u32,
+    /// Elements of a head and of the one key, the first of which turn.
+    pub head_dim: u32,
+    /// Positions that a token attends to at most.
+    pub top_k: u32,
+}
+
+impl IndexerShape {
+    /// Width of all its heads.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.n_heads * self.head_dim
+    }
 }
 
 /// All weights of a model, checked against its shape.
@@ -100,10 +123,25 @@ pub struct Layer {
     pub values: TensorRef,
     /// `[n_embd, n_heads * value_dim]`
     pub o: TensorRef,
+    /// Of V3.2.
+    pub indexer: Option<Box<Indexer>>,
     /// `[n_embd]`
     pub ffn_norm: TensorRef,
     /// The feed-forward network.
     pub ffn: Ffn,
+}
+
+/// The weights of a layer's indexer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexer {
+    /// `[n_heads * head_dim, q_lora]`
+    pub q_b: TensorRef,
+    /// `[head_dim, n_embd]`
+    pub key: TensorRef,
+    /// Norm and bias of the key, `[head_dim]` each.
+    pub key_norm: [TensorRef; 2],
+    /// What each head counts, `[n_heads, n_embd]`.
+    pub weights: TensorRef,
 }
 
 /// What makes the queries of a layer.
@@ -132,6 +170,12 @@ pub enum Keys {
 }
 
 impl Shape {
+    /// The name of the architecture in a GGUF.
+    #[must_use]
+    pub fn architecture(&self) -> &'static str {
+        if self.indexer.is_some() { "deepseek32" } else { "deepseek2" }
+    }
+
     /// Elements of a query head.
     #[must_use]
     pub fn head_dim(&self) -> u32 {
@@ -169,8 +213,10 @@ impl Shape {
         };
         let none = ExpertsShape::plain(1, 1, 4, true, Vec::new());
         let experts = self.experts.as_ref().unwrap_or(&none);
+        let indexer = self.indexer.unwrap_or(IndexerShape { n_heads: 1, head_dim: 4, top_k: 1 });
         let widths = [
             ("width of the model", self.n_embd, 4, 1 << 16),
+            ("width of a head of the indexer", indexer.head_dim, 4, 1 << 12),
             ("width of the query latent", self.q_lora, 0, 1 << 14),
             ("width of the key-value latent", self.kv_lora, 4, 1 << 12),
             ("dims of a head that do not turn", self.nope_dim, 4, 1 << 12),
@@ -195,11 +241,24 @@ impl Shape {
             ("groups of experts", experts.n_groups, 32.min(experts.n_experts)),
             ("groups of experts used", experts.n_kept, experts.n_groups),
             ("context", self.context_length, 1 << 26),
+            ("heads of the indexer", indexer.n_heads, 1 << 10),
+            ("positions that the indexer chooses", indexer.top_k, 1 << 16),
         ];
         for (what, found, most) in counts {
             if !(1..=most).contains(&found) {
                 return wrong(what, found.to_string(), format!("from 1 to {most}"));
             }
+        }
+        if self.indexer.is_some() && self.q_lora == 0 {
+            return wrong(
+                "width of the query latent",
+                "0".to_owned(),
+                "one, from which the indexer's heads are made".to_owned(),
+            );
+        }
+        if self.indexer.is_some() && indexer.head_dim < self.rope.n_dims {
+            let expected = format!("at least the {} dims that turn", self.rope.n_dims);
+            return wrong("width of a head of the indexer", indexer.head_dim.to_string(), expected);
         }
         let of_each = experts.n_experts / experts.n_groups;
         if !experts.n_experts.is_multiple_of(experts.n_groups) || experts.n_groups > 1 && of_each < 2 {
@@ -233,7 +292,11 @@ impl Shape {
         let [q_width, row, value_dim] = [self.q_width(), self.row_dim(), self.value_dim].map(u64::from);
         let queries = if q_lora > 0 { q_lora * (n_embd + 1 + q_width) } else { q_width * n_embd };
         let key_values = row * n_embd + kv_lora + heads * (u64::from(self.nope_dim) + value_dim) * kv_lora;
-        let attention = queries + key_values + heads * value_dim * n_embd + 2 * n_embd;
+        let indexer = self.indexer.map_or(0, |of| {
+            let [width, heads, head_dim] = [of.width(), of.n_heads, of.head_dim].map(u64::from);
+            width * q_lora + (heads + head_dim) * n_embd + 2 * head_dim
+        });
+        let attention = queries + key_values + indexer + heads * value_dim * n_embd + 2 * n_embd;
         let ffn = |layer| match &self.experts {
             Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
             _ => 3 * n_embd * u64::from(self.n_hidden),

@@ -1,6 +1,6 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
-use super::Shape;
+use super::{IndexerShape, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
@@ -26,8 +26,12 @@ const SCORING: Key = key("", &["scoring_func"]);
 const TOP_K: Key = key("", &["topk_method"]);
 
 /// Architectures by their names in a GGUF and in a `config.json`.
-const ARCHITECTURES: [(&str, &str); 3] =
-    [("deepseek2", "deepseek_v2"), ("deepseek2", "deepseek_v3"), ("deepseek2", "kimi_k2")];
+const ARCHITECTURES: [(&str, &str); 4] = [
+    ("deepseek2", "deepseek_v2"),
+    ("deepseek2", "deepseek_v3"),
+    ("deepseek2", "kimi_k2"),
+    ("deepseek32", "deepseek_v32"),
+];
 
 /// What to do about a choice that no published model makes.
 const ADVICE: &str = "Models that differ here are not supported.";
@@ -56,6 +60,7 @@ struct Rest {
     experts: Option<ExpertsShape>,
     scaling: Scaling,
     yarn_m: f64,
+    indexer: Option<IndexerShape>,
     bos: Option<u32>,
     eos: Option<u32>,
     notices: Vec<String>,
@@ -90,6 +95,7 @@ impl Shape {
             experts: gguf_experts(&keys, gguf, n_layers, &mut notices)?,
             scaling,
             yarn_m,
+            indexer: (architecture == "deepseek32").then(|| indexer(&keys)).transpose()?,
             bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
             eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
             notices,
@@ -109,6 +115,7 @@ impl Shape {
         let mut notices = Vec::new();
         let (scaling, yarn_m) = config_scaling(&keys, &mut notices)?;
         let n_layers = keys.require(&keys::N_LAYERS)?;
+        let has_indexer = keys.at("model_type").and_then(serde_json::Value::as_str) == Some("deepseek_v32");
         let rest = Rest {
             n_vocab: keys.require(&keys::N_VOCAB)?,
             n_layers,
@@ -118,6 +125,7 @@ impl Shape {
             experts: config_experts(&keys, n_layers)?,
             scaling,
             yarn_m,
+            indexer: has_indexer.then(|| indexer(&keys)).transpose()?,
             bos: token(&keys, &keys::BOS)?,
             eos: token(&keys, &keys::EOS)?,
             notices,
@@ -150,6 +158,7 @@ fn read(keys: &dyn Keys, file: &str, rest: Rest) -> Result<Shape> {
         yarn_m: rest.yarn_m,
         n_hidden: keys.require(&HIDDEN)?,
         experts: rest.experts,
+        indexer: rest.indexer,
         norm_eps: keys.number(&keys::NORM_EPS)?.unwrap_or(1e-6) as f32,
         context_length: keys.whole(&keys::CONTEXT)?.unwrap_or(2048),
         bos: rest.bos,
@@ -164,6 +173,16 @@ fn nope_dim(keys: &GgufKeys<'_>, head_dim: u32, rope_dims: u32) -> Result<u32> {
     head_dim.checked_sub(rope_dims).ok_or_else(|| {
         Error::file(keys.thing(&keys::ROPE_DIMS), rope_dims.to_string())
             .expected(format!("at most {head_dim}, the width of a head"))
+    })
+}
+
+/// The indexer; the defaults are those of transformers, which are V3.2's.
+fn indexer(keys: &dyn Keys) -> Result<IndexerShape> {
+    let or = |key: &Key, default: u32| Ok::<_, Error>(keys.whole(key)?.unwrap_or(default));
+    Ok(IndexerShape {
+        n_heads: or(&keys::INDEX_HEADS, 64)?,
+        head_dim: or(&keys::INDEX_HEAD_DIM, 128)?,
+        top_k: or(&keys::INDEX_TOP_K, 2048)?,
     })
 }
 

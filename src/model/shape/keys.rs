@@ -44,7 +44,7 @@ pub(in crate::model) const LIMIT: Key = key("swiglu_clamp_exp", &["swiglu_limit"
 pub(in crate::model) const N_STREAMS: Key = key("hyper_connection.count", &["hc_mult"]);
 pub(in crate::model) const SINKHORN: Key = key("hyper_connection.sinkhorn_iterations", &["hc_sinkhorn_iters"]);
 pub(in crate::model) const HYPER_EPS: Key = key("hyper_connection.epsilon", &["hc_eps"]);
-pub(in crate::model) const NORM_EPS: Key = key("attention.layer_norm_rms_epsilon", &["rms_norm_eps"]);
+pub(in crate::model) const NORM_EPS: Key = key("attention.layer_norm_rms_epsilon", &["rms_norm_eps", "norm_eps"]);
 pub(in crate::model) const ROPE_BASE: Key = key("rope.freq_base", &["rope_parameters.main.rope_theta", "rope_theta"]);
 pub(in crate::model) const COMPRESS_ROPE_BASE: Key =
     key("attention.compress_rope_freq_base", &["rope_parameters.compress.rope_theta", "compress_rope_theta"]);
@@ -216,7 +216,7 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
         _ => "Take a DeepSeek V4 model, or one of these.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
-        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), llama, qwen2, qwen3, qwen3moe, qwen35, qwen35moe, smollm3, gemma3, gpt-oss")
+        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), deepseek32 (V3.2), llama, qwen2, qwen3, qwen3moe, qwen35, qwen35moe, smollm3, gemma3, gpt-oss, lfm2")
         .advice(advice))
 }
 

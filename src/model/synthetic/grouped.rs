@@ -1,5 +1,5 @@
 //! Published models with grouped-query attention, by value, and their tensors as a GGUF would have them. Sources: the
-//! `config.json` of each, Llama 3 8B's, DeepSeek-R1-Distill-Qwen-1.5B's and Qwen3-30B-A3B's.
+//! `config.json` of each, Llama 3 8B's, DeepSeek-R1-Distill-Qwen-1.5B's, Qwen3-30B-A3B's and LFM2-1.2B's.
 
 use super::name::SyntheticName;
 use super::weights::{Filling, fitting};
@@ -11,7 +11,7 @@ use crate::model::grouped::{ExpertsShape, Shape};
 use std::ops::Range;
 
 /// Names, and what their `config.json` says.
-const PUBLISHED: [(&str, &str); 3] = [
+const PUBLISHED: [(&str, &str); 4] = [
     (
         "llama-8b",
         r#"{"model_type": "llama", "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336,
@@ -31,6 +31,13 @@ const PUBLISHED: [(&str, &str); 3] = [
         "num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768, "norm_topk_prob": true,
         "max_position_embeddings": 40960, "rms_norm_eps": 1e-6, "rope_theta": 1000000.0,
         "tie_word_embeddings": false}"#,
+    ),
+    (
+        "lfm2-1.2b",
+        r#"{"model_type": "lfm2", "vocab_size": 65536, "hidden_size": 2048, "block_ff_dim": 12288,
+        "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "conv_L_cache": 3,
+        "full_attn_idxs": [2, 5, 8, 10, 12, 14], "max_position_embeddings": 128000, "norm_eps": 1e-5,
+        "rope_theta": 1000000.0}"#,
     ),
 ];
 
@@ -69,7 +76,8 @@ pub(super) fn layers_of(name: &SyntheticName, n_layers: u32) -> Result<Range<u32
 }
 
 impl SyntheticGrouped {
-    /// The model of that name, if one of them has it. All layers are alike, so that a cut is as many of them.
+    /// The model of that name, if one of them has it. Layers are alike, so that a cut is as many of them; but one with a
+    /// convolution keeps it.
     ///
     /// # Errors
     /// When it has no such layers.
@@ -85,6 +93,9 @@ impl SyntheticGrouped {
         if let Some(experts) = &mut shape.experts {
             experts.layers.truncate(shape.n_layers as usize);
             experts.n_experts = name.fewer("experts", name.n_experts, experts.n_experts)?.max(experts.n_used);
+        }
+        if let Some(convolutions) = &mut shape.convolutions {
+            convolutions.layers = convolutions.layers[layers.start as usize..layers.end as usize].to_vec();
         }
         let format = name.format.unwrap_or(Format::Q4_0);
         Ok(Some(Self { name: name.shown(), shape, whole, format, seed: name.seed }))
@@ -130,11 +141,12 @@ impl SyntheticGrouped {
     pub fn tensors(&self) -> Vec<SyntheticTensor> {
         let shape = &self.shape;
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
+        let norm = if shape.convolutions.is_some() { "token_embd_norm.weight" } else { "output_norm.weight" };
         let mut tensors = vec![
             self.matrix("token_embd.weight".into(), &[n_vocab, n_embd]),
-            self.matrix("output.weight".into(), &[n_vocab, n_embd]),
-            tensor("output_norm.weight".into(), &[n_embd], Format::F32, Filling::NearOne),
+            tensor(norm.into(), &[n_embd], Format::F32, Filling::NearOne),
         ];
+        tensors.extend((!shape.is_tied).then(|| self.matrix("output.weight".into(), &[n_vocab, n_embd])));
         (0..shape.n_layers).for_each(|layer| self.layer(layer, &mut tensors));
         tensors
     }
@@ -152,17 +164,27 @@ impl SyntheticGrouped {
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
         tensors.extend([
             plain("attn_norm.weight", &[n_embd], Filling::NearOne),
-            matrix("attn_q.weight", &[q, n_embd]),
-            matrix("attn_k.weight", &[kv, n_embd]),
-            matrix("attn_v.weight", &[kv, n_embd]),
-            matrix("attn_output.weight", &[n_embd, q]),
             plain("ffn_norm.weight", &[n_embd], Filling::NearOne),
         ]);
+        let convolution = shape.convolutions.as_ref().filter(|_| shape.convolves(layer as usize));
+        tensors.extend(match convolution {
+            None => vec![
+                matrix("attn_q.weight", &[q, n_embd]),
+                matrix("attn_k.weight", &[kv, n_embd]),
+                matrix("attn_v.weight", &[kv, n_embd]),
+                matrix("attn_output.weight", &[n_embd, q]),
+            ],
+            Some(of) => vec![
+                matrix("shortconv.in_proj.weight", &[3 * n_embd, n_embd]),
+                plain("shortconv.conv.weight", &[n_embd, of.n_taps], Filling::Product),
+                matrix("shortconv.out_proj.weight", &[n_embd, n_embd]),
+            ],
+        });
         if shape.has_bias {
             let widths = [("attn_q.bias", q), ("attn_k.bias", kv), ("attn_v.bias", kv)];
             tensors.extend(widths.map(|(what, width)| plain(what, &[width], Filling::Small)));
         }
-        if shape.has_head_norm {
+        if shape.has_head_norm && convolution.is_none() {
             let norms = ["attn_q_norm.weight", "attn_k_norm.weight"];
             tensors.extend(norms.map(|what| plain(what, &[shape.head_dim], Filling::NearOne)));
         }
@@ -197,6 +219,7 @@ mod tests {
         assert_eq!(n_parameters("synthetic:llama-8b"), 8_030_261_248);
         assert_eq!(n_parameters("synthetic:R1-Distill-Qwen-1.5B"), 1_777_088_000);
         assert_eq!(n_parameters("synthetic:qwen3-30b-a3b"), 30_532_122_624);
+        assert_eq!(n_parameters("synthetic:lfm2-1.2b"), 1_170_340_608);
         // As their names say, 3 of the 30 thousand million are in a token.
         let name = SyntheticName::parse("synthetic:qwen3-30b-a3b").expect("a name");
         let active = SyntheticGrouped::of(&name).expect("layers").expect("known").n_active_parameters();

@@ -1,5 +1,5 @@
 //! Published models with latent attention, by value, and their tensors as a GGUF would have them, with keys and values
-//! made by one tensor. Sources: the `config.json` of DeepSeek-V2-Lite and of DeepSeek-R1.
+//! made by one tensor. Sources: the `config.json` of DeepSeek-V2-Lite, DeepSeek-R1 and DeepSeek-V3.2.
 
 use super::grouped::layers_of;
 use super::name::SyntheticName;
@@ -10,7 +10,7 @@ use crate::format::Format;
 use crate::model::mla::Shape;
 
 /// Names, and what their `config.json` says.
-const PUBLISHED: [(&str, &str); 2] = [
+const PUBLISHED: [(&str, &str); 3] = [
     (
         "deepseek-v2-lite",
         r#"{"model_type": "deepseek_v2", "vocab_size": 102400, "hidden_size": 2048, "intermediate_size": 10944,
@@ -27,6 +27,18 @@ const PUBLISHED: [(&str, &str); 2] = [
         r#"{"model_type": "deepseek_v3", "vocab_size": 129280, "hidden_size": 7168, "intermediate_size": 18432,
         "moe_intermediate_size": 2048, "num_hidden_layers": 61, "num_attention_heads": 128, "num_key_value_heads": 128,
         "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3,
+        "n_group": 8, "topk_group": 4, "scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": true,
+        "routed_scaling_factor": 2.5, "max_position_embeddings": 163840, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+        "rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096, "beta_fast": 32,
+        "beta_slow": 1, "mscale": 1.0, "mscale_all_dim": 1.0}}"#,
+    ),
+    (
+        "deepseek-v3.2",
+        r#"{"model_type": "deepseek_v32", "vocab_size": 129280, "hidden_size": 7168, "intermediate_size": 18432,
+        "moe_intermediate_size": 2048, "num_hidden_layers": 61, "num_attention_heads": 128, "num_key_value_heads": 128,
+        "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "index_n_heads": 64, "index_head_dim": 128, "index_topk": 2048,
         "n_routed_experts": 256, "n_shared_experts": 1, "num_experts_per_tok": 8, "first_k_dense_replace": 3,
         "n_group": 8, "topk_group": 4, "scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": true,
         "routed_scaling_factor": 2.5, "max_position_embeddings": 163840, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
@@ -112,6 +124,15 @@ impl SyntheticMla {
             matrix("attn_output.weight", &[n_embd, n_heads * shape.value_dim]),
             plain("ffn_norm.weight", &[n_embd], Filling::NearOne),
         ]);
+        if let Some(indexer) = shape.indexer {
+            tensors.extend([
+                matrix("indexer.attn_q_b.weight", &[indexer.width(), q_lora]),
+                matrix("indexer.attn_k.weight", &[indexer.head_dim, n_embd]),
+                plain("indexer.k_norm.weight", &[indexer.head_dim], Filling::NearOne),
+                plain("indexer.k_norm.bias", &[indexer.head_dim], Filling::Small),
+                plain("indexer.proj.weight", &[indexer.n_heads, n_embd], Filling::Product),
+            ]);
+        }
         let network = |suffix: &str, n_hidden: u32| {
             let of = |part: &str| format!("ffn_{part}{suffix}.weight");
             [
@@ -148,10 +169,12 @@ mod tests {
         SyntheticMla::of(&name).expect("layers").expect("a known model")
     }
 
-    /// As they are told: 15.7 and 671 thousand million, counted from the tensors and from the shape.
+    /// As they are told: 15.7, 671 and with the indexer 672 thousand million, counted from the tensors and from the shape.
     #[test]
     fn models_have_the_parameters_that_are_told_of_them() {
-        for (name, billions) in [("synthetic:deepseek-v2-lite", 15.7), ("synthetic:DeepSeek-R1", 671.0)] {
+        for (name, billions) in
+            [("synthetic:deepseek-v2-lite", 15.7), ("synthetic:DeepSeek-R1", 671.0), ("synthetic:deepseek-v3.2", 671.9)]
+        {
             let model = model(name);
             let n: u64 = model.tensors().iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum();
             assert_eq!(n, model.shape.n_parameters(false), "{name}");

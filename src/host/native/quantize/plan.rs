@@ -68,9 +68,10 @@ fn fate(tensor: &ExportTensor, to: Format) -> Result<Fate> {
 }
 
 /// Whether a tensor is the weight of a product that bears a coarse format. Routers and the mixing of residual streams
-/// are small and decide much; tables of positions are added, not multiplied by.
+/// are small and decide much; tables of positions are added, not multiplied by; taps of convolutions are a few to a row.
 fn is_matrix(tensor: &ExportTensor) -> bool {
-    const KEPT: [&str; 6] = ["_norm", "ffn_gate_inp", "hc_", "_ape", "rope_freqs", "position_embd"];
+    const KEPT: [&str; 8] =
+        ["_norm", "ffn_gate_inp", "hc_", "_ape", "rope_freqs", "position_embd", "shortconv.conv", "ssm_conv1d"];
     let is_weight = matches!(&tensor.stored, Stored::Supported(format) if format.is_weight());
     is_weight
         && tensor.n_rows() > 1
