@@ -333,11 +333,13 @@ impl Session {
     }
 }
 
-/// What tells stages apart, whatever shards their matrices are cut into: kernel, name and layer.
-type Key = (&'static str, &'static str, Option<u32>);
+/// What tells stages apart, whatever shards their matrices are cut into: kernel, name, layer, and the parameters of the first
+/// of the parts, since a layer may have two of a kind.
+type Key = (&'static str, &'static str, Option<u32>, Vec<u8>);
 
 fn key(stage: &Stage) -> Key {
-    (stage.op.name, stage.name, stage.layer)
+    let first = stage.parts.first().map(|part| part.params.clone()).unwrap_or_default();
+    (stage.op.name, stage.name, stage.layer, first)
 }
 
 /// What dispatches of one stage write, each slice once. A fault has no outputs of its own.
