@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 FAMILIES = Path(__file__).parent.parent / "tests/fixtures/families"
 # Left out: deepseek_v2, since llama.cpp routes V2's groups by the rule of V3 (14 % of the tokens go elsewhere); qwen3moe,
 # since it demands experts in every layer and this one has a dense layer; gpt_oss and qwen3_5, which `quantize` does not write.
-EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "gemma3", "smollm3")
+EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "gemma3", "smollm3", "lfm2")
 SYNTHETIC = ("r1-distill-qwen-1.5b:layers=0..2", "deepseek-v2-lite:layers=0..2", "qwen3-30b-a3b:layers=0..1", "llama-8b:layers=0..1")
 IDS = (72, 101, 108, 108, 111, 44, 32, 119)
 MOST = 1e-3
