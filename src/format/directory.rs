@@ -87,7 +87,7 @@ impl Directory {
     /// Collects tensors. Fails if two have one name, or share a byte of one source.
     pub fn new(tensors: Vec<TensorInfo>) -> Result<Self> {
         let mut by_name: Vec<usize> = (0..tensors.len()).collect();
-        by_name.sort_by_key(|&index| tensors[index].name.as_str());
+        by_name.sort_unstable_by_key(|&index| tensors[index].name.as_str());
         if let Some(pair) = by_name.windows(2).find(|pair| tensors[pair[0]].name == tensors[pair[1]].name) {
             return Err(Error::file(format!("tensor {}", shown(&tensors[pair[0]].name)), "its name occurs twice")
                 .expected("every tensor once")
@@ -129,7 +129,7 @@ pub(super) fn elements_of(shape: &[u64]) -> Option<u64> {
 /// Fails if two tensors of one source share a byte.
 fn refuse_overlap(tensors: &[TensorInfo]) -> Result<()> {
     let mut in_order: Vec<&TensorInfo> = tensors.iter().collect();
-    in_order.sort_by_key(|tensor| (tensor.source_index, tensor.offset, tensor.bytes));
+    in_order.sort_unstable_by_key(|tensor| (tensor.source_index, tensor.offset, tensor.bytes));
     for pair in in_order.windows(2) {
         let [first, second] = pair else { continue };
         if first.source_index == second.source_index && first.end() > second.offset {

@@ -130,7 +130,7 @@ fn choose(logits: &[f32], settings: &Step, position: u32) -> u32 {
 /// The least value that the filters keep.
 fn threshold(values: &[f32], settings: &Step, greatest: f32) -> f32 {
     let mut sorted = values.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     let mut least = LEAST;
     let top_k = settings.top_k as usize;
     if top_k > 0 && top_k < sorted.len() {

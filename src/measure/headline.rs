@@ -147,7 +147,7 @@ fn same_standard(report: &Report, others: &[&Report]) -> Rates {
 
 /// Its place among the others: the nearest below and the nearest above.
 fn place(rate: f64, mut rates: Rates) -> String {
-    rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    rates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let n_below = rates.partition_point(|(other, _)| *other < rate);
     let below = n_below.checked_sub(1).map(|last| &rates[last].1);
     match (below, rates.get(n_below)) {

@@ -28,7 +28,7 @@ impl Spread {
             return None;
         }
         let mut sorted = samples.to_vec();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_unstable_by(f64::total_cmp);
         let n = sorted.len();
         let mean = sorted.iter().sum::<f64>() / n as f64;
         let squares: f64 = sorted.iter().map(|sample| (sample - mean).powi(2)).sum();
@@ -50,7 +50,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 #[must_use]
 pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
+    sorted.sort_unstable_by(f64::total_cmp);
     quantile(&sorted, 0.5)
 }
 

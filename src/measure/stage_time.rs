@@ -48,7 +48,7 @@ impl StageTime {
             of_limit: Share::of(work, ms, probes),
         };
         let mut stages: Vec<Self> = sums.into_iter().map(stage).collect();
-        stages.sort_by(|a, b| b.ms.total_cmp(&a.ms));
+        stages.sort_unstable_by(|a, b| b.ms.total_cmp(&a.ms));
         stages
     }
 }

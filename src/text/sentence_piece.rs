@@ -72,7 +72,7 @@ pub(super) fn byte_of(token: &str) -> Option<u8> {
 pub(super) fn merges_of(tokens: &[(&str, f32)], is_token: impl Fn(&str) -> bool) -> Result<Vec<(String, String)>> {
     const ORIGIN: &str = "tokenizer.ggml.tokens";
     let mut order: Vec<usize> = (0..tokens.len()).collect();
-    order.sort_by(|&a, &b| tokens[b].1.total_cmp(&tokens[a].1));
+    order.sort_unstable_by(|&a, &b| tokens[b].1.total_cmp(&tokens[a].1).then(a.cmp(&b)));
     let mut merges: Vec<(f32, usize, usize, &str, &str)> = Vec::new();
     for index in order {
         let (text, score) = tokens[index];

@@ -84,7 +84,7 @@ fn points(profile: &Profile, roof: impl Fn(f64) -> f64) -> Option<(Vec<Point>, P
     };
     let mut points: Vec<Point> =
         timed().filter_map(|stage| point(&stage.name, stage.bytes, stage.ops, stage.ms)).collect();
-    points.sort_by(|a, b| b.ms.total_cmp(&a.ms));
+    points.sort_unstable_by(|a, b| b.ms.total_cmp(&a.ms));
     points.truncate(MAX_STAGES);
     let sum = |of: fn(&crate::measure::StageTime) -> u64| timed().map(of).fold(0, u64::saturating_add);
     let whole = point("the whole step", sum(|stage| stage.bytes), sum(|stage| stage.ops), all_ms)?;

@@ -57,7 +57,7 @@ fn longest<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
         }
     }
     let mut longest: Vec<(&str, f64)> = shares.into_iter().collect();
-    longest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    longest.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
     longest.into_iter().take(N_SERIES - 1).map(|(name, _)| name.to_owned()).collect()
 }
 

@@ -165,7 +165,7 @@ fn rows(entries: &[Entry], columns: &[Column], set: &Set) -> Vec<Row> {
     };
     let all: Vec<Vec<Figure>> = columns.iter().map(of_column).collect();
     let mut heads: Vec<&Figure> = all.iter().flatten().collect();
-    heads.sort_by(|a, b| (a.section, a.order, &a.name, a.unit).cmp(&(b.section, b.order, &b.name, b.unit)));
+    heads.sort_unstable_by(|a, b| (a.section, a.order, &a.name, a.unit).cmp(&(b.section, b.order, &b.name, b.unit)));
     heads.dedup_by(|a, b| is_same(a, b));
     let figure_row = |head: &Figure| Row {
         section: head.section,

@@ -133,7 +133,7 @@ impl<'a, 'w> Log<'a, 'w> {
     }
 
     fn finish(mut self) -> Probes {
-        self.probes.sort_by_key(|probe| probe.kind);
+        self.probes.sort_unstable_by_key(|probe| probe.kind);
         Probes(self.probes)
     }
 }

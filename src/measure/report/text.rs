@@ -111,7 +111,7 @@ impl Decode {
     #[must_use]
     pub fn new(timings: &Timings, on_cpu: bool) -> Option<Self> {
         let mut sorted = timings.token_ms.clone();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_unstable_by(f64::total_cmp);
         let at = |share: f64| sorted.get((share * (sorted.len().saturating_sub(1)) as f64).round() as usize).copied();
         let median_ms = at(0.5)?;
         Some(Self {

@@ -215,7 +215,7 @@ impl Tuner {
             tasks.push((ms, guess, alike));
         }
         // Parts first: what is chosen for them decides whether a fused stage is worth it.
-        tasks.sort_by(|(a, _, of_a), (b, _, of_b)| of_b.is_part.cmp(&of_a.is_part).then(b.total_cmp(a)));
+        tasks.sort_unstable_by(|(a, _, of_a), (b, _, of_b)| of_b.is_part.cmp(&of_a.is_part).then(b.total_cmp(a)));
         let total: f64 = tasks.iter().filter(|(.., alike)| !alike.is_part).map(|(ms, ..)| ms).sum();
         let (mut covered, n_tasks) = (0.0, tasks.len() as u32);
         let mut choices = BTreeMap::new();

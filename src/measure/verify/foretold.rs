@@ -75,7 +75,7 @@ impl Foretold {
         let same = pairs().filter(|(p, q)| likeliest(p).is_some_and(|id| likeliest(q) == Some(id)));
         let worst = (0..divergences.len()).max_by(|a, b| divergences[*a].total_cmp(&divergences[*b]).then(b.cmp(a)));
         let mut sorted = divergences.clone();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_unstable_by(f64::total_cmp);
         let mean = divergences.iter().map(|kl| kl / divergences.len() as f64).sum::<f64>();
         TokenCheck {
             n_tokens: divergences.len() as u32,

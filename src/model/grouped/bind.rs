@@ -141,6 +141,7 @@ impl<'a> Binder<'a> {
 
     fn layer(&mut self, shape: &Shape, layer: usize) -> Result<Layer> {
         let n_embd = shape.n_embd;
+        let attn_norm = self.norm_weights(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?;
         let mixer = match shape.convolves(layer) {
             true => Mixer::Convolution(self.convolution(shape, layer)?),
             false => Mixer::Attention(self.attention(shape, layer)?),
@@ -162,7 +163,7 @@ impl<'a> Binder<'a> {
             post_norms = Some([self.norm_weights(attention, n_embd)?, self.norm_weights(ffn, n_embd)?]);
         }
         Ok(Layer {
-            attn_norm: self.norm_weights(name(layer, "attn_norm.weight", "input_layernorm.weight"), n_embd)?,
+            attn_norm,
             mixer,
             output_bias,
             ffn_norm: self.norm_weights(ffn_norm, n_embd)?,

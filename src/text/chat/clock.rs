@@ -35,7 +35,7 @@ pub(super) fn strftime(moment: &ZonedDateTime, format: &str, budget: &Budget) ->
         return Err(fault("a date with a width of two digits or more"));
     }
     let text = BrokenDownTime::from(moment).to_string_with_config(&Config::new().lenient(true), format);
-    text.map_err(|error| fault(format!("a date that cannot be written: {error}")))
+    text.map_err(|_| fault(format!("a date that cannot be written as {format:?}")))
 }
 
 #[cfg(test)]

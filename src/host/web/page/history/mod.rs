@@ -85,7 +85,7 @@ impl History {
         self.records.update(|records| {
             read.retain(|record| records.iter().all(|known| known.id != record.id));
             records.append(&mut read);
-            records.sort_by(|a, b| b.added_ms.total_cmp(&a.added_ms));
+            newest_first(records);
         });
         self.store.set_value(Some(Rc::new(store)));
         Ok(n_unread)
@@ -166,7 +166,7 @@ impl History {
         }
         self.records.update(|records| {
             records.append(&mut back);
-            records.sort_by(|a, b| b.added_ms.total_cmp(&a.added_ms));
+            newest_first(records);
         });
         self.said.set("Brought back.".into());
         self.save(ids);
@@ -230,6 +230,10 @@ impl History {
             }
         });
     }
+}
+
+fn newest_first(records: &mut [Record]) {
+    records.sort_by(|a, b| b.added_ms.total_cmp(&a.added_ms));
 }
 
 /// A run out of storage, if its report can still be read.
