@@ -39,6 +39,13 @@ impl de::Error for Fault {
     fn custom<T: Display>(said: T) -> Self {
         Self { path: String::new(), said: said.to_string() }
     }
+
+    /// As serde says it, but in JSON's word.
+    #[cold]
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        let found = if found == Unexpected::Unit { Unexpected::Other("null") } else { found };
+        Self::custom(format_args!("invalid type: {found}, expected {expected}"))
+    }
 }
 
 /// A value whose faults are told with their place.
@@ -263,6 +270,7 @@ mod tests {
             (json!({"list": ["Other"]}), ".list[0]: unknown variant `Other`"),
             (json!({"list": [{"Nothing": 1}]}), ".list[0].Nothing: invalid type: number"),
             (json!({"list": [7]}), ".list[0]: invalid type: number, expected a variant's name"),
+            (json!({"list": null}), ".list: invalid type: null, expected a sequence"),
             (json!({"lost": [], "list": []}), ".lost: unknown field"),
             (json!({"number": 1}), ": missing field `list`"),
             (json!(7), ": invalid type: number, expected struct Outer"),

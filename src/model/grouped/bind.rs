@@ -446,7 +446,8 @@ fn in_layers(name: &str, n_layers: u32) -> Option<&str> {
 /// activations in eight bits do not: here both are kept as they are.
 fn changes(part: &str) -> bool {
     let is_idle = ["k_scale", "v_scale", "input_scale", "output_scale"].iter().any(|idle| part.ends_with(idle));
-    !is_idle && ["bias", "norm", "gate", "scale", "sink", "lora", "hc_"].iter().any(|kind| part.contains(kind))
+    !is_idle
+        && ["bias", "norm", "gate", "scale", "sink", "lora", "hc_", "indexer"].iter().any(|kind| part.contains(kind))
 }
 
 /// Fails unless gate and up of experts are of one format.
