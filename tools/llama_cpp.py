@@ -5,7 +5,7 @@
 
 Two kinds of files: those that `quantize` makes of the small models in tests/fixtures/families, where llama.cpp has to find
 what transformers did (`expected.safetensors` beside them); and those that `synthesize` writes, with shapes of real models,
-where it has to find what the program does. Compared is the mean KL divergence over tokens, at most `MOST` nats.
+where it has to find what the program does. Compared is the mean KL divergence over tokens, at most what `MOST` says.
 """
 
 import ctypes as c
@@ -24,8 +24,9 @@ FAMILIES = Path(__file__).parent.parent / "tests/fixtures/families"
 EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "gemma3", "smollm3", "lfm2")
 SYNTHETIC = ("r1-distill-qwen-1.5b:layers=0..2", "deepseek-v2-lite:layers=0..2", "qwen3-30b-a3b:layers=0..1", "llama-8b:layers=0..1")
 IDS = (72, 101, 108, 108, 111, 44, 32, 119)
-MOST = 1e-3
-"""Nats. llama.cpp rounds activations to 8 bits before products with quantized weights."""
+MOST = {EXPORTED: 1e-3, SYNTHETIC: 5e-3}
+"""Nats. llama.cpp rounds activations to 8 bits before products with quantized weights: a random router's near tie may fall
+the other way for a token, which is 4e-3 there. Other weights would be some 1e-1 off and more."""
 
 
 class Opaque(c.Structure):
@@ -89,8 +90,8 @@ def main() -> None:
     llama, passed, failed = Llama(), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path, written = Path(folder) / "model.gguf", Path(folder) / "logits.npy"
-        for name in (*EXPORTED, *SYNTHETIC):
-            if name in EXPORTED:
+        for kind, name in [(kind, name) for kind in (EXPORTED, SYNTHETIC) for name in kind]:
+            if kind is EXPORTED:
                 run("quantize", FAMILIES / name, path, "--to", "f32")
                 of = load_file(FAMILIES / name / "expected.safetensors")
                 ids, expected = of["ids"].ravel().tolist(), of["logits"].reshape(of["ids"].size, -1)
@@ -99,7 +100,7 @@ def main() -> None:
                 run("eval", "-m", path, "-c", "64", "--ids", ",".join(map(str, IDS)), "--logits", written)
                 ids, expected = list(IDS), np.load(written)
             found = divergence(expected, llama.logits(path, ids))
-            right = found <= MOST
+            right = found <= MOST[kind]
             passed, failed = passed + right, failed + (not right)
             print(f"{'ok    ' if right else 'FAILED'}  {name}: mean KL {found:.1e} over {len(ids)} tokens", flush=True)
             path.unlink()
