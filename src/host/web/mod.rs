@@ -24,7 +24,7 @@ use web_sys::DedicatedWorkerGlobalScope;
 /// Takes up the role that the global scope calls for: the engine's in a worker, the page's in a window.
 pub fn main() {
     match js_sys::global().dyn_into::<DedicatedWorkerGlobalScope>() {
-        Ok(scope) if scope.name() == hashing::NAME => hashing::serve(scope),
+        Ok(scope) if scope.name() == hashing::NAME => hashing::serve(&scope),
         Ok(scope) => worker::start(scope),
         Err(_window) => {
             console_error_panic_hook::set_once();

@@ -114,7 +114,7 @@ impl Drop for Beside {
 }
 
 /// The thread's side.
-pub(in crate::host::web) fn serve(scope: DedicatedWorkerGlobalScope) {
+pub(in crate::host::web) fn serve(scope: &DedicatedWorkerGlobalScope) {
     let mut hash = Sha256::new();
     let line = scope.clone();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
