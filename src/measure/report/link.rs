@@ -65,7 +65,7 @@ type ShortRate = (u32, u32, f64, f64);
 /// per token, bytes in 10^9 per second, share of a limit.
 type ShortTest = (u32, u32, u32, u32, f64, f64, f64, f64, Option<(ProbeKind, f64)>);
 
-/// A report as text of the characters `A–Z a–z 0–9 - _ .`: adapter, figures and verdict. Whoever opens it reads the same
+/// A report as text of the characters `A–Z a–z 0–9 - _ .`: adapter, figures and verdict. The receiver reads the same
 /// rates as the sender did; the other figures have four digits.
 #[must_use]
 pub fn pack(report: &Report) -> String {

@@ -1,6 +1,6 @@
 //! The name that asks for a synthetic model:
 //! `synthetic:MODEL[:layers=A..B][:experts=N][:vocab=N][:format=FORMAT][:seed=N]`, where MODEL is a published model's name
-//! or the path of a V4's `config.json`. Whoever has the files reads the latter; nothing here does.
+//! or the path of a V4's `config.json`. The host reads that file; nothing here does.
 
 use super::SyntheticModel;
 use crate::error::{Error, Result};

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 What a card would do with DeepSeek V4-Flash and with a Llama 8B in Q4_0: as much of each as there is memory for runs with
 random weights, made on the card, and the whole is predicted; results drawn at random are checked. Nothing is downloaded.
-The embedded model is measured too, in short. Some 20 to 30 seconds on a GPU, one to three minutes on a processor.
+The embedded model is measured too, in short. By its limits under a minute on a GPU, and three on a processor.
 
 Examples:
   headstart test

@@ -1,14 +1,16 @@
 //! Tunings on disk: a file for each adapter in the user's cache folder. What cannot be read or does not suit is told and
-//! passed over: it costs speed and nothing else. Several programs may tune at once: a file is replaced whole, and who
-//! adds to it waits for who does so already.
+//! passed over: it costs speed and nothing else. Several programs may tune at once: a file is replaced whole, and a
+//! writer waits for the one before it.
 
 use crate::error::{Error, Result};
 use crate::gpu::adapter::Identity;
 use crate::host::native::new_file::NewFile;
 use crate::measure::tune::KeptTuning;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Where tunings are kept; `None` where there is no cache folder.
 fn folder() -> Option<PathBuf> {
@@ -40,7 +42,7 @@ fn find_in(folder: &Path, identity: &Identity) -> KeptTuning {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return nothing(),
         Err(error) => {
-            eprintln!("headstart: the tuning in {} is not used: {error}", path.display());
+            tell(&path, &error.to_string());
             return nothing();
         }
     };
@@ -48,9 +50,17 @@ fn find_in(folder: &Path, identity: &Identity) -> KeptTuning {
     match kept.and_then(|kept| kept.misfit(identity).map_or(Ok(kept), Err)) {
         Ok(kept) => kept,
         Err(why) => {
-            eprintln!("headstart: the tuning in {} is not used: {why}", path.display());
+            tell(&path, &why);
             nothing()
         }
+    }
+}
+
+/// Says why a file is not used: once, since every load of a model looks for it.
+fn tell(path: &Path, why: &str) {
+    static TOLD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned()) {
+        eprintln!("headstart: the tuning in {} is not used: {why}", path.display());
     }
 }
 
@@ -102,8 +112,8 @@ mod tests {
         KeptChoice { problem, choice: Choice { variant: "v".into(), config: Config::default() }, gain: 1.5 }
     }
 
-    /// Each adds its own choices one by one, as programs do: a lock is of an open file, not of a process. Whoever reads
-    /// in between finds a whole file.
+    /// Each adds its own choices one by one, as programs do: a lock is of an open file, not of a process. A reader in
+    /// between finds a whole file.
     #[test]
     fn of_what_several_add_at_once_nothing_is_lost() {
         const N: usize = 12;
@@ -125,7 +135,7 @@ mod tests {
                 });
             }
         });
-        let names: std::collections::BTreeSet<String> =
+        let names: BTreeSet<String> =
             find_in(folder.path(), &adapter).choices.into_iter().map(|kept| kept.problem.kernel).collect();
         assert_eq!(names.len(), 4 * N);
         let files = std::fs::read_dir(folder.path()).unwrap().count();

@@ -32,10 +32,10 @@ pub(crate) fn GpuTest(page: Page, link: LinkHandle) -> impl IntoView {
     let slow = move || page.adapter.with(|card| card.as_ref().is_some_and(|card| card.takes_host_memory));
     let hint = move || match slow() {
         true => {
-            "What real models would do here, measured on some of their layers and checked: one to three minutes on a processor."
+            "What real models would do here, measured on some of their layers and checked: up to three minutes on a processor."
         }
         false => {
-            "What DeepSeek V4-Flash and an 8B would do here, measured on some of their layers, tuned and checked: about 30 seconds. Nothing is sent."
+            "What DeepSeek V4-Flash and an 8B would do here, measured on some of their layers, tuned and checked: under a minute. Nothing is sent."
         }
     };
     view! {
