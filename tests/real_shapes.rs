@@ -3,9 +3,10 @@
 //! and grids that cannot be dispatched would show here.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use headstart::engine::buffers::Scratch;
-use headstart::engine::forward::{Forward, MAX_AHEAD};
-use headstart::engine::upload::Uploads;
+use headstart::engine::arch::step::MAX_AHEAD;
+use headstart::engine::arch::v4::buffers::Scratch;
+use headstart::engine::arch::v4::forward::Forward;
+use headstart::engine::load::upload::Uploads;
 use headstart::format::{Directory, Format, Stored, TensorInfo};
 use headstart::gpu::lower::lower;
 use headstart::gpu::{Arena, Caps, Config, Purpose, Recording, Reduce, Tuning};

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::support::{fixture, memory, places};
-use headstart::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
+use headstart::engine::check::lockstep::{Head, LockstepStep, SampledStage, sampled};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Format;
 use headstart::gpu::executor_gpu::ShaderChecks;

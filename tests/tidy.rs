@@ -32,6 +32,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host", &["error", "format", "gpu", "kernels", "model", "text", "engine", "measure"]),
 ];
 
+/// The rooms of the engine, each of which may name those before it.
+const ROOMS: [&str; 4] = ["load", "arch", "run", "check"];
+
 const RULES: &[Rule] = &[
     Rule {
         name: "a floor names only itself and the floors below",
@@ -55,6 +58,21 @@ const RULES: &[Rule] = &[
             ("src/host/web/page.rs", "use crate::measure::report;"),
             ("src/text/chat.rs", "use crate::model::Shape;"),
             ("src/main.rs", "use headstart::host;"),
+        ]],
+    },
+    Rule {
+        name: "a room of the engine names only itself and the rooms before",
+        check: backward_edges,
+        breaches: &[
+            &[("src/engine/load/files.rs", "use crate::engine::arch::network::Network;")],
+            &[("src/engine/run/session.rs", "use crate::engine::{load, check::lockstep};")],
+            &[("src/engine/arch/fit.rs", "fn f() -> super::super::run::session::Session {}")],
+            &[("src/engine/session.rs", "//! In no room.")],
+        ],
+        keeps: &[&[
+            ("src/engine/mod.rs", "pub use check::lockstep;"),
+            ("src/engine/arch/network.rs", "use crate::engine::load::upload::Uploads;\nuse super::run_length::x;"),
+            ("src/engine/check/trial.rs", "use crate::engine::{arch::step::Kind, run::session::Session};"),
         ]],
     },
     Rule {
@@ -174,12 +192,35 @@ fn upward_edges(files: &[File]) -> Vec<String> {
     found
 }
 
+fn backward_edges(files: &[File]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files {
+        let Some(inside) = path.strip_prefix("src/engine/").filter(|inside| *inside != "mod.rs") else { continue };
+        let Some(room) = ROOMS.iter().position(|room| inside.starts_with(&format!("{room}/"))) else {
+            found.push(format!("{path}: in none of the engine's rooms"));
+            continue;
+        };
+        let text = code(text);
+        for later in &ROOMS[room + 1..] {
+            if heads_after(&text, &["engine::", "super::super::"]).iter().any(|named| named == later) {
+                found.push(format!("{path}: `{}` may not name `{later}`", ROOMS[room]));
+            }
+        }
+    }
+    found
+}
+
 /// The modules that paths from the crate's root, or from a parent module, name first: `a` and `b` of
 /// `crate::{a::x, b}`.
 fn named_modules(code: &str) -> Vec<String> {
+    heads_after(code, &["crate::", "super::", "headstart::"])
+}
+
+/// The modules that stand first in paths behind any of `roots`.
+fn heads_after(code: &str, roots: &[&str]) -> Vec<String> {
     let code: String = code.split_whitespace().collect::<Vec<_>>().join(" ").replace(" ::", "::").replace(":: ", "::");
     let mut names = Vec::new();
-    for root in ["crate::", "super::", "headstart::"] {
+    for root in roots {
         for (at, _) in code.match_indices(root) {
             let before = code[..at].chars().next_back();
             if before.is_some_and(is_word) {

@@ -9,7 +9,7 @@ use super::run::{load, sampling, tell_seed};
 use super::terminal::dimmed;
 use super::text_out::TextOut;
 use super::{Ending, choice, interrupt, json, platform, prompt};
-use crate::engine::conversation::Answered;
+use crate::engine::run::conversation::Answered;
 use crate::engine::{Conversation, Sampling, Session, Timings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::measure::Report;

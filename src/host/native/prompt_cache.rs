@@ -3,7 +3,7 @@
 use super::model_files::{Named, fingerprint};
 use super::new_file::NewFile;
 use crate::engine::Session;
-use crate::engine::prompt_cache::ModelHash;
+use crate::engine::run::prompt_cache::ModelHash;
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};

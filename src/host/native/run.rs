@@ -9,7 +9,7 @@ use super::text_out::TextOut;
 use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables, tune,
 };
-use crate::engine::sampling::{Dry, Xtc};
+use crate::engine::run::sampling::{Dry, Xtc};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, Memory, Sampling, Session, Timings};
 use crate::error::{Error, Result};
 use crate::gpu::executor_gpu::ShaderChecks;

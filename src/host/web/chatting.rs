@@ -3,7 +3,7 @@
 use super::facts::Loaded;
 use super::protocol::{Event, Settings};
 use super::worker::sampling;
-use crate::engine::conversation::Answered as Said;
+use crate::engine::run::conversation::Answered as Said;
 use crate::engine::{Conversation, ModelFiles, Session};
 use crate::error::{Error, Result};
 use crate::measure::Report;

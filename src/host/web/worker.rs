@@ -13,7 +13,7 @@ use super::protocol::{
     AdapterCard, Event, Executor, Job, Measurement, ModelFile, NoGpu, Power, Progress, Request, Settings, Step,
 };
 use super::tunings;
-use crate::engine::sampling::{Dry, Xtc};
+use crate::engine::run::sampling::{Dry, Xtc};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, ModelFiles, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;

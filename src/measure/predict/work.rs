@@ -1,8 +1,8 @@
 //! The work and the memory of a model, from its real recordings at full shape, which are planned without any buffer.
 
 use super::OUTSIDE;
-use crate::engine::draft::Draft;
-use crate::engine::fit::Choices;
+use crate::engine::arch::draft::Draft;
+use crate::engine::load::options::Choices;
 use crate::error::Result;
 use crate::gpu::Purpose;
 use crate::gpu::recording::Cost;

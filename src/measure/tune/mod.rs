@@ -14,7 +14,7 @@ use super::report::{StepGain, TunedProblem, TuningFacts, TuningSource};
 use super::settle::settle;
 use super::spread::median;
 use super::{Progress, Watch, bench};
-use crate::engine::trial::Alike;
+use crate::engine::check::trial::Alike;
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::recording::Stage;

@@ -2,7 +2,7 @@
 
 use super::search::{Entrant, Extent, Track};
 use crate::engine::Session;
-use crate::engine::trial::{Alike, Expected};
+use crate::engine::check::trial::{Alike, Expected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor::Prepared;
 use crate::gpu::lower::{Dispatch, lower};

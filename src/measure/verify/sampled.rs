@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use crate::engine::lockstep::{Head, LockstepStep, SampledStage, sampled};
+use crate::engine::check::lockstep::{Head, LockstepStep, SampledStage, sampled};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::format::random::hash;
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_tally_says_what_can_be_missed_and_what_had_nothing_to_do() {
         let stage = |stage, n_words, n_drawn| SampledStage {
-            deviation: crate::engine::lockstep::StageDeviation {
+            deviation: crate::engine::check::lockstep::StageDeviation {
                 stage,
                 layer: None,
                 position: 0,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::engine::Session;
-use crate::engine::lockstep::{Head, LockstepStep, StageDeviation, lockstep};
+use crate::engine::check::lockstep::{Head, LockstepStep, StageDeviation, lockstep};
 use crate::error::Result;
 use crate::measure::report::{Check, NO_NUMBER, StageError};
 use crate::measure::{Progress, Watch};

@@ -4,7 +4,7 @@
 mod gbnf;
 
 use super::prompt::read_file;
-use crate::engine::sampling::{Constraint, Grammar};
+use crate::engine::run::sampling::{Constraint, Grammar};
 use crate::error::{Error, Result};
 use crate::text::{Control, Tokenizer};
 use clap::Args;

@@ -1,0 +1,218 @@
+//! Grouped-query attention: of each position keys and values of a few heads, each of which serves several query heads.
+
+use crate::gpu::{Arena, Purpose, Recording, Slice};
+use crate::kernels::Matrix;
+use crate::kernels::cache::{CacheType, CacheTypes};
+use crate::kernels::grouped_attend::{self, n_splits};
+use crate::kernels::grouped_heads::{self, Cache};
+use crate::model::grouped::{self, Mixer, Shape, Turn, Weights};
+
+use super::decoder::{Decoder, chunk_that_fits, n_positions};
+use super::short_conv::{self, ShortConv};
+use super::step::record_all;
+use super::sublayer::{Attention, LayerOutline, Outline, Sublayer};
+use crate::engine::load::upload::Uploads;
+
+/// Plans a model for `n_context` positions and steps of `wanted` tokens, or as many as fit the adapter's bindings; gives
+/// how many those are.
+pub(in crate::engine) fn plan(
+    arena: &mut Arena,
+    uploads: &mut Uploads,
+    (shape, weights): (&Shape, &Weights),
+    [n_context, wanted]: [u32; 2],
+    types: CacheTypes,
+    binding_bytes: u64,
+) -> (Decoder, u32) {
+    let outline = outline(shape, weights);
+    let heads_width = shape.q_width() + 2 * shape.kv_width();
+    let mut widths = [heads_width, shape.q_width()].map(u64::from).to_vec();
+    widths.extend(short_conv::widths(shape));
+    let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
+    let scratch = Scratch::plan(arena, shape, n_positions(n_context), n_chunk);
+    let of_convolutions = short_conv::Scratch::plan(arena, shape, n_chunk);
+    let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
+        let layer: Box<dyn Attention> = match &weights.layers[index].mixer {
+            Mixer::Attention(from) => {
+                let layer = GroupedAttention::plan(arena, uploads, shape, from, index, n_positions, types, scratch);
+                Box::new(layer)
+            }
+            Mixer::Convolution(from) => Box::new(ShortConv::plan(arena, uploads, from, index, of_convolutions)),
+        };
+        layer
+    };
+    (Decoder::plan(arena, uploads, &outline, [n_context, n_chunk], types, &mut attention), n_chunk)
+}
+
+fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
+    let layer = |(index, layer): (usize, &'a grouped::Layer)| LayerOutline {
+        attn_norm: &layer.attn_norm,
+        output_bias: layer.output_bias.as_ref(),
+        ffn_norm: &layer.ffn_norm,
+        post_norms: layer.post_norms.as_ref(),
+        turns_apart: shape.kind(index).turn == Turn::Local,
+        ffn: &layer.ffn,
+    };
+    Outline {
+        n_vocab: shape.n_vocab,
+        n_embd: shape.n_embd,
+        n_hidden: shape.n_hidden,
+        experts: shape.experts.as_ref(),
+        rope: &shape.rope,
+        local_rope: shape.local_rope.as_ref(),
+        embed_scale: shape.embed_scale,
+        activation: shape.activation,
+        eps: shape.norm_eps,
+        embed: &weights.embed,
+        head: weights.head.as_ref(),
+        norm: &weights.norm,
+        layers: weights.layers.iter().enumerate().map(layer).collect(),
+    }
+}
+
+/// The values of one step, shared by all layers; `[n_chunk, …]` each, f32.
+#[derive(Clone, Copy)]
+struct Scratch {
+    /// Queries, keys and values, `[heads_width]`.
+    heads: Slice,
+    /// Attention over runs of keys, `[n_heads, n_splits, head_dim]`.
+    partial: Slice,
+    /// `[n_heads, n_splits, 2]`
+    stats: Slice,
+    /// Attention output of the heads, `[n_heads * head_dim]`.
+    attended: Slice,
+}
+
+impl Scratch {
+    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
+        // One token's keys are cut into runs, those of more are not.
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
+        let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
+        Self {
+            heads: rows("heads", n_chunk.into(), shape.q_width() + 2 * shape.kv_width()),
+            partial: rows("partial", n_runs, shape.head_dim),
+            stats: rows("stats", n_runs, 2),
+            attended: rows("attended", n_chunk.into(), shape.q_width()),
+        }
+    }
+}
+
+struct GroupedAttention {
+    qkv: Vec<Matrix>,
+    /// Biases of queries, keys and values, then norms of query and key heads; what there is.
+    affine: Slice,
+    has_bias: bool,
+    has_norm: bool,
+    o: Vec<Matrix>,
+    cache: Cache,
+    /// None where the layer does not turn its heads.
+    rope_pairs: u32,
+    halves: bool,
+    rope_scale: f32,
+    window: Option<u32>,
+    sinks: Option<Slice>,
+    scale: f32,
+    scratch: Scratch,
+}
+
+impl GroupedAttention {
+    #[allow(clippy::too_many_arguments, reason = "what a layer is, and where its parts go")]
+    fn plan(
+        arena: &mut Arena,
+        uploads: &mut Uploads,
+        shape: &Shape,
+        from: &grouped::Attention,
+        index: usize,
+        n_positions: u32,
+        types: CacheTypes,
+        scratch: Scratch,
+    ) -> Self {
+        let affine: Vec<_> = from.bias.iter().flatten().chain(from.head_norm.iter().flatten()).collect();
+        let affine = match affine.is_empty() {
+            true => arena.words(format!("layers.{index}.affine"), 0, Purpose::Weights),
+            false => uploads.vectors(arena, &affine),
+        };
+        let elements = u64::from(shape.kv_width()) * u64::from(n_positions);
+        let mut room = |what: &str, of: CacheType| {
+            arena.words(format!("layers.{index}.{what}"), of.words(elements), Purpose::Cache)
+        };
+        let cache = Cache {
+            types,
+            keys: room("keys", types.keys),
+            values: room("values", types.values),
+            // Blocks made programs on the CPU slower, and planning does not know what it plans for.
+            keys_together: 1,
+            n_positions,
+            n_heads: shape.n_heads,
+            n_kv_heads: shape.n_kv_heads,
+            head_dim: shape.head_dim,
+            value_dim: shape.head_dim,
+        };
+        let kind = shape.kind(index);
+        let (rope_pairs, rope_scale) = match (kind.turn, &shape.local_rope) {
+            (Turn::Not, _) => (0, 1.0),
+            (Turn::Local, Some(rope)) => (rope.n_pairs(), rope.scale()),
+            (Turn::Main | Turn::Local, _) => (shape.rope.n_pairs(), shape.rope.scale()),
+        };
+        Self {
+            qkv: uploads.stack(arena, &[&from.q, &from.k, &from.v]),
+            affine,
+            has_bias: shape.has_bias,
+            has_norm: shape.has_head_norm,
+            o: uploads.stack(arena, &[&from.o]),
+            cache,
+            rope_pairs,
+            halves: shape.rope.halves,
+            rope_scale,
+            window: kind.window,
+            sinks: from.sinks.as_ref().map(|sinks| uploads.vector(arena, sinks)),
+            scale: shape.attention_scale,
+            scratch,
+        }
+    }
+}
+
+impl Attention for GroupedAttention {
+    fn held(&self, n: u32) -> Vec<Slice> {
+        self.cache.held(n).collect()
+    }
+
+    fn record(&self, recording: &mut Recording, at: &Sublayer) {
+        let (scratch, cache) = (&self.scratch, self.cache);
+        record_all(recording, "qkv", &self.qkv, at.rows(at.x, at.n_embd, scratch.heads, cache.heads_width()));
+        grouped_heads::record_grouped_heads(
+            recording,
+            &grouped_heads::Flow {
+                step: at.step,
+                rope: at.rope,
+                rope_pairs: self.rope_pairs,
+                halves: self.halves,
+                rope_scale: self.rope_scale,
+                affine: self.affine,
+                has_bias: self.has_bias,
+                has_norm: self.has_norm,
+                heads: scratch.heads,
+                cache,
+                eps: at.eps,
+                max_tokens: at.n,
+            },
+        );
+        grouped_attend::record_grouped_attend(
+            recording,
+            &grouped_attend::Flow {
+                step: at.step,
+                heads: scratch.heads,
+                heads_stride: cache.heads_width(),
+                cache,
+                partial: scratch.partial,
+                stats: scratch.stats,
+                out: scratch.attended,
+                window: self.window,
+                sinks: self.sinks,
+                scale: self.scale,
+                max_tokens: at.n,
+            },
+        );
+        let width = cache.n_heads * cache.head_dim;
+        record_all(recording, "o", &self.o, at.rows(scratch.attended, width, at.outputs, at.n_embd));
+    }
+}

@@ -1,0 +1,247 @@
+//! Attention of one layer, in the order of the paper: projections, queries and window key, compression, index, attention,
+//! grouped output.
+
+use crate::gpu::{Arena, Recording, Slice};
+use crate::kernels::attend::record_attend;
+use crate::kernels::attend_score::record_attend_score;
+use crate::kernels::keys::Keys;
+use crate::kernels::linear::Flow;
+use crate::kernels::{Matrix, compress, index_score, index_top_k, latents, rotate};
+use crate::model::Shape;
+use crate::model::weights;
+
+use super::buffers::{LayerState, Scratch};
+use crate::engine::arch::step::record_all;
+use crate::engine::load::upload::Uploads;
+
+/// What a layer's stages have in common in one recording.
+#[derive(Clone, Copy)]
+pub struct LayerStep<'a> {
+    /// The model's shape.
+    pub shape: &'a Shape,
+    /// The layer's state.
+    pub state: &'a LayerState,
+    /// Values of the step.
+    pub scratch: &'a Scratch,
+    /// The layer's rotation table.
+    pub rope: Slice,
+    /// The step buffer.
+    pub step: Slice,
+    /// Tokens in the step at most.
+    pub n: u32,
+}
+
+/// Weights of a layer's attention, on the executor.
+pub struct Attention {
+    /// Everything that reads the layer's input, stacked in the order of `model::shape::Projection`.
+    project: Vec<Matrix>,
+    /// q up-projection, and the indexer's.
+    q: Vec<Matrix>,
+    q_norm: Slice,
+    kv_norm: Slice,
+    sinks: Slice,
+    o_a: Vec<Matrix>,
+    o_b: Vec<Matrix>,
+    compress: Option<Compress>,
+    index_compress: Option<Compress>,
+}
+
+struct Compress {
+    ape: Slice,
+    norm: Slice,
+}
+
+impl Attention {
+    /// Plans the upload.
+    pub fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Attention) -> Self {
+        let mut project = vec![&from.q_a, &from.kv];
+        let mut q = vec![&from.q_b];
+        let mut compress = None;
+        let mut index_compress = None;
+        if let Some(compressor) = &from.compressor {
+            project.extend([&compressor.kv, &compressor.gate]);
+            compress = Some(Compress::plan(arena, uploads, compressor));
+        }
+        if let Some(indexer) = &from.indexer {
+            project.extend([&indexer.weights, &indexer.compressor.kv, &indexer.compressor.gate]);
+            q.push(&indexer.q_b);
+            index_compress = Some(Compress::plan(arena, uploads, &indexer.compressor));
+        }
+        Self {
+            project: uploads.stack(arena, &project),
+            q: uploads.stack(arena, &q),
+            q_norm: uploads.vector(arena, &from.q_norm),
+            kv_norm: uploads.vector(arena, &from.kv_norm),
+            sinks: uploads.vector(arena, &from.sinks),
+            o_a: uploads.stack(arena, &[&from.o_a]),
+            o_b: uploads.stack(arena, &[&from.o_b]),
+            compress,
+            index_compress,
+        }
+    }
+
+    /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot) out.
+    pub fn record(&self, recording: &mut Recording, at: &LayerStep<'_>) {
+        let LayerStep { shape, state, scratch, rope, step, n } = *at;
+        let layout = &state.layout;
+        let rope_pairs = shape.rope_dims / 2;
+        let input = Flow {
+            step,
+            x: scratch.x,
+            x_stride: shape.n_embd,
+            y: state.projections,
+            y_stride: state.projection_stride,
+            y_offset: 0,
+            y_ring: state.projection_ring,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "project", &self.project, input);
+        latents::record_latents(
+            recording,
+            &latents::Flow {
+                step,
+                projections: state.projections,
+                projection_stride: state.projection_stride,
+                projection_ring: state.projection_ring,
+                q_at: layout.q_a.start,
+                n_q: shape.q_lora,
+                kv_at: layout.kv.start,
+                n_kv: shape.head_dim,
+                q_norm: self.q_norm,
+                kv_norm: self.kv_norm,
+                rope,
+                rope_pairs,
+                qr: scratch.qr,
+                window: state.window,
+                window_ring: state.window_ring,
+                eps: shape.norm_eps,
+                max_tokens: n,
+            },
+        );
+        let rows = |x, x_stride, y, y_stride| Flow { x, x_stride, y, y_stride, y_ring: 0, ..input };
+        record_all(recording, "q", &self.q, rows(scratch.qr, shape.q_lora, scratch.queries, scratch.queries_stride));
+        let indexed = state.ratio == 4;
+        rotate::record_rotate(
+            recording,
+            &rotate::Flow {
+                step,
+                rope,
+                rope_pairs,
+                queries: scratch.queries,
+                stride: scratch.queries_stride,
+                n_heads: shape.n_heads,
+                head_dim: shape.head_dim,
+                n_index_heads: if indexed { shape.index_heads } else { 0 },
+                index_head_dim: shape.index_head_dim,
+                eps: shape.norm_eps,
+                max_tokens: n,
+            },
+        );
+        self.record_compression(recording, at);
+        if indexed {
+            record_index(recording, at);
+        }
+        let keys = Keys {
+            step,
+            window: state.window,
+            window_len: shape.window,
+            window_ring: state.window_ring,
+            entries: state.entries,
+            selected: if indexed { scratch.selected } else { state.window },
+            ratio: state.ratio,
+            top_k: if indexed { shape.index_top_k } else { 0 },
+            n_heads: shape.n_heads,
+            head_dim: shape.head_dim,
+            scores: scratch.scores,
+            scores_stride: scratch.scores_stride,
+            max_tokens: n,
+        };
+        let scale = (shape.head_dim as f32).sqrt().recip();
+        record_attend_score(recording, &keys, scratch.queries, scratch.queries_stride, self.sinks, scale);
+        record_attend(recording, &keys, rope, rope_pairs, scratch.attended);
+        let heads = shape.n_heads * shape.head_dim;
+        let latent = shape.o_groups * shape.o_lora;
+        let grouped = Flow { rows_per_group: shape.o_lora, ..rows(scratch.attended, heads, scratch.o_latent, latent) };
+        record_all(recording, "o_a", &self.o_a, grouped);
+        record_all(recording, "o_b", &self.o_b, rows(scratch.o_latent, latent, scratch.outputs, shape.n_embd));
+    }
+
+    fn record_compression(&self, recording: &mut Recording, at: &LayerStep<'_>) {
+        let LayerStep { shape, state, rope, step, n, .. } = *at;
+        let layout = &state.layout;
+        let flow = |from: &Compress, kv_at, gate_at, width, entries| compress::Flow {
+            step,
+            projections: state.projections,
+            projection_stride: state.projection_stride,
+            projection_ring: state.projection_ring,
+            kv_at,
+            gate_at,
+            ratio: state.ratio,
+            overlap: state.ratio == 4,
+            n: width,
+            ape: from.ape,
+            norm: from.norm,
+            rope,
+            rope_pairs: shape.rope_dims / 2,
+            entries,
+            eps: shape.norm_eps,
+            max_tokens: n,
+        };
+        if let Some(from) = &self.compress {
+            let (kv_at, gate_at) = (layout.compress_kv.start, layout.compress_gate.start);
+            let flow = flow(from, kv_at, gate_at, shape.head_dim, state.entries);
+            compress::record_compress(recording, "compress", &flow);
+        }
+        if let Some(from) = &self.index_compress {
+            let (kv_at, gate_at) = (layout.index_kv.start, layout.index_gate.start);
+            let flow = flow(from, kv_at, gate_at, shape.index_head_dim, state.index_keys);
+            compress::record_compress(recording, "index_compress", &flow);
+        }
+    }
+}
+
+impl Compress {
+    fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Compressor) -> Self {
+        Self { ape: uploads.vector(arena, &from.ape), norm: uploads.vector(arena, &from.norm) }
+    }
+}
+
+fn record_index(recording: &mut Recording, at: &LayerStep<'_>) {
+    let LayerStep { shape, state, scratch, step, n, .. } = *at;
+    let scale = ((shape.index_head_dim * shape.index_heads) as f32).sqrt().recip();
+    index_score::record_index_score(
+        recording,
+        &index_score::Flow {
+            step,
+            queries: scratch.queries,
+            queries_stride: scratch.queries_stride,
+            queries_at: shape.n_heads * shape.head_dim,
+            n_heads: shape.index_heads,
+            head_dim: shape.index_head_dim,
+            projections: state.projections,
+            projection_stride: state.projection_stride,
+            projection_ring: state.projection_ring,
+            weights_at: state.layout.index_weights.start,
+            keys: state.index_keys,
+            n_entries: scratch.n_index_entries,
+            ratio: state.ratio,
+            top_k: shape.index_top_k,
+            scale,
+            scores: scratch.index_scores,
+            max_tokens: n,
+        },
+    );
+    index_top_k::record_index_top_k(
+        recording,
+        &index_top_k::Flow {
+            step,
+            scores: scratch.index_scores,
+            n_entries: scratch.n_index_entries,
+            ratio: state.ratio,
+            top_k: shape.index_top_k,
+            selected: scratch.selected,
+            max_tokens: n,
+        },
+    );
+}

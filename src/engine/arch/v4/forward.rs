@@ -1,0 +1,242 @@
+//! The whole forward pass as recordings: embedding, layers, head. One `Forward` serves every kind of step.
+
+use crate::gpu::op::Step;
+use crate::gpu::{Arena, Purpose, Recording, Slice};
+use crate::kernels::linear::Flow;
+use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
+use crate::model::Shape;
+use crate::model::shape::N_STREAMS;
+use crate::model::weights::{self, Weights};
+
+use super::attention::{Attention, LayerStep};
+use super::buffers::{LayerState, Scratch};
+use super::ffn::Ffn;
+use crate::engine::arch::step::{MAX_AHEAD, record_all};
+use crate::engine::load::upload::Uploads;
+
+/// A model planned on an executor: weights, state and scratch as slices of one arena.
+pub struct Forward {
+    /// The model's shape.
+    pub shape: Shape,
+    /// Positions that fit.
+    pub n_context: u32,
+    /// What changes from token to token.
+    pub step: Slice,
+    /// Token ids by position, `[n_context + 1]`, and spare for tokens computed ahead.
+    pub tokens: Slice,
+    /// State of each layer.
+    pub states: Vec<LayerState>,
+    /// Values of one step.
+    pub scratch: Scratch,
+    embed: Vec<Matrix>,
+    layers: Vec<Layer>,
+    head_hyper: Hyper,
+    norm: Slice,
+    head: Vec<Matrix>,
+    /// Rotation tables of the layers without and with compression.
+    ropes: [Slice; 2],
+}
+
+struct Layer {
+    attn_hyper: Hyper,
+    attn_norm: Slice,
+    attention: Attention,
+    ffn_hyper: Hyper,
+    ffn_norm: Slice,
+    ffn: Ffn,
+}
+
+/// Mixing weights of one hyper-connection.
+struct Hyper {
+    mix: Vec<Matrix>,
+    /// What is added to the mix, and then its scales.
+    affine: Slice,
+}
+
+impl Hyper {
+    fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper) -> Self {
+        Self { mix: uploads.stack(arena, &[&from.fn_]), affine: uploads.vectors(arena, &[&from.base, &from.scale]) }
+    }
+}
+
+impl Forward {
+    /// Plans everything for `n_context` positions and steps of up to `n_chunk` tokens.
+    pub fn plan(
+        arena: &mut Arena,
+        uploads: &mut Uploads,
+        shape: &Shape,
+        weights: &Weights,
+        n_context: u32,
+        n_chunk: u32,
+    ) -> Self {
+        let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
+        let tokens = arena.words("tokens", u64::from(n_context + 1 + MAX_AHEAD), Purpose::Cache);
+        let rope_words = u64::from(n_context + MAX_AHEAD) * u64::from(shape.rope_dims);
+        let ropes = [(); 2].map(|()| arena.words("rope", rope_words, Purpose::Weights));
+        let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
+            attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn),
+            attn_norm: uploads.vector(arena, &layer.attn_norm),
+            attention: Attention::plan(arena, uploads, &layer.attn),
+            ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn),
+            ffn_norm: uploads.vector(arena, &layer.ffn_norm),
+            ffn: Ffn::plan(arena, uploads, shape, index, &layer.ffn),
+        });
+        let layers = layers.collect();
+        let embed = uploads.stack(arena, &[&weights.embed]);
+        let head_hyper = Hyper::plan(arena, uploads, &weights.hyper_head);
+        let norm = uploads.vector(arena, &weights.norm);
+        let head = uploads.stack(arena, &[&weights.head]);
+        let plan = |layer| LayerState::plan(arena, shape, layer, n_context + MAX_AHEAD, n_chunk);
+        let states = (0..shape.ratios.len()).map(plan).collect();
+        let scratch = Scratch::plan(arena, shape, n_context + MAX_AHEAD, n_chunk);
+        Self {
+            shape: shape.clone(),
+            n_context,
+            step,
+            tokens,
+            states,
+            scratch,
+            embed,
+            layers,
+            head_hyper,
+            norm,
+            head,
+            ropes,
+        }
+    }
+
+    /// Constant tables to write once, each computed when it is asked for: at a million positions they are large.
+    pub fn tables(&self) -> impl Iterator<Item = (Slice, Vec<[f32; 2]>)> {
+        let table = |compressed| rope::table(&self.shape.rope_frequencies(compressed), self.n_context + MAX_AHEAD);
+        self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
+    }
+
+    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
+    pub fn record_body(&self, n: u32) -> Recording {
+        let mut recording = Recording::default();
+        let scratch = &self.scratch;
+        let embed = embed::Flow {
+            step: self.step,
+            tokens: self.tokens,
+            streams: scratch.streams[0],
+            n_streams: N_STREAMS,
+            scale: 1.0,
+            max_tokens: n,
+        };
+        for table in &self.embed {
+            embed::record_embed(&mut recording, table, &embed);
+        }
+        for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
+            recording.layer = Some(index as u32);
+            let rope = self.ropes[usize::from(state.ratio > 0)];
+            self.record_collapse(&mut recording, &layer.attn_hyper, layer.attn_norm, 0, n);
+            let at = LayerStep { shape: &self.shape, state, scratch, rope, step: self.step, n };
+            layer.attention.record(&mut recording, &at);
+            self.record_expand(&mut recording, 1, 0, n);
+            self.record_collapse(&mut recording, &layer.ffn_hyper, layer.ffn_norm, 1, n);
+            layer.ffn.record(&mut recording, &self.shape, scratch, self.tokens, self.step, n);
+            self.record_expand(&mut recording, Scratch::n_slots(&self.shape), 1, n);
+        }
+        recording.layer = None;
+        recording
+    }
+
+    /// Appends the head over the streams of a step of up to `n` tokens: logits of the last token only, or of all.
+    pub fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
+        let scratch = &self.scratch;
+        let shape = &self.shape;
+        let mix = Flow {
+            step: self.step,
+            x: scratch.streams[0],
+            x_stride: 4 * shape.n_embd,
+            y: scratch.mix,
+            y_stride: 4,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "head_mix", &self.head_hyper.mix, mix);
+        head_collapse::record_head_collapse(
+            recording,
+            &head_collapse::Flow {
+                step: self.step,
+                streams: scratch.streams[0],
+                mix: scratch.mix,
+                affine: self.head_hyper.affine,
+                norm: self.norm,
+                x: scratch.head_x,
+                n_embd: shape.n_embd,
+                last_only,
+                norm_eps: shape.norm_eps,
+                hyper_eps: shape.hyper_eps,
+                max_tokens: n,
+            },
+        );
+        let logits = Flow {
+            x: scratch.head_x,
+            x_stride: shape.n_embd,
+            y: scratch.logits,
+            y_stride: shape.n_vocab,
+            max_tokens: if last_only { 1 } else { n },
+            ..mix
+        };
+        record_all(recording, "head", &self.head, logits);
+    }
+
+    /// Appends the choice of the next token, which also advances the step.
+    pub fn record_sample(&self, recording: &mut Recording) {
+        sample::record_sample(recording, self.step, self.scratch.logits, self.tokens, self.shape.n_vocab);
+    }
+
+    /// Collapses `streams[from]` to a sub-layer's normalised input.
+    fn record_collapse(&self, recording: &mut Recording, hyper: &Hyper, norm: Slice, from: usize, n: u32) {
+        let (scratch, shape) = (&self.scratch, &self.shape);
+        let mix = Flow {
+            step: self.step,
+            x: scratch.streams[from],
+            x_stride: 4 * shape.n_embd,
+            y: scratch.mix,
+            y_stride: 24,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        record_all(recording, "hyper_mix", &hyper.mix, mix);
+        hyper_collapse::record_hyper_collapse(
+            recording,
+            &hyper_collapse::Flow {
+                step: self.step,
+                streams: scratch.streams[from],
+                mix: scratch.mix,
+                affine: hyper.affine,
+                norm,
+                coefficients: scratch.coefficients,
+                x: scratch.x,
+                n_embd: shape.n_embd,
+                sinkhorn_iterations: shape.sinkhorn_iterations,
+                norm_eps: shape.norm_eps,
+                hyper_eps: shape.hyper_eps,
+                max_tokens: n,
+            },
+        );
+    }
+
+    /// Adds a sub-layer's output to `streams[from]`, into the other.
+    fn record_expand(&self, recording: &mut Recording, n_slots: u32, from: usize, n: u32) {
+        hyper_expand::record_hyper_expand(
+            recording,
+            &hyper_expand::Flow {
+                step: self.step,
+                streams: self.scratch.streams[from],
+                coefficients: self.scratch.coefficients,
+                outputs: self.scratch.outputs,
+                n_slots,
+                next: self.scratch.streams[1 - from],
+                n_embd: self.shape.n_embd,
+                max_tokens: n,
+            },
+        );
+    }
+}

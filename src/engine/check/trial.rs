@@ -1,0 +1,296 @@
+//! Stages of a step tried under other choices than the session's, over the session's own weights, state and scratch: timed,
+//! and held against the reference. What is worth trying is the tuner's business, on the floor of measuring.
+
+use crate::error::{Error, Result};
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Access, Call, Problem, Recording, Slice, Stage, Tuning};
+use crate::kernels::{self, Words};
+
+use super::lockstep::compare::{Deviation, Written};
+use crate::engine::arch::planning::program_bytes;
+use crate::engine::arch::step::Kind;
+use crate::engine::load::options::is_gpu;
+use crate::engine::run::parts::{Output, number_budget, outputs};
+use crate::engine::run::sampling::Sampling;
+use crate::engine::run::session::Session;
+
+/// Bytes that are read from an adapter for one check at most.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Operations of a stage that the reference computes for a check at most: a fraction of a second. A larger stage is held
+/// against the adapter's own first variant instead.
+const MOST_OPS: u64 = 50_000_000;
+
+/// Tokens of a small model that are computed in one submit to bring a clock up, and the weights of one that is not small.
+const WARM_TIMES: u32 = 8;
+const LARGE_BYTES: u64 = 1 << 30;
+
+/// Stages of one step that are the same problem: those of all layers, as a rule.
+#[derive(Clone, Debug)]
+pub struct Alike {
+    /// What they have in common.
+    pub problem: Problem,
+    /// The name of the first.
+    pub name: &'static str,
+    /// All of them.
+    pub stages: Vec<Stage>,
+    /// Whether they are all parts of fused ones, which an adapter may compute instead of these.
+    pub is_part: bool,
+}
+
+/// What a stage should write.
+pub struct Expected {
+    stage: Stage,
+    outputs: Vec<Output>,
+    /// What stood there before, is put there before every try, and was written by what is trusted; by output.
+    before: Vec<Vec<u32>>,
+    marked: Vec<Vec<u32>>,
+    wanted: Vec<Vec<u32>>,
+    /// What the wanted numbers may be off by themselves, at least.
+    budget: f64,
+}
+
+impl Session {
+    /// The stages of a step of `n_tokens` that could be computed in several ways, by problem: of a decode step, or of the
+    /// layers of a prompt's step; with them the parts of fused ones. Those that advance the step are left out: they cannot
+    /// be computed for nothing.
+    #[must_use]
+    pub fn alike(&self, n_tokens: u32) -> Vec<Alike> {
+        let mut found: Vec<Alike> = Vec::new();
+        let stages = self.record(self.kind_of(n_tokens)).stages;
+        let with_parts = stages.iter().flat_map(|whole| {
+            let parts = whole.with_parts().into_iter().skip(1).filter(|part| part.op.variants.len() > 1);
+            std::iter::once((whole, false)).chain(parts.map(|part| (part, true)))
+        });
+        for (stage, is_part) in with_parts {
+            let advances = stage.op.bindings.contains(&("step", Access::Write));
+            if advances || stage.op.name == kernels::fault::OP.name {
+                continue;
+            }
+            let problem = Problem::of(stage);
+            match found.iter_mut().find(|alike| alike.problem == problem) {
+                Some(alike) => {
+                    alike.is_part &= is_part;
+                    alike.stages.push(stage.clone());
+                }
+                None => found.push(Alike { problem, name: stage.name, stages: vec![stage.clone()], is_part }),
+            }
+        }
+        found
+    }
+
+    /// The problem of each stage of a step, in order.
+    #[must_use]
+    pub fn problems(&self, n_tokens: u32) -> Vec<Problem> {
+        self.record(self.kind_of(n_tokens)).stages.iter().map(Problem::of).collect()
+    }
+
+    /// Sizes of steps that are recorded, in tokens, ascending.
+    #[must_use]
+    pub fn step_sizes(&self) -> Vec<u32> {
+        self.capacities.clone()
+    }
+
+    fn kind_of(&self, n_tokens: u32) -> Kind {
+        if n_tokens <= 1 { Kind::Decode } else { Kind::Body(self.capacity(n_tokens.min(self.largest_capacity()))) }
+    }
+
+    /// Runs a step of `n_tokens` of `ids` at `position`, and sets the step as it was before: stages of it can now be
+    /// computed by themselves, with inputs as in a real text.
+    ///
+    /// # Errors
+    /// When the ids have no room, or the adapter fails.
+    pub async fn stand_in_step(&mut self, ids: &[u32], position: u32, n_tokens: u32) -> Result<()> {
+        self.write_tokens(ids)?;
+        let prepared = self.prepare(self.kind_of(n_tokens)).await?;
+        self.write_step(position, n_tokens, &Sampling::default());
+        self.run_and_wait(prepared).await?;
+        self.write_step(position, n_tokens, &Sampling::default());
+        Ok(())
+    }
+
+    /// Makes stages ready under other choices.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn try_stages(&mut self, stages: &[Stage], tuning: &Tuning) -> Result<Prepared> {
+        let recording = Recording { stages: stages.to_vec(), layer: None };
+        self.executor.prepare_with(&recording, tuning).await
+    }
+
+    /// Makes a whole step of `n_tokens` ready under other choices.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn try_step(&mut self, n_tokens: u32, tuning: &Tuning) -> Result<Prepared> {
+        let recording = self.record(self.kind_of(n_tokens));
+        self.executor.prepare_with(&recording, tuning).await
+    }
+
+    /// Runs what was made ready `n_times` in a row. Gives the milliseconds from submit to end.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn time_tried(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
+        self.executor.run(prepared, n_times).await
+    }
+
+    /// Computes a token at `position` again and again for some milliseconds, all in one submit, so that the adapter's clock
+    /// comes up. Gives the milliseconds; `None` on a CPU, whose clock is not ours. The state at `position` is overwritten.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn warm(&mut self, position: u32) -> Result<Option<f64>> {
+        if !is_gpu(&self.choice) {
+            return Ok(None);
+        }
+        let prepared = self.prepare(Kind::Body(1)).await?;
+        self.write_step(position, 1, &Sampling::default());
+        // A long step has no gap worth filling.
+        let n_times = if self.memory().weights > LARGE_BYTES { 1 } else { WARM_TIMES };
+        self.executor.run(prepared, n_times).await.map(Some)
+    }
+
+    /// Sets the step for another run of what was tried.
+    pub fn set_step(&mut self, position: u32, n_tokens: u32) {
+        self.write_step(position, n_tokens, &Sampling::default());
+    }
+
+    /// Forgets what was made ready from this one on.
+    pub fn forget_tried(&mut self, first: Prepared) {
+        self.executor.forget_from(first);
+    }
+
+    /// Chooses otherwise from now on, and makes the session's steps ready anew.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader.
+    pub async fn retune(&mut self, tuning: Tuning) -> Result<()> {
+        let n_chunk = self.largest_capacity();
+        let before = program_bytes(&self.executor, &self.network, n_chunk);
+        self.tuning = tuning.clone();
+        self.executor.tune(tuning);
+        self.memory.scratch += program_bytes(&self.executor, &self.network, n_chunk);
+        self.memory.scratch -= before;
+        self.prepared.clear();
+        self.parts.clear();
+        self.compile(&mut |_| {}).await
+    }
+
+    /// What a stage should write: by its reference where that is quick, or else by the adapter under `trusted` choices.
+    /// `None` where it writes more than can be read back.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn expect(&mut self, stage: &Stage, trusted: &Tuning) -> Result<Option<Expected>> {
+        let outputs = outputs(std::slice::from_ref(stage));
+        if outputs.iter().map(|output| output.slice.bytes).sum::<u64>() > MOST_BYTES {
+            return Ok(None);
+        }
+        let before = self.read_all(&outputs).await?;
+        let marked: Vec<_> = outputs.iter().zip(&before).map(|(output, words)| marked(output.words, words)).collect();
+        let bound: u64 = stage.bindings.iter().map(|slice| slice.bytes).sum();
+        let (wanted, budget) = if stage.cost.ops <= MOST_OPS && bound <= MOST_BYTES {
+            (self.by_reference(stage, &outputs, &marked).await?, 0.0)
+        } else {
+            let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(trusted));
+            (self.by_adapter(stage, trusted, &outputs, &before, &marked).await?, budget)
+        };
+        Ok(Some(Expected { stage: stage.clone(), outputs, before, marked, wanted, budget }))
+    }
+
+    /// Says where a stage under `tuning` writes something else than is expected; `None`: it does not.
+    ///
+    /// # Errors
+    /// When the adapter refuses a shader, or fails.
+    pub async fn disagreement(&mut self, expected: &Expected, tuning: &Tuning) -> Result<Option<String>> {
+        let Expected { stage, outputs, before, marked, wanted, budget } = expected;
+        let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(tuning)).max(*budget);
+        let found = self.by_adapter(stage, tuning, outputs, before, marked).await?;
+        for (at, output) in outputs.iter().enumerate() {
+            let written = Written { before: &marked[at], expected: &wanted[at], found: &found[at] };
+            let Deviation { error, .. } = match output.words {
+                Words::Floats => written.floats(&|_| false),
+                Words::Halves => written.halves(),
+                Words::Integers => written.integers(&|_, _, _| false),
+            };
+            // What is no number is within no budget.
+            let is_within = error <= output.budget(budget);
+            if !is_within {
+                return Ok(Some(format!("off by {error:.1e}, allowed are {:.1e}", output.budget(budget))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Runs a stage once under `tuning` over marked outputs, reads what it wrote, and puts back what was there.
+    async fn by_adapter(
+        &mut self,
+        stage: &Stage,
+        tuning: &Tuning,
+        outputs: &[Output],
+        before: &[Vec<u32>],
+        marked: &[Vec<u32>],
+    ) -> Result<Vec<Vec<u32>>> {
+        let prepared = self.try_stages(std::slice::from_ref(stage), tuning).await?;
+        self.write_all(outputs, marked);
+        self.executor.run(prepared, 1).await?;
+        let found = self.read_all(outputs).await?;
+        self.write_all(outputs, before);
+        self.forget_tried(prepared);
+        Ok(found)
+    }
+
+    /// Computes a stage by its reference from what the adapter holds.
+    async fn by_reference(&mut self, stage: &Stage, outputs: &[Output], marked: &[Vec<u32>]) -> Result<Vec<Vec<u32>>> {
+        let mut inputs = Vec::new();
+        for (slice, (_, access)) in stage.bindings.iter().zip(stage.op.bindings) {
+            if *access == Access::Read {
+                inputs.push(self.read_words(*slice).await?);
+            }
+        }
+        let mut wanted = marked.to_vec();
+        if wanted.len() != stage.op.bindings.len() - inputs.len() {
+            return Err(Error::usage(format!("stage {}", stage.name), "it writes one slice twice"));
+        }
+        debug_assert!(outputs.len() == wanted.len());
+        let mut call = Call {
+            params: &stage.params,
+            spec: &stage.spec,
+            sample: None,
+            inputs: inputs.iter().map(Vec::as_slice).collect(),
+            outputs: wanted.iter_mut().map(Vec::as_mut_slice).collect(),
+        };
+        (stage.op.reference)(&mut call);
+        Ok(wanted)
+    }
+
+    async fn read_words(&mut self, slice: Slice) -> Result<Vec<u32>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.executor.read(slice).await?))
+    }
+
+    async fn read_all(&mut self, outputs: &[Output]) -> Result<Vec<Vec<u32>>> {
+        let mut all = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            all.push(self.read_words(output.slice).await?);
+        }
+        Ok(all)
+    }
+
+    fn write_all(&mut self, outputs: &[Output], words: &[Vec<u32>]) {
+        for (output, words) in outputs.iter().zip(words) {
+            self.executor.write(output.slice, 0, bytemuck::cast_slice(words));
+        }
+    }
+}
+
+/// Other words than these, so that a stage that writes nothing is noticed; numbers stay numbers, for stages that add to
+/// what is there.
+fn marked(kind: Words, words: &[u32]) -> Vec<u32> {
+    let flip = match kind {
+        Words::Floats => 0x0040_0000,
+        Words::Halves => 0x0200_0200,
+        Words::Integers => 1,
+    };
+    words.iter().map(|word| word ^ flip).collect()
+}

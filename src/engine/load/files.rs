@@ -1,0 +1,235 @@
+//! The files of a model, opened: a GGUF or its parts, or safetensors with `config.json` and `tokenizer.json` beside
+//! them; or no files at all, for a synthetic model.
+
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::format::part_name::file_name;
+use crate::format::shards::{self, Index};
+use crate::format::{Directory, Source, gguf, loose_json};
+use crate::model::{Model, Shape, Synthetic, delta, grouped, mla};
+use crate::text::chat::Chat;
+use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
+use serde_json::Value;
+
+/// The files of a model. [`ModelFiles::of`] makes it from whatever a person gave.
+#[derive(Default)]
+pub struct ModelFiles {
+    /// A GGUF, or its parts in their order; or the safetensors files, as [`Index::choose`] orders them.
+    pub sources: Vec<Rc<dyn Source>>,
+    /// What `model.safetensors.index.json` says, beside several safetensors files.
+    pub index: Option<Index>,
+    /// Text of `config.json`, beside safetensors.
+    pub config: Option<String>,
+    /// Text of `tokenizer.json`, beside safetensors.
+    pub tokenizer: Option<String>,
+    /// A model that has no files: its weights are made up on the executor.
+    pub synthetic: Option<Box<Synthetic>>,
+    /// Text of `tokenizer_config.json`, beside safetensors.
+    pub tokenizer_config: Option<String>,
+    /// Text of `generation_config.json`, beside safetensors: it may name more tokens that end a text.
+    pub generation_config: Option<String>,
+    /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
+    pub chat_template: Option<String>,
+}
+
+/// What the files say.
+pub(in crate::engine) struct Opened {
+    pub model: Model,
+    pub tokenizer: Option<Tokenizer>,
+    pub notices: Vec<String>,
+}
+
+impl ModelFiles {
+    /// One GGUF.
+    pub fn gguf(source: Rc<dyn Source>) -> Self {
+        Self { sources: vec![source], ..Self::default() }
+    }
+
+    /// No files, but random weights.
+    pub fn synthetic(model: impl Into<Synthetic>) -> Self {
+        Self { synthetic: Some(Box::new(model.into())), ..Self::default() }
+    }
+
+    /// The positions that the model was made for, which is the longest context that it can be loaded with.
+    ///
+    /// # Errors
+    /// When a file is damaged or not supported.
+    pub async fn context_length(&self) -> Result<u32> {
+        Ok(self.open().await?.model.outline().context_length)
+    }
+
+    /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
+    pub(in crate::engine) async fn open(&self) -> Result<Opened> {
+        if let Some(model) = &self.synthetic {
+            return Ok(Opened { model: model.model()?, tokenizer: None, notices: Vec::new() });
+        }
+        let Some(source) = self.sources.first() else {
+            return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
+        };
+        let mut opened = if self.is_gguf().await? { self.open_gguf().await? } else { self.open_safetensors().await? };
+        if let Some(tokenizer) = &opened.tokenizer
+            && tokenizer.n_vocab() > opened.model.outline().n_vocab as usize
+        {
+            let (n_tokens, n_rows) = (tokenizer.n_vocab(), opened.model.outline().n_vocab);
+            let name = file_name(source.name());
+            opened.notices.push(format!(
+                "{name}: {n_tokens} tokens, and the embedding has {n_rows} rows: texts with the others are refused"
+            ));
+        }
+        opened.notices.extend(opened.model.notices());
+        opened.notices.extend(opened.tokenizer.iter().flat_map(Tokenizer::notices).cloned());
+        Ok(opened)
+    }
+
+    /// The tokenizer alone, if there is one: no weights, and no question of whether the model can be run.
+    pub async fn tokenizer(&self) -> Result<Option<Tokenizer>> {
+        if self.is_gguf().await? {
+            // Of several parts the first has the keys.
+            let file = gguf::read(self.sources[0].as_ref(), 0).await?;
+            return Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata)?);
+        }
+        let first = |key| ids_in(self.config.as_deref(), key).first().copied();
+        self.json_tokenizer(SpecialIds {
+            bos: first("bos_token_id"),
+            eos: first("eos_token_id"),
+            ..SpecialIds::default()
+        })
+    }
+
+    /// How the model wants conversations written, if the files say so or it is known; `tokenizer` is theirs.
+    pub async fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<Chat>> {
+        if self.is_gguf().await? {
+            let file = gguf::read(self.sources[0].as_ref(), 0).await?;
+            return Chat::from_gguf(&file.metadata, tokenizer);
+        }
+        let config: Option<Value> =
+            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+        if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
+            return Ok(Some(Chat::v4()));
+        }
+        let Some(config) = self.tokenizer_config()? else { return Ok(None) };
+        Chat::from_config(&config, tokenizer)
+    }
+
+    /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
+    pub(in crate::engine) fn tokenizer_config(&self) -> Result<Option<TokenizerConfig>> {
+        let config = self
+            .tokenizer_config
+            .as_deref()
+            .map(|text| TokenizerConfig::read(&loose_json::strict(text)))
+            .transpose()?;
+        let Some(template) = &self.chat_template else { return Ok(config) };
+        Ok(Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() }))
+    }
+
+    /// The text of `config.json`, which safetensors need.
+    pub(in crate::engine) fn require_config(&self) -> Result<&str> {
+        self.config.as_deref().ok_or_else(|| {
+            let name = self.sources.first().map_or("model", |source| source.name());
+            Error::file(name, "no config.json beside the safetensors file")
+                .advice("Keep config.json (and tokenizer.json) in the same folder")
+        })
+    }
+
+    /// By its first bytes; a file that has others and claims to be a GGUF is one too, and damaged.
+    pub(in crate::engine) async fn is_gguf(&self) -> Result<bool> {
+        let Some(source) = self.sources.first() else { return Ok(false) };
+        let mut magic = [0; 4];
+        if source.bytes() >= 4 {
+            source.read_at(0, &mut magic).await?;
+        }
+        Ok(magic == *b"GGUF" || file_name(source.name()).to_lowercase().ends_with(".gguf"))
+    }
+
+    /// The tokenizer of `tokenizer.json`, with the special tokens that `tokenizer_config.json` names, or else with these.
+    fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
+        let Some(json) = &self.tokenizer else { return Ok(None) };
+        let mut tokenizer = Tokenizer::from_json(&loose_json::strict(json), special)?;
+        if let Some(config) = self.tokenizer_config()? {
+            tokenizer.configure(&config);
+        }
+        // A text may end with any of several tokens, and the two files need not name the same.
+        for config in [&self.generation_config, &self.config] {
+            tokenizer.end_at(ids_in(config.as_deref(), "eos_token_id"));
+        }
+        Ok(Some(tokenizer))
+    }
+
+    async fn open_gguf(&self) -> Result<Opened> {
+        let file = gguf::read_parts(&self.sources).await?;
+        let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
+        let model = if grouped::architecture(architecture).is_some() {
+            let divisors = rope_divisors(&self.sources, &file.directory).await?;
+            Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
+        } else if mla::architecture(architecture).is_some() {
+            Model::bind_mla(mla::Shape::from_gguf(&file)?, &file.directory)?
+        } else if delta::architecture(architecture).is_some() {
+            Model::bind_delta(delta::Shape::from_gguf(&file)?, &file.directory)?
+        } else {
+            Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
+        };
+        let mut notices = Vec::new();
+        let n_rows = model.outline().n_vocab;
+        let told = file.metadata.get_u32(&format!("{architecture}.vocab_size"))?.filter(|told| *told != n_rows);
+        if let Some(told) = told {
+            let key = format!("{architecture}.vocab_size is {told}, and the embedding has {n_rows} rows");
+            notices.push(format!("{key}: the rows count"));
+        }
+        let vocabulary = GgufVocabulary::from_metadata(&file.metadata)?;
+        // Ids need no tokenizer.
+        if let Err(unknown) = vocabulary.check_known() {
+            notices.push(format!("no texts, only token ids: {unknown}"));
+            return Ok(Opened { model, tokenizer: None, notices });
+        }
+        Ok(Opened { model, tokenizer: Tokenizer::from_gguf(vocabulary)?, notices })
+    }
+
+    async fn open_safetensors(&self) -> Result<Opened> {
+        let directory = shards::read(&self.sources, self.index.as_ref()).await?;
+        let config = self.require_config()?;
+        let mut notices = Vec::new();
+        let model = if grouped::is_config(config) {
+            Model::bind_grouped(grouped::Shape::from_config_with(config, &mut notices)?, &directory)?
+        } else if mla::is_config(config) {
+            Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
+        } else if delta::is_config(config) {
+            Model::bind_delta(delta::Shape::from_config(config, &mut notices)?, &directory)?
+        } else {
+            Model::bind_v4(Shape::from_config(config)?, &directory)?
+        };
+        let outline = model.outline();
+        let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
+        let tokenizer = self.json_tokenizer(special).unwrap_or_else(|unknown| {
+            // Ids need no tokenizer.
+            notices.push(format!("no texts, only token ids: {unknown}"));
+            None
+        });
+        Ok(Opened { model, tokenizer, notices })
+    }
+}
+
+/// What divides the rotary frequencies, if the file says so.
+async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Result<Vec<f32>> {
+    let Some(tensor) = grouped::rope_divisors(directory)? else { return Ok(Vec::new()) };
+    let mut divisors = vec![0.0f32; tensor.n_in as usize];
+    if let Some(piece) = tensor.pieces.first() {
+        sources[piece.source_index].read_at(piece.offset, bytemuck::cast_slice_mut(&mut divisors)).await?;
+    }
+    Ok(divisors)
+}
+
+/// The ids under a key of a config; none where there is no config, or no JSON: the model's own reading tells of that.
+fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
+    let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+    config.map(|config| [ids_of(&config[key]), ids_of(&config["text_config"][key])].concat()).unwrap_or_default()
+}
+
+/// A token's id, or a list of such.
+fn ids_of(value: &Value) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match value {
+        Value::Array(ids) => ids.iter().filter_map(id).collect(),
+        one => id(one).into_iter().collect(),
+    }
+}

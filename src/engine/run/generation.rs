@@ -1,0 +1,317 @@
+//! A text being written: decode steps kept in flight, ids handed out in order. The host knows an id only after the GPU has
+//! already begun the next ones; once a token was chosen that ends the text, the steps in flight have no tokens, so the cache
+//! ends where the text does.
+
+use std::collections::VecDeque;
+
+use web_time::Instant;
+
+use crate::error::Result;
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Slice, Ticket};
+
+use super::prefix_cache::PrefixCache;
+use super::sampling::Sampler;
+use super::session::{Session, ms_since};
+use crate::engine::arch::step::Kind;
+use crate::engine::load::options::ExecutorChoice;
+
+/// What writing took.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Tokens of the prompt.
+    pub n_prompt: u32,
+    /// Of these, tokens that were in the cache from a text before and were not computed.
+    pub n_known: u32,
+    /// Running the prompt, in milliseconds.
+    pub prefill_ms: f64,
+    /// From the request to the first new id on the host, in milliseconds.
+    pub first_token_ms: f64,
+    /// New tokens chosen after the first, one that ended the text included.
+    pub n_decoded: u32,
+    /// From the first new id to the last, in milliseconds.
+    pub decode_ms: f64,
+    /// Milliseconds per token, one value for each submit.
+    pub token_ms: Vec<f64>,
+    /// Time that the host spent encoding decode steps, in milliseconds.
+    pub encode_ms: f64,
+}
+
+/// Submits in flight.
+const IN_FLIGHT: usize = 3;
+
+/// A submit should take about this long, so that text streams and a stop is heard.
+const SUBMIT_MS: f64 = 120.0;
+
+/// Tokens in one submit at most.
+const MAX_BURST: u32 = 16;
+
+/// A prompt that was computed, and how what is to come after it ends.
+pub(in crate::engine) struct Prompted {
+    /// Chooses the first token.
+    pub(in crate::engine) head: Prepared,
+    pub(in crate::engine) n_prompt: u32,
+    pub(in crate::engine) n_known: u32,
+    /// What the cache holds with the prompt in it, where that is known.
+    pub(in crate::engine) prefix: Option<PrefixCache>,
+    pub(in crate::engine) stops: Vec<u32>,
+    /// Chooses tokens where the kernel cannot.
+    pub(in crate::engine) sampler: Option<Sampler>,
+    pub(in crate::engine) begin: Instant,
+    pub(in crate::engine) prefill_ms: f64,
+}
+
+/// A text being written.
+pub struct Generation<'a> {
+    session: &'a mut Session,
+    decode: Prepared,
+    in_flight: VecDeque<(Ticket, u32)>,
+    ready: VecDeque<u32>,
+    /// New ids that are known on the host, handed out or not.
+    written: Vec<u32>,
+    /// Position of the first new token.
+    first: u32,
+    /// New tokens asked of the executor.
+    issued: u32,
+    /// New tokens handed out.
+    taken: u32,
+    /// New tokens wanted.
+    wanted: u32,
+    burst: u32,
+    /// Ids that end the text.
+    stops: Vec<u32>,
+    /// Whether one of them was chosen: the executor then runs nothing more of what is in flight.
+    stopped: bool,
+    /// Chooses tokens where the kernel cannot: then a step waits for the token before it.
+    sampler: Option<Sampler>,
+    prefix: Option<PrefixCache>,
+    begin: Instant,
+    last: Instant,
+    timings: Timings,
+}
+
+impl<'a> Generation<'a> {
+    pub(in crate::engine) async fn begin(session: &'a mut Session, prompted: Prompted, wanted: usize) -> Result<Self> {
+        let Prompted { head, n_prompt, n_known, prefix, stops, sampler, begin, prefill_ms } = prompted;
+        let room = session.n_context() - n_prompt;
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
+        let decode = session.prepare(Kind::Decode).await?;
+        let timings = Timings { n_prompt, n_known, prefill_ms, ..Timings::default() };
+        let mut generation = Self {
+            session,
+            decode,
+            in_flight: VecDeque::new(),
+            ready: VecDeque::new(),
+            written: Vec::new(),
+            first: n_prompt,
+            issued: 0,
+            taken: 0,
+            wanted,
+            burst: 1,
+            stops,
+            stopped: false,
+            sampler,
+            prefix,
+            begin,
+            last: begin,
+            timings,
+        };
+        if wanted > 0 {
+            generation.issue(head, 1)?;
+            // Once a text: what is wrong with the weights shows in the first logits.
+            let session = &mut generation.session;
+            let (logits, _) = session.network.logits();
+            let n_vocab = u64::from(session.outline().n_vocab);
+            let bytes = session.executor.read(Slice { bytes: n_vocab * 4, ..logits }).await?;
+            let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            session.check_logits(&logits, n_prompt).await?;
+        }
+        Ok(generation)
+    }
+
+    fn issue(&mut self, prepared: Prepared, n: u32) -> Result<()> {
+        let read = match self.sampler {
+            None => self.place(self.first + self.issued, n),
+            Some(_) => {
+                let (logits, _) = self.session.network.logits();
+                Slice { bytes: u64::from(self.session.outline().n_vocab) * 4, ..logits }
+            }
+        };
+        let ticket = self.session.executor.submit(prepared, n, read)?;
+        self.in_flight.push_back((ticket, n));
+        self.issued += n;
+        Ok(())
+    }
+
+    /// Where the ids of `n` tokens from a position on lie.
+    fn place(&self, position: u32, n: u32) -> Slice {
+        let tokens = self.session.network.tokens();
+        Slice { offset: tokens.offset + u64::from(position) * 4, bytes: u64::from(n) * 4, ..tokens }
+    }
+
+    /// Whether steps can be asked for before the token is known that they begin with.
+    fn runs_ahead(&self) -> bool {
+        matches!(self.session.choice, ExecutorChoice::Gpu(_)) && self.sampler.is_none()
+    }
+
+    /// Keeps submits in flight: several where steps run ahead, else one.
+    fn fill(&mut self) -> Result<()> {
+        let depth = if self.runs_ahead() { IN_FLIGHT } else { 1 };
+        while self.in_flight.len() < depth && self.issued < self.wanted {
+            let before = self.session.executor.encoding_ms();
+            let n = self.burst.min(self.wanted - self.issued);
+            self.issue(self.decode, n)?;
+            self.timings.encode_ms += self.session.executor.encoding_ms() - before;
+        }
+        Ok(())
+    }
+
+    /// The next id, or `None` at the end: a token that ends the text, the number of tokens wanted, or a full context.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn next(&mut self) -> Result<Option<u32>> {
+        if self.ready.is_empty() && !self.stopped && self.taken < self.wanted {
+            self.fill()?;
+            self.take().await?;
+        }
+        let id = self.ready.pop_front();
+        self.taken += u32::from(id.is_some());
+        Ok(id)
+    }
+
+    /// Whether the text came to its own end: a token was chosen that ends it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.stopped && self.ready.is_empty()
+    }
+
+    /// Waits for the oldest submit.
+    async fn take(&mut self) -> Result<()> {
+        let Some((ticket, _)) = self.in_flight.pop_front() else { return Ok(()) };
+        let bytes = self.session.executor.finish(ticket).await?;
+        let now = Instant::now();
+        let n = self.accept(&bytes)?;
+        if self.timings.first_token_ms == 0.0 {
+            self.timings.first_token_ms = ms_since(self.begin);
+        } else {
+            let ms = (now - self.last).as_secs_f64() * 1e3;
+            self.timings.decode_ms += ms;
+            self.timings.n_decoded += n;
+            let per_token = ms / f64::from(n.max(1));
+            self.timings.token_ms.push(per_token);
+            if self.runs_ahead() {
+                self.burst = ((SUBMIT_MS / per_token.max(0.01)) as u32).clamp(1, MAX_BURST.min(self.burst * 2));
+            }
+        }
+        self.last = now;
+        Ok(())
+    }
+
+    /// Takes a submit's ids, up to one that ends the text: those after it are not this text's. Says how many tokens were
+    /// chosen, that one included.
+    fn accept(&mut self, bytes: &[u8]) -> Result<u32> {
+        if self.stopped {
+            return Ok(0);
+        }
+        let mut ids: Vec<u32> = match &mut self.sampler {
+            None => bytemuck::pod_collect_to_vec(bytes),
+            Some(sampler) => {
+                let id = sampler.choose(&mut bytemuck::pod_collect_to_vec(bytes))?;
+                // In place of the kernel's choice, from which the next step would go on.
+                let place = self.place(self.first + self.written.len() as u32, 1);
+                self.session.executor.write(place, 0, bytemuck::bytes_of(&id));
+                vec![id]
+            }
+        };
+        let end = ids.iter().position(|id| self.stops.contains(id));
+        let n_chosen = end.map_or(ids.len(), |end| end + 1);
+        ids.truncate(end.unwrap_or(ids.len()));
+        self.stopped = end.is_some();
+        self.ready.extend(&ids);
+        self.written.extend(ids);
+        Ok(n_chosen as u32)
+    }
+
+    /// Ends the text, waits for what is in flight, and tells what it took.
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub async fn finish(mut self) -> Result<Timings> {
+        while let Some((ticket, _)) = self.in_flight.pop_front() {
+            let bytes = self.session.executor.finish(ticket).await?;
+            self.accept(&bytes)?;
+        }
+        if let Some(mut prefix) = self.prefix.take() {
+            // A token is computed to choose the next one: the last one was not, unless that next one was a stop.
+            let n_computed = if self.stopped { self.written.len() } else { self.written.len().saturating_sub(1) };
+            prefix.extend(&self.written[..n_computed], self.session.slack());
+            self.session.prefix = prefix;
+        }
+        Ok(self.timings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{LoadOptions, ModelFiles, Sampling};
+    use crate::error::ErrorKind;
+    use crate::format::Memory;
+    use crate::gpu::Adapter;
+    use crate::gpu::executor_gpu::lose_after;
+    use pollster::block_on;
+    use std::rc::Rc;
+
+    /// All that is done with a model: it is loaded, reads and writes a text, goes on from it, is measured, and what it
+    /// holds is kept.
+    fn all_phases(files: &ModelFiles, adapter: &Adapter) -> Result<Session> {
+        let choice = ExecutorChoice::Gpu(adapter.clone());
+        let mut session = block_on(Session::load(files, choice, &LoadOptions::default(), &mut |_| ()))?;
+        let mut text = vec![1, 2, 3];
+        for _ in 0..2 {
+            let mut generation = block_on(session.generate(&text, &Sampling::default(), 20))?;
+            while let Some(id) = block_on(generation.next())? {
+                text.push(id);
+            }
+            block_on(generation.finish())?;
+        }
+        block_on(session.keep_past(&[0; 32], &mut |_| Ok(())))?;
+        block_on(session.logits(&text, &mut |_, _| Ok(())))?;
+        block_on(session.profile_step(3, 1))?;
+        block_on(session.prefill(0, &text))?;
+        Ok(session)
+    }
+
+    /// Whenever the device is lost, one error names the adapter, and another load works.
+    #[test]
+    fn a_device_lost_in_any_phase_is_one_error_and_another_load_works() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/families/llama/model.gguf");
+        let bytes = std::fs::read(path).expect("the fixture");
+        let files = ModelFiles::gguf(Rc::new(Memory::new("llama.gguf", bytes)));
+        let Some(adapter) = block_on(Adapter::all()).into_iter().next() else {
+            let may_skip = std::env::var("HEADSTART_TEST_GPU").is_ok_and(|word| word == "skip");
+            assert!(may_skip, "no adapter: install one, or set HEADSTART_TEST_GPU=skip");
+            return;
+        };
+        // Further apart the further on: the first calls are of loading, each of another kind.
+        let mut n_lost = 0;
+        let mut n_calls = 0;
+        loop {
+            lose_after(Some(n_calls));
+            let done = all_phases(&files, &adapter);
+            let was_lost = lose_after(None).is_none();
+            match done {
+                Ok(_) if !was_lost => break,
+                // What was read back before is whole; the next call says that the device is gone.
+                Ok(mut session) => assert!(block_on(session.prefill(0, &[1, 2])).is_err(), "lost at call {n_calls}"),
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::Adapter, "call {n_calls}: {error}");
+                    assert!(error.to_string().contains(&adapter.identity.name), "call {n_calls}: {error}");
+                }
+            }
+            (n_lost, n_calls) = (n_lost + 1, n_calls + 1 + n_calls / 3);
+        }
+        assert!(n_lost > 8, "{n_calls} calls");
+    }
+}

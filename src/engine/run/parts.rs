@@ -1,0 +1,103 @@
+//! The stages of a step taken apart, each made ready by itself: what it writes, and what that may be off by.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::error::{Error, Result};
+use crate::gpu::executor::Prepared;
+use crate::gpu::{Access, Executor, Slice, Stage, Tuning};
+use crate::kernels::{self, Words, words_written};
+
+use crate::engine::arch::step::Kind;
+
+/// What numbers may be off by, see [`crate::engine::check::lockstep::StageDeviation::error`]. All of it is rounding, since inputs are equal: of f32 sums,
+/// whose order differs between executors, and of exp and log, which WGSL leaves inexact. Measured are 3.4e-6 at most, over
+/// sums of 1024 terms; that grows with the root of their number, to 2e-5 for the 28672 terms of the largest known model.
+/// The budget leaves room for that and for an exp of 3 + 2 |x| units in the last place. A stage that computes something
+/// else is off by about 1.
+pub(in crate::engine) const NUMBER_BUDGET: f64 = 1e-4;
+/// The same for numbers kept as f16: rounding may fall to either side, which is 2⁻¹⁰ of the number at most.
+const HALF_BUDGET: f64 = 1.5e-3;
+/// The share of integers that may be off: less than one word of any slice, so none. What a near tie excuses is not off.
+const INTEGER_BUDGET: f64 = 1e-12;
+
+/// Dispatches that make up one stage, made ready, and what they write.
+pub(in crate::engine) struct Part {
+    pub name: &'static str,
+    pub layer: Option<u32>,
+    /// Its dispatches, and what they were fused of.
+    pub made_of: Vec<Key>,
+    pub prepared: Prepared,
+    pub outputs: Vec<Output>,
+    /// What its numbers may be off by.
+    pub budget: f64,
+    /// The dispatch that chooses experts, if it is one.
+    pub route: Option<Stage>,
+}
+
+/// What a stage writes.
+#[derive(Clone, Copy, PartialEq)]
+pub(in crate::engine) struct Output {
+    pub slice: Slice,
+    /// What the kernel calls it.
+    pub binding: &'static str,
+    pub words: Words,
+}
+
+/// Parts of the kinds of step that were computed in lock step, kept for the next time.
+pub(in crate::engine) type Parts = HashMap<Kind, Rc<Vec<Part>>>;
+
+/// Fails unless both have the same stages, which write as many bytes.
+pub(in crate::engine) fn check_same(parts: &[Part], expected: &[Part]) -> Result<()> {
+    let facts = |part: &Part| (part.name, part.layer, part.outputs.iter().map(|o| o.slice.bytes).collect::<Vec<_>>());
+    let differs = |(a, b): &(&Part, &Part)| facts(a) != facts(b);
+    let stage = match parts.iter().zip(expected).find(differs) {
+        None if parts.len() == expected.len() => return Ok(()),
+        None => format!("{} stages against {}", parts.len(), expected.len()),
+        Some((a, b)) => format!("stage {} of layer {:?} against {} of {:?}", a.name, a.layer, b.name, b.layer),
+    };
+    Err(Error::usage("lock step", stage)
+        .expected("the same model in contexts and steps of the same size")
+        .advice("Load the CPU executor's with the adapter's context and step"))
+}
+
+/// What the numbers of stages may be off by, as the variants have it that compute them under `tuning`, or under an executor's
+/// own choices.
+pub(in crate::engine) fn number_budget(executor: &Executor, stages: &[Stage], tuning: Option<&Tuning>) -> f64 {
+    let variants = stages.iter().flat_map(|stage| executor.variants(stage, tuning));
+    variants.map(|variant| variant.precision.budget(NUMBER_BUDGET)).fold(NUMBER_BUDGET, f64::max)
+}
+
+impl Output {
+    /// What it may be off by, where numbers may be by `budget`.
+    pub(in crate::engine) fn budget(&self, budget: f64) -> f64 {
+        match self.words {
+            Words::Floats => budget,
+            Words::Halves => HALF_BUDGET.max(budget),
+            Words::Integers => INTEGER_BUDGET,
+        }
+    }
+}
+
+/// What tells stages apart, whatever shards their matrices are cut into: kernel, name, layer, and the parameters of the first
+/// of the parts, since a layer may have two of a kind.
+pub(in crate::engine) type Key = (&'static str, &'static str, Option<u32>, Vec<u8>);
+
+pub(in crate::engine) fn key(stage: &Stage) -> Key {
+    let first = stage.parts.first().map(|part| part.params.clone()).unwrap_or_default();
+    (stage.op.name, stage.name, stage.layer, first)
+}
+
+/// What dispatches of one stage write, each slice once. A fault has no outputs of its own.
+pub(in crate::engine) fn outputs(stages: &[Stage]) -> Vec<Output> {
+    let mut outputs: Vec<Output> = Vec::new();
+    for stage in stages.iter().filter(|stage| stage.op.name != kernels::fault::OP.name) {
+        for (slice, (binding, access)) in stage.bindings.iter().zip(stage.op.bindings) {
+            if *access == Access::Write && !outputs.iter().any(|output| output.slice == *slice) {
+                let words = words_written(stage.op, &stage.spec, binding);
+                outputs.push(Output { slice: *slice, binding, words });
+            }
+        }
+    }
+    outputs
+}
