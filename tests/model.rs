@@ -265,8 +265,7 @@ fn names_of_save_pretrained_bind_like_the_official_ones() {
 fn ids_outside_the_vocabulary_are_left_out_with_a_notice() {
     let mut config = golden_config();
     (config["bos_token_id"], config["eos_token_id"]) = (json!(4_000_000_000u32), json!([512, 1]));
-    let shape = Shape::from_config(&config.to_string()).expect("harmless");
-    let model = Model::bind_v4(shape, &golden_directory()).expect("complete");
+    let model = Model::from_config(&config.to_string(), &golden_directory(), &mut Vec::new()).expect("harmless");
     assert_eq!((model.outline().bos, model.outline().eos), (None, None));
     let notices = model.notices().join("; ");
     assert_says(&notices, &["bos_token_id is 4000000000", "eos_token_id is 512", "none of the 512 tokens"]);

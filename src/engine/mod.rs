@@ -11,7 +11,7 @@ pub mod run;
 pub mod check;
 
 pub use load::export::{Export, ExportTensor};
-pub use load::files::ModelFiles;
+pub use load::files::{ModelFiles, OpenModel};
 pub use load::options::{ExecutorChoice, LoadOptions, LoadProgress, LoadTimings, Memory};
 pub use load::synthesis::Synthesis;
 pub use run::conversation::{Answer, Conversation};

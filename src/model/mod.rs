@@ -42,6 +42,7 @@
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
 pub mod delta;
+mod family;
 pub mod grouped;
 pub mod mla;
 mod outline;
@@ -50,6 +51,7 @@ pub mod shape;
 pub mod synthetic;
 pub mod weights;
 
+pub use family::Family;
 pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 pub use synthetic::{

@@ -1,8 +1,6 @@
 //! A model of any supported architecture, and what all of them have in common.
 
 use super::{Shape, Weights, delta, grouped, mla};
-use crate::error::Result;
-use crate::format::Directory;
 
 /// A model as its files tell it: shape and weights, checked against each other.
 #[derive(Clone, Debug)]
@@ -42,42 +40,6 @@ pub struct Outline {
 }
 
 impl Model {
-    /// Binds a V4's tensors.
-    ///
-    /// # Errors
-    /// As [`Weights::bind`].
-    pub fn bind_v4(shape: Shape, directory: &Directory) -> Result<Self> {
-        let weights = Weights::bind(&shape, directory)?;
-        Ok(Self::V4(shape, weights))
-    }
-
-    /// Binds a grouped-query model's tensors.
-    ///
-    /// # Errors
-    /// As [`grouped::Weights::bind`].
-    pub fn bind_grouped(shape: grouped::Shape, directory: &Directory) -> Result<Self> {
-        let weights = grouped::Weights::bind(&shape, directory)?;
-        Ok(Self::Grouped(shape, weights))
-    }
-
-    /// Binds the tensors of a model with latent attention.
-    ///
-    /// # Errors
-    /// As [`mla::Weights::bind`].
-    pub fn bind_mla(shape: mla::Shape, directory: &Directory) -> Result<Self> {
-        let weights = mla::Weights::bind(&shape, directory)?;
-        Ok(Self::Mla(shape, weights))
-    }
-
-    /// Binds the tensors of a model of gated delta nets.
-    ///
-    /// # Errors
-    /// As [`delta::Weights::bind`].
-    pub fn bind_delta(shape: delta::Shape, directory: &Directory) -> Result<Self> {
-        let weights = delta::Weights::bind(&shape, directory)?;
-        Ok(Self::Delta(shape, weights))
-    }
-
     /// What is known of it.
     #[must_use]
     pub fn outline(&self) -> Outline {

@@ -1,13 +1,14 @@
 //! The files of a model, opened: a GGUF or its parts, or safetensors with `config.json` and `tokenizer.json` beside
 //! them; or no files at all, for a synthetic model.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
 use crate::format::{Directory, Source, gguf, loose_json};
-use crate::model::{Model, Shape, Synthetic, delta, grouped, mla};
+use crate::model::{Family, Model, Synthetic, grouped};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -31,13 +32,39 @@ pub struct ModelFiles {
     pub generation_config: Option<String>,
     /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
     pub chat_template: Option<String>,
+    /// What they say, once they were read.
+    pub opened: Opened,
 }
 
-/// What the files say.
-pub(in crate::engine) struct Opened {
+/// A model's files are read once; see [`ModelFiles::open`].
+#[derive(Default)]
+pub struct Opened(OnceCell<Rc<OpenModel>>);
+
+/// What a model's files say: what loading, writing and talking start from. No weights yet.
+pub struct OpenModel {
+    /// Shape and weights, held against each other.
     pub model: Model,
-    pub tokenizer: Option<Tokenizer>,
+    /// How texts become token ids; `None` where the files do not say.
+    pub tokenizer: Option<Rc<Tokenizer>>,
+    chat: Result<Option<Rc<Chat>>>,
+    /// What was noticed and skipped.
     pub notices: Vec<String>,
+}
+
+impl OpenModel {
+    /// The positions that the model was made for, which is the longest context that it can be loaded with.
+    #[must_use]
+    pub fn context_length(&self) -> u32 {
+        self.model.outline().context_length
+    }
+
+    /// How the model wants conversations written, if the files say so or it is known.
+    ///
+    /// # Errors
+    /// When the template cannot be used; the model can still continue texts.
+    pub fn chat(&self) -> Result<Option<Rc<Chat>>> {
+        self.chat.clone()
+    }
 }
 
 impl ModelFiles {
@@ -51,35 +78,38 @@ impl ModelFiles {
         Self { synthetic: Some(Box::new(model.into())), ..Self::default() }
     }
 
-    /// The positions that the model was made for, which is the longest context that it can be loaded with.
+    /// Reads directories and metadata, checks them, and binds names to fields, once: another call gives the same.
     ///
     /// # Errors
     /// When a file is damaged or not supported.
-    pub async fn context_length(&self) -> Result<u32> {
-        Ok(self.open().await?.model.outline().context_length)
+    pub async fn open(&self) -> Result<Rc<OpenModel>> {
+        if let Some(open) = self.opened.0.get() {
+            return Ok(Rc::clone(open));
+        }
+        let open = Rc::new(self.read().await?);
+        Ok(Rc::clone(self.opened.0.get_or_init(|| open)))
     }
 
-    /// Reads directories and metadata, checks them, and binds names to fields; no weights yet.
-    pub(in crate::engine) async fn open(&self) -> Result<Opened> {
+    async fn read(&self) -> Result<OpenModel> {
         if let Some(model) = &self.synthetic {
-            return Ok(Opened { model: model.model()?, tokenizer: None, notices: Vec::new() });
+            return Ok(OpenModel { model: model.model()?, tokenizer: None, chat: Ok(None), notices: Vec::new() });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
         };
-        let mut opened = if self.is_gguf().await? { self.open_gguf().await? } else { self.open_safetensors().await? };
-        if let Some(tokenizer) = &opened.tokenizer
-            && tokenizer.n_vocab() > opened.model.outline().n_vocab as usize
+        let mut open = if self.is_gguf().await? { self.read_gguf().await? } else { self.read_safetensors().await? };
+        if let Some(tokenizer) = &open.tokenizer
+            && tokenizer.n_vocab() > open.model.outline().n_vocab as usize
         {
-            let (n_tokens, n_rows) = (tokenizer.n_vocab(), opened.model.outline().n_vocab);
+            let (n_tokens, n_rows) = (tokenizer.n_vocab(), open.model.outline().n_vocab);
             let name = file_name(source.name());
-            opened.notices.push(format!(
+            open.notices.push(format!(
                 "{name}: {n_tokens} tokens, and the embedding has {n_rows} rows: texts with the others are refused"
             ));
         }
-        opened.notices.extend(opened.model.notices());
-        opened.notices.extend(opened.tokenizer.iter().flat_map(Tokenizer::notices).cloned());
-        Ok(opened)
+        open.notices.extend(open.model.notices());
+        open.notices.extend(open.tokenizer.iter().flat_map(|tokenizer| tokenizer.notices()).cloned());
+        Ok(open)
     }
 
     /// The tokenizer alone, if there is one: no weights, and no question of whether the model can be run.
@@ -95,21 +125,6 @@ impl ModelFiles {
             eos: first("eos_token_id"),
             ..SpecialIds::default()
         })
-    }
-
-    /// How the model wants conversations written, if the files say so or it is known; `tokenizer` is theirs.
-    pub async fn chat(&self, tokenizer: &Tokenizer) -> Result<Option<Chat>> {
-        if self.is_gguf().await? {
-            let file = gguf::read(self.sources[0].as_ref(), 0).await?;
-            return Chat::from_gguf(&file.metadata, tokenizer);
-        }
-        let config: Option<Value> =
-            self.config.as_ref().and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
-        if config.is_some_and(|config| config["model_type"] == "deepseek_v4") {
-            return Ok(Some(Chat::v4()));
-        }
-        let Some(config) = self.tokenizer_config()? else { return Ok(None) };
-        Chat::from_config(&config, tokenizer)
     }
 
     /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
@@ -156,19 +171,14 @@ impl ModelFiles {
         Ok(Some(tokenizer))
     }
 
-    async fn open_gguf(&self) -> Result<Opened> {
+    async fn read_gguf(&self) -> Result<OpenModel> {
         let file = gguf::read_parts(&self.sources).await?;
         let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
-        let model = if grouped::architecture(architecture).is_some() {
-            let divisors = rope_divisors(&self.sources, &file.directory).await?;
-            Model::bind_grouped(grouped::Shape::from_gguf(&file, divisors)?, &file.directory)?
-        } else if mla::architecture(architecture).is_some() {
-            Model::bind_mla(mla::Shape::from_gguf(&file)?, &file.directory)?
-        } else if delta::architecture(architecture).is_some() {
-            Model::bind_delta(delta::Shape::from_gguf(&file)?, &file.directory)?
-        } else {
-            Model::bind_v4(Shape::from_gguf(&file)?, &file.directory)?
+        let divisors = match Family::of_gguf(architecture) {
+            Family::Grouped => rope_divisors(&self.sources, &file.directory).await?,
+            _ => Vec::new(),
         };
+        let model = Model::from_gguf(&file, divisors)?;
         let mut notices = Vec::new();
         let n_rows = model.outline().n_vocab;
         let told = file.metadata.get_u32(&format!("{architecture}.vocab_size"))?.filter(|told| *told != n_rows);
@@ -180,24 +190,20 @@ impl ModelFiles {
         // Ids need no tokenizer.
         if let Err(unknown) = vocabulary.check_known() {
             notices.push(format!("no texts, only token ids: {unknown}"));
-            return Ok(Opened { model, tokenizer: None, notices });
+            return Ok(OpenModel { model, tokenizer: None, chat: Ok(None), notices });
         }
-        Ok(Opened { model, tokenizer: Tokenizer::from_gguf(vocabulary)?, notices })
+        let tokenizer = Tokenizer::from_gguf(vocabulary)?.map(Rc::new);
+        let chat = match &tokenizer {
+            Some(tokenizer) => Chat::from_gguf(&file.metadata, tokenizer).map(|chat| chat.map(Rc::new)),
+            None => Ok(None),
+        };
+        Ok(OpenModel { model, tokenizer, chat, notices })
     }
 
-    async fn open_safetensors(&self) -> Result<Opened> {
+    async fn read_safetensors(&self) -> Result<OpenModel> {
         let directory = shards::read(&self.sources, self.index.as_ref()).await?;
-        let config = self.require_config()?;
         let mut notices = Vec::new();
-        let model = if grouped::is_config(config) {
-            Model::bind_grouped(grouped::Shape::from_config_with(config, &mut notices)?, &directory)?
-        } else if mla::is_config(config) {
-            Model::bind_mla(mla::Shape::from_config(config)?, &directory)?
-        } else if delta::is_config(config) {
-            Model::bind_delta(delta::Shape::from_config(config, &mut notices)?, &directory)?
-        } else {
-            Model::bind_v4(Shape::from_config(config)?, &directory)?
-        };
+        let model = Model::from_config(self.require_config()?, &directory, &mut notices)?;
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
         let tokenizer = self.json_tokenizer(special).unwrap_or_else(|unknown| {
@@ -205,7 +211,17 @@ impl ModelFiles {
             notices.push(format!("no texts, only token ids: {unknown}"));
             None
         });
-        Ok(Opened { model, tokenizer, notices })
+        let tokenizer = tokenizer.map(Rc::new);
+        let chat = match (&model, &tokenizer) {
+            (_, None) => Ok(None),
+            // Its encoding is a program of its makers, and no template.
+            (Model::V4(..), _) => Ok(Some(Rc::new(Chat::v4()))),
+            (_, Some(tokenizer)) => self.tokenizer_config().and_then(|config| {
+                let chat = config.map(|config| Chat::from_config(&config, tokenizer)).transpose()?;
+                Ok(chat.flatten().map(Rc::new))
+            }),
+        };
+        Ok(OpenModel { model, tokenizer, chat, notices })
     }
 }
 

@@ -1,6 +1,8 @@
 //! A conversation with a model: turns rendered as it was trained to read them, of which only what is new is computed, and
 //! the oldest of which are left out once they no longer fit. It knows what was said; the session knows what the cache holds.
 
+use std::rc::Rc;
+
 use crate::error::{Error, Result};
 use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role, ToolCall, tool_calls};
 use crate::text::{Bos, Control, StopStrings, Stream, Tokenizer};
@@ -12,7 +14,7 @@ use super::session::Session;
 /// What was said, and how it is written for the model.
 #[derive(Debug)]
 pub struct Conversation {
-    chat: Chat,
+    chat: Rc<Chat>,
     /// Whether the model thinks, how long, and with which tools; may change from turn to turn.
     pub options: RenderOptions,
     /// Texts that end an answer, and are left out of it.
@@ -64,9 +66,9 @@ impl std::fmt::Display for Dropped {
 impl Conversation {
     /// One that begins with these instructions, or with none.
     #[must_use]
-    pub fn new(chat: Chat, system: Option<&str>, options: RenderOptions) -> Self {
+    pub fn new(chat: impl Into<Rc<Chat>>, system: Option<&str>, options: RenderOptions) -> Self {
         let mut conversation = Self {
-            chat,
+            chat: chat.into(),
             options,
             stop_strings: Vec::new(),
             begin: Vec::new(),

@@ -1,6 +1,7 @@
 //! A loaded model, ready to write: opens files, plans, uploads, compiles, and runs prompts in bounded chunks.
 
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use web_time::Instant;
 
@@ -23,7 +24,7 @@ use crate::engine::arch::fit::{Plan, Room};
 use crate::engine::arch::network::Network;
 use crate::engine::arch::planning::make_plan;
 use crate::engine::arch::step::Kind;
-use crate::engine::load::files::{ModelFiles, Opened};
+use crate::engine::load::files::ModelFiles;
 use crate::engine::load::options::{ExecutorChoice, LoadOptions, LoadProgress, LoadTimings, Memory, is_gpu};
 use crate::engine::load::synthetic_fill;
 
@@ -40,7 +41,7 @@ pub struct Session {
     pub(in crate::engine) tuning: Tuning,
     /// The stage that is broken on purpose; never on the CPU.
     fault: Option<String>,
-    tokenizer: Option<Tokenizer>,
+    tokenizer: Option<Rc<Tokenizer>>,
     notices: Vec<String>,
     pub(in crate::engine) prepared: HashMap<Kind, Prepared>,
     pub(in crate::engine) parts: Parts,
@@ -68,7 +69,8 @@ impl Session {
     ) -> Result<Self> {
         let begin = Instant::now();
         progress(LoadProgress::Directory);
-        let Opened { model, tokenizer, mut notices } = files.open().await?;
+        let open = files.open().await?;
+        let (model, mut notices) = (&open.model, open.notices.clone());
         let directory_ms = ms_since(begin);
 
         let begin = Instant::now();
@@ -76,7 +78,7 @@ impl Session {
         let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
         let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes, program_bytes: 0 };
         let usual = if is_gpu(&choice) { USUAL_CHUNK } else { USUAL_CHUNK_ON_CPU };
-        let plan = make_plan(&model, options, options.n_chunk.unwrap_or(usual), room, &executor, &mut notices)?;
+        let plan = make_plan(model, options, options.n_chunk.unwrap_or(usual), room, &executor, &mut notices)?;
         let memory = plan.memory();
         progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });
         let Plan { arena, uploads, network, n_chunk, .. } = plan;
@@ -107,7 +109,7 @@ impl Session {
             outline: model.outline(),
             fault: options.fault.clone().filter(|_| matches!(choice, ExecutorChoice::Gpu(_))),
             choice,
-            tokenizer,
+            tokenizer: open.tokenizer.clone(),
             notices,
             tuning,
             prepared: HashMap::new(),
@@ -144,7 +146,7 @@ impl Session {
 
     /// The tokenizer, if the file has a vocabulary.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        self.tokenizer.as_ref()
+        self.tokenizer.as_deref()
     }
 
     /// What is known of the model.

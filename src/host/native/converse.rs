@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::measure::Report;
 use crate::measure::panel::{figures, millis};
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
-use crate::text::Tokenizer;
 use crate::text::chat::{Chat, Message, Part, RenderOptions, Transcript};
 use std::io::IsTerminal;
+use std::rc::Rc;
 
 /// A conversation at a terminal, or over pipes.
 struct Talk {
@@ -117,17 +117,17 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
 }
 
 /// How the model's files want conversations written, and what speaks against holding one; before any weights are read.
-async fn chat(model: &Named) -> Result<(Chat, Option<String>)> {
-    let tokenizer: Option<Tokenizer> = model.files.tokenizer().await?;
-    let tokenizer = tokenizer.ok_or_else(|| {
+async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>)> {
+    let open = model.files.open().await?;
+    let tokenizer = open.tokenizer.as_deref().ok_or_else(|| {
         Error::usage(format!("model {}", model.name), "its file has no vocabulary").expected("a model that can write")
     })?;
-    let chat = model.files.chat(&tokenizer).await?.ok_or_else(|| {
+    let chat = open.chat()?.ok_or_else(|| {
         Error::usage(format!("model {}", model.name), "no chat template: it was made to continue texts, not to answer")
             .expected("a template in the file (tokenizer.chat_template, or tokenizer_config.json), or a DeepSeek V4")
             .advice("Leave out -cnv to let it continue a text, or take the model's instruct or chat form")
     })?;
-    let doubt = Conversation::doubt(&chat, &tokenizer);
+    let doubt = Conversation::doubt(&chat, tokenizer);
     Ok((chat, doubt))
 }
 

@@ -122,7 +122,7 @@ fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
 async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> Result<(Vec<Verified>, Option<Error>)> {
     let n_context = match options.model.n_context() {
         Some(n) => n,
-        None => model.files.context_length().await?.min(N_CONTEXT),
+        None => model.files.open().await?.context_length().min(N_CONTEXT),
     };
     let (shader_checks, cache) = (shader_checks(options), options.model.cache.types());
     // All in steps of one size: state is compared as it lies.

@@ -4,7 +4,7 @@ use super::facts::Loaded;
 use super::protocol::{Event, Settings};
 use super::worker::sampling;
 use crate::engine::run::conversation::Answered as Said;
-use crate::engine::{Conversation, ModelFiles, Session};
+use crate::engine::{Conversation, OpenModel};
 use crate::error::{Error, Result};
 use crate::measure::Report;
 use crate::text::chat::{Message, Part, RenderOptions, Transcript};
@@ -71,9 +71,9 @@ pub(crate) struct Talk {
 
 impl Talk {
     /// As the model's files say. A template that cannot be used leaves a model that can still continue texts.
-    pub(crate) async fn open(files: &ModelFiles, session: &Session) -> Self {
-        let Some(tokenizer) = session.tokenizer() else { return Self::default() };
-        match files.chat(tokenizer).await {
+    pub(crate) fn open(open: &OpenModel) -> Self {
+        let Some(tokenizer) = &open.tokenizer else { return Self::default() };
+        match open.chat() {
             Ok(None) => Self::default(),
             Ok(Some(chat)) => {
                 let doubt = Conversation::doubt(&chat, tokenizer);

@@ -51,7 +51,7 @@ impl Opening {
     /// The context that is wished for, or the model's own where that is shorter.
     pub(super) async fn context(&self, wished: Option<u32>) -> Result<Option<u32>> {
         match wished {
-            Some(wished) => Ok(Some(wished.min(self.files.context_length().await?))),
+            Some(wished) => Ok(Some(wished.min(self.files.open().await?.context_length()))),
             None => Ok(None),
         }
     }

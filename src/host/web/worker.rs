@@ -192,7 +192,7 @@ impl Worker {
         let kept = TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() };
         let tuning = (tune::Known::of(&session) == tune::Known::All).then_some(kept);
         let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning };
-        let talk = Talk::open(&known.files, &session).await;
+        let talk = Talk::open(&*known.files.open().await?);
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
     }

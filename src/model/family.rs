@@ -1,0 +1,92 @@
+//! The families of architectures: which one a file is of, and its reading. Each has a shape and weights of its own.
+
+use super::{Model, Shape, Weights, delta, grouped, mla};
+use crate::error::Result;
+use crate::format::Directory;
+use crate::format::gguf::Gguf;
+
+/// Architectures that share a shape, see [`Model`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// DeepSeek V4, and what nobody knows: its reading says what runs.
+    V4,
+    /// Grouped-query attention.
+    Grouped,
+    /// Multi-head latent attention.
+    Mla,
+    /// Gated delta nets.
+    Delta,
+}
+
+impl Family {
+    /// By the `general.architecture` of a GGUF.
+    #[must_use]
+    pub fn of_gguf(architecture: &str) -> Self {
+        match architecture {
+            name if grouped::architecture(name).is_some() => Self::Grouped,
+            name if mla::architecture(name).is_some() => Self::Mla,
+            name if delta::architecture(name).is_some() => Self::Delta,
+            _ => Self::V4,
+        }
+    }
+
+    /// By the text of a `config.json`.
+    #[must_use]
+    pub fn of_config(config: &str) -> Self {
+        match config {
+            config if grouped::is_config(config) => Self::Grouped,
+            config if mla::is_config(config) => Self::Mla,
+            config if delta::is_config(config) => Self::Delta,
+            _ => Self::V4,
+        }
+    }
+}
+
+impl Model {
+    /// Reads a GGUF's keys and binds its tensors; `divisors` are those of rotary frequencies, if it has any.
+    ///
+    /// # Errors
+    /// When a key or a tensor is missing, contradicts another, or is not supported.
+    pub fn from_gguf(file: &Gguf, divisors: Vec<f32>) -> Result<Self> {
+        let tensors = &file.directory;
+        match Family::of_gguf(file.metadata.get_str("general.architecture")?.unwrap_or_default()) {
+            Family::V4 => Self::bind_v4(Shape::from_gguf(file)?, tensors),
+            Family::Grouped => Self::bind_grouped(grouped::Shape::from_gguf(file, divisors)?, tensors),
+            Family::Mla => Self::bind_mla(mla::Shape::from_gguf(file)?, tensors),
+            Family::Delta => Self::bind_delta(delta::Shape::from_gguf(file)?, tensors),
+        }
+    }
+
+    /// Reads a `config.json` and binds the tensors beside it; what is odd but harmless goes to `notices`.
+    ///
+    /// # Errors
+    /// As [`Self::from_gguf`].
+    pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
+        match Family::of_config(config) {
+            Family::V4 => Self::bind_v4(Shape::from_config(config)?, tensors),
+            Family::Grouped => Self::bind_grouped(grouped::Shape::from_config_with(config, notices)?, tensors),
+            Family::Mla => Self::bind_mla(mla::Shape::from_config(config)?, tensors),
+            Family::Delta => Self::bind_delta(delta::Shape::from_config(config, notices)?, tensors),
+        }
+    }
+
+    pub(super) fn bind_v4(shape: Shape, tensors: &Directory) -> Result<Self> {
+        let weights = Weights::bind(&shape, tensors)?;
+        Ok(Self::V4(shape, weights))
+    }
+
+    pub(super) fn bind_grouped(shape: grouped::Shape, tensors: &Directory) -> Result<Self> {
+        let weights = grouped::Weights::bind(&shape, tensors)?;
+        Ok(Self::Grouped(shape, weights))
+    }
+
+    pub(super) fn bind_mla(shape: mla::Shape, tensors: &Directory) -> Result<Self> {
+        let weights = mla::Weights::bind(&shape, tensors)?;
+        Ok(Self::Mla(shape, weights))
+    }
+
+    pub(super) fn bind_delta(shape: delta::Shape, tensors: &Directory) -> Result<Self> {
+        let weights = delta::Weights::bind(&shape, tensors)?;
+        Ok(Self::Delta(shape, weights))
+    }
+}
