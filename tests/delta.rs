@@ -12,7 +12,7 @@ use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sam
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
-use headstart::kernels::cache::{CacheType, CacheTypes};
+use headstart::kernels::cache::CacheTypes;
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
 use headstart::measure::verify::{self, compare_stages};
@@ -231,8 +231,8 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
             block_on(compare_stages(&mut session, &mut oracle, &ids[..16], &mut check, &mut go_on)).unwrap();
             check.first_wrong_stage.map(|wrong| wrong.stage)
         };
-        for of in [CacheType::F32, CacheType::F16] {
-            assert_eq!(check(None, CacheTypes::both(of)), None, "{family} on {place}, {of:?}");
+        for cache in [CacheTypes::usual(false), CacheTypes::usual(true)] {
+            assert_eq!(check(None, cache), None, "{family} on {place}, {cache:?}");
         }
         for stage in faults {
             assert_eq!(check(Some(stage), CacheTypes::default()).as_deref(), Some(*stage), "{family} on {place}");

@@ -83,7 +83,7 @@ fn keys_and_values_may_each_be_halves() {
     let expected = expected("llama");
     for (name, choice) in places() {
         let logits_with = |keys, values| {
-            let options = LoadOptions { cache: CacheTypes { keys, values }, ..options() };
+            let options = LoadOptions { cache: CacheTypes { keys, values, in_blocks: false }, ..options() };
             logits(&mut load(&safetensors_files("llama"), choice.clone(), &options), &expected.ids, &[])
         };
         let (half, single) = (CacheType::F16, CacheType::F32);
@@ -151,8 +151,8 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
             block_on(verify::check(&mut session, &mut oracle, &ids, Extent::Full, &mut go_on)).unwrap()
         };
         let (half, single) = (CacheType::F16, CacheType::F32);
-        for (keys, values) in [(single, single), (half, single), (single, half)] {
-            let whole = check(None, CacheTypes { keys, values });
+        for (keys, values, in_blocks) in [(single, single, true), (half, single, false), (single, half, false)] {
+            let whole = check(None, CacheTypes { keys, values, in_blocks });
             assert_eq!(whole.verdict, Verdict::Right, "{family} on {place}, {keys:?}, {values:?}: {}", whole.summary);
         }
         for stage in ["heads", "attend", "attend_merge", "attn_norm"] {
@@ -173,11 +173,36 @@ fn a_gpu_takes_larger_steps_and_knows_its_speed_before_the_first_prompt() {
     let on_cpu = load(&files, ExecutorChoice::Gpu(adapter.clone()), &options());
     assert_eq!((on_cpu.n_chunk(), on_cpu.longest_step().n_tokens), (256, 0));
     let choice = ExecutorChoice::Gpu(adapter.described(identity));
-    let mut session = load(&files, choice, &LoadOptions { tuning, ..options() });
+    let mut session = load(&files, choice.clone(), &LoadOptions { tuning: tuning.clone(), ..options() });
     let longest = session.longest_step();
     assert!(session.n_chunk() == 512 && longest.n_tokens == 16 && longest.ms > 0.0, "{longest:?}");
     // What it learned on leaves no trace.
     let expected = expected("qwen2");
     let found = logits(&mut session, &expected.ids, &[]);
     assert!(worst(&expected.logits, &found) <= BUDGET);
+    // Its usual cache is f16 with keys in blocks, and near: in chunks, token by token, and after it went back.
+    let cache = CacheTypes::usual(choice.is_gpu());
+    assert_eq!(cache, CacheTypes { keys: CacheType::F16, values: CacheType::F16, in_blocks: true });
+    let mut usual = load(&files, choice, &LoadOptions { tuning, cache, ..options() });
+    for steps in [&[][..], &[7, 30, 1, 2], &[1; 40]] {
+        let found = logits(&mut usual, &expected.ids[..40], steps);
+        let rows = expected.logits.chunks_exact(N_VOCAB).zip(found.chunks_exact(N_VOCAB));
+        let worst = rows.map(|(e, f)| divergence(&log_softmax(e), &log_softmax(f))).fold(0.0, f64::max);
+        assert!(worst < 1e-4 && worst > 1e-12, "{steps:?}: {worst} nats");
+    }
+}
+
+#[test]
+fn keys_in_blocks_are_the_same_keys() {
+    for family in ["llama", "gpt_oss"] {
+        let (files, expected) = (safetensors_files(family), expected(family));
+        for (place, choice) in places() {
+            let in_blocks = LoadOptions { cache: CacheTypes { in_blocks: true, ..CacheTypes::default() }, ..options() };
+            let mut rows = load(&files, choice.clone(), &options());
+            let mut blocks = load(&files, choice, &in_blocks);
+            let steps = [5, 40, 1, 1];
+            let found = [&mut rows, &mut blocks].map(|session| logits(session, &expected.ids, &steps));
+            assert!(worst(&found[0], &found[1]) <= 1e-4, "{family} on {place}");
+        }
+    }
 }

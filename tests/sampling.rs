@@ -23,7 +23,7 @@ fn everywhere() -> Vec<ExecutorChoice> {
 }
 
 fn load(model: &str, choice: &ExecutorChoice, cache: CacheType) -> Session {
-    let cache = CacheTypes { keys: cache, values: cache };
+    let cache = CacheTypes::both(cache);
     let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), cache, ..LoadOptions::default() };
     block_on(Session::load(&fixture(model), choice.clone(), &options, &mut |_| ())).unwrap()
 }

@@ -26,6 +26,15 @@ impl CacheType {
         }
     }
 
+    /// As people call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
     /// Bytes of an element.
     #[must_use]
     pub fn bytes(self) -> u64 {
@@ -103,13 +112,15 @@ impl KeyOrder {
     }
 }
 
-/// The types of a cache.
+/// The types of a cache, and how its keys lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CacheTypes {
     /// Of the keys.
     pub keys: CacheType,
     /// Of the values.
     pub values: CacheType,
+    /// Whether keys lie in blocks of [`KEY_BLOCK`], where they are no values.
+    pub in_blocks: bool,
 }
 
 /// Constants of the kernels' variants: 1 where the elements are halves.
@@ -120,7 +131,23 @@ impl CacheTypes {
     /// Keys and values alike.
     #[must_use]
     pub const fn both(of: CacheType) -> Self {
-        Self { keys: of, values: of }
+        Self { keys: of, values: of, in_blocks: false }
+    }
+
+    /// What suits a GPU, which reads halves in half the time and a key an invocation; or a program on the CPU, which is
+    /// slower with both.
+    #[must_use]
+    pub const fn usual(is_gpu: bool) -> Self {
+        match is_gpu {
+            true => Self { in_blocks: true, ..Self::both(CacheType::F16) },
+            false => Self::both(CacheType::F32),
+        }
+    }
+
+    /// Keys that lie together in a block; 1 where a key is a row.
+    #[must_use]
+    pub const fn keys_together(self) -> u32 {
+        if self.in_blocks { KEY_BLOCK } else { 1 }
     }
 
     /// The variant of a kernel for these, which [`Self::of`] reads again.
@@ -141,7 +168,8 @@ impl CacheTypes {
     /// The types of a variant.
     pub(super) fn of(spec: &Spec) -> Self {
         let of = |name| if spec.value_of(name) == Some(1) { CacheType::F16 } else { CacheType::F32 };
-        Self { keys: of(F16_KEYS), values: of(F16_VALUES) }
+        let in_blocks = spec.value_of(KEYS_TOGETHER).is_some_and(|together| together > 1);
+        Self { keys: of(F16_KEYS), values: of(F16_VALUES), in_blocks }
     }
 }
 

@@ -69,10 +69,14 @@ const MOST_HEADS: u32 = 4;
 pub(super) const MOST_SPLITS: u32 = 128;
 
 /// Runs that the keys of a step are cut into: one token alone fills a GPU only so. A short text fills only the first of
-/// them, by a block of keys each.
+/// them, by a block of keys each. Keys in blocks are for GPUs, which want more and shorter runs: of 128 keys, on an H100.
 #[must_use]
-pub fn n_splits(max_tokens: u32, n_positions: u32) -> u32 {
-    if max_tokens > 1 { 1 } else { n_positions.div_ceil(4 * BLOCK).clamp(1, 32) }
+pub fn n_splits(max_tokens: u32, n_positions: u32, types: CacheTypes) -> u32 {
+    match types.in_blocks {
+        _ if max_tokens > 1 => 1,
+        true => n_positions.div_ceil(2 * BLOCK).clamp(1, MOST_SPLITS),
+        false => n_positions.div_ceil(4 * BLOCK).clamp(1, 32),
+    }
 }
 
 /// What attention reads and writes; all but the cache in f32.
@@ -111,7 +115,7 @@ pub fn record_grouped_attend(recording: &mut Recording, flow: &Flow) {
     cache.check();
     let window = flow.window.unwrap_or(u32::MAX);
     let n_visible = window.min(cache.n_positions);
-    let n_splits = n_splits(flow.max_tokens, n_visible);
+    let n_splits = n_splits(flow.max_tokens, n_visible, cache.types);
     let params = Params {
         n_heads: cache.n_heads,
         n_kv_heads: cache.n_kv_heads,
@@ -255,14 +259,13 @@ fn latent_case(
         types,
         keys: rows,
         values: rows,
-        keys_together: 1,
         n_positions,
         n_heads,
         n_kv_heads: 1,
         head_dim,
         value_dim,
     };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, types)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = Flow {
         step,
@@ -298,9 +301,8 @@ fn case(
     );
     let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
-    let types = CacheTypes { keys, values };
     // Both orders of keys.
-    let keys_together = if keys == CacheType::F32 { 1 } else { KEY_BLOCK };
+    let types = CacheTypes { keys, values, in_blocks: keys == CacheType::F16 };
     let mut filled = |label: &str, of: CacheType| {
         let elements = case.random_values((n_kv_heads * n_positions * head_dim) as usize);
         let mut words = vec![0u32; of.words(elements.len() as u64) as usize];
@@ -309,8 +311,8 @@ fn case(
     };
     let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
     let cache =
-        Cache { types, keys, values, keys_together, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
-    let n_results = (capacity * n_heads * n_splits(capacity, n_positions)) as usize;
+        Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
+    let n_results = (capacity * n_heads * n_splits(capacity, n_positions, types)) as usize;
     let flow = Flow {
         step,
         heads: case.random_input("heads", (capacity * cache.heads_width()) as usize),

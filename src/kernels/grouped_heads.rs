@@ -5,7 +5,7 @@ use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
-use super::cache::{CacheType, CacheTypes, KEY_BLOCK, KeyOrder};
+use super::cache::{CacheType, CacheTypes, KeyOrder};
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
 use super::{STEP, grouped_attend, mean_square};
@@ -65,12 +65,11 @@ pub static OP: Op = Op {
 pub struct Cache {
     /// How they are kept.
     pub types: CacheTypes,
-    /// `[n_kv_heads, n_positions / KEY_BLOCK, head_dim / 4, KEY_BLOCK, 4]`; `[n_positions, head_dim]` where keys are values.
+    /// `[n_kv_heads, n_positions, head_dim]`, or in blocks `[n_kv_heads, n_positions / KEY_BLOCK, head_dim / 4, KEY_BLOCK, 4]`;
+    /// `[n_positions, head_dim]` where keys are values.
     pub keys: Slice,
     /// `[n_kv_heads, n_positions, head_dim]`
     pub values: Slice,
-    /// Keys that lie together in a block: [`KEY_BLOCK`], or 1 where a key is a row, as it is where keys are values.
-    pub keys_together: u32,
     /// Positions that fit, whole blocks of keys.
     pub n_positions: u32,
     /// Query heads: a multiple of `n_kv_heads`, each group of which shares a key head.
@@ -86,7 +85,7 @@ pub struct Cache {
 impl Cache {
     /// What the cache asks of the texts of kernels.
     pub(super) fn facts(&self) -> Spec {
-        self.types.variant(KeyOrder::spec(self.keys_together))
+        self.types.variant(KeyOrder::spec(self.types.keys_together()))
     }
 
     /// The keys and then the values of the first `n` positions, head by head.
@@ -94,7 +93,7 @@ impl Cache {
         let Self { types, n_positions, n_kv_heads, head_dim, .. } = *self;
         // Where a row is key and value, it is there once.
         let values = (self.values != self.keys).then_some((self.values, types.values, 1));
-        let keys = (self.keys, types.keys, self.keys_together);
+        let keys = (self.keys, types.keys, types.keys_together());
         std::iter::once(keys).chain(values).flat_map(move |(all, of, together)| {
             let row_bytes = u64::from(head_dim) * of.bytes();
             (0..u64::from(n_kv_heads)).map(move |head| Slice {
@@ -125,9 +124,9 @@ impl Cache {
         assert!(whole && self.value_dim <= self.head_dim, "grouped attention: heads are multiples of 4");
         let grouped = self.n_kv_heads > 0 && self.n_heads.is_multiple_of(self.n_kv_heads);
         assert!(grouped, "grouped attention: as many query heads to each key head");
-        let in_blocks = self.keys_together > 0 && self.n_positions.is_multiple_of(self.keys_together);
+        let in_blocks = self.n_positions.is_multiple_of(self.types.keys_together());
         assert!(
-            in_blocks && (self.keys_together == 1 || self.keys != self.values),
+            in_blocks && (!self.types.in_blocks || self.keys != self.values),
             "grouped attention: positions are whole blocks of keys"
         );
     }
@@ -269,7 +268,8 @@ fn case(
     let mut case = CaseBuilder::new(name);
     let step = case.step(position, n_tokens);
     let n_positions = 64;
-    let types = CacheTypes { keys, values };
+    // Both orders of keys.
+    let types = CacheTypes { keys, values, in_blocks: capacity > 1 };
     // Halves lie two to a word, and may round either way: what attention makes of them is compared below.
     let mut room = |label, of: CacheType| {
         let words = of.words(u64::from(n_kv_heads * n_positions * head_dim)) as usize;
@@ -283,7 +283,6 @@ fn case(
         types,
         keys,
         values,
-        keys_together: KEY_BLOCK,
         n_positions,
         n_heads,
         n_kv_heads,
@@ -307,7 +306,7 @@ fn case(
     };
     case.also_compare(flow.heads, 1e-4);
     record_grouped_heads(&mut case.recording, &flow);
-    if types != CacheTypes::both(CacheType::F32) {
+    if [types.keys, types.values] != [CacheType::F32; 2] {
         let n_results = (capacity * n_heads) as usize;
         let attention = grouped_attend::Flow {
             step,

@@ -70,7 +70,7 @@ pub fn record_selected_attend(recording: &mut Recording, flow: &grouped_attend::
     let cache = &flow.cache;
     cache.check();
     let n_visible = top_k.min(cache.n_positions);
-    let n_splits = grouped_attend::n_splits(flow.max_tokens, n_visible);
+    let n_splits = grouped_attend::n_splits(flow.max_tokens, n_visible, cache.types);
     let params = Params {
         n_heads: cache.n_heads,
         n_quads: cache.head_dim / 4,
@@ -190,14 +190,13 @@ fn case(
         types,
         keys: rows,
         values: rows,
-        keys_together: 1,
         n_positions,
         n_heads,
         n_kv_heads: 1,
         head_dim,
         value_dim,
     };
-    let n_results = (capacity * n_heads * grouped_attend::n_splits(capacity, top_k.min(n_positions))) as usize;
+    let n_results = (capacity * n_heads * grouped_attend::n_splits(capacity, top_k.min(n_positions), types)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = grouped_attend::Flow {
         step,

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::gpu::recording::Cost;
 use crate::gpu::{Adapter, Tuning};
+use crate::kernels::cache::CacheTypes;
 use crate::model::{Synthetic, SyntheticName};
 use std::ops::ControlFlow;
 use web_time::{Duration, Instant};
@@ -199,6 +200,7 @@ impl Standard {
             n_chunk: Some(n_chunk),
             tuning: place.tuning,
             shader_checks: setting.shader_checks,
+            cache: CacheTypes::usual(place.choice.is_gpu()),
             ..LoadOptions::default()
         };
         let mut tell = |at: LoadProgress| {

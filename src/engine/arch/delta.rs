@@ -29,7 +29,7 @@ pub(in crate::engine) fn plan(
     let outline = outline(shape, weights);
     let widths = [heads_width(shape), shape.q_width(), projections_width(shape), shape.net.n_channels()].map(u64::from);
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
-    let attended = AttentionScratch::plan(arena, shape, n_positions(n_context), n_chunk);
+    let attended = AttentionScratch::plan(arena, shape, n_positions(n_context), n_chunk, types);
     let scratch = NetScratch::plan(arena, shape, n_chunk);
     let mut mixer =
         |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| match &weights.layers[index].mixer {
@@ -130,7 +130,6 @@ fn cache(arena: &mut Arena, shape: &Shape, index: usize, n_positions: u32, types
         n_kv_heads: shape.n_kv_heads,
         head_dim: shape.head_dim,
         value_dim: shape.head_dim,
-        keys_together: 1,
     }
 }
 
@@ -150,9 +149,9 @@ struct AttentionScratch {
 }
 
 impl AttentionScratch {
-    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
+    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32, types: CacheTypes) -> Self {
         // One token's keys are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, types))) * u64::from(shape.n_heads);
         let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
         Self {
             heads: rows("heads", n_chunk.into(), heads_width(shape)),

@@ -123,9 +123,10 @@ pub(in crate::engine) fn check(plan: &Plan, model: &Model, choices: Choices, roo
     if let Some(n) = longest_context(model, choices, room) {
         ways.push(format!("a context of at most {n} tokens (-c {n})"));
     }
-    let halves = Choices { cache: CacheTypes::both(CacheType::F16), ..choices };
+    let halves = CacheTypes { in_blocks: choices.cache.in_blocks, ..CacheTypes::both(CacheType::F16) };
     if matches!(model, Model::Grouped(..) | Model::Mla(..) | Model::Delta(..))
-        && Plan::new(model, halves, room).fits(room)
+        && choices.cache != halves
+        && Plan::new(model, Choices { cache: halves, ..choices }, room).fits(room)
     {
         ways.push("a cache of halves (-ctk f16 -ctv f16)".to_owned());
     }

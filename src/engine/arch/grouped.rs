@@ -28,7 +28,7 @@ pub(in crate::engine) fn plan(
     let mut widths = [heads_width, shape.q_width()].map(u64::from).to_vec();
     widths.extend(short_conv::widths(shape));
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
-    let scratch = Scratch::plan(arena, shape, n_positions(n_context), n_chunk);
+    let scratch = Scratch::plan(arena, shape, n_positions(n_context), n_chunk, types);
     let of_convolutions = short_conv::Scratch::plan(arena, shape, n_chunk);
     let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
         let layer: Box<dyn Attention> = match &weights.layers[index].mixer {
@@ -83,9 +83,9 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
+    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32, types: CacheTypes) -> Self {
         // One token's keys are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, types))) * u64::from(shape.n_heads);
         let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
         Self {
             heads: rows("heads", n_chunk.into(), shape.q_width() + 2 * shape.kv_width()),
@@ -139,8 +139,6 @@ impl GroupedAttention {
             types,
             keys: room("keys", types.keys),
             values: room("values", types.values),
-            // Blocks made programs on the CPU slower, and planning does not know what it plans for.
-            keys_together: 1,
             n_positions,
             n_heads: shape.n_heads,
             n_kv_heads: shape.n_kv_heads,

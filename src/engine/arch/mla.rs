@@ -31,6 +31,8 @@ pub(in crate::engine) fn plan(
 ) -> (Decoder, u32) {
     // Where there can be no more positions than are chosen, all are, and the indexer has nothing to do.
     let most = n_positions(n_context);
+    // A row is key and value.
+    let types = CacheTypes::both(types.keys);
     let shape = &Shape { indexer: shape.indexer.filter(|of| most > of.top_k), ..shape.clone() };
     let outline = outline(shape, weights);
     let heads = |width: u32| u64::from(shape.n_heads) * u64::from(width);
@@ -41,7 +43,6 @@ pub(in crate::engine) fn plan(
     widths.extend(index_widths(shape, most).map(u64::from));
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let scratch = Scratch::plan(arena, shape, most, n_chunk);
-    let types = CacheTypes::both(types.keys);
     let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
         let rows = types.keys.words(u64::from(shape.row_dim()) * u64::from(n_positions));
         let rows = arena.words(format!("layers.{index}.latents"), rows, Purpose::Cache);
@@ -49,7 +50,6 @@ pub(in crate::engine) fn plan(
             types,
             keys: rows,
             values: rows,
-            keys_together: 1,
             n_positions,
             n_heads: shape.n_heads,
             n_kv_heads: 1,
@@ -140,7 +140,7 @@ struct Scratch {
 impl Scratch {
     fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32) -> Self {
         // One token's rows are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions))) * u64::from(shape.n_heads);
+        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, CacheTypes::default()))) * u64::from(shape.n_heads);
         let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
         let partial = rows("partial", n_runs, shape.kv_lora);
         let stats = rows("stats", n_runs, 2);

@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::Executor;
-use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
 use super::fit::{self, Plan, Room};
@@ -46,13 +45,6 @@ pub(in crate::engine) fn make_plan(
     {
         notices.push(format!("the context is {fitting} tokens: there is no room for the usual {wanted}"));
         choices.n_context = fitting;
-    }
-    if matches!(model, Model::V4(..)) && options.cache != CacheTypes::default() {
-        notices.push("DeepSeek V4 keeps its cache in f32, whatever is asked for".to_owned());
-    }
-    if matches!(model, Model::Mla(..)) && options.cache.keys != options.cache.values {
-        let what = "of latent attention keys and values are one row of the cache";
-        notices.push(format!("{what}: it is kept as was asked for keys"));
     }
     let plan = Plan::new(model, choices, room);
     fit::check(&plan, model, choices, room)?;

@@ -9,7 +9,6 @@ use crate::kernels::{self, Words};
 use super::lockstep::compare::{Deviation, Written};
 use crate::engine::arch::planning::program_bytes;
 use crate::engine::arch::step::Kind;
-use crate::engine::load::options::is_gpu;
 use crate::engine::run::parts::{Output, number_budget, outputs};
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
@@ -141,7 +140,7 @@ impl Session {
     /// # Errors
     /// When the adapter fails.
     pub async fn warm(&mut self, position: u32) -> Result<Option<f64>> {
-        if !is_gpu(&self.choice) {
+        if !self.choice.is_gpu() {
             return Ok(None);
         }
         let prepared = self.prepare(Kind::Body(1)).await?;

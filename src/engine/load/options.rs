@@ -13,6 +13,14 @@ pub enum ExecutorChoice {
     Cpu,
 }
 
+impl ExecutorChoice {
+    /// Whether it is a GPU, and no program on the CPU.
+    #[must_use]
+    pub fn is_gpu(&self) -> bool {
+        matches!(self, Self::Gpu(adapter) if !adapter.caps.is_software)
+    }
+}
+
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
@@ -25,6 +33,7 @@ pub struct LoadOptions {
     /// Tokens in one step at most. When `None`: 512 on a GPU, and 256 on a CPU, which is as fast there in less memory.
     pub n_chunk: Option<u32>,
     /// How keys and values are kept, the latents of multi-head latent attention like keys; V4 keeps f32.
+    /// [`CacheTypes::usual`] suits where it runs; the default is f32 everywhere.
     pub cache: CacheTypes,
     /// A smaller limit for shards than the adapter's own.
     pub shard_bytes: Option<u64>,
@@ -117,9 +126,4 @@ impl Memory {
     pub fn bytes(&self) -> u64 {
         self.weights + self.cache + self.scratch
     }
-}
-
-/// Whether it is a GPU, and no program on the CPU.
-pub(in crate::engine) fn is_gpu(choice: &ExecutorChoice) -> bool {
-    matches!(choice, ExecutorChoice::Gpu(adapter) if !adapter.caps.is_software)
 }

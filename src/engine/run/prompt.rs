@@ -13,7 +13,6 @@ use super::prefix_cache::PrefixCache;
 use super::sampling::{Sampler, Sampling};
 use super::session::{Session, ms_since};
 use crate::engine::arch::step::Kind;
-use crate::engine::load::options::is_gpu;
 
 impl Session {
     /// Begins a text: runs the prompt and chooses the first token. Whatever ends a text in the model's vocabulary ends it.
@@ -118,7 +117,7 @@ impl Session {
             self.budget = self.budget.with_overhead(overhead_ms);
         }
         let n = FIRST.min(self.n_context()).min(self.largest_capacity());
-        if !is_gpu(&self.choice) || n < FIRST {
+        if !self.choice.is_gpu() || n < FIRST {
             return Ok(());
         }
         self.write_tokens(&vec![0; n as usize])?;

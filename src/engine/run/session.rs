@@ -25,7 +25,7 @@ use crate::engine::arch::network::Network;
 use crate::engine::arch::planning::make_plan;
 use crate::engine::arch::step::Kind;
 use crate::engine::load::files::ModelFiles;
-use crate::engine::load::options::{ExecutorChoice, LoadOptions, LoadProgress, LoadTimings, Memory, is_gpu};
+use crate::engine::load::options::{ExecutorChoice, LoadOptions, LoadProgress, LoadTimings, Memory};
 use crate::engine::load::synthetic_fill;
 
 /// Tokens in one step at most where nothing is asked for, on a GPU and on a CPU.
@@ -77,7 +77,7 @@ impl Session {
         let (mut executor, tuning, binding_bytes) = open_executor(&choice, options).await?;
         let shard_bytes = options.shard_bytes.unwrap_or(binding_bytes);
         let room = Room { binding_bytes, shard_bytes, most_bytes: options.most_bytes, program_bytes: 0 };
-        let usual = if is_gpu(&choice) { USUAL_CHUNK } else { USUAL_CHUNK_ON_CPU };
+        let usual = if choice.is_gpu() { USUAL_CHUNK } else { USUAL_CHUNK_ON_CPU };
         let plan = make_plan(model, options, options.n_chunk.unwrap_or(usual), room, &executor, &mut notices)?;
         let memory = plan.memory();
         progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });

@@ -4,6 +4,7 @@ use super::bench::Options as Bench;
 use super::quantize::Quantize;
 use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
+use crate::engine::{ExecutorChoice, Session};
 use crate::kernels::cache::{CacheType, CacheTypes};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -224,18 +225,29 @@ impl Model {
 /// How keys and values are kept.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(super) struct Cache {
-    /// How keys are kept: f32, or f16 in half the memory (also as -ctk). DeepSeek V4 keeps f32 in any case
-    #[arg(long = "cache-type-k", value_name = "f16|f32", default_value = "f32", value_parser = cache_type)]
-    pub(super) keys: CacheType,
+    /// How keys are kept (also as -ctk): f16, as usual on a GPU, or f32, as usual on a CPU. DeepSeek V4 keeps f32 in any case
+    #[arg(long = "cache-type-k", value_name = "f16|f32", value_parser = cache_type)]
+    pub(super) keys: Option<CacheType>,
     /// How values are kept (also as -ctv)
-    #[arg(long = "cache-type-v", value_name = "f16|f32", default_value = "f32", value_parser = cache_type)]
-    pub(super) values: CacheType,
+    #[arg(long = "cache-type-v", value_name = "f16|f32", value_parser = cache_type)]
+    pub(super) values: Option<CacheType>,
 }
 
 impl Cache {
-    /// As the engine wants it.
-    pub(super) fn types(self) -> CacheTypes {
-        CacheTypes { keys: self.keys, values: self.values }
+    /// As was asked for, and else as is usual where the model runs.
+    pub(super) fn types(self, choice: &ExecutorChoice) -> CacheTypes {
+        let usual = CacheTypes::usual(choice.is_gpu());
+        CacheTypes { keys: self.keys.unwrap_or(usual.keys), values: self.values.unwrap_or(usual.values), ..usual }
+    }
+
+    /// What a model does not keep as was asked for, which V4 and latent attention may not.
+    pub(super) fn notice(self, session: &Session) -> Option<String> {
+        let found = session.cache_types();
+        let is_other = |asked: Option<CacheType>, found| asked.is_some_and(|asked| asked != found);
+        let (keys, values) = (found.keys.name(), found.values.name());
+        (is_other(self.keys, found.keys) || is_other(self.values, found.values)).then(|| {
+            format!("{} keeps keys in {keys} and values in {values}, whatever is asked for", session.outline().architecture)
+        })
     }
 }
 

@@ -235,11 +235,12 @@ pub(super) async fn load_tuned(
     let tune = options.tune;
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
     let most_bytes = memory::free_bytes(&choice);
+    let cache = options.cache;
     let options = LoadOptions {
         n_context: options.n_context(),
         shader_checks,
         most_bytes,
-        cache: options.cache.types(),
+        cache: options.cache.types(&choice),
         tuning: tune::at_load(&choice, options.tune, options.exact),
         ..LoadOptions::default()
     };
@@ -254,7 +255,7 @@ pub(super) async fn load_tuned(
     };
     let mut session = Session::load(&model.files, choice, &options, &mut heard).await?;
     drop(progress);
-    for notice in session.notices() {
+    for notice in session.notices().iter().cloned().chain(cache.notice(&session)) {
         eprintln!("headstart: {notice}");
     }
     let tuning = tune::after_load(&mut session, tune).await?;

@@ -124,17 +124,22 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
         Some(n) => n,
         None => model.files.open().await?.context_length().min(N_CONTEXT),
     };
-    let (shader_checks, cache) = (shader_checks(options), options.model.cache.types());
+    let shader_checks = shader_checks(options);
     // All in steps of one size: state is compared as it lies.
     let n_chunk = Some(N_CHUNK);
-    let load = LoadOptions { n_context: Some(n_context), n_chunk, shader_checks, cache, ..LoadOptions::default() };
-    let mut oracle = match is_sampled(options, model) {
-        true => None,
-        false => Some(load_session(model, ExecutorChoice::Cpu, &load).await?),
-    };
-    let broken = LoadOptions { fault: options.fault.clone(), ..load };
+    let load = LoadOptions { n_context: Some(n_context), n_chunk, shader_checks, ..LoadOptions::default() };
+    let is_sampled = is_sampled(options, model);
+    let mut oracle: Option<Session> = None;
     let (mut verified, mut failed) = (Vec::new(), None);
     for adapter in adapters {
+        let cache = options.model.cache.types(&ExecutorChoice::Gpu(adapter.clone()));
+        let load = LoadOptions { cache, ..load.clone() };
+        // A GPU and a program on the CPU keep keys and values in other ways.
+        if !is_sampled && oracle.as_ref().is_none_or(|oracle| oracle.cache_types() != cache) {
+            drop(oracle.take());
+            oracle = Some(load_session(model, ExecutorChoice::Cpu, &load).await?);
+        }
+        let broken = LoadOptions { fault: options.fault.clone(), ..load };
         match verify_one(options, model, adapter, &broken, oracle.as_mut()).await {
             Ok(one) => verified.push(one),
             // A stage that the model does not have is no fault of an adapter.

@@ -221,7 +221,8 @@ async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Re
         verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
     } else {
         let (n_context, n_chunk) = (Some(loaded.session.n_context()), Some(loaded.session.n_chunk()));
-        let options = LoadOptions { n_context, n_chunk, ..LoadOptions::default() };
+        let cache = loaded.session.cache_types();
+        let options = LoadOptions { n_context, n_chunk, cache, ..LoadOptions::default() };
         let mut oracle = Session::load(&loaded.known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await?;
         verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
     };

@@ -17,6 +17,7 @@ use crate::engine::run::sampling::{Dry, Xtc};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, ModelFiles, Sampling, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
+use crate::kernels::cache::CacheTypes;
 use crate::measure::Report;
 use crate::measure::report::{TuningFacts, TuningSource};
 use crate::measure::tune;
@@ -181,7 +182,8 @@ impl Worker {
             ExecutorChoice::Gpu(adapter) => Some(tunings::find(adapter).await.over(adapter.tuning())),
             ExecutorChoice::Cpu => None,
         };
-        let options = LoadOptions { n_context: opening.context(n_context).await?, tuning, ..LoadOptions::default() };
+        let (n_context, cache) = (opening.context(n_context).await?, CacheTypes::usual(choice.is_gpu()));
+        let options = LoadOptions { n_context, tuning, cache, ..LoadOptions::default() };
         // What the adapter can do does not change with the model.
         let before = self.loaded.as_ref().filter(|before| before.known.adapter == card);
         let probes = before.map(|before| before.known.probes.clone()).unwrap_or_default();
@@ -212,13 +214,13 @@ impl Worker {
             loaded => return loaded,
         };
         let Some(Loaded { session, known, talk }) = self.loaded.take() else { return Err(error) };
-        let (choice_before, n_context) = (session.choice().clone(), session.n_context());
+        let (choice_before, n_context, cache) = (session.choice().clone(), session.n_context(), session.cache_types());
         drop(session);
         let error = match load_anew(files, &choice, card, options, progress).await {
             Err(error) => error,
             loaded => return loaded,
         };
-        let options = LoadOptions { n_context: Some(n_context), ..LoadOptions::default() };
+        let options = LoadOptions { n_context: Some(n_context), cache, ..LoadOptions::default() };
         if let Ok(session) = load_anew(&known.files, &choice_before, &known.adapter, &options, progress).await {
             self.loaded = Some(Loaded { session, known, talk });
         }

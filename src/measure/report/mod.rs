@@ -229,7 +229,7 @@ pub struct Settings {
 
 impl Settings {
     fn with_cache_of(self, session: &Session) -> Self {
-        let CacheTypes { keys, values } = session.cache_types();
+        let CacheTypes { keys, values, .. } = session.cache_types();
         Self { f16_keys: keys == CacheType::F16, f16_values: values == CacheType::F16, ..self }
     }
 }

@@ -46,8 +46,7 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
     if is_large || (oracle.is_none() && !host_has_room(model.named.bytes, &ExecutorChoice::Cpu)) {
         return check_by_samples(lane);
     }
-    // State is compared as it lies, which depends on the size of steps.
-    if oracle.as_ref().is_none_or(|oracle| oracle.n_chunk() != lane.session.n_chunk()) {
+    if oracle.as_ref().is_none_or(|oracle| !lies_alike(oracle, &lane.session)) {
         let options = LoadOptions {
             n_context: Some(N_CONTEXT.min(lane.session.n_context())),
             n_chunk: Some(lane.session.n_chunk()),
@@ -62,6 +61,11 @@ fn check_one(lane: &mut Lane, model: &Model, oracle: &mut Option<Session>) -> Re
     let Some(oracle) = oracle else { return Ok(Check::default()) };
     let ids = built_in_ids(oracle)?;
     watched(&lane.name(), |watch| block_on(verify::check(&mut lane.session, oracle, &ids, Extent::Short, watch)))
+}
+
+/// Whether both keep their state in the same places: lock step compares it as it lies.
+fn lies_alike(oracle: &Session, session: &Session) -> bool {
+    oracle.n_chunk() == session.n_chunk() && oracle.cache_types() == session.cache_types()
 }
 
 /// The check for models that the CPU executor has no time or no memory for.

@@ -142,7 +142,7 @@ fn known(list: &List) -> Result<()> {
     let place = choice::all().swap_remove(0);
     let free = memory::free_bytes(&place);
     let binding = if let ExecutorChoice::Gpu(adapter) = &place { adapter.binding_bytes() } else { u64::MAX };
-    let types = list.cache.types();
+    let types = list.cache.types(&place);
     let offers: Vec<Offer> = CATALOGUE
         .iter()
         .map(|model| {

@@ -6,9 +6,7 @@ use super::super::model_card::megabytes;
 use crate::host::hub::KnownModel;
 use crate::host::web::protocol::AdapterCard;
 use crate::host::web::source::get;
-
-/// Keys and values are kept as f32.
-const ELEMENT_BYTES: u64 = 4;
+use crate::kernels::cache::CacheTypes;
 
 /// What a model takes on the adapter at a context, and what stands against it.
 pub(super) struct Fit {
@@ -23,10 +21,11 @@ pub(super) struct Fit {
 impl Fit {
     pub(super) fn of(model: &KnownModel, n_context: u32, adapter: Option<&AdapterCard>) -> Self {
         let n_context = u64::from(n_context).min(model.shape.context_length);
-        let memory = model.memory(n_context, ELEMENT_BYTES);
+        let element_bytes = CacheTypes::usual(adapter.is_some_and(|adapter| !adapter.takes_host_memory)).keys.bytes();
+        let memory = model.memory(n_context, element_bytes);
         let bytes = memory.bytes() as f64;
         // Weights are cut into shards; the keys of a layer are one buffer.
-        let keys = model.shape.key_bytes(n_context, ELEMENT_BYTES) as f64;
+        let keys = model.shape.key_bytes(n_context, element_bytes) as f64;
         let obstacle = adapter.and_then(|adapter| {
             if adapter.binding_bytes > 0.0 && keys > adapter.binding_bytes {
                 let most = adapter.binding_bytes / keys * n_context as f64;
