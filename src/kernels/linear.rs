@@ -53,6 +53,7 @@ pub static OP: Op = Op {
         linear_fixed::VARIANT,
         linear_shared::HALVES,
         linear_shared::COOPERATIVE,
+        FEW_ROWS,
     ],
     bindings: &[
         ("step", Access::Read),
@@ -64,6 +65,22 @@ pub static OP: Op = Op {
     params: Params::FIELDS,
     reference,
     cases,
+};
+
+/// Rows that are too few for tiles to fill a GPU, whatever the tokens.
+const TOO_FEW_ROWS: u32 = 64;
+/// From this many tokens on tiles would be taken.
+const MANY_TOKENS: u32 = 32;
+
+/// `linear` for many tokens and few long rows, where a tile would walk along its rows all alone: V4's mixing matrices have 24
+/// rows of 16,384, and took 1.9 ms each for 256 tokens on an H100 by tiles in registers.
+const FEW_ROWS: Variant = Variant {
+    name: "linear_few_rows",
+    // On a program on the CPU tiles in registers are faster.
+    waits: true,
+    allows: |stage| stage.params::<Params>().n_rows < TOO_FEW_ROWS,
+    pays: |stage| stage.params::<Params>().max_tokens >= MANY_TOKENS,
+    ..Variant::only("linear", SOURCE, &[STEP, INPUT_PLAIN, OUTPUT_PLAIN], WAY)
 };
 
 /// The text of the first variant, and of fusions with it.
@@ -207,6 +224,8 @@ fn cases() -> Vec<Case> {
     cases.push(case(Format::F16, 128, 48, 66, 65, 71, [64, 4, 3]));
     // The same for tiles of 128; this format meets every tile.
     cases.push(case(Format::F32, 133, 36, 140, 133, 0, [0; 3]));
+    // Few long rows for many tokens.
+    cases.push(case(Format::F32, 24, 1060, 33, 32, 0, [0; 3]));
     cases.push(case(Format::F32, 192, 36, 66, 65, 71, [64, 4, 3]));
     cases
 }
