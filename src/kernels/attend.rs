@@ -6,11 +6,11 @@ use crate::gpu::recording::Cost;
 use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
-use super::STEP;
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
 use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
+use super::{STEP, attend_shared};
 
 crate::params! {
     /// Parameters of `attend`; the WGSL says what each is.
@@ -39,7 +39,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "attend",
-    variants: &[Variant::only("attend", shader_text!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE], WAY)],
+    variants: &[
+        Variant::only("attend", shader_text!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE, TURN_BACK], WAY),
+        attend_shared::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("scores", Access::Read),
@@ -53,6 +56,9 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// The text that turns back what attention gives.
+pub(super) const TURN_BACK: &str = shader_text!("../../shaders/lib/turn_back.wgsl");
 
 /// Heads and vectors of 4 of a tile, where one invocation has a result to itself and tokens are many: it divides the loads and the
 /// exponentials. With few tokens, tiles would be too few to fill an adapter.
@@ -138,22 +144,25 @@ fn reference(call: &mut Call<'_>) {
 fn cases() -> Vec<Case> {
     // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
     vec![
-        case([4, 3], 40, 3, [257, 3, 4], 5),
-        case([4, 8], 8, 2, [11, 2, 2], 5),
-        case([8, 0], 12, 4, [6, 3, 3], 4),
-        case([0, 0], 4, 2, [0, 2, 2], 3),
+        case(5, [4, 3], 40, 3, [257, 3, 4], 5),
+        case(5, [4, 8], 8, 2, [11, 2, 2], 5),
+        case(5, [8, 0], 12, 4, [6, 3, 3], 4),
+        case(5, [0, 0], 4, 2, [0, 2, 2], 3),
         // Enough tokens for tiles: one and a part of heads and of vectors, then a part of vectors.
-        case([4, 3], 20, 3, [13, 7, 8], 5),
-        case([0, 0], 8, 2, [0, 8, 9], 3),
+        case(5, [4, 3], 20, 3, [13, 7, 8], 5),
+        case(5, [0, 0], 8, 2, [0, 8, 9], 3),
+        // More keys than a block has, selected and not; more heads than a tile.
+        case(19, [4, 40], 20, 3, [300, 15, 16], 70),
+        case(9, [4, 0], 260, 2, [500, 1, 2], 9),
     ]
 }
 
-fn case(selection: [u32; 2], head_dim: u32, rope_pairs: u32, tokens: [u32; 3], window_len: u32) -> Case {
+fn case(n_heads: u32, selection: [u32; 2], head_dim: u32, rope_pairs: u32, tokens: [u32; 3], window_len: u32) -> Case {
     let name = format!(
-        "[ratio, top] {selection:?}, head {head_dim} with {rope_pairs} pairs, [position, tokens, of] {tokens:?}"
+        "{n_heads} heads, [ratio, top] {selection:?}, head {head_dim} with {rope_pairs} pairs, [position, tokens, of] {tokens:?}"
     );
     let mut case = CaseBuilder::new(name);
-    let mut keys = case_keys(&mut case, selection, head_dim, tokens, window_len);
+    let mut keys = case_keys(&mut case, n_heads, selection, head_dim, tokens, window_len);
     let mut scores: Vec<f32> =
         case.random_values((tokens[2] * keys.n_heads * keys.scores_stride) as usize).iter().map(|z| z * 20.0).collect();
     // One head's scores outweigh its sink, wherever among them that stands; another's do not.

@@ -8,7 +8,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice,
 
 use super::case::CaseBuilder;
 use super::keys::{KEYS, Keys, Rule, case_keys};
-use super::{STEP, dot};
+use super::{STEP, attend_score_shared, dot};
 
 crate::params! {
     /// Parameters of `attend_score`; the WGSL says what each is.
@@ -41,12 +41,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "attend_score",
-    variants: &[Variant::only(
-        "attend_score",
-        shader_text!("../../shaders/kernels/attend_score.wgsl"),
-        &[STEP, KEYS],
-        WAY,
-    )],
+    variants: &[
+        Variant::only("attend_score", shader_text!("../../shaders/kernels/attend_score.wgsl"), &[STEP, KEYS], WAY),
+        attend_score_shared::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),
@@ -135,17 +133,22 @@ fn reference(call: &mut Call<'_>) {
 fn cases() -> Vec<Case> {
     // A window that wraps and selected entries; all entries, from the first block's last token on; a window alone.
     vec![
-        case([4, 3], 72, [17, 3, 4], 5),
-        case([4, 8], 8, [11, 2, 2], 5),
-        case([8, 0], 12, [6, 3, 3], 4),
-        case([0, 0], 4, [0, 2, 2], 3),
+        case(5, [4, 3], 72, [17, 3, 4], 5),
+        case(5, [4, 8], 8, [11, 2, 2], 5),
+        case(5, [8, 0], 12, [6, 3, 3], 4),
+        case(5, [0, 0], 4, [0, 2, 2], 3),
+        // More keys, heads and vectors than a tile.
+        case(19, [4, 40], 132, [300, 5, 6], 70),
+        case(17, [4, 0], 4, [500, 1, 2], 9),
     ]
 }
 
-fn case([ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3], window_len: u32) -> Case {
-    let name = format!("ratio {ratio}, top {top_k}, head {head_dim}, [position, tokens, of] {tokens:?}, {window_len}");
+fn case(n_heads: u32, [ratio, top_k]: [u32; 2], head_dim: u32, tokens: [u32; 3], window_len: u32) -> Case {
+    let name = format!(
+        "{n_heads} heads, ratio {ratio}, top {top_k}, head {head_dim}, [position, tokens, of] {tokens:?}, {window_len}"
+    );
     let mut case = CaseBuilder::new(name);
-    let mut keys = case_keys(&mut case, [ratio, top_k], head_dim, tokens, window_len);
+    let mut keys = case_keys(&mut case, n_heads, [ratio, top_k], head_dim, tokens, window_len);
     let queries_stride = keys.n_heads * head_dim + 4;
     let queries = case.random_input("queries", (tokens[2] * queries_stride) as usize);
     keys.scores = case.output("scores", (tokens[2] * keys.n_heads * keys.scores_stride) as usize, 1e-4);

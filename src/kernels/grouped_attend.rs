@@ -255,16 +255,7 @@ fn latent_case(
     of.store(&mut words, 0, &elements);
     let rows = case.input("latents", &words);
     let types = CacheTypes::both(of);
-    let cache = Cache {
-        types,
-        keys: rows,
-        values: rows,
-        n_positions,
-        n_heads,
-        n_kv_heads: 1,
-        head_dim,
-        value_dim,
-    };
+    let cache = Cache { types, keys: rows, values: rows, n_positions, n_heads, n_kv_heads: 1, head_dim, value_dim };
     let n_results = (capacity * n_heads * n_splits(capacity, n_positions, types)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = Flow {
@@ -310,8 +301,7 @@ fn case(
         case.input(label, &words)
     };
     let (keys, values) = (filled("keys", types.keys), filled("values", types.values));
-    let cache =
-        Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
     let n_results = (capacity * n_heads * n_splits(capacity, n_positions, types)) as usize;
     let flow = Flow {
         step,

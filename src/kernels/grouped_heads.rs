@@ -279,16 +279,7 @@ fn case(
         }
     };
     let (keys, values) = (room("keys", types.keys), room("values", types.values));
-    let cache = Cache {
-        types,
-        keys,
-        values,
-        n_positions,
-        n_heads,
-        n_kv_heads,
-        head_dim,
-        value_dim: head_dim,
-    };
+    let cache = Cache { types, keys, values, n_positions, n_heads, n_kv_heads, head_dim, value_dim: head_dim };
     let width = cache.heads_width();
     let flow = Flow {
         step,

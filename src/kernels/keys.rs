@@ -105,6 +105,7 @@ impl Rule {
 /// Random keys of one layer for a case: `ratio` and `top_k` as in [`Keys`], with 5 heads of `head_dim`.
 pub(super) fn case_keys(
     case: &mut CaseBuilder,
+    n_heads: u32,
     [ratio, top_k]: [u32; 2],
     head_dim: u32,
     [position, n_tokens, max_tokens]: [u32; 3],
@@ -130,7 +131,7 @@ pub(super) fn case_keys(
         selected,
         ratio,
         top_k,
-        n_heads: 5,
+        n_heads,
         head_dim,
         scores,
         scores_stride,

@@ -5,6 +5,8 @@ pub mod add;
 pub mod add_norm;
 pub mod attend;
 pub mod attend_score;
+mod attend_score_shared;
+mod attend_shared;
 pub mod cache;
 pub mod case;
 pub mod compress;

@@ -186,16 +186,7 @@ fn case(
     let choices: Vec<u32> = (0..capacity).flat_map(|token| (0..top_k).map(move |k| choice(token, k))).collect();
     let selected = case.input("selected", &choices);
     let types = CacheTypes::both(of);
-    let cache = Cache {
-        types,
-        keys: rows,
-        values: rows,
-        n_positions,
-        n_heads,
-        n_kv_heads: 1,
-        head_dim,
-        value_dim,
-    };
+    let cache = Cache { types, keys: rows, values: rows, n_positions, n_heads, n_kv_heads: 1, head_dim, value_dim };
     let n_results = (capacity * n_heads * grouped_attend::n_splits(capacity, top_k.min(n_positions), types)) as usize;
     let heads_stride = n_heads * head_dim;
     let flow = grouped_attend::Flow {

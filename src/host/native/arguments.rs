@@ -246,7 +246,10 @@ impl Cache {
         let is_other = |asked: Option<CacheType>, found| asked.is_some_and(|asked| asked != found);
         let (keys, values) = (found.keys.name(), found.values.name());
         (is_other(self.keys, found.keys) || is_other(self.values, found.values)).then(|| {
-            format!("{} keeps keys in {keys} and values in {values}, whatever is asked for", session.outline().architecture)
+            format!(
+                "{} keeps keys in {keys} and values in {values}, whatever is asked for",
+                session.outline().architecture
+            )
         })
     }
 }
