@@ -94,6 +94,25 @@ fn names_without_model_and_fused_experts_are_read() {
     assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &fused), "");
 }
 
+/// As they are saved from within `torch.compile`, data parallelism, and adapters.
+#[test]
+fn what_training_puts_around_a_model_is_taken_off_its_names() {
+    let text = config("qwen3").to_string();
+    let named = |name: &dyn Fn(&str) -> String| -> Vec<Tensor> {
+        let all = tensors("qwen3").into_iter();
+        all.map(|(old, dtype, shape, bytes)| (name(&old), dtype, shape, bytes)).collect()
+    };
+    for before in ["_orig_mod.", "module.", "base_model.model.", "module._orig_mod.", "_fsdp_wrapped_module."] {
+        assert_eq!(same_as("qwen3", &text, &named(&|name| format!("{before}{name}"))), "", "{before}");
+    }
+    let within = named(&|name| name.replace("layers.0.", "layers.0._orig_mod."));
+    assert_eq!(same_as("qwen3", &text, &within), "");
+    // Where two would have one name, none is changed.
+    let mut twice = tensors("qwen3");
+    twice.extend(named(&|name| format!("module.{name}")));
+    assert_says(&same_as("qwen3", &text, &twice), &["unknown tensors", "module."]);
+}
+
 #[test]
 fn what_is_not_used_refuses_nothing() {
     let mut more = tensors("qwen3");
@@ -157,6 +176,33 @@ fn ends_and_numbers_as_people_write_them_are_read() {
         assert!(Shape::from_config(&odd.to_string()).is_err(), "{wrong}");
     }
     assert_eq!(Shape::from_config(&text).unwrap().n_layers, 2);
+}
+
+/// transformers' `MistralForCausalLM` is a llama, but for a window, beyond which it is not followed.
+#[test]
+fn a_mistral_is_a_llama_within_its_window() {
+    let mut mistral = config("llama");
+    (mistral["model_type"], mistral["hidden_act"]) = (json!("mistral"), json!("swish"));
+    mistral["sliding_window"] = Value::Null;
+    assert_eq!(same_as("llama", &mistral.to_string(), &tensors("llama")), "");
+    let context = Shape::from_config(&mistral.to_string()).unwrap().context_length;
+    mistral["sliding_window"] = json!(context / 2);
+    let notices = same_as("llama", &mistral.to_string(), &tensors("llama"));
+    assert_says(&notices, &["the context is", &(context / 2).to_string(), "window"]);
+    assert_eq!(Shape::from_config(&mistral.to_string()).unwrap().context_length, context / 2);
+}
+
+#[test]
+fn rows_of_the_embedding_count_whatever_the_config_says() {
+    for family in ["qwen3", "deepseek_v3", "qwen3_5"] {
+        let mut odd = config(family);
+        let told =
+            if odd["text_config"].is_object() { &mut odd["text_config"]["vocab_size"] } else { &mut odd["vocab_size"] };
+        let n_rows = told.as_u64().unwrap();
+        *told = json!(n_rows + 64);
+        let notices = same_as(family, &odd.to_string(), &tensors(family));
+        assert_says(&notices, &[&format!("vocab_size is {}", n_rows + 64), "the rows count"]);
+    }
 }
 
 /// A tokenizer of another kind stops texts, not ids.

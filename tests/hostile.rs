@@ -157,13 +157,37 @@ fn keys_are_checked() {
     refused(&new().key("k", 13, &[0; 8]), &["\"k\"", "type 13"]);
     refused(&new().key("k", 9, &array(13, 1, &[0; 8])), &["\"k\"", "type 13"]);
     refused(&new().key("k", 9, &array(9, 1, &array(4, 1, &[0; 4]))), &["\"k\"", "array of arrays"]);
-    refused(&new().key("k", 7, &[2]), &["\"k\"", "truth value"]);
-    refused(&new().key("k", 8, &text(b"\xff\xfe")), &["\"k\"", "UTF-8"]);
-    refused(&new().key("k", 9, &array(8, 2, &[text(b"a"), text(b"\xc3")].concat())), &["\"k\"", "UTF-8"]);
-    // Two halves of one character are no characters.
-    refused(&new().key("k", 9, &array(8, 2, &[text(b"\xc3"), text(b"\xa9")].concat())), &["UTF-8"]);
     let long_key = "k".repeat(70_000);
     refused(&new().key(&long_key, 4, &[0; 4]), &["70000 bytes"]);
+}
+
+/// What nobody asks for does no harm, and whoever asks for it is told.
+#[test]
+fn odd_keys_are_kept_until_somebody_needs_them() -> Result<()> {
+    let file = GgufFile::new()
+        .key("twice", 4, &[1, 0, 0, 0])
+        .key("twice", 4, &[1, 0, 0, 0])
+        .key("true", 7, &[2])
+        .key("text", 8, &text(b"caf\xe9"))
+        .key("texts", 9, &array(8, 2, &[text(b"a"), text(b"\xc3")].concat()))
+        // Two halves of one character are no characters.
+        .key("halves", 9, &array(8, 2, &[text(b"\xc3"), text(b"\xa9")].concat()))
+        .tensor(b"scalar", &[], 0, 0)
+        .tensor(b"nothing", &[0], 0, 0)
+        .data(4);
+    let read = read_gguf(file.bytes())?;
+    let metadata = &read.metadata;
+    assert_eq!((metadata.get_u32("twice")?, metadata.get_bool("true")?), (Some(1), Some(true)));
+    check_error(&metadata.get_str("text").expect_err("no text"), &["\"text\"", "no UTF-8"]);
+    for key in ["texts", "halves"] {
+        check_error(&metadata.get_strs(key).expect_err("no texts"), &[key, "no UTF-8"]);
+    }
+    assert_eq!(read.directory.require("scalar")?.shape, [0u64; 0]);
+    // They are written as they were read.
+    let mut written = gguf::head(metadata.iter().collect::<Vec<_>>().into_iter(), &[])?;
+    written.resize(written.len() + 32, 0);
+    assert!(read_gguf(written)?.metadata.iter().eq(metadata.iter()));
+    Ok(())
 }
 
 #[test]
@@ -221,7 +245,6 @@ fn tensors_are_checked() {
     refused(&two(b"second", u64::MAX - 31), &["\"second\"", "inside the"]);
     refused(&two(b"sec\xffond", 256), &["UTF-8"]);
     refused(&two(&[b'x'; 2000], 256), &["2000 bytes"]);
-    refused(&new().tensor(b"t", &[], 0, 0), &["\"t\"", "0 dimensions"]);
     refused(&new().tensor(b"t", &[1; 5], 0, 0), &["\"t\"", "5 dimensions"]);
     refused(&new().tensor(b"t", &[1 << 32, 1 << 32, 0], 0, 0), &["\"t\"", "64 bits"]);
     refused(&new().tensor(b"t", &[1 << 32, 1 << 32], 0, 0), &["\"t\"", "64 bits"]);
@@ -343,10 +366,12 @@ fn safetensors_entries_are_checked() {
 #[test]
 fn headers_that_are_no_directory_are_refused() {
     let nested = "[".repeat(100_000);
-    for json in
-        ["", " ", "[]", "null", "{", r#"{"t":{}}"#, r#"{"t":[]}"#, r#"{"__metadata__":{"a":1}}"#, "{}x", &nested]
-    {
+    for json in ["", " ", "[]", "null", "{", r#"{"t":{}}"#, r#"{"t":[]}"#, r#"{"__metadata__":[1]}"#, "{}x", &nested] {
         refused_json(json, 0, &["header"]);
+    }
+    for json in ["{}\0\0\0", r#"{"__metadata__":null}"#, r#"{"__metadata__":{"a":1,"format":"pt","b":null}}"#] {
+        let read = read_safetensors(safetensors_file(json, 0)).expect(json);
+        assert_eq!(read.metadata.len(), usize::from(json.contains("format")), "{json}");
     }
     let mut not_text = safetensors_file(SAFETENSORS_SAMPLE, 96);
     not_text[20] = 0xff;

@@ -97,6 +97,20 @@ impl Directory {
         Ok(Self { tensors, by_name })
     }
 
+    /// The same tensors under other names; as they are where two would then have one name.
+    #[must_use]
+    pub fn renamed(self, rename: fn(&str) -> Option<String>) -> Self {
+        let new_name = |tensor: &TensorInfo| rename(&tensor.name);
+        if !self.tensors.iter().any(|tensor| new_name(tensor).is_some()) {
+            return self;
+        }
+        let renamed = |tensor: &TensorInfo| match new_name(tensor) {
+            Some(name) => TensorInfo { name, ..tensor.clone() },
+            None => tensor.clone(),
+        };
+        Self::new(self.tensors.iter().map(renamed).collect()).unwrap_or(self)
+    }
+
     /// The tensor of that name, if there is one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&TensorInfo> {
@@ -128,7 +142,8 @@ pub(super) fn elements_of(shape: &[u64]) -> Option<u64> {
 
 /// Fails if two tensors of one source share a byte.
 fn refuse_overlap(tensors: &[TensorInfo]) -> Result<()> {
-    let mut in_order: Vec<&TensorInfo> = tensors.iter().collect();
+    // What has no bytes is in nobody's way, wherever it is said to lie.
+    let mut in_order: Vec<&TensorInfo> = tensors.iter().filter(|tensor| tensor.bytes > 0).collect();
     in_order.sort_unstable_by_key(|tensor| (tensor.source_index, tensor.offset, tensor.bytes));
     for pair in in_order.windows(2) {
         let [first, second] = pair else { continue };

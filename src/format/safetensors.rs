@@ -6,6 +6,7 @@ use super::{Directory, Format, Source, Stored, TensorInfo};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -38,7 +39,9 @@ pub struct Safetensors {
 pub async fn read(source: &dyn Source, source_index: usize) -> Result<Safetensors> {
     let json = read_json(source).await?;
     let data_begin = 8 + json.len() as u64;
-    let header: Header = serde_json::from_slice(&json).map_err(|error| {
+    // Some fill the header up with zeros.
+    let text = &json[..json.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)];
+    let header: Header = serde_json::from_slice(text).map_err(|error| {
         Error::file(format!("{}: the header", source.name()), error.to_string())
             .expected("the JSON of a safetensors file")
             .advice(DAMAGED)
@@ -109,7 +112,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         let mut header = Header { metadata: BTreeMap::new(), entries: Vec::new() };
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                header.metadata = map.next_value()?;
+                // Whatever else stands there is nobody's.
+                let found: Option<BTreeMap<String, Value>> = map.next_value()?;
+                let texts = found.unwrap_or_default().into_iter();
+                header.metadata = texts.filter_map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect();
             } else if header.entries.len() < MOST_TENSORS {
                 header.entries.push((name, map.next_value()?));
             } else {

@@ -127,7 +127,20 @@ pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<D
     if let Some(index) = index {
         index.check(&directory, sources)?;
     }
-    Ok(directory)
+    Ok(directory.renamed(unwrapped))
+}
+
+/// The name of a tensor without what training put around the model when it was saved: `torch.compile`, data parallelism,
+/// checkpoints of activations, adapters that were merged. `None` where nothing is around it.
+fn unwrapped(name: &str) -> Option<String> {
+    const WITHIN: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+    const BEFORE: [&str; 2] = ["module.", "base_model.model."];
+    let parts: Vec<&str> = name.split('.').filter(|part| !WITHIN.contains(part)).collect();
+    let mut plain = parts.join(".");
+    while let Some(inner) = BEFORE.iter().find_map(|before| plain.strip_prefix(before)) {
+        plain = inner.to_owned();
+    }
+    (plain != name).then_some(plain)
 }
 
 /// Fails unless it is one whole file, or the names are those of all parts of one model in their order.

@@ -64,9 +64,21 @@ impl Model {
     pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
         match Family::of_config(config) {
             Family::V4 => Self::bind_v4(Shape::from_config(config)?, tensors),
-            Family::Grouped => Self::bind_grouped(grouped::Shape::from_config_with(config, notices)?, tensors),
-            Family::Mla => Self::bind_mla(mla::Shape::from_config(config)?, tensors),
-            Family::Delta => Self::bind_delta(delta::Shape::from_config(config, notices)?, tensors),
+            Family::Grouped => {
+                let mut shape = grouped::Shape::from_config_with(config, notices)?;
+                count_rows(&mut shape.n_vocab, tensors, notices);
+                Self::bind_grouped(shape, tensors)
+            }
+            Family::Mla => {
+                let mut shape = mla::Shape::from_config(config)?;
+                count_rows(&mut shape.n_vocab, tensors, notices);
+                Self::bind_mla(shape, tensors)
+            }
+            Family::Delta => {
+                let mut shape = delta::Shape::from_config(config, notices)?;
+                count_rows(&mut shape.n_vocab, tensors, notices);
+                Self::bind_delta(shape, tensors)
+            }
         }
     }
 
@@ -90,3 +102,18 @@ impl Model {
         Ok(Self::Delta(shape, weights))
     }
 }
+
+/// The rows of the embedding count, whatever a config says of them, as they do in a GGUF.
+fn count_rows(n_vocab: &mut u32, tensors: &Directory, notices: &mut Vec<String>) {
+    let is_embedding = |name: &str| name.rsplit('.').nth(1) == Some("embed_tokens");
+    let embedding = tensors.tensors().iter().find(|tensor| is_embedding(&tensor.name) && tensor.shape.len() == 2);
+    let n_rows = embedding.and_then(|tensor| u32::try_from(tensor.n_rows()).ok());
+    if let Some(n_rows) = n_rows.filter(|n_rows| (1..=MOST_ROWS).contains(n_rows) && n_rows != n_vocab) {
+        let told = format!("config.json: vocab_size is {n_vocab}, and the embedding has {n_rows} rows");
+        notices.push(format!("{told}: the rows count"));
+        *n_vocab = n_rows;
+    }
+}
+
+/// More tokens than this no shape may have.
+const MOST_ROWS: u32 = 1 << 22;

@@ -153,6 +153,10 @@ fn write_value(file: &mut Vec<u8>, value: &Value) {
             file.extend((texts.len() as u64).to_le_bytes());
             texts.iter().for_each(|text| write_text(file, text));
         }
+        Value::NoUtf8(type_id, bytes) => {
+            file.extend(type_id.to_le_bytes());
+            file.extend(bytes);
+        }
     }
 }
 

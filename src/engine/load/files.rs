@@ -186,13 +186,13 @@ impl ModelFiles {
             let key = format!("{architecture}.vocab_size is {told}, and the embedding has {n_rows} rows");
             notices.push(format!("{key}: the rows count"));
         }
-        let vocabulary = GgufVocabulary::from_metadata(&file.metadata)?;
-        // Ids need no tokenizer.
-        if let Err(unknown) = vocabulary.check_known() {
+        let vocabulary = GgufVocabulary::from_metadata(&file.metadata);
+        let tokenizer = vocabulary.and_then(Tokenizer::from_gguf).unwrap_or_else(|unknown| {
+            // Ids need no tokenizer.
             notices.push(format!("no texts, only token ids: {unknown}"));
-            return Ok(OpenModel { model, tokenizer: None, chat: Ok(None), notices });
-        }
-        let tokenizer = Tokenizer::from_gguf(vocabulary)?.map(Rc::new);
+            None
+        });
+        let tokenizer = tokenizer.map(Rc::new);
         let chat = match &tokenizer {
             Some(tokenizer) => Chat::from_gguf(&file.metadata, tokenizer).map(|chat| chat.map(Rc::new)),
             None => Ok(None),

@@ -113,28 +113,24 @@ impl<'a> Header<'a> {
         Ok(u64::from_le_bytes(self.bytes(what).await?))
     }
 
-    /// Appends the next string to `out`: a 64-bit length of at most `longest`, then UTF-8.
-    pub(super) async fn extend_text(&mut self, what: &str, longest: u64, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends the bytes of the next string to `out`: behind a 64-bit length of at most `longest`.
+    pub(super) async fn extend_string(&mut self, what: &str, longest: u64, out: &mut Vec<u8>) -> Result<()> {
         let len = self.u64(what).await?;
         if len > longest {
             let found = format!("{what} of {len} bytes");
             return Err(self.error(found, format!("at most {longest}")).advice(DAMAGED));
         }
         self.check_room("bytes of text", len, 1)?;
-        let begin = out.len();
-        self.extend(what, len, out).await?;
-        if let Err(wrong) = std::str::from_utf8(&out[begin..]) {
-            let found = format!("{what} is not UTF-8 from its byte {} on", wrong.valid_up_to());
-            return Err(self.error(found, "text in UTF-8").advice(DAMAGED));
-        }
-        Ok(())
+        self.extend(what, len, out).await
     }
 
-    /// The next string.
+    /// The next string, in UTF-8.
     pub(super) async fn text(&mut self, what: &str, longest: u64) -> Result<String> {
         let mut bytes = Vec::new();
-        self.extend_text(what, longest, &mut bytes).await?;
-        // It was checked just now, so nothing is replaced.
-        Ok(String::from_utf8(bytes).unwrap_or_default())
+        self.extend_string(what, longest, &mut bytes).await?;
+        String::from_utf8(bytes).map_err(|error| {
+            let found = format!("{what} is not UTF-8 from its byte {} on", error.utf8_error().valid_up_to());
+            self.error(found, "text in UTF-8").advice(DAMAGED)
+        })
     }
 }

@@ -160,7 +160,7 @@ impl Metadata {
                 let first = scalars.iter().next();
                 first.filter(|&first| scalars.iter().all(|other| other == first))
             }
-            Value::Text(_) | Value::Texts(_) => None,
+            Value::Text(_) | Value::Texts(_) | Value::NoUtf8(..) => None,
         };
         scalar.and_then(convert).map(Some).ok_or_else(|| self.wrong(key, value, expected))
     }
@@ -199,21 +199,35 @@ pub(super) async fn read(header: &mut Header<'_>, count: u64) -> Result<Metadata
         let key = header.text(&format!("the name of key {index}"), LONGEST_KEY).await?;
         let what = format!("key {}", shown(&key));
         let value = read_value(header, &what).await?;
-        if values.insert(key, value).is_some() {
-            return Err(header.error(format!("{what} for the second time"), "every key once").advice(DAMAGED));
+        // Twice the same does no harm.
+        if values.get(&key).is_some_and(|before| *before != value) {
+            let found = format!("{what} for the second time, with another value");
+            return Err(header.error(found, "every key once").advice(DAMAGED));
         }
+        values.insert(key, value);
     }
     Ok(Metadata { file: header.file().to_owned(), values })
 }
 
 async fn read_value(header: &mut Header<'_>, what: &str) -> Result<Value> {
     match header.u32(what).await? {
-        TEXT_ID => Ok(Value::Text(header.text(what, LONGEST_TEXT).await?)),
+        TEXT_ID => {
+            let mut bytes = Vec::new();
+            header.extend_string(what, LONGEST_TEXT, &mut bytes).await?;
+            Ok(String::from_utf8(bytes).map_or_else(
+                |error| {
+                    let mut out = Vec::new();
+                    put_string(&mut out, error.as_bytes());
+                    Value::NoUtf8(TEXT_ID, out)
+                },
+                Value::Text,
+            ))
+        }
         ARRAY_ID => {
             let id = header.u32(what).await?;
             let count = header.u64(what).await?;
             match id {
-                TEXT_ID => Ok(Value::Texts(read_texts(header, what, count).await?)),
+                TEXT_ID => read_texts(header, what, count).await,
                 ARRAY_ID => Err(header.error(format!("{what} is an array of arrays"), "an array of single values")),
                 _ => {
                     let kind = scalar_kind(header, what, id)?;
@@ -239,23 +253,40 @@ async fn read_scalars(header: &mut Header<'_>, what: &str, kind: ScalarKind, cou
     let mut bytes = Vec::new();
     // The room was checked, so the product is small.
     header.extend(what, count * width, &mut bytes).await?;
-    if kind == ScalarKind::Bool
-        && let Some(wrong) = bytes.iter().find(|&&byte| byte > 1)
-    {
-        return Err(header.error(format!("{what} is a truth value of {wrong}"), "0 or 1").advice(DAMAGED));
-    }
     Ok(bytes)
 }
 
-async fn read_texts(header: &mut Header<'_>, what: &str, count: u64) -> Result<Texts> {
+async fn read_texts(header: &mut Header<'_>, what: &str, count: u64) -> Result<Value> {
     header.check_room(&format!("strings in {what}"), count, 8)?;
     let mut bytes = Vec::new();
     let mut ends = Vec::new();
     for _ in 0..count {
-        header.extend_text(what, LONGEST_TEXT, &mut bytes).await?;
+        header.extend_string(what, LONGEST_TEXT, &mut bytes).await?;
         // A header is at most 64 MiB.
         ends.push(bytes.len() as u32);
     }
-    // Each string was checked on its own, so nothing is replaced.
-    Ok(Texts::new(String::from_utf8(bytes).unwrap_or_default(), ends))
+    match String::from_utf8(bytes) {
+        Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end as usize)) => {
+            Ok(Value::Texts(Texts::new(text, ends)))
+        }
+        Ok(text) => Ok(no_utf8_texts(text.as_bytes(), &ends)),
+        Err(error) => Ok(no_utf8_texts(error.as_bytes(), &ends)),
+    }
+}
+
+/// A string as it stands in the file.
+fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend(bytes);
+}
+
+fn no_utf8_texts(bytes: &[u8], ends: &[u32]) -> Value {
+    let mut out = TEXT_ID.to_le_bytes().to_vec();
+    out.extend((ends.len() as u64).to_le_bytes());
+    let mut begin = 0;
+    for end in ends.iter().map(|&end| end as usize) {
+        put_string(&mut out, &bytes[begin..end]);
+        begin = end;
+    }
+    Value::NoUtf8(ARRAY_ID, out)
 }

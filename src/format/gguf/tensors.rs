@@ -5,8 +5,8 @@ use super::super::{Format, Source, Stored, TensorInfo};
 use super::header::{CUT_SHORT, DAMAGED, Header};
 use crate::error::{Error, Result};
 
-/// The bytes of the shortest entry: an empty name, one dimension, type and offset.
-pub(super) const SMALLEST: u64 = 8 + 4 + 8 + 4 + 8;
+/// The bytes of the shortest entry: an empty name, no dimension, type and offset.
+pub(super) const SMALLEST: u64 = 8 + 4 + 4 + 8;
 /// ggml itself stops at 63.
 const LONGEST_NAME: u64 = 1024;
 const MOST_DIMENSIONS: u32 = 4;
@@ -43,9 +43,9 @@ pub(super) async fn read(header: &mut Header<'_>, count: u64, source_index: usiz
         let name = header.text(&format!("the name of tensor {index}"), LONGEST_NAME).await?;
         let what = format!("the entry of tensor {}", shown(&name));
         let n_dimensions = header.u32(&what).await?;
-        if n_dimensions == 0 || n_dimensions > MOST_DIMENSIONS {
+        if n_dimensions > MOST_DIMENSIONS {
             let found = format!("{n_dimensions} dimensions in {what}");
-            return Err(header.error(found, format!("1 to {MOST_DIMENSIONS}")).advice(DAMAGED));
+            return Err(header.error(found, format!("at most {MOST_DIMENSIONS}")).advice(DAMAGED));
         }
         let mut shape = Vec::new();
         for _ in 0..n_dimensions {

@@ -232,6 +232,9 @@ pub enum Value {
     Scalars(Scalars),
     /// An array of strings.
     Texts(Texts),
+    /// A string, or an array of them, that is no UTF-8: its type number and the bytes behind it, as in the file. It does
+    /// no harm until somebody needs it.
+    NoUtf8(u32, Vec<u8>),
 }
 
 impl From<u32> for Value {
@@ -296,6 +299,7 @@ impl Value {
             Self::Text(text) => format!("the string {}", super::super::directory::shown(text)),
             Self::Scalars(scalars) => format!("an array of {} {:?}", scalars.len(), scalars.kind()),
             Self::Texts(texts) => format!("an array of {} strings", texts.len()),
+            Self::NoUtf8(..) => "text that is no UTF-8".to_owned(),
         }
     }
 }

@@ -88,6 +88,10 @@ fn put_value(head: &mut Vec<u8>, value: &Value) {
             head.extend((texts.len() as u64).to_le_bytes());
             texts.iter().for_each(|text| put_text(head, text));
         }
+        Value::NoUtf8(type_id, bytes) => {
+            head.extend(type_id.to_le_bytes());
+            head.extend(bytes);
+        }
     }
 }
 

@@ -68,6 +68,9 @@ const ARCHITECTURES: [(&str, &str); 8] = [
     ("lfm2", "lfm2"),
 ];
 
+/// A llama whose layers may see a window only. Within the window that is no difference, so its context is that long.
+const MISTRAL: &str = "mistral";
+
 /// Whether a GGUF of an architecture holds the rows of q and k so that neighbours turn together.
 pub(super) fn is_permuted(architecture: &str) -> bool {
     matches!(architecture, "llama" | "smollm3")
@@ -82,6 +85,7 @@ pub(super) fn scaled_by(architecture: &str, n_layers: u32, equal_part: u32, head
 /// The name of an architecture in a GGUF, if it is one of ours; `name` as either kind of file has it.
 #[must_use]
 pub fn architecture(name: &str) -> Option<&'static str> {
+    let name = if name == MISTRAL { "llama" } else { name };
     ARCHITECTURES.iter().find(|(gguf, config)| name == *gguf || name == *config).map(|(gguf, _)| *gguf)
 }
 
@@ -172,8 +176,12 @@ impl Shape {
         let keys = ConfigKeys::parse(json)?;
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
-        let defaults = Defaults::of(architecture);
+        let mut defaults = Defaults::of(if name == MISTRAL { name } else { architecture });
+        if name == MISTRAL {
+            defaults.most_context = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0);
+        }
         match defaults.activation {
+            Activation::Silu if keys.at("hidden_act").is_some_and(|name| name == "swish") => {}
             Activation::Silu => keys.refuse_other("hidden_act", &"silu".into())?,
             Activation::GeluTanh => keys.refuse_other("hidden_activation", &"gelu_pytorch_tanh".into())?,
         }
@@ -233,6 +241,17 @@ fn adjusted_hidden(keys: &ConfigKeys) -> Result<u32> {
     Ok(part.checked_next_multiple_of(multiple).unwrap_or(u32::MAX))
 }
 
+/// The context within which every token sees all the others.
+fn most_context(told: u32, most: Option<u32>, notices: &mut Vec<String>) -> u32 {
+    match most {
+        Some(window) if window < told => {
+            notices.push(format!("the context is {window} tokens, the window of its layers, and not {told}"));
+            window
+        }
+        _ => told,
+    }
+}
+
 fn known(thing: &str, name: &str) -> Result<&'static str> {
     architecture(name).ok_or_else(|| {
         let names: Vec<&str> = ARCHITECTURES.iter().map(|(gguf, _)| *gguf).collect();
@@ -260,6 +279,7 @@ struct Defaults {
     head_dim: Option<u32>,
     kv_heads: Option<u32>,
     context: u32,
+    most_context: Option<u32>,
     base: Option<f64>,
     norm_eps: Option<f64>,
     window: Option<u32>,
@@ -281,6 +301,14 @@ impl Defaults {
     fn of(architecture: &str) -> Self {
         match architecture {
             "llama" => Self { context: 2048, n_vocab: Some(32_000), bos: Some(1), eos: Some(2), ..Self::default() },
+            MISTRAL => Self {
+                context: 131_072,
+                n_vocab: Some(32_000),
+                kv_heads: Some(8),
+                bos: Some(1),
+                eos: Some(2),
+                ..Self::default()
+            },
             "qwen2" => Self { context: 32_768, n_vocab: Some(151_936), kv_heads: Some(32), ..Self::default() },
             "qwen3" => Self {
                 context: 32_768,
@@ -437,7 +465,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
             divisors: rest.divisors,
         },
         norm_eps: keys.number(&keys::NORM_EPS)?.or(defaults.norm_eps).unwrap_or(1e-6) as f32,
-        context_length,
+        context_length: most_context(context_length, defaults.most_context, notices),
         is_tied: rest.is_tied,
         bos: rest.bos.or(defaults.bos),
         eos: rest.eos.or(defaults.eos),
