@@ -2,7 +2,7 @@
 //!
 //! That library has no look-ahead, and the patterns have one: `\s+(?!\S)|\s+`, a run of spaces without the one that
 //! belongs to the word behind it. It is `\s+`, and the last character of such a match is given back where no space
-//! follows. Two patterns look ahead for threes of digits: they are `\d+`, counted here. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
+//! follows. One pattern has the same for runs of 512, 256 and so on, and one for each power of two. Two patterns look ahead for threes of digits: they are `\d+`, counted here. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
 //! million characters, without a word.
 
 use super::vocabulary::quote;
@@ -19,6 +19,9 @@ pub(super) const THREES_FROM_THE_END: &str = r"\d{1,3}(?=(?:\d{3})*\b)";
 pub(super) const BEFORE_THREES: &str = r"(?=(\d{3})+(?!\d))";
 
 const LOOK_AHEAD: &str = r"|\s+(?!\S)|\s+";
+/// The same in pieces of as many spaces as a power of two.
+const POWERS_LOOK_AHEAD: &str = r"|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}";
+const MOST_SPACES: usize = 512;
 const LINE_ENDS: &str = r"|\s*[\r\n]";
 /// What a regex of a file may grow to, compiled.
 const MOST_BYTES: usize = 10 << 20;
@@ -69,6 +72,8 @@ pub(super) struct Split {
     regex: Regex,
     /// It ends with the look-ahead.
     gives_back: bool,
+    /// Spaces are taken in powers of two.
+    in_powers: bool,
     /// A match that ends with a line end is the alternative of line ends, which gives nothing back.
     keeps_line_ends: bool,
     /// It is one of those of threes.
@@ -91,7 +96,8 @@ impl Split {
         };
         let pattern = if threes.is_some() { r"\d+" } else { pattern };
         let known = POSSESSIVE.iter().fold(pattern.to_owned(), |pattern, (from, to)| pattern.replace(from, to));
-        let plain = known.strip_suffix(LOOK_AHEAD);
+        let of_powers = known.strip_suffix(POWERS_LOOK_AHEAD);
+        let plain = of_powers.or_else(|| known.strip_suffix(LOOK_AHEAD));
         let regex = plain.map_or_else(|| known.clone(), |plain| format!(r"{plain}|\s+"));
         let refused = |why: String| {
             Error::file(format!("the pre-tokenizer's regex {}", quote(pattern)), why)
@@ -102,7 +108,13 @@ impl Split {
         }
         let regex = RegexBuilder::new(&regex).size_limit(MOST_BYTES).build();
         let regex = regex.map_err(|error| refused(error.to_string().lines().last().unwrap_or_default().to_owned()))?;
-        Ok(Self { regex, gives_back: plain.is_some(), keeps_line_ends: known.contains(LINE_ENDS), threes })
+        Ok(Self {
+            regex,
+            gives_back: plain.is_some(),
+            in_powers: of_powers.is_some(),
+            keeps_line_ends: known.contains(LINE_ENDS),
+            threes,
+        })
     }
 
     /// The text cut at threes of digits, each piece with whether it is one of the matches.
@@ -148,7 +160,15 @@ impl Split {
         }
         let word_follows = text[end..].chars().next().is_some_and(|next| !next.is_whitespace());
         let shorter = end - last.len_utf8();
-        if word_follows && shorter > start { shorter } else { end }
+        let end = if word_follows && shorter > start { shorter } else { end };
+        let spaces = &text[start..end];
+        match spaces.chars().count() {
+            n if self.in_powers && n > 1 => {
+                let taken = MOST_SPACES.min(1 << n.ilog2());
+                spaces.char_indices().nth(taken).map_or(end, |(at, _)| start + at)
+            }
+            _ => end,
+        }
     }
 }
 

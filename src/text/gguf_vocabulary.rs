@@ -91,28 +91,66 @@ impl<'a> GgufVocabulary<'a> {
             .advice("Token ids can still be given in place of a text.")
     }
 
-    pub(super) fn read(self) -> Result<Vocabulary> {
-        match self.model {
+    pub(super) fn read(mut self) -> Result<Vocabulary> {
+        let notice = self.complete_types();
+        let mut vocabulary = match self.model {
             "gpt2" => self.read_byte_level(),
             "llama" => self.read_sentence_piece(),
             other => Err(Self::unknown(other)),
+        }?;
+        vocabulary.notices.extend(notice);
+        Ok(vocabulary)
+    }
+
+    /// Lets tokens without a type, or with one that nobody knows, be normal ones; says so where there are types.
+    fn complete_types(&mut self) -> Option<String> {
+        let (n_tokens, n_types) = (self.tokens.len(), self.token_types.len());
+        let is_unknown = |kind: &i32| !(0..=6).contains(kind);
+        let n_unknown = self.token_types.iter().filter(|kind| is_unknown(kind)).count();
+        self.token_types.resize(n_tokens, 1);
+        self.token_types.iter_mut().filter(|kind| is_unknown(kind)).for_each(|kind| *kind = 1);
+        let is_odd = n_unknown > 0 || n_types > 0 && n_types != n_tokens;
+        is_odd.then(|| {
+            let found = format!("{n_types} types for {n_tokens} tokens, {n_unknown} of them unknown");
+            format!("tokenizer.ggml.token_type: {found}: the others are normal tokens")
+        })
+    }
+
+    /// The merges that can be made: of two tokens into a third.
+    fn read_merges(&self, notices: &mut Vec<String>) -> Vec<(String, String)> {
+        let tokens: HashSet<&str> = self.tokens.iter().map(String::as_str).collect();
+        let (mut merges, mut wrong, mut n_wrong) = (Vec::with_capacity(self.merges.len()), None, 0);
+        for merge in &self.merges {
+            match split_merge(merge) {
+                Some((a, b)) if [a, b, [a, b].concat().as_str()].iter().all(|part| tokens.contains(part)) => {
+                    merges.push((a.to_owned(), b.to_owned()));
+                }
+                _ => {
+                    n_wrong += 1;
+                    wrong.get_or_insert(merge);
+                }
+            }
         }
+        if let Some(first) = wrong {
+            let found = format!("{n_wrong} are not of two tokens into a third, the first of them {}", quote(first));
+            notices.push(format!("tokenizer.ggml.merges: {found}: they are left out"));
+        }
+        merges
     }
 
     fn read_byte_level(self) -> Result<Vocabulary> {
         let pre = if self.pre.is_empty() { DEFAULT } else { self.pre };
         let pre_tokenizer = PreTokenizer::named(pre)?;
         let guessed = "tokenizer.ggml.pre is missing: texts are cut as by `default`, which may not be the model's way";
-        let notices = if self.pre.is_empty() { vec![guessed.to_owned()] } else { Vec::new() };
-        let read_merge = |(index, merge): (_, &String)| split_merge("tokenizer.ggml.merges", index, merge);
+        let mut notices = if self.pre.is_empty() { vec![guessed.to_owned()] } else { Vec::new() };
         let (whole_words, begins) = (pre_tokenizer.whole_words, pre_tokenizer.begins);
         Ok(Vocabulary {
-            merges: self.merges.iter().enumerate().map(read_merge).collect::<Result<_>>()?,
+            merges: self.read_merges(&mut notices),
             scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words, composes: false },
             special: self.special_ids(begins),
             notices,
             origin: "tokenizer.ggml.tokens",
-            tokens: self.read_tokens(read_kind)?,
+            tokens: self.read_tokens(|token_type, _| kind_of(token_type)),
         })
     }
 
@@ -128,10 +166,7 @@ impl<'a> GgufVocabulary<'a> {
         let scores = if has_scores { std::mem::take(&mut self.scores) } else { vec![0.0; n_tokens] };
         let guessed = "tokenizer.ggml.scores is missing: all tokens count the same, which may not be the model's way";
         let notices = if has_scores { Vec::new() } else { vec![guessed.to_owned()] };
-        let tokens = self.read_tokens(|id, token_type, text| match byte_of(text) {
-            Some(byte) => Ok(Kind::Byte(byte)),
-            None => read_kind(id, token_type, text),
-        })?;
+        let tokens = self.read_tokens(|token_type, text| byte_of(text).map_or(kind_of(token_type), Kind::Byte));
         let reached: Vec<(&str, f32)> = tokens.iter().flatten().zip(scores).filter_map(reached_by_merging).collect();
         let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
         let merges = merges_of(&reached, |part| texts.contains(part))?;
@@ -145,30 +180,23 @@ impl<'a> GgufVocabulary<'a> {
         SpecialIds { add_bos, ..self.special }
     }
 
-    fn read_tokens(self, read_kind: impl Fn(usize, i32, &str) -> Result<Kind>) -> Result<Vec<Option<Token>>> {
-        let n_tokens = self.tokens.len();
-        let types = if self.token_types.is_empty() { vec![1; n_tokens] } else { self.token_types };
-        if types.len() != n_tokens {
-            let found = format!("{} types for {n_tokens} tokens", types.len());
-            return Err(Error::file("tokenizer.ggml.token_type", found).expected("one for each token"));
-        }
-        let read_token = |(id, (text, kind)): (usize, (String, i32))| {
-            let kind = read_kind(id, kind, &text)?;
-            Ok(Some(Token::new(text, kind)))
+    fn read_tokens(self, kind: impl Fn(i32, &str) -> Kind) -> Vec<Option<Token>> {
+        let tokens = self.tokens.into_iter().zip(self.token_types);
+        let token = |(text, token_type): (String, i32)| {
+            let kind = kind(token_type, &text);
+            Some(Token::new(text, kind))
         };
-        self.tokens.into_iter().zip(types).enumerate().map(read_token).collect()
+        tokens.map(token).collect()
     }
 }
 
 /// llama.cpp searches a text for control, user-defined and unknown tokens; so do we.
-fn read_kind(id: usize, token_type: i32, _: &str) -> Result<Kind> {
+fn kind_of(token_type: i32) -> Kind {
     match token_type {
+        2 | 3 => Kind::Control,
+        4 => Kind::Added,
         // 0 is what llama.cpp calls undefined.
-        0 | 1 | 5 | 6 => Ok(Kind::Normal),
-        2 | 3 => Ok(Kind::Control),
-        4 => Ok(Kind::Added),
-        other => Err(Error::file("tokenizer.ggml.token_type", format!("token {id} has type {other}"))
-            .expected("a type from 0 to 6")),
+        _ => Kind::Normal,
     }
 }
 

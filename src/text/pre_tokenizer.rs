@@ -242,6 +242,16 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
         begins: false,
     },
     PreTokenizer {
+        // Llama 3, but spaces in powers of two.
+        names: &["jais-2"],
+        patterns: &[concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+",
+            r"|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}",
+        )],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
         // Letters with their marks, over single spaces.
         names: &["exaone-moe"],
         patterns: &[

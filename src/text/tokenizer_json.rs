@@ -186,10 +186,15 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
         let reach = Reach { left: added.lstrip, right: added.rstrip, single_word: added.single_word };
         place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
     }
-    let read_merge = |(index, merge)| match merge {
-        Merge::Pair(a, b) => Ok((a, b)),
-        Merge::Line(line) => split_merge(ORIGIN, index, &line),
-    };
+    let read_merge =
+        |(index, merge)| match merge {
+            Merge::Pair(a, b) => Ok((a, b)),
+            Merge::Line(line) => match split_merge(&line) {
+                Some((a, b)) => Ok((a.to_owned(), b.to_owned())),
+                None => Err(Error::file(ORIGIN, format!("merge {index} is {}", quote(&line)))
+                    .expected("two tokens and one space")),
+            },
+        };
     let special = with_begin_token(special, begins.as_deref(), &tokens);
     Ok(Vocabulary {
         notices: Vec::new(),

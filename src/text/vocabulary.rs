@@ -219,13 +219,8 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// Splits a merge written as one string, "a b". Tokens spell a space as `Ġ` or `▁`, so the one space stands between them.
-pub(super) fn split_merge(origin: &str, index: usize, merge: &str) -> Result<(String, String)> {
-    match merge.split_once(' ') {
-        Some((a, b)) if !b.contains(' ') => Ok((a.to_owned(), b.to_owned())),
-        _ => {
-            Err(Error::file(origin, format!("merge {index} is {}", quote(merge))).expected("two tokens and one space"))
-        }
-    }
+pub(super) fn split_merge(merge: &str) -> Option<(&str, &str)> {
+    merge.split_once(' ').filter(|(_, b)| !b.contains(' '))
 }
 
 /// What every id writes.
