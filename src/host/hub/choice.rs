@@ -147,9 +147,7 @@ impl<'a> Shelf<'a> {
         let paths = self.listing.entries.iter().map(|entry| entry.path.as_str());
         paths.filter(|path| {
             let name = file_name(path).to_ascii_lowercase();
-            is_gguf(path)
-                && !NO_MODELS.iter().any(|other| name.contains(other))
-                && PartName::parse(path).is_none_or(|part| part.number == 1)
+            is_gguf(path) && !stands_beside(&name) && PartName::parse(path).is_none_or(|part| part.number == 1)
         })
     }
 
@@ -206,8 +204,11 @@ impl<'a> Shelf<'a> {
             (Some(only), _) => vec![only.clone()],
             (None, Some(index)) => {
                 let paths = self.listing.entries.iter().filter_map(|entry| entry.path.strip_prefix(folder));
-                let mut parts = paths.filter(|name| name.ends_with(".safetensors")).filter_map(PartName::parse);
-                let part = parts.find(|part| part.stem == "model");
+                let parts = paths
+                    .filter(|name| name.ends_with(".safetensors") && !name.contains('/'))
+                    .filter_map(PartName::parse);
+                // Some are called `model.safetensors-00001-of-00014.safetensors`; others of a file are its makers' own.
+                let part = parts.min_by_key(|part| (part.stem != "model", part.stem == "consolidated", part.number));
                 let part = part.ok_or_else(|| self.lacks("an index of safetensors without its parts"))?;
                 [vec![index.clone()], self.parts(folder, &part)?].concat()
             }
@@ -235,6 +236,12 @@ impl<'a> Shelf<'a> {
             n => error.advice(format!("{n} of its files were left out, because their paths lead elsewhere.")),
         }
     }
+}
+
+/// Whether a file of that name, in small letters, stands beside a model and is none.
+#[must_use]
+pub fn stands_beside(name: &str) -> bool {
+    NO_MODELS.iter().any(|other| name.contains(other))
 }
 
 /// Whether what stands behind a format's name is no part of it: in `Q4_K_M`, `Q4_K` is not the format.
@@ -347,6 +354,10 @@ mod tests {
         let many = [second, first, index, "d/config.json", "config.json"];
         assert_eq!(pick(&many, &file(second))?, [index, first, second, "d/config.json"]);
         assert!(pick(&[first, index, "d/config.json"], &file(index)).is_err(), "a part is missing");
+        let index = "model.safetensors.index.json";
+        let [first, second] = ["1", "2"].map(|n| format!("model.safetensors-0000{n}-of-00002.safetensors"));
+        let odd = ["consolidated-00001-of-00009.safetensors", &second, &first, index, "config.json"];
+        assert_eq!(pick(&odd, &Wanted::Usual)?, [index, &first, &second, "config.json"]);
         assert!(pick(&[index, "d/config.json"], &file(index)).is_err(), "all parts are missing");
         assert!(pick(&["model.safetensors"], &file("model.safetensors")).is_err(), "config.json is missing");
         Ok(())

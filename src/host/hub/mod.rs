@@ -18,7 +18,7 @@ mod names;
 mod reference;
 
 pub use catalogue::{CATALOGUE, KnownModel, KnownShape, Memory, Quant};
-pub use choice::{BESIDE, Choice, choose};
+pub use choice::{BESIDE, Choice, choose, stands_beside};
 pub use endpoint::{ENDPOINT, Endpoint};
 pub use listing::{Entry, Listing, MOST_PAGE_BYTES, MOST_PAGES, next_page, parse_commit};
 pub use names::{Repo, check_path};

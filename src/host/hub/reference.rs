@@ -1,5 +1,5 @@
-//! A model as a person names it: `owner/name`, `owner/name:Q4_K_M`, `owner/name/path/in/it.gguf`, or an address, with its
-//! scheme or without.
+//! A model as a person names it: `owner/name`, `owner/name:Q4_K_M`, `owner/name@revision`, `owner/name/path/in/it.gguf`, or
+//! an address, with its scheme or without.
 
 use super::endpoint::{Endpoint, parse_http};
 use super::names::{Repo, check_path, check_revision, quoted};
@@ -9,7 +9,16 @@ use percent_encoding::percent_decode_str;
 /// Longer than any address of a hub, those with signatures in them included.
 const MOST_BYTES: usize = 8192;
 /// Names of the public hub, as people paste them without a scheme, and schemes of other programs.
-const PASTED: [&str; 6] = ["huggingface.co/", "www.huggingface.co/", "hf.co/", "hf://", "huggingface://", "hf:"];
+const PASTED: [&str; 8] = [
+    "huggingface.co/",
+    "www.huggingface.co/",
+    "hf.co/",
+    "hf://",
+    "huggingface://",
+    "hf:",
+    "git@hf.co:",
+    "git@huggingface.co:",
+];
 /// What stands between a repository and a revision in an address.
 const PLACES: [&str; 4] = ["tree", "blob", "resolve", "raw"];
 /// The quant that other programs mean where none is named.
@@ -55,7 +64,8 @@ impl Reference {
     /// # Errors
     /// `Usage`, quoting it, if it names nothing that a hub or a server could have.
     pub fn parse(text: &str, hub: &Endpoint) -> Result<Self> {
-        let text = text.trim();
+        // As they are copied from a message or a manual.
+        let text = text.trim().trim_matches(['"', '\'', '`', '<', '>']);
         if text.len() > MOST_BYTES {
             return Err(Error::usage(format!("model {}", quoted(text)), format!("{} letters", text.len()))
                 .expected("owner/name, or an address"));
@@ -85,25 +95,49 @@ impl Reference {
 }
 
 fn from_words(text: &str) -> Result<Reference> {
-    let hub = |repo: &str, wanted| Ok(Reference::Hub { repo: Repo::parse(repo)?, revision: MAIN.to_owned(), wanted });
+    let text = text.split(['?', '#']).next().unwrap_or(text);
     let end_of_repo = text.match_indices(['/', ':']).find(|(at, found)| *found == ":" || text[..*at].contains('/'));
-    let Some((at, separator)) = end_of_repo else { return hub(text, Wanted::Usual) };
+    let Some((at, separator)) = end_of_repo else { return in_repo(text, Wanted::Usual) };
     let (repo, rest) = (&text[..at], &text[at + 1..]);
     let is_place = |(place, of): (&str, &str)| PLACES.contains(&place) && !of.is_empty();
     if separator == "/" && rest.split_once('/').is_some_and(is_place) {
-        return from_hub_path(text.split(['?', '#']).next().unwrap_or(text));
+        return from_hub_path(text);
     }
     if separator == ":" && rest.eq_ignore_ascii_case(LATEST) {
-        return hub(repo, Wanted::Usual);
+        return in_repo(repo, Wanted::Usual);
     }
     if separator == ":" && !rest.contains(['/', '.']) {
         check_quant(rest)?;
-        return hub(repo, Wanted::Quant(rest.to_owned()));
+        return in_repo(repo, Wanted::Quant(rest.to_owned()));
     }
     // As in `owner/name:/path`, which some write.
     let path = if separator == ":" { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
     check_path(path)?;
-    hub(repo, Wanted::File(path.to_owned()))
+    in_repo(repo, Wanted::File(path.to_owned()))
+}
+
+/// What is wanted of `owner/name`, `owner/name@revision` or, as git has it, `owner/name.git`. Behind the `@` of other
+/// programs stands a quant.
+fn in_repo(text: &str, wanted: Wanted) -> Result<Reference> {
+    let (repo, behind) = text.split_once('@').map_or((text, None), |(repo, behind)| (repo, Some(behind)));
+    let repo = Repo::parse(repo.strip_suffix(".git").unwrap_or(repo))?;
+    let (revision, wanted) = match behind {
+        Some(quant) if wanted == Wanted::Usual && is_quant(quant) => (MAIN.to_owned(), Wanted::Quant(quant.to_owned())),
+        Some(revision) => (decoded(revision)?, wanted),
+        None => (MAIN.to_owned(), wanted),
+    };
+    check_revision(&revision)?;
+    Ok(Reference::Hub { repo, revision, wanted })
+}
+
+/// Whether it is named as formats are, and not as branches, tags and commits.
+fn is_quant(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let bare = lower.strip_prefix("ud-").unwrap_or(&lower);
+    let kinds = ["q", "iq", "tq", "f", "bf", "mxfp", "nvfp"];
+    let with_number =
+        |kind: &str| bare.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    kinds.into_iter().any(with_number) && check_quant(text).is_ok()
 }
 
 fn check_quant(quant: &str) -> Result<()> {
@@ -142,12 +176,11 @@ fn from_hub_path(path: &str) -> Result<Reference> {
             .expected("/owner/name, or /owner/name/resolve/main/file.gguf")
     };
     let [owner, name, rest @ ..] = segments.as_slice() else { return Err(nothing()) };
-    if let Some((name, quant)) = name.split_once(':').filter(|_| rest.is_empty()) {
-        return from_words(&format!("{owner}/{name}:{quant}"));
+    if rest.is_empty() {
+        return from_words(&format!("{owner}/{name}"));
     }
     let repo = Repo::parse(&format!("{owner}/{name}"))?;
     let (revision, wanted) = match rest {
-        [] => (MAIN, Wanted::Usual),
         ["tree", revision] => (*revision, Wanted::Usual),
         ["tree" | "resolve" | "blob" | "raw", revision, path @ ..] if !path.is_empty() => {
             let path = path.join("/");
@@ -207,6 +240,16 @@ mod tests {
         expect("https://huggingface.co/o/n?show_file_info=d%2Fm.gguf", Wanted::File("d/m.gguf".into()));
         expect("o/n:m.gguf", Wanted::File("m.gguf".into()));
         expect("o/n:/d/m.gguf", Wanted::File("d/m.gguf".into()));
+        expect("o/n.git", Wanted::Usual);
+        expect("https://huggingface.co/o/n.git", Wanted::Usual);
+        expect("git@hf.co:o/n.git", Wanted::Usual);
+        expect("o/n@main", Wanted::Usual);
+        expect("o/n@q4_k_m", Wanted::Quant("q4_k_m".into()));
+        expect("https://huggingface.co/o/n@UD-Q4_K_XL", Wanted::Quant("UD-Q4_K_XL".into()));
+        expect("<https://huggingface.co/o/n>", Wanted::Usual);
+        expect("`o/n:Q8_0`", Wanted::Quant("Q8_0".into()));
+        expect("o/n/m.gguf?download=true", Wanted::File("m.gguf".into()));
+        expect("https://huggingface.co/o/n?library=llama.cpp", Wanted::Usual);
         expect("o/n/d e/m-00001-of-00002.gguf", Wanted::File("d e/m-00001-of-00002.gguf".into()));
         let other = parse("o/n:q8_0").and_then(|it| it.with_file("a/b.gguf"));
         assert!(matches!(other, Ok(Reference::Hub { wanted: Wanted::File(path), .. }) if path == "a/b.gguf"));
@@ -217,6 +260,9 @@ mod tests {
         let file = |path: &str| Wanted::File(path.into());
         for (text, revision, wanted) in [
             ("https://huggingface.co/o/n", "main", Wanted::Usual),
+            ("o/n@v1.0", "v1.0", Wanted::Usual),
+            ("o/n@refs%2Fpr%2F1/m.gguf", "refs/pr/1", file("m.gguf")),
+            ("hf://o/n@0123abc:Q8_0", "0123abc", Wanted::Quant("Q8_0".into())),
             ("https://hf.co/o/n/tree/v2/", "v2", Wanted::Usual),
             ("https://huggingface.co/o/n/resolve/main/m.gguf?download=true", "main", file("m.gguf")),
             ("https://huggingface.co/o/n/blob/refs%2Fpr%2F1/d%20e/m.gguf#L1", "refs/pr/1", file("d e/m.gguf")),
@@ -272,6 +318,11 @@ mod tests {
             "o/n:/../x.gguf",
             "o/n:/",
             "o/n/C:\\x.gguf",
+            "o/n@",
+            "o/n@../x",
+            "o/n@a@b",
+            ".git",
+            "o/.git",
             "o\n/n",
             &long,
             "https://huggingface.co",

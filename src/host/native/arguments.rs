@@ -308,7 +308,7 @@ pub(super) struct SamplingOptions {
     #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = at_least_0, allow_negative_numbers = true)]
     pub(super) temp: f32,
     /// Choose among the K likeliest tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 40)]
+    #[arg(long, value_name = "K", default_value_t = 40, value_parser = top_k, allow_negative_numbers = true)]
     pub(super) top_k: u32,
     /// Choose among the tokens that are about as surprising as the text is on average, which have the probability P
     /// together; 1 for all
@@ -510,6 +510,12 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
         .ok_or_else(|| "expected a token's id and a signed number, as in 15043+1.5".to_owned())
 }
 
+/// None below 0 is all, as with other programs.
+fn top_k(text: &str) -> Result<u32, String> {
+    let all_below_0 = |k: i64| u32::try_from(k.max(0)).ok();
+    text.parse().ok().and_then(all_below_0).ok_or_else(|| "expected how many tokens, or 0 for all".to_owned())
+}
+
 fn share(text: &str) -> Result<f32, String> {
     number(text, 0.0..=1.0)
 }
@@ -540,6 +546,8 @@ mod tests {
             (["--temp", "-1"], false),
             (["--temp", "NaN"], false),
             (["--top-p", "1.5"], false),
+            (["--top-k", "-1"], true),
+            (["--top-k", "1.5"], false),
             (["--repeat-penalty", "0.5"], false),
             (["-n", "0"], false),
             (["-n", "-1"], true),

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 15] = [
+const LONG: [(&str, &str); 19] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
@@ -23,10 +23,14 @@ const LONG: [(&str, &str); 15] = [
     ("-jf", "--json-schema-file"),
     ("-dev", "--adapter"),
     ("--device", "--adapter"),
+    ("--temperature", "--temp"),
+    ("--predict", "--n-predict"),
+    ("--max-tokens", "--n-predict"),
+    ("--repetition-penalty", "--repeat-penalty"),
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 13] = [
+const IDLE: [(&[&str], Value, &str); 18] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -40,17 +44,45 @@ const IDLE: [(&[&str], Value, &str); 13] = [
     (&["--mlock"], Value::Never, "weights are kept on the adapter"),
     (&["--no-mmap", "--mmap"], Value::Never, "files are read and not mapped"),
     (&["-cb", "-nocb", "--cont-batching", "--no-cont-batching"], Value::Never, "one text is written at a time"),
-    (&["--numa", "-sm", "--split-mode", "-mg", "--main-gpu"], Value::Always, "one adapter computes all"),
+    (
+        &["--numa", "-sm", "--split-mode", "-mg", "--main-gpu", "-ts", "--tensor-split", "-ot", "--override-tensor"],
+        Value::Always,
+        "one adapter computes all",
+    ),
+    (&["-ncmoe", "--n-cpu-moe"], Value::Always, "one adapter computes all"),
+    (
+        &["-cmoe", "--cpu-moe", "--no-repack", "--op-offload", "--no-op-offload"],
+        Value::Never,
+        "one adapter computes all",
+    ),
+    (
+        &[
+            "--poll",
+            "--prio",
+            "-fit",
+            "--fit",
+            "-dt",
+            "--defrag-thold",
+            "-lv",
+            "--verbosity",
+            "--log-verbosity",
+            "--keep",
+        ],
+        Value::Always,
+        "that is taken care of",
+    ),
     (
         &["-nkvo", "--no-kv-offload", "--swa-full"],
         Value::Never,
         "the KV cache is kept on the adapter, and as small as may be",
     ),
     (
-        &["-v", "--verbose", "--log-disable", "--no-perf", "--no-display-prompt", "--simple-io"],
+        &["-v", "--verbose", "--verbose-prompt", "--log-disable", "--no-perf", "--no-display-prompt", "--simple-io"],
         Value::Never,
         "stdout has the text alone, and stderr the figures",
     ),
+    (&["--check-tensors"], Value::Never, "weights that are no numbers are always told"),
+    (&["--context-shift", "--no-context-shift"], Value::Never, "a conversation drops its oldest turns, a text ends"),
     (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
 ];
 
@@ -102,6 +134,9 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
         }
         is_text = TEXTS.contains(&typed);
         let (name, value) = typed.split_once('=').map_or((typed, None), |(name, value)| (name, Some(value)));
+        // llama.cpp takes `--top_k`, too.
+        let spelled = if name.starts_with("--") { name.replace('_', "-") } else { name.to_owned() };
+        let (is_respelled, name) = (spelled != name, spelled.as_str());
         if runs && name == "--list-devices" {
             return Ok((vec![parsed.swap_remove(0), "adapters".into()], notices));
         }
@@ -119,6 +154,8 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
             return Err(Error::usage(format!("option {name}"), "unknown")
                 .expected(format!("an option of `headstart {command} --help`"))
                 .advice("Letters behind one dash are not taken apart; put a space between an option and its value."));
+        } else if is_respelled {
+            parsed.push(value.map_or_else(|| name.into(), |value| format!("{name}={value}").into()));
         } else {
             parsed.push(word);
         }
@@ -168,6 +205,8 @@ mod tests {
             ("headstart run -hfr o/n -hff a.gguf", "headstart run --hf-repo o/n --hf-file a.gguf"),
             ("headstart run -n5 -n -1 -- -pg -xyz", "headstart run -n5 -n -1 -- -pg -xyz"),
             ("headstart -p hi", "headstart run -p hi"),
+            ("headstart --top_k 5 --n_predict=4 -p a_b", "headstart run --top-k 5 --n-predict=4 -p a_b"),
+            ("headstart run --temperature 0", "headstart run --temp 0"),
             ("headstart --help", "headstart --help"),
             ("headstart -mu https://a.org/m.gguf", "headstart run --hf-repo https://a.org/m.gguf"),
             ("headstart run -m x --list-devices", "headstart adapters"),
@@ -186,6 +225,7 @@ mod tests {
             ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
             ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
+            ("headstart run --n_gpu_layers 9 -ot x=CPU --cpu-moe --keep -1 a", "headstart run a", 4),
             ("headstart tokenize -t", "headstart tokenize -t", 0),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), n));
@@ -194,7 +234,7 @@ mod tests {
 
     #[test]
     fn letters_are_not_taken_apart() {
-        for typed in ["run -hx", "run -nx", "run -fab", "bench -ts 1", "-xyz"] {
+        for typed in ["run -hx", "run -nx", "run -fab", "bench -tx 1", "-xyz"] {
             let words = ["headstart"].into_iter().chain(typed.split(' ')).map(OsString::from);
             let error = with_long_options(words).expect_err(typed).to_string();
             let name = typed.split(' ').find(|word| word.starts_with('-')).expect("an option");

@@ -13,7 +13,8 @@ pub(super) fn parse(words: Vec<OsString>) -> Arguments {
 /// The texts below the options without the line ends of the source: clap wraps them to the terminal, and lines that are
 /// wrapped twice are torn.
 fn reflowed(command: Command) -> Command {
-    let command = command.mut_subcommands(reflowed);
+    // As llama.cpp has it: of an option that is given twice, the last one counts.
+    let command = command.args_override_self(true).mut_subcommands(reflowed);
     let Some(text) = command.get_after_help().map(ToString::to_string) else { return command };
     command.after_help(without_line_ends(&text))
 }

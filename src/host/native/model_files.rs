@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::part_name::PartName;
 use crate::format::shards::Index;
 use crate::format::{Memory, Source};
-use crate::host::hub::BESIDE;
+use crate::host::hub::{BESIDE, stands_beside};
 use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, Synthetic, SyntheticName};
 use sha2::{Digest, Sha256};
@@ -151,7 +151,14 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         return of_index(index);
     }
     for extension in ["safetensors", "gguf"] {
-        let found: Vec<&PathBuf> = paths.iter().filter(|path| has_extension(path, extension)).collect();
+        let mut found: Vec<&PathBuf> = paths.iter().filter(|path| has_extension(path, extension)).collect();
+        let is_model = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+            !stands_beside(&name) && !name.starts_with("adapter_model")
+        };
+        if found.iter().any(|path| is_model(path)) {
+            found.retain(|path| is_model(path));
+        }
         let Some(first) = found.first() else { continue };
         // What transformers would take.
         if let Some(usual) = found.iter().find(|path| path.ends_with("model.safetensors")) {
@@ -350,6 +357,8 @@ mod tests {
         refused("no safetensors or GGUF files");
         put("b-00002-of-00002.gguf", "");
         put("b-00001-of-00002.gguf", "");
+        assert_eq!(found()?, ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"]);
+        put("mmproj-model-f16.gguf", "");
         assert_eq!(found()?, ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"]);
         put("c.gguf", "");
         refused("3 gguf files");

@@ -55,7 +55,7 @@ struct Pulled {
 impl HubModel {
     /// The path of the model, once it is there; that of `file` if none of a hub is asked for.
     pub(super) fn or(&self, file: Option<&Path>) -> Result<Option<PathBuf>> {
-        let Some(text) = &self.hf_repo else { return Ok(file.map(Path::to_owned)) };
+        let Some(text) = &self.hf_repo else { return file.map(at_path).transpose() };
         let settings = Settings::from_env()?;
         let reference = Reference::parse(text, &settings.hub)?;
         let reference = match &self.hf_file {
@@ -66,6 +66,26 @@ impl HubModel {
             ErrorKind::Io => Error { thing: format!("-hf {}", error.thing), ..error },
             _ => error,
         })
+    }
+}
+
+/// The file that is meant by what was typed in place of a path: one of the home folder, though the shell left its `~`, an
+/// address of a file here, or one of the web, which is downloaded as with `-hf`.
+fn at_path(typed: &Path) -> Result<PathBuf> {
+    let Some(text) = typed.to_str().filter(|_| !typed.exists()) else { return Ok(typed.to_owned()) };
+    if let (Some(rest), Some(home)) = (text.strip_prefix("~/"), std::env::home_dir()) {
+        return Ok(home.join(rest));
+    }
+    if let Some(path) = text.strip_prefix("file://") {
+        let path = path.strip_prefix("localhost").unwrap_or(path);
+        return Ok(percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned().into());
+    }
+    let of_hub = Settings::from_env().and_then(|settings| Ok((Reference::parse(text, &settings.hub)?, settings)));
+    match of_hub {
+        Ok((reference, settings)) if text.contains("://") => pull(&settings, &reference).map(|pulled| pulled.path),
+        Ok(_) if !text.starts_with(['.', '/']) && !text.contains('\\') => Err(Error::io(text, "no such file")
+            .advice(format!("If it is a model of huggingface.co, type `-hf {text}` in place of `-m {text}`."))),
+        _ => Ok(typed.to_owned()),
     }
 }
 
