@@ -10,17 +10,18 @@ use minijinja::{Error, ErrorKind, Value};
 pub(super) fn rewrite<'a>(program: &Instructions<'a>) -> Result<Instructions<'a>, Error> {
     let all: Vec<&Instruction<'a>> = (0..).map_while(|index| program.get(index)).collect();
     let macros = macros_of(&all);
+    let order = in_order(all.len(), &macros);
     // Into how many instructions each becomes does not depend on where they go.
-    let mut places = Vec::with_capacity(all.len() + 1);
+    let mut places = vec![0; all.len()];
     let mut n = 0;
-    for index in 0..all.len() {
-        places.push(n);
+    for &index in &order {
+        places[index] = n;
         n += replacements(&all, &macros, index, &|_| 0)?.len() as u32;
     }
-    places.push(n);
     let place = |index: u32| places.get(index as usize).copied().unwrap_or(n);
     let mut out = Instructions::new(program.name(), program.source());
-    for (index, line_of) in (0..all.len()).zip(0..) {
+    for index in order {
+        let line_of = u32::try_from(index).unwrap_or(u32::MAX);
         let line = u16::try_from(program.get_line(line_of).unwrap_or(0)).unwrap_or(u16::MAX);
         for instruction in replacements(&all, &macros, index, &place)? {
             out.add_with_line(instruction, line);
@@ -29,55 +30,103 @@ pub(super) fn rewrite<'a>(program: &Instructions<'a>) -> Result<Instructions<'a>
     Ok(out)
 }
 
-/// A macro that asks for arguments beyond its own, as `varargs` and `kwargs`.
-struct Open {
+/// A macro, and whether it asks for arguments beyond its own, as `varargs` and `kwargs`.
+struct Macro<'a> {
     /// Where its body begins, and where the names of its arguments are loaded.
     body: usize,
     names: usize,
     by_place: bool,
     by_name: bool,
+    /// Its own arguments, if one of them has a default; none otherwise.
+    arguments: Vec<Argument<'a>>,
 }
 
-fn macros_of(all: &[&Instruction<'_>]) -> Vec<Open> {
+/// The instructions, from one to another, that give an argument its name, and its default if it was left out.
+struct Argument<'a> {
+    name: &'a str,
+    begin: usize,
+    end: usize,
+}
+
+fn macros_of<'a>(all: &[&Instruction<'a>]) -> Vec<Macro<'a>> {
     let uses = |body: &[&Instruction<'_>], name: &str| {
         body.iter().any(|instruction| matches!(instruction, Instruction::Lookup(looked_up) if *looked_up == name))
     };
-    let open = |(index, instruction): (usize, &&Instruction<'_>)| match instruction {
-        Instruction::BuildMacro(_, body, _) => {
-            let within = all.get(*body as usize..index)?;
+    let found = |(index, instruction): (usize, &&Instruction<'a>)| match (instruction, all.get(index.wrapping_sub(1))) {
+        (Instruction::BuildMacro(_, body, _), Some(Instruction::LoadConst(names))) => {
+            let body = *body as usize;
+            let within = all.get(body..index)?;
             let (by_place, by_name) = (uses(within, "varargs"), uses(within, "kwargs"));
-            (by_place || by_name).then_some(Open { body: *body as usize, names: index - 1, by_place, by_name })
+            let arguments = arguments_of(all, body, names.len()?).unwrap_or_default();
+            Some(Macro { body, names: index - 1, by_place, by_name, arguments })
         }
         _ => None,
     };
-    all.iter().enumerate().filter_map(open).collect()
+    all.iter().enumerate().filter_map(found).collect()
+}
+
+/// The arguments of a macro in the order in which it names them. The library takes them off the stack, the last one first.
+fn arguments_of<'a>(all: &[&Instruction<'a>], body: usize, n: usize) -> Option<Vec<Argument<'a>>> {
+    use Instruction as I;
+    let (mut arguments, mut begin) = (Vec::new(), body);
+    for _ in 0..n {
+        let end = match all.get(begin..)? {
+            [I::DupTop, I::IsUndefined, I::JumpIfFalse(end), ..] => *end as usize,
+            _ => begin,
+        };
+        let I::StoreLocal(name) = all.get(end)? else { return None };
+        arguments.push(Argument { name, begin, end });
+        begin = end + 1;
+    }
+    arguments.reverse();
+    arguments.iter().any(|argument| argument.begin < argument.end).then_some(arguments)
+}
+
+/// The order in which the instructions stand in the new program: a default may ask for the arguments named before it, so
+/// those of a macro come in its own order.
+fn in_order(n: usize, macros: &[Macro<'_>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    for Macro { body, arguments, .. } in macros {
+        let moved = arguments.iter().flat_map(|argument| argument.begin..=argument.end);
+        order.iter_mut().skip(*body).zip(moved).for_each(|(place, index)| *place = index);
+    }
+    order
 }
 
 /// What stands in the place of one instruction: of a macro that asks for more arguments, these stand last in the list
-/// of its own, and its body begins by taking them.
+/// of its own, and its body begins by taking them. One with defaults first gives every argument its name, and then
+/// looks at each.
 fn replacements<'a>(
     all: &[&Instruction<'a>],
-    macros: &[Open],
+    macros: &[Macro<'a>],
     index: usize,
     place: &impl Fn(u32) -> u32,
 ) -> Result<Vec<Instruction<'a>>, Error> {
     use Instruction as I;
+    let entry = |of: &Macro<'_>| of.arguments.first().map_or(of.body, |first| first.begin);
     let mut out = Vec::new();
-    if macros.iter().any(|open| open.body == index) {
-        out.extend([I::StoreLocal("kwargs"), I::StoreLocal("varargs")]);
+    if let Some(of) = macros.iter().find(|of| entry(of) == index) {
+        if of.by_place || of.by_name {
+            out.extend([I::StoreLocal("kwargs"), I::StoreLocal("varargs")]);
+        }
+        out.extend(of.arguments.iter().rev().map(|argument| I::StoreLocal(argument.name)));
+    }
+    if let Some(argument) = macros.iter().flat_map(|of| &of.arguments).find(|argument| argument.begin == index) {
+        out.push(I::Lookup(argument.name));
     }
     match all[index] {
-        I::LoadConst(names) if macros.iter().any(|open| open.names == index) => {
+        I::LoadConst(names) if macros.iter().any(|of| of.names == index && (of.by_place || of.by_name)) => {
             let more = ["varargs", "kwargs"].map(Value::from);
             out.push(I::LoadConst(names.try_iter()?.chain(more).collect::<Vec<_>>().into()));
         }
         I::BuildMacro(name, at, flags) => {
-            let open = macros.iter().find(|open| open.names + 1 == index);
-            let takes = open.map_or((false, false), |open| (open.by_place, open.by_name));
+            let of = macros.iter().find(|of| of.names + 1 == index);
+            let (by_place, by_name) = of.map_or((false, false), |of| (of.by_place, of.by_name));
+            let at = of.and_then(|of| u32::try_from(entry(of)).ok()).unwrap_or(*at);
             out.extend([
-                I::BuildMacro(name, place(*at), *flags),
-                I::LoadConst(takes.0.into()),
-                I::LoadConst(takes.1.into()),
+                I::BuildMacro(name, place(at), *flags),
+                I::LoadConst(by_place.into()),
+                I::LoadConst(by_name.into()),
                 I::CallFunction(ops::MACRO, Some(3)),
             ]);
         }

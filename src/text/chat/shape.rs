@@ -75,6 +75,28 @@ impl Tag {
     }
 }
 
+/// The template with `- -` for a `+` that is the sign of what follows it, which the library does not know.
+pub(super) fn with_minus(source: &str, syntax: SyntaxConfig) -> Result<String, Error> {
+    const BEFORE_A_VALUE: [&str; 8] = ["and", "or", "not", "in", "if", "elif", "else", "is"];
+    let (mut out, mut done, mut follows_a_value) = (String::new(), 0, false);
+    for token in tokenize(source, false, syntax) {
+        let (token, span) = token?;
+        if matches!(token, Token::Plus) && !follows_a_value {
+            let at = span.start_offset as usize;
+            out += source.get(done..at).unwrap_or_default();
+            out += "- -";
+            done = at + 1;
+        }
+        follows_a_value = match token {
+            Token::Ident(name) => !BEFORE_A_VALUE.contains(&name),
+            Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => true,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
+            _ => false,
+        };
+    }
+    Ok(out + source.get(done..).unwrap_or_default())
+}
+
 /// Fails if compiling the template could exhaust the stack or memory.
 pub(super) fn check(source: &str, syntax: SyntaxConfig) -> Result<(), Error> {
     let (mut tag, mut n_elifs) = (Tag::default(), 0);

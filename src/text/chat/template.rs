@@ -42,7 +42,8 @@ impl Template {
                 Error::file(ORIGIN, format!("{} bytes", source.len())).expected(format!("at most {MAX_SOURCE_BYTES}"))
             );
         }
-        let template = Self { source: plain(source), bos: bos.to_owned(), eos: eos.to_owned() };
+        let source = shape::with_minus(&plain(source), syntax()?).map_err(|error| fault(&error))?;
+        let template = Self { source, bos: bos.to_owned(), eos: eos.to_owned() };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
