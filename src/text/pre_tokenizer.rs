@@ -242,6 +242,18 @@ static PRE_TOKENIZERS: &[PreTokenizer] = &[
         begins: false,
     },
     PreTokenizer {
+        // Kimi K2 and Moonlight: o200k without Chinese characters among the letters, which are runs of their own.
+        names: &["kimi-k2"],
+        patterns: &[concat!(
+            r"[\p{Han}]+",
+            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        )],
+        whole_words: false,
+        begins: false,
+    },
+    PreTokenizer {
         // Llama 3, but spaces in powers of two.
         names: &["jais-2"],
         patterns: &[concat!(
