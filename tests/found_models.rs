@@ -322,6 +322,11 @@ fn scaling_that_is_told_in_part_is_as_in_transformers_or_refused() {
     let Scaling::Yarn(yarn, _) = scaling.unwrap() else { panic!("no YaRN") };
     assert_eq!(yarn.original, 4096);
     assert_says(&notices, &["original_max_position_embeddings", "missing", "4096"]);
+    let (scaling, notices) = read(json!({"type": "dynamic", "factor": 8.0}));
+    assert_eq!(scaling.unwrap(), Scaling::None);
+    assert_says(&notices, &["dynamic", "beyond the context of 4096"]);
+    let dynamic = json!({"type": "dynamic", "factor": 8.0, "original_max_position_embeddings": 2048});
+    assert_says(&read(dynamic).0.unwrap_err().to_string(), &["dynamic", "not supported"]);
     let (scaling, _) = read(json!({"type": "linear"}));
     assert_says(&scaling.unwrap_err().to_string(), &["factor", "missing"]);
     let (scaling, notices) = read(json!({"type": "linear", "factor": 2.0}));

@@ -83,13 +83,13 @@ impl Index {
             .advice("Download the missing files; in the page, choose all of them."))
     }
 
-    /// Fails unless every tensor of the index is there, in the file that it names.
+    /// Fails where a tensor lies in another file than the index says. One that lies in none may be one that nobody needs.
     fn check(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Result<()> {
         for (tensor, file) in &self.files {
-            let found = directory.get(tensor).map(|tensor| file_name(sources[tensor.source_index].name()));
-            if found != Some(file) {
-                let found =
-                    found.map_or_else(|| "in none of the files".to_owned(), |found| format!("in {}", shown(found)));
+            let Some(found) = directory.get(tensor) else { continue };
+            let found = file_name(sources[found.source_index].name());
+            if found != file {
+                let found = format!("in {}", shown(found));
                 return Err(Error::file(format!("{}: tensor {}", self.name, shown(tensor)), found)
                     .expected(format!("in {}, as the index says", shown(file)))
                     .advice("Index and files do not belong together: take all of them from one place."));

@@ -520,6 +520,11 @@ pub(in crate::model) fn scaling(
             }
             Scaling::None
         }
+        // transformers changes the rotation of texts that are longer than this, and no text is here.
+        Some("dynamic") if keys.whole(&keys::YARN_ORIGINAL)?.is_none_or(|original| original >= context) => {
+            notices.push(format!("{} is \"dynamic\": that begins beyond the context of {context}", keys.thing(&TYPE)));
+            Scaling::None
+        }
         Some("linear") => Scaling::Linear { factor: factor()? },
         Some("llama3") => Scaling::Llama3 {
             factor: factor()?,
