@@ -5,7 +5,7 @@ use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
 use super::python::text_of;
 use super::strings::{joined, padded, replaced};
-use super::{formats, groups, json, methods, numbers};
+use super::{formats, groups, json, layout, links, methods, numbers};
 use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use regex::Regex;
@@ -16,7 +16,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 28] = [
+const OURS: [(&str, Filter); 33] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -83,6 +83,18 @@ const OURS: [(&str, Filter); 28] = [
     ("batch", groups::batch),
     ("slice", groups::slice),
     ("items", groups::items),
+    ("wordwrap", layout::word_wrap),
+    ("pprint", layout::pretty),
+    ("xmlattr", layout::xml_attributes),
+    ("urlize", links::urlize),
+    ("urlencode", |budget, value, _| {
+        let made = filters::urlencode(value)?;
+        // In a query, which a dict becomes, a space is a plus.
+        Ok(match value.kind() {
+            ValueKind::Map => replaced(budget, &replaced(budget, &made, "%20", "+", None)?, "/", "%2F", None)?.into(),
+            _ => made.into(),
+        })
+    }),
 ];
 
 /// Filters that look at a value and do not go through it, or charge it themselves: loops ask for the length of the whole
@@ -127,7 +139,6 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("sum", Value::from_function(filters::sum)),
         ("abs", Value::from_function(filters::abs)),
         ("round", Value::from_function(filters::round)),
-        ("urlencode", Value::from_function(filters::urlencode)),
         ("striptags", Value::from_function(minijinja_contrib::filters::striptags)),
     ];
     for (name, filter) in theirs {

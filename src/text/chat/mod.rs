@@ -16,6 +16,8 @@ mod filters;
 mod formats;
 mod groups;
 mod json;
+mod layout;
+mod links;
 mod macros;
 mod message;
 mod methods;

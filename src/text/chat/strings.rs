@@ -126,7 +126,7 @@ fn split(budget: &Budget, text: &str, from_right: bool, given: &mut Arguments) -
 }
 
 /// Python's lines: they end with more than `\n`.
-fn lines(text: &str, keeps_ends: bool) -> impl Iterator<Item = &str> {
+pub(super) fn lines(text: &str, keeps_ends: bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let ends =
