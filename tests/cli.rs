@@ -129,6 +129,7 @@ fn files_that_are_no_models_are_refused_by_name() {
     let model = std::fs::read(embedded()).expect("the embedded model");
     let run = |path: &str| headstart(&["run", "-m", path, "--adapter", "cpu"]);
     refused(&run("no/such/file.gguf"), 5, &["no/such/file.gguf", "path"]);
+    refused(&run("owner/name:Q4_K_M"), 5, &["-hf owner/name:Q4_K_M"]);
     refused(&run(&file(&folder, "empty.gguf", b"")), 3, &["empty.gguf"]);
     refused(&run(&file(&folder, "text.gguf", b"Once upon a time")), 3, &["text.gguf"]);
     for n_bytes in [10, 1000, 100_000, model.len() - 1] {
@@ -444,7 +445,8 @@ fn options_of_llama_cpp_work_or_are_named() {
     done(&idle);
     assert!(stderr(&idle).contains("-ngl means nothing here"), "{}", stderr(&idle));
     refused(&headstart(&["run", "-hx", "-p", "a"]), 2, &["option -hx"]);
-    refused(&headstart(&["run", "-ts", "1"]), 2, &["option -ts"]);
+    refused(&headstart(&["run", "-tx", "1"]), 2, &["option -tx"]);
+    done(&run_on_cpu("2", &["--top_k", "-1", "--cpu-moe", "-p", "a", "-n", "1"]));
     let whole = headstart(&["run", "-a", "cpu", "--temp", "0", "-c", "24", "-n", "-1", "-p", "A man"]);
     done(&whole);
     assert!(stdout(&whole).len() > stdout(&run_on_cpu("3", &["-p", "A man"])).len());

@@ -84,7 +84,7 @@ fn at_path(typed: &Path) -> Result<PathBuf> {
     match of_hub {
         Ok((reference, settings)) if text.contains("://") => pull(&settings, &reference).map(|pulled| pulled.path),
         Ok(_) if !text.starts_with(['.', '/']) && !text.contains('\\') => Err(Error::io(text, "no such file")
-            .advice(format!("If it is a model of huggingface.co, type `-hf {text}` in place of `-m {text}`."))),
+            .advice(format!("Check that the path is right. A model of huggingface.co is named by `-hf {text}`."))),
         _ => Ok(typed.to_owned()),
     }
 }
