@@ -8,6 +8,7 @@
 // A group of lanes takes one token; every lane works out the 24 coefficients for itself, in registers. All in f32.
 struct Params {
     n_quads: u32,             // vectors of 4 in a stream
+    n_parts: u32,             // parts of mix (see lib/mix_sums.wgsl)
     sinkhorn_iterations: u32, // column normalisations
     norm_eps: f32,            // added to mean squares
     hyper_eps: f32,           // added to pre and to Sinkhorn's sums
@@ -17,11 +18,13 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> streams: array<vec4<f32>>;             // [n_tokens, 4, n_quads]
-@group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;                 // [n_tokens, 6]
+@group(0) @binding(3) var<storage, read> mix: array<vec4<f32>>;                 // [n_tokens, n_parts, 7] or [n_tokens, 6]
 @group(0) @binding(4) var<storage, read> affine: array<vec4<f32>>; // base [24], then scales [3]
 @group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;                // [n_quads]
 @group(0) @binding(6) var<storage, read_write> coefficients: array<vec4<f32>>;  // [n_tokens, 6]: pre, post, rows of comb
 @group(0) @binding(7) var<storage, read_write> x: array<vec4<f32>>;             // [n_tokens, n_quads]
+
+const MIX_QUADS = 7u; // 24 coefficients, and the squares
 
 // The clamp keeps exp finite; beyond it the result is 0 to rounding.
 fn sigmoid(v: vec4<f32>) -> vec4<f32> {
@@ -50,21 +53,17 @@ fn hyper_collapse(
     }
     let n = params.n_quads;
     let at = token * 4u * n;
-    var part = 0.0;
-    for (var i = lane; i < 4u * n; i += LANES) {
-        let v = streams[at + i];
-        part += dot(v, v);
-    }
-    let rho = inverseSqrt(reduce_sum(lane, part) / f32(16u * n) + params.norm_eps);
+    let sums = mix_sums(token, lane);
+    let rho = inverseSqrt(sums[6].x / f32(16u * n) + params.norm_eps);
 
     let m = token * 6u;
     let eps = params.hyper_eps;
-    let pre = sigmoid(rho * mix[m] * affine[6].x + affine[0]) + eps;
-    let post = 2.0 * sigmoid(rho * mix[m + 1u] * affine[6].y + affine[1]);
-    var c0 = softmax(rho * mix[m + 2u] * affine[6].z + affine[2]) + eps;
-    var c1 = softmax(rho * mix[m + 3u] * affine[6].z + affine[3]) + eps;
-    var c2 = softmax(rho * mix[m + 4u] * affine[6].z + affine[4]) + eps;
-    var c3 = softmax(rho * mix[m + 5u] * affine[6].z + affine[5]) + eps;
+    let pre = sigmoid(rho * sums[0] * affine[6].x + affine[0]) + eps;
+    let post = 2.0 * sigmoid(rho * sums[1] * affine[6].y + affine[1]);
+    var c0 = softmax(rho * sums[2] * affine[6].z + affine[2]) + eps;
+    var c1 = softmax(rho * sums[3] * affine[6].z + affine[3]) + eps;
+    var c2 = softmax(rho * sums[4] * affine[6].z + affine[4]) + eps;
+    var c3 = softmax(rho * sums[5] * affine[6].z + affine[5]) + eps;
     for (var k = 0u; k < params.sinkhorn_iterations; k += 1u) {
         if k > 0u {
             c0 /= total(c0) + eps;
@@ -88,7 +87,7 @@ fn hyper_collapse(
     }
 
     // Each lane keeps its part of y in x, and reads only that back.
-    part = 0.0;
+    var part = 0.0;
     for (var i = lane; i < n; i += LANES) {
         let first = at + i;
         let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]

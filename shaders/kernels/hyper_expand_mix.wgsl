@@ -1,12 +1,14 @@
-// hyper_expand and the linear map that follows it, in one dispatch:
-//   next[t, k, :] = post_k · f + Σ_j comb[j][k] · X[t, j, :], f = Σ_slots outputs;   mix[t, r] = Σ w[r, :] · next[t, :, :]
-// A group of lanes takes ROWS rows of one token and works next out for itself, which costs less than to wait for it; of next a
-// group writes every n_groups-th vector. Only for weights without scales. Sums in f32, slots in order.
+// hyper_expand and the hyper_mix that follows it, in one dispatch:
+//   next[t, k, :] = post_k · f + Σ_j comb[j][k] · X[t, j, :], f = Σ_slots outputs
+//   mix = w times next, and the squares of next, in split-K as hyper_mix says
+// A group of lanes takes ROWS rows of one part of one token and works its part of next out for itself, which costs less than to
+// wait for it; of a part a group writes every n_groups-th vector. Only for weights without scales. Sums in f32, slots in order.
 struct Params {
     n_quads: u32,    // vectors of 4 in a stream
     n_slots: u32,    // outputs to add up for a token
     n_rows: u32,     // rows of the matrix
     n_blocks: u32,   // blocks of 32 weights in a row
+    n_parts: u32,    // parts of mix
     max_tokens: u32, // tokens to compute at most
 }
 
@@ -17,7 +19,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> outputs: array<vec4<f32>>;      // [n_tokens, n_slots, n_quads]
 @group(0) @binding(5) var<storage, read> quants: array<vec4<u32>>;       // [n_rows, n_blocks, …]
 @group(0) @binding(6) var<storage, read_write> next: array<vec4<f32>>;   // [n_tokens, 4, n_quads]
-@group(0) @binding(7) var<storage, read_write> mix: array<f32>;          // [n_tokens, n_rows]
+@group(0) @binding(7) var<storage, read_write> mix: array<f32>;          // [n_tokens, n_parts, (n_rows / 4 + 1) · 4]
 
 @compute @workgroup_size(WORKGROUP)
 fn hyper_expand_mix(
@@ -28,21 +30,25 @@ fn hyper_expand_mix(
     let index = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_groups = (params.n_rows + ROWS - 1u) / ROWS;
-    let token = index / n_groups;
+    let group = index % n_groups;
+    let part = index / n_groups % params.n_parts;
+    let token = index / n_groups / params.n_parts;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let group = index % n_groups;
     let first = group * ROWS;
     let n = params.n_quads;
+    let part_quads = (n + params.n_parts - 1u) / params.n_parts;
+    let end = min((part + 1u) * part_quads, n);
     let c = token * 6u;
     let post = coefficients[c + 1u];
     let c0 = coefficients[c + 2u];
     let c1 = coefficients[c + 3u];
     let c2 = coefficients[c + 4u];
     let c3 = coefficients[c + 5u];
+    var squares = 0.0;
     var sums: array<f32, ROWS>;
-    for (var i = lane; i < n; i += LANES) {
+    for (var i = part * part_quads + lane; i < end; i += LANES) {
         var f = vec4<f32>();
         for (var slot = 0u; slot < params.n_slots; slot += 1u) {
             f += outputs[(token * params.n_slots + slot) * n + i];
@@ -55,6 +61,7 @@ fn hyper_expand_mix(
         let is_mine = i % n_groups == group;
         for (var k = 0u; k < 4u; k += 1u) {
             let v = post[k] * f + (c0[k] * x0 + c1[k] * x1 + c2[k] * x2 + c3[k] * x3);
+            squares += dot(v, v);
             if is_mine {
                 next[at + k * n] = v;
             }
@@ -65,10 +72,17 @@ fn hyper_expand_mix(
             }
         }
     }
+    let mix_at = (token * params.n_parts + part) * (params.n_rows / 4u + 1u) * 4u;
+    if group == 0u {
+        let sum = reduce_sum(lane, squares);
+        if lane == 0u {
+            mix[mix_at + params.n_rows] = sum;
+        }
+    }
     for (var r = 0u; r < ROWS; r += 1u) {
         let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {
-            mix[token * params.n_rows + first + r] = sum;
+            mix[mix_at + first + r] = sum;
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
+use super::mix_sums::{MIX_SUMS, case_mix, mix_sums};
 use super::{N_STREAMS, STEP, mean_square, sigmoid};
 
 crate::params! {
@@ -13,6 +14,8 @@ crate::params! {
     pub struct Params {
         /// Vectors of 4 in a stream.
         pub n_quads: u32,
+        /// Parts of the mix; 0 where it is whole.
+        pub n_parts: u32,
         /// 1 to do only the last token.
         pub last_only: u32,
         /// Added to mean squares.
@@ -30,7 +33,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "head_collapse",
         shader_text!("../../shaders/kernels/head_collapse.wgsl"),
-        &[STEP],
+        &[STEP, MIX_SUMS],
         lower::VECTOR,
     )],
     bindings: &[
@@ -53,8 +56,11 @@ pub struct Flow {
     pub step: Slice,
     /// Residual streams `[max_tokens, 4, n_embd]`.
     pub streams: Slice,
-    /// The mixing matrix times the flattened streams, not yet divided by their root mean square: `[max_tokens, 4]`.
+    /// The mixing matrix times the flattened streams, not yet divided by their root mean square, `[max_tokens, 4]`; or parts
+    /// of it to be added up, each with the squares of the streams behind it, `[max_tokens, n_parts, 8]`.
     pub mix: Slice,
+    /// Parts of the mix, 0 where it is whole, as [`record_hyper_mix`](super::hyper_mix::record_hyper_mix) tells.
+    pub n_parts: u32,
     /// Added to the scaled mix, `[4]`, and then its scales: `[1]`.
     pub affine: Slice,
     /// Weights of the output norm: `[n_embd]`.
@@ -81,6 +87,7 @@ pub fn record_head_collapse(recording: &mut Recording, flow: &Flow) {
     assert!(flow.n_embd.is_multiple_of(4), "head_collapse: the width is a multiple of 4");
     let params = Params {
         n_quads: flow.n_embd / 4,
+        n_parts: flow.n_parts,
         last_only: u32::from(flow.last_only),
         norm_eps: flow.norm_eps,
         hyper_eps: flow.hyper_eps,
@@ -115,25 +122,29 @@ fn reference(call: &mut Call<'_>) {
     let first = if p.last_only == 1 { n_tokens.saturating_sub(1) } else { 0 };
     for token in first..n_tokens {
         let streams = &streams[token * 4 * n_embd..][..4 * n_embd];
-        let rho = 1.0 / (mean_square(streams) + p.norm_eps).sqrt();
-        let of = |i: usize| sigmoid(rho * mix[token * 4 + i] * scale[0] + base[i]) + p.hyper_eps;
+        let (mix, mean_square) = mix_sums::<4>(mix, p.n_parts, token, streams);
+        let rho = 1.0 / (mean_square + p.norm_eps).sqrt();
+        let of = |i: usize| sigmoid(rho * mix[i] * scale[0] + base[i]) + p.hyper_eps;
         let pre: [f32; 4] = std::array::from_fn(of);
         collapse(streams, &pre, norm, p.norm_eps, &mut x[(token - first) * n_embd..][..n_embd]);
     }
 }
 
 fn cases() -> Vec<Case> {
-    vec![case(36, true, 5, 4), case(256, false, 3, 2), case(4, true, 1, 1)]
+    vec![case(36, true, 0, [5, 4]), case(256, false, 0, [3, 2]), case(4, true, 16, [1, 1]), case(36, false, 3, [4, 3])]
 }
 
-fn case(n_embd: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
-    let name = format!("width {n_embd}, last only {last_only}, {n_tokens} of {max_tokens}");
+/// `tokens` are the capacity, and how many there are.
+fn case(n_embd: u32, last_only: bool, n_parts: u32, tokens: [u32; 2]) -> Case {
+    let [max_tokens, n_tokens] = tokens;
+    let name = format!("width {n_embd}, last only {last_only}, {n_parts} parts, {n_tokens} of {max_tokens}");
     let mut case = CaseBuilder::new(name);
     let step = case.step(9, n_tokens);
     let flow = Flow {
         step,
         streams: case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize),
-        mix: case.random_input("mix", (max_tokens * N_STREAMS) as usize),
+        mix: case_mix(&mut case, [N_STREAMS, n_parts, max_tokens], n_embd, 1.0),
+        n_parts,
         affine: case.random_input("affine", N_STREAMS as usize + 1),
         norm: case.random_input("norm", n_embd as usize),
         x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),

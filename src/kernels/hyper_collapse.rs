@@ -6,6 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
+use super::mix_sums::{MIX_SUMS, case_mix, mix_sums, n_mixed};
 use super::{N_STREAMS, STEP, sigmoid};
 
 crate::params! {
@@ -13,6 +14,8 @@ crate::params! {
     pub struct Params {
         /// Vectors of 4 in a stream.
         pub n_quads: u32,
+        /// Parts of the mix; 0 where it is whole.
+        pub n_parts: u32,
         /// Column normalisations.
         pub sinkhorn_iterations: u32,
         /// Added to mean squares.
@@ -30,7 +33,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "hyper_collapse",
         shader_text!("../../shaders/kernels/hyper_collapse.wgsl"),
-        &[STEP],
+        &[STEP, MIX_SUMS],
         lower::VECTOR,
     )],
     bindings: &[
@@ -57,8 +60,11 @@ pub struct Flow {
     pub step: Slice,
     /// Residual streams `[max_tokens, 4, n_embd]`.
     pub streams: Slice,
-    /// The mixing matrix times the flattened streams, not yet divided by their root mean square: `[max_tokens, 24]`.
+    /// The mixing matrix times the flattened streams, not yet divided by their root mean square, `[max_tokens, 24]`; or parts
+    /// of it to be added up, each with the squares of the streams behind it, `[max_tokens, n_parts, 28]`.
     pub mix: Slice,
+    /// Parts of the mix, 0 where it is whole, as [`record_hyper_mix`](super::hyper_mix::record_hyper_mix) tells.
+    pub n_parts: u32,
     /// Added to the scaled mix, `[24]`, and then its scales: `[3]`.
     pub affine: Slice,
     /// Weights of the sub-layer's norm: `[n_embd]`.
@@ -87,13 +93,15 @@ pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
     assert!(flow.n_embd.is_multiple_of(4), "hyper_collapse: the width is a multiple of 4");
     let params = Params {
         n_quads: flow.n_embd / 4,
+        n_parts: flow.n_parts,
         sinkhorn_iterations: flow.sinkhorn_iterations,
         norm_eps: flow.norm_eps,
         hyper_eps: flow.hyper_eps,
         max_tokens: flow.max_tokens,
     };
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
-    let cost = Cost { bytes: tokens * 4 * (5 * width + 48) + width * 4, ops: tokens * 20 * width };
+    let coefficients = u64::from(N_COEFFICIENTS + n_mixed(N_COEFFICIENTS, flow.n_parts));
+    let cost = Cost { bytes: tokens * 4 * (5 * width + coefficients) + width * 4, ops: tokens * 20 * width };
     let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.coefficients, flow.x];
     recording.push("hyper_collapse", &OP, Spec::default(), tokens, &params, &bindings, cost);
 }
@@ -108,8 +116,9 @@ fn reference(call: &mut Call<'_>) {
     let n_embd = p.n_quads as usize * 4;
     for token in 0..step.n_tokens.min(p.max_tokens) as usize {
         let streams = &streams[token * 4 * n_embd..][..4 * n_embd];
-        let rho = 1.0 / (super::mean_square(streams) + p.norm_eps).sqrt();
-        let of = |i: usize| rho * mix[token * 24 + i] * scale[(i / 4).min(2)] + base[i];
+        let (mix, mean_square) = mix_sums::<24>(mix, p.n_parts, token, streams);
+        let rho = 1.0 / (mean_square + p.norm_eps).sqrt();
+        let of = |i: usize| rho * mix[i] * scale[(i / 4).min(2)] + base[i];
         let out = &mut coefficients[token * 24..][..24];
         for i in 0..4 {
             out[i] = sigmoid(of(i)) + p.hyper_eps;
@@ -145,22 +154,26 @@ fn sinkhorn(mut c: [[f32; 4]; 4], iterations: u32, eps: f32) -> [[f32; 4]; 4] {
 }
 
 fn cases() -> Vec<Case> {
-    vec![case(36, 3, 2, 20, 1.0), case(256, 1, 1, 1, 8.0), case(4, 2, 2, 3, 0.01)]
+    vec![case(36, [3, 2], 0, 20, 1.0), case(256, [1, 1], 16, 1, 8.0), case(4, [2, 2], 3, 3, 0.01)]
 }
 
-fn case(n_embd: u32, max_tokens: u32, n_tokens: u32, sinkhorn_iterations: u32, spread: f32) -> Case {
-    let name = format!("width {n_embd}, {n_tokens} of {max_tokens}, {sinkhorn_iterations} iterations, spread {spread}");
+/// `tokens` are the capacity, and how many there are.
+fn case(n_embd: u32, tokens: [u32; 2], n_parts: u32, sinkhorn_iterations: u32, spread: f32) -> Case {
+    let [max_tokens, n_tokens] = tokens;
+    let name = format!(
+        "width {n_embd}, {n_tokens} of {max_tokens}, {n_parts} parts, {sinkhorn_iterations} iterations, spread {spread}"
+    );
     let mut case = CaseBuilder::new(name);
     let step = case.step(5, n_tokens);
     let streams = case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize);
-    let mix: Vec<f32> =
-        case.random_values((max_tokens * N_COEFFICIENTS) as usize).iter().map(|v| v * 3.0 * spread).collect();
+    let mix = case_mix(&mut case, [N_COEFFICIENTS, n_parts, max_tokens], n_embd, 3.0 * spread);
     let mut affine = case.random_values(N_COEFFICIENTS as usize);
     affine.extend([0.7, 1.1, 2.0]);
     let flow = Flow {
         step,
         streams,
-        mix: case.input("mix", &mix),
+        mix,
+        n_parts,
         affine: case.input("affine", &affine),
         norm: case.random_input("norm", n_embd as usize),
         coefficients: case.output("coefficients", (max_tokens * N_COEFFICIENTS) as usize, 1e-4),
@@ -209,7 +222,8 @@ mod tests {
             0.163_850_5,
             0.186_308_6f32,
         ];
-        let params = Params { n_quads: 1, sinkhorn_iterations: 20, norm_eps: 1e-6, hyper_eps: 1e-6, max_tokens: 1 };
+        let params =
+            Params { n_quads: 1, n_parts: 0, sinkhorn_iterations: 20, norm_eps: 1e-6, hyper_eps: 1e-6, max_tokens: 1 };
         let step = Step { n_tokens: 1, ..bytemuck::Zeroable::zeroed() };
         let mix: Vec<f32> = (0..24).map(|i| -1.5 + 3.0 * i as f32 / 23.0).collect();
         let affine: Vec<f32> = (0..24).map(|i| (i as f32).cos()).chain([0.7, 1.1, 2.0]).collect();

@@ -1,5 +1,5 @@
 //! `hyper_expand_mix`: a sub-layer's output goes back into the residual streams, and the mixing matrix of the next one is
-//! multiplied by them. A fusion of `hyper_expand` and `linear`, for a few tokens.
+//! multiplied by them. A fusion of `hyper_expand` and `hyper_mix`, for a few tokens.
 
 use crate::format::Format;
 use crate::gpu::fuse::Rule;
@@ -10,8 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::hyper_collapse::N_COEFFICIENTS;
-use super::linear_tiled::MIN_TOKENS;
-use super::{N_STREAMS, STEP, hyper_expand, linear};
+use super::{N_STREAMS, STEP, hyper_expand, hyper_mix};
 
 crate::params! {
     /// Parameters of `hyper_expand_mix`; the WGSL says what each is.
@@ -24,6 +23,8 @@ crate::params! {
         pub n_rows: u32,
         /// Blocks of 32 weights in a row.
         pub n_blocks: u32,
+        /// Parts of the mix.
+        pub n_parts: u32,
         /// Tokens to compute at most.
         pub max_tokens: u32,
     }
@@ -52,24 +53,23 @@ pub static OP: Op = Op {
     cases: || RULE.fused_cases(),
 };
 
-/// Takes `hyper_expand` and the product with what it wrote.
-pub static RULE: Rule = Rule { parts: &["hyper_expand", "linear"], fuse, cases: part_cases };
+/// Takes `hyper_expand` and the mix of what it wrote.
+pub static RULE: Rule = Rule { parts: &["hyper_expand", "hyper_mix"], fuse, cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [expand, mix] = parts else { return None };
-    let (e, m): (hyper_expand::Params, linear::Params) = (expand.params(), mix.params());
+    let (e, m): (hyper_expand::Params, hyper_mix::Params) = (expand.params(), mix.params());
     let [step, streams, coefficients, outputs, next] = expand.bindings[..] else { return None };
-    let [_, x, quants, scales, y] = mix.bindings[..] else { return None };
+    let [_, x, quants, y] = mix.bindings[..] else { return None };
     let p = Params {
         n_quads: e.n_quads,
         n_slots: e.n_slots,
         n_rows: m.n_rows,
         n_blocks: m.n_blocks,
+        n_parts: m.n_parts,
         max_tokens: e.max_tokens,
     };
-    // The whole matrix, in a format without scales: their plane would be one binding too many.
-    let fits =
-        x == next && quants == scales && bytemuck::bytes_of(&p.linear()) == mix.params && p.max_tokens < MIN_TOKENS;
+    let fits = x == next && bytemuck::bytes_of(&p.mix()) == mix.params;
     let x_bytes = 64 * u64::from(p.max_tokens) * u64::from(p.n_quads);
     fits.then(|| Stage {
         name: OP.name,
@@ -91,25 +91,20 @@ impl Params {
         hyper_expand::Params { n_quads: self.n_quads, n_slots: self.n_slots, max_tokens: self.max_tokens }
     }
 
-    fn linear(&self) -> linear::Params {
-        linear::Params {
+    fn mix(&self) -> hyper_mix::Params {
+        hyper_mix::Params {
+            n_quads: self.n_quads,
             n_rows: self.n_rows,
             n_blocks: self.n_blocks,
-            n_in: 16 * self.n_quads,
-            x_stride: 4 * self.n_quads,
-            y_stride: self.n_rows,
-            rows_per_group: u32::MAX,
+            n_parts: self.n_parts,
             max_tokens: self.max_tokens,
-            ..linear::Params::default()
         }
     }
 }
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    let (spec, per_workgroup) = config.sharing_weights(caps);
-    let n_groups = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(config.rows));
-    (spec.constant("ROWS", config.rows), n_groups.div_ceil(u64::from(per_workgroup))).into()
+    hyper_mix::sharing([p.max_tokens, p.n_parts, p.n_rows], caps, config)
 }
 
 /// Its parts' references, one after the other.
@@ -125,10 +120,10 @@ fn reference(call: &mut Call<'_>) {
         outputs: vec![&mut **next],
         sample: None,
     });
-    (linear::OP.reference)(&mut Call {
-        params: bytemuck::bytes_of(&p.linear()),
+    (hyper_mix::OP.reference)(&mut Call {
+        params: bytemuck::bytes_of(&p.mix()),
         spec,
-        inputs: vec![step, &**next, quants, quants],
+        inputs: vec![step, &**next, quants],
         outputs: vec![&mut **mix],
         sample: None,
     });
@@ -160,20 +155,10 @@ fn case(format: Format, n_rows: u32, sizes: [u32; 4]) -> Case {
         n_embd,
         max_tokens,
     };
-    let y = case.output("mix", (max_tokens * n_rows) as usize, 1e-4);
     hyper_expand::record_hyper_expand(&mut case.recording, &flow);
-    let x_stride = N_STREAMS * n_embd;
-    let flow = linear::Flow {
-        step,
-        x: flow.next,
-        x_stride,
-        y,
-        y_stride: n_rows,
-        y_offset: 0,
-        y_ring: 0,
-        rows_per_group: 0,
-        max_tokens,
-    };
-    linear::record_linear(&mut case.recording, "hyper_mix", &w, flow);
+    let n_mix = hyper_mix::n_mix(max_tokens) as usize;
+    let mix = case.output("mix", n_mix, 1e-4);
+    let mix = hyper_mix::Flow { step, streams: flow.next, mix, n_rows, n_embd, max_tokens };
+    hyper_mix::record_parts(&mut case.recording, "hyper_mix", &w, &mix);
     case.finish()
 }

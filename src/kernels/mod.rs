@@ -41,6 +41,7 @@ pub mod head_collapse;
 pub mod hyper_collapse;
 pub mod hyper_expand;
 pub mod hyper_expand_mix;
+pub mod hyper_mix;
 pub mod index_heads;
 pub mod index_score;
 pub mod index_top_k;
@@ -54,6 +55,7 @@ pub mod linear_shared;
 pub mod linear_tiled;
 pub mod linear_transposed;
 pub mod matrix;
+mod mix_sums;
 pub mod mla_latents;
 pub mod mla_queries;
 pub mod norm_rows;
@@ -125,6 +127,7 @@ pub const ALL: &[&Op] = &[
     &experts_spread::OP,
     &experts_gate::OP,
     &experts_bias::OP,
+    &hyper_mix::OP,
     &hyper_expand_mix::OP,
     &gate_up_swiglu::OP,
     &linear_add::OP,

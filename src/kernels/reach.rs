@@ -8,8 +8,8 @@ use crate::gpu::Stage;
 use super::cache::{CacheTypes, KeyOrder};
 use super::{
     add, add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
-    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, index_score, index_top_k, linear, norm_rows, rotate,
-    rotate_compress, selected_attend, swiglu,
+    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, hyper_mix, index_score, index_top_k, linear,
+    norm_rows, rotate, rotate_compress, selected_attend, swiglu,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -74,6 +74,7 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             4 * p.n_quads * p.n_slots
         }
         ("hyper_expand_mix", "streams" | "next") => 16 * stage.params::<hyper_expand_mix::Params>().n_quads,
+        ("hyper_mix", "streams") => 16 * stage.params::<hyper_mix::Params>().n_quads,
         ("hyper_expand_mix", "outputs") => {
             let p: hyper_expand_mix::Params = stage.params();
             4 * p.n_quads * p.n_slots

@@ -139,7 +139,9 @@ impl Attention {
             },
         );
         self.record_compression(recording, at);
-        if indexed {
+        // Where all entries that there can be are attended to, there is nothing to choose.
+        let chooses = indexed && scratch.n_index_entries > shape.index_top_k;
+        if chooses {
             record_index(recording, at);
         }
         let keys = Keys {
@@ -148,9 +150,9 @@ impl Attention {
             window_len: shape.window,
             window_ring: state.window_ring,
             entries: state.entries,
-            selected: if indexed { scratch.selected } else { state.window },
+            selected: if chooses { scratch.selected } else { state.window },
             ratio: state.ratio,
-            top_k: if indexed { shape.index_top_k } else { 0 },
+            top_k: if chooses { shape.index_top_k } else { 0 },
             n_heads: shape.n_heads,
             head_dim: shape.head_dim,
             scores: scratch.scores,

@@ -4,6 +4,7 @@
 use crate::engine::arch::ring::Ring;
 use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::experts::Groups;
+use crate::kernels::hyper_mix::n_mix;
 use crate::model::shape::{Projection, Shape};
 
 /// What a layer keeps from step to step.
@@ -99,7 +100,7 @@ pub struct Scratch {
     pub n_chunk: u32,
     /// Residual streams before and after a sub-layer, `[4, n_embd]` f32.
     pub streams: [Slice; 2],
-    /// Unscaled mixing coefficients, `[24]`.
+    /// Unscaled mixing coefficients, `[24]` or parts of them.
     pub mix: Slice,
     /// pre | post | comb, `[24]`.
     pub coefficients: Slice,
@@ -189,6 +190,7 @@ impl Scratch {
     pub fn plan(arena: &mut Arena, shape: &Shape, n_context: u32, n_chunk: u32) -> Self {
         let n_slots = Self::n_slots(shape);
         let n_logits = ((32 << 20) / (4 * shape.n_vocab)).clamp(1, n_chunk.min(64));
+        let mix = arena.words("mix", u64::from(n_mix(n_chunk)), Purpose::Scratch);
         let mut rows = |what: &str, n: u32, width: u64| arena.words(what, u64::from(n) * width, Purpose::Scratch);
         let mut each = |what: &str, width: u32| rows(what, n_chunk, u64::from(width));
         let has_index = shape.ratios.contains(&4);
@@ -199,7 +201,7 @@ impl Scratch {
         Self {
             n_chunk,
             streams: [each("streams", 4 * shape.n_embd), each("streams", 4 * shape.n_embd)],
-            mix: each("mix", 24),
+            mix,
             coefficients: each("coefficients", 24),
             x: each("x", shape.n_embd),
             qr: each("qr", shape.q_lora),

@@ -3,7 +3,7 @@
 use crate::gpu::op::Step;
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::linear::Flow;
-use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, rope, sample};
+use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, hyper_mix, rope, sample};
 use crate::model::Shape;
 use crate::model::shape::N_STREAMS;
 use crate::model::weights::{self, Weights};
@@ -145,24 +145,22 @@ impl Forward {
     pub fn record_head(&self, recording: &mut Recording, n: u32, last_only: bool) {
         let scratch = &self.scratch;
         let shape = &self.shape;
-        let mix = Flow {
+        let mix = hyper_mix::Flow {
             step: self.step,
-            x: scratch.streams[0],
-            x_stride: 4 * shape.n_embd,
-            y: scratch.mix,
-            y_stride: 4,
-            y_offset: 0,
-            y_ring: 0,
-            rows_per_group: 0,
+            streams: scratch.streams[0],
+            mix: scratch.mix,
+            n_rows: 4,
+            n_embd: shape.n_embd,
             max_tokens: n,
         };
-        record_all(recording, "head_mix", &self.head_hyper.mix, mix);
+        let n_parts = hyper_mix::record_hyper_mix(recording, "head_mix", &self.head_hyper.mix, &mix);
         head_collapse::record_head_collapse(
             recording,
             &head_collapse::Flow {
                 step: self.step,
                 streams: scratch.streams[0],
                 mix: scratch.mix,
+                n_parts,
                 affine: self.head_hyper.affine,
                 norm: self.norm,
                 x: scratch.head_x,
@@ -174,12 +172,15 @@ impl Forward {
             },
         );
         let logits = Flow {
+            step: self.step,
             x: scratch.head_x,
             x_stride: shape.n_embd,
             y: scratch.logits,
             y_stride: shape.n_vocab,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
             max_tokens: if last_only { 1 } else { n },
-            ..mix
         };
         record_all(recording, "head", &self.head, logits);
     }
@@ -192,24 +193,22 @@ impl Forward {
     /// Collapses `streams[from]` to a sub-layer's normalised input.
     fn record_collapse(&self, recording: &mut Recording, hyper: &Hyper, norm: Slice, from: usize, n: u32) {
         let (scratch, shape) = (&self.scratch, &self.shape);
-        let mix = Flow {
+        let mix = hyper_mix::Flow {
             step: self.step,
-            x: scratch.streams[from],
-            x_stride: 4 * shape.n_embd,
-            y: scratch.mix,
-            y_stride: 24,
-            y_offset: 0,
-            y_ring: 0,
-            rows_per_group: 0,
+            streams: scratch.streams[from],
+            mix: scratch.mix,
+            n_rows: 24,
+            n_embd: shape.n_embd,
             max_tokens: n,
         };
-        record_all(recording, "hyper_mix", &hyper.mix, mix);
+        let n_parts = hyper_mix::record_hyper_mix(recording, "hyper_mix", &hyper.mix, &mix);
         hyper_collapse::record_hyper_collapse(
             recording,
             &hyper_collapse::Flow {
                 step: self.step,
                 streams: scratch.streams[from],
                 mix: scratch.mix,
+                n_parts,
                 affine: hyper.affine,
                 norm,
                 coefficients: scratch.coefficients,
