@@ -31,9 +31,9 @@ pub(super) fn case_mix(case: &mut CaseBuilder, of: [u32; 3], n_embd: u32, larges
     let n = n_mixed(n_rows, n_parts);
     let scale = largest / n_parts.max(1) as f32;
     let mut mix: Vec<f32> = case.random_values((max_tokens * n) as usize).iter().map(|v| v * scale).collect();
-    if n_parts > 0 {
-        let parts = mix.chunks_mut((n / n_parts) as usize);
-        parts.for_each(|part| part[n_rows as usize] = part[n_rows as usize].abs() * n_embd as f32);
+    if let Some(len) = n.checked_div(n_parts) {
+        let squares = mix.iter_mut().skip(n_rows as usize).step_by(len as usize);
+        squares.for_each(|sum| *sum = sum.abs() * n_embd as f32);
     }
     case.input("mix", &mix)
 }
