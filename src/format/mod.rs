@@ -17,6 +17,7 @@ pub mod repack;
 pub mod safetensors;
 pub mod scaled;
 pub mod shards;
+pub mod sorted;
 pub mod source;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
 
+use crate::format::sorted::{falling, sort};
 use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
@@ -85,7 +86,7 @@ fn reference(call: &mut Call<'_>) {
         if visible > p.top_k {
             // Adding zero makes one of both zeros, which the total order tells apart. The sort keeps ties in order.
             let score = |i: &u32| scores[(token * p.n_entries + i) as usize] + 0.0;
-            indices.sort_by(|a, b| score(b).total_cmp(&score(a)));
+            sort(&mut indices, |i| falling(score(i).into()));
             indices.truncate(p.top_k as usize);
             indices.sort_unstable();
         }

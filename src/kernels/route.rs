@@ -1,5 +1,6 @@
 //! `route`: which experts a token goes to, and with what weight.
 
+use crate::format::sorted::{falling, sort};
 use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
@@ -212,7 +213,7 @@ fn candidates(spec: &Spec, ranks: &[f32], n_kept: usize) -> Vec<u32> {
     let groups = group_ranks(spec, ranks);
     let size = ranks.len() / groups.len();
     let mut kept: Vec<usize> = (0..groups.len()).collect();
-    kept.sort_by(|a, b| groups[*b].total_cmp(&groups[*a]));
+    sort(&mut kept, |group| falling(groups[*group].into()));
     kept.truncate(n_kept);
     kept.sort_unstable();
     kept.into_iter().flat_map(|group| group * size..(group + 1) * size).map(|expert| expert as u32).collect()
@@ -239,7 +240,7 @@ fn reference(call: &mut Call<'_>) {
             let ranks: Vec<f32> = logits.iter().zip(bias).map(|(logit, bias)| rank(spec, *logit, *bias)).collect();
             chosen = candidates(spec, &ranks, n_kept);
             // The sort is stable, so that ties stay in order of their ids.
-            chosen.sort_by(|a, b| ranks[*b as usize].total_cmp(&ranks[*a as usize]));
+            sort(&mut chosen, |expert| falling(ranks[*expert as usize].into()));
         }
         chosen.truncate(n_used);
         let weighed = |e: u32| logits[e as usize] + if weighs_bias { bias[e as usize] } else { 0.0 };

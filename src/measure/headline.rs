@@ -4,6 +4,7 @@
 use super::Report;
 use super::panel::{figures, percent};
 use super::report::{Host, ProbeKind, StandardResult, Test, Verdict};
+use crate::format::sorted::{rising, sort};
 
 /// A model of so many bytes reads each of them once for a token, and lives in the memory and not in a cache.
 const LARGE_BYTES: f64 = 256e6;
@@ -147,7 +148,7 @@ fn same_standard(report: &Report, others: &[&Report]) -> Rates {
 
 /// Its place among the others: the nearest below and the nearest above.
 fn place(rate: f64, mut rates: Rates) -> String {
-    rates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    sort(&mut rates, |(rate, _)| rising(*rate));
     let n_below = rates.partition_point(|(other, _)| *other < rate);
     let below = n_below.checked_sub(1).map(|last| &rates[last].1);
     match (below, rates.get(n_below)) {

@@ -1,10 +1,12 @@
 //! A report as the few rows that a person reads after a run: the same rows in the terminal and on the page.
 
+use super::figures::{Figure, LOAD, MEMORY, Shown, TEXT};
 use super::report::{
-    MemoryBytes, ModelFacts, Prefill, Probe, Share, StandardResult, StepGain, Test, TextTimes, TuningFacts,
-    TuningSource,
+    MemoryBytes, ModelFacts, Probe, StandardResult, StepGain, Test, TextTimes, TuningFacts, TuningSource,
 };
 use super::{Report, StageTime};
+
+pub use super::rounded::{bytes, figures, millis, params, percent, share};
 
 /// A label and its value.
 pub type Row = (&'static str, String);
@@ -17,7 +19,9 @@ pub fn rows(report: &Report) -> Vec<Row> {
     let known = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
     let text = report.text.as_ref();
     let load = report.load.unwrap_or_default();
-    vec![
+    let loading = LOAD.iter().filter(|figure| figure.is_shown(Shown::Panel));
+    let loading = loading.map(|figure| (figure.title, figure.told(&load).unwrap_or_default()));
+    let about = [
         ("adapter", known(&adapter.identity.name)),
         ("backend", format!("{}, {}", adapter.identity.backend, adapter.identity.kind)),
         ("driver", known(&adapter.identity.driver)),
@@ -27,17 +31,31 @@ pub fn rows(report: &Report) -> Vec<Row> {
         ),
         ("kernels", adapter.variant.clone()),
         ("model", report.model.as_ref().map_or_else(|| "none".to_owned(), model)),
-        ("load", millis(load.directory_ms + load.upload_ms)),
-        ("shader compile", millis(load.compile_ms)),
-        ("prefill", text.map_or_else(|| "not timed".to_owned(), |text| prefill(&text.prefill))),
-        ("first token", text.and_then(|text| text.first_token_ms).map_or_else(|| "none came".to_owned(), millis)),
-        ("decode", decode(text)),
-        ("per token", per_token(text)),
-        (
-            "CPU encode share",
-            text.and_then(|text| text.decode?.encode_share).map_or_else(|| "not timed".to_owned(), percent),
-        ),
-        ("memory", memory(&report.memory.unwrap_or_default())),
+    ];
+    let memory = [("memory", memory(&report.memory.unwrap_or_default()))];
+    about.into_iter().chain(loading).chain(text_rows(text)).chain(memory).collect()
+}
+
+/// What writing a text took; each row says so where it was not timed.
+fn text_rows(text: Option<&TextTimes>) -> [Row; 5] {
+    let [prefill, first_token, decode, per_token, encode_share] = &TEXT;
+    let told = |figure: &Figure<TextTimes>, absent: &str| {
+        text.and_then(|text| figure.told(text)).ok_or_else(|| absent.to_owned())
+    };
+    let or_absent = |told: Result<String, String>| told.unwrap_or_else(|absent| absent);
+    let of_prompt = text.map(|text| format!(" ({} tokens in {})", text.prefill.n_tokens, millis(text.prefill.ms)));
+    let written = text.and_then(|text| text.decode);
+    let over = written.map(|decode| format!(" over {} tokens", decode.n_tokens));
+    let range = written.map(|decode| format!(" median ({} to {})", millis(decode.p10_ms), millis(decode.p90_ms)));
+    let with = |told: Result<String, String>, more: Option<String>| {
+        or_absent(told.map(|told| told + &more.unwrap_or_default()))
+    };
+    [
+        ("prefill", with(told(prefill, "not timed"), of_prompt)),
+        ("first token", or_absent(told(first_token, "none came"))),
+        ("decode", with(told(decode, "not timed: fewer than two tokens"), over)),
+        ("per token", with(told(per_token, "not timed"), range)),
+        (encode_share.title, or_absent(told(encode_share, "not timed"))),
     ]
 }
 
@@ -79,9 +97,8 @@ pub fn standard_rows(report: &Report) -> Vec<(String, String)> {
             format!("{n_measured_layers} of {n_layers} layers ({ran}), ")
         });
         let ran = layers.unwrap_or_default() + "numbers " + result.verdict().label();
-        let writing = result.writing().map(|test| rate(test, "writing"));
-        let reading = result.reading().map(|test| rate(test, &format!("a prompt of {}", test.n_prompt)));
-        writing.into_iter().chain(reading).chain([("from".to_owned(), ran)]).collect::<Vec<_>>()
+        let rates = result.rates().map(|(what, test)| rate(test, &what));
+        rates.chain([("from".to_owned(), ran)]).collect::<Vec<_>>()
     };
     report.standard.iter().flat_map(of_result).collect()
 }
@@ -127,87 +144,16 @@ pub fn stage_cells(stage: &StageTime) -> [String; 7] {
     ]
 }
 
-/// A share with the limit that it is of: `41.0 % of read`.
-#[must_use]
-pub fn share(share: &Share) -> String {
-    format!("{} of {}", percent(share.share), share.of.label())
-}
-
 fn model(model: &ModelFacts) -> String {
     let (params, bytes) = (params(model.n_params), bytes(model.file_bytes));
     format!("{}, {params} parameters, {bytes}, context {}", model.name, model.n_context)
 }
 
-fn prefill(prefill: &Prefill) -> String {
-    format!("{} tokens/s ({} tokens in {})", figures(prefill.tokens_per_s), prefill.n_tokens, millis(prefill.ms))
-}
-
-fn decode(text: Option<&TextTimes>) -> String {
-    text.and_then(|text| text.decode).map_or_else(
-        || "not timed: fewer than two tokens".to_owned(),
-        |decode| format!("{} tokens/s over {} tokens", figures(decode.tokens_per_s), decode.n_tokens),
-    )
-}
-
-fn per_token(text: Option<&TextTimes>) -> String {
-    text.and_then(|text| text.decode).map_or_else(
-        || "not timed".to_owned(),
-        |decode| {
-            format!("{} median ({} to {})", millis(decode.median_ms), millis(decode.p10_ms), millis(decode.p90_ms))
-        },
-    )
-}
-
 fn memory(memory: &MemoryBytes) -> String {
-    let total = memory.weights.saturating_add(memory.cache).saturating_add(memory.scratch);
-    format!(
-        "{}: weights {}, cache {}, scratch {}",
-        bytes(total),
-        bytes(memory.weights),
-        bytes(memory.cache),
-        bytes(memory.scratch)
-    )
-}
-
-/// Milliseconds, or seconds where there are many.
-#[must_use]
-pub fn millis(ms: f64) -> String {
-    if ms >= 10_000.0 { format!("{} s", figures(ms / 1000.0)) } else { format!("{} ms", figures(ms)) }
-}
-
-/// Parameters in millions or thousands of millions.
-#[must_use]
-pub fn params(n: u64) -> String {
-    let n = n as f64;
-    if n >= 1e9 { format!("{:.1} G", n / 1e9) } else { format!("{:.1} M", n / 1e6) }
-}
-
-/// Bytes in the binary unit that suits.
-#[must_use]
-pub fn bytes(n: u64) -> String {
-    let n = n as f64;
-    match n {
-        _ if n < 1024.0 => format!("{n} B"),
-        _ if n < 1024.0 * 1024.0 => format!("{} KiB", figures(n / 1024.0)),
-        _ if n < 1024.0 * 1024.0 * 1024.0 => format!("{} MiB", figures(n / 1024.0 / 1024.0)),
-        _ => format!("{} GiB", figures(n / 1024.0 / 1024.0 / 1024.0)),
-    }
-}
-
-/// A share in per cent.
-#[must_use]
-pub fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-/// Three figures that count.
-#[must_use]
-pub fn figures(n: f64) -> String {
-    match n.abs() {
-        size if size >= 100.0 => format!("{n:.0}"),
-        size if size >= 10.0 => format!("{n:.1}"),
-        _ => format!("{n:.2}"),
-    }
+    let told = |figure: &Figure<MemoryBytes>| figure.told(memory).unwrap_or_default();
+    let [parts @ .., all] = &MEMORY;
+    let parts: Vec<String> = parts.iter().map(|part| format!("{} {}", part.title, told(part))).collect();
+    format!("{}: {}", told(all), parts.join(", "))
 }
 
 #[cfg(test)]
@@ -215,13 +161,6 @@ mod tests {
     use super::*;
     use crate::measure::Spread;
     use crate::measure::report::ProbeKind;
-
-    #[test]
-    fn figures_keep_three() {
-        assert_eq!([figures(1234.0), figures(12.345), figures(0.126)], ["1234", "12.3", "0.13"]);
-        assert_eq!([bytes(1000), bytes(7_733_120), bytes(3 << 30)], ["1000 B", "7.37 MiB", "3.00 GiB"]);
-        assert_eq!([millis(0.5), millis(1500.0), millis(12_500.0)], ["0.50 ms", "1500 ms", "12.5 s"]);
-    }
 
     #[test]
     fn a_probe_that_computes_wrongly_has_no_figure() {

@@ -1,6 +1,7 @@
 //! The time of a step by stages: what `--profile` shows.
 
 use super::report::{Probes, Share, per_second};
+use crate::format::sorted::{falling, sort};
 use crate::gpu::recording::Cost;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ impl StageTime {
             of_limit: Share::of(work, ms, probes),
         };
         let mut stages: Vec<Self> = sums.into_iter().map(stage).collect();
-        stages.sort_unstable_by(|a, b| b.ms.total_cmp(&a.ms));
+        sort(&mut stages, |stage: &Self| falling(stage.ms));
         stages
     }
 }

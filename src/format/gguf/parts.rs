@@ -6,6 +6,7 @@ use super::super::{Directory, Source};
 use super::header::DAMAGED;
 use super::{Gguf, Metadata, read};
 use crate::error::{Error, Result};
+use crate::format::sorted::sort;
 use std::rc::Rc;
 
 /// Which part a file is.
@@ -89,7 +90,7 @@ pub async fn in_order(sources: Vec<Rc<dyn Source>>) -> Result<Vec<Rc<dyn Source>
         let place = Place::of(&read(source.as_ref(), 0).await?.metadata)?;
         placed.push((place.map_or(0, |place| place.index), source));
     }
-    placed.sort_by_key(|(index, _)| *index);
+    sort(&mut placed, |(index, _)| u64::from(*index));
     Ok(placed.into_iter().map(|(_, source)| source).collect())
 }
 

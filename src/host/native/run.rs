@@ -232,7 +232,13 @@ pub(super) async fn load_tuned(
     options: &arguments::Model,
     choice: ExecutorChoice,
 ) -> Result<(Session, Option<TuningFacts>)> {
-    let tune = options.tune;
+    let mut session = load_untuned(model, options, choice).await?;
+    let tuning = tune::after_load(&mut session, options.tune).await?;
+    Ok((session, tuning))
+}
+
+/// As [`load`], with the choices that are known, and no search for others.
+pub(super) async fn load_untuned(model: &Named, options: &arguments::Model, choice: ExecutorChoice) -> Result<Session> {
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
     let most_bytes = memory::free_bytes(&choice);
     let cache = options.cache;
@@ -253,13 +259,12 @@ pub(super) async fn load_tuned(
             progress.say(&plan_in_words(n_context, memory, most_bytes));
         }
     };
-    let mut session = Session::load(&model.files, choice, &options, &mut heard).await?;
+    let session = Session::load(&model.files, choice, &options, &mut heard).await?;
     drop(progress);
     for notice in session.notices().iter().cloned().chain(cache.notice(&session)) {
         eprintln!("headstart: {notice}");
     }
-    let tuning = tune::after_load(&mut session, tune).await?;
-    Ok((session, tuning))
+    Ok(session)
 }
 
 /// What a load is about to take, for a person who waits for it.

@@ -1,20 +1,23 @@
 //! The worker's measurements. Each ends in one report of the model that is loaded; what was measured before on the same
 //! adapter goes into it, so that a bench has its limits and its check beside it.
 
-use super::facts::Loaded;
+use super::facts::{Known, Loaded};
 use super::protocol::{BenchPlan, Measurement, Standard};
 use super::tunings;
 use super::worker::adapter_again;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor_gpu::ShaderChecks;
-use crate::measure::bench::{self, Lane, Plan, TestPlan};
+use crate::gpu::{Adapter, Tuning};
+use crate::measure::bench::{Lane, Plan, TestPlan};
+use crate::measure::order::{self, Against, Failure, Host, Step, Wanted};
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{Check, TuningFacts, Verdict};
-use crate::measure::standard::{self, Place, Setting};
+use crate::measure::standard::{Place, Setting};
 use crate::measure::tune::{self, tune};
 use crate::measure::verify::{self, Configs, Extent};
-use crate::measure::{Progress, Report, Watch, within};
+use crate::measure::{Progress, Report, Watch};
+use crate::model::Synthetic;
 
 /// The CPU executor needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
 /// samples.
@@ -57,41 +60,8 @@ pub(super) async fn measure(
             let report = loaded.blank();
             (loaded, Found { report, failed })
         }
-        Measurement::Bench(asked) => {
-            let phases = Phases::of(&loaded, Standard::None);
-            bench(loaded, &plan(&asked), &phases, watch, live).await
-        }
-        Measurement::Test(asked, extent) => test(loaded, &plan(&asked), extent, watch, live).await,
-    }
-}
-
-/// The parts of a test with the seconds that each takes about, so that one bar and one time left hold for all of them.
-struct Phases {
-    probe: (f64, f64),
-    bench: (f64, f64),
-    check: (f64, f64),
-    standard: (f64, f64),
-}
-
-impl Phases {
-    /// From where to where each part goes, as shares of the whole; what is known already takes no time.
-    fn of(loaded: &Loaded, extent: Standard) -> Self {
-        let (known, software) = (&loaded.known, loaded.known.adapter.takes_host_memory);
-        let needed = |is_known: bool, seconds: f64| if is_known { 0.0 } else { seconds };
-        let parts = [
-            needed(!known.probes.0.is_empty(), if software { 12.0 } else { 3.0 }),
-            if software { 20.0 } else { 3.0 },
-            needed(known.check.is_some(), if software { 12.0 } else { 4.0 }),
-            needed(extent == Standard::None, if software { 80.0 } else { 20.0 }),
-        ];
-        let whole: f64 = parts.iter().sum();
-        let mut from = 0.0;
-        let [probe, bench, check, standard] = parts.map(|seconds| {
-            let begin = from;
-            from += seconds / whole;
-            (begin, from)
-        });
-        Self { probe, bench, check, standard }
+        Measurement::Bench(asked) => measure_in_order(loaded, plan(&asked), Standard::None, watch, live).await,
+        Measurement::Test(asked, standard) => measure_in_order(loaded, plan(&asked), standard, watch, live).await,
     }
 }
 
@@ -104,50 +74,6 @@ async fn tuned(session: &mut Session, watch: &mut Watch<'_>) -> Result<TuningFac
         tunings::keep(&kept).await?;
     }
     Ok(facts)
-}
-
-/// All of it: limits, the tests and a check of the model that is loaded, and the standard test.
-async fn test(
-    loaded: Loaded,
-    plan: &Plan,
-    extent: Standard,
-    watch: &mut Watch<'_>,
-    live: impl FnMut(&Report) + 'static,
-) -> (Loaded, Found) {
-    let phases = Phases::of(&loaded, extent);
-    let (loaded, mut found) = bench(loaded, plan, &phases, watch, live).await;
-    if found.failed.is_none() && extent != Standard::None {
-        let mut watch = within(phases.standard, watch);
-        let failed = standard_test(&loaded, extent, &mut found.report, &mut watch).await.err();
-        // Its models have devices of their own: that of the loaded model goes on working.
-        found.failed = failed.map(|error| Error { kind: ErrorKind::Io, ..error });
-    }
-    (loaded, found)
-}
-
-/// Adds the results of the standard models to a report, each as soon as it is there.
-async fn standard_test(loaded: &Loaded, extent: Standard, report: &mut Report, watch: &mut Watch<'_>) -> Result<()> {
-    let ExecutorChoice::Gpu(adapter) = loaded.session.choice() else { return Ok(()) };
-    let setting = Setting::of(adapter, None, ShaderChecks::On);
-    let setting = if extent == Standard::Short { setting.short() } else { setting };
-    let n = standard::MODELS.len() as f64;
-    for (index, model) in standard::MODELS.iter().enumerate() {
-        let begin = index as f64;
-        let mut place = async || {
-            let adapter = adapter_again(&loaded.known.adapter).await?;
-            let tuning = Some(tunings::find(&adapter).await.over(adapter.tuning()));
-            Ok(Place { choice: ExecutorChoice::Gpu(adapter), tuning })
-        };
-        let mut watch = within((begin / n, (begin + 1.0) / n), watch);
-        let Some(measured) = model.measure(&setting, report, &mut place, &mut watch).await? else { break };
-        if let Some((facts, tuning)) = &measured.found {
-            let mut kept = tunings::find(adapter).await;
-            kept.learn(facts, tuning);
-            tunings::keep(&kept).await?;
-        }
-        report.standard.push(measured.result);
-    }
-    Ok(())
 }
 
 async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
@@ -186,33 +112,86 @@ async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (O
     }
 }
 
-/// The adapter's limits first, unless they are known; then the tests; then the short check, unless there is one.
-async fn bench(
-    mut loaded: Loaded,
-    plan: &Plan,
-    phases: &Phases,
+/// The order of measuring, on the model that is loaded: limits, unless they are known; the tests; the short check, unless there
+/// is one; the standard test, if that is wanted.
+async fn measure_in_order(
+    loaded: Loaded,
+    plan: Plan,
+    standard: Standard,
     watch: &mut Watch<'_>,
-    mut live: impl FnMut(&Report) + 'static,
+    live: impl FnMut(&Report) + 'static,
 ) -> (Loaded, Found) {
-    let mut failed = None;
-    if loaded.known.probes.0.is_empty() {
-        failed = probe(&mut loaded, &mut within(phases.probe, watch)).await.err();
-    }
-    let report = loaded.blank();
-    live(&report);
-    let Loaded { session, talk, known } = loaded;
+    let report = Report { check: loaded.known.check.clone(), ..loaded.blank() };
+    let is_software = loaded.known.adapter.takes_host_memory;
+    let Loaded { session, talk, mut known } = loaded;
     let mut lanes = [Lane { hear: Some(Box::new(live)), ..Lane::new(session, report) }];
-    let refused = bench::bench(&mut lanes, plan, &mut within(phases.bench, watch)).await.err();
-    let [Lane { session, mut report, failed: fell_out, .. }] = lanes;
-    let mut loaded = Loaded { session, talk, known };
-    failed = refused.or(fell_out).or(failed);
-    let mut watch = within(phases.check, watch);
-    let checking = Progress { what: "the short check".into(), done: 0, total: 1 };
-    report.check.clone_from(&loaded.known.check);
-    if failed.is_none() && report.check.is_none() && watch(&checking).is_continue() {
-        (report.check, failed) = either(check(&mut loaded, Extent::Short, &mut watch).await);
+    let standard_too = standard != Standard::None;
+    let wanted = Wanted { probes: true, tune: None, plan: Some(plan), check: true, standard: standard_too };
+    let mut shares = wanted.shares(&lanes[0], is_software);
+    let mut host = Tab { known: &known, standard, oracle: None };
+    let measured = order::measure(&mut lanes, &wanted, &mut host, &mut |at| watch(&shares.whole(at))).await;
+    drop(host);
+    let [Lane { session, report, failed: fell_out, .. }] = lanes;
+    let (failures, refused) = match measured {
+        Ok(failures) => (failures, None),
+        Err(refused) => (Vec::new(), Some(refused)),
+    };
+    // The models of the standard test have devices of their own: that of the loaded model goes on working.
+    let told = |failure: Failure| match failure.step {
+        Step::Standard => Error { kind: ErrorKind::Io, ..failure.error },
+        _ => failure.error,
+    };
+    let failed = refused.or(fell_out).or_else(|| failures.into_iter().map(told).next());
+    known.probes.clone_from(&report.probes);
+    // A check that was broken off says nothing that a later report should carry.
+    known.check = report.check.clone().filter(|check| check.verdict != Verdict::Unknown);
+    (Loaded { session, talk, known }, Found { report, failed })
+}
+
+/// What measuring needs of the tab.
+struct Tab<'a> {
+    known: &'a Known,
+    standard: Standard,
+    oracle: Option<Session>,
+}
+
+impl Host for Tab<'_> {
+    async fn place(&mut self, _lane: usize, choice: &ExecutorChoice) -> Result<Place> {
+        let ExecutorChoice::Gpu(_) = choice else { return Ok(Place { choice: ExecutorChoice::Cpu, tuning: None }) };
+        let adapter = adapter_again(&self.known.adapter).await?;
+        let tuning = Some(tunings::find(&adapter).await.over(adapter.tuning()));
+        Ok(Place { choice: ExecutorChoice::Gpu(adapter), tuning })
     }
-    (loaded, Found { report, failed })
+
+    async fn keep(&mut self, adapter: &Adapter, facts: &TuningFacts, tuning: &Tuning) -> Result<()> {
+        let mut kept = tunings::find(adapter).await;
+        kept.learn(facts, tuning);
+        tunings::keep(&kept).await
+    }
+
+    async fn against(&mut self, _lane: usize, session: &Session) -> Result<Against<'_>> {
+        if session.memory().weights > MOST_ORACLE_BYTES {
+            return Ok(Against::Samples);
+        }
+        let oracle = oracle(self.known, session).await?;
+        Ok(Against::Whole(self.oracle.insert(oracle)))
+    }
+
+    fn cut(&self, _lane: usize, _session: &Session) -> Option<(&Synthetic, Option<u64>)> {
+        None
+    }
+
+    fn setting(&self, adapter: &Adapter) -> Setting {
+        let setting = Setting::of(adapter, None, ShaderChecks::On);
+        if self.standard == Standard::Short { setting.short() } else { setting }
+    }
+}
+
+/// The model that is loaded, on the CPU executor.
+async fn oracle(known: &Known, session: &Session) -> Result<Session> {
+    let (n_context, n_chunk, cache) = (Some(session.n_context()), Some(session.n_chunk()), session.cache_types());
+    let options = LoadOptions { n_context, n_chunk, cache, ..LoadOptions::default() };
+    Session::load(&known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await
 }
 
 async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Result<Check> {
@@ -220,10 +199,7 @@ async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Re
     let check = if loaded.session.memory().weights > MOST_ORACLE_BYTES {
         verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
     } else {
-        let (n_context, n_chunk) = (Some(loaded.session.n_context()), Some(loaded.session.n_chunk()));
-        let cache = loaded.session.cache_types();
-        let options = LoadOptions { n_context, n_chunk, cache, ..LoadOptions::default() };
-        let mut oracle = Session::load(&loaded.known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await?;
+        let mut oracle = oracle(&loaded.known, &loaded.session).await?;
         verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
     };
     // One that was broken off says nothing that a later report should carry.
@@ -231,13 +207,6 @@ async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Re
         loaded.known.check = Some(check.clone());
     }
     Ok(check)
-}
-
-fn either<T>(done: Result<T>) -> (Option<T>, Option<Error>) {
-    match done {
-        Ok(found) => (Some(found), None),
-        Err(failed) => (None, Some(failed)),
-    }
 }
 
 /// Prompts and texts of every length at every depth; lengths of 0 are left out.

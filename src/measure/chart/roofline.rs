@@ -4,6 +4,7 @@
 use super::canvas::{Anchor, Canvas, MARGIN, TOP, WIDTH, Words, width_of};
 use super::scale::{Log, tick};
 use super::{Chart, MAX_ADAPTERS};
+use crate::format::sorted::{falling, sort};
 use crate::measure::compare::{Column, Group};
 use crate::measure::panel::{figures, millis, percent};
 use crate::measure::report::{Entry, ProbeKind, Profile, Report};
@@ -84,7 +85,7 @@ fn points(profile: &Profile, roof: impl Fn(f64) -> f64) -> Option<(Vec<Point>, P
     };
     let mut points: Vec<Point> =
         timed().filter_map(|stage| point(&stage.name, stage.bytes, stage.ops, stage.ms)).collect();
-    points.sort_unstable_by(|a, b| b.ms.total_cmp(&a.ms));
+    sort(&mut points, |point| falling(point.ms));
     points.truncate(MAX_STAGES);
     let sum = |of: fn(&crate::measure::StageTime) -> u64| timed().map(of).fold(0, u64::saturating_add);
     let whole = point("the whole step", sum(|stage| stage.bytes), sum(|stage| stage.ops), all_ms)?;

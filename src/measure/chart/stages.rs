@@ -4,6 +4,7 @@
 use super::bars::{Bar, Bars, Panel};
 use super::canvas::{N_SERIES, Words};
 use super::{MAX_ADAPTERS, MAX_PANELS};
+use crate::format::sorted::{falling, sort};
 use crate::measure::compare::{Column, Group};
 use crate::measure::panel::{millis, percent};
 use crate::measure::report::{Entry, Profile};
@@ -57,7 +58,7 @@ fn longest<'a>(profiles: impl Iterator<Item = &'a Profile>) -> Vec<String> {
         }
     }
     let mut longest: Vec<(&str, f64)> = shares.into_iter().collect();
-    longest.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
+    sort(&mut longest, |(_, share)| falling(*share));
     longest.into_iter().take(N_SERIES - 1).map(|(name, _)| name.to_owned()).collect()
 }
 

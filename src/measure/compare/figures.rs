@@ -1,8 +1,10 @@
-//! A report as figures: each with its name, unit, value, spread and share. The same name means the same measurement.
+//! A report as figures: each with its name, unit, value, spread and share, by the list of [`listed`]. The same name means the
+//! same measurement.
 
 use super::{Mark, Section};
-use crate::measure::panel::{bytes, figures, millis, percent, range};
-use crate::measure::report::read::{MAX_NUMBER, printable};
+use crate::measure::figures::{self as listed, Better, Shown, TOKENS_PER_S, number, with_sd};
+use crate::measure::panel::{bytes, range};
+use crate::measure::report::read::printable;
 use crate::measure::report::{
     Check, Load, MemoryBytes, MemoryPrediction, Prediction, Probes, Published, Share, StandardResult, StepGain,
     StepPrediction, Test, TextTimes, TuningFacts, Verdict,
@@ -17,6 +19,7 @@ pub(super) struct Figure {
     pub(super) order: Order,
     pub(super) name: String,
     pub(super) unit: &'static str,
+    pub(super) better: Better,
     pub(super) value: Option<f64>,
     pub(super) spread: Option<Spread>,
     pub(super) share: Option<Share>,
@@ -56,6 +59,7 @@ pub(super) fn of_published(published: &Published) -> Vec<Figure> {
             order,
             name: printable(&figure.name),
             unit: if section == Section::Tests { TOKENS_PER_S } else { "" },
+            better: if section == Section::Tests { Better::More } else { Better::Neither },
             value: Some(figure.value),
             text: format!("{}{unit}", number(figure.value)),
             ..Figure::default()
@@ -63,8 +67,6 @@ pub(super) fn of_published(published: &Published) -> Vec<Figure> {
     };
     published.figures.iter().map(figure).filter(|figure| figure.value.is_some_and(f64::is_finite)).collect()
 }
-
-const TOKENS_PER_S: &str = "tokens/s";
 
 /// Where a test of this name stands: the inverse of [`Test::name`].
 fn test_order(name: &str) -> Option<Order> {
@@ -108,59 +110,50 @@ fn about(report: &Report) -> Vec<Figure> {
     all
 }
 
-fn check(check: &Check) -> Vec<Figure> {
-    let figure = |place: u32, name: &str, unit: &'static str, value: f64, text: String| Figure {
-        section: Section::Check,
-        order: [place, 0, 0, 0, 0],
-        name: name.into(),
-        unit,
-        value: Some(value),
-        text,
-        ..Figure::default()
+/// The figures of a list that a part of a report has: `order` is where its first row stands, and `named` makes a name of
+/// a figure's title.
+fn of_list<T>(
+    (list, part): (&[listed::Figure<T>], &T),
+    section: Section,
+    order: impl Fn(u32) -> Order,
+    named: impl Fn(&str) -> String,
+) -> Vec<Figure> {
+    let compared =
+        list.iter().enumerate().filter(|(_, figure)| figure.is_shown(Shown::Compared) && (figure.tells)(part));
+    let figure = |(place, figure): (usize, &listed::Figure<T>)| {
+        Some(Figure {
+            section,
+            order: order(place as u32),
+            name: named(figure.title),
+            unit: figure.unit,
+            better: figure.better,
+            value: Some(figure.value(part)?),
+            spread: figure.spread(part),
+            text: figure.bare(part)?,
+            ..Figure::default()
+        })
     };
+    compared.filter_map(figure).collect()
+}
+
+fn check(check: &Check) -> Vec<Figure> {
     let Some(tokens) = check.tokens.filter(|tokens| tokens.n_tokens > 0) else { return Vec::new() };
-    let same = f64::from(tokens.n_same) / f64::from(tokens.n_tokens);
-    // A check writes a number past all measure where it found none.
-    let shown = |value: f64| if value > MAX_NUMBER / 1e9 { "no number".to_owned() } else { format!("{value:.1e}") };
-    let nats = |place, name, value: f64| figure(place, name, "nats", value, shown(value));
-    vec![
-        figure(0, "same likeliest token", "", same, format!("{} of {}", percent(same), tokens.n_tokens)),
-        nats(1, "KL divergence, mean", tokens.kl_mean),
-        nats(2, "KL divergence, 99.9 %", tokens.kl_p999),
-        nats(3, "KL divergence, worst token", tokens.kl_max),
-    ]
+    let mut all =
+        of_list((&listed::TOKENS, &tokens), Section::Check, |place| [place, 0, 0, 0, 0], |title| title.to_owned());
+    // How many were compared belongs to the share of them.
+    if let Some(same) = all.first_mut() {
+        same.text += &format!(" of {}", tokens.n_tokens);
+    }
+    all
 }
 
 fn test(test: &Test) -> Vec<Figure> {
     let name = test.name();
-    let figure = |place: u32, suffix: &str, unit: &'static str, value: f64| Figure {
-        section: Section::Tests,
-        order: order(test, place),
-        name: name.clone() + suffix,
-        unit,
-        value: Some(value),
-        text: number(value),
-        ..Figure::default()
-    };
-    let mut all = Vec::new();
-    // A rate of nothing is a test that gave no time.
-    if test.tokens_per_s.median > 0.0 {
-        let share = test.share.filter(|share| share.share.is_finite());
-        let spread = Some(test.tokens_per_s).filter(|spread| spread.sd.is_finite());
-        let speed = figure(0, "", TOKENS_PER_S, test.tokens_per_s.median);
-        all.push(Figure { spread, share, text: with_sd(&test.tokens_per_s), ..speed });
-        all.push(figure(1, ", a token", "ms", test.ms_per_token));
+    let named = |title: &str| if title.is_empty() { name.clone() } else { format!("{name}, {title}") };
+    let mut all = of_list((&listed::TESTS, test), Section::Tests, |place| order(test, place), named);
+    if let Some(speed) = all.first_mut().filter(|first| first.unit == TOKENS_PER_S) {
+        speed.share = test.share.filter(|share| share.share.is_finite());
     }
-    all.extend(test.first_token_ms.map(|ms| figure(2, ", first token", "ms", ms)));
-    // A test of one kind says it all by its speed; one of both says how its time was shared.
-    let parts = [(3, ", prompt", test.prefill_ms), (4, ", writing", test.decode_ms)];
-    let of_both = parts.into_iter().filter(|(.., ms)| test.n_prompt > 0 && test.n_gen > 0 && *ms > 0.0);
-    all.extend(of_both.map(|(place, part, ms)| figure(place, part, "ms", ms)));
-    if test.gb_per_s > 0.0 {
-        all.push(figure(5, ", bytes moved", "GB/s", test.gb_per_s));
-    }
-    let apart = [(6, ", streaming, a token", test.streaming_ms), (7, ", the rest, a token", test.rest_ms)];
-    all.extend(apart.into_iter().filter_map(|(place, part, ms)| ms.map(|ms| figure(place, part, "ms", ms))));
     all
 }
 
@@ -178,12 +171,13 @@ fn standard(result: &StandardResult) -> Vec<Figure> {
         order: [0, u32::from(test.n_gen == 0), u32::from(unit != TOKENS_PER_S), 0, 0],
         name: format!("{model}, {what}"),
         unit,
+        better: if unit == TOKENS_PER_S { Better::More } else { Better::Less },
         value: Some(value),
         text,
         mark: Some(mark),
         ..Figure::default()
     };
-    let of_test = |(test, what): (&Test, String)| {
+    let of_test = |(what, test): (String, &Test)| {
         let rate = &test.tokens_per_s;
         let range = number(rate.median) + &range(test);
         let share = test.share.filter(|share| share.share.is_finite());
@@ -191,55 +185,25 @@ fn standard(result: &StandardResult) -> Vec<Figure> {
         let ms = test.ms_per_token;
         [speed, figure(test, &format!("{what}, a token"), "ms", ms, number(ms))]
     };
-    let writing = result.writing().map(|test| (test, "writing".to_owned()));
-    let reading = result.reading().map(|test| (test, format!("a prompt of {}", test.n_prompt)));
-    writing.into_iter().chain(reading).flat_map(of_test).collect()
+    result.rates().flat_map(of_test).collect()
 }
 
 fn text(text: &TextTimes) -> Vec<Figure> {
     let n_prompt = text.prefill.n_tokens;
     let n_written = text.decode.map_or(0, |decode| decode.n_tokens);
-    let figure = |place: u32, name: String, unit: &'static str, value: f64| Figure {
-        section: Section::Text,
-        order: [n_prompt, n_written, place, 0, 0],
-        name,
-        unit,
-        value: Some(value),
-        text: number(value),
-        ..Figure::default()
-    };
-    let mut all = Vec::new();
-    if text.prefill.tokens_per_s > 0.0 {
-        all.push(figure(0, format!("prompt of {n_prompt}"), TOKENS_PER_S, text.prefill.tokens_per_s));
-    }
-    let after = format!("after {n_prompt}");
-    all.extend(text.first_token_ms.map(|ms| figure(1, format!("first token {after}"), "ms", ms)));
-    if let Some(decode) = text.decode {
-        all.push(figure(2, format!("{n_written} tokens {after}"), TOKENS_PER_S, decode.tokens_per_s));
-        let token = figure(3, format!("{n_written} tokens {after}, a token"), "ms", decode.median_ms);
-        let range = format!(" ({} to {})", number(decode.p10_ms), number(decode.p90_ms));
-        all.push(Figure { text: token.text.clone() + &range, ..token });
+    let named = |title: &str| title.replace("PROMPT", &n_prompt.to_string()).replace("WRITTEN", &n_written.to_string());
+    let order = |place| [n_prompt, n_written, place, 0, 0];
+    let mut all = of_list((&listed::TEXT, text), Section::Text, order, named);
+    if let (Some(token), Some(decode)) = (all.last_mut(), text.decode) {
+        token.text += &format!(" ({} to {})", number(decode.p10_ms), number(decode.p90_ms));
     }
     all
 }
 
-/// What a search gained: whole steps by the guess and by the choices, each the median of one run by turns.
 fn tuning(facts: &TuningFacts) -> Vec<Figure> {
-    let figure = |step: &StepGain, place: u32, suffix: &str, unit: &'static str, value: f64| Figure {
-        section: Section::Tuning,
-        order: [step.n_tokens, place, 0, 0, 0],
-        name: step.name() + suffix,
-        unit,
-        value: Some(value),
-        text: number(value),
-        ..Figure::default()
-    };
     let of_step = |step: &StepGain| {
-        [
-            figure(step, 0, ", untuned", "ms", step.untuned_ms),
-            figure(step, 1, ", tuned", "ms", step.tuned_ms),
-            figure(step, 2, ", times as fast", "", step.gain()),
-        ]
+        let order = |place| [step.n_tokens, place, 0, 0, 0];
+        of_list((&listed::GAINS, step), Section::Tuning, order, |title| format!("{}, {title}", step.name()))
     };
     facts.gains.iter().filter(|step| step.untuned_ms > 0.0 && step.tuned_ms > 0.0).flat_map(of_step).collect()
 }
@@ -251,6 +215,7 @@ fn prediction(prediction: &Prediction) -> Vec<Figure> {
         order,
         name,
         unit,
+        better: if unit == TOKENS_PER_S { Better::More } else { Better::Less },
         value: Some(value),
         text,
         ..Figure::default()
@@ -271,36 +236,11 @@ fn prediction(prediction: &Prediction) -> Vec<Figure> {
 }
 
 fn load(load: &Load) -> Vec<Figure> {
-    let steps = [
-        ("directory", load.directory_ms),
-        ("upload", load.upload_ms),
-        ("shader compile", load.compile_ms),
-        ("in all", load.directory_ms + load.upload_ms + load.compile_ms),
-    ];
-    let figure = |(place, (name, ms)): (usize, (&str, f64))| Figure {
-        section: Section::Load,
-        order: [place as u32, 0, 0, 0, 0],
-        name: name.into(),
-        unit: "ms",
-        value: Some(ms),
-        text: if ms >= 10_000.0 { millis(ms) } else { number(ms) },
-        ..Figure::default()
-    };
-    steps.into_iter().enumerate().map(figure).collect()
+    of_list((&listed::LOAD, load), Section::Load, |place| [place, 0, 0, 0, 0], |title| title.to_owned())
 }
 
 fn memory(memory: &MemoryBytes) -> Vec<Figure> {
-    let all = memory.weights.saturating_add(memory.cache).saturating_add(memory.scratch);
-    let parts = [("weights", memory.weights), ("cache", memory.cache), ("scratch", memory.scratch), ("in all", all)];
-    let figure = |(place, (name, n)): (usize, (&str, u64))| Figure {
-        section: Section::Memory,
-        order: [place as u32, 0, 0, 0, 0],
-        name: name.into(),
-        value: Some(n as f64),
-        text: bytes(n),
-        ..Figure::default()
-    };
-    parts.into_iter().enumerate().map(figure).collect()
+    of_list((&listed::MEMORY, memory), Section::Memory, |place| [place, 0, 0, 0, 0], |title| title.to_owned())
 }
 
 fn probes(probes: &Probes) -> Vec<Figure> {
@@ -309,6 +249,7 @@ fn probes(probes: &Probes) -> Vec<Figure> {
         order: [probe.kind as u32, 0, 0, 0, 0],
         name: probe.kind.label().into(),
         unit: probe.kind.unit(),
+        better: if probe.kind.is_rate() { Better::More } else { Better::Less },
         value: Some(probe.value.median),
         spread: Some(probe.value),
         text: with_sd(&probe.value),
@@ -316,21 +257,6 @@ fn probes(probes: &Probes) -> Vec<Figure> {
         ..Figure::default()
     };
     probes.0.iter().map(figure).collect()
-}
-
-/// The median and the standard deviation, which one measurement has not.
-fn with_sd(spread: &Spread) -> String {
-    let median = number(spread.median);
-    if spread.n > 1 && spread.sd.is_finite() { format!("{median} ± {}", number(spread.sd)) } else { median }
-}
-
-/// Three figures that count, also of what is small or very great.
-pub(super) fn number(n: f64) -> String {
-    match n.abs() {
-        size if size >= 1e7 => format!("{n:.2e}"),
-        size if size > 0.0 && size < 0.01 => format!("{n:.1e}"),
-        _ => figures(n),
-    }
 }
 
 #[cfg(test)]
@@ -375,6 +301,5 @@ mod tests {
         for tokens_per_s in [Spread::default(), no_number] {
             assert_eq!(test(&Test { n_gen: 8, tokens_per_s, ..Test::default() }), []);
         }
-        assert_eq!([number(1e9), number(0.001), number(0.0), number(12.34)], ["1.00e9", "1.0e-3", "0.00", "12.3"]);
     }
 }

@@ -2,6 +2,7 @@
 //! report was measured with other settings or by another version, that is said beside it and keeps nothing apart.
 
 use super::{Fact, Group, Section};
+use crate::format::sorted::sort;
 use crate::measure::Report;
 use crate::measure::panel;
 use crate::measure::report::read::printable;
@@ -66,7 +67,7 @@ pub(super) fn sets(entries: &[Entry]) -> Vec<Set> {
         let first = facts_of_first(entries, &sets[place], &key);
         sets[place].otherwise.push(differences(&first, &facts(report, &key)));
     }
-    sets.sort_by_key(|set| !set.is_standard);
+    sort(&mut sets, |set| u64::from(!set.is_standard));
     for set in &mut sets {
         let differs = |label: &str| set.otherwise.iter().flatten().any(|what| what.starts_with(&format!("{label} ")));
         set.facts.retain(|fact| !differs(&fact.label));

@@ -25,11 +25,15 @@ pub(super) fn group(group: &Group) -> String {
             out += &line(std::iter::once(format!("**{}**", row.section.label())).chain(empty));
         }
         let cells = row.cells.iter().map(|cell| cell.as_ref().map_or_else(|| "–".to_owned(), cell_text));
-        out += &line([escape(&row.figure), escape(&row.unit)].into_iter().chain(cells));
+        out += &line([escape(&row.figure), row.unit_told()].into_iter().chain(cells));
     }
     if let Some(baseline) = group.baseline {
         let column = &group.columns[baseline];
-        out += &format!("\n× are multiples of {} ({}).\n", escape(&column.name), escape(&column.detail));
+        out += &format!(
+            "\n× are multiples of {} ({}); ↑ more is better, ↓ less.\n",
+            escape(&column.name),
+            escape(&column.detail)
+        );
     }
     group.pairs.iter().for_each(|one| out += &pair(group, one));
     out
@@ -60,7 +64,7 @@ fn pair(group: &Group, pair: &Pair) -> String {
     for ratio in &pair.ratios {
         let row = &group.rows[ratio.row];
         let value = |column: usize| row.cells[column].as_ref().map_or_else(String::new, plain_cell);
-        out += &line([figure(row), escape(&row.unit), value(pair.native), value(pair.browser), times(ratio.ratio)]);
+        out += &line([figure(row), row.unit_told(), value(pair.native), value(pair.browser), times(ratio.ratio)]);
     }
     out
 }

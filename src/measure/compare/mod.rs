@@ -9,6 +9,7 @@ mod pairs;
 mod table;
 
 use super::Spread;
+use super::figures::Better;
 use super::report::{Entry, Share};
 use serde::Serialize;
 
@@ -101,8 +102,18 @@ pub struct Row {
     pub figure: String,
     /// Its unit; empty for words.
     pub unit: String,
+    /// Which way it is better.
+    pub better: Better,
     /// A cell for each column; absent where it was not measured.
     pub cells: Vec<Option<Cell>>,
+}
+
+impl Row {
+    /// Its unit with an arrow that says which way is better: `ms ↓`; empty for words.
+    #[must_use]
+    pub fn unit_told(&self) -> String {
+        format!("{} {}", self.unit, self.better.arrow()).trim().to_owned()
+    }
 }
 
 /// What kind of figure a row has.

@@ -3,6 +3,7 @@
 use super::figures::{self, Figure};
 use super::group::Set;
 use super::{Cell, Column, Group, Mark, Row, Section, pairs};
+use crate::format::sorted::sort;
 use crate::measure::Report;
 use crate::measure::report::read::printable;
 use crate::measure::report::{Check, Entry, Host, Published, Verdict};
@@ -171,6 +172,7 @@ fn rows(entries: &[Entry], columns: &[Column], set: &Set) -> Vec<Row> {
         section: head.section,
         figure: head.name.clone(),
         unit: head.unit.to_owned(),
+        better: head.better,
         cells: all
             .iter()
             .zip(columns)
@@ -180,7 +182,7 @@ fn rows(entries: &[Entry], columns: &[Column], set: &Set) -> Vec<Row> {
     heads.truncate(MAX_ROWS);
     let mut rows = vec![platform_row(columns), check_row(columns)];
     rows.extend(heads.into_iter().map(figure_row));
-    rows.sort_by_key(|row| row.section);
+    sort(&mut rows, |row| row.section as u64);
     rows
 }
 

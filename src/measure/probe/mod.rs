@@ -18,6 +18,7 @@ use super::report::{Probe, ProbeKind, Probes};
 use super::{Progress, Spread, Watch};
 use crate::engine::ExecutorChoice;
 use crate::error::Result;
+use crate::format::sorted::sort;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::{Adapter, Executor, Recording};
 
@@ -133,7 +134,7 @@ impl<'a, 'w> Log<'a, 'w> {
     }
 
     fn finish(mut self) -> Probes {
-        self.probes.sort_unstable_by_key(|probe| probe.kind);
+        sort(&mut self.probes, |probe| probe.kind as u64);
         Probes(self.probes)
     }
 }

@@ -43,6 +43,13 @@ impl StandardResult {
         self.tests.iter().find(|test| test.n_gen == 0 && test.tokens_per_s.median > 0.0)
     }
 
+    /// Its rates, each with what was done: `writing`, `a prompt of 512`.
+    pub fn rates(&self) -> impl Iterator<Item = (String, &Test)> {
+        let writing = self.writing().map(|test| ("writing".to_owned(), test));
+        let reading = self.reading().map(|test| (format!("a prompt of {}", test.n_prompt), test));
+        writing.into_iter().chain(reading)
+    }
+
     /// Whether its numbers are right.
     #[must_use]
     pub fn verdict(&self) -> Verdict {

@@ -7,6 +7,7 @@
 use super::json;
 use super::message::{Message, RenderOptions, Role, ToolCall};
 use crate::error::{Error, Result};
+use crate::format::sorted::sort;
 use minijinja::Value;
 
 const BOS: &str = "<｜begin▁of▁sentence｜>";
@@ -249,7 +250,7 @@ fn sort_results(turns: &mut [Turn<'_>]) {
         let place = |id: Option<&str>| {
             calls.iter().rposition(|call| !call.id.is_empty() && Some(call.id.as_str()) == id).unwrap_or(0)
         };
-        results.sort_by_key(|(id, _)| place(*id));
+        sort(&mut results, |(id, _)| place(*id) as u64);
         for (at, (call_id, text)) in places.into_iter().zip(results) {
             turn.parts[at] = Part { call_id, text };
         }

@@ -1,18 +1,17 @@
 //! Models on adapters, loaded side by side as far as memory goes: those that are loaded together run interleaved, and
 //! where no more fit, the next ones take their turn after them.
 
+use super::host::{Bar, Native};
 use super::options::Options;
-use super::{check, predict};
 use crate::engine::ExecutorChoice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::native::model_files::Named;
-use crate::host::native::progress::Progress;
-use crate::host::native::run::load_tuned;
-use crate::host::native::{arguments, choice, interrupt, memory, platform};
+use crate::host::native::run::load_untuned;
+use crate::host::native::{arguments, choice, interrupt, memory, platform, tune};
 use crate::measure::Report;
-use crate::measure::bench::{Lane, Plan, bench};
-use crate::measure::probe::probe_choice;
-use crate::measure::report::{ModelFacts, Probes, Settings};
+use crate::measure::bench::{Lane, Plan};
+use crate::measure::order::{Step, Wanted, measure};
+use crate::measure::report::{ModelFacts, Probes, Settings, Verdict};
 use pollster::block_on;
 use std::ops::ControlFlow;
 
@@ -24,18 +23,24 @@ pub(super) struct Model {
     pub(super) sha256: Option<String>,
 }
 
+/// Which model a lane runs, and where, by their indices.
+pub(super) struct Place {
+    pub(super) model: usize,
+    pub(super) choice: usize,
+}
+
 /// The measuring of every model on every adapter.
 pub(super) struct Bench<'a> {
     options: &'a Options,
     plan: &'a Plan,
     models: &'a [Model],
     choices: &'a [ExecutorChoice],
-    /// What each place can do at best, from its first lane on.
-    probes: Vec<Option<Probes>>,
+    /// What each adapter can do at best, from its first lane on.
+    probes: Vec<Probes>,
     /// Loaded, not measured yet.
     lanes: Vec<Lane>,
-    /// The model of each of these lanes.
-    models_of_lanes: Vec<usize>,
+    /// What each of these lanes is.
+    places: Vec<Place>,
     /// What was measured.
     pub(super) reports: Vec<Report>,
     /// What failed meanwhile; each names its adapter.
@@ -56,9 +61,9 @@ impl<'a> Bench<'a> {
             plan,
             models,
             choices,
-            probes: vec![None; choices.len()],
+            probes: vec![Probes::default(); choices.len()],
             lanes: Vec::new(),
-            models_of_lanes: Vec::new(),
+            places: Vec::new(),
             reports: Vec::new(),
             failures: Vec::new(),
             watch: None,
@@ -93,9 +98,9 @@ impl<'a> Bench<'a> {
         match loaded {
             Ok(mut lane) => {
                 self.watch.get_or_insert_with(interrupt::watch);
-                lane.report.probes = self.probe(choice);
+                lane.report.probes = self.probes[choice].clone();
                 self.lanes.push(lane);
-                self.models_of_lanes.push(model);
+                self.places.push(Place { model, choice });
             }
             Err(error) => self.fail(&choice::name(&self.choices[choice]), error),
         }
@@ -108,71 +113,54 @@ impl<'a> Bench<'a> {
         let ctx_size = self.options.n_context(self.plan);
         let (cache, tune, exact) = (self.options.cache, self.options.tune, self.options.exact);
         let options = arguments::Model { ctx_size, shader_checks, cache, tune, exact, ..arguments::Model::default() };
-        let (session, tuning) = block_on(load_tuned(&model.named, &options, choice.clone()))?;
+        let session = block_on(load_untuned(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };
         let settings = Settings { shader_checks, ..Settings::default() };
         let report = Report::of_session(platform::platform(), &session, facts, settings);
-        let report = Report { tuning, ..report };
+        let report = Report { tuning: tune::kept(&session, tune), ..report };
         Ok(Lane::new(session, report))
     }
 
-    /// The limits of a place, measured once for all models; none where that is not wanted, or fails.
-    fn probe(&mut self, choice: usize) -> Probes {
-        if self.options.no_probe {
-            return Probes::default();
-        }
-        if let Some(known) = &self.probes[choice] {
-            return known.clone();
-        }
-        let place = &self.choices[choice];
-        let name = choice::name(place);
-        let mut progress = Progress::new();
-        let probed = block_on(probe_choice(place, &mut |at| {
-            progress.measure_on(&name, at);
-            go_on()
-        }));
-        drop(progress);
-        let probes = probed.unwrap_or_else(|error| {
-            self.fail(&name, error);
-            Probes::default()
-        });
-        self.probes[choice] = Some(probes.clone());
-        probes
-    }
-
-    /// Measures the lanes that are loaded, checks their numbers, and lets go of them.
+    /// Measures the lanes that are loaded, and lets go of them.
     fn measure(&mut self) -> Result<()> {
         if self.lanes.is_empty() {
             return Ok(());
         }
         let names: Vec<String> = self.lanes.iter().map(Lane::name).collect();
         eprintln!("headstart: measuring on {}", names.join(", "));
-        let mut progress = Progress::new();
-        let mut watch = |at: &_| {
-            progress.measure(at);
-            go_on()
+        let Options { no_probe, no_check, tune, standard, .. } = self.options;
+        let wanted = Wanted {
+            probes: !no_probe,
+            tune: tune.extent(),
+            plan: Some(self.plan.clone()),
+            check: !no_check,
+            standard: standard.is_some(),
         };
-        block_on(bench(&mut self.lanes, self.plan, &mut watch))?;
-        drop(progress);
-        for (lane, model) in self.lanes.iter_mut().zip(&self.models_of_lanes) {
-            if lane.failed.is_none() && !interrupt::asked() {
-                lane.failed = predict::of_lane(lane, &self.models[*model]).err();
-            }
+        let places = std::mem::take(&mut self.places);
+        let bar = Bar::default();
+        let mut host = Native { options: self.options, models: self.models, lanes: &places, bar: &bar, oracle: None };
+        let measured = block_on(measure(&mut self.lanes, &wanted, &mut host, &mut |at| {
+            bar.show(at);
+            go_on()
+        }));
+        bar.clear();
+        // A check that failed stands in its report.
+        for failure in measured?.into_iter().filter(|failure| failure.step != Step::Check) {
+            self.fail(&names[failure.lane], failure.error);
         }
-        if !self.options.no_check {
-            let models = std::mem::take(&mut self.models_of_lanes);
-            check::check(&mut self.lanes, &models, self.models);
-        }
-        self.models_of_lanes.clear();
-        for mut lane in std::mem::take(&mut self.lanes) {
+        for (mut lane, place) in std::mem::take(&mut self.lanes).into_iter().zip(places) {
             let name = lane.name();
+            if let Some(check) = lane.report.check.as_ref().filter(|check| check.verdict != Verdict::Right) {
+                eprintln!("headstart: {name}: {}: {}", check.verdict.label(), check.summary);
+            }
             if self.plan.profile && lane.report.profiles.is_empty() && lane.failed.is_none() && !interrupt::asked() {
                 eprintln!("headstart: {name}: the stages cannot be timed: this adapter has no timestamps");
             }
             if let Some(error) = lane.failed.take() {
                 self.fail(&name, error);
             }
+            self.probes[place.choice] = lane.report.probes.clone();
             self.reports.push(lane.report);
         }
         Ok(())
@@ -184,7 +172,7 @@ impl<'a> Bench<'a> {
 }
 
 /// Whether Ctrl-C has not been pressed.
-pub(super) fn go_on() -> ControlFlow<()> {
+fn go_on() -> ControlFlow<()> {
     if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 

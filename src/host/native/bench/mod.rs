@@ -1,12 +1,11 @@
 //! `headstart bench`: repeated tests of models on adapters. The results go to stdout in the format that is asked for,
 //! progress and failures to stderr.
 
-mod check;
+mod host;
 mod lanes;
 mod numbers;
 mod options;
 mod output;
-mod predict;
 mod row;
 mod test;
 

@@ -83,6 +83,18 @@ pub(in crate::host::native) struct Options {
     /// Write all figures to a file as JSON: a list of one report for each adapter and model
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+    /// The standard test after the others
+    #[arg(skip)]
+    pub(super) standard: Option<StandardTest>,
+}
+
+/// How the standard test runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StandardTest {
+    /// The smallest cuts, one run and no check.
+    pub(super) is_short: bool,
+    /// Whether kernels are searched for its models.
+    pub(super) tunes: bool,
 }
 
 /// How results are written.
@@ -101,10 +113,11 @@ pub(super) enum Format {
 }
 
 impl Options {
-    /// For the part of the standard test that runs a file: nothing is searched for it.
-    pub(super) fn of_test(shader_checks: bool, no_check: bool, tune: Tune) -> Self {
+    /// For the standard test: nothing is searched for the file that runs beside it.
+    pub(super) fn of_test(shader_checks: bool, is_short: bool, tune: Tune) -> Self {
+        let standard = Some(StandardTest { is_short, tunes: tune == Tune::Quick });
         let tune = if tune == Tune::Off { Tune::Off } else { Tune::Kept };
-        Self { shader_checks, no_check, tune, ..Self::parse_from(["headstart bench"]) }
+        Self { shader_checks, no_check: is_short, tune, standard, ..Self::parse_from(["headstart bench"]) }
     }
 
     /// The tests by depth, each named once, in llama-bench's order.

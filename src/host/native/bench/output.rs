@@ -1,11 +1,11 @@
 //! Results as text: Markdown tables for people, and CSV, JSON, JSON lines and SQL for programs.
 
 use super::options::Format;
-use super::row::{COLUMNS, Row, rows};
+use super::row::{Row, columns, headings, rows};
 use crate::error::{Error, Result};
 use crate::host::native::{json, tables};
 use crate::measure::Report;
-use crate::measure::report::{ProbeKind, Profile};
+use crate::measure::report::Profile;
 use crate::measure::{panel, predict};
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
@@ -13,13 +13,13 @@ use std::fmt::Write;
 
 /// All tests of all reports in a format.
 pub(super) fn write(format: Format, reports: &[Report]) -> Result<String> {
-    let rows: Vec<Row> = reports.iter().flat_map(rows).collect();
+    let rows: Vec<Row<'_>> = reports.iter().flat_map(rows).collect();
     match format {
         Format::Md => Ok(markdown(reports)),
         Format::Csv => csv(&rows),
         Format::Json => json(&rows),
-        Format::Jsonl => rows.iter().map(|row| Ok(value(row)?.to_string() + "\n")).collect(),
-        Format::Sql => sql(&rows),
+        Format::Jsonl => rows.iter().map(json_line).collect(),
+        Format::Sql => Ok(sql(&rows)),
     }
 }
 
@@ -27,16 +27,18 @@ pub(super) fn write(format: Format, reports: &[Report]) -> Result<String> {
 fn markdown(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
-        let rows: Vec<Row> = rows(report).collect();
+        let rows: Vec<Row<'_>> = rows(report).collect();
         let Some(first) = rows.first() else { continue };
         let separator = if text.is_empty() { "" } else { "\n" };
-        let speeds = table(&COLUMNS, rows.iter().map(Row::cells), &COLUMNS[1..5]);
+        let headings = headings();
+        // The share is words.
+        let speeds = table(&headings, rows.iter().map(Row::cells), &headings[1..headings.len() - 1]);
         // Writing to a string does not fail.
         let [model, adapter] = first.heading().map(|line| escape(&line));
         let _ = write!(text, "{separator}{model}\n{adapter}\n\n{speeds}\n");
-        let phases: Vec<String> = rows.iter().filter_map(Row::phases).collect();
-        if !phases.is_empty() {
-            let _ = writeln!(text, "\n{}.", phases.join("; "));
+        let below: Vec<String> = rows.iter().filter_map(Row::below).collect();
+        if !below.is_empty() {
+            let _ = writeln!(text, "\n{}.", below.join("; "));
         }
     }
     for report in reports {
@@ -69,7 +71,11 @@ fn stages(text: &mut String, report: &Report, profile: &Profile) {
     let depth = profile.depth;
     let place = format!("{} ({}), {model}", identity.name, identity.backend);
     let mut section = |title: &str, stages: &[_]| {
-        let table = table(&panel::STAGE_COLUMNS, stages.iter().map(panel::stage_cells), &panel::STAGE_COLUMNS[1..]);
+        let table = table(
+            &panel::STAGE_COLUMNS,
+            stages.iter().map(|stage| panel::stage_cells(stage).to_vec()),
+            &panel::STAGE_COLUMNS[1..],
+        );
         // Writing to a string does not fail.
         let _ = write!(text, "\n{title}:\n\n{table}\n");
     };
@@ -81,11 +87,11 @@ fn stages(text: &mut String, report: &Report, profile: &Profile) {
 }
 
 /// A Markdown table that is as wide as it has to be; columns of numbers are aligned on the right.
-fn table<const N: usize>(columns: &[&str; N], rows: impl Iterator<Item = [String; N]>, numbers: &[&str]) -> Table {
+fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>, numbers: &[&str]) -> Table {
     let mut table = tables::wide_table();
     table.set_header(columns);
     for row in rows {
-        table.add_row(row.map(|cell| escape(&cell)));
+        table.add_row(row.iter().map(|cell| escape(cell)));
     }
     for (column, name) in table.column_iter_mut().zip(columns) {
         if numbers.contains(name) {
@@ -100,42 +106,46 @@ fn escape(cell: &str) -> String {
     cell.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
-fn csv(rows: &[Row]) -> Result<String> {
+fn csv(rows: &[Row<'_>]) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let failed = |error: &dyn std::fmt::Display| Error::io("the results as CSV", error);
+    writer.write_record(columns().map(|(name, _)| name)).map_err(|error| failed(&error))?;
     for row in rows {
-        writer.serialize(row).map_err(|error| failed(&error))?;
+        writer.write_record(row.values().map(field)).map_err(|error| failed(&error))?;
     }
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     String::from_utf8(bytes).map_err(|error| failed(&error))
 }
 
+/// A value as a field of CSV, which has no word for what is absent.
+fn field(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn json_line(row: &Row<'_>) -> Result<String> {
+    let line = serde_json::to_string(row).map_err(|error| Error::io("the result as JSON", error))?;
+    Ok(line + "\n")
+}
+
 /// A table like llama-bench's, and a row for each test. Columns are never renamed: whoever collects results keeps
 /// inserting into the table made first.
-fn sql(rows: &[Row]) -> Result<String> {
-    let names = names()?;
-    let kinds = value(&sample())?;
-    let columns: Vec<String> = names.iter().map(|name| format!("  {name} {}", sql_type(&kinds[name]))).collect();
-    let mut text = format!("CREATE TABLE IF NOT EXISTS {SQL_TABLE} (\n{}\n);\n\n", columns.join(",\n"));
+fn sql(rows: &[Row<'_>]) -> String {
+    let types: Vec<String> = columns().map(|(name, kind)| format!("  {name} {kind}")).collect();
+    let names: Vec<&str> = columns().map(|(name, _)| name).collect();
+    let mut text = format!("CREATE TABLE IF NOT EXISTS {SQL_TABLE} (\n{}\n);\n\n", types.join(",\n"));
     for row in rows {
-        let row = value(row)?;
-        let values: Vec<String> = names.iter().map(|name| literal(&row[name])).collect();
-        let (names, values) = (names.join(", "), values.join(", "));
+        let values: Vec<String> = row.values().map(|value| literal(&value)).collect();
         // Writing to a string does not fail.
-        let _ = writeln!(text, "INSERT INTO {SQL_TABLE} ({names}) VALUES ({values});");
+        let _ = writeln!(text, "INSERT INTO {SQL_TABLE} ({}) VALUES ({});", names.join(", "), values.join(", "));
     }
-    Ok(text)
+    text
 }
 
 const SQL_TABLE: &str = "headstart_bench";
-
-fn sql_type(sample: &Value) -> &'static str {
-    match sample {
-        Value::Number(number) if number.is_f64() => "REAL",
-        Value::Number(_) | Value::Bool(_) => "INTEGER",
-        _ => "TEXT",
-    }
-}
 
 /// In standard SQL only the quote itself has to be doubled.
 fn literal(value: &Value) -> String {
@@ -147,31 +157,11 @@ fn literal(value: &Value) -> String {
     }
 }
 
-fn value(row: &Row) -> Result<Value> {
-    serde_json::to_value(row).map_err(|error| Error::io("the result as JSON", error))
-}
-
-/// The fields of a row in their order, as the first line of a CSV has them.
-fn names() -> Result<Vec<String>> {
-    let csv = csv(&[sample()])?;
-    Ok(csv.lines().next().unwrap_or_default().split(',').map(str::to_owned).collect())
-}
-
-/// A row in which nothing is absent, so that every field has its type.
-fn sample() -> Row {
-    Row {
-        model_sha256: Some(String::new()),
-        first_token_ms: Some(0.0),
-        share: Some(0.0),
-        share_of: Some(ProbeKind::Read),
-        check_summary: Some(String::new()),
-        ..Row::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::report::{ModelFacts, Platform, ProbeKind, Share, Test};
+    use crate::measure::{AdapterFacts, Spread};
     use sqlparser::ast::{Expr, SetExpr, Statement, Value as Literal};
     use sqlparser::dialect::SQLiteDialect;
     use sqlparser::parser::Parser;
@@ -179,13 +169,22 @@ mod tests {
     /// Ends a cell, a line, a CSV field, a string and a statement, where it is let.
     const HOSTILE: &str = "it's \"x\", a|b\n'); DROP TABLE headstart_bench; --";
 
-    fn hostile() -> Row {
-        Row { model: HOSTILE.to_owned(), test: "pp1".to_owned(), tokens_per_s: 1.5, n_prompt: 1, ..sample() }
+    /// Two tests of a model of that name; of the second nothing is known.
+    fn hostile() -> Report {
+        let tokens_per_s = Spread { median: 1.5, ..Spread::default() };
+        let share = Some(Share { of: ProbeKind::Read, share: 0.5 });
+        let known = Test { n_prompt: 1, tokens_per_s, first_token_ms: Some(1.0), share, ..Test::default() };
+        Report {
+            model: Some(ModelFacts { name: HOSTILE.to_owned(), ..ModelFacts::default() }),
+            tests: vec![known, Test { n_prompt: 1, ..Test::default() }],
+            ..Report::of_adapter(Platform::default(), AdapterFacts::of_cpu())
+        }
     }
 
     #[test]
     fn sql_parses_back_whatever_a_model_is_called() {
-        let text = sql(&[hostile(), Row::default()]).expect("text");
+        let report = hostile();
+        let text = sql(&rows(&report).collect::<Vec<_>>());
         let statements = Parser::parse_sql(&SQLiteDialect {}, &text).expect("SQL");
         let [Statement::CreateTable(table), Statement::Insert(first), Statement::Insert(second)] = &statements[..]
         else {
@@ -208,12 +207,14 @@ mod tests {
         let Expr::Value(model) = &first[at] else { panic!("{text}") };
         assert_eq!(model.value, Literal::SingleQuotedString(HOSTILE.to_owned()));
         let absent = values(second).iter().filter(|v| matches!(v, Expr::Value(v) if v.value == Literal::Null)).count();
+        // The hash, the first token, the share and what it is of, both parts of a token's time, and what was checked.
         assert_eq!(absent, 7, "{text}");
     }
 
     #[test]
     fn csv_parses_back_whatever_a_model_is_called() {
-        let text = csv(&[hostile(), Row::default()]).expect("text");
+        let report = hostile();
+        let text = csv(&rows(&report).collect::<Vec<_>>()).expect("text");
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let names = reader.headers().expect("a first line").clone();
         let records: Vec<csv::StringRecord> = reader.records().map(|record| record.expect("a record")).collect();
@@ -226,28 +227,28 @@ mod tests {
 
     #[test]
     fn a_row_has_room_in_80_columns() {
-        let row = Row {
-            test: "pp512 @ d16384".to_owned(),
-            tokens_per_s: 24_645.3,
-            tokens_per_s_sd: 106.2,
+        let test = Test {
+            n_prompt: 512,
+            depth: 16_384,
+            tokens_per_s: Spread { n: 2, median: 24_645.3, sd: 106.2, ..Spread::default() },
             ms_per_token: 0.0406,
             first_token_ms: Some(12.34),
             gb_per_s: 2345.6,
-            share: Some(0.123),
-            share_of: Some(ProbeKind::FmaF32),
-            ..Row::default()
+            share: Some(Share { of: ProbeKind::FmaF32, share: 0.123 }),
+            ..Test::default()
         };
-        let text = table(&COLUMNS, [row.cells()].into_iter(), &[]).to_string();
+        let report = Report { tests: vec![test], ..hostile() };
+        let text = table(&headings(), rows(&report).map(|row| row.cells()), &[]).to_string();
         assert!(text.lines().all(|line| line.chars().count() <= 84), "{text}");
     }
 
     #[test]
     fn a_table_keeps_its_cells_whatever_a_model_is_called() {
-        let row = Row { test: HOSTILE.to_owned(), ..hostile() };
-        let text = table(&COLUMNS, [row.cells()].into_iter(), &[]).to_string();
+        let cells = headings().iter().map(|_| HOSTILE.to_owned()).collect();
+        let text = table(&headings(), std::iter::once(cells), &[]).to_string();
         let lines: Vec<&str> = text.lines().collect();
         let bars = |line: &str| line.replace("\\|", "").matches('|').count();
         assert_eq!(lines.len(), 3, "{text}");
-        assert_eq!([bars(lines[0]), bars(lines[1]), bars(lines[2])], [COLUMNS.len() + 1; 3], "{text}");
+        assert_eq!([bars(lines[0]), bars(lines[1]), bars(lines[2])], [headings().len() + 1; 3], "{text}");
     }
 }

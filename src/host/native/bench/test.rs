@@ -1,21 +1,15 @@
 //! `headstart test`: the standard test of a card, the same that the page runs, in a sentence and a table.
 
-use super::lanes::{Bench, Model, go_on};
+use super::lanes::{Bench, Model};
 use super::options::{Format, Options};
 use super::{finish, output};
-use crate::engine::ExecutorChoice;
 use crate::error::Result;
-use crate::gpu::Adapter;
-use crate::gpu::executor_gpu::ShaderChecks;
 use crate::host::native::new_file::NewFile;
-use crate::host::native::progress::Progress;
-use crate::host::native::tune::{self, Tune};
-use crate::host::native::{Ending, choice, interrupt, memory, model_files, write_out};
+use crate::host::native::tune::Tune;
+use crate::host::native::{Ending, choice, model_files, write_out};
 use crate::measure::headline::headline;
-use crate::measure::standard::{self, Place, Setting};
-use crate::measure::{Report, panel, within};
+use crate::measure::{Report, panel, standard};
 use clap::Parser;
-use pollster::block_on;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -65,52 +59,10 @@ pub(in crate::host::native) fn test(asked: &Test) -> Result<Ending> {
     }
     let mut bench = Bench::new(&options, &plan, &models, &choices);
     bench.run()?;
-    let Bench { mut reports, mut failures, .. } = bench;
-    let watch = interrupt::watch();
-    for report in &mut reports {
-        let of_report = |choice: &&ExecutorChoice| match choice {
-            ExecutorChoice::Gpu(adapter) => adapter.identity == report.adapter.identity,
-            ExecutorChoice::Cpu => false,
-        };
-        let Some(ExecutorChoice::Gpu(adapter)) = choices.iter().find(of_report) else { continue };
-        if let Err(error) = measure(asked, adapter, report) {
-            failures.push(error);
-        }
-    }
-    drop(watch);
+    let Bench { reports, failures, .. } = bench;
     write_out(shown(&reports).as_bytes())?;
     write_out(output::write(Format::Md, &reports)?.as_bytes())?;
     finish(file, &reports, failures)
-}
-
-/// Adds the results of the standard models to a report of an adapter.
-fn measure(asked: &Test, adapter: &Adapter, report: &mut Report) -> Result<()> {
-    let choice = ExecutorChoice::Gpu(adapter.clone());
-    let checks = if asked.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
-    let name = choice::name(&choice);
-    let n = standard::MODELS.len() as f64;
-    let mut progress = Progress::new();
-    for (index, model) in standard::MODELS.iter().enumerate() {
-        let setting = Setting::of(adapter, memory::free_bytes(&choice), checks);
-        let setting = Setting { tunes: setting.tunes && asked.tune == Tune::Quick, ..setting };
-        let setting = if asked.short { setting.short() } else { setting };
-        let mut watch = |at: &_| {
-            progress.measure_on(&name, at);
-            go_on()
-        };
-        let begin = index as f64;
-        let mut watch = within((begin / n, (begin + 1.0) / n), &mut watch);
-        let mut place =
-            async || Ok(Place { choice: choice.clone(), tuning: tune::at_load(&choice, asked.tune, false) });
-        let measured = block_on(model.measure(&setting, report, &mut place, &mut watch))?;
-        // Nothing comes of a model only where Ctrl-C was pressed.
-        let Some(measured) = measured else { break };
-        if let Some((facts, tuning)) = &measured.found {
-            tune::learn(adapter, facts, tuning);
-        }
-        report.standard.push(measured.result);
-    }
-    Ok(())
 }
 
 /// The sentences that stand above the tables.

@@ -62,7 +62,7 @@ fn section(index: usize, group: &Group, charts: Vec<&Chart>) -> Markup {
             (figures(&bars))
             (table(group))
             @if let Some(column) = group.baseline.map(|baseline| &group.columns[baseline]) {
-                p.hint { "× are multiples of " (column.name) " (" (column.detail) ")." }
+                p.hint { "× are multiples of " (column.name) " (" (column.detail) "); ↑ more is better, ↓ less." }
             }
             @for one in &group.pairs { (pair(group, one)) }
             @if !rooflines.is_empty() {
@@ -114,7 +114,7 @@ fn head(column: &Column) -> Markup {
 }
 
 fn row_head(row: &Row) -> Markup {
-    html! { th scope="row" { (row.figure) @if !row.unit.is_empty() { small { " " (row.unit) } } } }
+    html! { th scope="row" { (row.figure) @if !row.unit_told().is_empty() { small { " " (row.unit_told()) } } } }
 }
 
 fn data(cell: Option<&Cell>) -> Markup {
@@ -161,7 +161,7 @@ fn pair(group: &Group, pair: &Pair) -> Markup {
                 @for ratio in &pair.ratios {
                     @let row = &group.rows[ratio.row];
                     tr {
-                        th scope="row" { (row.section.label()) ": " (row.figure) small { " " (row.unit) } }
+                        th scope="row" { (row.section.label()) ": " (row.figure) small { " " (row.unit_told()) } }
                         (plain(row, pair.native))
                         (plain(row, pair.browser))
                         td { (times(ratio.ratio)) }

@@ -33,6 +33,17 @@ pub(super) enum Tune {
     Full,
 }
 
+impl Tune {
+    /// The search that is asked for.
+    pub(super) fn extent(self) -> Option<Extent> {
+        match self {
+            Self::Off | Self::Kept => None,
+            Self::Quick => Some(Extent::Quick),
+            Self::Full => Some(Extent::Full),
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 For each part of the model's steps (a kernel on matrices of one shape and format) the variants and their numbers are
 tried on the model's own weights. A candidate is first held against the reference; one that computes something else is
@@ -160,14 +171,18 @@ pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, exact: bool) -> Option
 
 /// Searches, where a search is asked for and was not made before, and says how a loaded session's kernels were chosen.
 pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Option<TuningFacts>> {
-    // What was kept came with the load: the file is not read again.
-    match (tune, Known::of(session)) {
-        (Tune::Off, _) => Ok(None),
-        (Tune::Full, _) => measured(session, Extent::Full).await,
-        (Tune::Quick, Known::Nothing | Known::Some) => measured(session, Extent::Quick).await,
-        (_, Known::Nothing) => Ok(None),
-        _ => Ok(Some(TuningFacts { source: TuningSource::Kept, rounded: session.rounded(), ..TuningFacts::default() })),
+    match tune.extent() {
+        Some(Extent::Full) => measured(session, Extent::Full).await,
+        Some(Extent::Quick) if Known::of(session) != Known::All => measured(session, Extent::Quick).await,
+        _ => Ok(kept(session, tune)),
     }
+}
+
+/// That a session's choices were kept from an earlier run; `None` where they are guesses.
+pub(super) fn kept(session: &Session, tune: Tune) -> Option<TuningFacts> {
+    // What was kept came with the load: the file is not read again.
+    let is_kept = tune != Tune::Off && Known::of(session) != Known::Nothing;
+    is_kept.then(|| TuningFacts { source: TuningSource::Kept, rounded: session.rounded(), ..TuningFacts::default() })
 }
 
 /// Searches, and keeps what was found.
@@ -183,15 +198,15 @@ async fn measured(session: &mut Session, extent: Extent) -> Result<Option<Tuning
     .await?;
     drop(progress);
     drop(watch);
-    for place in &facts.wrong {
-        eprintln!("headstart: {}: not used, it computes something else: {place}", adapter.identity.name);
-    }
     learn(&adapter, &facts, session.tuning());
     Ok(Some(facts))
 }
 
-/// Keeps what a search found. A fault of the cache folder is told, and no more.
+/// Keeps what a search found, and says what computed wrongly. A fault of the cache folder is told, and no more.
 pub(super) fn learn(adapter: &Adapter, facts: &TuningFacts, tuning: &Tuning) {
+    for place in &facts.wrong {
+        eprintln!("headstart: {}: not used, it computes something else: {place}", adapter.identity.name);
+    }
     if let Err(error) = shelf::change(&adapter.identity, |kept| kept.learn(facts, tuning)) {
         eprintln!("headstart: what was found is not kept: {error}");
     }

@@ -14,6 +14,7 @@ use super::protocol::Event;
 use super::source::BlobSource;
 use super::worker::post;
 use crate::error::{Error, Result};
+use crate::format::sorted::{falling, sort};
 use crate::format::source::Source;
 use crate::host::arrival::{Plan, Progress, Record};
 use arriving::Arriving;
@@ -229,7 +230,7 @@ impl Models {
                 shelf.rows.push(row_of(id, arriving.plan(), Date::now(), Stage::Arriving));
             }
         }
-        shelf.rows.sort_by(|a, b| b.date_ms.total_cmp(&a.date_ms));
+        sort(&mut shelf.rows, |row| falling(row.date_ms));
         let room = room(&self.scope).await;
         (shelf.used, shelf.quota) = (room.used, room.quota);
         if self.n_looks.get() != turn {

@@ -142,7 +142,8 @@ fn Figure(row: Row) -> impl IntoView {
             view! { <td data-verdict=key(cell.mark)>{cell.text}{share}{ratio}</td> }.into_any()
         }
     };
-    let figure = if row.unit.is_empty() { row.figure } else { format!("{}, {}", row.figure, row.unit) };
+    let unit = row.unit_told();
+    let figure = if unit.is_empty() { row.figure } else { format!("{}, {unit}", row.figure) };
     view! { <tr><th scope="row">{figure}</th>{row.cells.into_iter().map(cell).collect_view()}</tr> }
 }
 

@@ -4,8 +4,10 @@
 use super::history::History;
 use super::history::record::{Record, RecordId};
 use super::meters::significant;
+use crate::format::sorted::{falling, sort};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
+use crate::measure::figures::Better;
 use crate::measure::headline::{card_name, host, reading, writing};
 use crate::measure::panel::{figures, millis, percent};
 use crate::measure::report::{ProbeKind, Verdict};
@@ -65,7 +67,7 @@ fn cards(history: History) -> Vec<Card> {
             }
         }
     });
-    cards.sort_by(|a, b| b.rate.total_cmp(&a.rate));
+    sort(&mut cards, |card| falling(card.rate));
     cards
 }
 
@@ -129,22 +131,22 @@ fn Bars(cards: Vec<Card>) -> impl IntoView {
     view! { <ol class="bars">{cards.into_iter().map(bar).collect_view()}</ol> }
 }
 
-/// A row of two: what, and the value of a report.
-type Line = (&'static str, fn(&Report) -> Option<(f64, String)>);
+/// A row of two: what, which way is better, and the value of a report.
+type Line = (&'static str, Better, fn(&Report) -> Option<(f64, String)>);
 
 const LINES: [Line; 9] = [
-    ("DeepSeek V4-Flash, tokens/s", |report| of_standard(report, 0)),
-    ("Llama 8B in Q4_0, tokens/s", |report| of_standard(report, 1)),
-    ("Writing, tokens/s", |report| writing(report).map(|test| test.tokens_per_s.median).map(shown)),
-    ("Reading a prompt, tokens/s", |report| reading(report).map(|test| test.tokens_per_s.median).map(shown)),
-    ("Memory bandwidth, GB/s", |report| report.probes.limit(ProbeKind::Read).map(shown)),
-    ("Bandwidth used while writing", |report| {
+    ("DeepSeek V4-Flash, tokens/s", Better::More, |report| of_standard(report, 0)),
+    ("Llama 8B in Q4_0, tokens/s", Better::More, |report| of_standard(report, 1)),
+    ("Writing, tokens/s", Better::More, |report| writing(report).map(|test| test.tokens_per_s.median).map(shown)),
+    ("Reading a prompt, tokens/s", Better::More, |report| reading(report).map(|t| t.tokens_per_s.median).map(shown)),
+    ("Memory bandwidth, GB/s", Better::More, |report| report.probes.limit(ProbeKind::Read).map(shown)),
+    ("Bandwidth used while writing", Better::More, |report| {
         let share = writing(report)?.gb_per_s / report.probes.limit(ProbeKind::Read)?;
         Some((share, percent(share)))
     }),
-    ("Arithmetic in 32 bits, Gop/s", |report| report.probes.limit(ProbeKind::FmaF32).map(shown)),
-    ("First token", |report| writing(report)?.first_token_ms.map(|ms| (ms, millis(ms)))),
-    ("One more dispatch, µs", |report| report.probes.limit(ProbeKind::Dispatch).map(shown)),
+    ("Arithmetic in 32 bits, Gop/s", Better::More, |report| report.probes.limit(ProbeKind::FmaF32).map(shown)),
+    ("First token", Better::Less, |report| writing(report)?.first_token_ms.map(|ms| (ms, millis(ms)))),
+    ("One more dispatch, µs", Better::Less, |report| report.probes.limit(ProbeKind::Dispatch).map(shown)),
 ];
 
 /// What a card would write with a model of the standard test.
@@ -194,13 +196,19 @@ pub(crate) fn Pair(history: History) -> impl IntoView {
     let table = move || {
         let (left, right) = (report_of(0)?, report_of(1)?);
         let same_model = left.model.as_ref().map(|m| &m.name) == right.model.as_ref().map(|m| &m.name);
-        let line = |(what, of): Line| {
+        let line = |(what, better, of): Line| {
             let (a, b) = (of(&left), of(&right));
+            // The better of the two stands out.
+            let is_better = |one: &Option<(f64, String)>, other: &Option<(f64, String)>| {
+                let (Some((one, _)), Some((other, _))) = (one, other) else { return false };
+                one != other && (one > other) == (better == Better::More)
+            };
+            let wins = [is_better(&a, &b), is_better(&b, &a)];
             (a.is_some() || b.is_some()).then(|| {
                 let ratio =
                     a.as_ref().zip(b.as_ref()).filter(|(a, _)| a.0 > 0.0).map(|(a, b)| format!("{:.2} ×", b.0 / a.0));
                 let cell = |cell: Option<(f64, String)>| cell.map_or_else(|| "–".to_owned(), |(_, text)| text);
-                view! { <tr><th scope="row">{what}</th><td>{cell(a)}</td><td>{cell(b)}</td><td>{ratio}</td></tr> }
+                view! { <tr><th scope="row">{what}</th><td class:best=wins[0]>{cell(a)}</td><td class:best=wins[1]>{cell(b)}</td><td>{ratio}</td></tr> }
             })
         };
         let verdict = |report: &Report| report.check.as_ref().map(|check| check.verdict).unwrap_or_default().label();

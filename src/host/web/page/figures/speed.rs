@@ -1,41 +1,27 @@
-//! Repeated tests of speed, in llama-bench's words, each with its share of the adapter's own limit.
+//! Repeated tests of speed, in llama-bench's words, each with its share of the adapter's own limit: the columns of the list of
+//! figures.
 
-use crate::measure::panel::{figures, millis, share};
+use crate::measure::figures::{Shown, cells, columns};
 use crate::measure::report::Test;
 use leptos::prelude::*;
 
 #[component]
 pub(crate) fn Speed(tests: Vec<Test>) -> impl IntoView {
+    let headings = columns().filter_map(|(_, place)| match place {
+        Shown::Table { heading, .. } => Some(heading),
+        _ => None,
+    });
+    let headings: Vec<_> = std::iter::once("test").chain(headings).collect();
     let row = |test: Test| {
-        let rate = format!("{} ± {}", figures(test.tokens_per_s.median), figures(test.tokens_per_s.sd));
-        let first = test.first_token_ms.map_or_else(|| "–".to_owned(), millis);
-        let of_limit = test.share.as_ref().map_or_else(|| "no probe".to_owned(), share);
-        view! {
-            <tr>
-                <th scope="row">{test.name()}</th>
-                <td>{rate}</td>
-                <td>{millis(test.ms_per_token)}</td>
-                <td>{first}</td>
-                <td>{figures(test.gb_per_s)}</td>
-                <td>{of_limit}</td>
-            </tr>
-        }
+        let cells = cells(&test).map(|cell| view! { <td>{cell}</td> }).collect_view();
+        view! { <tr><th scope="row">{test.name()}</th>{cells}</tr> }
     };
     view! {
         <h3>"Speed"</h3>
         <div class="scroll">
             <table>
                 <caption class="unseen">"Tests of speed"</caption>
-                <thead>
-                    <tr>
-                        <th scope="col">"test"</th>
-                        <th scope="col">"tokens/s"</th>
-                        <th scope="col">"per token"</th>
-                        <th scope="col">"first token"</th>
-                        <th scope="col">"GB/s"</th>
-                        <th scope="col">"of its limit"</th>
-                    </tr>
-                </thead>
+                <thead><tr>{headings.into_iter().map(|heading| view! { <th scope="col">{heading}</th> }).collect_view()}</tr></thead>
                 <tbody>{tests.into_iter().map(row).collect_view()}</tbody>
             </table>
         </div>

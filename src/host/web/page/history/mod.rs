@@ -9,6 +9,7 @@ pub(crate) mod record;
 pub(crate) mod share;
 mod trouble;
 
+use crate::format::sorted::{falling, sort};
 use crate::host::web::store::{Origin, Refusal, Store, Stored};
 use crate::measure::report::Entry;
 use crate::measure::report::read::read;
@@ -233,7 +234,7 @@ impl History {
 }
 
 fn newest_first(records: &mut [Record]) {
-    records.sort_by(|a, b| b.added_ms.total_cmp(&a.added_ms));
+    sort(records, |record| falling(record.added_ms));
 }
 
 /// A run out of storage, if its report can still be read.
