@@ -5,11 +5,11 @@
 //! follows. One pattern has the same for runs of 512, 256 and so on, and one for each power of two. Two patterns look ahead for threes of digits: they are `\d+`, counted here. The `tokenizers` library's own splits, by a backtracking library, stop cutting for good within a run of a
 //! million characters, without a word.
 
+use super::byte_map::char_of;
 use super::vocabulary::quote;
 use crate::error::{Error, Result};
 use regex::{Regex, RegexBuilder};
 use tokenizers::pattern::{Invert, Pattern};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::Metaspace;
 use tokenizers::{Offsets, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
@@ -51,7 +51,21 @@ impl PreTokenizer for Cut {
                         true => piece.split(Invert(&step.split), step.behavior),
                     })?;
                 }
-                ByteLevel::new(*prefixes_space, true, false).pre_tokenize(text)
+                if *prefixes_space {
+                    text.split(|_, mut piece| {
+                        if !piece.get().starts_with(' ') {
+                            piece.prepend(" ");
+                        }
+                        Ok([piece])
+                    })?;
+                }
+                text.normalize(|piece| {
+                    // A character's bytes after its first are characters that were put in.
+                    let spelt = |byte: u8| (char_of(byte), isize::from(byte & 0xC0 == 0x80));
+                    let spelt: Vec<(char, isize)> = piece.get().bytes().map(spelt).collect();
+                    piece.transform(spelt, 0);
+                    Ok(())
+                })
             }
         }
     }
@@ -238,6 +252,25 @@ mod tests {
         let split = Split::new(pattern).unwrap();
         let pieces = (&split).find_matches(text).unwrap();
         pieces.into_iter().map(|((start, end), _)| text[start..end].to_owned()).collect()
+    }
+
+    /// As the library spells it, whose own cut is a backtracking library's.
+    #[test]
+    fn bytes_are_spelt_as_the_library_spells_them() {
+        use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+        use tokenizers::{OffsetReferential, OffsetType};
+        for prefixes_space in [false, true] {
+            for text in ["", "a b", " é", "한 \u{1F600}\u{AD}\n", "\0"] {
+                let spelt = |cut: &dyn PreTokenizer| {
+                    let mut pieces = PreTokenizedString::from(text);
+                    cut.pre_tokenize(&mut pieces).unwrap();
+                    let pieces = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
+                    pieces.into_iter().map(|(piece, at, _)| (piece.to_owned(), at)).collect::<Vec<_>>()
+                };
+                let ours = spelt(&Cut::Words { steps: Vec::new(), prefixes_space });
+                assert_eq!(ours, spelt(&ByteLevel::new(prefixes_space, true, false)), "{text:?}");
+            }
+        }
     }
 
     #[test]

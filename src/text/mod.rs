@@ -17,6 +17,7 @@ mod cut;
 pub mod export;
 mod gguf_vocabulary;
 pub mod markdown;
+mod normal;
 mod of_bytes;
 mod pre_tokenizer;
 mod sentence_piece;

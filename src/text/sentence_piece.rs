@@ -6,9 +6,8 @@
 //! normalization of the text beyond its spaces.
 
 use super::cut::Cut;
+use super::normal::Normal;
 use crate::error::{Error, Result};
-use tokenizers::NormalizerWrapper;
-use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 
 /// Stands for a space in tokens.
@@ -35,23 +34,15 @@ pub(super) enum SpacePrefix {
 
 impl SpacePrefix {
     /// The library's form of it: a normalizer or a pre-tokenizer.
-    pub(super) fn build(self) -> Result<(Option<NormalizerWrapper>, Option<Cut>)> {
-        let metaspace = |scheme| Ok((None, Some(Cut::Spaces(Metaspace::new(SPACE, scheme, false)))));
+    pub(super) fn build(self) -> (Option<Normal>, Option<Cut>) {
+        let metaspace = |scheme| (None, Some(Cut::Spaces(Metaspace::new(SPACE, scheme, false))));
         match self {
             Self::UnlessThere => metaspace(PrependScheme::Always),
             Self::FirstUnlessThere => metaspace(PrependScheme::First),
-            Self::Never => Ok((Some(mark_spaces()?), None)),
-            Self::Always => {
-                let prefix = NormalizerWrapper::from(Prepend::new(SPACE.to_string()));
-                Ok((Some(Normalizers::new(vec![prefix, mark_spaces()?]).into()), None))
-            }
+            Self::Never => (Some(Normal::MarksSpaces { prefixes: false }), None),
+            Self::Always => (Some(Normal::MarksSpaces { prefixes: true }), None),
         }
     }
-}
-
-fn mark_spaces() -> Result<NormalizerWrapper> {
-    let replace = Replace::new(" ", SPACE.to_string());
-    replace.map(Into::into).map_err(|error| Error::file("the mark of spaces", error.to_string()))
 }
 
 /// How the token of a byte is written.

@@ -1,6 +1,7 @@
 //! Text to token ids and back. Encoding is the `tokenizers` library's; decoding is a table of bytes.
 
 use super::cut::Cut;
+use super::normal::Normal;
 use super::sentence_piece::SpacePrefix;
 use super::stream::{Control, Stream};
 use super::vocabulary::{Kind, Pieces, Scheme, SpecialIds, Vocabulary, quote};
@@ -8,8 +9,8 @@ use super::{gguf_vocabulary::GgufVocabulary, tokenizer_config::TokenizerConfig, 
 use crate::error::{Error, Result};
 use std::sync::Arc;
 use tokenizers::models::bpe::BPE;
-use tokenizers::normalizers::NFC;
-use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerImpl};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, TokenizerImpl};
 
 /// Tokens that end a text or a turn wherever a vocabulary has them: llama.cpp's end-of-generation set, the likelier
 /// first.
@@ -60,8 +61,8 @@ const UNKNOWN: &str = "<unk>";
 /// As many as a step has room for.
 const MAX_ENDS: usize = 8;
 
-/// The library's pipeline with our cut in it; post-processor and decoder stay empty.
-type Pipeline = TokenizerImpl<BPE, NormalizerWrapper, Cut, PostProcessorWrapper, DecoderWrapper>;
+/// The library's pipeline with our own normalizer and cut in it; post-processor and decoder stay empty, of whatever type.
+type Pipeline = TokenizerImpl<BPE, Normal, Cut, ByteLevel, ByteLevel>;
 
 /// Whether a text is given the token that begins a document. It is never given a second one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,8 +156,8 @@ impl Tokenizer {
             vocabulary.fault(found).expected("merges of two tokens into a third")
         })?;
         let (normalizer, pre_tokenizer) = match &vocabulary.scheme {
-            Scheme::ByteLevel { words, composes, .. } => (composes.then(|| NFC.into()), Some(words.build()?)),
-            Scheme::SentencePiece { prefix } => prefix.build()?,
+            Scheme::ByteLevel { words, composes, .. } => (composes.then_some(Normal::Composed), Some(words.build()?)),
+            Scheme::SentencePiece { prefix } => prefix.build(),
         };
         let mut inner = Pipeline::new(bpe);
         inner.with_normalizer(normalizer);
