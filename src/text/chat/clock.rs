@@ -2,28 +2,25 @@
 
 use super::arguments::fault;
 use super::budget::Budget;
-use jiff::fmt::strtime::{BrokenDownTime, Config};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ZonedDateTime};
+use chrono::format::StrftimeItems;
+use chrono::{DateTime, FixedOffset, Local};
 use minijinja::Error;
+use std::fmt::Write;
 
 /// What one directive may become, at the most.
 const LONGEST: u64 = 64;
 
-/// The moment that templates see: one that was told, in UTC, or for 0 the clock's, in local time. A page has no table of
-/// time zones, and tells the visitor's own time.
-pub(super) fn moment(told: u64) -> ZonedDateTime {
-    if told > 0 {
-        let told = i64::try_from(told).ok().and_then(|told| Timestamp::from_second(told).ok());
-        return told.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(TimeZone::UTC);
+/// The moment that templates see: one that was told, in UTC, or for 0 the clock's, in local time.
+pub(super) fn moment(told: u64) -> DateTime<FixedOffset> {
+    if told == 0 {
+        return Local::now().fixed_offset();
     }
-    let since = web_time::SystemTime::now().duration_since(web_time::SystemTime::UNIX_EPOCH);
-    let seconds = since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0);
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned_datetime(TimeZone::system())
+    let told = i64::try_from(told).ok().and_then(|told| DateTime::from_timestamp(told, 0));
+    told.unwrap_or_default().fixed_offset()
 }
 
 /// The moment as `format` asks; directives that are not known stay as they stand.
-pub(super) fn strftime(moment: &ZonedDateTime, format: &str, budget: &Budget) -> Result<String, Error> {
+pub(super) fn strftime(moment: &DateTime<FixedOffset>, format: &str, budget: &Budget) -> Result<String, Error> {
     let n_directives = format.matches('%').count() as u64;
     budget.take_bytes(n_directives * LONGEST + format.len() as u64)?;
     // Widths of the C library's, as in `%999d`, make more of a directive than that.
@@ -34,8 +31,10 @@ pub(super) fn strftime(moment: &ZonedDateTime, format: &str, budget: &Budget) ->
     if wide {
         return Err(fault("a date with a width of two digits or more"));
     }
-    let text = BrokenDownTime::from(moment).to_string_with_config(&Config::new().lenient(true), format);
-    text.map_err(|_| fault(format!("a date that cannot be written as {format:?}")))
+    let mut text = String::new();
+    let written = write!(text, "{}", moment.format_with_items(StrftimeItems::new_lenient(format)));
+    written.map_err(|_| fault(format!("a date that cannot be written as {format:?}")))?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -51,6 +50,6 @@ mod tests {
         assert_eq!(of(4_107_542_400, "%Y-%m-%d"), "2100-03-01");
         assert_eq!(of(1, "%! 100%% %"), "%! 100% %");
         assert!(strftime(&moment(1), "%999d", &Budget::new(4096, 0)).is_err());
-        assert!(moment(0).year() > 2023);
+        assert!(chrono::Datelike::year(&moment(0)) > 2023);
     }
 }
