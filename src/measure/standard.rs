@@ -86,7 +86,7 @@ impl Setting {
     #[must_use]
     pub fn of(adapter: &Adapter, free_bytes: Option<u64>, shader_checks: ShaderChecks) -> Self {
         let is_software = adapter.caps.is_software;
-        // A quarter is left for the cache, the values of a step and whatever else is running.
+        // A quarter is left for the cache, the values of a step and what else is running.
         let free = free_bytes.map_or(MODEST_BYTES, |free| free / 4 * 3);
         let most_bytes = if is_software { free.min(SOFTWARE_BYTES) } else { free };
         // On a processor tuning gains nothing that is worth its minute.

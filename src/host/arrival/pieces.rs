@@ -172,7 +172,7 @@ impl PieceMap {
         }
     }
 
-    /// A file is to be fetched anew.
+    /// A file is to be fetched again.
     pub fn forget(&mut self, file: usize) {
         self.files[file] = File::new(self.files[file].bytes);
     }

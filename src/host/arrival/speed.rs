@@ -22,7 +22,7 @@ impl Speed {
         };
         let span = now_s - then_s;
         if span >= SPAN_S {
-            // What has to be fetched anew does not count backwards.
+            // What has to be fetched again does not count backwards.
             let rate = bytes.saturating_sub(before) as f64 / span;
             self.per_s = Some(self.per_s.map_or(rate, |per_s| per_s + WEIGHT * (rate - per_s)));
             self.last = Some((now_s, bytes));

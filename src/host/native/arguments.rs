@@ -95,7 +95,7 @@ Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
 With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
 each turn go to stderr. -p or -f is the first turn, the lines of stdin are the next ones (a \\ at
-the end of a line goes on with the next one). --messages answers a conversation from a file first. /help lists commands, /regen answers anew, /clear forgets all turns, /exit
+the end of a line goes on with the next one). --messages answers a conversation from a file first. /help lists commands, /regen answers again, /clear forgets all turns, /exit
 or the end of stdin ends it. Ctrl-C ends an answer, a second one the program. Only what is new is
 computed; where the context is full, the oldest turns are dropped, and it says which.
 
@@ -133,7 +133,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
     /// Keep what was read and written in this file, and go on from what it holds: only what is new is read. A file of
-    /// another model or of other settings, or a damaged one, is told of and written anew
+    /// another model or of other settings, or a damaged one, is told of and written again
     #[arg(long, value_name = "FILE")]
     pub(super) prompt_cache: Option<PathBuf>,
     #[command(flatten)]
@@ -205,7 +205,7 @@ pub(super) struct Model {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now
     #[arg(long, value_name = "HOW", default_value = "kept")]
     pub(super) tune: Tune,
-    /// Leave out kernels that round activations, whatever was found to be fast
+    /// Leave out kernels that round activations, also where they were found to be fast
     #[arg(long)]
     pub(super) exact: bool,
 }

@@ -66,7 +66,7 @@ fn is_command(word: &str) -> bool {
 }
 
 /// What a person may type in place of a turn.
-const COMMANDS: &str = "/regen answers anew, /clear forgets all turns, /help shows this, /exit or Ctrl-D ends; a \\ at \
+const COMMANDS: &str = "/regen answers again, /clear forgets all turns, /help shows this, /exit or Ctrl-D ends; a \\ at \
                         the end of a line goes on with the next one";
 
 /// Carries out the command.

@@ -96,7 +96,7 @@ enum Value {
     IfSwitch,
 }
 
-/// Options whose next word is a text of the user's own, whatever it looks like.
+/// Options whose next word is a text of the user's own, also where it looks like an option.
 const TEXTS: [&str; 8] =
     ["-p", "--prompt", "--system", "-sys", "-r", "--reverse-prompt", "--dry-sequence-breaker", "--grammar"];
 

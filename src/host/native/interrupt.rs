@@ -1,4 +1,4 @@
-//! Ctrl-C: the first one asks whoever is at work to come to an end, a second one ends the program at once. While
+//! Ctrl-C: the first one asks the work under way to come to an end, a second one ends the program at once. While
 //! nobody has promised to look (before anything is worth reporting), the first one ends it too.
 
 use std::sync::Once;

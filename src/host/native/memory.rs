@@ -1,4 +1,4 @@
-//! The memory that a model's buffers come from: the machine's, for whatever computes on the CPU or shares it, or the
+//! The memory that a model's buffers come from: the machine's, for what computes on the CPU or shares its memory, or the
 //! adapter's own, as its driver reports it. A system that promises more than it has ends a program that takes it at its
 //! word, so this asks before.
 

@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// As the help says; 1 is left to panics and whatever else nobody foresaw.
+/// As the help says; 1 is left to panics and other faults of the program.
 fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage => 2,

@@ -10,7 +10,7 @@ pub(super) fn platform() -> Platform {
 
 /// Keeps a line off stderr that is not this program's: looking for OpenGL, the library of Wayland complains where
 /// XDG_RUNTIME_DIR is not set, as on servers and in containers. A process cannot safely set its own variables, so it
-/// begins anew with a folder that is not there; where that fails it goes on as it is.
+/// begins again with a folder that is not there; where that fails it goes on as it is.
 #[cfg(target_os = "linux")]
 pub(super) fn hush_drivers() {
     use std::os::unix::process::CommandExt;

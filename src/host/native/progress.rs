@@ -6,7 +6,7 @@ use crate::measure;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 
-/// The bar of a load, and of whatever else takes long.
+/// The bar of a load, and of what else takes long.
 pub(super) struct Progress {
     bar: ProgressBar,
     showing: Option<Unit>,

@@ -52,7 +52,7 @@ impl PromptCache {
             Ok(_) => Ok(()),
             Err(error) if error.kind == crate::error::ErrorKind::Adapter => Err(error),
             Err(error) => {
-                eprintln!("headstart: {shown} is not used, and will be written anew: {error}");
+                eprintln!("headstart: {shown} is not used, and will be written again: {error}");
                 Ok(())
             }
         }

@@ -38,16 +38,16 @@ impl File {
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         check_range(self, offset, buffer.len())?;
-        // A reader that panicked left nothing half done: the place is sought anew each time.
+        // A reader that panicked left nothing half done: the place is sought again each time.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer)).map_err(|error| {
             Error::io(&self.name, format!("{} bytes at byte {offset}: {error}", buffer.len()))
                 .advice("Did the file change while it was read? Check the disk, and try again.")
         })?;
-        // Asked after reading, so that what was read is from before whatever comes.
+        // Asked after reading, so that what was read is from before what comes.
         if file.metadata().and_then(|now| now.modified()).ok() != self.modified {
             return Err(Error::io(&self.name, "the file was written to while it was read")
-                .advice("Wait until whatever writes it is done, and try again."));
+                .advice("Wait until the program that writes it is done, and try again."));
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub(super) struct Options {
     /// Break every stage of this name on purpose
     #[arg(long, value_name = "STAGE")]
     fault: Option<String>,
-    /// Check by samples, whatever the size: seconds for any model
+    /// Check by samples: seconds for a model of any size
     #[arg(long, conflicts_with = "whole")]
     sampled: bool,
     /// Check every number, however long it takes

@@ -15,7 +15,7 @@ use web_time::Instant;
 /// A turn of a conversation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Asking {
-    /// None asks for the last answer anew.
+    /// None asks for the last answer again.
     pub(crate) question: Option<String>,
     /// Instructions that the conversation begins with; empty for none.
     pub(crate) system: String,
@@ -97,7 +97,7 @@ impl Talk {
         }
     }
 
-    /// Begins anew with messages from elsewhere, as JSON; gives them, and the last of them where it waits for an answer.
+    /// Begins again with messages from elsewhere, as JSON; gives them, and the last of them where it waits for an answer.
     ///
     /// # Errors
     /// What is no list of messages; a model that has no conversations.

@@ -1,12 +1,12 @@
 //! `window.headstart`: the page's abilities for scripts and tests, as plain promises and plain objects.
 //!
 //! `state()` tells where the page stands; `generate({prompt, n, temperature, …})`, `chat({text, system, thinking, clear,
-//! n, …})` (without a text: the last answer anew), `eval({ids})` and `load_file(file)` resolve with what the worker
+//! n, …})` (without a text: the last answer again), `eval({ids})` and `load_file(file)` resolve with what the worker
 //! answers, as do `find_model(words)`, and with what that gave `load_model(plan)` and `get_model(plan)`; `models()` lists
 //! those that are kept, `stop_download(id)` and `remove_model(id)` end one; `probe()`, `bench({p, n, d, r})`,
 //! `verify()`, `tune()` and `test({p, n, d, r, standard})`, which is all but the tuning in short and as much of the standard
 //! test as `standard` says (`none`, `short` or `full`), with a report; `recall(json)` goes on
-//! with messages from elsewhere; `stop()` ends whatever is under way. `reports()` lists the
+//! with messages from elsewhere; `stop()` ends what is under way. `reports()` lists the
 //! runs that the page knows, `import_reports(text, name)` takes more in, `export_reports()` gives the person's own as
 //! JSON, `share_link(id)` the link that carries one.
 
@@ -64,13 +64,13 @@ struct Run<'a> {
     report: &'a Entry,
 }
 
-/// What `generate()` takes; whatever is left out is as on a page just opened.
+/// What `generate()` takes; what is left out is as on a page just opened.
 #[derive(Deserialize)]
 struct Generate {
     prompt: String,
 }
 
-/// What `chat()` takes: something to say, or nothing for the last answer anew.
+/// What `chat()` takes: something to say, or nothing for the last answer again.
 #[derive(Deserialize)]
 struct Chat {
     text: Option<String>,
@@ -319,7 +319,7 @@ fn measure(page: Page, link: &Link, what: Measurement) -> Result<oneshot::Receiv
     Ok(link.measure(what))
 }
 
-/// What `bench()` takes: numbers or arrays of them; whatever is left out is as on a page just opened.
+/// What `bench()` takes: numbers or arrays of them; what is left out is as on a page just opened.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Bench {

@@ -42,7 +42,7 @@ pub(crate) enum Request {
 pub(crate) enum Event {
     /// The worker listens. Requests sent before this may be lost.
     Up,
-    /// There is no adapter to run on; the CPU executor is still to be had.
+    /// There is no adapter to run on; the CPU executor still works.
     NoGpu { reason: NoGpu },
     /// What the adapter is and can do.
     Adapter(Box<AdapterCard>),

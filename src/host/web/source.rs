@@ -60,7 +60,7 @@ pub(crate) fn get(object: &JsValue, key: &str) -> JsValue {
     Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
 }
 
-/// The text of whatever JavaScript threw.
+/// The text of what JavaScript threw.
 pub(crate) fn message_of(thrown: &JsValue) -> String {
     match thrown.dyn_ref::<js_sys::Error>() {
         Some(error) => String::from(error.message()),
@@ -72,7 +72,7 @@ pub(crate) fn message_of(thrown: &JsValue) -> String {
 const PART_BYTES: u64 = 4 << 20;
 /// how many such parts are read ahead where reading goes on from where it was, since a browser takes its time for each,
 const PARTS_AHEAD: u64 = 2;
-/// and how many are kept: whoever reads a model goes to and fro between neighbouring tensors.
+/// and how many are kept: a reader of a model goes to and fro between neighbouring tensors.
 const MOST_PARTS: usize = 6;
 
 /// A blob as a model's source, under the name that messages call it by.
@@ -152,7 +152,7 @@ impl Source for BlobSource {
                 return Ok(());
             }
             self.fill(offset, buffer).await.map_err(|e| {
-                // What failed may be read anew.
+                // What failed may be read again.
                 self.parts.borrow_mut().clear();
                 Error::io(&self.name, message_of(&e))
                     .advice("If the file has moved or changed since it was picked, pick it again.")

@@ -134,7 +134,7 @@ impl Worker {
         post(&self.scope, event);
     }
 
-    /// A fault of the adapter in the midst of work means that its device is gone; whatever else fails, the model
+    /// A fault of the adapter in the midst of work means that its device is gone; after any other fault the model
     /// goes on working.
     fn answer(&self, job: Job, done: Result<Event>) {
         self.post(&match done {

@@ -56,7 +56,7 @@ fn finish(file: Option<NewFile>, reports: &[Report], mut failures: Vec<Error>) -
     if failures.is_empty() {
         return Ok(ending());
     }
-    // The first one is the command's own error, told by whoever tells those.
+    // The first one is the command's own error, told where those are told.
     let first = failures.remove(0);
     for failure in failures {
         eprintln!("headstart: {failure}");

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 Numbers may be lists and ranges: 512,1024 or 128-512+128 or 128-1024*2.
 Each test is run once to warm up and then -r times, in rounds: every test on every adapter, again
-and again, so that whatever else the machine does falls on all alike. The table shows medians, and
+and again, so that what else the machine does falls on all alike. The table shows medians, and
 the standard deviation after ±. Nothing is tokenized; time to first token counts from the begin of
 a run. `share` is of the adapter's own measured limit, and `check` says whether its numbers are
 right. Ctrl-C ends the tests and still shows what was measured; a second one ends at once.
@@ -57,7 +57,7 @@ pub(in crate::host::native) struct Options {
     /// Let each test's first run count
     #[arg(long)]
     no_warmup: bool,
-    /// Keep the bounds checks of every access in the shaders: slower, for whoever mistrusts a driver
+    /// Keep the bounds checks of every access in the shaders: slower; for drivers that are not trusted
     #[arg(long)]
     pub(super) shader_checks: bool,
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub(in crate::host::native) struct Options {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now, which is kept
     #[arg(long, value_name = "HOW", default_value = "quick")]
     pub(super) tune: Tune,
-    /// Leave out kernels that round activations, whatever was found to be fast
+    /// Leave out kernels that round activations, also where they were found to be fast
     #[arg(long)]
     pub(super) exact: bool,
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer

@@ -131,7 +131,7 @@ fn json_line(row: &Row<'_>) -> Result<String> {
     Ok(line + "\n")
 }
 
-/// A table like llama-bench's, and a row for each test. Columns are never renamed: whoever collects results keeps
+/// A table like llama-bench's, and a row for each test. Columns are never renamed: a person who collects results keeps
 /// inserting into the table made first.
 fn sql(rows: &[Row<'_>]) -> String {
     let types: Vec<String> = columns().map(|(name, kind)| format!("  {name} {kind}")).collect();

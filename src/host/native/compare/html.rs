@@ -18,7 +18,7 @@ pub(super) fn page(comparison: &Comparison, charts: &[Chart]) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // Nothing in the page may be fetched or run, whatever a report holds.
+                // Nothing in the page may be fetched or run, for a report may hold anything.
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
                 title { "headstart: adapters compared" }
                 style { (PreEscaped(STYLE)) }

@@ -47,7 +47,7 @@ pub(super) struct Answer {
     pub(super) body: Box<dyn Read>,
 }
 
-/// Asks the hub, and whoever it sends on to.
+/// Asks the hub, and the servers that it redirects to.
 pub(super) struct Client<'a> {
     settings: &'a Settings,
     agent: Agent,

@@ -1,5 +1,5 @@
 //! One file from a server to a part on disk, and from a part to a whole, checked file. A part that is there is gone on
-//! from; whatever ends a download leaves a part that can be gone on from, or nothing.
+//! from; a download that ends early leaves a part that it can go on from, or nothing.
 
 use super::client::{Answer, Client, Failure, pause, why};
 use crate::error::{Error, Result};

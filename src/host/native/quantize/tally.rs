@@ -8,7 +8,7 @@ use std::fmt::Write;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     formats: BTreeMap<Format, Entry>,
-    /// Bytes that were copied, in whatever formats.
+    /// Bytes that were copied, in any format.
     copied_bytes: u64,
 }
 

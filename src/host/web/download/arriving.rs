@@ -1,5 +1,5 @@
 //! A model on its way: a few requests at a time fetch its pieces, each goes to its place as it comes, the hash follows
-//! behind, and whoever reads a part that is not there yet waits for it and has it fetched next. So a model is moved to
+//! behind, and a reader of a part that is not there yet waits for it, and it is fetched next. So a model is moved to
 //! the GPU while it is downloaded, and never lies in memory whole.
 
 use super::fetch::{Body, ask, sleep};

@@ -45,7 +45,7 @@ impl Hasher {
         beside.map_or_else(Self::here, Self::Beside)
     }
 
-    /// Takes the next bytes; None where the thread has failed, and somebody else has to begin anew.
+    /// Takes the next bytes; None where the thread has failed, and the caller has to begin again.
     pub(super) async fn update(&mut self, bytes: &[u8]) -> Option<()> {
         match self {
             Self::Here(hash) => hash.update(bytes),

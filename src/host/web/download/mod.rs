@@ -72,7 +72,7 @@ impl Models {
         })
     }
 
-    /// Does what the window asks, beside whatever else the worker does.
+    /// Does what the window asks, beside what else the worker does.
     pub(super) fn hear(self: &Rc<Self>, ask: Ask) {
         let models = Rc::clone(self);
         spawn_local(async move {
@@ -291,7 +291,7 @@ impl Models {
 }
 
 const KEEPS_NOTHING: &str = "This browser keeps no files for this page (a private window, or a setting): a model can still be loaded, \
-                             and is downloaded anew each time.";
+                             and is downloaded again each time.";
 
 /// The record has hashes that the plan may lack.
 fn is_same(known: &Plan, plan: &Plan) -> bool {

@@ -4,7 +4,7 @@ use crate::host::arrival::Plan;
 use crate::host::web::protocol::Job;
 use serde::{Deserialize, Serialize};
 
-/// From the window to the worker. These are heard at once, whatever else the worker does.
+/// From the window to the worker. These are heard at once, also while the worker does something else.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Ask {

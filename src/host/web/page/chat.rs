@@ -1,4 +1,4 @@
-//! The desk's other side: a conversation, with thoughts apart from answers. All of it is text, whatever the model writes; answers have
+//! The desk's other side: a conversation, with thoughts apart from answers. All that the model writes is shown as text; answers have
 //! the look of their Markdown.
 
 use super::LinkHandle;

@@ -156,7 +156,7 @@ impl Link {
         answer
     }
 
-    /// Says something to the model, or asks for its last answer anew.
+    /// Says something to the model, or asks for its last answer again.
     pub(crate) fn chat(&self, asking: Asking) -> oneshot::Receiver<Answer> {
         self.page.begin_answer(asking.question.as_deref());
         let (job, answer) = self.open_job();

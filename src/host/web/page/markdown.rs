@@ -1,5 +1,5 @@
 //! An answer as it is meant to look. What a model writes is a stranger's text: it becomes text nodes, in elements that are
-//! chosen here, and never HTML. While it grows, only the block that grows is drawn anew.
+//! chosen here, and never HTML. While it grows, only the block that grows is drawn again.
 
 use crate::text::markdown::{Block, Item, Span, blocks};
 use leptos::prelude::*;

@@ -119,7 +119,7 @@ fn Settings(plan: RwSignal<BenchPlan>) -> impl IntoView {
     }
 }
 
-/// The numbers of a list as it was typed; whatever is none is left out.
+/// The numbers of a list as it was typed; what is no number is left out.
 fn numbers(typed: &str) -> Vec<u32> {
     let words = typed.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
     let mut all: Vec<u32> =

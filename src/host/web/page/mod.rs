@@ -30,6 +30,7 @@ mod write;
 
 use super::hooks;
 use super::protocol::Executor;
+use crate::host::code_address;
 use leptos::mount::mount_to;
 use leptos::prelude::*;
 use link::Link;
@@ -87,14 +88,11 @@ fn App() -> impl IntoView {
         <history::list::Told history=page.history />
         <footer>
             <p>"Everything runs in this tab. Nothing that you type leaves it, except the name of a model that you look up."</p>
-            {(!CODE.is_empty()).then(|| view! { <p><a href=CODE>"The code of this page"</a></p> })}
+            {code_address(env!("CARGO_PKG_REPOSITORY")).map(|code| view! { <p><a href=code>"The code of this page"</a></p> })}
         </footer>
         <drop::DropTarget history=page.history link />
     }
 }
-
-/// Where the code is, as the package says; empty where it says nothing.
-const CODE: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// Past the head of the page. The fragment of its address names a view, so that this one must not be followed.
 #[component]

@@ -69,7 +69,7 @@ impl Talk {
         self.draft.set(open);
     }
 
-    /// A question was sent, or the last answer is to come anew.
+    /// A question was sent, or the last answer is asked for again.
     pub(crate) fn begin(self, question: Option<&str>) {
         self.run.set(Some(Run::default()));
         self.said.update(|said| {
@@ -132,7 +132,7 @@ impl Talk {
     }
 }
 
-/// Sends what was typed, or asks for the last answer anew.
+/// Sends what was typed, or asks for the last answer again.
 pub(crate) fn send(page: Page, link: LinkHandle, controls: RwSignal<Controls>, again: bool) {
     let talk = page.talk;
     let draft = talk.draft.get_untracked();

@@ -76,7 +76,7 @@ pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
     }
 }
 
-/// What was done last, wherever it was done; and a text to be copied by hand.
+/// What was done last, in any part of the page; and a text to be copied by hand.
 #[component]
 pub(crate) fn Told(history: History) -> impl IntoView {
     let is_silent = move || history.said.with(String::is_empty);

@@ -173,7 +173,7 @@ impl History {
         self.save(ids);
     }
 
-    /// Tries again to keep whatever is not kept yet.
+    /// Tries again to keep what is not kept yet.
     pub(crate) fn save_rest(self) {
         let unsaved = |records: &Vec<Record>| -> Vec<RecordId> {
             records.iter().filter(|record| record.place == Place::Unsaved).map(|record| record.id).collect()
@@ -204,7 +204,7 @@ impl History {
         });
     }
 
-    /// Writes runs as they are now. Until storage is open, and where it is not to be had, they wait in memory.
+    /// Writes runs as they are now. Until storage is open, and where there is none, they wait in memory.
     fn save(self, ids: Vec<RecordId>) {
         let Some(store) = self.store.get_value() else { return };
         if ids.is_empty() {

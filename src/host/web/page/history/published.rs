@@ -21,7 +21,7 @@ const GALLERY: &str = "./gallery.json";
 pub(crate) fn fetch(history: History) {
     spawn_local(async move {
         if let Err(why) = fetch_all(history).await {
-            history.complain(format!("The reports that came with the page are not to be had: {why}."));
+            history.complain(format!("The reports that came with the page could not be fetched: {why}."));
         }
     });
 }

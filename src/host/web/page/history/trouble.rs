@@ -15,7 +15,7 @@ pub(crate) enum Storage {
     Works,
     /// It has no room.
     Full,
-    /// It is not to be had, in the browser's words.
+    /// There is none, for the reason in the browser's words.
     Blocked(String),
 }
 

@@ -1,4 +1,4 @@
-//! Models from the web: those that this browser keeps or fetches, those that are known to run, and whatever a person
+//! Models from the web: those that this browser keeps or fetches, those that are known to run, and those that a person
 //! names. Only what the worker tells is shown; it does the asking and the fetching.
 
 mod cards;
