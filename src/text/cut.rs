@@ -51,14 +51,13 @@ impl PreTokenizer for Cut {
                         true => piece.split(Invert(&step.split), step.behavior),
                     })?;
                 }
-                if *prefixes_space {
-                    text.split(|_, mut piece| {
-                        if !piece.get().starts_with(' ') {
-                            piece.prepend(" ");
-                        }
-                        Ok([piece])
-                    })?;
-                }
+                // Pieces of nothing are left out by this, too.
+                text.split(|_, mut piece| {
+                    if *prefixes_space && !piece.get().starts_with(' ') {
+                        piece.prepend(" ");
+                    }
+                    Ok([piece])
+                })?;
                 text.normalize(|piece| {
                     // A character's bytes after its first are characters that were put in.
                     let spelt = |byte: u8| (char_of(byte), isize::from(byte & 0xC0 == 0x80));

@@ -112,6 +112,14 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
     let mut notices = Vec::new();
     let first = words.peek().and_then(|word| word.to_str()).unwrap_or_default().to_owned();
     let is_own = matches!(first.as_str(), "-h" | "--help" | "-V" | "--version");
+    if first == "help" {
+        // Asked in this way, clap has no tip for a command that is misspelt.
+        words.next();
+        let asked_of = words.peek().is_some();
+        parsed.extend(words);
+        parsed.push(if asked_of { "--help" } else { "help" }.into());
+        return Ok((parsed, notices));
+    }
     if first == "--list-devices" {
         words.next();
         parsed.push("adapters".into());
@@ -208,6 +216,8 @@ mod tests {
             ("headstart --top_k 5 --n_predict=4 -p a_b", "headstart run --top-k 5 --n-predict=4 -p a_b"),
             ("headstart run --temperature 0", "headstart run --temp 0"),
             ("headstart --help", "headstart --help"),
+            ("headstart help", "headstart help"),
+            ("headstart help models list", "headstart models list --help"),
             ("headstart -mu https://a.org/m.gguf", "headstart run --hf-repo https://a.org/m.gguf"),
             ("headstart run -m x --list-devices", "headstart adapters"),
             ("headstart --list-devices", "headstart adapters"),

@@ -43,7 +43,7 @@ pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
             <h2 id="runs-title">"Your runs"</h2>
             <p class="hint" hidden=move || n_records.get() == 0>"Those with a tick are in the charts and tables below."</p>
             <p class="hint" hidden=move || n_records.get() != 0>
-                "None yet. Whatever is measured here is kept in this browser, and nowhere else."
+                "None yet. What is measured here is kept in this browser, and nowhere else."
             </p>
             <ul class="runs">
                 <For each=ids key=|id| *id children=move |id| view! { <Run history id /> } />
