@@ -40,6 +40,7 @@ mod long_context;
 mod mla;
 mod model;
 mod models;
+mod order;
 mod probes;
 mod quantize;
 mod quantized;
