@@ -138,8 +138,7 @@ fn of_list<T>(
 
 fn check(check: &Check) -> Vec<Figure> {
     let Some(tokens) = check.tokens.filter(|tokens| tokens.n_tokens > 0) else { return Vec::new() };
-    let mut all =
-        of_list((&listed::TOKENS, &tokens), Section::Check, |place| [place, 0, 0, 0, 0], |title| title.to_owned());
+    let mut all = of_list((&listed::TOKENS, &tokens), Section::Check, |place| [place, 0, 0, 0, 0], str::to_owned);
     // How many were compared belongs to the share of them.
     if let Some(same) = all.first_mut() {
         same.text += &format!(" of {}", tokens.n_tokens);
@@ -236,11 +235,11 @@ fn prediction(prediction: &Prediction) -> Vec<Figure> {
 }
 
 fn load(load: &Load) -> Vec<Figure> {
-    of_list((&listed::LOAD, load), Section::Load, |place| [place, 0, 0, 0, 0], |title| title.to_owned())
+    of_list((&listed::LOAD, load), Section::Load, |place| [place, 0, 0, 0, 0], str::to_owned)
 }
 
 fn memory(memory: &MemoryBytes) -> Vec<Figure> {
-    of_list((&listed::MEMORY, memory), Section::Memory, |place| [place, 0, 0, 0, 0], |title| title.to_owned())
+    of_list((&listed::MEMORY, memory), Section::Memory, |place| [place, 0, 0, 0, 0], str::to_owned)
 }
 
 fn probes(probes: &Probes) -> Vec<Figure> {

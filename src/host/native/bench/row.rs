@@ -23,12 +23,15 @@ pub(super) fn rows(report: &Report) -> impl Iterator<Item = Row<'_>> {
 /// A column, with its type in SQL.
 pub(super) type Column = (&'static str, &'static str);
 
+/// What a row has in a column.
+type ValueOf = fn(&Row<'_>) -> Value;
+
 const TEXT: &str = "TEXT";
 const INTEGER: &str = "INTEGER";
 const REAL: &str = "REAL";
 
 /// What a figure depends on, and whether to believe it. No name is a word of SQL.
-const FACTS: [(Column, fn(&Row<'_>) -> Value); 22] = [
+const FACTS: [(Column, ValueOf); 22] = [
     (("report_schema", INTEGER), |row| json!(row.report.schema)),
     (("program", TEXT), |row| json!(row.report.program)),
     (("measured_at", INTEGER), |row| json!(row.report.measured_at)),
@@ -54,7 +57,7 @@ const FACTS: [(Column, fn(&Row<'_>) -> Value); 22] = [
 ];
 
 /// The same, after the figures.
-const ENDING: [(Column, fn(&Row<'_>) -> Value); 3] = [
+const ENDING: [(Column, ValueOf); 3] = [
     (("share_of", TEXT), |row| json!(row.test.share.map(|share| share.of))),
     (("verdict", TEXT), |row| json!(row.report.check.as_ref().map_or(Verdict::Unknown, |check| check.verdict))),
     (("check_summary", TEXT), |row| json!(row.report.check.as_ref().map(|check| &check.summary))),
