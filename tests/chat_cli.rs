@@ -120,7 +120,15 @@ fn what_no_longer_fits_is_dropped_and_said_and_what_never_fits_is_refused() {
 
 #[test]
 fn models_and_options_without_a_conversation_are_refused() {
-    refused(&talk("Why?\n", &["-cnv", "-m", &fixture("tokenizers/bpe.gguf")]), &["no chat template", "-cnv"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture(&format!("families/llama/{name}")), folder.path().join(name)).expect("copied");
+    }
+    let tokenizer = r#"{"model": {"type": "BPE", "vocab": {"W": 0, "h": 1, "y": 2, "?": 3}, "merges": []},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}}"#;
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer).expect("written");
+    let folder = folder.path().to_str().expect("UTF-8");
+    refused(&talk("Why?\n", &["-cnv", "-m", folder]), &["no chat template", "-cnv"]);
     refused(&talk("Why?\n", &["-cnv", "-m", &fixture("families/llama/model.gguf")]), &["no vocabulary"]);
     refused(&talk("Why?\n", &["-sys", "Be brief."]), &["--conversation"]);
     refused(&talk("Why?\n", &["--reasoning", "hide"]), &["--conversation"]);

@@ -120,6 +120,8 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
 async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>)> {
     let open = model.files.open().await?;
     let tokenizer = open.tokenizer.as_deref().ok_or_else(|| {
+        // One that is there and of no use is among what was noticed.
+        open.notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
         Error::usage(format!("model {}", model.name), "its file has no vocabulary").expected("a model that can write")
     })?;
     let chat = open.chat()?.ok_or_else(|| {
