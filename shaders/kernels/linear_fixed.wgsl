@@ -25,14 +25,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [n_tokens, y_stride]
 
-// Σ code · v over quads j and j + 4 of a block: those of the first 16 weights and of the last.
-fn quad_dots(b: Block, j: u32, v: vec4<u32>) -> vec2<i32> {
-    let first = block_word(b, j);
-    let last = block_word(b, j + 4u);
-    let high = vec2<i32>(dot4I8Packed(first, v.x), dot4I8Packed(last, v.y));
-    return 256 * high + vec2<i32>(dot4I8Packed(first, v.z), dot4I8Packed(last, v.w));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn linear_fixed(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -74,7 +66,7 @@ fn linear_fixed(
             let v_sums = bitcast<vec2<i32>>(head.yz);
             for (var r = 0u; r < ROWS; r += 1u) {
                 let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
-                let dots = quad_dots(b, 0u, v0) + quad_dots(b, 1u, v1) + quad_dots(b, 2u, v2) + quad_dots(b, 3u, v3);
+                let dots = block_dots(b, v0, v1, v2, v3);
                 sums[r] += bitcast<f32>(head.x) * block_sum(b, dots, v_sums);
             }
         }

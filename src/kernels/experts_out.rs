@@ -10,7 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{STEP, dot, experts};
+use super::{STEP, dot, experts, experts_out_fixed};
 
 crate::params! {
     /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
@@ -35,7 +35,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "experts_out",
-    variants: &[Variant::only("experts_out", shader_text!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY)],
+    variants: &[
+        Variant::only("experts_out", shader_text!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY),
+        experts_out_fixed::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),
@@ -82,11 +85,15 @@ pub fn record_experts_out(recording: &mut Recording, shard: &Shard, flow: &Flow)
 const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
-    let p: Params = stage.params();
+    let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
+    (with_codes(spec, stage, config.nibbles), n_workgroups).into()
+}
+
+/// How invocations share the rows of every slot's expert, and the workgroups that are needed for it.
+pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
     let (spec, per_workgroup) = config.sharing_weights(caps);
     let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
-    let spec = with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles);
-    (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
+    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
 }
 
 fn reference(call: &mut Call<'_>) {

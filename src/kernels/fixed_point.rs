@@ -1,12 +1,15 @@
 //! `fixed_point`: activations in 16-bit fixed point, for kernels that multiply by packed dot products. A helper of theirs.
 
-use crate::gpu::lower;
+use bytemuck::Pod;
+
+use crate::gpu::lower::{self, Lowered};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::STEP;
 use super::case::CaseBuilder;
+use super::matrix::{stage_format, words_of};
 
 crate::params! {
     /// Parameters of `fixed_point`; the WGSL says what each is.
@@ -60,6 +63,35 @@ pub fn record_fixed_point(recording: &mut Recording, [step, x, fixed]: [Slice; 3
     let n = params.n_results();
     let cost = Cost { bytes: n * 128 + params.bytes(), ops: n * 64 };
     recording.push("fixed_point", &OP, Spec::default(), n, params, &[step, x, fixed], cost);
+}
+
+/// Products of codes and activations of this form, for the texts of variants.
+pub(super) const DOTS: &str = shader_text!("../../shaders/lib/fixed_dots.wgsl");
+
+/// Whether a stage's weights come as codes of 8 bits, and its rows of so many in whole blocks.
+pub(super) fn suits(stage: &Stage, n_in: u32) -> bool {
+    n_in.is_multiple_of(32) && stage_format(stage).is_some_and(|format| words_of(format).is_some())
+}
+
+/// A dispatch of a stage that binds the step first and its activations second: with these in fixed point, which a helper makes of
+/// them, and with parameters by which it reads them so.
+pub(super) fn lowered(stage: &Stage, (spec, n_workgroups): (Spec, u64), form: &Params, params: &impl Pod) -> Lowered {
+    let words = stage_format(stage).and_then(words_of).unwrap_or_default();
+    let spec = words.iter().fold(spec.with_packed_dot(), |spec, text| spec.part(text));
+    let fixed = Slice::scratch(0, form.bytes());
+    let mut bindings = stage.bindings.clone();
+    let x = std::mem::replace(&mut bindings[1], fixed);
+    let mut helpers = Recording::default();
+    record_fixed_point(&mut helpers, [bindings[0], x, fixed], form);
+    Lowered {
+        spec,
+        n_workgroups,
+        params: Some(bytemuck::bytes_of(params).to_vec()),
+        bindings: Some(bindings),
+        scratch: vec![form.bytes()],
+        before: helpers.stages,
+        after: Vec::new(),
+    }
 }
 
 fn reference(call: &mut Call<'_>) {

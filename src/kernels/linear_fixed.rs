@@ -2,11 +2,10 @@
 
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Precision;
-use crate::gpu::{Caps, Config, Recording, Slice, Stage, Variant, space};
+use crate::gpu::{Caps, Config, Stage, Variant, space};
 
-use super::fixed_point::{self, record_fixed_point};
+use super::fixed_point;
 use super::linear::{Params, sharing};
-use super::matrix::{stage_format, words_of};
 use super::{OUTPUT_ADDED, OUTPUT_PLAIN, STEP};
 
 /// Tokens of a step at most. With more of them tiles are faster.
@@ -14,14 +13,14 @@ const MOST_TOKENS: u32 = 8;
 
 /// What results may be off by. Half a unit is at most 1/32512 of a block's greatest activation; over whole rows that adds up to
 /// 2e-5 of the results' size, and to 3e-4 where one activation outweighs all others.
-const BUDGET: f64 = 5e-4;
+pub(super) const BUDGET: f64 = 5e-4;
 
 /// A variant of `linear`.
 pub(super) const VARIANT: Variant = Variant {
     name: "linear_fixed",
     source: shader_text!("../../shaders/kernels/linear_fixed.wgsl"),
     entry: "linear_fixed",
-    parts: &[STEP, OUTPUT_PLAIN],
+    parts: &[STEP, OUTPUT_PLAIN, fixed_point::DOTS],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows,
@@ -32,20 +31,16 @@ pub(super) const VARIANT: Variant = Variant {
 };
 
 /// A variant of `linear_add`.
-pub(super) const ADDED: Variant = Variant { name: "linear_add_fixed", parts: &[STEP, OUTPUT_ADDED], ..VARIANT };
+pub(super) const ADDED: Variant =
+    Variant { name: "linear_add_fixed", parts: &[STEP, OUTPUT_ADDED, fixed_point::DOTS], ..VARIANT };
 
 fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
-    p.max_tokens <= MOST_TOKENS
-        && p.n_in.is_multiple_of(32)
-        && stage_format(stage).is_some_and(|f| words_of(f).is_some())
+    p.max_tokens <= MOST_TOKENS && fixed_point::suits(stage, p.n_in)
 }
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    let (spec, n_workgroups) = sharing(&p, caps, config);
-    let words = stage_format(stage).and_then(words_of).unwrap_or_default();
-    let spec = words.iter().fold(spec.with_packed_dot(), |spec, text| spec.part(text));
     let n_parts = if p.is_grouped() { (p.first_row + p.n_rows).div_ceil(p.rows_per_group) } else { 1 };
     let form = fixed_point::Params {
         n_blocks: p.n_blocks,
@@ -54,20 +49,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
         row_stride: p.group_stride,
         max_tokens: p.max_tokens,
     };
-    let fixed = Slice::scratch(0, form.bytes());
-    let mut bindings = stage.bindings.clone();
-    let x = std::mem::replace(&mut bindings[1], fixed);
-    let mut helpers = Recording::default();
-    record_fixed_point(&mut helpers, [bindings[0], x, fixed], &form);
     let part = p.n_blocks * fixed_point::QUADS;
     let params = Params { x_stride: n_parts * part, group_stride: if p.is_grouped() { part } else { 0 }, ..p };
-    Lowered {
-        spec,
-        n_workgroups,
-        params: Some(bytemuck::bytes_of(&params).to_vec()),
-        bindings: Some(bindings),
-        scratch: vec![form.bytes()],
-        before: helpers.stages,
-        after: Vec::new(),
-    }
+    fixed_point::lowered(stage, sharing(&p, caps, config), &form, &params)
 }

@@ -1,0 +1,94 @@
+// hidden[t, slot, i] = silu(min(g, limit)) · clamp(u, −limit, limit) · weights[t, slot], as `experts_in`, with x in fixed point (see
+// fixed_point.wgsl) and weights as four codes of 8 bits in a word; sums over a block are exact, as in `linear_fixed`.
+// A group of lanes takes ROWS hidden units of one slot and walks along their gate and up rows together; lanes take blocks in turn, or
+// BLOCK_LANES of them a block together.
+struct Params {
+    n_blocks: u32,     // blocks of 32 weights in a row
+    x_stride: u32,     // vectors of 4 words from token to token in x
+    n_hidden: u32,     // hidden units of an expert
+    n_slots: u32,      // experts of a token
+    first_expert: u32, // id of the shard's first expert
+    n_experts: u32,    // experts in the shard
+    limit: f32,        // where gate and up are cut off
+    max_tokens: u32,   // tokens to compute at most
+}
+
+@group(0) @binding(0) var<storage, read> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;       // [n_tokens, n_blocks, 5]
+@group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
+@group(0) @binding(4) var<storage, read> weights: array<f32>;       // [n_tokens, n_slots]
+@group(0) @binding(5) var<storage, read> quants: array<vec4<u32>>;  // [2 (gate, up), n_experts, n_hidden, n_blocks, …]
+@group(0) @binding(6) var<storage, read> scales: array<u32>;
+@group(0) @binding(7) var<storage, read_write> hidden: array<f32>;  // [n_tokens, n_slots, n_hidden]
+
+@compute @workgroup_size(WORKGROUP)
+fn experts_in_fixed(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) n_workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
+    let entry = group / n_row_groups;
+    if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
+        return;
+    }
+    // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
+    let expert = experts[entry];
+    if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
+        return;
+    }
+    let first = (group % n_row_groups) * ROWS;
+    let gate_row = (expert - params.first_expert) * params.n_hidden;
+    let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
+    let x_at = entry / params.n_slots * params.x_stride;
+    var gates: array<f32, ROWS>;
+    var ups: array<f32, ROWS>;
+    if BLOCK_LANES == 4u {
+        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
+            let block = quarter / 4u;
+            let j = quarter & 3u;
+            let v = x[x_at + block * 5u + j];
+            let head = x[x_at + block * 5u + 4u];
+            let unit = bitcast<f32>(head.x);
+            // One of the four adds what belongs to the whole block.
+            let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                gates[r] += unit * block_sum(gate, quad_dots(gate, j, v), v_sums);
+                ups[r] += unit * block_sum(up, quad_dots(up, j, v), v_sums);
+            }
+        }
+    } else {
+        for (var block = lane; block < params.n_blocks; block += LANES) {
+            let x_block = x_at + block * 5u;
+            let v0 = x[x_block];
+            let v1 = x[x_block + 1u];
+            let v2 = x[x_block + 2u];
+            let v3 = x[x_block + 3u];
+            let head = x[x_block + 4u];
+            let unit = bitcast<f32>(head.x);
+            let v_sums = bitcast<vec2<i32>>(head.yz);
+            for (var r = 0u; r < ROWS; r += 1u) {
+                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
+                let gate = load_block(at);
+                let up = load_block(at + up_offset);
+                gates[r] += unit * block_sum(gate, block_dots(gate, v0, v1, v2, v3), v_sums);
+                ups[r] += unit * block_sum(up, block_dots(up, v0, v1, v2, v3), v_sums);
+            }
+        }
+    }
+    for (var r = 0u; r < ROWS; r += 1u) {
+        let g = min(reduce_sum(lane, gates[r]), params.limit);
+        let u = clamp(reduce_sum(lane, ups[r]), -params.limit, params.limit);
+        if lane == 0u && first + r < params.n_hidden {
+            // The clamp keeps exp finite; beyond it silu is 0 to rounding.
+            let silu = g / (1.0 + exp(-max(g, -80.0)));
+            hidden[entry * params.n_hidden + first + r] = silu * u * weights[entry];
+        }
+    }
+}
