@@ -5,7 +5,7 @@ use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
 use super::python::text_of;
 use super::strings::{joined, padded, replaced};
-use super::{formats, groups, json, layout, links, methods, numbers};
+use super::{formats, groups, json, layout, methods, numbers};
 use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use regex::Regex;
@@ -16,7 +16,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 33] = [
+const OURS: [(&str, Filter); 32] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -86,7 +86,6 @@ const OURS: [(&str, Filter); 33] = [
     ("wordwrap", layout::word_wrap),
     ("pprint", layout::pretty),
     ("xmlattr", layout::xml_attributes),
-    ("urlize", links::urlize),
     ("urlencode", |budget, value, _| {
         let made = filters::urlencode(value)?;
         // In a query, which a dict becomes, a space is a plus.

@@ -17,7 +17,6 @@ mod formats;
 mod groups;
 mod json;
 mod layout;
-mod links;
 mod macros;
 mod message;
 mod methods;
