@@ -195,11 +195,13 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
 }
 
 #[test]
-fn models_of_grouped_attention_run_without_a_file_and_equal_on_every_executor() {
-    for (name, format) in
-        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)]
-    {
-        let files = ModelFiles::synthetic(narrow(name, format));
+fn models_of_other_attention_run_without_a_file_and_equal_on_every_executor() {
+    let grouped =
+        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)];
+    let grouped = grouped.map(|(name, format)| (name, ModelFiles::synthetic(narrow(name, format))));
+    let mla = [("deepseek-r1:layers=2..4", Format::Q8_0), ("deepseek-v2-lite", Format::Q4_0)];
+    let mla = mla.map(|(name, format)| (name, ModelFiles::synthetic(narrow_mla(name, format))));
+    for (name, files) in grouped.into_iter().chain(mla) {
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
         let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
         let expected = of(ExecutorChoice::Cpu);

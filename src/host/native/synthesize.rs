@@ -9,7 +9,7 @@ use crate::engine::{LoadProgress, Synthesis};
 use crate::error::{Error, Result};
 use crate::format::{Format, gguf};
 use crate::measure::panel;
-use crate::model::{Synthetic, SyntheticMla, SyntheticName, synthetic};
+use crate::model::{Synthetic, SyntheticName};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -73,16 +73,12 @@ pub(super) fn synthesize(arguments: &Synthesize) -> Result<Ending> {
 
 /// The model of that name, and the format of most of it.
 fn synthesis(text: &str) -> Result<(Synthesis, Format)> {
-    let name = SyntheticName::parse(text)?;
-    if let Some(model) = SyntheticMla::of(&name)? {
-        return Ok((Synthesis::of_mla(&model)?, model.format));
-    }
-    let others = || synthetic::grouped_names().chain(synthetic::mla_names()).collect::<Vec<_>>().join(", ");
-    let named = model_files::open(Some(Path::new(text)))
-        .map_err(|error| error.advice(format!("A file can be written of these, too: {}.", others())))?;
+    SyntheticName::parse(text)?;
+    let named = model_files::open(Some(Path::new(text)))?;
     match named.files.synthetic.as_deref() {
         Some(Synthetic::V4(model)) => Ok((Synthesis::of_v4(model)?, model.format)),
         Some(Synthetic::Grouped(model)) => Ok((Synthesis::of_grouped(model)?, model.format)),
+        Some(Synthetic::Mla(model)) => Ok((Synthesis::of_mla(model)?, model.format)),
         None => Err(Error::usage("synthesize", named.name).expected("a name that begins with synthetic:")),
     }
 }

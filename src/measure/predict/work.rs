@@ -116,6 +116,19 @@ mod tests {
         assert!((weights..weights + weights / 100).contains(&bytes), "{bytes}, not {weights}");
     }
 
+    /// Of 671 thousand million weights a token of R1 takes part in 37.6, all but the embedding's; routers and norms are f32.
+    #[test]
+    fn a_token_of_r1_reads_what_takes_part_once() {
+        let name = SyntheticName::parse("synthetic:deepseek-r1:layers=2..4:experts=16:vocab=1024").expect("a name");
+        let whole = Synthetic::of(&name).expect("layers").expect("a known model").whole();
+        let n = whole.n_active_parameters();
+        assert!((36_500_000_000..37_500_000_000).contains(&n), "{n}");
+        let planner = Planner::new(&whole, 1 << 30, 32, CacheTypes::default()).expect("a planner");
+        let bytes: u64 = planner.works(1, 0).values().map(|work| work.bytes).sum();
+        let least = n / 32 * 18;
+        assert!((least..least + least / 15).contains(&bytes), "{bytes}, not {least}");
+    }
+
     /// By hand from the spec (2.1, 7): V4-Flash has 43 layers, 2 of ratio 0, 21 of ratio 4, 20 of ratio 128. A key is
     /// 512 f32 = 2048 bytes, an indexer's key 128 f32 = 512 bytes. The window's ring has 128 rows and those of a step of
     /// 32 tokens. There is room for 256 tokens beyond the context, which are computed ahead, and for one entry more than

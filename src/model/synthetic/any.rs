@@ -1,6 +1,6 @@
 //! A model of random weights of whichever architecture can run without a file.
 
-use super::{Filling, SyntheticGrouped, SyntheticModel, SyntheticName};
+use super::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -12,6 +12,8 @@ pub enum Synthetic {
     V4(SyntheticModel),
     /// One with grouped-query attention.
     Grouped(SyntheticGrouped),
+    /// One with latent attention.
+    Mla(SyntheticMla),
 }
 
 impl From<SyntheticModel> for Synthetic {
@@ -26,6 +28,12 @@ impl From<SyntheticGrouped> for Synthetic {
     }
 }
 
+impl From<SyntheticMla> for Synthetic {
+    fn from(model: SyntheticMla) -> Self {
+        Self::Mla(model)
+    }
+}
+
 impl Synthetic {
     /// The model of that name; `None` where no published model that runs without a file has it.
     ///
@@ -34,6 +42,9 @@ impl Synthetic {
     pub fn of(name: &SyntheticName) -> Result<Option<Self>> {
         if let Some(shape) = name.published() {
             return Ok(Some(name.with_shape(shape)?.into()));
+        }
+        if let Some(model) = SyntheticMla::of(name)? {
+            return Ok(Some(model.into()));
         }
         Ok(SyntheticGrouped::of(name)?.map(Into::into))
     }
@@ -44,6 +55,7 @@ impl Synthetic {
         match self {
             Self::V4(model) => &model.name,
             Self::Grouped(model) => &model.name,
+            Self::Mla(model) => &model.name,
         }
     }
 
@@ -55,6 +67,7 @@ impl Synthetic {
         match self {
             Self::V4(model) => Ok(Model::V4(model.shape.clone(), model.weights()?)),
             Self::Grouped(model) => model.model(),
+            Self::Mla(model) => model.model(),
         }
     }
 
@@ -67,6 +80,7 @@ impl Synthetic {
                 Self::V4(SyntheticModel { shape, layers, ..model.clone() })
             }
             Self::Grouped(model) => Self::Grouped(model.uncut()),
+            Self::Mla(model) => Self::Mla(model.uncut()),
         }
     }
 
@@ -76,6 +90,7 @@ impl Synthetic {
         match self {
             Self::V4(model) => model.shape.n_layers() as u32,
             Self::Grouped(model) => model.shape.n_layers,
+            Self::Mla(model) => model.shape.n_layers,
         }
     }
 
@@ -85,6 +100,7 @@ impl Synthetic {
         match self {
             Self::V4(model) => model.shape.n_active_parameters(),
             Self::Grouped(model) => model.n_active_parameters(),
+            Self::Mla(model) => model.n_active_parameters(),
         }
     }
 
@@ -95,10 +111,8 @@ impl Synthetic {
     pub fn bytes(&self) -> Result<u64> {
         match self {
             Self::V4(model) => Ok(model.weights()?.bytes()),
-            Self::Grouped(model) => {
-                let bytes = |tensor: &super::SyntheticTensor| tensor.n_rows() * tensor.format.row_bytes(tensor.n_in());
-                Ok(model.tensors().iter().map(bytes).sum())
-            }
+            Self::Grouped(model) => Ok(model.tensors().iter().map(SyntheticTensor::bytes).sum()),
+            Self::Mla(model) => Ok(model.tensors().iter().map(SyntheticTensor::bytes).sum()),
         }
     }
 
@@ -107,10 +121,8 @@ impl Synthetic {
     pub fn fillings(&self) -> Box<dyn Fn(usize) -> Filling + '_> {
         match self {
             Self::V4(model) => Box::new(|index| model.filling(index)),
-            Self::Grouped(model) => {
-                let fillings: Vec<Filling> = model.tensors().iter().map(|tensor| tensor.filling).collect();
-                Box::new(move |index| fillings.get(index).copied().unwrap_or(Filling::Product))
-            }
+            Self::Grouped(model) => Box::new(fillings_of(&model.tensors())),
+            Self::Mla(model) => Box::new(fillings_of(&model.tensors())),
         }
     }
 
@@ -120,6 +132,7 @@ impl Synthetic {
         match self {
             Self::V4(model) => model.seed,
             Self::Grouped(model) => model.seed,
+            Self::Mla(model) => model.seed,
         }
     }
 
@@ -129,6 +142,13 @@ impl Synthetic {
         match self {
             Self::V4(model) => model.shape.n_experts,
             Self::Grouped(model) => model.shape.experts.as_ref().map_or(0, |of| of.n_experts),
+            Self::Mla(model) => model.shape.experts.as_ref().map_or(0, |of| of.n_experts),
         }
     }
+}
+
+/// With what each of these is filled.
+fn fillings_of(tensors: &[SyntheticTensor]) -> impl Fn(usize) -> Filling + use<> {
+    let fillings: Vec<Filling> = tensors.iter().map(|tensor| tensor.filling).collect();
+    move |index| fillings.get(index).copied().unwrap_or(Filling::Product)
 }

@@ -75,6 +75,18 @@ pub(super) fn layers_of(name: &SyntheticName, n_layers: u32) -> Result<Range<u32
     Ok(layers.start..end)
 }
 
+/// The tensors as a directory, each a source of its own.
+///
+/// # Errors
+/// When two have one name.
+pub(super) fn directory_of(tensors: Vec<SyntheticTensor>) -> Result<Directory> {
+    let info = |(source_index, tensor): (usize, SyntheticTensor)| {
+        let (stored, bytes) = (Stored::Supported(tensor.format), tensor.bytes());
+        TensorInfo { name: tensor.name, stored, shape: tensor.shape, offset: 0, bytes, source_index }
+    };
+    Directory::new(tensors.into_iter().enumerate().map(info).collect())
+}
+
 impl SyntheticGrouped {
     /// The model of that name, if one of them has it. Layers are alike, so that a cut is as many of them; but one with a
     /// convolution keeps it.
@@ -127,13 +139,7 @@ impl SyntheticGrouped {
     /// # Errors
     /// None for a model of [`Self::of`].
     pub fn model(&self) -> Result<Model> {
-        let info = |(source_index, tensor): (usize, SyntheticTensor)| {
-            let bytes = tensor.n_rows() * tensor.format.row_bytes(tensor.n_in());
-            let stored = Stored::Supported(tensor.format);
-            TensorInfo { name: tensor.name, stored, shape: tensor.shape, offset: 0, bytes, source_index }
-        };
-        let tensors = self.tensors().into_iter().enumerate().map(info).collect();
-        Model::bind_grouped(self.shape.clone(), &Directory::new(tensors)?)
+        Model::bind_grouped(self.shape.clone(), &directory_of(self.tensors())?)
     }
 
     /// Its tensors in the order of a file.

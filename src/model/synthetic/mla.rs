@@ -1,12 +1,13 @@
 //! Published models with latent attention, by value, and their tensors as a GGUF would have them, with keys and values
 //! made by one tensor. Sources: the `config.json` of DeepSeek-V2-Lite, DeepSeek-R1 and DeepSeek-V3.2.
 
-use super::grouped::layers_of;
+use super::grouped::{directory_of, layers_of};
 use super::name::SyntheticName;
 use super::weights::{Filling, fitting};
 use super::{SyntheticTensor, tensor};
 use crate::error::Result;
 use crate::format::Format;
+use crate::model::Model;
 use crate::model::mla::Shape;
 
 /// Names, and what their `config.json` says.
@@ -55,8 +56,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// A model with latent attention and random weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticMla {
-    /// Its shape, with the layers that were asked for.
+    /// The name that asks for it.
+    pub name: String,
+    /// Its shape, with the layers, experts and tokens that were asked for.
     pub shape: Shape,
+    /// The shape of the model that it is cut from.
+    pub whole: Shape,
     /// The format of its matrices, where rows are whole blocks of it.
     pub format: Format,
     /// The begin of the random numbers.
@@ -67,20 +72,54 @@ impl SyntheticMla {
     /// The model of that name, if one of them has it. A cut keeps which of its layers have experts.
     ///
     /// # Errors
-    /// When it has no such layers.
+    /// When it has no such layers, or fewer experts or tokens.
     pub fn of(name: &SyntheticName) -> Result<Option<Self>> {
         let Some((_, config)) = PUBLISHED.iter().find(|(known, _)| name.model.eq_ignore_ascii_case(known)) else {
             return Ok(None);
         };
-        let mut shape = Shape::from_config(config)?;
+        let whole = Shape::from_config(config)?;
+        let mut shape = whole.clone();
         let layers = layers_of(name, shape.n_layers)?;
         shape.n_layers = layers.end - layers.start;
+        shape.n_vocab = name.fewer("vocab", name.n_vocab, whole.n_vocab)?;
         if let Some(experts) = &mut shape.experts {
             experts.layers = experts.layers[layers.start as usize..layers.end as usize].to_vec();
+            // A router of groups compares the best two of each.
+            let least = experts.n_used.max(2 * experts.n_groups);
+            let wanted = name.fewer("experts", name.n_experts, experts.n_experts)?;
+            experts.n_experts = wanted.max(least).next_multiple_of(experts.n_groups.max(1));
         }
         // Dense layers alone are a model without experts.
         shape.experts = shape.experts.filter(|experts| experts.layers.contains(&true));
-        Ok(Some(Self { shape, format: name.format.unwrap_or(Format::Q4_0), seed: name.seed }))
+        let format = name.format.unwrap_or(Format::Q4_0);
+        Ok(Some(Self { name: name.shown(), shape, whole, format, seed: name.seed }))
+    }
+
+    /// All of the model that it is cut from.
+    #[must_use]
+    pub fn uncut(&self) -> Self {
+        Self { shape: self.whole.clone(), ..self.clone() }
+    }
+
+    /// Parameters that take part in a token: all but the embedding and the experts that are not chosen.
+    #[must_use]
+    pub fn n_active_parameters(&self) -> u64 {
+        let shape = &self.shape;
+        let idle = shape.experts.as_ref().map_or(0, |of| {
+            let n_layers = of.layers.iter().filter(|has| **has).count() as u64;
+            let each = 3 * u64::from(of.n_hidden) * u64::from(shape.n_embd);
+            n_layers * u64::from(of.n_experts.saturating_sub(of.n_used)) * each
+        });
+        shape.n_parameters(false) - u64::from(shape.n_vocab) * u64::from(shape.n_embd) - idle
+    }
+
+    /// The tensors bound to their fields, each a source of its own: a piece's `source_index` is its tensor's place in
+    /// [`Self::tensors`].
+    ///
+    /// # Errors
+    /// None for a model of [`Self::of`].
+    pub fn model(&self) -> Result<Model> {
+        Model::bind_mla(self.shape.clone(), &directory_of(self.tensors())?)
     }
 
     /// Its tensors in the order of a file.

@@ -66,6 +66,12 @@ impl SyntheticTensor {
     pub fn n_rows(&self) -> u64 {
         self.shape.split_last().map_or(1, |(_, outer)| outer.iter().product())
     }
+
+    /// Bytes that it takes in a file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.n_rows() * self.format.row_bytes(self.n_in())
+    }
 }
 
 impl SyntheticModel {
