@@ -60,7 +60,7 @@ pub struct Flow {
     /// Output, of [`n_mix`] elements: what [`hyper_collapse`](super::hyper_collapse) or
     /// [`head_collapse`](super::head_collapse) reads.
     pub mix: Slice,
-    /// Rows of all shards: 24, or the head's 4.
+    /// Rows of the matrix: 24, or the head's 4.
     pub n_rows: u32,
     /// Width of a stream, a multiple of 4.
     pub n_embd: u32,
@@ -75,18 +75,15 @@ pub fn n_mix(max_tokens: u32) -> u32 {
     few.max(max_tokens * N_COEFFICIENTS)
 }
 
-/// Appends the stage `name`, the mix by a matrix in shards, and says how many parts it is in. With many tokens there is enough to do side by
+/// Appends the stage `name`, the mix by a matrix, and says how many parts it is in. With many tokens there is enough to do side by
 /// side, and it is a product like any other: in no parts.
 ///
 /// # Panics
 /// When the width is no multiple of 4: shapes are checked before they come here.
-pub fn record_hyper_mix(recording: &mut Recording, name: &'static str, shards: &[Matrix], flow: &Flow) -> u32 {
+pub fn record_hyper_mix(recording: &mut Recording, name: &'static str, w: &Matrix, flow: &Flow) -> u32 {
     assert!(flow.n_embd.is_multiple_of(4), "hyper_mix: the width is a multiple of 4");
     // A plane of scales would be one binding too many for the fusion with hyper_expand.
-    if let [w] = shards
-        && w.scales == w.quants
-        && flow.max_tokens < MIN_TOKENS
-    {
+    if w.scales == w.quants && flow.max_tokens < MIN_TOKENS {
         record_parts(recording, name, w, flow);
         return N_PARTS;
     }
@@ -101,7 +98,7 @@ pub fn record_hyper_mix(recording: &mut Recording, name: &'static str, shards: &
         rows_per_group: 0,
         max_tokens: flow.max_tokens,
     };
-    shards.iter().for_each(|w| record_linear(recording, name, w, flow));
+    record_linear(recording, name, w, flow);
     0
 }
 

@@ -91,6 +91,11 @@ impl Uploads {
         matrices
     }
 
+    /// Plans a small matrix, which is never cut: what reads it is recorded for one piece.
+    pub fn whole(&mut self, arena: &mut Arena, tensor: &TensorRef) -> Matrix {
+        self.planes(arena, tensor.clone())
+    }
+
     /// Plans expert tensors of equal format, stacked: all experts of the first, then of the second, shard by shard.
     pub fn experts(&mut self, arena: &mut Arena, tensors: &[&TensorRef], first: u32, n_experts: u32) -> Vec<Shard> {
         let rows_per_expert = tensors[0].n_rows / n_experts;

@@ -48,14 +48,14 @@ struct Layer {
 
 /// Mixing weights of one hyper-connection.
 struct Hyper {
-    mix: Vec<Matrix>,
+    mix: Matrix,
     /// What is added to the mix, and then its scales.
     affine: Slice,
 }
 
 impl Hyper {
     fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper) -> Self {
-        Self { mix: uploads.stack(arena, &[&from.fn_]), affine: uploads.vectors(arena, &[&from.base, &from.scale]) }
+        Self { mix: uploads.whole(arena, &from.fn_), affine: uploads.vectors(arena, &[&from.base, &from.scale]) }
     }
 }
 
