@@ -14,14 +14,14 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, lfm2-1.2b, deepseek-v2-lite, deepseek-r1 or
-deepseek-v3.2 (in Q4_0 unless told otherwise), deepseek-v4-flash or deepseek-v4-pro (as published), or the
+The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, lfm2-1.2b (in Q4_0 unless told otherwise),
+deepseek-v2-lite, deepseek-r1, deepseek-v3.2 (in Q8_0 unless told otherwise), deepseek-v4-flash or deepseek-v4-pro (as published), or the
 config.json of a DeepSeek V4. All have the shapes of the real ones, random weights, and a tokenizer of bytes;
 what they write means nothing.
 
 Examples:
   headstart synthesize synthetic:llama-8b:format=q4_0 llama-8b-q4_0.gguf
-  headstart synthesize synthetic:deepseek-r1:layers=3..5 r1-two-layers-q4_0.gguf
+  headstart synthesize synthetic:deepseek-r1:layers=3..5 r1-two-layers-q8_0.gguf
   headstart synthesize synthetic:deepseek-v4-flash:layers=2..4 flash.gguf";
 
 /// Write a model of random weights as a GGUF file.

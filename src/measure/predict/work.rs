@@ -119,7 +119,8 @@ mod tests {
     /// Of 671 thousand million weights a token of R1 takes part in 37.6, all but the embedding's; routers and norms are f32.
     #[test]
     fn a_token_of_r1_reads_what_takes_part_once() {
-        let name = SyntheticName::parse("synthetic:deepseek-r1:layers=2..4:experts=16:vocab=1024").expect("a name");
+        let name = SyntheticName::parse("synthetic:deepseek-r1:layers=2..4:experts=16:vocab=1024:format=q4_0")
+            .expect("a name");
         let whole = Synthetic::of(&name).expect("layers").expect("a known model").whole();
         let n = whole.n_active_parameters();
         assert!((36_500_000_000..37_500_000_000).contains(&n), "{n}");
