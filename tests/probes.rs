@@ -1,5 +1,4 @@
-//! The probes of every adapter present: there, plausible, the same within a wide factor when measured again; and none
-//! of a kernel that computes wrongly counts. No time is asserted: bounds are those of any machine.
+//! The probes of every adapter present: there and plausible; and none of a kernel that computes wrongly counts. No time is asserted: bounds are those of any machine.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use std::ops::ControlFlow;
@@ -41,22 +40,19 @@ fn assert_plausible(name: &str, probe: &Probe) {
 }
 
 #[test]
-fn every_adapter_has_plausible_probes_that_come_again() {
+fn every_adapter_has_plausible_probes() {
     for adapter in &adapters() {
         let name = format!("{} ({})", adapter.identity.name, adapter.identity.backend);
-        let [first, second] = [(); 2].map(|()| probe(adapter, &SHORT));
-        println!("{name}: {first:?}");
-        let kinds: Vec<ProbeKind> = first.0.iter().map(|probe| probe.kind).collect();
+        let probes = probe(adapter, &SHORT);
+        println!("{name}: {probes:?}");
+        let kinds: Vec<ProbeKind> = probes.0.iter().map(|probe| probe.kind).collect();
         let missing: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| !kinds.contains(kind)).collect();
         assert!(missing.iter().all(|kind| *kind == ProbeKind::FmaF16), "{name}: {missing:?} are missing");
         assert_eq!(missing.is_empty(), adapter.caps.f16, "{name}: f16 is measured where it is there");
         assert!(kinds.is_sorted(), "{name}: {kinds:?}");
-        for (a, b) in first.0.iter().zip(&second.0) {
-            assert_plausible(&name, a);
-            assert_plausible(&name, b);
-            let factor = a.value.median / b.value.median;
-            assert!((0.01..=100.0).contains(&factor), "{name}: {a:?} then {b:?}");
-            assert_eq!(first.limit(a.kind), Some(a.value.median));
+        for probe in &probes.0 {
+            assert_plausible(&name, probe);
+            assert_eq!(probes.limit(probe.kind), Some(probe.value.median));
         }
     }
 }

@@ -142,7 +142,7 @@ pub(super) fn elements_of(shape: &[u64]) -> Option<u64> {
 
 /// Fails if two tensors of one source share a byte.
 fn refuse_overlap(tensors: &[TensorInfo]) -> Result<()> {
-    // What has no bytes is in nobody's way, wherever it is said to lie.
+    // A tensor of no bytes overlaps nothing, whatever its offset.
     let mut in_order: Vec<&TensorInfo> = tensors.iter().filter(|tensor| tensor.bytes > 0).collect();
     in_order.sort_unstable_by_key(|tensor| (tensor.source_index, tensor.offset, tensor.bytes));
     for pair in in_order.windows(2) {

@@ -15,9 +15,8 @@ use super::step::record_all;
 use super::sublayer::{Attention, Outline, Sublayer};
 use crate::engine::load::upload::Uploads;
 
-/// Where attention of a layer is planned, and for how many positions.
-pub(in crate::engine) type PlanAttention<'a> =
-    dyn FnMut(&mut Arena, &mut Uploads, usize, u32) -> Box<dyn Attention> + 'a;
+/// Where attention of a layer is planned.
+pub(in crate::engine) type PlanAttention<'a> = dyn FnMut(&mut Arena, &mut Uploads, usize) -> Box<dyn Attention> + 'a;
 
 /// A model planned on an executor: weights, cache and scratch as slices of one arena.
 pub struct Decoder {
@@ -121,7 +120,7 @@ impl Decoder {
         let rope = ropes[0].0;
         let layers = of.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_norm: uploads.vector(arena, layer.attn_norm),
-            attention: attention(arena, uploads, index, n_positions),
+            attention: attention(arena, uploads, index),
             output_bias: layer.output_bias.map(|bias| uploads.vector(arena, bias)),
             ffn_norm: uploads.vector(arena, layer.ffn_norm),
             post_norms: layer.post_norms.map(|norms| norms.each_ref().map(|norm| uploads.vector(arena, norm))),

@@ -2,15 +2,16 @@
 //! changes: it cannot be gone back in, only copied and put back.
 
 use crate::gpu::{Arena, Purpose, Recording, Slice};
-use crate::kernels::cache::{CacheType, CacheTypes};
-use crate::kernels::delta_rule::{self, Heads};
-use crate::kernels::grouped_attend::{self, n_splits};
+use crate::kernels::cache::CacheTypes;
+use crate::kernels::delta_rule;
+use crate::kernels::grouped_attend;
 use crate::kernels::grouped_heads::{self, Cache};
 use crate::kernels::{Matrix, delta_conv, delta_heads, gated_norm, sigmoid_gate};
 use crate::model::delta::{self, Mixer, Shape, Weights};
 use crate::model::grouped::Activation;
 
 use super::decoder::{Decoder, chunk_that_fits, n_positions};
+use super::heads::{Heads, Scratch};
 use super::state::{Recurrent, State};
 use super::step::record_all;
 use super::sublayer::{Attention, LayerOutline, Outline, Sublayer};
@@ -29,44 +30,47 @@ pub(in crate::engine) fn plan(
     let outline = outline(shape, weights);
     let widths = [heads_width(shape), shape.q_width(), projections_width(shape), shape.net.n_channels()].map(u64::from);
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
-    let attended = AttentionScratch::plan(arena, shape, n_positions(n_context), n_chunk, types);
+    let Shape { n_heads, n_kv_heads, head_dim, .. } = *shape;
+    let attention = Heads { n_heads, n_kv_heads, head_dim, n_positions: n_positions(n_context), types };
+    let attended = attention.scratch(arena, n_chunk);
+    let gates = arena.words("attn_gate", u64::from(n_chunk) * u64::from(shape.q_width()), Purpose::Scratch);
     let scratch = NetScratch::plan(arena, shape, n_chunk);
-    let mut mixer =
-        |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| match &weights.layers[index].mixer {
-            Mixer::Attention { q, gate, k, v, head_norm, o } => {
-                let cache = cache(arena, shape, index, n_positions, types);
-                let heads = uploads.stack(arena, &[q, k, v]);
-                Box::new(GatedAttention {
-                    heads,
-                    gate: uploads.stack(arena, &[gate]),
-                    norms: uploads.vectors(arena, &head_norm.each_ref()),
-                    o: uploads.stack(arena, &[o]),
-                    cache,
-                    rope_pairs: shape.rope.n_pairs(),
-                    rope_scale: shape.rope.scale(),
-                    scratch: attended,
-                }) as Box<dyn Attention>
-            }
-            Mixer::Net { qkv, z, b, a, taps, decay, bias, norm, o } => {
-                let mut state = |what: &str, n: u64| Recurrent::plan(arena, &format!("layers.{index}.{what}"), n);
-                let heads = heads(shape);
-                let states = [
-                    state("tail", u64::from(heads.n_channels()) * u64::from(shape.net.n_taps - 1)),
-                    state("state", heads.state_len()),
-                ];
-                Box::new(Net {
-                    project: uploads.stack(arena, &[qkv, z, b, a]),
-                    taps: uploads.vector(arena, taps),
-                    affine: uploads.vectors(arena, &[decay, bias]),
-                    norm: uploads.vector(arena, norm),
-                    o: uploads.stack(arena, &[o]),
-                    states,
-                    heads,
-                    n_taps: shape.net.n_taps,
-                    scratch,
-                })
-            }
-        };
+    let mut mixer = |arena: &mut Arena, uploads: &mut Uploads, index: usize| match &weights.layers[index].mixer {
+        Mixer::Attention { q, gate, k, v, head_norm, o } => {
+            let cache = attention.cache(arena, index);
+            let heads = uploads.stack(arena, &[q, k, v]);
+            Box::new(GatedAttention {
+                heads,
+                gate: uploads.stack(arena, &[gate]),
+                norms: uploads.vectors(arena, &head_norm.each_ref()),
+                o: uploads.stack(arena, &[o]),
+                cache,
+                rope_pairs: shape.rope.n_pairs(),
+                rope_scale: shape.rope.scale(),
+                scratch: attended,
+                gates,
+            }) as Box<dyn Attention>
+        }
+        Mixer::Net { qkv, z, b, a, taps, decay, bias, norm, o } => {
+            let mut state = |what: &str, n: u64| Recurrent::plan(arena, &format!("layers.{index}.{what}"), n);
+            let heads = net_heads(shape);
+            let states = [
+                state("tail", u64::from(heads.n_channels()) * u64::from(shape.net.n_taps - 1)),
+                state("state", heads.state_len()),
+            ];
+            Box::new(Net {
+                project: uploads.stack(arena, &[qkv, z, b, a]),
+                taps: uploads.vector(arena, taps),
+                affine: uploads.vectors(arena, &[decay, bias]),
+                norm: uploads.vector(arena, norm),
+                o: uploads.stack(arena, &[o]),
+                states,
+                heads,
+                n_taps: shape.net.n_taps,
+                scratch,
+            })
+        }
+    };
     (Decoder::plan(arena, uploads, &outline, [n_context, n_chunk], types, &mut mixer), n_chunk)
 }
 
@@ -96,9 +100,9 @@ fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
     }
 }
 
-fn heads(shape: &Shape) -> Heads {
+fn net_heads(shape: &Shape) -> delta_rule::Heads {
     let net = &shape.net;
-    Heads {
+    delta_rule::Heads {
         n_key_heads: net.n_key_heads,
         n_value_heads: net.n_value_heads,
         key_dim: net.key_dim,
@@ -117,52 +121,6 @@ fn projections_width(shape: &Shape) -> u32 {
     shape.net.n_channels() + shape.net.value_width() + 2 * shape.net.n_value_heads
 }
 
-fn cache(arena: &mut Arena, shape: &Shape, index: usize, n_positions: u32, types: CacheTypes) -> Cache {
-    let elements = u64::from(shape.kv_width()) * u64::from(n_positions);
-    let mut room =
-        |what: &str, of: CacheType| arena.words(format!("layers.{index}.{what}"), of.words(elements), Purpose::Cache);
-    Cache {
-        types,
-        keys: room("keys", types.keys),
-        values: room("values", types.values),
-        n_positions,
-        n_heads: shape.n_heads,
-        n_kv_heads: shape.n_kv_heads,
-        head_dim: shape.head_dim,
-        value_dim: shape.head_dim,
-    }
-}
-
-/// The values of one step that layers with attention share; `[n_chunk, …]` each, f32.
-#[derive(Clone, Copy)]
-struct AttentionScratch {
-    /// Queries, keys and values, `[heads_width]`.
-    heads: Slice,
-    /// The gate on the output, `[n_heads * head_dim]`.
-    gate: Slice,
-    /// Attention over runs of keys, `[n_heads, n_splits, head_dim]`.
-    partial: Slice,
-    /// `[n_heads, n_splits, 2]`
-    stats: Slice,
-    /// Attention output of the heads, `[n_heads * head_dim]`.
-    attended: Slice,
-}
-
-impl AttentionScratch {
-    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32, types: CacheTypes) -> Self {
-        // One token's keys are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, types))) * u64::from(shape.n_heads);
-        let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
-        Self {
-            heads: rows("heads", n_chunk.into(), heads_width(shape)),
-            gate: rows("attn_gate", n_chunk.into(), shape.q_width()),
-            partial: rows("partial", n_runs, shape.head_dim),
-            stats: rows("stats", n_runs, 2),
-            attended: rows("attended", n_chunk.into(), shape.q_width()),
-        }
-    }
-}
-
 struct GatedAttention {
     heads: Vec<Matrix>,
     gate: Vec<Matrix>,
@@ -172,7 +130,9 @@ struct GatedAttention {
     cache: Cache,
     rope_pairs: u32,
     rope_scale: f32,
-    scratch: AttentionScratch,
+    scratch: Scratch,
+    /// The gate on the output, `[n_chunk, n_heads * head_dim]`, shared by all layers.
+    gates: Slice,
 }
 
 impl Attention for GatedAttention {
@@ -184,7 +144,7 @@ impl Attention for GatedAttention {
         let (scratch, cache) = (&self.scratch, self.cache);
         let width = cache.n_heads * cache.head_dim;
         record_all(recording, "qkv", &self.heads, at.rows(at.x, at.n_embd, scratch.heads, cache.heads_width()));
-        record_all(recording, "attn_gate", &self.gate, at.rows(at.x, at.n_embd, scratch.gate, width));
+        record_all(recording, "attn_gate", &self.gate, at.rows(at.x, at.n_embd, self.gates, width));
         grouped_heads::record_grouped_heads(
             recording,
             &grouped_heads::Flow {
@@ -219,8 +179,7 @@ impl Attention for GatedAttention {
             },
         );
         let (step, max_tokens) = (at.step, at.n);
-        let gated =
-            sigmoid_gate::Flow { step, gates: scratch.gate, values: scratch.attended, width, run: 1, max_tokens };
+        let gated = sigmoid_gate::Flow { step, gates: self.gates, values: scratch.attended, width, run: 1, max_tokens };
         sigmoid_gate::record_sigmoid_gate(recording, "attn_gated", &gated);
         record_all(recording, "o", &self.o, at.rows(scratch.attended, width, at.outputs, at.n_embd));
     }
@@ -265,7 +224,7 @@ struct Net {
     o: Vec<Matrix>,
     /// The convolution's last rows, and the states of the heads.
     states: [Recurrent; 2],
-    heads: Heads,
+    heads: delta_rule::Heads,
     n_taps: u32,
     scratch: NetScratch,
 }

@@ -2,12 +2,13 @@
 
 use crate::gpu::{Arena, Purpose, Recording, Slice};
 use crate::kernels::Matrix;
-use crate::kernels::cache::{CacheType, CacheTypes};
-use crate::kernels::grouped_attend::{self, n_splits};
+use crate::kernels::cache::CacheTypes;
+use crate::kernels::grouped_attend;
 use crate::kernels::grouped_heads::{self, Cache};
 use crate::model::grouped::{self, Mixer, Shape, Turn, Weights};
 
 use super::decoder::{Decoder, chunk_that_fits, n_positions};
+use super::heads::{Heads, Scratch};
 use super::short_conv::{self, ShortConv};
 use super::step::record_all;
 use super::sublayer::{Attention, LayerOutline, Outline, Sublayer};
@@ -28,13 +29,15 @@ pub(in crate::engine) fn plan(
     let mut widths = [heads_width, shape.q_width()].map(u64::from).to_vec();
     widths.extend(short_conv::widths(shape));
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
-    let scratch = Scratch::plan(arena, shape, n_positions(n_context), n_chunk, types);
+    let Shape { n_heads, n_kv_heads, head_dim, .. } = *shape;
+    let heads = Heads { n_heads, n_kv_heads, head_dim, n_positions: n_positions(n_context), types };
+    let scratch = heads.scratch(arena, n_chunk);
     let of_convolutions = short_conv::Scratch::plan(arena, shape, n_chunk);
-    let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
+    let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize| {
         let layer: Box<dyn Attention> = match &weights.layers[index].mixer {
             Mixer::Attention(from) => {
-                let layer = GroupedAttention::plan(arena, uploads, shape, from, index, n_positions, types, scratch);
-                Box::new(layer)
+                let cache = heads.cache(arena, index);
+                Box::new(GroupedAttention::plan(arena, uploads, shape, from, (index, cache), scratch))
             }
             Mixer::Convolution(from) => Box::new(ShortConv::plan(arena, uploads, from, index, of_convolutions)),
         };
@@ -69,33 +72,6 @@ fn outline<'a>(shape: &'a Shape, weights: &'a Weights) -> Outline<'a> {
     }
 }
 
-/// The values of one step, shared by all layers; `[n_chunk, …]` each, f32.
-#[derive(Clone, Copy)]
-struct Scratch {
-    /// Queries, keys and values, `[heads_width]`.
-    heads: Slice,
-    /// Attention over runs of keys, `[n_heads, n_splits, head_dim]`.
-    partial: Slice,
-    /// `[n_heads, n_splits, 2]`
-    stats: Slice,
-    /// Attention output of the heads, `[n_heads * head_dim]`.
-    attended: Slice,
-}
-
-impl Scratch {
-    fn plan(arena: &mut Arena, shape: &Shape, n_positions: u32, n_chunk: u32, types: CacheTypes) -> Self {
-        // One token's keys are cut into runs, those of more are not.
-        let n_runs = u64::from(n_chunk.max(n_splits(1, n_positions, types))) * u64::from(shape.n_heads);
-        let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
-        Self {
-            heads: rows("heads", n_chunk.into(), shape.q_width() + 2 * shape.kv_width()),
-            partial: rows("partial", n_runs, shape.head_dim),
-            stats: rows("stats", n_runs, 2),
-            attended: rows("attended", n_chunk.into(), shape.q_width()),
-        }
-    }
-}
-
 struct GroupedAttention {
     qkv: Vec<Matrix>,
     /// Biases of queries, keys and values, then norms of query and key heads; what there is.
@@ -115,35 +91,18 @@ struct GroupedAttention {
 }
 
 impl GroupedAttention {
-    #[allow(clippy::too_many_arguments, reason = "what a layer is, and where its parts go")]
     fn plan(
         arena: &mut Arena,
         uploads: &mut Uploads,
         shape: &Shape,
         from: &grouped::Attention,
-        index: usize,
-        n_positions: u32,
-        types: CacheTypes,
+        (index, cache): (usize, Cache),
         scratch: Scratch,
     ) -> Self {
         let affine: Vec<_> = from.bias.iter().flatten().chain(from.head_norm.iter().flatten()).collect();
         let affine = match affine.is_empty() {
             true => arena.words(format!("layers.{index}.affine"), 0, Purpose::Weights),
             false => uploads.vectors(arena, &affine),
-        };
-        let elements = u64::from(shape.kv_width()) * u64::from(n_positions);
-        let mut room = |what: &str, of: CacheType| {
-            arena.words(format!("layers.{index}.{what}"), of.words(elements), Purpose::Cache)
-        };
-        let cache = Cache {
-            types,
-            keys: room("keys", types.keys),
-            values: room("values", types.values),
-            n_positions,
-            n_heads: shape.n_heads,
-            n_kv_heads: shape.n_kv_heads,
-            head_dim: shape.head_dim,
-            value_dim: shape.head_dim,
         };
         let kind = shape.kind(index);
         let (rope_pairs, rope_scale) = match (kind.turn, &shape.local_rope) {

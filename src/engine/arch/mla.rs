@@ -30,20 +30,20 @@ pub(in crate::engine) fn plan(
     binding_bytes: u64,
 ) -> (Decoder, u32) {
     // Where there can be no more positions than are chosen, all are, and the indexer has nothing to do.
-    let most = n_positions(n_context);
+    let n_positions = n_positions(n_context);
     // A row is key and value.
     let types = CacheTypes::both(types.keys);
-    let shape = &Shape { indexer: shape.indexer.filter(|of| most > of.top_k), ..shape.clone() };
+    let shape = &Shape { indexer: shape.indexer.filter(|of| n_positions > of.top_k), ..shape.clone() };
     let outline = outline(shape, weights);
     let heads = |width: u32| u64::from(shape.n_heads) * u64::from(width);
     let projections = u64::from(projections_width(shape));
     // Attended latents come twice: in runs, and merged.
     let mut widths =
         [projections, u64::from(queries_width(shape)), heads(shape.row_dim()), heads(shape.kv_lora) * 2].to_vec();
-    widths.extend(index_widths(shape, most).map(u64::from));
+    widths.extend(index_widths(shape, n_positions).map(u64::from));
     let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
-    let scratch = Scratch::plan(arena, shape, most, n_chunk);
-    let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize, n_positions: u32| {
+    let scratch = Scratch::plan(arena, shape, n_positions, n_chunk);
+    let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize| {
         let rows = types.keys.words(u64::from(shape.row_dim()) * u64::from(n_positions));
         let rows = arena.words(format!("layers.{index}.latents"), rows, Purpose::Cache);
         let cache = Cache {

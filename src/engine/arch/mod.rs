@@ -6,6 +6,7 @@ pub(super) mod delta;
 pub mod draft;
 pub mod fit;
 pub(super) mod grouped;
+pub(super) mod heads;
 pub(super) mod mla;
 pub(super) mod mlp;
 pub(super) mod network;

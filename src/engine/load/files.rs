@@ -32,7 +32,7 @@ pub struct ModelFiles {
     pub generation_config: Option<String>,
     /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
     pub chat_template: Option<String>,
-    /// What they say, once they were read.
+    /// What they say, once they were read. It is theirs alone: files with another field changed begin with a default one.
     pub opened: Opened,
 }
 

@@ -1,4 +1,4 @@
-//! Rows of a tensor, read from wherever they lie, as the blocks of its format.
+//! Rows of a tensor, read from the pieces of its sources that hold them, as the blocks of its format.
 
 use std::rc::Rc;
 

@@ -19,8 +19,8 @@ impl Session {
     }
 
     /// As [`Self::logits`], with the sizes of the first steps prescribed, up to as many tokens as have room for their
-    /// logits; later ones are as large as the time budget allows, which is not the same on every run. Logits that are no
-    /// numbers are handed over: for whoever compares them, they are a finding.
+    /// logits; later ones are as large as the time budget allows, which is not the same on every run. NaN logits are
+    /// passed on, since a comparison has to see them.
     ///
     /// # Errors
     /// As for [`Self::generate`], and what `each` returns.

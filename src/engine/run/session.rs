@@ -254,7 +254,8 @@ impl Session {
         Ok(prepared)
     }
 
-    /// Sets the step that is computed next. What the cache holds is no longer known, but to whoever runs it.
+    /// Sets the step that is computed next. What the cache holds is unknown from then on; the caller
+    /// who runs the step sets it again.
     pub(in crate::engine) fn write_step(&mut self, position: u32, n_tokens: u32, sampling: &Sampling) {
         self.write_step_until(position, n_tokens, sampling, &[]);
     }

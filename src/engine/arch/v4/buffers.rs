@@ -96,8 +96,6 @@ impl LayerState {
 /// The values of one step, shared by all layers; `[n_chunk, …]` each.
 #[derive(Clone, Copy, Debug)]
 pub struct Scratch {
-    /// Tokens in a step at most.
-    pub n_chunk: u32,
     /// Residual streams before and after a sub-layer, `[4, n_embd]` f32.
     pub streams: [Slice; 2],
     /// Unscaled mixing coefficients, `[24]` or parts of them.
@@ -199,7 +197,6 @@ impl Scratch {
         let scores_stride = Self::keys(shape, n_context) + 1;
         let n_lists = shape.n_experts + 1;
         Self {
-            n_chunk,
             streams: [each("streams", 4 * shape.n_embd), each("streams", 4 * shape.n_embd)],
             mix,
             coefficients: each("coefficients", 24),

@@ -1,7 +1,7 @@
 //! Don't repeat yourself, by p-e-w: <https://github.com/oobabooga/text-generation-webui/pull/5677>, with llama.cpp's rule
 //! for breakers of several tokens.
 //!
-//! Wherever the end of the text stood before, the token that followed there would go on with the repetition; its logit
+//! A token that followed an earlier occurrence of the text's end would continue a repetition; its logit
 //! loses `multiplier · base^(length - allowed_length)`. Repetitions are not followed across a breaker.
 
 use super::Dry;
@@ -161,7 +161,7 @@ mod tests {
         let dry = Dry { multiplier: 1.0, allowed_length: 1, base: 2.0, ..Dry::default() };
         let mut logits = [0.0; 10];
         penalize(&mut logits, &[1, 2, 9, 1, 2, 3, 1, 2], &dry, &breakers);
-        // Behind the breaker there are five tokens, so that 1 2 counts as two of them wherever it stands.
+        // Behind the breaker there are five tokens, so that 1 2 counts as two of them at each of its places.
         assert_eq!((logits[9], logits[3]), (0.0, -2.0));
     }
 }
