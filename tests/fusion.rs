@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use headstart::format::Format;
 use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use headstart::gpu::fuse::{Rule, fuse, n_ordered_steps};
 use headstart::gpu::lower::lower;
@@ -9,6 +10,9 @@ use headstart::gpu::{
     APART, Access, Caps, Case, Choice, Executor, Op, Problem, Purpose, Recording, Slice, Stage, Tuning,
 };
 use headstart::kernels;
+use headstart::kernels::case::CaseBuilder;
+use headstart::kernels::linear::{Flow, record_linear};
+use headstart::kernels::norm_rows::{self, record_norm_rows};
 use headstart::measure::verify::{difference, run_case};
 use pollster::block_on;
 
@@ -19,9 +23,14 @@ fn pairs(rule: &'static Rule) -> impl Iterator<Item = (Case, Case)> {
     (rule.cases)().into_iter().zip(rule.fused_cases())
 }
 
+/// The rules of recordings, and those of lowering.
+fn rules() -> impl Iterator<Item = &'static Rule> {
+    kernels::RULES.iter().chain(kernels::finish_fixed::RULES).copied()
+}
+
 #[test]
 fn a_fused_reference_is_its_parts_references_in_order() {
-    for rule in kernels::RULES {
+    for rule in rules() {
         for (parts, fused) in pairs(rule) {
             assert!(parts.recording.stages.len() > 1 && fused.recording.stages.len() == 1, "{}", parts.name);
             let run = |case: &Case| block_on(run_case(&mut Executor::Cpu(Box::default()), case)).unwrap();
@@ -35,7 +44,7 @@ fn a_fused_stage_equals_its_parts_on_every_adapter() {
     for adapter in adapters() {
         let open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
         let mut executor = Executor::Gpu(Box::new(open));
-        for (parts, fused) in kernels::RULES.iter().flat_map(|rule| pairs(rule)) {
+        for (parts, fused) in rules().flat_map(pairs) {
             let mut run = |case: &Case| block_on(run_case(&mut executor, case)).unwrap();
             let (expected, found) = (run(&parts), run(&fused));
             for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&parts.outputs) {
@@ -96,6 +105,7 @@ const GPU: Caps = Caps {
     subgroups_directive: false,
     f16: false,
     packed_dot: false,
+    storage_buffers: 8,
     workgroup_bytes: 16 << 10,
     cooperative: 0,
 };
@@ -173,6 +183,60 @@ fn a_layer_decodes_in_few_ordered_steps() {
                 found.0 <= most.0 && found.1 <= most.1,
                 "{name}: {found:?} ordered steps and dispatches, {most:?} allowed"
             );
+        }
+    }
+}
+
+/// Packed products wait for no dispatch that makes the form of what they read: the one that writes it leaves it so.
+#[test]
+fn activations_get_their_form_where_they_are_born() {
+    const WIDTH: u32 = 96;
+    let case = |is_apart: bool| {
+        let mut case = CaseBuilder::new("norm, q, k");
+        let [q, k] = ["q", "k"].map(|name| case.matrix(name, Format::Q8_0, 40, WIDTH as usize));
+        let step = case.step(0, 2);
+        let [values, other] = ["values", "other"].map(|name| case.random_input(name, 2 * WIDTH as usize));
+        let norm = case.random_input("norm", WIDTH as usize);
+        let [x, y, z] = [("x", 1e-4), ("y", 2e-3), ("z", 2e-3)].map(|(name, off)| case.output(name, 192, off));
+        let flow = norm_rows::Flow { step, values, norm, x, width: WIDTH, last_only: false, eps: 1e-6, max_tokens: 2 };
+        record_norm_rows(&mut case.recording, "attn_norm", &flow);
+        let of = |x, y| Flow {
+            step,
+            x,
+            x_stride: WIDTH,
+            y,
+            y_stride: 40,
+            y_offset: 0,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: 2,
+        };
+        record_linear(&mut case.recording, "q", &q, of(if is_apart { other } else { x }, y));
+        record_linear(&mut case.recording, "k", &k, of(x, z));
+        case.finish()
+    };
+    let choose = |case: &Case, caps: &Caps| {
+        let config = Tuning::guess(caps).config;
+        let choice = Choice { variant: "linear_fixed".to_owned(), config };
+        let stages = case.recording.stages.iter().skip(1);
+        stages.fold(Tuning::guess(caps), |tuning, stage| tuning.with(Problem::of(stage), choice.clone()))
+    };
+    let names = |case: &Case| -> Vec<_> {
+        let caps = Caps { packed_dot: true, ..GPU };
+        let program = lower(&case.recording, &caps, &choose(case, &caps));
+        program.dispatches.iter().map(|dispatch| (dispatch.stage, dispatch.op.name)).collect()
+    };
+    let (born, apart) = (case(false), case(true));
+    assert_eq!(names(&born), [(0, "norm_rows_fixed"), (1, "linear"), (2, "linear")]);
+    let each = [(0, "norm_rows"), (1, "fixed_point"), (1, "linear"), (2, "fixed_point"), (2, "linear")];
+    assert_eq!(names(&apart), each, "another's activations come first");
+    for adapter in adapters() {
+        let mut open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
+        open.tune(choose(&born, &adapter.caps));
+        let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), &born)).unwrap();
+        let expected = block_on(run_case(&mut Executor::Cpu(Box::default()), &born)).unwrap();
+        for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&born.outputs) {
+            assert_eq!(difference(expected, found, *tolerance), None, "{}", adapter.identity.name);
         }
     }
 }

@@ -33,6 +33,7 @@ const CAPS: Caps = Caps {
     subgroups_directive: true,
     f16: true,
     packed_dot: true,
+    storage_buffers: 16,
     workgroup_bytes: 48 << 10,
     cooperative: 16,
 };
@@ -57,7 +58,8 @@ fn texts_folder() -> PathBuf {
 fn composed_texts_validate_and_match_their_rust_twins() {
     let mut texts = BTreeSet::new();
     for kernel in kernels::ALL {
-        assert!(kernel.bindings.len() < 8, "{}: more than the 8 storage buffers of the baseline", kernel.name);
+        let runs_on_baseline = kernel.variants.iter().any(|of| (of.needs)(&Caps { storage_buffers: 8, ..CAPS }));
+        assert_eq!(kernel.bindings.len() < 8, runs_on_baseline, "{}: the baseline has 8 storage buffers", kernel.name);
         for (case, tuning) in all_of(kernel) {
             for dispatch in lower(&case.recording, &CAPS, &tuning).dispatches {
                 let variant = dispatch.variant;

@@ -17,6 +17,10 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> next: array<vec4<f32>>; // [n_tokens, n_quads]
 @group(0) @binding(7) var<storage, read_write> x: array<vec4<f32>>;    // [n_tokens, n_quads]
 
+fn value_quad(at: u32) -> vec4<f32> {
+    return x[at];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn add_norm(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -46,4 +50,5 @@ fn add_norm(
     for (var i = lane; i < n; i += LANES) {
         x[token * n + i] = factor * norm[i] * next[token * n + i];
     }
+    finish_row(token, n, lane, LANES);
 }

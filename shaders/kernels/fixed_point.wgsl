@@ -18,13 +18,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;          // [n_tokens, n_rows, n_blocks, 8]
 @group(0) @binding(3) var<storage, read_write> fixed: array<vec4<u32>>; // [n_tokens, n_rows, n_blocks, 5]
 
-fn packed(bytes: vec4<i32>) -> u32 {
-    let b = bitcast<vec4<u32>>(bytes) & vec4<u32>(255u);
-    return b.x | (b.y << 8u) | (b.z << 16u) | (b.w << 24u);
-}
-
-fn total(v: vec4<i32>) -> u32 {
-    return bitcast<u32>(v.x + v.y + v.z + v.w);
+fn value_quad(at: u32) -> vec4<f32> {
+    return x[at];
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -40,29 +35,5 @@ fn fixed_point(
         return;
     }
     let at = token * params.x_stride + (row % params.n_rows) * params.row_stride + (thread % params.n_blocks) * 8u;
-    // Bits without a sign grow with the value, and those of what is no number are the greatest.
-    var all = vec4<u32>(0u);
-    for (var j = 0u; j < 8u; j += 1u) {
-        all = max(all, bitcast<vec4<u32>>(x[at + j]) & vec4<u32>(0x7fffffffu));
-    }
-    let greatest = max(max(all.x, all.y), max(all.z, all.w));
-    let is_finite = greatest < 0x7f800000u;
-    // 32512 is 1.984375 · 2^14: a greater mantissa needs the next exponent.
-    let exponent = (greatest >> 23u) + select(0u, 1u, (greatest & 0x7fffffu) > 0x7e0000u);
-    let is_scaled = is_finite && exponent > 14u;
-    let inverse = select(0.0, bitcast<f32>((268u - exponent) << 23u), is_scaled);
-    let unit = select(select(greatest, 0u, is_finite), (exponent - 14u) << 23u, is_scaled);
-    var first_sum = vec4<i32>(0);
-    var last_sum = vec4<i32>(0);
-    for (var j = 0u; j < 4u; j += 1u) {
-        let first = select(vec4<i32>(0), vec4<i32>(round(x[at + j] * inverse)), is_scaled);
-        let last = select(vec4<i32>(0), vec4<i32>(round(x[at + j + 4u] * inverse)), is_scaled);
-        first_sum += first;
-        last_sum += last;
-        let first_high = (first + 128) >> vec4<u32>(8u);
-        let last_high = (last + 128) >> vec4<u32>(8u);
-        let low = vec2<u32>(packed(first - 256 * first_high), packed(last - 256 * last_high));
-        fixed[thread * 5u + j] = vec4<u32>(packed(first_high), packed(last_high), low);
-    }
-    fixed[thread * 5u + 4u] = vec4<u32>(unit, total(first_sum), total(last_sum), 0u);
+    fix_block(at, thread * 5u);
 }

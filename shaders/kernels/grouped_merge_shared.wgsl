@@ -18,6 +18,10 @@ var<workgroup> runs: array<vec2<f32>, MOST_SPLITS>; // greatest and total of eac
 var<workgroup> weights: array<f32, MOST_SPLITS>;
 var<workgroup> sums: array<vec4<f32>, WORKGROUP>;
 
+fn value_quad(at: u32) -> vec4<f32> {
+    return out[at];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn grouped_merge_shared(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -76,4 +80,5 @@ fn grouped_merge_shared(
         }
         workgroupBarrier(); // The sums of this part are used up.
     }
+    finish_row(head, n, local, WORKGROUP);
 }

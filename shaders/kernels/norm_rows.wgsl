@@ -13,6 +13,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>;    // [n_quads]
 @group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>; // [n_tokens or 1, n_quads]
 
+fn value_quad(at: u32) -> vec4<f32> {
+    return x[at];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn norm_rows(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -37,4 +41,5 @@ fn norm_rows(
     for (var i = lane; i < n; i += LANES) {
         x[group * n + i] = factor * norm[i] * values[token * n + i];
     }
+    finish_row(group, n, lane, LANES);
 }

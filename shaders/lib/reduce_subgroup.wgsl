@@ -91,3 +91,8 @@ fn reduce_first_u32(lane: u32, value: u32) -> u32 {
     }
     return workgroupUniformLoad(&shared_word); // Waits for the group before and after.
 }
+
+// What the group wrote to storage is there for all of its lanes.
+fn group_wait() {
+    storageBarrier();
+}

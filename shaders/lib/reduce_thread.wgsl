@@ -33,3 +33,6 @@ fn reduce_before_u32(lane: u32, value: u32) -> u32 {
 fn reduce_first_u32(lane: u32, value: u32) -> u32 {
     return value;
 }
+
+// What the group wrote to storage is there for all of its lanes.
+fn group_wait() {}

@@ -205,6 +205,7 @@ fn caps_of(identity: &Identity, inner: &wgpu::Adapter, packed_dot: bool) -> Caps
         subgroups_directive: info.backend == wgpu::Backend::BrowserWebGpu,
         f16: features.contains(wgpu::Features::SHADER_F16),
         packed_dot,
+        storage_buffers: inner.limits().max_storage_buffers_per_shader_stage,
         workgroup_bytes: inner.limits().max_compute_workgroup_storage_size,
         cooperative: cooperative_size(inner, subgroup),
     }

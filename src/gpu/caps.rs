@@ -17,6 +17,8 @@ pub struct Caps {
     pub f16: bool,
     /// Whether shaders may use dot products of four packed 8-bit integers.
     pub packed_dot: bool,
+    /// Buffers that a text may bind.
+    pub storage_buffers: u32,
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
     /// Rows and columns of the cooperative matrices that multiply 16-bit floats and add up in 32 bits; 0 without.
@@ -33,6 +35,7 @@ impl Default for Caps {
             subgroups_directive: false,
             f16: false,
             packed_dot: false,
+            storage_buffers: 8,
             workgroup_bytes: 16 << 10,
             cooperative: 0,
         }

@@ -2,6 +2,7 @@
 //! of the variant that is chosen for it, and, where the variant asks for it, helpers before and after, with scratch between. A
 //! fused one becomes its parts again where that is chosen.
 
+use super::fuse::Rule;
 use super::op::{Access, Op, Spec, Variant};
 use super::recording::{Recording, Slice, Stage};
 use super::space::{self, Space};
@@ -59,6 +60,8 @@ pub struct Lowered {
     /// Helpers that run before, such as one that makes another form of the activations. Each becomes one dispatch of its
     /// kernel's first variant.
     pub before: Vec<Stage>,
+    /// Rules by which the dispatch before may do the work of such a helper as well.
+    pub joins: &'static [&'static Rule],
     /// Helpers that run after, such as one that adds up partial sums.
     pub after: Vec<Stage>,
 }
@@ -75,7 +78,7 @@ impl From<(Spec, u64)> for Lowered {
 /// When a grid is too large: a mistake in this program, since shapes are checked before.
 #[must_use]
 pub fn lower(recording: &Recording, caps: &Caps, tuning: &Tuning) -> Program {
-    let mut lowering = Lowering { caps, program: Program::default(), n_taken: 0, made: Vec::new() };
+    let mut lowering = Lowering { caps, program: Program::default(), n_taken: 0, made: Vec::new(), last: None };
     for (index, stage) in recording.stages.iter().enumerate() {
         lowering.lower_chosen(index, stage, tuning);
     }
@@ -92,6 +95,8 @@ struct Lowering<'a> {
     /// Scratch buffers handed out so far.
     n_taken: usize,
     made: Vec<Made>,
+    /// What the last dispatch was made of, where it is all of its stage.
+    last: Option<(Stage, &'static Variant, Config)>,
 }
 
 /// What a helper left in a scratch buffer, good for the next stage that asks for the same: q, k and v read one x. Only within
@@ -120,8 +125,9 @@ impl Lowering<'_> {
     }
 
     fn lower_stage(&mut self, index: usize, stage: &Stage, variant: &'static Variant, config: &Config) {
-        let Lowered { spec, n_workgroups, params, bindings, scratch, before, after } =
+        let Lowered { spec, n_workgroups, params, bindings, scratch, before, joins, after } =
             (variant.way.lower)(stage, self.caps, config);
+        let is_whole = params.is_none() && bindings.is_none() && before.is_empty() && after.is_empty();
         assert!(scratch.len() <= MOST_SCRATCH, "{}: too much scratch", stage.name);
         let mut places: Vec<Option<u32>> = vec![None; scratch.len()];
         let is_needed = |helper: &Stage| {
@@ -146,11 +152,10 @@ impl Lowering<'_> {
             };
             slices.iter().map(placed).collect()
         };
-        let help = |lowering: &mut Self, helper: Stage| {
-            let helper = Stage { bindings: place(&helper.bindings), layer: stage.layer, ..helper };
-            lowering.help(index, helper, config);
-        };
-        before.into_iter().for_each(|helper| help(self, helper));
+        let placed = |helper: Stage| Stage { bindings: place(&helper.bindings), layer: stage.layer, ..helper };
+        for helper in before.into_iter().map(placed) {
+            self.help(index, &helper, config, joins);
+        }
         self.push(Dispatch {
             stage: index,
             op: stage.op,
@@ -160,7 +165,10 @@ impl Lowering<'_> {
             bindings: place(bindings.as_ref().unwrap_or(&stage.bindings)),
             n_workgroups: grid(n_workgroups),
         });
-        after.into_iter().for_each(|helper| help(self, helper));
+        for helper in after.into_iter().map(placed) {
+            self.help(index, &helper, config, &[]);
+        }
+        self.last = is_whole.then(|| (stage.clone(), variant, *config));
     }
 
     /// The next scratch buffer that the stage at hand does not use yet.
@@ -176,26 +184,41 @@ impl Lowering<'_> {
         }
     }
 
-    fn help(&mut self, index: usize, helper: Stage, config: &Config) {
-        let variant = &helper.op.variants[0];
-        let Lowered { spec, n_workgroups, before, after, .. } = (variant.way.lower)(&helper, self.caps, config);
+    /// The last dispatch and a helper as one, by the first rule that takes them and has a variant like that dispatch's.
+    fn joined(&self, helper: &Stage, joins: &[&'static Rule]) -> Option<(Stage, &'static Variant, Config)> {
+        let (stage, variant, config) = self.last.as_ref()?;
+        let parts = [stage.clone(), helper.clone()];
+        let fitting = joins.iter().filter(|rule| rule.parts == [stage.op.name, helper.op.name]);
+        let joined = fitting.filter_map(|rule| (rule.fuse)(&parts)).find_map(|joined| {
+            let is_alike = |of: &&Variant| of.source == variant.source && of.can(&joined, self.caps);
+            joined.op.variants.iter().find(is_alike).map(|of| (joined, of, *config))
+        });
+        joined
+    }
+
+    fn help(&mut self, index: usize, helper: &Stage, config: &Config, joins: &[&'static Rule]) {
+        let joined = self.joined(helper, joins).and_then(|joined| Some((self.program.dispatches.pop()?.stage, joined)));
+        let (index, (stage, variant, config)) =
+            joined.unwrap_or_else(|| (index, (helper.clone(), &helper.op.variants[0], *config)));
+        let Lowered { spec, n_workgroups, before, after, .. } = (variant.way.lower)(&stage, self.caps, &config);
         assert!(before.is_empty() && after.is_empty(), "{}: a helper is one dispatch", helper.name);
         self.push(Dispatch {
             stage: index,
-            op: helper.op,
+            op: stage.op,
             variant,
-            spec: spec.with(&helper.spec),
-            params: helper.params.clone(),
-            bindings: helper.bindings.clone(),
+            spec: spec.with(&stage.spec),
+            params: stage.params.clone(),
+            bindings: stage.bindings.clone(),
             n_workgroups: grid(n_workgroups),
         });
+        self.last = None;
         // What comes of the arena alone, and is one buffer.
         let written: Vec<Slice> = helper.slices(Access::Write).collect();
         let is_of_scratch = helper.slices(Access::Read).any(|slice| slice.buffer.as_scratch().is_some());
         if let ([slice], false) = (written.as_slice(), is_of_scratch)
             && let Some(scratch) = slice.buffer.as_scratch()
         {
-            self.made.push(Made { helper, scratch });
+            self.made.push(Made { helper: helper.clone(), scratch });
         }
     }
 

@@ -7,7 +7,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, add, norm_rows};
+use super::{FINISH_PLAIN, STEP, add, norm_rows};
 
 crate::params! {
     /// Parameters of `add_norm`; the WGSL says what each is.
@@ -23,10 +23,12 @@ crate::params! {
     }
 }
 
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/add_norm.wgsl");
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "add_norm",
-    variants: &[Variant::only("add_norm", shader_text!("../../shaders/kernels/add_norm.wgsl"), &[STEP], lower::VECTOR)],
+    variants: &[Variant::only("add_norm", SOURCE, &[STEP, FINISH_PLAIN], lower::VECTOR)],
     bindings: &[
         ("step", Access::Read),
         ("stream", Access::Read),

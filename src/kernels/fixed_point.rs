@@ -7,9 +7,9 @@ use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
-use super::STEP;
 use super::case::CaseBuilder;
 use super::matrix::{stage_format, words_of};
+use super::{STEP, finish_fixed};
 
 crate::params! {
     /// Parameters of `fixed_point`; the WGSL says what each is.
@@ -33,7 +33,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "fixed_point",
         shader_text!("../../shaders/kernels/fixed_point.wgsl"),
-        &[STEP],
+        &[STEP, BLOCK],
         lower::THREADS,
     )],
     bindings: &[("step", Access::Read), ("x", Access::Read), ("fixed", Access::Write)],
@@ -65,6 +65,9 @@ pub fn record_fixed_point(recording: &mut Recording, [step, x, fixed]: [Slice; 3
     recording.push("fixed_point", &OP, Spec::default(), n, params, &[step, x, fixed], cost);
 }
 
+/// The change of a block, for the texts of kernels.
+pub(super) const BLOCK: &str = shader_text!("../../shaders/lib/fixed_block.wgsl");
+
 /// Products of codes and activations of this form, for the texts of variants.
 pub(super) const DOTS: &str = shader_text!("../../shaders/lib/fixed_dots.wgsl");
 
@@ -90,6 +93,7 @@ pub(super) fn lowered(stage: &Stage, (spec, n_workgroups): (Spec, u64), form: &P
         bindings: Some(bindings),
         scratch: vec![form.bytes()],
         before: helpers.stages,
+        joins: finish_fixed::RULES,
         after: Vec::new(),
     }
 }

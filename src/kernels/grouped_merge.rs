@@ -48,7 +48,7 @@ pub static OP: Op = Op {
 };
 
 /// The constant that is 1 where heads have sinks.
-const SINKS: &str = "SINKS";
+pub(super) const SINKS: &str = "SINKS";
 
 /// Appends the stage `attend_merge`, after the attention that `flow` describes.
 pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_splits: u32) {

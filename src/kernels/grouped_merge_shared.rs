@@ -5,9 +5,9 @@ use crate::gpu::op::Spec;
 use crate::gpu::space::Change;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
-use super::STEP;
 use super::grouped_attend::MOST_SPLITS;
 use super::grouped_merge::Params;
+use super::{FINISH_PLAIN, STEP};
 
 /// A variant of `grouped_merge`.
 pub(super) const VARIANT: Variant = Variant {
@@ -17,7 +17,7 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "grouped_merge_shared",
         shader_text!("../../shaders/kernels/grouped_merge_shared.wgsl"),
-        &[STEP],
+        &[STEP, FINISH_PLAIN],
         Way { lower, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
     )
 };

@@ -29,6 +29,7 @@ pub mod experts_out_tiled;
 pub mod experts_spread;
 pub mod fault;
 pub mod fill;
+pub mod finish_fixed;
 pub mod fixed_point;
 pub mod gate_up_norm;
 pub mod gate_up_swiglu;
@@ -116,6 +117,9 @@ pub const ALL: &[&Op] = &[
     &probe_dispatch::OP,
     &fill::OP,
     &fixed_point::OP,
+    &finish_fixed::NORM_ROWS,
+    &finish_fixed::ADD_NORM,
+    &finish_fixed::GROUPED_MERGE,
     &add::OP,
     &norm_rows::OP,
     &add_norm::OP,
@@ -178,7 +182,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
         "fill" => &["words"],
-        "fixed_point" => &["fixed"],
+        "fixed_point" | "norm_rows_fixed" | "add_norm_fixed" | "grouped_merge_fixed" => &["fixed"],
         "probe_copy" => &["copied"],
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
@@ -243,6 +247,9 @@ const INPUT_PLAIN: &str = shader_text!("../../shaders/lib/input_plain.wgsl");
 const INPUT_NORMED: &str = shader_text!("../../shaders/lib/input_normed.wgsl");
 const OUTPUT_PLAIN: &str = shader_text!("../../shaders/lib/output_plain.wgsl");
 const OUTPUT_ADDED: &str = shader_text!("../../shaders/lib/output_added.wgsl");
+
+/// What becomes of a row that was written, beside that: nothing.
+const FINISH_PLAIN: &str = shader_text!("../../shaders/lib/finish_plain.wgsl");
 
 /// `Σ a·b` in f32, in order.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {

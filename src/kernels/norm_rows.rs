@@ -6,7 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, mean_square};
+use super::{FINISH_PLAIN, STEP, mean_square};
 
 crate::params! {
     /// Parameters of `norm_rows`; the WGSL says what each is.
@@ -22,15 +22,12 @@ crate::params! {
     }
 }
 
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/norm_rows.wgsl");
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "norm_rows",
-    variants: &[Variant::only(
-        "norm_rows",
-        shader_text!("../../shaders/kernels/norm_rows.wgsl"),
-        &[STEP],
-        lower::VECTOR,
-    )],
+    variants: &[Variant::only("norm_rows", SOURCE, &[STEP, FINISH_PLAIN], lower::VECTOR)],
     bindings: &[("step", Access::Read), ("values", Access::Read), ("norm", Access::Read), ("x", Access::Write)],
     params: Params::FIELDS,
     reference,
