@@ -189,11 +189,10 @@ impl Lowering<'_> {
         let (stage, variant, config) = self.last.as_ref()?;
         let parts = [stage.clone(), helper.clone()];
         let fitting = joins.iter().filter(|rule| rule.parts == [stage.op.name, helper.op.name]);
-        let joined = fitting.filter_map(|rule| (rule.fuse)(&parts)).find_map(|joined| {
+        fitting.filter_map(|rule| (rule.fuse)(&parts)).find_map(|joined| {
             let is_alike = |of: &&Variant| of.source == variant.source && of.can(&joined, self.caps);
             joined.op.variants.iter().find(is_alike).map(|of| (joined, of, *config))
-        });
-        joined
+        })
     }
 
     fn help(&mut self, index: usize, helper: &Stage, config: &Config, joins: &[&'static Rule]) {
