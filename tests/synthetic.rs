@@ -6,7 +6,7 @@ use crate::support::{places, spread};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
 use headstart::gpu::executor_gpu::ShaderChecks;
-use headstart::model::{Shape, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName};
+use headstart::model::{Shape, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName};
 use pollster::block_on;
 use std::rc::Rc;
 
@@ -164,6 +164,19 @@ fn narrow_mla(name: &str, format: Format) -> SyntheticMla {
     model
 }
 
+/// The same of gated delta nets.
+fn narrow_delta(name: &str, format: Format) -> SyntheticDelta {
+    let name = SyntheticName::parse(&format!("synthetic:{name}:format={format}")).unwrap();
+    let mut model = SyntheticDelta::of(&name).unwrap().unwrap();
+    let shape = &mut model.shape;
+    (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
+    (shape.n_heads, shape.n_kv_heads, shape.net.n_key_heads, shape.net.n_value_heads) = (2, 1, 2, 4);
+    if let Some(experts) = &mut shape.experts {
+        (experts.n_experts, experts.n_hidden, experts.shared_hidden) = (16, 256, 256);
+    }
+    model
+}
+
 #[test]
 fn files_of_random_weights_are_loaded_and_give_finite_logits() {
     let v4 = Synthesis::of_v4(&model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k"));
@@ -180,7 +193,10 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
         ("deepseek-v3.2:layers=3..5", Format::Q4_0),
     ];
     let mla = mla.map(|(name, format)| Synthesis::of_mla(&narrow_mla(name, format)));
-    for synthesis in [v4].into_iter().chain(grouped).chain(mla) {
+    // Attention every few layers, and layers that are told one by one.
+    let delta = [("qwen3.5-9b:layers=0..4", Format::Q8_0), ("qwen3.5-35b-a3b:layers=2..5", Format::Q4_0)];
+    let delta = delta.map(|(name, format)| Synthesis::of_delta(&narrow_delta(name, format)));
+    for synthesis in [v4].into_iter().chain(grouped).chain(mla).chain(delta) {
         let synthesis = synthesis.unwrap();
         let architecture = synthesis.keys["general.architecture"].clone();
         let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
@@ -202,7 +218,9 @@ fn models_of_other_attention_run_without_a_file_and_equal_on_every_executor() {
     let grouped = grouped.map(|(name, format)| (name, ModelFiles::synthetic(narrow(name, format))));
     let mla = [("deepseek-r1:layers=2..4", Format::Q8_0), ("deepseek-v2-lite", Format::Q4_0)];
     let mla = mla.map(|(name, format)| (name, ModelFiles::synthetic(narrow_mla(name, format))));
-    for (name, files) in grouped.into_iter().chain(mla) {
+    let delta = [("qwen3.5-9b:layers=2..4", Format::Q4_0), ("qwen3.5-35b-a3b:layers=2..4", Format::Q8_0)];
+    let delta = delta.map(|(name, format)| (name, ModelFiles::synthetic(narrow_delta(name, format))));
+    for (name, files) in grouped.into_iter().chain(mla).chain(delta) {
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
         let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
         let expected = of(ExecutorChoice::Cpu);

@@ -55,7 +55,7 @@ pub use family::Family;
 pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 pub use synthetic::{
-    Filling, Synthetic, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor,
+    Filling, Synthetic, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor,
 };
 pub use weights::{
     Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Piece, Route, Scales, Scheme, TensorRef,

@@ -9,7 +9,7 @@ use crate::format::directory::shown;
 use crate::format::gguf::{NewTensor, Value};
 use crate::format::random::hash;
 use crate::format::random_rows::RandomRows;
-use crate::model::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticTensor};
+use crate::model::{Filling, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticTensor};
 use crate::text::gguf_keys_of_bytes;
 
 /// Bytes handed on at a time, about.
@@ -58,6 +58,17 @@ impl Synthesis {
         let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
         let sizes = (shape.n_vocab, n_experts);
         Self::new(shape.architecture(), shape.gguf_keys(), model.tensors(), sizes, model.seed)
+    }
+
+    /// Of a model of gated delta nets.
+    ///
+    /// # Errors
+    /// As [`Self::of_v4`].
+    pub fn of_delta(model: &SyntheticDelta) -> Result<Self> {
+        let shape = &model.shape;
+        let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
+        let sizes = (shape.n_vocab, n_experts);
+        Self::new(shape.architecture, shape.gguf_keys(), model.tensors(), sizes, model.seed)
     }
 
     fn new(
@@ -126,13 +137,14 @@ impl Synthesis {
     }
 }
 
-/// A row of a small tensor, as F32: 1 to 1.125, or 1/16 to 1/8 of either sign.
+/// A row of a small tensor, as F32: 1 to 1.125 of one sign, or 1/16 to 1/8 of either sign.
 fn plain(filling: Filling, n: u32, seed: u32) -> impl Iterator<Item = u8> {
     let value = move |i: u32| {
         let random = hash(i, seed);
         let share = (random >> 1) as f32 / (1u32 << 31) as f32;
         match filling {
             Filling::NearOne => 1.0 + share / 8.0,
+            Filling::NearMinusOne => -1.0 - share / 8.0,
             _ if random & 1 == 1 => (1.0 + share) / 16.0,
             _ => -(1.0 + share) / 16.0,
         }

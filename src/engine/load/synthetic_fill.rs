@@ -103,6 +103,7 @@ impl Filler<'_> {
         let words = match (self.filling)(piece.source_index) {
             // 1 to 1.125.
             Filling::NearOne => masked(0x000f_ffff, &[0x3f80_0000]),
+            Filling::NearMinusOne => masked(0x000f_ffff, &[0xbf80_0000]),
             // 1/16 to 1/8, of either sign.
             Filling::Small | Filling::Product => masked(0x807f_ffff, &[0x3d80_0000]),
             Filling::Experts => Words::Ids(self.n_experts),

@@ -261,6 +261,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<&[bool]> for Value {
+    fn from(values: &[bool]) -> Self {
+        Self::Scalars(Scalars::new(ScalarKind::Bool, values.iter().map(|value| u8::from(*value)).collect()))
+    }
+}
+
 impl From<&[i32]> for Value {
     fn from(values: &[i32]) -> Self {
         Self::Scalars(Scalars::new(ScalarKind::I32, values.iter().flat_map(|value| value.to_le_bytes()).collect()))

@@ -14,9 +14,9 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, lfm2-1.2b (in Q4_0 unless told otherwise),
-deepseek-v2-lite, deepseek-r1, deepseek-v3.2 (in Q8_0 unless told otherwise), deepseek-v4-flash or deepseek-v4-pro (as published), or the
-config.json of a DeepSeek V4. All have the shapes of the real ones, random weights, and a tokenizer of bytes;
+The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, lfm2-1.2b, qwen3.5-9b, qwen3.5-35b-a3b
+(in Q4_0 unless told otherwise), deepseek-v2-lite, deepseek-r1, deepseek-v3.2 (in Q8_0 unless told otherwise),
+deepseek-v4-flash or deepseek-v4-pro (as published), or the config.json of a DeepSeek V4. All have the shapes of the real ones, random weights, and a tokenizer of bytes;
 what they write means nothing.
 
 Examples:
@@ -79,6 +79,7 @@ fn synthesis(text: &str) -> Result<(Synthesis, Format)> {
         Some(Synthetic::V4(model)) => Ok((Synthesis::of_v4(model)?, model.format)),
         Some(Synthetic::Grouped(model)) => Ok((Synthesis::of_grouped(model)?, model.format)),
         Some(Synthetic::Mla(model)) => Ok((Synthesis::of_mla(model)?, model.format)),
+        Some(Synthetic::Delta(model)) => Ok((Synthesis::of_delta(model)?, model.format)),
         None => Err(Error::usage("synthesize", named.name).expected("a name that begins with synthetic:")),
     }
 }

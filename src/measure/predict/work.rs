@@ -130,6 +130,18 @@ mod tests {
         assert!((least..least + least / 15).contains(&bytes), "{bytes}, not {least}");
     }
 
+    /// Of Qwen3.5-9B a token takes part in all but the embedding; a layer with a net reads and writes a state of 32 heads of
+    /// 128 · 128, in 24 layers.
+    #[test]
+    fn a_token_of_qwen35_reads_its_weights_and_states_once() {
+        let name = SyntheticName::parse("synthetic:qwen3.5-9b:layers=3..5:vocab=1024").expect("a name");
+        let whole = Synthetic::of(&name).expect("layers").expect("a known model").whole();
+        let planner = Planner::new(&whole, 1 << 30, 32, CacheTypes::default()).expect("a planner");
+        let bytes: u64 = planner.works(1, 0).values().map(|work| work.bytes).sum();
+        let least = whole.n_active_parameters() / 32 * 18 + 24 * 2 * 4 * 32 * 128 * 128;
+        assert!((least..least + least / 20).contains(&bytes), "{bytes}, not {least}");
+    }
+
     /// By hand from the spec (2.1, 7): V4-Flash has 43 layers, 2 of ratio 0, 21 of ratio 4, 20 of ratio 128. A key is
     /// 512 f32 = 2048 bytes, an indexer's key 128 f32 = 512 bytes. The window's ring has 128 rows and those of a step of
     /// 32 tokens. There is room for 256 tokens beyond the context, which are computed ahead, and for one entry more than

@@ -13,6 +13,7 @@
 //! * The convolution looks back on what went into it, not on what came out.
 
 mod bind;
+mod export;
 mod read;
 
 pub use read::{architecture, is_config};

@@ -11,16 +11,17 @@ use crate::model::shape::config::{ConfigKeys, token};
 use crate::model::shape::gguf::{ARCHITECTURE, GgufKeys, n_layers, n_vocab};
 use crate::model::shape::keys::{self, Key, Keys, key};
 
-const INTERVAL: Key = key("full_attention_interval", &["full_attention_interval"]);
-const N_TAPS: Key = key("ssm.conv_kernel", &["linear_conv_kernel_dim"]);
-const KEY_DIM: Key = key("ssm.state_size", &["linear_key_head_dim"]);
-const KEY_HEADS: Key = key("ssm.group_count", &["linear_num_key_heads"]);
-const VALUE_HEADS: Key = key("ssm.time_step_rank", &["linear_num_value_heads"]);
-const VALUE_WIDTH: Key = key("ssm.inner_size", &[]);
+pub(super) const INTERVAL: Key = key("full_attention_interval", &["full_attention_interval"]);
+pub(super) const N_TAPS: Key = key("ssm.conv_kernel", &["linear_conv_kernel_dim"]);
+pub(super) const KEY_DIM: Key = key("ssm.state_size", &["linear_key_head_dim"]);
+pub(super) const KEY_HEADS: Key = key("ssm.group_count", &["linear_num_key_heads"]);
+pub(super) const VALUE_HEADS: Key = key("ssm.time_step_rank", &["linear_num_value_heads"]);
+pub(super) const VALUE_WIDTH: Key = key("ssm.inner_size", &[]);
 const VALUE_DIM: Key = key("", &["linear_value_head_dim"]);
-const SHARED_HIDDEN: Key = key("expert_shared_feed_forward_length", &["shared_expert_intermediate_size"]);
-const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
-const RECURRENT: Key = key("attention.recurrent_layers", &[]);
+pub(super) const SHARED_HIDDEN: Key = key("expert_shared_feed_forward_length", &["shared_expert_intermediate_size"]);
+pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
+pub(super) const SECTIONS: Key = key("rope.dimension_sections", &[]);
+pub(super) const RECURRENT: Key = key("attention.recurrent_layers", &[]);
 const LAYER_TYPES: &str = "layer_types";
 
 /// Architectures by their names in a GGUF and in a `config.json`, the latter with pictures and without.

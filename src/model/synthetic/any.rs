@@ -1,6 +1,6 @@
 //! A model of random weights of whichever architecture can run without a file.
 
-use super::{Filling, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
+use super::{Filling, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -14,6 +14,8 @@ pub enum Synthetic {
     Grouped(SyntheticGrouped),
     /// One with latent attention.
     Mla(SyntheticMla),
+    /// One of gated delta nets.
+    Delta(SyntheticDelta),
 }
 
 impl From<SyntheticModel> for Synthetic {
@@ -34,6 +36,12 @@ impl From<SyntheticMla> for Synthetic {
     }
 }
 
+impl From<SyntheticDelta> for Synthetic {
+    fn from(model: SyntheticDelta) -> Self {
+        Self::Delta(model)
+    }
+}
+
 impl Synthetic {
     /// The model of that name; `None` where no published model that runs without a file has it.
     ///
@@ -46,6 +54,9 @@ impl Synthetic {
         if let Some(model) = SyntheticMla::of(name)? {
             return Ok(Some(model.into()));
         }
+        if let Some(model) = SyntheticDelta::of(name)? {
+            return Ok(Some(model.into()));
+        }
         Ok(SyntheticGrouped::of(name)?.map(Into::into))
     }
 
@@ -56,6 +67,7 @@ impl Synthetic {
             Self::V4(model) => &model.name,
             Self::Grouped(model) => &model.name,
             Self::Mla(model) => &model.name,
+            Self::Delta(model) => &model.name,
         }
     }
 
@@ -68,6 +80,7 @@ impl Synthetic {
             Self::V4(model) => Ok(Model::V4(model.shape.clone(), model.weights()?)),
             Self::Grouped(model) => model.model(),
             Self::Mla(model) => model.model(),
+            Self::Delta(model) => model.model(),
         }
     }
 
@@ -81,6 +94,7 @@ impl Synthetic {
             }
             Self::Grouped(model) => Self::Grouped(model.uncut()),
             Self::Mla(model) => Self::Mla(model.uncut()),
+            Self::Delta(model) => Self::Delta(model.uncut()),
         }
     }
 
@@ -91,6 +105,7 @@ impl Synthetic {
             Self::V4(model) => model.shape.n_layers() as u32,
             Self::Grouped(model) => model.shape.n_layers,
             Self::Mla(model) => model.shape.n_layers,
+            Self::Delta(model) => model.shape.n_layers(),
         }
     }
 
@@ -101,6 +116,7 @@ impl Synthetic {
             Self::V4(model) => model.shape.n_active_parameters(),
             Self::Grouped(model) => model.n_active_parameters(),
             Self::Mla(model) => model.n_active_parameters(),
+            Self::Delta(model) => model.n_active_parameters(),
         }
     }
 
@@ -113,6 +129,7 @@ impl Synthetic {
             Self::V4(model) => Ok(model.weights()?.bytes()),
             Self::Grouped(model) => Ok(model.tensors().iter().map(SyntheticTensor::bytes).sum()),
             Self::Mla(model) => Ok(model.tensors().iter().map(SyntheticTensor::bytes).sum()),
+            Self::Delta(model) => Ok(model.tensors().iter().map(SyntheticTensor::bytes).sum()),
         }
     }
 
@@ -123,6 +140,7 @@ impl Synthetic {
             Self::V4(model) => Box::new(|index| model.filling(index)),
             Self::Grouped(model) => Box::new(fillings_of(&model.tensors())),
             Self::Mla(model) => Box::new(fillings_of(&model.tensors())),
+            Self::Delta(model) => Box::new(fillings_of(&model.tensors())),
         }
     }
 
@@ -133,6 +151,7 @@ impl Synthetic {
             Self::V4(model) => model.seed,
             Self::Grouped(model) => model.seed,
             Self::Mla(model) => model.seed,
+            Self::Delta(model) => model.seed,
         }
     }
 
@@ -143,6 +162,7 @@ impl Synthetic {
             Self::V4(model) => model.shape.n_experts,
             Self::Grouped(model) => model.shape.experts.as_ref().map_or(0, |of| of.n_experts),
             Self::Mla(model) => model.shape.experts.as_ref().map_or(0, |of| of.n_experts),
+            Self::Delta(model) => model.shape.experts.as_ref().map_or(0, |of| of.n_experts),
         }
     }
 }

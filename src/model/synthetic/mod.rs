@@ -3,6 +3,7 @@
 //! real model; what it writes means nothing.
 
 mod any;
+mod delta;
 mod grouped;
 mod mla;
 mod name;
@@ -15,6 +16,7 @@ use crate::format::Format;
 use std::ops::Range;
 
 pub use any::Synthetic;
+pub use delta::{SyntheticDelta, names as delta_names};
 pub use grouped::{SyntheticGrouped, names as grouped_names};
 pub use mla::{SyntheticMla, names as mla_names};
 pub use name::SyntheticName;

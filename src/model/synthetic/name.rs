@@ -150,7 +150,12 @@ impl SyntheticName {
 }
 
 fn models() -> String {
-    let known: Vec<&str> = PUBLISHED.into_iter().chain(super::grouped_names()).chain(super::mla_names()).collect();
+    let known: Vec<&str> = PUBLISHED
+        .into_iter()
+        .chain(super::grouped_names())
+        .chain(super::mla_names())
+        .chain(super::delta_names())
+        .collect();
     format!("{}, or the path of a config.json", known.join(", "))
 }
 

@@ -19,6 +19,8 @@ pub enum Filling {
     Product,
     /// Numbers a little above 1: what norms multiply with.
     NearOne,
+    /// Numbers a little below -1: how fast a state is forgotten.
+    NearMinusOne,
     /// Numbers of either sign, a little off zero: biases, sinks, position embeddings and mixing scales.
     Small,
     /// Ids of experts, all valid and those of a token all different.
