@@ -1,6 +1,8 @@
 // outputs[t, slot, d] = Σ_i down[e][d, i] · hidden[t, slot, i] for the expert e of the slot; slots of experts outside
 // this shard are left to the others. The slot's weight is already in hidden.
-// A group of lanes takes ROWS rows of one slot and walks along them block by block; lanes take blocks in turn. Sums in f32.
+// A group of lanes takes ROWS rows of SLOTS slots and walks along them block by block; lanes take blocks in turn. Sums in f32.
+// SLOTS is 1, or all of a token: then their outputs are added up, those of another shard's experts as zeros, and `joined` says
+// what comes of the sum (lib/output_plain.wgsl, lib/slots_added.wgsl).
 struct Params {
     n_blocks: u32,      // blocks of 32 weights in a row
     hidden_stride: u32, // vectors of 4 from slot to slot in hidden
@@ -17,7 +19,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
 @group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;  // [n_experts, n_embd, n_blocks, …]
 @group(0) @binding(5) var<storage, read> scales: array<u32>;
-@group(0) @binding(6) var<storage, read_write> outputs: array<f32>; // [n_tokens, n_slots, n_embd]
+@group(0) @binding(6) var<storage, read_write> outputs: array<f32>; // [n_tokens, n_slots / SLOTS, n_embd]
 
 @compute @workgroup_size(WORKGROUP)
 fn experts_out(
@@ -28,56 +30,62 @@ fn experts_out(
     let group = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_embd + ROWS - 1u) / ROWS;
-    let entry = group / n_row_groups;
-    if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
-        return;
-    }
-    // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
-    let expert = experts[entry];
-    if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
+    let first_entry = group / n_row_groups * SLOTS;
+    if first_entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
     let first = (group % n_row_groups) * ROWS;
-    let down_row = (expert - params.first_expert) * params.n_embd;
     var sums: array<f32, ROWS>;
-    if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-            let block = quarter / 4u;
-            let low = quarter & 3u;
-            let from_block = entry * params.hidden_stride + block * 8u;
-            let x_low = hidden[from_block + low];
-            let x_high = hidden[from_block + low + 4u];
-            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
-            for (var r = 0u; r < ROWS; r += 1u) {
-                let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-                let affine = block_affine(down);
-                let sum = dot(block_codes(down, low), x_low) + dot(block_codes(down, low + 4u), x_high);
-                sums[r] += affine.x * sum + affine.y * x_sum;
+    for (var entry = first_entry; entry < first_entry + SLOTS; entry += 1u) {
+        // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
+        let expert = experts[entry];
+        if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
+            if SLOTS == 1u {
+                return;
             }
+            continue;
         }
-    } else {
-        for (var block = lane; block < params.n_blocks; block += LANES) {
-            let from_block = entry * params.hidden_stride + block * 8u;
-            var x_sums = vec4<f32>();
-            for (var j = 0u; j < 8u; j += 1u) {
-                x_sums += hidden[from_block + j];
-            }
-            let x_sum = dot(x_sums, vec4<f32>(1.0));
-            for (var r = 0u; r < ROWS; r += 1u) {
-                let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-                var sum = 0.0;
-                for (var j = 0u; j < 8u; j += 1u) {
-                    sum += dot(block_codes(down, j), hidden[from_block + j]);
+        let down_row = (expert - params.first_expert) * params.n_embd;
+        if BLOCK_LANES == 4u {
+            for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
+                let block = quarter / 4u;
+                let low = quarter & 3u;
+                let from_block = entry * params.hidden_stride + block * 8u;
+                let x_low = hidden[from_block + low];
+                let x_high = hidden[from_block + low + 4u];
+                let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+                for (var r = 0u; r < ROWS; r += 1u) {
+                    let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
+                    let affine = block_affine(down);
+                    let sum = dot(block_codes(down, low), x_low) + dot(block_codes(down, low + 4u), x_high);
+                    sums[r] += affine.x * sum + affine.y * x_sum;
                 }
-                let affine = block_affine(down);
-                sums[r] += affine.x * sum + affine.y * x_sum;
+            }
+        } else {
+            for (var block = lane; block < params.n_blocks; block += LANES) {
+                let from_block = entry * params.hidden_stride + block * 8u;
+                var x_sums = vec4<f32>();
+                for (var j = 0u; j < 8u; j += 1u) {
+                    x_sums += hidden[from_block + j];
+                }
+                let x_sum = dot(x_sums, vec4<f32>(1.0));
+                for (var r = 0u; r < ROWS; r += 1u) {
+                    let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
+                    var sum = 0.0;
+                    for (var j = 0u; j < 8u; j += 1u) {
+                        sum += dot(block_codes(down, j), hidden[from_block + j]);
+                    }
+                    let affine = block_affine(down);
+                    sums[r] += affine.x * sum + affine.y * x_sum;
+                }
             }
         }
     }
     for (var r = 0u; r < ROWS; r += 1u) {
         let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_embd {
-            outputs[entry * params.n_embd + first + r] = sum;
+            let at = first_entry / SLOTS * params.n_embd + first + r;
+            outputs[at] = joined(at, sum);
         }
     }
 }

@@ -12,6 +12,9 @@ pub struct Rule {
     pub parts: &'static [&'static str],
     /// The stage that does their work, of their layer's first; none where they do not fit together.
     pub fuse: fn(&[Stage]) -> Option<Stage>,
+    /// Kernels that write anew what the parts leave behind for each other, beside those of the parts: they never read what they
+    /// write.
+    pub writers: &'static [&'static str],
     /// Small recordings of the parts, each of which the rule fuses.
     pub cases: fn() -> Vec<Case>,
 }
@@ -26,9 +29,19 @@ impl Rule {
         }
         let fused = (self.fuse)(parts)?;
         let kept: Vec<Slice> = written(&fused).collect();
-        let is_lost = |part: &Stage, slice: &Slice| !kept.contains(slice) && !is_dead(stages, end, part, *slice);
+        let is_lost =
+            |part: &Stage, slice: &Slice| !kept.contains(slice) && !self.is_dead(stages, end, part, *slice);
         let loses = parts.iter().any(|part| written(part).any(|slice| is_lost(part, &slice)));
         (!loses).then(|| Stage { parts: parts.to_vec(), ..fused })
+    }
+
+    /// Whether nobody reads what `part` left in a slice, as far as the recording tells: who next binds its buffer, from stage
+    /// `end` on and then from the first stage on, is a stage that writes it anew.
+    fn is_dead(&self, stages: &[Stage], end: usize, part: &Stage, slice: Slice) -> bool {
+        let binds = |stage: &&Stage| stage.bindings.iter().any(|of| of.buffer == slice.buffer);
+        let Some(next) = stages[end..].iter().chain(&stages[..end]).find(binds) else { return true };
+        (next.op.name == part.op.name || self.writers.contains(&next.op.name))
+            && bound(next).all(|(of, access)| of.buffer != slice.buffer || access == Access::Write)
     }
 
     /// The cases after fusion, for the fused kernel's own list.
@@ -78,15 +91,6 @@ fn written(stage: &Stage) -> impl Iterator<Item = Slice> {
 
 fn bound(stage: &Stage) -> impl Iterator<Item = (Slice, Access)> {
     stage.bindings.iter().zip(stage.op.bindings).map(|(slice, (_, access))| (*slice, *access))
-}
-
-/// Whether nobody reads what `writer` left in a slice, as far as the recording tells: who next binds its buffer, from stage
-/// `end` on and then from the first stage on, is a stage of the same kernel that writes it anew.
-fn is_dead(stages: &[Stage], end: usize, writer: &Stage, slice: Slice) -> bool {
-    let binds = |stage: &&Stage| stage.bindings.iter().any(|of| of.buffer == slice.buffer);
-    let Some(next) = stages[end..].iter().chain(&stages[..end]).find(binds) else { return true };
-    next.op.name == writer.op.name
-        && bound(next).all(|(of, access)| of.buffer != slice.buffer || access == Access::Write)
 }
 
 /// The longest chain of steps (kernels with their slices) of which each waits for one before it: for what that wrote, or to

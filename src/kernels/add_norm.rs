@@ -44,7 +44,7 @@ pub static OP: Op = Op {
 };
 
 /// Takes `add` and the norm of what it wrote.
-pub static RULE: Rule = Rule { parts: &["add", "norm_rows"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["add", "norm_rows"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [add, norm] = parts else { return None };

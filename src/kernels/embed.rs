@@ -121,7 +121,7 @@ fn rows_of_tokens(call: &Call<'_>, p: &Params) -> Vec<(u32, u32)> {
 pub(super) fn needed(call: &Call<'_>) -> Needed {
     let p: Params = call.params();
     let rows = rows_of_tokens(call, &p).into_iter().map(|(_, row)| row..row + 1).collect();
-    Needed { n_blocks: p.n_blocks, rows, apart: 0 }
+    Needed { n_blocks: p.n_blocks, rows, others: Vec::new() }
 }
 
 fn cases() -> Vec<Case> {

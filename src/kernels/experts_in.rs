@@ -130,7 +130,7 @@ impl Params {
     /// The rows of some entries' experts: gate rows, and the up rows that go with them.
     pub(super) fn needed(&self, entries: &[(usize, u32)]) -> Needed {
         let rows = experts::rows_of(entries, self.n_hidden);
-        Needed { n_blocks: self.n_blocks, rows, apart: self.n_experts * self.n_hidden }
+        Needed { n_blocks: self.n_blocks, rows, others: vec![self.n_experts * self.n_hidden] }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{STEP, dot, experts, experts_out_fixed};
+use super::{OUTPUT_PLAIN, STEP, dot, experts, experts_out_fixed};
 
 crate::params! {
     /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
@@ -35,10 +35,7 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "experts_out",
-    variants: &[
-        Variant::only("experts_out", shader_text!("../../shaders/kernels/experts_out.wgsl"), &[STEP], WAY),
-        experts_out_fixed::VARIANT,
-    ],
+    variants: &[Variant::only("experts_out", SOURCE, &[STEP, OUTPUT_PLAIN], WAY), experts_out_fixed::VARIANT],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),
@@ -51,6 +48,9 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// The text, for another contract of its output too.
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/experts_out.wgsl");
 
 /// Appends `outputs = down · hidden` for the slots whose expert is in the shard; by tiles over tokens when the tokens
 /// are grouped by expert.
@@ -86,8 +86,11 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
-    (with_codes(spec, stage, config.nibbles), n_workgroups).into()
+    (with_codes(spec.constant(SLOTS, 1), stage, config.nibbles), n_workgroups).into()
 }
+
+/// The constant that says how many slots a group of lanes adds up.
+pub(super) const SLOTS: &str = "SLOTS";
 
 /// How invocations share the rows of every slot's expert, and the workgroups that are needed for it.
 pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
@@ -104,7 +107,7 @@ fn reference(call: &mut Call<'_>) {
 }
 
 /// The entries (`token · n_slots + slot`) that are wanted, with their expert's number in the shard.
-fn in_order(call: &Call<'_>, p: &Params) -> Vec<(usize, u32)> {
+pub(super) fn in_order(call: &Call<'_>, p: &Params) -> Vec<(usize, u32)> {
     let (step, experts) = (call.input::<Step>(0)[0], call.inputs[2]);
     let entries = 0..(step.n_tokens.min(p.max_tokens) * p.n_slots) as usize;
     experts::wanted(call, p.n_slots, p.shard(), entries.map(|entry| (entry, experts[entry])))
@@ -124,7 +127,7 @@ impl Params {
 
     /// The rows of some entries' experts.
     pub(super) fn needed(&self, entries: &[(usize, u32)]) -> Needed {
-        Needed { n_blocks: self.n_blocks, rows: experts::rows_of(entries, self.n_embd), apart: 0 }
+        Needed { n_blocks: self.n_blocks, rows: experts::rows_of(entries, self.n_embd), others: Vec::new() }
     }
 }
 

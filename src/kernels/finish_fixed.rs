@@ -84,18 +84,21 @@ pub static RULES: &[&Rule] = &[&OF_NORM, &OF_ADD_NORM, &OF_MERGE];
 
 static OF_NORM: Rule = Rule {
     parts: &["norm_rows", "fixed_point"],
+    writers: &[],
     fuse: |parts| join(parts, &NORM_ROWS, form_of_norm(&parts[0].params())),
     cases: norm_cases,
 };
 
 static OF_ADD_NORM: Rule = Rule {
     parts: &["add_norm", "fixed_point"],
+    writers: &[],
     fuse: |parts| join(parts, &ADD_NORM, form_of_add_norm(&parts[0].params())),
     cases: add_norm_cases,
 };
 
 static OF_MERGE: Rule = Rule {
     parts: &["grouped_merge", "fixed_point"],
+    writers: &[],
     fuse: |parts| join(parts, &GROUPED_MERGE, form_of_merge(&parts[0].params())),
     cases: merge_cases,
 };

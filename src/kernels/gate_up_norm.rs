@@ -36,7 +36,7 @@ pub static OP: Op = Op {
 };
 
 /// Takes a norm, and the network's product that follows it. What was normed is kept for other stages.
-pub static RULE: Rule = Rule { parts: &["norm_rows", "gate_up_swiglu"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["norm_rows", "gate_up_swiglu"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [norm, network] = parts else { return None };

@@ -52,7 +52,7 @@ pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/gate_up_swig
 pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 /// Takes the product with the gate and up rows, and `swiglu` of it.
-pub static RULE: Rule = Rule { parts: &["linear", "swiglu"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["linear", "swiglu"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [product, swiglu] = parts else { return None };
@@ -113,7 +113,7 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
 pub(super) fn needed(call: &Call<'_>) -> Needed {
     let p: Params = call.params();
     let gates = 0..p.n_hidden;
-    Needed { n_blocks: p.n_blocks, rows: vec![gates], apart: p.n_hidden }
+    Needed { n_blocks: p.n_blocks, rows: vec![gates], others: vec![p.n_hidden] }
 }
 
 /// Its parts' references, one after the other; of hidden units whose rows are not wanted nothing is kept.

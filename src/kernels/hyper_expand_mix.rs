@@ -54,7 +54,7 @@ pub static OP: Op = Op {
 };
 
 /// Takes `hyper_expand` and the mix of what it wrote.
-pub static RULE: Rule = Rule { parts: &["hyper_expand", "hyper_mix"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["hyper_expand", "hyper_mix"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [expand, mix] = parts else { return None };

@@ -184,7 +184,7 @@ impl Params {
 pub(super) fn needed(call: &Call<'_>) -> Needed {
     let p: Params = call.params();
     let all = 0..p.n_rows;
-    Needed { n_blocks: p.n_blocks, rows: vec![all], apart: 0 }
+    Needed { n_blocks: p.n_blocks, rows: vec![all], others: Vec::new() }
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -34,7 +34,7 @@ pub static OP: Op = Op {
 };
 
 /// Takes the product with a whole matrix, and `add` of it.
-pub static RULE: Rule = Rule { parts: &["linear", "add"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["linear", "add"], fuse, writers: &["experts_out"], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [product, add] = parts else { return None };

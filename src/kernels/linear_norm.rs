@@ -43,7 +43,7 @@ const MOST_ROWS: u32 = 32 << 10;
 const EPS: &str = "EPS";
 
 /// Takes a norm, and the product that follows it. What was normed is kept for other stages.
-pub static RULE: Rule = Rule { parts: &["norm_rows", "linear"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["norm_rows", "linear"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [norm, product] = parts else { return None };

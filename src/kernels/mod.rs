@@ -23,6 +23,7 @@ pub mod experts_in_fixed;
 pub mod experts_in_shared;
 pub mod experts_in_tiled;
 pub mod experts_out;
+pub mod experts_out_add;
 pub mod experts_out_fixed;
 pub mod experts_out_shared;
 pub mod experts_out_tiled;
@@ -105,6 +106,7 @@ pub const ALL: &[&Op] = &[
     &route::OP,
     &experts_in::OP,
     &experts_out::OP,
+    &experts_out_add::OP,
     &sample::OP,
     &experts_group::OP,
     &experts_in_tiled::OP,
@@ -157,6 +159,7 @@ pub static RULES: &[&Rule] = &[
     &gate_up_swiglu::RULE,
     &rotate_compress::RULE,
     &linear_add::RULE,
+    &experts_out_add::RULE,
     &add_norm::RULE,
     &linear_norm::RULE,
     &gate_up_norm::RULE,
@@ -187,7 +190,9 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" | "mla_latents" if halves_written(spec, binding) => return Words::Halves,
+        "grouped_heads" | "mla_latents" if halves_written(spec, binding) => {
+            return Words::Halves;
+        }
         _ => &[],
     };
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }

@@ -43,7 +43,7 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             let p: experts_in::Params = stage.params();
             p.n_slots * p.n_hidden
         }
-        ("experts_out" | "experts_out_tiled", "hidden") => {
+        ("experts_out" | "experts_out_add" | "experts_out_tiled", "hidden") => {
             let p: experts_out::Params = stage.params();
             p.n_slots * 4 * p.hidden_stride
         }
@@ -51,6 +51,7 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             let p: experts_out::Params = stage.params();
             p.n_slots * p.n_embd
         }
+        ("experts_out_add", "outputs" | "stream") => stage.params::<experts_out::Params>().n_embd,
         ("attend_score", "queries") => 4 * stage.params::<attend_score::Params>().queries_stride,
         ("attend_score", "scores") => {
             let p: attend_score::Params = stage.params();

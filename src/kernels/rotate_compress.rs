@@ -71,7 +71,7 @@ pub static OP: Op = Op {
 };
 
 /// Takes `rotate` and a compressor of the same layer.
-pub static RULE: Rule = Rule { parts: &["rotate", "compress"], fuse, cases: part_cases };
+pub static RULE: Rule = Rule { parts: &["rotate", "compress"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [rotate, compress] = parts else { return None };

@@ -9,8 +9,8 @@ use crate::gpu::{Call, Op};
 
 use super::matrix::format_of;
 use super::{
-    embed, experts_in, experts_in_tiled, experts_out, experts_out_tiled, gate_up_norm, gate_up_swiglu, linear,
-    linear_add, linear_norm,
+    embed, experts_in, experts_in_tiled, experts_out, experts_out_add, experts_out_tiled, gate_up_norm, gate_up_swiglu,
+    linear, linear_add, linear_norm,
 };
 
 /// Blocks after which every format's planes stand at a whole word.
@@ -23,13 +23,13 @@ pub struct Needed {
     pub n_blocks: u32,
     /// One row for each result of a token, or of an expert.
     pub rows: Vec<Range<u32>>,
-    /// How far behind each of them another row lies that the same result needs; 0 where it needs no other.
-    pub apart: u32,
+    /// How far behind each of them other rows lie that the same result needs.
+    pub others: Vec<u32>,
 }
 
 impl Needed {
-    /// All these rows, if they are at most `most`; else one of each `most`th part of them, at random. With a row comes the
-    /// other one that its result needs. Ascending; gives how many results of a token they make, too.
+    /// All these rows, if they are at most `most`; else one of each `most`th part of them, at random. With a row come the
+    /// others that its result needs. Ascending; gives how many results of a token they make, too.
     #[must_use]
     pub fn draw(&self, most: u32, random: &mut dyn FnMut() -> u32) -> (Vec<u32>, u32) {
         let total: u64 = self.rows.iter().map(|rows| rows.len() as u64).sum();
@@ -42,7 +42,7 @@ impl Needed {
             while let Some(place) = places.next_if(|place| *place < end) {
                 let row = rows.start + (place - begin) as u32;
                 drawn.push(row);
-                drawn.extend((self.apart > 0).then_some(row + self.apart));
+                drawn.extend(self.others.iter().map(|other| row + other));
             }
             begin = end;
         }
@@ -92,6 +92,7 @@ const MATRICES: &[(&str, Needs)] = &[
     ("experts_in", experts_in::needed),
     ("experts_in_tiled", experts_in_tiled::needed),
     ("experts_out", experts_out::needed),
+    ("experts_out_add", experts_out_add::needed),
     ("experts_out_tiled", experts_out_tiled::needed),
 ];
 
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_draw_covers_every_part_and_brings_what_belongs_together() {
-        let needed = Needed { n_blocks: 2, rows: vec![0..100, 300..400], apart: 1000 };
+        let needed = Needed { n_blocks: 2, rows: vec![0..100, 300..400], others: vec![1000] };
         let mut seed = 7u32;
         let mut random = || {
             seed = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
