@@ -4,7 +4,8 @@
 //            subgroup lie side by side
 //   weights: HEAD_LANES invocations take a head: the greatest score, exp, and the sum
 //   sums:    an invocation takes a vector of 4 of the values, and every KEY_SETS-th key
-// Older sums are scaled down when the greatest score rises. All in f32.
+// Older sums are scaled down when the greatest score rises. All in f32. Heads come, and sums go, by a contract:
+// lib/queries_ready.wgsl, lib/queries_made.wgsl.
 struct Params {
     n_heads: u32,
     n_kv_heads: u32,
@@ -20,11 +21,6 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> heads: array<vec4<f32>>;         // [n_tokens, heads_stride], queries first
-@group(0) @binding(3) var<storage, read> keys: array<KeyQuad>;            // [n_kv_heads], see lib/key_order.wgsl
-@group(0) @binding(4) var<storage, read> values: array<ValueQuad>;        // [n_kv_heads, n_positions, QUADS]
-@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, QUADS]
-@group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
 
 const LEAST = -1e30;
 const HEAD_LANES = WORKGROUP / HEAD_SLOTS;
@@ -62,10 +58,7 @@ fn grouped_attend_decode(
     // Heads past the group's end repeat its last one, and are not written.
     let n_there = min(HEADS, group - tile * HEADS);
     if first < end {
-        for (var j = local; j < HEADS * QUADS; j += WORKGROUP) {
-            let head = first_head + min(j / QUADS, n_there - 1u);
-            quads[j] = params.scale * heads[token * params.heads_stride + head * QUADS + j % QUADS];
-        }
+        make_ready(local, token, first_head, n_there, end == n_before);
     }
 
     let slot = local / HEAD_LANES; // the head whose weights it makes, if there is one
@@ -167,7 +160,7 @@ fn grouped_attend_decode(
     let out_at = (token * params.n_heads + first_head) * params.n_splits + run;
     if first < end {
         for (var j = local; j < n_there * QUADS; j += WORKGROUP) {
-            partial[(out_at + j / QUADS * params.n_splits) * QUADS + j % QUADS] = quads[j];
+            keep_sum((out_at + j / QUADS * params.n_splits) * QUADS + j % QUADS, quads[j]);
         }
     }
     if lane == 0u && slot < n_there {
@@ -175,6 +168,6 @@ fn grouped_attend_decode(
         for (var l = 0u; l < HEAD_LANES; l += 1u) {
             sum += shares[slot * HEAD_LANES + l];
         }
-        stats[out_at + slot * params.n_splits] = vec2<f32>(greatest, sum);
+        keep_stat(out_at + slot * params.n_splits, vec2<f32>(greatest, sum));
     }
 }

@@ -1,5 +1,5 @@
 // Heads of grouped-query attention made ready: of each query and key head bias, norm and rotation; of each value head the
-// bias. Queries stay where they are; keys and values go into the cache at their positions.
+// bias. Queries go into a buffer of their own; keys and values go into the cache at their positions.
 //   v = heads + bias;  for queries and keys v ← norm ⊙ v / sqrt(mean(v²) + eps), then the first 2·rope_pairs elements turn
 // A pair is two neighbours, or (halves) an element and its like in the second half of what turns.
 // A group of lanes takes one head of one token; a lane takes two neighbouring pairs at a time, which make whole pairs of the cache
@@ -22,9 +22,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> rope: array<vec2<f32>>;           // see lib/rope.wgsl
 @group(0) @binding(3) var<storage, read> affine: array<f32>;
-@group(0) @binding(4) var<storage, read_write> heads: array<f32>;          // [n_tokens, queries | keys | values]
-@group(0) @binding(5) var<storage, read_write> keys: array<KeyPair>;       // in the order of lib/key_order.wgsl, by halves of a vector of 4
-@group(0) @binding(6) var<storage, read_write> values: array<ValuePair>; // [n_kv_heads, n_positions, head_dim / 2]
+@group(0) @binding(4) var<storage, read> heads: array<f32>;                // [n_tokens, queries | keys | values]
+@group(0) @binding(5) var<storage, read_write> queries: array<f32>;        // [n_tokens, queries]
+@group(0) @binding(6) var<storage, read_write> keys: array<KeyPair>;       // in the order of lib/key_order.wgsl, by halves of a vector of 4
+@group(0) @binding(7) var<storage, read_write> values: array<ValuePair>; // [n_kv_heads, n_positions, head_dim / 2]
 
 // Elements i and i + 1 of the head that begins at `at`.
 fn biased(at: u32, head: u32, i: u32) -> vec2<f32> {
@@ -53,6 +54,7 @@ fn grouped_heads(
     let position = step.position + token;
     let width = params.head_dim;
     let at = group * width;
+    let query_at = (token * params.n_heads + head) * width;
     let is_query = head < params.n_heads;
     let is_value = head >= params.n_heads + params.n_kv_heads;
     var factor = 1.0;
@@ -101,10 +103,10 @@ fn grouped_heads(
             }
         }
         if is_query {
-            heads[at + first] = a.x;
-            heads[at + first + 1u] = a.y;
-            heads[at + second] = b.x;
-            heads[at + second + 1u] = b.y;
+            queries[query_at + first] = a.x;
+            queries[query_at + first + 1u] = a.y;
+            queries[query_at + second] = b.x;
+            queries[query_at + second + 1u] = b.y;
         } else if is_value {
             values[value_at + first / 2u] = pack_value(a);
             values[value_at + second / 2u] = pack_value(b);

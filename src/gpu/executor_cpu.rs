@@ -1,11 +1,13 @@
 //! The CPU executor: runs a recording through each kernel's scalar reference. The oracle of every test, and what a machine
 //! without a GPU gets. It never tunes and never skips.
 
+use std::collections::BTreeMap;
+
 use web_time::Instant;
 
 use super::executor::Prepared;
 use super::op::{Access, Call};
-use super::recording::{Arena, Recording, Slice, Stage};
+use super::recording::{Arena, BufferId, Recording, Slice, Stage};
 
 /// Buffers as words in host memory, and the recordings to run over them.
 #[derive(Default)]
@@ -68,28 +70,44 @@ impl CpuExecutor {
     /// both as input and as output.
     fn play_stage(&mut self, stage: &Stage) {
         let bound = || stage.bindings.iter().zip(stage.op.bindings);
-        let outputs = bound().filter(|(_, (_, access))| *access == Access::Write);
-        let mut taken: Vec<(Slice, Vec<u32>)> =
-            outputs.map(|(slice, _)| (*slice, std::mem::take(&mut self.buffers[slice.buffer.0 as usize]))).collect();
-        let inputs = bound().filter(|(_, (_, access))| *access != Access::Write);
+        let of = |access| bound().filter(move |(_, (_, of))| *of == access).map(|(slice, _)| *slice);
+        let outputs: Vec<Slice> = of(Access::Write).collect();
+        let mut taken: BTreeMap<BufferId, Vec<u32>> = outputs.iter().map(|slice| (slice.buffer, Vec::new())).collect();
+        for (id, buffer) in &mut taken {
+            *buffer = std::mem::take(&mut self.buffers[id.0 as usize]);
+        }
         let mut call = Call {
             params: &stage.params,
             spec: &stage.spec,
-            inputs: inputs.map(|(slice, _)| words(&self.buffers[slice.buffer.0 as usize], *slice)).collect(),
-            outputs: taken.iter_mut().map(|(slice, buffer)| words_mut(buffer, *slice)).collect(),
+            inputs: of(Access::Read).map(|slice| words(&self.buffers[slice.buffer.0 as usize], slice)).collect(),
+            outputs: parts_of(&mut taken, &outputs),
             sample: None,
         };
         (stage.op.reference)(&mut call);
-        for (slice, buffer) in taken {
-            self.buffers[slice.buffer.0 as usize] = buffer;
+        for (id, buffer) in taken {
+            self.buffers[id.0 as usize] = buffer;
         }
     }
 }
 
-fn words(buffer: &[u32], slice: Slice) -> &[u32] {
-    &buffer[(slice.offset / 4) as usize..((slice.offset + slice.bytes) / 4) as usize]
+/// The words of slices that do not overlap, in the order of these.
+fn parts_of<'a>(buffers: &'a mut BTreeMap<BufferId, Vec<u32>>, slices: &[Slice]) -> Vec<&'a mut [u32]> {
+    let mut parts = Vec::new();
+    for (id, buffer) in buffers {
+        let mut of: Vec<(usize, &Slice)> = slices.iter().enumerate().filter(|(_, slice)| slice.buffer == *id).collect();
+        of.sort_by_key(|(_, slice)| slice.offset);
+        let (mut rest, mut at) = (buffer.as_mut_slice(), 0);
+        for (place, slice) in of {
+            let (begin, end) = ((slice.offset / 4) as usize, ((slice.offset + slice.bytes) / 4) as usize);
+            let (part, after) = rest.split_at_mut(end - at);
+            parts.push((place, &mut part[begin - at..]));
+            (rest, at) = (after, end);
+        }
+    }
+    parts.sort_by_key(|(place, _)| *place);
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
-fn words_mut(buffer: &mut [u32], slice: Slice) -> &mut [u32] {
-    &mut buffer[(slice.offset / 4) as usize..((slice.offset + slice.bytes) / 4) as usize]
+fn words(buffer: &[u32], slice: Slice) -> &[u32] {
+    &buffer[(slice.offset / 4) as usize..((slice.offset + slice.bytes) / 4) as usize]
 }

@@ -29,8 +29,8 @@ impl Rule {
         }
         let fused = (self.fuse)(parts)?;
         let kept: Vec<Slice> = written(&fused).collect();
-        let is_lost =
-            |part: &Stage, slice: &Slice| !kept.contains(slice) && !self.is_dead(stages, end, part, *slice);
+        let is_kept = |slice: &Slice| kept.iter().any(|kept| kept.contains(slice));
+        let is_lost = |part: &Stage, slice: &Slice| !is_kept(slice) && !self.is_dead(stages, end, part, *slice);
         let loses = parts.iter().any(|part| written(part).any(|slice| is_lost(part, &slice)));
         (!loses).then(|| Stage { parts: parts.to_vec(), ..fused })
     }

@@ -26,7 +26,7 @@ pub struct BufferPlan {
 }
 
 /// A buffer of an [`Arena`], or one of a lowering's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BufferId(pub u32);
 
 /// From this number on a buffer is scratch of a lowering. No arena has so many.
@@ -95,6 +95,13 @@ impl Slice {
     #[must_use]
     pub fn scratch(n: u32, bytes: u64) -> Self {
         Self { buffer: BufferId::scratch(n), offset: 0, bytes }
+    }
+
+    /// Whether all bytes of another are among these.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        let end = |of: &Self| of.offset + of.bytes;
+        self.buffer == other.buffer && self.offset <= other.offset && end(other) <= end(self)
     }
 
     /// Whether the two have bytes in common.

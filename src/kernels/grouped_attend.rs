@@ -79,6 +79,13 @@ pub fn n_splits(max_tokens: u32, n_positions: u32, types: CacheTypes) -> u32 {
     }
 }
 
+/// Bytes of the room for so many runs of heads of `value_dim` elements, and of that for their stats, which may stand behind it in
+/// one buffer: a fusion has one binding for both.
+#[must_use]
+pub fn run_bytes(n_runs: u64, value_dim: u32) -> [u64; 2] {
+    [(4 * n_runs * u64::from(value_dim)).next_multiple_of(256), 8 * n_runs]
+}
+
 /// What attention reads and writes; all but the cache in f32.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {

@@ -3,7 +3,7 @@
 
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Spec;
-use crate::gpu::space::Change;
+use crate::gpu::space::{Change, Space};
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
@@ -26,24 +26,33 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "grouped_attend_decode",
         SOURCE,
-        &[STEP],
-        Way { lower, space: |_| vec![[64, 128, 256].map(Change::VectorLanes).into()] },
+        &[STEP, shader_text!("../../shaders/lib/queries_ready.wgsl")],
+        Way { lower, space },
     )
 };
 
-const SOURCE: &str = shader_text!("../../shaders/kernels/grouped_attend_decode.wgsl");
+/// The text, for another contract of its heads too.
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/grouped_attend_decode.wgsl");
 
 /// A value is as wide as a key, and no wider than a workgroup.
-fn allows(stage: &Stage) -> bool {
+pub(super) fn allows(stage: &Stage) -> bool {
     let p: Params = stage.params();
     p.value_quads == p.n_quads && p.n_quads <= LEAST_INVOCATIONS
 }
 
-fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
+/// Workgroups that share the query heads of a key head.
+pub(super) fn n_tiles(p: &Params) -> u32 {
+    (p.n_heads / p.n_kv_heads).div_ceil(MOST_HEADS.min(MOST_QUADS / p.n_quads))
+}
+
+pub(super) fn space(_: &Caps) -> Space {
+    vec![[64, 128, 256].map(Change::VectorLanes).into()]
+}
+
+pub(super) fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let group = p.n_heads / p.n_kv_heads;
-    let n_tiles = group.div_ceil(MOST_HEADS.min(MOST_QUADS / p.n_quads));
-    let heads = group.div_ceil(n_tiles);
+    let heads = group.div_ceil(n_tiles(&p));
     let spec = Spec::default()
         .constant("WORKGROUP", config.vector_lanes.max(LEAST_INVOCATIONS))
         .constant("BLOCK", BLOCK)

@@ -51,7 +51,8 @@ pub static OP: Op = Op {
         ("step", Access::Read),
         ("rope", Access::Read),
         ("affine", Access::Read),
-        ("heads", Access::Write),
+        ("heads", Access::Read),
+        ("queries", Access::Write),
         ("keys", Access::Write),
         ("values", Access::Write),
     ],
@@ -151,8 +152,10 @@ pub struct Flow {
     pub has_bias: bool,
     /// Whether there are norms.
     pub has_norm: bool,
-    /// `[max_tokens, heads_width]`, f32: queries are changed in place.
+    /// `[max_tokens, heads_width]`, f32.
     pub heads: Slice,
+    /// Where queries go: `[max_tokens, n_heads * head_dim]`, f32.
+    pub queries: Slice,
     /// Where keys and values go.
     pub cache: Cache,
     /// Added to mean squares.
@@ -187,7 +190,7 @@ pub fn record_grouped_heads(recording: &mut Recording, flow: &Flow) {
     let cost = Cost { bytes: tokens * 8 * width, ops: tokens * 6 * width };
     let facts = cache.facts();
     let n_heads = tokens * u64::from(cache.n_heads + 2 * cache.n_kv_heads);
-    let bindings = [flow.step, flow.rope, flow.affine, flow.heads, cache.keys, cache.values];
+    let bindings = [flow.step, flow.rope, flow.affine, flow.heads, flow.queries, cache.keys, cache.values];
     recording.push("heads", &OP, facts, n_heads, &params, &bindings, cost);
 }
 
@@ -196,16 +199,16 @@ fn reference(call: &mut Call<'_>) {
     let (types, order) = (CacheTypes::of(call.spec), KeyOrder::of(call.spec));
     let step = call.input::<Step>(0)[0];
     let (table, affine): (&[[f32; 2]], &[f32]) = (call.input(1), call.input(2));
-    let [heads, keys, values] = call.outputs::<u32, 3>();
-    let heads: &mut [f32] = bytemuck::cast_slice_mut(heads);
+    let heads: &[f32] = call.input(3);
+    let [queries, keys, values] = call.outputs::<u32, 3>();
+    let queries: &mut [f32] = bytemuck::cast_slice_mut(queries);
     let (width, n_keys) = (p.head_dim as usize, p.n_kv_heads as usize);
     let n_all = p.n_heads as usize + 2 * n_keys;
     let norms = &affine[p.has_bias as usize * n_all * width..];
     for token in 0..step.n_tokens.min(p.max_tokens) as usize {
         let position = step.position as usize + token;
         for head in 0..n_all {
-            let v = &mut heads[(token * n_all + head) * width..][..width];
-            let mut ready = v.to_vec();
+            let mut ready = heads[(token * n_all + head) * width..][..width].to_vec();
             if p.has_bias == 1 {
                 ready.iter_mut().zip(&affine[head * width..]).for_each(|(v, bias)| *v += bias);
             }
@@ -221,7 +224,7 @@ fn reference(call: &mut Call<'_>) {
             let kv_head = (head.saturating_sub(p.n_heads as usize)) % n_keys;
             let first = kv_head * p.n_positions as usize;
             match (is_query, is_value) {
-                (true, _) => v.copy_from_slice(&ready),
+                (true, _) => queries[(token * p.n_heads as usize + head) * width..][..width].copy_from_slice(&ready),
                 (_, true) => types.values.store(values, (first + position) * width, &ready),
                 _ => order.store(types.keys, keys, first * (width / 4), position, &ready),
             }
@@ -291,18 +294,18 @@ fn case(
         has_bias,
         has_norm,
         heads: case.random_input("heads", (capacity * width) as usize),
+        queries: case.output("queries", (capacity * n_heads * head_dim) as usize, 1e-4),
         cache,
         eps: 1e-6,
         max_tokens: capacity,
     };
-    case.also_compare(flow.heads, 1e-4);
     record_grouped_heads(&mut case.recording, &flow);
     if [types.keys, types.values] != [CacheType::F32; 2] {
         let n_results = (capacity * n_heads) as usize;
         let attention = grouped_attend::Flow {
             step,
-            heads: flow.heads,
-            heads_stride: width,
+            heads: flow.queries,
+            heads_stride: n_heads * head_dim,
             cache,
             partial: case.input("partial", &vec![0u32; n_results * head_dim as usize]),
             stats: case.input("stats", &vec![0u32; n_results * 2]),

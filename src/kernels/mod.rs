@@ -39,6 +39,7 @@ pub mod grouped_attend;
 mod grouped_attend_decode;
 mod grouped_attend_tiled;
 pub mod grouped_heads;
+pub mod grouped_heads_attend;
 pub mod grouped_merge;
 mod grouped_merge_shared;
 pub mod head_collapse;
@@ -128,6 +129,7 @@ pub const ALL: &[&Op] = &[
     &swiglu::OP,
     &grouped_heads::OP,
     &grouped_attend::OP,
+    &grouped_heads_attend::OP,
     &grouped_merge::OP,
     &linear_transposed::OP,
     &mla_latents::OP,
@@ -158,6 +160,7 @@ pub static RULES: &[&Rule] = &[
     &hyper_expand_mix::RULE,
     &gate_up_swiglu::RULE,
     &rotate_compress::RULE,
+    &grouped_heads_attend::RULE,
     &linear_add::RULE,
     &experts_out_add::RULE,
     &add_norm::RULE,
@@ -190,7 +193,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" | "mla_latents" if halves_written(spec, binding) => {
+        "grouped_heads" | "grouped_heads_attend" | "mla_latents" if halves_written(spec, binding) => {
             return Words::Halves;
         }
         _ => &[],
@@ -216,7 +219,7 @@ pub fn can_sample(kernel: &Op) -> bool {
     rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 
-/// Whether `grouped_heads` or `mla_latents` writes halves to one of its bindings.
+/// Whether a kernel that fills a cache writes halves to one of its bindings.
 fn halves_written(spec: &Spec, binding: &str) -> bool {
     let types = CacheTypes::of(spec);
     match binding {

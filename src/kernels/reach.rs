@@ -113,7 +113,7 @@ fn words_of_positions(stage: &Stage, binding: &str, end: u32) -> Option<Vec<Rang
             let p: grouped_heads::Params = stage.params();
             (p.n_kv_heads, p.n_positions, p.head_dim)
         }
-        "grouped_attend" => {
+        "grouped_attend" | "grouped_heads_attend" => {
             let p: grouped_attend::Params = stage.params();
             (p.n_kv_heads, p.n_positions, 4 * p.n_quads)
         }

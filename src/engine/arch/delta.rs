@@ -157,6 +157,7 @@ impl Attention for GatedAttention {
                 has_bias: false,
                 has_norm: true,
                 heads: scratch.heads,
+                queries: scratch.queries,
                 cache,
                 eps: at.eps,
                 max_tokens: at.n,
@@ -166,8 +167,8 @@ impl Attention for GatedAttention {
             recording,
             &grouped_attend::Flow {
                 step: at.step,
-                heads: scratch.heads,
-                heads_stride: cache.heads_width(),
+                heads: scratch.queries,
+                heads_stride: cache.n_heads * cache.head_dim,
                 cache,
                 window: None,
                 sinks: None,

@@ -148,6 +148,7 @@ impl Attention for GroupedAttention {
                 has_bias: self.has_bias,
                 has_norm: self.has_norm,
                 heads: scratch.heads,
+                queries: scratch.queries,
                 cache,
                 eps: at.eps,
                 max_tokens: at.n,
@@ -157,8 +158,8 @@ impl Attention for GroupedAttention {
             recording,
             &grouped_attend::Flow {
                 step: at.step,
-                heads: scratch.heads,
-                heads_stride: cache.heads_width(),
+                heads: scratch.queries,
+                heads_stride: cache.n_heads * cache.head_dim,
                 cache,
                 partial: scratch.partial,
                 stats: scratch.stats,

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::cache::{CacheType, CacheTypes};
-use crate::kernels::grouped_attend::n_splits;
+use crate::kernels::grouped_attend::{n_splits, run_bytes};
 use crate::kernels::grouped_heads::Cache;
 
 /// The heads of a layer, and how their keys and values are kept.
@@ -24,6 +24,8 @@ pub(in crate::engine) struct Heads {
 pub(in crate::engine) struct Scratch {
     /// Queries, keys and values of all heads.
     pub heads: Slice,
+    /// Queries made ready, `[n_heads * head_dim]`.
+    pub queries: Slice,
     /// Attention over runs of keys, `[n_heads, n_splits, head_dim]`.
     pub partial: Slice,
     /// `[n_heads, n_splits, 2]`
@@ -48,12 +50,16 @@ impl Heads {
     pub(in crate::engine) fn scratch(&self, arena: &mut Arena, n_chunk: u32) -> Scratch {
         // One token's keys are cut into runs, those of more are not.
         let n_runs = u64::from(n_chunk.max(n_splits(1, self.n_positions, self.types))) * u64::from(self.n_heads);
-        let mut rows = |what: &str, n: u64, width: u32| arena.words(what, n * u64::from(width), Purpose::Scratch);
+        let [partial_bytes, stats_bytes] = run_bytes(n_runs, self.head_dim);
+        let runs = arena.words("runs", (partial_bytes + stats_bytes) / 4, Purpose::Scratch);
+        let mut rows =
+            |what: &str, width: u32| arena.words(what, u64::from(n_chunk) * u64::from(width), Purpose::Scratch);
         Scratch {
-            heads: rows("heads", n_chunk.into(), (self.n_heads + 2 * self.n_kv_heads) * self.head_dim),
-            partial: rows("partial", n_runs, self.head_dim),
-            stats: rows("stats", n_runs, 2),
-            attended: rows("attended", n_chunk.into(), self.n_heads * self.head_dim),
+            heads: rows("heads", (self.n_heads + 2 * self.n_kv_heads) * self.head_dim),
+            queries: rows("queries", self.n_heads * self.head_dim),
+            partial: Slice { bytes: partial_bytes, ..runs },
+            stats: Slice { offset: partial_bytes, bytes: stats_bytes, ..runs },
+            attended: rows("attended", self.n_heads * self.head_dim),
         }
     }
 }
