@@ -12,8 +12,8 @@ pub struct Rule {
     pub parts: &'static [&'static str],
     /// The stage that does their work, of their layer's first; none where they do not fit together.
     pub fuse: fn(&[Stage]) -> Option<Stage>,
-    /// Kernels that write anew what the parts leave behind for each other, beside those of the parts: they never read what they
-    /// write.
+    /// Kernels, beside those of the parts, that may be next to bind what the parts leave to each other. They write it anew, and
+    /// never read what they write.
     pub writers: &'static [&'static str],
     /// Small recordings of the parts, each of which the rule fuses.
     pub cases: fn() -> Vec<Case>,
