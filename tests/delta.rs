@@ -316,24 +316,54 @@ fn weights_in_shards_compute_the_same() {
 }
 
 #[test]
-fn safetensors_are_not_converted_and_that_is_said() {
-    let family = "qwen3_5";
-    let folder = tempfile::tempdir().unwrap();
-    for name in ["config.json", "model.safetensors"] {
-        std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
+fn an_exported_gguf_has_the_usual_keys_and_tensors_and_computes_the_same() {
+    for family in FAMILIES {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "model.safetensors"] {
+            std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
+        }
+        let to = folder.path().join("out.gguf");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
+        let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let bytes = std::fs::read(to).unwrap();
+        let config = config(family);
+        let written = block_on(gguf::read(&Memory::new("out.gguf", bytes.clone()), 0)).unwrap();
+        for (key, value) in gguf_keys(&config) {
+            assert_eq!(written.metadata.get(&key), Some(&value), "{family}: {key}");
+        }
+        // What a converter by hand makes of them, but for the last bits of an exponential.
+        let tensors = gguf_tensors(family, &config, None);
+        assert_eq!(written.directory.tensors().len(), tensors.len(), "{family}");
+        for (name, tensor) in tensors {
+            let info = written.directory.get(&name).unwrap();
+            let found: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes[info.offset as usize..][..info.bytes as usize]);
+            let worst = worst(&tensor.values, &found);
+            assert!(
+                worst <= 1e-6 * tensor.values.iter().fold(1.0, |most: f32, x| most.max(x.abs())),
+                "{family}: {name}"
+            );
+        }
+        let expected = expected(family);
+        let mut session = load(&in_memory(bytes), ExecutorChoice::Cpu, &options());
+        let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, &[]));
+        assert!(worst <= BUDGET, "{family}: off by {worst}");
     }
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
-    let output = command
-        .arg("quantize")
-        .args([folder.path(), &folder.path().join("out.gguf")])
-        .args(["--to", "f32"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("gated delta nets"), "{said}");
 }
 
-/// The shape in the keys alone.
+#[test]
+fn layers_without_an_interval_are_told_one_by_one() {
+    let mut config = config("qwen3_5_moe");
+    let n = config["num_hidden_layers"].as_u64().unwrap();
+    let kinds: Vec<&str> = (0..n).map(|layer| if layer == 0 { "full_attention" } else { "linear_attention" }).collect();
+    config["layer_types"] = json!(kinds);
+    let shape = delta::Shape::from_config(&config.to_string(), &mut Vec::new()).unwrap();
+    let keys: BTreeMap<String, Value> = shape.gguf_keys().into_iter().collect();
+    let recurrent: Vec<bool> = (0..n).map(|layer| layer > 0).collect();
+    assert_eq!(keys["qwen35moe.attention.recurrent_layers"], recurrent.as_slice().into());
+    assert!(!keys.contains_key("qwen35moe.full_attention_interval"));
+}
+
 fn shape(keys: &BTreeMap<String, Value>) -> Result<delta::Shape, Error> {
     let file = Memory::new("model.gguf", gguf_bytes(keys, &BTreeMap::new()));
     delta::Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap())

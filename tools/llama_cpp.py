@@ -20,8 +20,9 @@ from safetensors.numpy import load_file
 
 FAMILIES = Path(__file__).parent.parent / "tests/fixtures/families"
 # Left out: deepseek_v2, since llama.cpp routes V2's groups by the rule of V3 (14 % of the tokens go elsewhere); qwen3moe,
-# since it demands experts in every layer and this one has a dense layer; gpt_oss and qwen3_5, which `quantize` does not write.
-EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "gemma3", "smollm3", "lfm2")
+# since it demands experts in every layer and this one has a dense layer; gpt_oss and deepseek_v32, which `quantize` does not
+# write.
+EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "gemma3", "smollm3", "lfm2", "qwen3_5", "qwen3_5_moe")
 SYNTHETIC = ("r1-distill-qwen-1.5b:layers=0..2", "deepseek-v2-lite:layers=0..2", "qwen3-30b-a3b:layers=0..1",
              "llama-8b:layers=0..1", "qwen3.5-9b:layers=3..5:vocab=4096")
 IDS = (72, 101, 108, 108, 111, 44, 32, 119)

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
+use crate::format::directory::shown;
 use crate::format::loose_json;
 use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
 use crate::model::weights::{Mapped, Named, TensorRef};
@@ -44,6 +45,8 @@ enum Content {
     Run(TensorInfo),
     /// Rows that may lie anywhere, with their scales.
     Rows(TensorRef),
+    /// The same, with the parts of each row in another order: which part of the file's row stands at each place.
+    Columns(TensorRef, Vec<u32>),
     /// Numbers that no file has as such.
     Values(Vec<f32>),
     /// Numbers that stand for others, written as what they mean.
@@ -65,6 +68,23 @@ impl ExportTensor {
         Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Rows(tensor) }
     }
 
+    /// One whose rows are made of equal parts, in another order than the file's.
+    ///
+    /// # Errors
+    /// When a part is not whole blocks of the format.
+    fn columns(Named { name, shape, tensor }: Named, order: Vec<u32>) -> Result<Self> {
+        let (n_in, n_parts, block) = (tensor.n_in as usize, order.len(), tensor.format.block_len());
+        if !n_in.is_multiple_of(n_parts * block) {
+            return Err(Error::file(
+                format!("tensor {}", shown(&name)),
+                format!("{n_in} columns in blocks of {block}"),
+            )
+            .expected(format!("{n_parts} heads of whole blocks"))
+            .advice("Take safetensors in BF16."));
+        }
+        Ok(Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Columns(tensor, order) })
+    }
+
     /// The length of a row.
     #[must_use]
     pub fn n_in(&self) -> u64 {
@@ -82,7 +102,7 @@ impl ExportTensor {
     pub fn bytes(&self) -> u64 {
         match &self.content {
             Content::Run(info) => info.bytes,
-            Content::Rows(tensor) => tensor.bytes(),
+            Content::Rows(tensor) | Content::Columns(tensor, _) => tensor.bytes(),
             Content::Values(values) => 4 * values.len() as u64,
             Content::Mapped(tensor) => 4 * tensor.n_elements(),
         }
@@ -92,7 +112,9 @@ impl ExportTensor {
     #[must_use]
     pub fn piece_bytes(&self, wanted: u64) -> u64 {
         match &self.content {
-            Content::Rows(tensor) => (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes(),
+            Content::Rows(tensor) | Content::Columns(tensor, _) => {
+                (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes()
+            }
             Content::Run(_) | Content::Values(_) | Content::Mapped(_) => wanted,
         }
     }
@@ -104,10 +126,18 @@ impl ExportTensor {
     pub async fn read(&self, sources: &[Rc<dyn Source>], at: u64, to: &mut [u8]) -> Result<()> {
         match &self.content {
             Content::Run(info) => sources[info.source_index].read_at(info.offset + at, to).await,
-            Content::Rows(tensor) => {
-                let row = |byte: u64| u32::try_from(byte / tensor.row_bytes()).unwrap_or(u32::MAX);
-                let rows = row(at)..row(at + to.len() as u64);
-                read_rows(sources, tensor, tensor.pieces_of(rows), to).await
+            Content::Rows(tensor) => rows(sources, tensor, at, to).await,
+            Content::Columns(tensor, order) => {
+                rows(sources, tensor, at, to).await?;
+                let row_bytes = tensor.row_bytes() as usize;
+                let part = row_bytes / order.len();
+                for row in to.chunks_exact_mut(row_bytes) {
+                    let found = row.to_vec();
+                    for (place, from) in row.chunks_exact_mut(part).zip(order) {
+                        place.copy_from_slice(&found[*from as usize * part..][..part]);
+                    }
+                }
+                Ok(())
             }
             Content::Values(values) => {
                 copy(values, at, to);
@@ -119,6 +149,13 @@ impl ExportTensor {
             }
         }
     }
+}
+
+/// Whole rows of a tensor, from byte `at` on.
+async fn rows(sources: &[Rc<dyn Source>], tensor: &TensorRef, at: u64, to: &mut [u8]) -> Result<()> {
+    let row = |byte: u64| u32::try_from(byte / tensor.row_bytes()).unwrap_or(u32::MAX);
+    let rows = row(at)..row(at + to.len() as u64);
+    read_rows(sources, tensor, tensor.pieces_of(rows), to).await
 }
 
 /// Bytes of numbers, from `at` on.
@@ -172,10 +209,21 @@ impl ModelFiles {
             let tensors = named.into_iter().map(ExportTensor::rows).collect();
             (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else if delta::is_config(config) {
-            // A GGUF has value heads in another order, and norms with 1 added.
-            return Err(Error::usage("model", "safetensors of gated delta nets")
-                .expected("a GGUF, or safetensors of another architecture")
-                .advice("Take a GGUF of the model: this architecture is not converted"));
+            let shape = delta::Shape::from_config(config, &mut notices)?;
+            let (weights, named) = delta::Weights::bind_named(&shape, &directory)?;
+            for (n, what) in
+                [(weights.n_mtp_tensors, "of multi-token prediction"), (weights.n_vision_tensors, "for pictures")]
+            {
+                notices.extend((n > 0).then(|| format!("{n} tensors {what} are left out")));
+            }
+            let tensor = |named: Named| match shape.heads_of_columns(&named.name) {
+                Some(heads) => ExportTensor::columns(named, heads),
+                None => Ok(ExportTensor::rows(named)),
+            };
+            let tensors = shape.in_gguf_order(named).into_iter().map(tensor).collect::<Result<_>>()?;
+            let special = special_ids(shape.bos, shape.eos, shape.n_vocab);
+            let architecture = ("general.architecture".to_owned(), Value::from(shape.architecture));
+            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
         } else {
             let shape = Shape::from_config(config)?;
             let (weights, named) = Weights::bind_named(&shape, &directory)?;

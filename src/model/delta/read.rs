@@ -20,7 +20,6 @@ pub(super) const VALUE_WIDTH: Key = key("ssm.inner_size", &[]);
 const VALUE_DIM: Key = key("", &["linear_value_head_dim"]);
 pub(super) const SHARED_HIDDEN: Key = key("expert_shared_feed_forward_length", &["shared_expert_intermediate_size"]);
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
-pub(super) const SECTIONS: Key = key("rope.dimension_sections", &[]);
 pub(super) const RECURRENT: Key = key("attention.recurrent_layers", &[]);
 const LAYER_TYPES: &str = "layer_types";
 

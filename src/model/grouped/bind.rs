@@ -89,7 +89,7 @@ pub(in crate::model) struct Binder<'a> {
     directory: &'a Directory,
     taker: Taker<'a>,
     /// Whether the weights of norms are kept less 1.
-    norms_less_one: bool,
+    pub(in crate::model) norms_less_one: bool,
     /// Words of names, and what stands for them in this architecture.
     spelling: &'static [(&'static str, &'static str)],
     /// What was bound so far.
@@ -130,9 +130,13 @@ impl<'a> Binder<'a> {
     }
 
     /// The weights of a norm, in the way that this file keeps them.
-    fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
-        let mut tensor = self.vector(names, n_in)?;
-        tensor.mapped = if self.norms_less_one { Mapped::PlusOne } else { Mapped::AsIs };
+    pub(in crate::model) fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
+        self.mapped(names, n_in, if self.norms_less_one { Mapped::PlusOne } else { Mapped::AsIs })
+    }
+
+    /// A vector whose numbers stand for others.
+    pub(in crate::model) fn mapped(&mut self, names: Names, n_in: u32, mapped: Mapped) -> Result<TensorRef> {
+        let tensor = TensorRef { mapped, ..self.vector(names, n_in)? };
         if let Some(named) = self.named.last_mut() {
             named.tensor.mapped = tensor.mapped;
         }

@@ -99,27 +99,7 @@ impl Shape {
                 (&keys::WEIGHTS_NORM, experts.normed.into()),
             ]);
         }
-        match self.rope.scaling {
-            // Llama 3's has no key: it is the tensor `rope_freqs`.
-            Scaling::None | Scaling::Llama3 { .. } => {}
-            Scaling::Linear { factor } => {
-                keys.extend([(&TYPE, "linear".into()), (&keys::YARN_FACTOR, (factor as f32).into())]);
-            }
-            Scaling::Yarn(yarn, scale) => {
-                keys.extend([
-                    (&TYPE, "yarn".into()),
-                    (&keys::YARN_FACTOR, (yarn.factor as f32).into()),
-                    (&keys::YARN_ORIGINAL, yarn.original.into()),
-                    (&keys::YARN_FAST, (yarn.beta_fast as f32).into()),
-                    (&keys::YARN_SLOW, (yarn.beta_slow as f32).into()),
-                ]);
-                // In a GGUF it comes on top of the usual amplitude.
-                let told = f64::from(scale) / (1.0 + 0.1 * yarn.factor.ln());
-                if (told - 1.0).abs() > 1e-6 {
-                    keys.push((&ATTENTION_FACTOR, (told as f32).into()));
-                }
-            }
-        }
+        keys.extend(scaling_keys(&self.rope.scaling));
         keys.into_iter().map(|(key, value)| (format!("{}.{}", self.architecture, key.gguf), value)).collect()
     }
 
@@ -154,6 +134,30 @@ impl Shape {
         let plain = Rope { scaling: Scaling::None, divisors: Vec::new(), ..self.rope.clone() };
         let pairs = plain.frequencies().into_iter().zip(self.rope.frequencies());
         Some(pairs.map(|(plain, scaled)| (plain / scaled) as f32).collect())
+    }
+}
+
+/// The keys of a rotation's scaling.
+pub(in crate::model) fn scaling_keys(scaling: &Scaling) -> Vec<(&'static Key, Value)> {
+    match *scaling {
+        // Llama 3's has no key: it is the tensor `rope_freqs`.
+        Scaling::None | Scaling::Llama3 { .. } => Vec::new(),
+        Scaling::Linear { factor } => {
+            vec![(&TYPE, "linear".into()), (&keys::YARN_FACTOR, (factor as f32).into())]
+        }
+        Scaling::Yarn(yarn, scale) => {
+            // In a GGUF it comes on top of the usual amplitude.
+            let told = f64::from(scale) / (1.0 + 0.1 * yarn.factor.ln());
+            let told = ((told - 1.0).abs() > 1e-6).then(|| (&ATTENTION_FACTOR, (told as f32).into()));
+            let usual = [
+                (&TYPE, "yarn".into()),
+                (&keys::YARN_FACTOR, (yarn.factor as f32).into()),
+                (&keys::YARN_ORIGINAL, yarn.original.into()),
+                (&keys::YARN_FAST, (yarn.beta_fast as f32).into()),
+                (&keys::YARN_SLOW, (yarn.beta_slow as f32).into()),
+            ];
+            usual.into_iter().chain(told).collect()
+        }
     }
 }
 

@@ -17,7 +17,7 @@
 //!   gates its output look alike at position 0: the same test, and `small_models::what_a_slip_would_change_shows_in_the_logits`.
 
 pub(super) mod bind;
-mod export;
+pub(in crate::model) mod export;
 mod layers;
 pub(super) mod read;
 mod rope;

@@ -27,7 +27,7 @@ Formats that search for the least error (all but Q8_0, Q4_0, Q4_1, Q5_0, Q5_1) t
 million weights, on several cores.
 Safetensors become what llama.cpp's converter makes of them, with the keys of config.json and the tokenizer of
 tokenizer.json: DeepSeek V4, V3 and V2 (FP8 and FP4 included), Llama, Qwen2, Qwen3, Qwen3-MoE,
-SmolLM3, Gemma 3 and LFM2.
+Qwen3.5, SmolLM3, Gemma 3 and LFM2.
 
 Examples:
   headstart quantize model-f16.gguf model-q4_k.gguf --to q4_k
