@@ -357,3 +357,34 @@ fn the_oldest_turns_are_dropped_and_named_when_the_context_is_full() {
     let said = ask(&mut conversation, &mut session, Some("Still there?"), 10).unwrap();
     assert!(said.timings.n_known > 10, "{:?}", said.timings);
 }
+
+/// On an adapter too, whose copies are of whole words; at lengths that fill no whole block of compressed entries.
+#[test]
+fn what_is_kept_of_a_text_goes_on_in_another_session() {
+    for (place, choice) in places() {
+        for (family, files) in [("v4", v4()), ("llama", grouped("llama"))] {
+            let prompt: Vec<u32> = ids(3, 150).collect();
+            let mut first = load(&files, choice.clone(), 32);
+            let (answer, _) = go_on(&mut first, &prompt, 9, &[]);
+            let mut kept = Vec::new();
+            let mut write = |bytes: &[u8]| {
+                kept.extend_from_slice(bytes);
+                Ok(())
+            };
+            block_on(first.keep_past(&[7; 32], &mut write)).unwrap().unwrap();
+            let mut next = load(&files, choice.clone(), 32);
+            let mut rest = &kept[..];
+            let mut read = |to: &mut [u8]| {
+                let (now, later) = rest.split_at(to.len());
+                to.copy_from_slice(now);
+                rest = later;
+                Ok(())
+            };
+            assert_eq!(block_on(next.recall_past(&[7; 32], &mut read)).unwrap(), 158, "{family} on {place}");
+            let text: Vec<u32> = prompt.into_iter().chain(answer).chain(ids(5, 4)).collect();
+            let (found, timings) = go_on(&mut next, &text, 6, &[]);
+            assert_eq!(timings.n_known, 158, "{family} on {place}");
+            assert_eq!(found, afresh(&mut first, &text, 6), "{family} on {place}");
+        }
+    }
+}

@@ -8,10 +8,19 @@ const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
 /** Starts a browser; without `webgpu` it has the API and no adapter, as on a machine with a blocked driver. */
 export function start_chromium({ webgpu = true } = {}) {
+  return chromium.launch(options_of(webgpu));
+}
+
+/** Starts a browser that keeps what pages store in the folder `profile`, as a person's does; elsewhere windows are private. */
+export function start_chromium_with_profile(profile) {
+  return chromium.launchPersistentContext(profile, options_of(true));
+}
+
+function options_of(webgpu) {
   const found = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
   const executablePath = process.env.CHROMIUM ?? found;
   if (!executablePath) throw new Error('no Chromium found: install it, or name its path in CHROMIUM');
-  return chromium.launch({ executablePath, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] });
+  return { executablePath, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] };
 }
 
 /**

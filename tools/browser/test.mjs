@@ -11,6 +11,7 @@ import { run_in_firefox } from './firefox.mjs';
 import { damaged_files } from './damaged.mjs';
 import { check_measure } from './measure.mjs';
 import { check_models } from './models.mjs';
+import { check_prompts } from './prompts.mjs';
 import { check_trouble } from './trouble.mjs';
 import { check_runs } from './runs.mjs';
 import { check_views } from './views.mjs';
@@ -261,6 +262,7 @@ for (const colorScheme of ['dark', 'light']) {
 }
 await check_views(browser, server.url, screenshots);
 await check_chat(browser, server.url, screenshots);
+await check_prompts(browser, server.url, dist, screenshots);
 await check_measure(browser, server.url, screenshots);
 await check_runs(browser, server.url, screenshots);
 await check_models(browser, server.url, dist, greedy, screenshots);

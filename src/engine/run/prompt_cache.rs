@@ -4,8 +4,10 @@
 //! the rings, the rows of every layer, and a hash of all that. Numbers are little-endian.
 
 use crate::error::{Error, Result};
+use crate::format::source::Source;
 use crate::gpu::Slice;
 use sha2::{Digest, Sha256};
+use std::rc::Rc;
 
 use super::prefix_cache::PrefixCache;
 use super::session::Session;
@@ -15,8 +17,34 @@ const VERSION: u32 = 2;
 /// Bytes that are on their way to the executor at once.
 const PIECE_BYTES: u64 = 16 << 20;
 
-/// What a model is told from others by.
+/// Bytes at a file's begin that its fingerprint is of, and those of each sample.
+const BEGIN_BYTES: u64 = 1 << 20;
+const SAMPLE_BYTES: u64 = 4 << 10;
+/// Samples over each file.
+const N_SAMPLES: u64 = 256;
+
+/// What a model is told from others by: a hash of the begin of each file, and of samples over it. It is as good as that of
+/// all to tell models apart that people have, and there at once.
 pub type ModelHash = [u8; 32];
+
+/// The hash of the model in these files.
+///
+/// # Errors
+/// When a file cannot be read.
+pub async fn fingerprint(sources: &[Rc<dyn Source>]) -> Result<ModelHash> {
+    let mut hash = Sha256::new();
+    for source in sources {
+        let bytes = source.bytes();
+        hash.update(bytes.to_le_bytes());
+        let samples = (1..=N_SAMPLES).map(|index| (bytes / N_SAMPLES * index, SAMPLE_BYTES));
+        for (begin, n) in std::iter::once((0, BEGIN_BYTES)).chain(samples) {
+            let mut sample = vec![0; n.min(bytes.saturating_sub(begin)) as usize];
+            source.read_at(begin, &mut sample).await?;
+            hash.update(&sample);
+        }
+    }
+    Ok(hash.finalize().into())
+}
 
 impl Session {
     /// Gives the prefix to `write`, piece by piece, and says how many tokens it has; none where the cache holds nothing
@@ -38,14 +66,11 @@ impl Session {
             hash.update(bytes);
             write(bytes)
         };
-        put(&MARK)?;
-        put(&VERSION.to_le_bytes())?;
-        put(model)?;
-        put(&self.layout(n))?;
         let PrefixCache { ids, reached, earliest, kept } = &self.prefix;
-        for number in [n, *reached, *earliest, kept.unwrap_or(u32::MAX)].iter().chain(ids) {
-            put(&number.to_le_bytes())?;
-        }
+        let mut head = [&MARK[..], &VERSION.to_le_bytes(), model, &self.layout(n)].concat();
+        let numbers = [n, *reached, *earliest, kept.unwrap_or(u32::MAX)];
+        head.extend(numbers.iter().chain(ids).flat_map(|number| number.to_le_bytes()));
+        put(&head)?;
         for slice in self.network.held(n).into_iter().flat_map(pieces) {
             put(&self.executor.read(slice).await?)?;
         }

@@ -13,7 +13,6 @@ use crate::format::{Memory, Source};
 use crate::host::hub::{BESIDE, stands_beside};
 use crate::measure::model_hash::model_hash;
 use crate::model::{Shape, Synthetic, SyntheticName};
-use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -92,29 +91,6 @@ pub(super) fn hash(model: &Named) -> Result<Option<String>> {
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     pollster::block_on(model_hash(&model.files.sources, &mut watch))
-}
-
-/// Bytes at a file's begin that its fingerprint is of, and those of each sample.
-const BEGIN_BYTES: u64 = 1 << 20;
-const SAMPLE_BYTES: u64 = 4 << 10;
-/// Samples over each file.
-const N_SAMPLES: u64 = 256;
-
-/// A hash of the begin of each file, and of samples over it: as good as that of all to tell models apart that people have,
-/// and there at once.
-pub(super) async fn fingerprint(sources: &[Rc<dyn Source>]) -> Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    for source in sources {
-        let bytes = source.bytes();
-        hash.update(bytes.to_le_bytes());
-        let samples = (1..=N_SAMPLES).map(|index| (bytes / N_SAMPLES * index, SAMPLE_BYTES));
-        for (begin, n) in std::iter::once((0, BEGIN_BYTES)).chain(samples) {
-            let mut sample = vec![0; n.min(bytes.saturating_sub(begin)) as usize];
-            source.read_at(begin, &mut sample).await?;
-            hash.update(&sample);
-        }
-    }
-    Ok(hash.finalize().into())
 }
 
 /// The files of the model that a file belongs to.

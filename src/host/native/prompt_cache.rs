@@ -1,9 +1,9 @@
 //! `--prompt-cache`: what a text left in the cache, kept in a file, so that the next run need not read it again.
 
-use super::model_files::{Named, fingerprint};
+use super::model_files::Named;
 use super::new_file::NewFile;
 use crate::engine::Session;
-use crate::engine::run::prompt_cache::ModelHash;
+use crate::engine::run::prompt_cache::{ModelHash, fingerprint};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};

@@ -1,6 +1,7 @@
 //! Conversations in the page: what the window asks and what comes back, and the worker's part in it.
 
 use super::facts::Loaded;
+use super::prompt_cache::PromptCache;
 use super::protocol::{Event, Settings};
 use super::worker::sampling;
 use crate::engine::run::conversation::Answered as Said;
@@ -65,13 +66,16 @@ pub(crate) struct Answered {
 pub(crate) struct Talk {
     pub(crate) conversation: Option<Conversation>,
     pub(crate) doubt: Option<String>,
+    /// What is kept of it between visits.
+    pub(super) kept: PromptCache,
     /// Whether it begins with messages from elsewhere, which have their own instructions.
     is_recalled: bool,
 }
 
 impl Talk {
     /// As the model's files say. A template that cannot be used leaves a model that can still continue texts.
-    pub(crate) fn open(open: &OpenModel) -> Self {
+    /// `id` is what the page calls a model that it keeps.
+    pub(crate) fn open(open: &OpenModel, id: Option<String>) -> Self {
         let Some(tokenizer) = &open.tokenizer else { return Self::default() };
         match open.chat() {
             Ok(None) => Self::default(),
@@ -79,7 +83,7 @@ impl Talk {
                 let doubt = Conversation::doubt(&chat, tokenizer);
                 let options = RenderOptions { now: local_now(), ..RenderOptions::default() };
                 let conversation = Some(Conversation::new(chat, None, options));
-                Self { conversation, doubt, is_recalled: false }
+                Self { conversation, doubt, kept: PromptCache::new(id), is_recalled: false }
             }
             Err(error) => Self { doubt: Some(error.to_string()), ..Self::default() },
         }

@@ -4,8 +4,10 @@ use super::chatting::Talk;
 use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
 use crate::engine::{ExecutorChoice, ModelFiles, Sampling, Session, Timings};
+use crate::error::Result;
 use crate::measure::Report;
 use crate::measure::report::{Check, ModelFacts, Probes, SamplingSettings, Settings, TextTimes, TuningFacts};
+use web_sys::DedicatedWorkerGlobalScope;
 
 /// A model that works, and what is known of it.
 pub(crate) struct Loaded {
@@ -30,6 +32,34 @@ pub(crate) struct Known {
 }
 
 impl Loaded {
+    /// Takes in what is kept of a conversation with the model, if that has not been done.
+    ///
+    /// # Errors
+    /// Why it is not used; when the adapter fails.
+    pub(super) async fn recall(&mut self, scope: &DedicatedWorkerGlobalScope) -> Result<()> {
+        let Self { session, talk, known } = self;
+        talk.kept.recall(scope, session, &known.files.sources).await
+    }
+
+    /// Keeps what was computed of the conversation, unless `is_awaited` comes true meanwhile.
+    ///
+    /// # Errors
+    /// Why it is not kept; when the adapter fails.
+    pub(super) async fn keep(
+        &mut self,
+        scope: &DedicatedWorkerGlobalScope,
+        is_awaited: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let Self { session, talk, known } = self;
+        talk.kept.keep(scope, session, &known.files.sources, is_awaited).await
+    }
+
+    /// All turns are over, and what was kept of them is gone.
+    pub(super) async fn forget(&mut self, scope: &DedicatedWorkerGlobalScope) {
+        self.talk.forget();
+        self.talk.kept.forget(scope, &self.known.files.sources).await;
+    }
+
     /// The model in a few facts, in reading order.
     pub(crate) fn card(&self) -> ModelCard {
         let outline = self.session.outline();

@@ -20,6 +20,8 @@ pub(super) struct Opening {
     pub(super) name: String,
     pub(super) bytes: u64,
     pub(super) files: ModelFiles,
+    /// What the page calls it, where it keeps it.
+    pub(super) id: Option<String>,
     web: Option<Opened>,
 }
 
@@ -43,7 +45,8 @@ impl Opening {
             ModelFile::Web(plan) => {
                 let mut opened = models.open(&plan).await?;
                 let sources = std::mem::take(&mut opened.sources);
-                Self::named(Some(plan.title), sources, Some(opened)).await
+                let id = Some(plan.id());
+                Ok(Self { id, ..Self::named(Some(plan.title), sources, Some(opened)).await? })
             }
         }
     }
@@ -69,6 +72,6 @@ impl Opening {
         let files = ModelFiles::of(given).await?;
         let name = title.or_else(|| files.sources.first().map(|source| source.name().to_owned())).unwrap_or_default();
         let bytes = files.sources.iter().map(|source| source.bytes()).sum();
-        Ok(Self { name, bytes, files, web })
+        Ok(Self { name, bytes, files, id: None, web })
     }
 }

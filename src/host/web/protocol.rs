@@ -93,6 +93,8 @@ pub(crate) enum Event {
     },
     /// What has come of models on the web.
     Models(Told),
+    /// What is kept of a conversation is of no use, and was dropped.
+    NotRecalled { message: String },
     /// A request could not be carried out. What was loaded before still works.
     Failed { job: Job, message: String },
     /// The adapter or the worker is gone; only a new worker helps.

@@ -74,6 +74,8 @@ const PART_BYTES: u64 = 4 << 20;
 const PARTS_AHEAD: u64 = 2;
 /// and how many are kept: a reader of a model goes to and fro between neighbouring tensors.
 const MOST_PARTS: usize = 6;
+/// A range up to this size that lies apart from what was read is read alone: who draws samples does not come back for more.
+const SAMPLE_BYTES: u64 = 4 << 10;
 
 /// A blob as a model's source, under the name that messages call it by.
 pub(crate) struct BlobSource {
@@ -120,6 +122,18 @@ impl BlobSource {
     /// Fills `buffer`, which is not empty, from the parts that hold its bytes.
     async fn fill(&self, offset: u64, buffer: &mut [u8]) -> Result<(), JsValue> {
         let end = offset + buffer.len() as u64;
+        let (from, to) = (offset / PART_BYTES, (end - 1) / PART_BYTES);
+        let is_near = self.parts.borrow().iter().any(|(part, _)| (from..=to + 1).contains(&(part + 1)));
+        if buffer.len() as u64 <= SAMPLE_BYTES && from > 0 && !is_near {
+            let slice = self.blob.slice_with_f64_and_f64(offset as f64, end as f64)?;
+            let bytes: ArrayBuffer = JsFuture::from(slice.array_buffer()).await?.unchecked_into();
+            let bytes = Uint8Array::new(&bytes);
+            if u64::from(bytes.byte_length()) < buffer.len() as u64 {
+                return Err(js_sys::Error::new(&format!("it ends before byte {end}")).into());
+            }
+            bytes.copy_to(buffer);
+            return Ok(());
+        }
         let (first, parts) = self.read_parts(&(offset..end))?;
         for (part, promise) in (first..).zip(parts) {
             let bytes: ArrayBuffer = JsFuture::from(promise).await?.unchecked_into();

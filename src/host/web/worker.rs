@@ -5,6 +5,7 @@
 use super::adapter;
 use super::chatting::{self, Asking, Talk};
 use super::download::Models;
+use super::download::words::Ask;
 use super::facts::{Known, Loaded};
 use super::giving_way::giving_way;
 use super::measuring::{Found, measure};
@@ -37,6 +38,8 @@ use web_time::Instant;
 struct Worker {
     scope: DedicatedWorkerGlobalScope,
     stop: Rc<Cell<bool>>,
+    /// Whether a request has come since this was set to false.
+    is_awaited: Rc<Cell<bool>>,
     models: Rc<Models>,
     loaded: Option<Loaded>,
 }
@@ -47,10 +50,11 @@ pub(super) fn start(scope: DedicatedWorkerGlobalScope) {
     let stop = Rc::new(Cell::new(false));
     let (sender, receiver) = unbounded();
     let models = Models::new(&scope);
-    listen(&scope, sender, Rc::clone(&stop), Rc::clone(&models));
+    let is_awaited = Rc::new(Cell::new(false));
+    listen(&scope, sender, Rc::clone(&stop), Rc::clone(&is_awaited), Rc::clone(&models));
     post(&scope, &Event::Up);
     // Where the CPU computes, a stop could not be heard otherwise.
-    spawn_local(giving_way(Worker { scope, stop, models, loaded: None }.serve(receiver)));
+    spawn_local(giving_way(Worker { scope, stop, is_awaited, models, loaded: None }.serve(receiver)));
 }
 
 /// A panic ends the worker for good; the window has to know, since nothing else will tell it.
@@ -65,6 +69,7 @@ fn listen(
     scope: &DedicatedWorkerGlobalScope,
     requests: UnboundedSender<Request>,
     stop: Rc<Cell<bool>>,
+    is_awaited: Rc<Cell<bool>>,
     models: Rc<Models>,
 ) {
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
@@ -76,6 +81,7 @@ fn listen(
                 if matches!(request, Request::Generate { .. } | Request::Chat { .. } | Request::Measure { .. }) {
                     stop.set(false);
                 }
+                is_awaited.set(true);
                 // The other end lives as long as the worker.
                 let _ = requests.unbounded_send(request);
             }
@@ -96,36 +102,69 @@ pub(super) fn post(scope: &DedicatedWorkerGlobalScope, event: &Event) {
 
 impl Worker {
     async fn serve(mut self, mut requests: UnboundedReceiver<Request>) {
-        while let Ok(request) = requests.recv().await {
-            match request {
-                Request::Load { job, model, executor, power, n_context } => {
-                    let had_model = self.loaded.is_some();
-                    match self.load(job, model, executor, power, n_context).await {
-                        Ok(Some(event)) => self.post(&event),
-                        Ok(None) => {}
-                        Err(e) => self.post_failed_load(job, &e, had_model),
-                    }
+        loop {
+            if let Ok(request) = requests.try_recv() {
+                self.carry_out(request).await;
+                continue;
+            }
+            self.is_awaited.set(false);
+            self.tidy_up().await;
+            let Ok(request) = requests.recv().await else { break };
+            self.carry_out(request).await;
+        }
+    }
+
+    async fn carry_out(&mut self, request: Request) {
+        match request {
+            Request::Load { job, model, executor, power, n_context } => {
+                let had_model = self.loaded.is_some();
+                match self.load(job, model, executor, power, n_context).await {
+                    Ok(Some(event)) => self.post(&event),
+                    Ok(None) => {}
+                    Err(e) => self.post_failed_load(job, &e, had_model),
                 }
-                Request::Generate { job, prompt, n_tokens, sampling } => {
-                    let done = self.generate(job, &prompt, n_tokens, sampling).await;
-                    self.answer(job, done);
+            }
+            Request::Generate { job, prompt, n_tokens, sampling } => {
+                let done = self.generate(job, &prompt, n_tokens, sampling).await;
+                self.answer(job, done);
+            }
+            Request::Chat { job, asking } => {
+                let done = self.chat(job, &asking).await;
+                self.answer(job, done);
+            }
+            Request::Forget => {
+                if let Some(loaded) = &mut self.loaded {
+                    loaded.forget(&self.scope).await;
+                    self.models.hear(Ask::List);
                 }
-                Request::Chat { job, asking } => {
-                    let done = self.chat(job, &asking).await;
-                    self.answer(job, done);
-                }
-                Request::Forget => self.loaded.iter_mut().for_each(|loaded| loaded.talk.forget()),
-                Request::Recall { job, json } => {
-                    let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(&json));
-                    self.answer(job, recalled.map(|(said, open)| Event::Recalled { job, said, open }));
-                }
-                Request::Eval { job, ids } => {
-                    let done = self.eval(job, &ids).await;
-                    self.answer(job, done);
-                }
-                Request::Measure { job, what } => self.measure(job, what).await,
-                // These were heard when they came.
-                Request::Stop | Request::Models(_) => {}
+            }
+            Request::Recall { job, json } => {
+                let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(&json));
+                self.answer(job, recalled.map(|(said, open)| Event::Recalled { job, said, open }));
+            }
+            Request::Eval { job, ids } => {
+                let done = self.eval(job, &ids).await;
+                self.answer(job, done);
+            }
+            Request::Measure { job, what } => self.measure(job, what).await,
+            // These were heard when they came.
+            Request::Stop | Request::Models(_) => {}
+        }
+    }
+
+    /// What can be done while nobody waits: a model that was made for conversations takes in the last one before anybody
+    /// asks, and what was computed since is kept.
+    async fn tidy_up(&mut self) {
+        let Some(loaded) = &mut self.loaded else { return };
+        if loaded.talk.conversation.is_some() && loaded.talk.doubt.is_none() {
+            let recalled = loaded.recall(&self.scope).await;
+            tell_recalled(&self.scope, recalled);
+        }
+        if loaded.talk.kept.is_stale {
+            let is_awaited = Rc::clone(&self.is_awaited);
+            match loaded.keep(&self.scope, &move || is_awaited.get()).await {
+                Err(e) if e.kind == ErrorKind::Adapter => self.post(&Event::Lost { message: e.to_string() }),
+                _ => self.models.hear(Ask::List),
             }
         }
     }
@@ -190,11 +229,11 @@ impl Worker {
         let session = self.load_session(&opening.files, choice, &card, &options, &mut progress).await?;
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
-        let Opening { name: file, bytes, files, .. } = opening;
+        let Opening { name: file, bytes, files, id, .. } = opening;
         let kept = TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() };
         let tuning = (tune::Known::of(&session) == tune::Known::All).then_some(kept);
         let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning };
-        let talk = Talk::open(&*known.files.open().await?);
+        let talk = Talk::open(&*known.files.open().await?, id);
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
     }
@@ -237,6 +276,8 @@ impl Worker {
         let mut stream = tokenizer.stream(Control::Hide);
         let (mut text, mut ids) = (String::new(), Vec::new());
         let sampling = sampling(settings);
+        // What the cache will hold is no conversation.
+        loaded.talk.kept.is_stale = false;
         let mut generation = loaded.session.generate(&prompt_ids, &sampling, n_tokens as usize).await?;
         while !self.stop.get() {
             let Some(id) = generation.next().await? else { break };
@@ -255,7 +296,9 @@ impl Worker {
 
     async fn chat(&mut self, job: Job, asking: &Asking) -> Result<Event> {
         let (scope, loaded) = (&self.scope, loaded(&mut self.loaded)?);
+        tell_recalled(scope, loaded.recall(scope).await);
         let (answered, report) = chatting::answer(loaded, asking, &self.stop, |event| post(scope, &event)).await?;
+        loaded.talk.kept.is_stale = true;
         Ok(Event::Answered { job, answered, report })
     }
 
@@ -333,6 +376,15 @@ async fn load_anew(
         ExecutorChoice::Gpu(_) => ExecutorChoice::Gpu(adapter_again(card).await?),
     };
     Session::load(files, choice, options, progress).await
+}
+
+/// A conversation that is kept and cannot be used is computed again, which works.
+fn tell_recalled(scope: &DedicatedWorkerGlobalScope, recalled: Result<()>) {
+    match recalled {
+        Err(e) if e.kind == ErrorKind::Adapter => post(scope, &Event::Lost { message: e.to_string() }),
+        Err(e) => post(scope, &Event::NotRecalled { message: e.to_string() }),
+        Ok(()) => {}
+    }
 }
 
 fn loaded(loaded: &mut Option<Loaded>) -> Result<&mut Loaded> {

@@ -31,6 +31,8 @@ pub struct LayerState {
     pub index_keys: Slice,
     /// Entries that fit the context.
     pub n_entries: u32,
+    /// Numbers in an entry and in an indexer key.
+    widths: [u32; 2],
     /// The rings above that a token looks back on; entries and keys are only ever added to.
     pub rings: Vec<Ring>,
 }
@@ -75,6 +77,7 @@ impl LayerState {
             entries,
             index_keys,
             n_entries,
+            widths: [shape.head_dim, shape.index_head_dim],
             rings,
         }
     }
@@ -84,11 +87,10 @@ impl LayerState {
     /// What a text of `n` tokens left here: the rings, and the entries and keys that it filled.
     pub fn held(&self, n: u32) -> Vec<Slice> {
         let n_entries = n.checked_div(self.ratio).map_or(0, |n| n.min(self.n_entries));
-        let filled =
-            |of: Slice| Slice { bytes: of.bytes / u64::from(self.n_entries.max(1)) * u64::from(n_entries), ..of };
+        let filled = |of: Slice, width: u32| Slice { bytes: u64::from(n_entries) * u64::from(width) * 4, ..of };
         let mut held: Vec<Slice> = self.rings.iter().flat_map(Ring::held).collect();
-        held.extend((self.ratio > 0).then(|| filled(self.entries)));
-        held.extend((self.ratio == 4).then(|| filled(self.index_keys)));
+        held.extend((self.ratio > 0).then(|| filled(self.entries, self.widths[0])));
+        held.extend((self.ratio == 4).then(|| filled(self.index_keys, self.widths[1])));
         held
     }
 }

@@ -5,11 +5,12 @@
 mod arriving;
 mod fetch;
 mod find;
-mod folder;
 pub(super) mod hashing;
 mod place;
 pub(crate) mod words;
 
+use super::folder::{Folder, room};
+use super::prompt_cache;
 use super::protocol::Event;
 use super::source::BlobSource;
 use super::worker::post;
@@ -18,7 +19,6 @@ use crate::format::sorted::{falling, sort};
 use crate::format::source::Source;
 use crate::host::arrival::{Plan, Progress, Record};
 use arriving::Arriving;
-use folder::{Folder, room};
 use js_sys::Date;
 use place::{COMPLETE, PROGRESS, Place, file_name};
 use std::cell::{Cell, RefCell};
@@ -93,6 +93,11 @@ impl Models {
                 }
                 Ask::Remove { job, id } => {
                     let ended = models.remove(&id).await.map_err(|error| error.to_string());
+                    models.tell(Told::Ended { job, ended });
+                }
+                Ask::RemovePrompts { job } => {
+                    let ended = prompt_cache::remove_all(&models.scope).await.map_err(|error| error.to_string());
+                    models.look().await;
                     models.tell(Told::Ended { job, ended });
                 }
             }
@@ -190,6 +195,7 @@ impl Models {
         if let Some(arriving) = arriving {
             arriving.stop();
         }
+        prompt_cache::remove(&self.scope, id).await;
         let removed = match Folder::of_models(&self.scope).await {
             Ok(models) => models.remove(id).await,
             Err(_) => Ok(()),
@@ -231,6 +237,7 @@ impl Models {
             }
         }
         sort(&mut shelf.rows, |row| falling(row.date_ms));
+        shelf.prompts = prompt_cache::bytes(&self.scope).await.unwrap_or(0.0);
         let room = room(&self.scope).await;
         (shelf.used, shelf.quota) = (room.used, room.quota);
         if self.n_looks.get() != turn {

@@ -1,10 +1,10 @@
 //! Where the bytes of an arriving model go: a folder of its own in the browser's file system, or, where there is none,
 //! this tab's memory, for as long as the model is in use. Neither is this program's own memory.
 
-use super::folder::{Folder, OpenFile};
 use crate::error::{Error, Result};
 use crate::format::source::Source;
 use crate::host::arrival::{Piece, Progress, Record};
+use crate::host::web::folder::{Folder, OpenFile};
 use crate::host::web::source::BlobSource;
 use js_sys::Uint8Array;
 use std::cell::RefCell;

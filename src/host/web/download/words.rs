@@ -18,6 +18,8 @@ pub(crate) enum Ask {
     Stop { id: String },
     /// Delete this model, or what has arrived of it; answered by `Ended`.
     Remove { job: Job, id: String },
+    /// Delete what was computed of conversations; answered by `Ended`.
+    RemovePrompts { job: Job },
 }
 
 /// From the worker to the window.
@@ -37,6 +39,8 @@ pub(crate) enum Told {
 pub(crate) struct Shelf {
     /// The newest first.
     pub(crate) rows: Vec<Row>,
+    /// Bytes of what was computed of conversations.
+    pub(crate) prompts: f64,
     /// Bytes that this page keeps, and that it may keep, by the browser's estimate; 0 where it does not tell.
     pub(crate) used: f64,
     pub(crate) quota: f64,

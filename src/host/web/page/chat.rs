@@ -79,6 +79,10 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
         }
         input.set_value("");
     };
+    let known = move || match talk.known.get() {
+        (0, _) => String::new(),
+        (known, all) => format!("{known} of the prompt's {all} tokens came from the cache."),
+    };
     let typed = move |key: KeyboardEvent| {
         // Enter also ends a word of those who write with an input method.
         if key.key() == "Enter" && !key.shift_key() && !key.is_composing() {
@@ -97,6 +101,7 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                     </For>
                 </ol>
                 <p class="hint">{move || is_empty().then_some("Nothing has been said yet.")}</p>
+                <p id="known-tokens" class="hint">{known}</p>
             </section>
             <form class="prompt pinned" on:submit=move |e| { e.prevent_default(); send(page, link, controls, false); }>
                 <label for="say">"Your turn"</label>

@@ -121,6 +121,11 @@ impl Link {
         self.ask(|job| Ask::Remove { job, id })
     }
 
+    /// Deletes what was computed of conversations.
+    pub(crate) fn remove_prompts(&self) -> oneshot::Receiver<Answer> {
+        self.ask(|job| Ask::RemovePrompts { job })
+    }
+
     /// Stops fetching a model. What has arrived is kept.
     pub(crate) fn stop_download(&self, id: String) {
         self.send(Request::Models(Ask::Stop { id }));
@@ -289,6 +294,7 @@ impl Link {
             | Event::Answering(_)
             | Event::Measuring { .. }
             | Event::Partial(_)
+            | Event::NotRecalled { .. }
             | Event::Models(Told::Shelf(_)) => {}
         }
         let arrived = matches!(event, Event::Loaded { .. });

@@ -234,6 +234,10 @@ impl Page {
             Event::Partial(report) => self.partial.set(Some(*report)),
             Event::Models(told) => self.models.hear(told),
             Event::Measured { report, stopped, .. } => self.end_measurement(report, stopped),
+            Event::NotRecalled { message } => {
+                let title = "A kept conversation is not used: all of it is computed again";
+                self.notice.set(Some(Notice::Failed { title, message }));
+            }
             Event::Failed { message, .. } => self.fail(message),
             Event::Lost { message } => {
                 self.is_introducing.set(false);

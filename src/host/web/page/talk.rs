@@ -35,6 +35,8 @@ pub(crate) struct Talk {
     pub(crate) thinking: RwSignal<bool>,
     /// The last answer's figures.
     pub(crate) run: RwSignal<Option<Run>>,
+    /// Tokens of its prompt that were in the cache, and of the whole prompt.
+    pub(crate) known: RwSignal<(u32, u32)>,
 }
 
 impl Talk {
@@ -47,6 +49,7 @@ impl Talk {
             system: RwSignal::new(String::new()),
             thinking: RwSignal::new(true),
             run: RwSignal::new(None),
+            known: RwSignal::default(),
         }
     }
 
@@ -54,6 +57,7 @@ impl Talk {
     pub(crate) fn forget(self) {
         self.said.set(Vec::new());
         self.run.set(None);
+        self.known.set((0, 0));
     }
 
     /// A conversation from elsewhere goes on here.
@@ -95,6 +99,7 @@ impl Talk {
 
     /// An answer is over.
     pub(crate) fn end(self, answered: Answered) {
+        self.known.set((answered.n_known, answered.n_prompt));
         self.update_last(|last| {
             last.end = match (answered.has_ended, answered.stopped) {
                 (true, _) => None,

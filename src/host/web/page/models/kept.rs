@@ -23,11 +23,22 @@ pub(crate) fn Kept(models: Models, link: LinkHandle) -> impl IntoView {
             }
         })
     };
+    let prompts = move || models.shelf.with(|shelf| shelf.prompts);
+    let remove_prompts = move |_| {
+        models.begin();
+        link.with_value(|link| drop(link.remove_prompts()));
+    };
     view! {
         <ul class="runs kept">
             <For each=ids key=Clone::clone children=move |id| view! { <KeptRow models link id /> } />
         </ul>
         <p id="kept-sum" class="hint">{sum}</p>
+        <div class="kept-row" hidden=move || prompts() == 0.0>
+            <p id="kept-prompts" class="hint">{move || format!("{} of conversations, so that they go on without being computed again.", megabytes(prompts()))}</p>
+            <div class="buttons">
+                <button id="remove-prompts" type="button" class="small" on:click=remove_prompts>"Delete conversations"</button>
+            </div>
+        </div>
     }
 }
 

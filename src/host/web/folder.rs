@@ -1,9 +1,9 @@
-//! The browser's file system for this page (OPFS), as far as models need it: folders, files that a worker writes and
+//! The browser's file system for this page (OPFS), as far as it is needed: folders, files that a worker writes and
 //! reads at any place, and how much room there is. It may be missing (a private window, a setting, no secure context).
 
 use crate::error::{Error, Result};
 use crate::host::web::source::{get, message_of};
-use js_sys::{Promise, Uint8Array};
+use js_sys::{Function, Promise, Uint8Array};
 use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -13,8 +13,9 @@ use web_sys::{
     StorageEstimate, StorageManager,
 };
 
-/// Where the models lie.
+/// Where the models lie, and where what was computed of conversations.
 const MODELS: &str = "models";
+const PROMPTS: &str = "prompts";
 
 /// How much this page keeps, and how much it may, in bytes, by the browser's estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -33,11 +34,23 @@ impl Folder {
     /// # Errors
     /// Where the browser keeps no files for this page.
     pub(super) async fn of_models(scope: &DedicatedWorkerGlobalScope) -> Result<Self> {
+        Self::at_top(scope, MODELS).await
+    }
+
+    /// The folder of all prompt caches.
+    ///
+    /// # Errors
+    /// As for [`Self::of_models`].
+    pub(super) async fn of_prompts(scope: &DedicatedWorkerGlobalScope) -> Result<Self> {
+        Self::at_top(scope, PROMPTS).await
+    }
+
+    async fn at_top(scope: &DedicatedWorkerGlobalScope, name: &str) -> Result<Self> {
         let Some(storage) = storage(scope) else {
             return Err(Error::io("storage", "this browser has no place for files of a page"));
         };
         let root = done::<FileSystemDirectoryHandle>("storage", storage.get_directory()).await?;
-        Self(root).folder(MODELS).await
+        Self(root).folder(name).await
     }
 
     /// The folder of that name in this one; it is made where there is none.
@@ -90,6 +103,27 @@ impl Folder {
         Ok(OpenFile { handle, is_dirty: Cell::new(false) })
     }
 
+    /// A file that is there, as [`Self::open`] opens it; None where there is none, or another tab has it open.
+    pub(super) async fn open_if_there(&self, name: &str) -> Option<OpenFile> {
+        let handle: FileSystemFileHandle = done(name, self.0.get_file_handle(name)).await.ok()?;
+        let handle = done(name, handle.create_sync_access_handle()).await.ok()?;
+        Some(OpenFile { handle, is_dirty: Cell::new(false) })
+    }
+
+    /// Puts the file `new`, which is closed, in the place of the one called `name`, if there is one.
+    ///
+    /// # Errors
+    /// Where another tab has one of them open.
+    pub(super) async fn replace(&self, name: &str, new: &str) -> Result<()> {
+        let handle: FileSystemFileHandle = done(new, self.0.get_file_handle(new)).await?;
+        if self.file(name).await.is_ok() {
+            self.remove(name).await?;
+        }
+        let rename: Function = get(&handle, "move").dyn_into().map_err(|e| failed(new, &e))?;
+        let renamed = rename.call1(&handle, &name.into()).map_err(|e| failed(new, &e))?;
+        done::<JsValue>(new, renamed).await.map(drop)
+    }
+
     /// Removes a file, or a folder with all that is in it.
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
         let options = FileSystemRemoveOptions::new();
@@ -116,6 +150,14 @@ impl OpenFile {
         if written == f64::from(bytes.byte_length()) { Ok(()) } else { Err(full()) }
     }
 
+    /// Writes bytes of this program's memory at a place.
+    pub(super) fn write_bytes_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.is_dirty.set(true);
+        let written =
+            self.handle.write_with_u8_array_and_options(bytes, &at(offset)).map_err(|e| failed("a file", &e))?;
+        if written == bytes.len() as f64 { Ok(()) } else { Err(full()) }
+    }
+
     /// Fills `buffer` from a place; fails where the file ends before.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let wanted = buffer.len() as f64;
@@ -129,8 +171,7 @@ impl OpenFile {
 
     /// Puts a text in the place of all that the file holds, down to the disk.
     pub(super) fn set_text(&self, text: &str) -> Result<()> {
-        let bytes = Uint8Array::from(text.as_bytes());
-        self.write_at(0, &bytes)?;
+        self.write_bytes_at(0, text.as_bytes())?;
         self.truncate(text.len() as u64)?;
         self.flush()
     }
