@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::host::web::source::{get, message_of};
-use js_sys::{Function, Promise, Uint8Array};
+use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -107,6 +107,17 @@ impl Folder {
     pub(super) async fn open_if_there(&self, name: &str) -> Option<OpenFile> {
         let handle: FileSystemFileHandle = done(name, self.0.get_file_handle(name)).await.ok()?;
         let handle = done(name, handle.create_sync_access_handle()).await.ok()?;
+        Some(OpenFile { handle, is_dirty: Cell::new(false) })
+    }
+
+    /// A file that is there, to be read by whoever wants at a time; None where that cannot be, in the words of no standard yet:
+    /// a browser that does not know the mode opens it for one alone.
+    pub(super) async fn open_to_read(&self, name: &str) -> Option<OpenFile> {
+        let handle: FileSystemFileHandle = done(name, self.0.get_file_handle(name)).await.ok()?;
+        let open: Function = get(&handle, "createSyncAccessHandle").dyn_into().ok()?;
+        let mode = Object::new();
+        Reflect::set(&mode, &"mode".into(), &"read-only".into()).ok()?;
+        let handle = done(name, open.call1(&handle, &mode).ok()?).await.ok()?;
         Some(OpenFile { handle, is_dirty: Cell::new(false) })
     }
 

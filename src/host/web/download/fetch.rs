@@ -3,13 +3,14 @@
 //! refuse: that rules out If-Range, so that versions are compared here instead.
 
 use crate::host::web::source::{get, message_of};
-use js_sys::{Promise, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use std::cell::RefCell;
 use std::ops::Range;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    AbortController, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader, RequestCache,
-    RequestCredentials, RequestInit, Response,
+    AbortController, DedicatedWorkerGlobalScope, Headers, ReadableStreamByobReader, ReadableStreamDefaultReader,
+    RequestCache, RequestCredentials, RequestInit, Response,
 };
 
 /// An answer under way.
@@ -65,21 +66,44 @@ impl Reply {
     /// Where there is no body.
     pub(super) fn body(&self) -> Result<Body, String> {
         let body = self.0.body().ok_or_else(|| "the answer has no body".to_owned())?;
-        Ok(Body(body.get_reader().unchecked_into()))
+        Ok(match ReadableStreamByobReader::new(&body) {
+            Ok(reader) => Body::Filling(reader, RefCell::new(ArrayBuffer::new(PART_BYTES))),
+            Err(_) => Body::Giving(body.get_reader().unchecked_into()),
+        })
     }
 }
 
+/// Bytes that are read at once. Memory that is new to the process costs more than all else that is done with a download, so
+/// the same is filled again and again; and OPFS takes larger parts more slowly.
+const PART_BYTES: u32 = 256 << 10;
+
 /// The bytes of an answer. Dropped, it tells the server that no more are wanted.
-pub(super) struct Body(ReadableStreamDefaultReader);
+pub(super) enum Body {
+    /// Into memory of ours.
+    Filling(ReadableStreamByobReader, RefCell<ArrayBuffer>),
+    /// Into memory of the browser's, where it does not fill ours.
+    Giving(ReadableStreamDefaultReader),
+}
 
 impl Body {
-    /// The next bytes; None at the end.
+    /// The next bytes, which are there until the next call; None at the end.
     ///
     /// # Errors
     /// Where the connection is cut.
     pub(super) async fn next(&self) -> Result<Option<Uint8Array>, String> {
-        let step = JsFuture::from(self.0.read()).await.map_err(|e| message_of(&e))?;
-        Ok((!get(&step, "done").is_truthy()).then(|| get(&step, "value").unchecked_into()))
+        let read = match self {
+            Self::Filling(reader, memory) => reader.read_with_array_buffer_view(&Uint8Array::new(&memory.borrow())),
+            Self::Giving(reader) => reader.read(),
+        };
+        let step = JsFuture::from(read).await.map_err(|e| message_of(&e))?;
+        if get(&step, "done").is_truthy() {
+            return Ok(None);
+        }
+        let bytes: Uint8Array = get(&step, "value").unchecked_into();
+        if let Self::Filling(_, memory) = self {
+            memory.replace(bytes.buffer());
+        }
+        Ok(Some(bytes))
     }
 
     /// All of a text.
@@ -101,7 +125,11 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         // A stream that has ended or failed minds no more.
-        let cancelled: Promise = self.0.cancel().unchecked_into();
+        let cancelled = match self {
+            Self::Filling(reader, _) => reader.cancel(),
+            Self::Giving(reader) => reader.cancel(),
+        };
+        let cancelled: Promise = cancelled.unchecked_into();
         spawn_local(async move { drop(JsFuture::from(cancelled).await) });
     }
 }

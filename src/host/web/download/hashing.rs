@@ -1,6 +1,7 @@
 //! The hash of a file that arrives, on a thread of its own where the file is large: SHA-256 takes as long as all else that
 //! is done with a download. The thread runs the page's own program in a third role. Parts of the file go there in
-//! order, each is answered when it is done, and nothing ends the file: that is answered by the hash.
+//! order, each comes back when it is done, to be filled again: new memory costs as much as the hash. Nothing ends the file:
+//! that is answered by the hash.
 
 use crate::host::arrival::hex;
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
@@ -30,6 +31,8 @@ pub(super) struct Beside {
     worker: Worker,
     answers: UnboundedReceiver<JsValue>,
     n_open: u32,
+    /// Memory that has come back.
+    spare: Option<Uint8Array>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_error: Closure<dyn FnMut(JsValue)>,
 }
@@ -78,15 +81,18 @@ impl Beside {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         worker.post_message(&wasm_bindgen::module())?;
-        Ok(Self { worker, answers, n_open: 0, _on_message: on_message, _on_error: on_error })
+        Ok(Self { worker, answers, n_open: 0, spare: None, _on_message: on_message, _on_error: on_error })
     }
 
     async fn update(&mut self, bytes: &[u8]) -> Option<()> {
         while self.n_open >= MOST_OPEN {
             self.answer().await?;
         }
-        let bytes = Uint8Array::from(bytes);
-        self.worker.post_message_with_transfer(&bytes, &Array::of1(&bytes.buffer())).ok()?;
+        let n_bytes = bytes.len() as u32;
+        let memory = self.spare.take().filter(|memory| memory.length() == n_bytes);
+        let memory = memory.unwrap_or_else(|| Uint8Array::new_with_length(n_bytes));
+        memory.copy_from(bytes);
+        self.worker.post_message_with_transfer(&memory, &Array::of1(&memory.buffer())).ok()?;
         self.n_open += 1;
         Some(())
     }
@@ -103,6 +109,9 @@ impl Beside {
     async fn answer(&mut self) -> Option<JsValue> {
         let answer = self.answers.recv().await.ok().filter(|answer| !answer.is_undefined())?;
         self.n_open = self.n_open.saturating_sub(1);
+        if let Some(memory) = answer.dyn_ref::<Uint8Array>() {
+            self.spare = Some(memory.clone());
+        }
         Some(answer)
     }
 }
@@ -115,17 +124,19 @@ impl Drop for Beside {
 
 /// The thread's side.
 pub(in crate::host::web) fn serve(scope: &DedicatedWorkerGlobalScope) {
-    let mut hash = Sha256::new();
+    let (mut hash, mut part) = (Sha256::new(), Vec::new());
     let line = scope.clone();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
-        let answer = match message.data().dyn_into::<Uint8Array>() {
+        let sent = match message.data().dyn_into::<Uint8Array>() {
             Ok(bytes) => {
-                hash.update(bytes.to_vec());
-                JsValue::TRUE
+                part.resize(bytes.length() as usize, 0);
+                bytes.copy_to(&mut part);
+                hash.update(&part);
+                line.post_message_with_transfer(&bytes, &Array::of1(&bytes.buffer()))
             }
-            Err(_) => hex(&hash.finalize_reset()).into(),
+            Err(_) => line.post_message(&hex(&hash.finalize_reset()).into()),
         };
-        if let Err(thrown) = line.post_message(&answer) {
+        if let Err(thrown) = sent {
             web_sys::console::error_2(&"a hash was not sent".into(), &thrown);
         }
     });

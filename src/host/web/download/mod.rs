@@ -9,14 +9,14 @@ pub(super) mod hashing;
 mod place;
 pub(crate) mod words;
 
-use super::folder::{Folder, room};
+use super::folder::{Folder, OpenFile, room};
 use super::prompt_cache;
 use super::protocol::Event;
 use super::source::BlobSource;
 use super::worker::post;
 use crate::error::{Error, Result};
 use crate::format::sorted::{falling, sort};
-use crate::format::source::Source;
+use crate::format::source::{Reading, Source, check_range};
 use crate::host::arrival::{Plan, Progress, Record};
 use arriving::Arriving;
 use js_sys::Date;
@@ -46,17 +46,48 @@ pub(super) struct Models {
 pub(super) struct Opened {
     pub(super) sources: Vec<Rc<dyn Source>>,
     arriving: Option<Rc<Arriving>>,
+    kept: Vec<Rc<KeptFile>>,
+}
+
+/// A file of a model that is kept. While the model is loaded it is open, which is many times as fast as reading a blob; then
+/// no longer, so that it can be deleted.
+struct KeptFile {
+    open: RefCell<Option<OpenFile>>,
+    blob: BlobSource,
+}
+
+impl Source for KeptFile {
+    fn bytes(&self) -> u64 {
+        self.blob.bytes()
+    }
+
+    fn name(&self) -> &str {
+        self.blob.name()
+    }
+
+    fn read_at<'a>(&'a self, offset: u64, buffer: &'a mut [u8]) -> Reading<'a> {
+        match &*self.open.borrow() {
+            Some(open) => {
+                let read = check_range(self, offset, buffer.len()).and_then(|()| open.read_at(offset, buffer));
+                Box::pin(std::future::ready(read))
+            }
+            None => self.blob.read_at(offset, buffer),
+        }
+    }
 }
 
 impl Opened {
-    /// Waits until all of it has come and was found to be right; a model that was kept already has been.
+    /// Waits until all of it has come and was found to be right; a model that was kept already has been, and is closed.
     ///
     /// # Errors
     /// When it does not arrive, or is not what it should be.
     pub(super) async fn arrived(&self) -> Result<()> {
         match &self.arriving {
             Some(arriving) => arriving.wait().await,
-            None => Ok(()),
+            None => {
+                self.kept.iter().for_each(|file| drop(file.open.take()));
+                Ok(())
+            }
         }
     }
 }
@@ -110,7 +141,7 @@ impl Models {
     /// When it can neither be read nor fetched.
     pub(super) async fn open(self: &Rc<Self>, plan: &Plan) -> Result<Opened> {
         if let Some((folder, record)) = self.kept(plan).await {
-            let mut sources: Vec<Rc<dyn Source>> = Vec::new();
+            let mut kept = Vec::new();
             for (file, planned) in record.plan.files.into_iter().enumerate() {
                 let blob = folder.file(&file_name(file)).await?;
                 if blob.size() != planned.bytes as f64 {
@@ -118,12 +149,14 @@ impl Models {
                         .expected(format!("{} bytes", planned.bytes))
                         .advice("The browser has lost a part of it: delete the model and download it again."));
                 }
-                sources.push(Rc::new(BlobSource::new(planned.name, blob.into())));
+                let open = RefCell::new(folder.open_to_read(&file_name(file)).await);
+                kept.push(Rc::new(KeptFile { open, blob: BlobSource::new(planned.name, blob.into()) }));
             }
-            return Ok(Opened { sources, arriving: None });
+            let sources = kept.iter().map(|file| -> Rc<dyn Source> { Rc::<KeptFile>::clone(file) }).collect();
+            return Ok(Opened { sources, arriving: None, kept });
         }
         let arriving = self.start(plan, true).await?;
-        Ok(Opened { sources: arriving.sources(), arriving: Some(arriving) })
+        Ok(Opened { sources: arriving.sources(), arriving: Some(arriving), kept: Vec::new() })
     }
 
     /// Fetches a model to keep it.
