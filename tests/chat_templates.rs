@@ -60,6 +60,11 @@ fn snippets_render_as_jinja_renders_them_or_fail_where_it_fails() {
                 .push(format!("{template:?}\n    found {:?}\n    right {right:?}", found.map_err(|error| error.found)));
         }
     }
+    for case in facts["refused"].as_array().unwrap() {
+        let (template, word) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
+        let error = Chat::from_template(template, &TOKENIZER).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{template:?}: {error:?}");
+    }
     assert!(cases.len() > 1000 && wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 

@@ -3,11 +3,11 @@
 
 use super::arguments::{Arguments, fault};
 use super::budget::Budget;
+use super::operations::is_namespace;
 use super::{compare, strings};
 use minijinja::value::{Enumerator, Object, ObjectRepr, Tuple, ValueKind};
 use minijinja::{Error, State, Value};
 use minijinja_contrib::pycompat;
-use std::fmt;
 use std::sync::Arc;
 
 /// What can be gone through and is no list, as Python has it: what `keys`, `values` and `items` of a dict give, or,
@@ -52,23 +52,99 @@ pub(super) fn generator(items: Vec<Value>) -> Value {
 pub(super) const OF_DICTS: [&str; 11] =
     ["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
 
-/// A method that is not called: it is there, and says nothing else.
+/// Those of lists that change nothing.
+const OF_LISTS: [&str; 3] = ["copy", "count", "index"];
+
+/// Those of texts.
+const OF_TEXTS: [&str; 46] = [
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "upper",
+    "zfill",
+];
+
+/// Whether values of some kind have a method of that name.
+pub(super) fn is_name(name: &str) -> bool {
+    OF_DICTS.contains(&name) || OF_LISTS.contains(&name) || OF_TEXTS.contains(&name)
+}
+
+/// A method that is taken without a call, which may come later.
 #[derive(Debug)]
-struct Bound(String);
+struct Bound {
+    budget: Budget,
+    value: Value,
+    name: String,
+}
 
 impl Object for Bound {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
 
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<built-in method {} of dict object>", self.0)
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, given: &[Value]) -> Result<Value, Error> {
+        call(&self.budget, state, &self.value, &self.name, given)
     }
 }
 
-/// The method of a dict by its name.
-pub(super) fn bound(name: &str) -> Value {
-    Value::from_object(Bound(name.to_owned()))
+/// Whether it is one. Python writes such a method with its address, which means nothing.
+pub(super) fn is_bound(value: &Value) -> bool {
+    value.downcast_object_ref::<Bound>().is_some()
+}
+
+/// `value.name`: a method before a key.
+pub(super) fn attribute(budget: &Budget, value: &Value, name: &str) -> Result<Value, Error> {
+    let is_method = match value.kind() {
+        ValueKind::String => OF_TEXTS.contains(&name),
+        ValueKind::Seq => OF_LISTS.contains(&name),
+        ValueKind::Map => OF_DICTS.contains(&name) && !is_namespace(value),
+        _ => false,
+    };
+    if !is_method {
+        return value.get_attr(name);
+    }
+    Ok(Value::from_object(Bound { budget: budget.clone(), value: value.clone(), name: name.to_owned() }))
 }
 
 /// Calls `value.name(given…)`.

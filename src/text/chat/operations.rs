@@ -38,7 +38,7 @@ pub(super) const MERGE: &str = "**{}";
 pub(super) const ITERABLE: &str = "for";
 /// What a name on the left of a `=`, or of a loop, is given a part of: a text is its characters.
 pub(super) const UNPACK: &str = ",=";
-/// `value.name` for a name that Python's dicts have a method by, which comes before a key.
+/// `value.name` for a name that Python's values have a method by, which comes before a key.
 pub(super) const METHOD: &str = ".";
 /// A macro that takes what Python's functions take.
 pub(super) const MACRO: &str = "macro()";
@@ -114,10 +114,8 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         Some(text) => shared.list(text.chars().map(Value::from)).map(Value::from),
         None => Ok(value),
     });
-    environment.add_function(METHOD, |value: Value, name: &str| match value.kind() {
-        ValueKind::Map if !is_namespace(&value) => Ok(methods::bound(name)),
-        _ => value.get_attr(name),
-    });
+    let shared = budget.clone();
+    environment.add_function(METHOD, move |value: Value, name: &str| methods::attribute(&shared, &value, name));
     environment.add_function(ITERABLE, |value: Value| match value.kind() {
         ValueKind::None => Err(fault("None is no list that a loop could go through")),
         _ => Ok(value),

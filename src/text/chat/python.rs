@@ -4,7 +4,7 @@
 use super::arguments::fault;
 use super::budget::Budget;
 use super::groups::is_group;
-use super::methods::view_name;
+use super::methods::{is_bound, view_name};
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
@@ -82,6 +82,7 @@ pub(super) fn write_repr(out: &mut String, value: &Value, budget: &Budget) -> Re
             }
             append(out, after, budget)
         }
+        _ if is_bound(value) => Err(fault("a method that is not called")),
         _ => append(out, &value.to_string(), budget),
     }
 }

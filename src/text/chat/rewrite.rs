@@ -2,6 +2,7 @@
 //! (see [`super::operations`]), and every literal text by an expression, so that all output passes the formatter.
 //! The library bounds its steps ("fuel") and its recursion, but not what one step makes.
 
+use super::shape::COMPARED;
 use super::{methods, operations as ops};
 use minijinja::machinery::{Instruction, Instructions};
 use minijinja::{Error, ErrorKind, Value};
@@ -148,9 +149,10 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
             Ok(vec![I::LoadConst(Value::from(name)), I::CallFunction(ops::ASSIGN, Some(3)), I::DiscardTop])
         }
         I::UnpackList(_) => Ok(vec![I::CallFunction(ops::UNPACK, Some(1)), instruction.clone()]),
-        I::GetAttr(name) if methods::OF_DICTS.contains(&name) => {
+        I::GetAttr(name) if methods::is_name(name) => {
             Ok(vec![I::LoadConst(Value::from(name)), I::CallFunction(ops::METHOD, Some(2))])
         }
+        I::ApplyFilter(COMPARED, ..) => Ok(Vec::new()),
         I::StringConcat => call(ops::CONCAT, 2),
         I::Add => call(ops::ADD, 2),
         I::Mul => call(ops::MULTIPLY, 2),

@@ -75,24 +75,121 @@ impl Tag {
     }
 }
 
-/// The template with `- -` for a `+` that is the sign of what follows it, which the library does not know.
-pub(super) fn with_minus(source: &str, syntax: SyntaxConfig) -> Result<String, Error> {
+/// The filter that stands behind a constant that is compared, until the program is rewritten: the library would compare
+/// constants by itself, and those of any kinds with each other.
+pub(super) const COMPARED: &str = "compared__";
+
+/// The template in the library's words, where they differ from Jinja2's: `- -` for a `+` that is the sign of what follows
+/// it, Python's escapes in texts, constants that are compared by an operation of ours, and names that `with` gives all at once.
+pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
     const BEFORE_A_VALUE: [&str; 8] = ["and", "or", "not", "in", "if", "elif", "else", "is"];
-    let (mut out, mut done, mut follows_a_value) = (String::new(), 0, false);
-    for token in tokenize(source, false, syntax) {
+    let (mut out, mut done) = (String::new(), 0);
+    let (mut follows_a_value, mut follows_a_constant, mut follows_a_dot) = (false, false, false);
+    for token in tokenize(source, false, syntax.clone()) {
         let (token, span) = token?;
-        if matches!(token, Token::Plus) && !follows_a_value {
-            let at = span.start_offset as usize;
+        let (at, end) = (span.start_offset as usize, span.end_offset as usize);
+        let text = source.get(at..end).unwrap_or_default();
+        let put = match &token {
+            Token::Plus if !follows_a_value => "- -".to_owned(),
+            Token::Eq | Token::Ne | Token::Lt | Token::Lte | Token::Gt | Token::Gte if follows_a_constant => {
+                format!("|{COMPARED} {text}")
+            }
+            Token::Str(_) | Token::String(_) => literal(text)?,
+            Token::Ident("self") if !follows_a_dot => {
+                return Err(Error::new(ErrorKind::SyntaxError, "self, which renders blocks, is not supported"));
+            }
+            _ => text.to_owned(),
+        };
+        if put != text {
             out += source.get(done..at).unwrap_or_default();
-            out += "- -";
-            done = at + 1;
+            out += &put;
+            done = end;
         }
-        follows_a_value = match token {
-            Token::Ident(name) => !BEFORE_A_VALUE.contains(&name),
+        follows_a_constant = match token {
             Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => true,
             Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
+            Token::Ident(name) => ["true", "false", "none", "True", "False", "None"].contains(&name),
             _ => false,
         };
+        follows_a_value = follows_a_constant || matches!(token, Token::Ident(name) if !BEFORE_A_VALUE.contains(&name));
+        follows_a_dot = matches!(token, Token::Dot);
+    }
+    all_at_once(&(out + source.get(done..).unwrap_or_default()), syntax)
+}
+
+/// A literal with Python's escapes as the library's.
+fn literal(text: &str) -> Result<String, Error> {
+    let (mut out, mut rest) = (String::new(), text.chars());
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('U') => {
+                let digits: String = rest.by_ref().take(8).collect();
+                let code =
+                    u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 8 && !digits.starts_with('+'));
+                match code.and_then(char::from_u32) {
+                    // It could be a quote, or another backslash.
+                    Some(c) if c.is_ascii() => out += &format!("\\x{:02x}", u32::from(c)),
+                    Some(c) => out.push(c),
+                    None => {
+                        return Err(Error::new(
+                            ErrorKind::SyntaxError,
+                            format!("\\U{digits} in a text is no character"),
+                        ));
+                    }
+                }
+            }
+            Some('N') => return Err(Error::new(ErrorKind::SyntaxError, "\\N{name} in a text is not supported")),
+            Some('a') => out += "\\x07",
+            Some('v') => out += "\\x0b",
+            Some('/') => out += "\\\\/",
+            next => out.extend(std::iter::once(c).chain(next)),
+        }
+    }
+    Ok(out)
+}
+
+/// `{% with a = 1, b = a %}` as `{% with ((a), (b)) = (1, a) %}`: Jinja2 computes all values before it names any.
+fn all_at_once(source: &str, syntax: &SyntaxConfig) -> Result<String, Error> {
+    let (mut out, mut done, mut opens) = (String::new(), 0, false);
+    // Of the tag: where its names begin, where the part begins that is being read, and the parts before.
+    let mut tag = None::<(usize, usize, Vec<&str>)>;
+    let mut depth = 0_usize;
+    for token in tokenize(source, false, syntax.clone()) {
+        let (token, span) = token?;
+        let (at, end) = (span.start_offset as usize, span.end_offset as usize);
+        match token {
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => depth += 1,
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => depth = depth.saturating_sub(1),
+            Token::Ident("with") if opens => (tag, depth) = (Some((end, end, Vec::new())), 0),
+            _ => {}
+        }
+        if let Some((begin, part, parts)) = tag.as_mut().filter(|_| depth == 0) {
+            // A name ends with `=`, and a value with a comma.
+            let is_end = match token {
+                Token::Assign => parts.len().is_multiple_of(2),
+                Token::Comma | Token::BlockEnd => !parts.len().is_multiple_of(2),
+                _ => false,
+            };
+            if is_end {
+                parts.push(source.get(*part..at).unwrap_or_default());
+                *part = end;
+            }
+            if is_end && matches!(token, Token::BlockEnd) && parts.len() > 2 {
+                let names: Vec<String> = parts.iter().step_by(2).map(|name| format!("({name})")).collect();
+                let values: Vec<&str> = parts.iter().skip(1).step_by(2).copied().collect();
+                out += source.get(done..*begin).unwrap_or_default();
+                out += &format!(" ({}) = ({}) ", names.join(","), values.join(","));
+                done = at;
+            }
+        }
+        if matches!(token, Token::BlockEnd) {
+            tag = None;
+        }
+        opens = matches!(token, Token::BlockStart);
     }
     Ok(out + source.get(done..).unwrap_or_default())
 }

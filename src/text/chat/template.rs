@@ -42,7 +42,7 @@ impl Template {
                 Error::file(ORIGIN, format!("{} bytes", source.len())).expected(format!("at most {MAX_SOURCE_BYTES}"))
             );
         }
-        let source = shape::with_minus(&plain(source), syntax()?).map_err(|error| fault(&error))?;
+        let source = shape::adapted(&plain(source), &syntax()?).map_err(|error| fault(&error))?;
         let template = Self { source, bos: bos.to_owned(), eos: eos.to_owned() };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
