@@ -364,6 +364,7 @@ fn layers_without_an_interval_are_told_one_by_one() {
     assert!(!keys.contains_key("qwen35moe.full_attention_interval"));
 }
 
+/// The shape in the keys alone.
 fn shape(keys: &BTreeMap<String, Value>) -> Result<delta::Shape, Error> {
     let file = Memory::new("model.gguf", gguf_bytes(keys, &BTreeMap::new()));
     delta::Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap())

@@ -9,7 +9,7 @@ use crate::kernels::{self, Words};
 use super::lockstep::compare::{Deviation, Written};
 use crate::engine::arch::planning::program_bytes;
 use crate::engine::arch::step::Kind;
-use crate::engine::run::parts::{Output, number_budget, outputs};
+use crate::engine::run::parts::{Output, number_budget, outputs, with_scores};
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 
@@ -205,6 +205,7 @@ impl Session {
     pub async fn disagreement(&mut self, expected: &Expected, tuning: &Tuning) -> Result<Option<String>> {
         let Expected { stage, outputs, before, marked, wanted, budget } = expected;
         let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(tuning)).max(*budget);
+        let budget = with_scores(budget, outputs, marked, wanted);
         let found = self.by_adapter(stage, tuning, outputs, before, marked).await?;
         for (at, output) in outputs.iter().enumerate() {
             let written = Written { before: &marked[at], expected: &wanted[at], found: &found[at] };

@@ -16,6 +16,12 @@ use crate::engine::arch::step::Kind;
 /// The budget leaves room for that and for an exp of 3 + 2 |x| units in the last place. A stage that computes something
 /// else is off by about 1.
 pub(in crate::engine) const NUMBER_BUDGET: f64 = 1e-4;
+/// Rounding of a score, in units in its last place, on both executors together: of sums of up to 576 terms.
+const SCORE_UNITS: f64 = 16.0;
+/// The most that rounding of scores may add, so that a stage that computes something else never passes.
+const MOST_OF_SCORES: f64 = 1e-2;
+/// A run without keys has the negative of more than this for its greatest score.
+const NO_SCORE: f32 = 1e29;
 /// The same for numbers kept as f16: rounding may fall to either side, which is 2⁻¹⁰ of the number at most.
 const HALF_BUDGET: f64 = 1.5e-3;
 /// The share of integers that may be off: less than one word of any slice, so none. What a near tie excuses is not off.
@@ -68,6 +74,22 @@ pub(in crate::engine) fn number_budget(executor: &Executor, stages: &[Stage], tu
     variants.map(|variant| variant.precision.budget(NUMBER_BUDGET)).fold(NUMBER_BUDGET, f64::max)
 }
 
+/// What numbers may be off by where attention's scores are large, beside `budget`: both executors round a score relative to
+/// its size, and an exponential turns that difference into a relative error of its weight. Each run of keys leaves its greatest
+/// score in `stats`; those count that the stage wrote, which is what differs between `before` and `expected`.
+pub(in crate::engine) fn with_scores(
+    budget: f64,
+    outputs: &[Output],
+    before: &[Vec<u32>],
+    expected: &[Vec<u32>],
+) -> f64 {
+    let Some(at) = outputs.iter().position(|output| output.binding == "stats") else { return budget };
+    let pairs = before[at].chunks_exact(2).zip(expected[at].chunks_exact(2));
+    let written = pairs.filter(|(before, expected)| before != expected).map(|(_, run)| f32::from_bits(run[0]).abs());
+    let greatest = written.filter(|score| *score < NO_SCORE).fold(0.0, f32::max);
+    budget + (SCORE_UNITS * f64::from(f32::EPSILON) * f64::from(greatest)).min(MOST_OF_SCORES)
+}
+
 impl Output {
     /// What it may be off by, where numbers may be by `budget`.
     pub(in crate::engine) fn budget(&self, budget: f64) -> f64 {
@@ -100,4 +122,32 @@ pub(in crate::engine) fn outputs(stages: &[Stage]) -> Vec<Output> {
         }
     }
     outputs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(scores: [f32; 2]) -> f64 {
+        let output = |binding| Output { slice: Slice::scratch(0, 16), binding, words: Words::Floats };
+        let outputs = [output("partial"), output("stats")];
+        let stats = |scores: [f32; 2]| scores.iter().flat_map(|score| [score.to_bits(), 1.0f32.to_bits()]).collect();
+        let before = [vec![0; 4], stats([7e4, 7e4])];
+        with_scores(NUMBER_BUDGET, &outputs, &before, &[vec![0; 4], stats(scores)])
+    }
+
+    #[test]
+    fn a_budget_follows_the_greatest_score_that_was_written_and_never_excuses_a_fault() {
+        assert!((budget([0.0, 3.0]) - NUMBER_BUDGET).abs() < 1e-5);
+        let (large, larger) = (budget([-200.0, 1.0]), budget([1.0, 2000.0]));
+        assert!(large > 3.0 * NUMBER_BUDGET && larger > 5.0 * large && larger < MOST_OF_SCORES);
+        for unbounded in [-1e20, 1e20] {
+            assert!(budget([unbounded, 1.0]) <= NUMBER_BUDGET + MOST_OF_SCORES);
+        }
+        // A run without keys, one that is no number, and what stood there before say nothing.
+        assert!((budget([-1e30, f32::NAN]) - NUMBER_BUDGET).abs() < 1e-9);
+        assert!((budget([7e4, 7e4]) - NUMBER_BUDGET).abs() < 1e-9);
+        let plain = [Output { slice: Slice::scratch(0, 16), binding: "out", words: Words::Floats }];
+        assert!((with_scores(0.5, &plain, &[vec![0]], &[vec![1]]) - 0.5).abs() < 1e-9);
+    }
 }

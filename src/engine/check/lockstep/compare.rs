@@ -3,6 +3,9 @@
 
 use half::f16;
 
+/// The greatest score of a run without keys is the negative of more than this: it says nothing of the others' size.
+const NONE: f64 = 1e29;
+
 /// A slice before a stage and after it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Written<'a> {
@@ -37,10 +40,12 @@ impl<'a> Written<'a> {
             let kept = self.changed().filter(|(at, ..)| !skipped(*at));
             kept.map(|(_, x, y)| (f64::from(f32::from_bits(x)), f64::from(f32::from_bits(y))))
         };
-        let (n_words, squares) = values().fold((0, 0.0), |(n, sum), (x, _)| (n + 1, sum + x * x));
-        let rms = (squares / f64::from(n_words.max(1))).sqrt();
+        let n_words = values().count();
+        let sizes = values().map(|(x, _)| x).filter(|x| x.abs() < NONE);
+        let (n, squares) = sizes.fold((0u32, 0.0), |(n, sum), x| (n + 1, sum + x * x));
+        let rms = (squares / f64::from(n.max(1))).sqrt();
         let error = |(x, y): (f64, f64)| if x == y && x.is_finite() { 0.0 } else { (x - y).abs() / x.abs().max(rms) };
-        Deviation { n_words: n_words as usize, error: values().map(error).fold(0.0, worse) }
+        Deviation { n_words, error: values().map(error).fold(0.0, worse) }
     }
 
     /// As [`Self::floats`], of words that hold two f16 each.
@@ -94,6 +99,12 @@ mod tests {
         assert_eq!(floats(x, x), 0.0);
         assert!((floats(x, [3.0, 4.0, x[2], 0.5]) - 0.1).abs() < 1e-7);
         assert!((floats(x, [3.0, 4.0, 0.0, 0.0]) - 1.0).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_run_without_keys_hides_nothing() {
+        assert!(floats([-1e30, 3.0, 4.0, 5.0], [-1e30, 3.0, 4.5, 5.0]) > 0.1);
+        assert!(floats([-1e30, 3.0, 4.0, 5.0], [0.0, 3.0, 4.0, 5.0]) >= 1.0);
     }
 
     #[test]

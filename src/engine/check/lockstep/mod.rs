@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::arch::step::Kind;
 use crate::engine::run::fault::is_same_stage;
-use crate::engine::run::parts::{NUMBER_BUDGET, Output, Part, check_same, key, number_budget, outputs};
+use crate::engine::run::parts::{NUMBER_BUDGET, Output, Part, check_same, key, number_budget, outputs, with_scores};
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ impl StageDeviation {
     }
 
     /// With what the outputs came to: what they held before the stage, what was expected after it, and what was found.
-    /// Numbers may be off by `budget`.
+    /// Numbers may be off by `budget`, and by what the size of attention's scores adds.
     fn of(
         mut self,
         outputs: &[Output],
@@ -82,6 +82,7 @@ impl StageDeviation {
         ties: Option<&Ties>,
         [before, wanted, found]: [&[Vec<u32>]; 3],
     ) -> Self {
+        let budget = with_scores(budget, outputs, before, wanted);
         for (at, output) in outputs.iter().enumerate() {
             let written = Written { before: &before[at], expected: &wanted[at], found: &found[at] };
             let Deviation { n_words, error } = match (ties, output.words) {
