@@ -167,6 +167,12 @@ impl Session {
         self.network.cache_types()
     }
 
+    /// Whether both keep their state in the same places: lock step compares it as it lies.
+    #[must_use]
+    pub fn lies_as(&self, other: &Self) -> bool {
+        (self.n_chunk(), self.cache_types()) == (other.n_chunk(), other.cache_types())
+    }
+
     /// Positions that fit.
     pub fn n_context(&self) -> u32 {
         self.network.n_context()

@@ -125,7 +125,6 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
         None => model.files.open().await?.context_length().min(N_CONTEXT),
     };
     let shader_checks = shader_checks(options);
-    // All in steps of one size: state is compared as it lies.
     let n_chunk = Some(N_CHUNK);
     let load = LoadOptions { n_context: Some(n_context), n_chunk, shader_checks, ..LoadOptions::default() };
     let is_sampled = is_sampled(options, model);
@@ -134,13 +133,8 @@ async fn verify_all(options: &Options, model: &Named, adapters: &[Adapter]) -> R
     for adapter in adapters {
         let cache = options.model.cache.types(&ExecutorChoice::Gpu(adapter.clone()));
         let load = LoadOptions { cache, ..load.clone() };
-        // A GPU and a program on the CPU keep keys and values in other ways.
-        if !is_sampled && oracle.as_ref().is_none_or(|oracle| oracle.cache_types() != cache) {
-            drop(oracle.take());
-            oracle = Some(load_session(model, ExecutorChoice::Cpu, &load).await?);
-        }
         let broken = LoadOptions { fault: options.fault.clone(), ..load };
-        match verify_one(options, model, adapter, &broken, oracle.as_mut()).await {
+        match verify_one(options, model, adapter, &broken, (!is_sampled).then_some(&mut oracle)).await {
             Ok(one) => verified.push(one),
             // A stage that the model does not have is no fault of an adapter.
             Err(error) if error.kind == ErrorKind::Usage => return Err(error),
@@ -179,12 +173,31 @@ async fn load_session(model: &Named, choice: ExecutorChoice, load: &LoadOptions)
     Session::load(&model.files, choice, load, &mut |at| progress.load(&at)).await
 }
 
+/// The model on the CPU executor as it lies in a session: the one that is kept, or a new one. Adapters keep keys and values in
+/// their own ways, and some take smaller steps than they are asked for.
+async fn oracle_of<'a>(
+    kept: &'a mut Option<Session>,
+    session: &Session,
+    model: &Named,
+    load: &LoadOptions,
+) -> Result<&'a mut Session> {
+    let fitting = match kept.take().filter(|oracle| oracle.lies_as(session)) {
+        Some(oracle) => oracle,
+        None => {
+            let (n_chunk, cache) = (Some(session.n_chunk()), session.cache_types());
+            let options = LoadOptions { n_context: load.n_context, n_chunk, cache, ..LoadOptions::default() };
+            load_session(model, ExecutorChoice::Cpu, &options).await?
+        }
+    };
+    Ok(kept.insert(fitting))
+}
+
 async fn verify_one(
     options: &Options,
     model: &Named,
     adapter: &Adapter,
     load: &LoadOptions,
-    oracle: Option<&mut Session>,
+    oracle: Option<&mut Option<Session>>,
 ) -> Result<Verified> {
     let choice = ExecutorChoice::Gpu(adapter.clone());
     let name = choice::name(&choice);
@@ -201,7 +214,10 @@ async fn verify_one(
     let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let ids = verify::built_in_ids(&session)?;
     let Checked { mut check, foretold } = match oracle {
-        Some(oracle) => verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?,
+        Some(kept) => {
+            let oracle = oracle_of(kept, &session, model, load).await?;
+            verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?
+        }
         None => Checked {
             check: verify::check_sampled(&mut session, &ids, verify::any_seed(), &mut watch).await?,
             foretold: None,

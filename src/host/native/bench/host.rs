@@ -67,7 +67,7 @@ impl Host for Native<'_> {
         }
         let index = self.lanes[lane].model;
         let model = &self.models[index];
-        self.oracle = self.oracle.take().filter(|(of, oracle)| *of == index && lies_alike(oracle, session));
+        self.oracle = self.oracle.take().filter(|(of, oracle)| *of == index && oracle.lies_as(session));
         let is_large = session.work_of_generation(0, 1, N_CONTEXT).ops > MOST_OPS;
         if is_large || (self.oracle.is_none() && !host_has_room(model.named.bytes, &ExecutorChoice::Cpu)) {
             return Ok(Against::Samples);
@@ -107,11 +107,6 @@ impl Host for Native<'_> {
         let setting = Setting { tunes: setting.tunes && asked.tunes, ..setting };
         if asked.is_short { setting.short() } else { setting }
     }
-}
-
-/// Whether both keep their state in the same places: lock step compares it as it lies.
-fn lies_alike(oracle: &Session, session: &Session) -> bool {
-    oracle.n_chunk() == session.n_chunk() && oracle.cache_types() == session.cache_types()
 }
 
 /// Whether the memory of the host is all that the place has.
