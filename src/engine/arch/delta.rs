@@ -28,10 +28,11 @@ pub(in crate::engine) fn plan(
     binding_bytes: u64,
 ) -> (Decoder, u32) {
     let outline = outline(shape, weights);
-    let widths = [heads_width(shape), shape.q_width(), projections_width(shape), shape.net.n_channels()].map(u64::from);
-    let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let Shape { n_heads, n_kv_heads, head_dim, .. } = *shape;
     let attention = Heads { n_heads, n_kv_heads, head_dim, n_positions: n_positions(n_context), types };
+    let mut widths = attention.widths().to_vec();
+    widths.extend([shape.q_width(), projections_width(shape), shape.net.n_channels()].map(u64::from));
+    let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let attended = attention.scratch(arena, n_chunk);
     let gates = arena.words("attn_gate", u64::from(n_chunk) * u64::from(shape.q_width()), Purpose::Scratch);
     let scratch = NetScratch::plan(arena, shape, n_chunk);
@@ -109,11 +110,6 @@ fn net_heads(shape: &Shape) -> delta_rule::Heads {
         value_dim: net.value_dim,
         is_tiled: shape.is_gguf,
     }
-}
-
-/// Width of queries, keys and values of attention.
-fn heads_width(shape: &Shape) -> u32 {
-    shape.q_width() + 2 * shape.kv_width()
 }
 
 /// Width of what a net makes of its input: queries, keys and values, the gate on its output, and two gates of each head.

@@ -25,12 +25,11 @@ pub(in crate::engine) fn plan(
     binding_bytes: u64,
 ) -> (Decoder, u32) {
     let outline = outline(shape, weights);
-    let heads_width = shape.q_width() + 2 * shape.kv_width();
-    let mut widths = [heads_width, shape.q_width()].map(u64::from).to_vec();
-    widths.extend(short_conv::widths(shape));
-    let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let Shape { n_heads, n_kv_heads, head_dim, .. } = *shape;
     let heads = Heads { n_heads, n_kv_heads, head_dim, n_positions: n_positions(n_context), types };
+    let mut widths = heads.widths().to_vec();
+    widths.extend(short_conv::widths(shape));
+    let n_chunk = chunk_that_fits(&outline, &widths, binding_bytes, wanted);
     let scratch = heads.scratch(arena, n_chunk);
     let of_convolutions = short_conv::Scratch::plan(arena, shape, n_chunk);
     let mut attention = |arena: &mut Arena, uploads: &mut Uploads, index: usize| {

@@ -35,6 +35,19 @@ pub(in crate::engine) struct Scratch {
 }
 
 impl Heads {
+    /// Elements of a token in each buffer of [`Self::scratch`].
+    pub(in crate::engine) fn widths(&self) -> [u64; 4] {
+        let width = |n_heads: u32, of_each: u32| u64::from(n_heads) * u64::from(of_each);
+        let queries = width(self.n_heads, self.head_dim);
+        // A run of keys for each head, with its greatest score and its sum.
+        [
+            width(self.n_heads + 2 * self.n_kv_heads, self.head_dim),
+            queries,
+            width(self.n_heads, self.head_dim + 2),
+            queries,
+        ]
+    }
+
     /// Plans the cache of a layer.
     pub(in crate::engine) fn cache(&self, arena: &mut Arena, layer: usize) -> Cache {
         let Self { n_heads, n_kv_heads, head_dim, n_positions, types } = *self;
