@@ -52,7 +52,7 @@ const ROPE_SCALE: &str = "ROPE_SCALE";
 /// The bits of what is added to mean squares.
 const EPS: &str = "EPS";
 /// Where the stats begin in the room for runs, in pairs of elements.
-const STATS_AT: &str = "STATS_AT";
+pub(super) const STATS_AT: &str = "STATS_AT";
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [heads, attend] = parts else { return None };

@@ -202,6 +202,17 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }
 }
 
+/// Where attention's stats begin in what a dispatch writes to one of its kernel's bindings, in words: of each run of keys its
+/// greatest score, and the sum of its weights. None where it writes none there.
+#[must_use]
+pub fn stats_begin(spec: &Spec, binding: &str) -> Option<usize> {
+    match binding {
+        "stats" => Some(0),
+        "runs" => Some(2 * spec.value_of(grouped_heads_attend::STATS_AT)? as usize),
+        _ => None,
+    }
+}
+
 /// Whether a kernel's reference can compute a [`Sample`](crate::gpu::Sample) of its results. Such a kernel never reads what
 /// it writes.
 #[must_use]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::gpu::executor::Prepared;
 use crate::gpu::{Access, Executor, Slice, Stage, Tuning};
-use crate::kernels::{self, Words, words_written};
+use crate::kernels::{self, Words, stats_begin, words_written};
 
 use crate::engine::arch::step::Kind;
 
@@ -48,6 +48,8 @@ pub(in crate::engine) struct Output {
     /// What the kernel calls it.
     pub binding: &'static str,
     pub words: Words,
+    /// The word at which attention's stats begin, where it has them.
+    pub stats_begin: Option<usize>,
 }
 
 /// Parts of the kinds of step that were computed in lock step, kept for the next time.
@@ -76,15 +78,17 @@ pub(in crate::engine) fn number_budget(executor: &Executor, stages: &[Stage], tu
 
 /// What numbers may be off by where attention's scores are large, beside `budget`: both executors round a score relative to
 /// its size, and an exponential turns that difference into a relative error of its weight. Each run of keys leaves its greatest
-/// score in `stats`; those count that the stage wrote, which is what differs between `before` and `expected`.
+/// score in its stats; those count that the stage wrote, which is what differs between `before` and `expected`.
 pub(in crate::engine) fn with_scores(
     budget: f64,
     outputs: &[Output],
     before: &[Vec<u32>],
     expected: &[Vec<u32>],
 ) -> f64 {
-    let Some(at) = outputs.iter().position(|output| output.binding == "stats") else { return budget };
-    let pairs = before[at].chunks_exact(2).zip(expected[at].chunks_exact(2));
+    let stats = outputs.iter().enumerate().find_map(|(at, output)| Some((at, output.stats_begin?)));
+    let Some((at, begin)) = stats else { return budget };
+    let [before, expected] = [before, expected].map(|words| words[at].get(begin..).unwrap_or_default());
+    let pairs = before.chunks_exact(2).zip(expected.chunks_exact(2));
     let written = pairs.filter(|(before, expected)| before != expected).map(|(_, run)| f32::from_bits(run[0]).abs());
     let greatest = written.filter(|score| *score < NO_SCORE).fold(0.0, f32::max);
     budget + (SCORE_UNITS * f64::from(f32::EPSILON) * f64::from(greatest)).min(MOST_OF_SCORES)
@@ -117,7 +121,8 @@ pub(in crate::engine) fn outputs(stages: &[Stage]) -> Vec<Output> {
         for (slice, (binding, access)) in stage.bindings.iter().zip(stage.op.bindings) {
             if *access == Access::Write && !outputs.iter().any(|output| output.slice == *slice) {
                 let words = words_written(stage.op, &stage.spec, binding);
-                outputs.push(Output { slice: *slice, binding, words });
+                let stats_begin = stats_begin(&stage.spec, binding);
+                outputs.push(Output { slice: *slice, binding, words, stats_begin });
             }
         }
     }
@@ -129,11 +134,26 @@ mod tests {
     use super::*;
 
     fn budget(scores: [f32; 2]) -> f64 {
-        let output = |binding| Output { slice: Slice::scratch(0, 16), binding, words: Words::Floats };
-        let outputs = [output("partial"), output("stats")];
-        let stats = |scores: [f32; 2]| scores.iter().flat_map(|score| [score.to_bits(), 1.0f32.to_bits()]).collect();
-        let before = [vec![0; 4], stats([7e4, 7e4])];
-        with_scores(NUMBER_BUDGET, &outputs, &before, &[vec![0; 4], stats(scores)])
+        let output = |binding, stats_begin| {
+            let slice = Slice::scratch(0, 16);
+            Output { slice, binding, words: Words::Floats, stats_begin }
+        };
+        let stats = |scores: [f32; 2]| -> Vec<u32> {
+            scores.iter().flat_map(|score| [score.to_bits(), 1.0f32.to_bits()]).collect()
+        };
+        let (before, expected) = (stats([7e4, 7e4]), stats(scores));
+        // In a buffer of their own, or behind the sums, which are no scores.
+        let behind = |stats: &[u32], sum: f32| [&[sum.to_bits(); 4], stats].concat();
+        let apart = with_scores(
+            NUMBER_BUDGET,
+            &[output("partial", None), output("stats", Some(0))],
+            &[vec![0; 4], before.clone()],
+            &[vec![0; 4], expected.clone()],
+        );
+        let (before, expected) = (behind(&before, 0.0), behind(&expected, 9e9));
+        let together = with_scores(NUMBER_BUDGET, &[output("runs", Some(4))], &[before], &[expected]);
+        assert!((apart - together).abs() < 1e-12, "{apart} and {together}");
+        apart
     }
 
     #[test]
@@ -147,7 +167,7 @@ mod tests {
         // A run without keys, one that is no number, and what stood there before say nothing.
         assert!((budget([-1e30, f32::NAN]) - NUMBER_BUDGET).abs() < 1e-9);
         assert!((budget([7e4, 7e4]) - NUMBER_BUDGET).abs() < 1e-9);
-        let plain = [Output { slice: Slice::scratch(0, 16), binding: "out", words: Words::Floats }];
+        let plain = [Output { slice: Slice::scratch(0, 16), binding: "out", words: Words::Floats, stats_begin: None }];
         assert!((with_scores(0.5, &plain, &[vec![0]], &[vec![1]]) - 0.5).abs() < 1e-9);
     }
 }
