@@ -3,8 +3,8 @@
 
 use super::grouped::{directory_of, layers_of};
 use super::name::SyntheticName;
-use super::weights::{Filling, fitting};
-use super::{SyntheticTensor, tensor};
+use super::weights::Filling;
+use super::{SyntheticTensor, ends, matrix, network, tensor};
 use crate::error::Result;
 use crate::format::Format;
 use crate::model::Model;
@@ -106,25 +106,16 @@ impl SyntheticDelta {
     #[must_use]
     pub fn tensors(&self) -> Vec<SyntheticTensor> {
         let (n_vocab, n_embd) = (self.shape.n_vocab, self.shape.n_embd);
-        let mut tensors = vec![
-            self.matrix("token_embd.weight".into(), &[n_vocab, n_embd]),
-            self.matrix("output.weight".into(), &[n_vocab, n_embd]),
-            tensor("output_norm.weight".into(), &[n_embd], Format::F32, Filling::NearOne),
-        ];
+        let mut tensors = ends(n_vocab, n_embd, self.format);
         (0..self.shape.attends.len()).for_each(|layer| self.layer(layer, &mut tensors));
         tensors
-    }
-
-    fn matrix(&self, name: String, dims: &[u32]) -> SyntheticTensor {
-        let n_in = dims.last().copied().unwrap_or(1);
-        tensor(name, dims, fitting(self.format, n_in), Filling::Product)
     }
 
     fn layer(&self, layer: usize, tensors: &mut Vec<SyntheticTensor>) {
         let (shape, net) = (&self.shape, &self.shape.net);
         let name = |what: &str| format!("blk.{layer}.{what}");
         let plain = |what: &str, dims: &[u32], filling| tensor(name(what), dims, Format::F32, filling);
-        let matrix = |what: &str, dims: &[u32]| self.matrix(name(what), dims);
+        let matrix = |what: &str, dims: &[u32]| matrix(name(what), dims, self.format);
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
         let (values, heads) = (net.value_width(), net.n_value_heads);
         tensors.extend([
@@ -153,12 +144,7 @@ impl SyntheticDelta {
             ],
         });
         let network = |suffix: &str, n_hidden: u32| {
-            let of = |part: &str| format!("ffn_{part}{suffix}.weight");
-            [
-                matrix(&of("gate"), &[n_hidden, n_embd]),
-                matrix(&of("up"), &[n_hidden, n_embd]),
-                matrix(&of("down"), &[n_embd, n_hidden]),
-            ]
+            network(|part| name(&format!("ffn_{part}{suffix}.weight")), n_hidden, n_embd, self.format)
         };
         let Some(of) = &shape.experts else {
             tensors.extend(network("", shape.n_hidden));

@@ -2,8 +2,8 @@
 //! `config.json` of each, Llama 3 8B's, DeepSeek-R1-Distill-Qwen-1.5B's, Qwen3-30B-A3B's and LFM2-1.2B's.
 
 use super::name::SyntheticName;
-use super::weights::{Filling, fitting};
-use super::{SyntheticTensor, tensor};
+use super::weights::Filling;
+use super::{SyntheticTensor, matrix, network, tensor};
 use crate::error::{Error, Result};
 use crate::format::{Directory, Format, Stored, TensorInfo};
 use crate::model::Model;
@@ -149,24 +149,19 @@ impl SyntheticGrouped {
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let norm = if shape.convolutions.is_some() { "token_embd_norm.weight" } else { "output_norm.weight" };
         let mut tensors = vec![
-            self.matrix("token_embd.weight".into(), &[n_vocab, n_embd]),
+            matrix("token_embd.weight".into(), &[n_vocab, n_embd], self.format),
             tensor(norm.into(), &[n_embd], Format::F32, Filling::NearOne),
         ];
-        tensors.extend((!shape.is_tied).then(|| self.matrix("output.weight".into(), &[n_vocab, n_embd])));
+        tensors.extend((!shape.is_tied).then(|| matrix("output.weight".into(), &[n_vocab, n_embd], self.format)));
         (0..shape.n_layers).for_each(|layer| self.layer(layer, &mut tensors));
         tensors
-    }
-
-    fn matrix(&self, name: String, dims: &[u32]) -> SyntheticTensor {
-        let n_in = dims.last().copied().unwrap_or(1);
-        tensor(name, dims, fitting(self.format, n_in), Filling::Product)
     }
 
     fn layer(&self, layer: u32, tensors: &mut Vec<SyntheticTensor>) {
         let shape = &self.shape;
         let name = |what: &str| format!("blk.{layer}.{what}");
         let plain = |what: &str, dims: &[u32], filling| tensor(name(what), dims, Format::F32, filling);
-        let matrix = |what: &str, dims: &[u32]| self.matrix(name(what), dims);
+        let matrix = |what: &str, dims: &[u32]| matrix(name(what), dims, self.format);
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
         tensors.extend([
             plain("attn_norm.weight", &[n_embd], Filling::NearOne),
@@ -201,11 +196,10 @@ impl SyntheticGrouped {
                 matrix("ffn_up_exps.weight", &[of.n_experts, of.n_hidden, n_embd]),
                 matrix("ffn_down_exps.weight", &[of.n_experts, n_embd, of.n_hidden]),
             ]),
-            None => tensors.extend([
-                matrix("ffn_gate.weight", &[shape.n_hidden, n_embd]),
-                matrix("ffn_up.weight", &[shape.n_hidden, n_embd]),
-                matrix("ffn_down.weight", &[n_embd, shape.n_hidden]),
-            ]),
+            None => {
+                let part = |part: &str| name(&format!("ffn_{part}.weight"));
+                tensors.extend(network(part, shape.n_hidden, n_embd, self.format));
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub use grouped::{SyntheticGrouped, names as grouped_names};
 pub use mla::{SyntheticMla, names as mla_names};
 pub use name::SyntheticName;
 pub use weights::Filling;
+use weights::fitting;
 
 /// A model of random weights.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,27 @@ pub struct SyntheticTensor {
     pub format: Format,
     /// With what it is filled.
     pub filling: Filling,
+}
+
+/// A matrix of a product.
+fn matrix(name: String, dims: &[u32], format: Format) -> SyntheticTensor {
+    let n_in = dims.last().copied().unwrap_or(1);
+    tensor(name, dims, fitting(format, n_in), Filling::Product)
+}
+
+/// What stands before and behind the layers: embedding, head and last norm.
+fn ends(n_vocab: u32, n_embd: u32, format: Format) -> Vec<SyntheticTensor> {
+    vec![
+        matrix("token_embd.weight".into(), &[n_vocab, n_embd], format),
+        matrix("output.weight".into(), &[n_vocab, n_embd], format),
+        tensor("output_norm.weight".into(), &[n_embd], Format::F32, Filling::NearOne),
+    ]
+}
+
+/// The matrices of a network; `part` gives the names of `gate`, `up` and `down`.
+fn network(part: impl Fn(&str) -> String, n_hidden: u32, n_embd: u32, format: Format) -> [SyntheticTensor; 3] {
+    [("gate", [n_hidden, n_embd]), ("up", [n_hidden, n_embd]), ("down", [n_embd, n_hidden])]
+        .map(|(of, dims)| matrix(part(of), &dims, format))
 }
 
 fn tensor(name: String, dims: &[u32], format: Format, filling: Filling) -> SyntheticTensor {
