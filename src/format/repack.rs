@@ -105,8 +105,8 @@ pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
     }
 }
 
-/// After how many rows both planes stand at a whole word: 1, 2 or 4. Whoever repacks a matrix in pieces cuts it
-/// at multiples of this.
+/// After how many rows both planes stand at a whole word: 1, 2 or 4. A matrix that is repacked in
+/// pieces is cut at multiples of this.
 #[must_use]
 pub const fn row_quantum(format: Format, n_in: u64) -> u64 {
     let blocks_per_unit: u64 = match format {

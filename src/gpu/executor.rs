@@ -259,7 +259,7 @@ impl Executor {
     }
 }
 
-/// Comes back once without being done, though it could go on: whoever drives the future may do something else in between.
+/// Comes back once without being done, though it could go on: the caller may do something else in between.
 /// A GPU's answers leave such gaps by themselves.
 async fn give_way() {
     let mut has_given = false;

@@ -1,5 +1,5 @@
 //! How far into its slices a stage reaches in a step: slices have room for the largest step and the whole context, and
-//! whoever reads them back need not read what no one uses.
+//! what nothing uses need not be read back.
 
 use std::ops::Range;
 

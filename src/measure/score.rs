@@ -1,4 +1,4 @@
-//! How well a model foretells tokens: the negative logarithm of the probability that it gave to each next one.
+//! How well a model predicts tokens: the negative logarithm of the probability that it gave to each next one.
 
 /// The sum over scored tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -16,7 +16,7 @@ pub enum Model {
     Delta(delta::Shape, delta::Weights),
 }
 
-/// What is known of every model, for whoever runs, measures or shows it.
+/// What is known of every model, for running, measuring and showing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// The architecture by the name that GGUF files give it.

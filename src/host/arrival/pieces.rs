@@ -156,8 +156,8 @@ impl PieceMap {
         }
     }
 
-    /// Whoever fetched this piece does so no more; nor the rest of a file that is given out only whole, or whose server has
-    /// not answered yet. How the file is given out may then be found out by another.
+    /// This piece is fetched no more; nor the rest of a file that is given out only whole, or whose server has not answered
+    /// yet. How the file is given out may then be found out by another request.
     pub fn give_up(&mut self, piece: Piece) {
         let file = &mut self.files[piece.file];
         let is_alone = matches!(file.serving, Serving::Asked | Serving::Whole);

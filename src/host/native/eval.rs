@@ -1,4 +1,4 @@
-//! `headstart eval`: a model held against given tokens: how well it foretells them, its logits, its greedy
+//! `headstart eval`: a model held against given tokens: how well it predicts them, its logits, its greedy
 //! continuation. The results go to stdout, so that anyone can hold them against another engine's.
 
 use super::model_files::Named;
@@ -133,7 +133,7 @@ fn check_room(n_tokens: usize, n_greedy: usize, n_context: usize) -> Result<()> 
 }
 
 /// Tokens cut into pieces that fit the context. Where they begin with the model's BOS token every piece does: the same token
-/// is then at hand to foretell the first one of each, as in llama.cpp and transformers.
+/// is then at hand to predict the first one of each, as in llama.cpp and transformers.
 struct Windows<'a> {
     bos: Option<u32>,
     /// The tokens behind the first BOS token.

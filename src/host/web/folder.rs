@@ -110,8 +110,8 @@ impl Folder {
         Some(OpenFile { handle, is_dirty: Cell::new(false) })
     }
 
-    /// A file that is there, to be read by whoever wants at a time; None where that cannot be, in the words of no standard yet:
-    /// a browser that does not know the mode opens it for one alone.
+    /// A file that is there, open to be read while others read it too; None where the browser cannot do that. The mode is in no
+    /// standard yet: a browser that does not know it opens the file for one reader alone.
     pub(super) async fn open_to_read(&self, name: &str) -> Option<OpenFile> {
         let handle: FileSystemFileHandle = done(name, self.0.get_file_handle(name)).await.ok()?;
         let open: Function = get(&handle, "createSyncAccessHandle").dyn_into().ok()?;

@@ -1,5 +1,5 @@
 //! What charts are drawn with: text, lines, boxes and circles with classes from one style sheet that holds on light and
-//! dark grounds, in a document that tells its title and what it shows to whoever cannot see it. There is no script, no
+//! dark grounds, in a document that tells its title and what it shows to screen readers. There is no script, no
 //! font to fetch, and all text is escaped.
 
 use super::Chart;
@@ -165,7 +165,7 @@ pub(super) struct Words {
     pub(super) title: String,
     /// How to read it.
     pub(super) subtitle: String,
-    /// Its figures, for whoever cannot see it.
+    /// Its figures, for screen readers.
     pub(super) description: String,
 }
 

@@ -88,7 +88,7 @@ impl Foretold {
     }
 }
 
-/// Whether tokens are foretold as the CPU executor foretells them. Where the divergence is within its budget, another token
+/// Whether tokens are predicted as the CPU executor predicts them. Where the divergence is within its budget, another token
 /// can only be the likeliest where two are all but equally likely: one in fifty may be, and one in a short text.
 #[must_use]
 pub(super) fn is_right(tokens: &TokenCheck) -> bool {

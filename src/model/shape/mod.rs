@@ -1,5 +1,5 @@
 //! The shape of a V4 model: everything that the architecture leaves open, as one value. Read from the keys of a
-//! GGUF or from a `config.json`, checked once; whoever holds a [`Shape`] that passed need not check again.
+//! GGUF or from a `config.json`, checked once; a [`Shape`] that passed need not be checked again.
 //!
 //! What V4 fixes has no field: four residual streams, one key-value head that is both key and value, one shared
 //! expert, ratios out of 0, 4 and 128, a router of sqrt(softplus) with weights normed to one.

@@ -1,5 +1,5 @@
 //! The weights of a V4 model as typed fields: what each tensor is for, how it is stored and where it lies. Offsets
-//! only; the bytes are read when they are uploaded. Whoever holds [`Weights`] need not check a shape or format.
+//! only; the bytes are read when they are uploaded. Shapes and formats in [`Weights`] need not be checked again.
 
 pub(in crate::model) mod bind;
 mod names;

@@ -1,5 +1,5 @@
 //! Values compared as Python compares them: what has no order among its kind fails, and is not sorted by its kind.
-//! Whoever calls has measured both.
+//! The caller has measured both.
 
 use super::arguments::fault;
 use minijinja::value::ValueKind;
