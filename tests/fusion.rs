@@ -100,7 +100,6 @@ fn bound(stage: &Stage) -> (&'static Op, &[Slice]) {
 /// A GPU without anything but what every one has.
 const GPU: Caps = Caps {
     is_software: false,
-    converts_fast: false,
     subgroup: 0,
     subgroups_directive: false,
     f16: false,

@@ -28,7 +28,6 @@ fn parse(name: &str, text: &str) -> naga::Module {
 /// An adapter that has everything.
 const CAPS: Caps = Caps {
     is_software: false,
-    converts_fast: false,
     subgroup: 4,
     subgroups_directive: true,
     f16: true,

@@ -64,19 +64,13 @@ fn experts_out(
         } else {
             for (var block = lane; block < params.n_blocks; block += LANES) {
                 let from_block = entry * params.hidden_stride + block * 8u;
-                var x_sums = vec4<f32>();
-                for (var j = 0u; j < 8u; j += 1u) {
-                    x_sums += hidden[from_block + j];
-                }
-                let x_sum = dot(x_sums, vec4<f32>(1.0));
+                let v = inputs(
+                    hidden[from_block], hidden[from_block + 1u], hidden[from_block + 2u], hidden[from_block + 3u],
+                    hidden[from_block + 4u], hidden[from_block + 5u], hidden[from_block + 6u], hidden[from_block + 7u],
+                );
                 for (var r = 0u; r < ROWS; r += 1u) {
-                    let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-                    var sum = 0.0;
-                    for (var j = 0u; j < 8u; j += 1u) {
-                        sum += dot(block_codes(down, j), hidden[from_block + j]);
-                    }
-                    let affine = block_affine(down);
-                    sums[r] += affine.x * sum + affine.y * x_sum;
+                    let down = (down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block;
+                    sums[r] += block_dot(load_block(down), v);
                 }
             }
         }

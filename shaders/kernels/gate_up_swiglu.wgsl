@@ -63,24 +63,17 @@ fn gate_up_swiglu(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            var x_sums = vec4<f32>();
-            for (var j = 0u; j < 8u; j += 1u) {
-                x_sums += input_quad(x_at, block * 8u + j);
-            }
-            let x_sum = dot(x_sums, vec4<f32>(1.0));
+            let from_block = block * 8u;
+            let v = inputs(
+                input_quad(x_at, from_block), input_quad(x_at, from_block + 1u),
+                input_quad(x_at, from_block + 2u), input_quad(x_at, from_block + 3u),
+                input_quad(x_at, from_block + 4u), input_quad(x_at, from_block + 5u),
+                input_quad(x_at, from_block + 6u), input_quad(x_at, from_block + 7u),
+            );
             for (var r = 0u; r < ROWS; r += 1u) {
                 let at = min(first + r, params.n_hidden - 1u) * params.n_blocks + block;
-                let gate = load_block(at);
-                let up = load_block(at + up_offset);
-                var sums = vec2<f32>();
-                for (var j = 0u; j < 8u; j += 1u) {
-                    let v = input_again(x_at, block * 8u + j);
-                    sums += vec2<f32>(dot(block_codes(gate, j), v), dot(block_codes(up, j), v));
-                }
-                let of_gate = block_affine(gate);
-                let of_up = block_affine(up);
-                gates[r] += of_gate.x * sums.x + of_gate.y * x_sum;
-                ups[r] += of_up.x * sums.y + of_up.y * x_sum;
+                gates[r] += block_dot(load_block(at), v);
+                ups[r] += block_dot(load_block(at + up_offset), v);
             }
         }
     }

@@ -59,24 +59,15 @@ fn linear(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let x_block = block * 8u;
-            let x0 = input_quad(x_at, x_block);
-            let x1 = input_quad(x_at, x_block + 1u);
-            let x2 = input_quad(x_at, x_block + 2u);
-            let x3 = input_quad(x_at, x_block + 3u);
-            let x4 = input_quad(x_at, x_block + 4u);
-            let x5 = input_quad(x_at, x_block + 5u);
-            let x6 = input_quad(x_at, x_block + 6u);
-            let x7 = input_quad(x_at, x_block + 7u);
-            let x_sum = dot(x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7, vec4<f32>(1.0));
+            let from_block = block * 8u;
+            let v = inputs(
+                input_quad(x_at, from_block), input_quad(x_at, from_block + 1u),
+                input_quad(x_at, from_block + 2u), input_quad(x_at, from_block + 3u),
+                input_quad(x_at, from_block + 4u), input_quad(x_at, from_block + 5u),
+                input_quad(x_at, from_block + 6u), input_quad(x_at, from_block + 7u),
+            );
             for (var r = 0u; r < ROWS; r += 1u) {
-                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
-                let low = dot(block_codes(b, 0u), x0) + dot(block_codes(b, 1u), x1)
-                    + dot(block_codes(b, 2u), x2) + dot(block_codes(b, 3u), x3);
-                let high = dot(block_codes(b, 4u), x4) + dot(block_codes(b, 5u), x5)
-                    + dot(block_codes(b, 6u), x6) + dot(block_codes(b, 7u), x7);
-                let affine = block_affine(b);
-                sums[r] += affine.x * (low + high) + affine.y * x_sum;
+                sums[r] += block_dot(load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block), v);
             }
         }
     }

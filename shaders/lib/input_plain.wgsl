@@ -3,11 +3,6 @@ fn input_quad(at: u32, i: u32) -> vec4<f32> {
     return x[at + i];
 }
 
-// The same, where a vector is read once more.
-fn input_again(at: u32, i: u32) -> vec4<f32> {
-    return x[at + i];
-}
-
 // What sums over the whole row are to be multiplied by; for all lanes, once the row was read.
 fn input_factor(lane: u32) -> f32 {
     return 1.0;

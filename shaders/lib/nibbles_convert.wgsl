@@ -2,7 +2,7 @@
 // and an offset, so that a weight is scale · code + offset and Σ w·x = scale · Σ code·x + offset · Σ x.
 // Here the codes of nibbles are their values.
 fn nibble_codes(bytes: vec4<u32>, j: u32) -> vec4<f32> {
-    return vec4<f32>(nibbles(bytes, j));
+    return nibble_floats(bytes, j);
 }
 
 fn nibble_affine(scale: f32, offset: f32) -> vec2<f32> {

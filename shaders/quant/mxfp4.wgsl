@@ -12,7 +12,7 @@ fn half_power(e: u32) -> f32 {
 }
 
 fn load_block(i: u32) -> Block {
-    let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 0xffu;
+    let e = (scales[i >> 2u] >> ((i & 3u) * 8u)) & 0xffu;
     return Block(quants[i], half_power(e));
 }
 

@@ -7,10 +7,10 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let pair = unpack2x16float(scales[i / 2u]);
+    let pair = unpack2x16float(scales[i >> 1u]);
     return Block(quants[i], select(pair.x, pair.y, (i & 1u) == 1u));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * (vec4<f32>(nibbles(b.bytes, j)) - 8.0);
+    return b.scale * (nibble_floats(b.bytes, j) - 8.0);
 }

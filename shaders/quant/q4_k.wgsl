@@ -8,10 +8,10 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let pair = scale_and_minimum(i / 8u * 4u, i & 7u);
+    let pair = scale_and_minimum((i >> 3u) * 4u, i & 7u);
     return Block(quants[i], pair.x, pair.y);
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * vec4<f32>(nibbles(b.bytes, j)) - b.minimum;
+    return b.scale * nibble_floats(b.bytes, j) - b.minimum;
 }

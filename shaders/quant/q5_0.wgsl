@@ -9,18 +9,18 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let at = i / 2u * 3u;
+    let at = (i >> 1u) * 3u;
     let odd = i & 1u;
     let pair = unpack2x16float(scales[at]);
     return Block(quants[i], scales[at + 1u + odd], select(pair.x, pair.y, odd == 1u));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * (vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j)) - 16.0);
+    return b.scale * ((nibble_floats(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - 16.0);
 }
 
 fn block_codes(b: Block, j: u32) -> vec4<f32> {
-    return vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j));
+    return nibble_floats(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)));
 }
 
 fn block_affine(b: Block) -> vec2<f32> {

@@ -10,17 +10,17 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let at = i / 8u * 12u;
+    let at = (i >> 3u) * 12u;
     let pair = scale_and_minimum(at, i & 7u);
     return Block(quants[i], scales[at + 4u + (i & 7u)], pair.x, pair.y);
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j)) - b.minimum;
+    return b.scale * (nibble_floats(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - b.minimum;
 }
 
 fn block_codes(b: Block, j: u32) -> vec4<f32> {
-    return vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j));
+    return nibble_floats(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)));
 }
 
 fn block_affine(b: Block) -> vec2<f32> {

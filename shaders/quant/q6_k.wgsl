@@ -9,16 +9,17 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let group = i / 8u;
+    let group = i >> 3u;
     let b = i & 7u;
-    let four = quants[group * 12u + 8u + b / 2u];
-    let word = scales[group * 5u + b / 2u] >> ((b & 1u) * 16u);
+    let pair_of = b >> 1u;
+    let four = quants[group * 12u + 8u + pair_of];
+    let word = scales[group * 5u + pair_of] >> ((b & 1u) * 16u);
     let pair = bitcast<vec2<i32>>(vec2<u32>(word) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u);
     let scale = unpack2x16float(scales[group * 5u + 4u]).x;
     return Block(quants[group * 12u + b], select(four.xy, four.zw, (b & 1u) == 1u), scale * vec2<f32>(pair));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    let values = vec4<i32>(nibbles(b.bytes, j) | (two_bits(b.high, j) << vec4<u32>(4u))) - 32;
-    return select(b.scale.x, b.scale.y, j >= 4u) * vec4<f32>(values);
+    let values = nibble_floats(b.bytes, j) + 16.0 * two_bit_floats(b.high, j) - 32.0;
+    return select(b.scale.x, b.scale.y, j >= 4u) * values;
 }

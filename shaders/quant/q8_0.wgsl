@@ -8,22 +8,24 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    let pair = unpack2x16float(scales[i / 2u]);
+    let pair = unpack2x16float(scales[i >> 1u]);
     return Block(quants[i * 2u], quants[i * 2u + 1u], select(pair.x, pair.y, (i & 1u) == 1u));
 }
 
-fn block_quad(b: Block, j: u32) -> vec4<f32> {
+// The bytes of quad j, each as the highest of a word: by multiplication, since SwiftShader shifts one lane at a time.
+fn high_bytes(b: Block, j: u32) -> vec4<i32> {
     let word = select(b.first[j & 3u], b.second[j & 3u], j >= 4u);
-    let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
-    return b.scale * vec4<f32>(bytes);
+    return bitcast<vec4<i32>>(vec4<u32>(word) * vec4<u32>(0x1000000u, 0x10000u, 0x100u, 1u) & vec4<u32>(0xff000000u));
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return b.scale * 0x1p-24 * vec4<f32>(high_bytes(b, j));
 }
 
 fn block_codes(b: Block, j: u32) -> vec4<f32> {
-    let word = select(b.first[j & 3u], b.second[j & 3u], j >= 4u);
-    let bytes = bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
-    return vec4<f32>(bytes);
+    return vec4<f32>(high_bytes(b, j));
 }
 
 fn block_affine(b: Block) -> vec2<f32> {
-    return vec2<f32>(b.scale, 0.0);
+    return vec2<f32>(0x1p-24 * b.scale, 0.0);
 }

@@ -189,18 +189,11 @@ pub fn is_software(identity: &Identity) -> bool {
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
 }
 
-/// Mesa's programs on the CPU, which compile shaders with LLVM for vectors as wide as the CPU's.
-fn is_mesa_software(identity: &Identity) -> bool {
-    let name = identity.name.to_lowercase();
-    ["llvmpipe", "lavapipe"].iter().any(|s| name.contains(s))
-}
-
 fn caps_of(identity: &Identity, inner: &wgpu::Adapter, packed_dot: bool) -> Caps {
     let (features, info) = (inner.features(), inner.get_info());
     let subgroup = if fixed_subgroups(features, &info) { info.subgroup_min_size } else { 0 };
     Caps {
         is_software: is_software(identity),
-        converts_fast: is_mesa_software(identity),
         subgroup,
         subgroups_directive: info.backend == wgpu::Backend::BrowserWebGpu,
         f16: features.contains(wgpu::Features::SHADER_F16),

@@ -7,8 +7,6 @@ use super::op::Spec;
 pub struct Caps {
     /// Whether it is a program on the CPU: there a barrier costs a switch of coroutines.
     pub is_software: bool,
-    /// Whether it turns integers into floats as fast as it multiplies, as Mesa's software adapters do.
-    pub converts_fast: bool,
     /// Invocations of a subgroup; 0 where there are none, or their number can differ from pipeline to pipeline.
     pub subgroup: u32,
     /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
@@ -30,7 +28,6 @@ impl Default for Caps {
     fn default() -> Self {
         Self {
             is_software: true,
-            converts_fast: true,
             subgroup: 0,
             subgroups_directive: false,
             f16: false,

@@ -68,7 +68,7 @@ impl Config {
 const MOST_INVOCATIONS: u32 = 256;
 
 /// Rows that one set of lanes takes at most: their sums are kept in registers.
-const MOST_ROWS: u32 = 8;
+const MOST_ROWS: u32 = 16;
 
 /// Every combination, each once.
 #[must_use]
@@ -111,7 +111,7 @@ pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
 /// As [`rows_of_weights`], where codes stay whole numbers.
 pub(crate) fn rows_of_codes(caps: &Caps) -> Space {
     let mut space = shared(caps, &[16, 32, 64, 128, 256].map(Change::WeightLanes));
-    space.insert(1, [1, 2, 4, 8].map(Change::Rows).into());
+    space.insert(1, [1, 2, 4, 8, 16].map(Change::Rows).into());
     if !caps.is_software {
         space.insert(2, [1, 4].map(Change::BlockLanes).into());
     }

@@ -95,6 +95,7 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
             (shader_text!("../../shaders/lib/nibbles_mantissa.wgsl"), shader_text!("../../shaders/lib/e2m1_bits.wgsl"))
         }
     };
+    let spec = spec.part(shader_text!("../../shaders/lib/block_dot.wgsl"));
     match stage_format(stage) {
         Some(Format::Q4_0) => spec.part(nibble_codes).part(quant!("q4_0_codes")),
         Some(Format::Q4_1) => spec.part(nibble_codes).part(quant!("q4_1_codes")),
