@@ -28,10 +28,9 @@ fn experts_in(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let group = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
-    let entry = group / n_row_groups;
+    let entry = row_owner(workgroup, n_workgroups, n_row_groups);
     if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
@@ -40,7 +39,7 @@ fn experts_in(
     if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
         return;
     }
-    let first = (group % n_row_groups) * ROWS;
+    let first = row_group(workgroup, n_workgroups, local, n_row_groups) * ROWS;
     let gate_row = (expert - params.first_expert) * params.n_hidden;
     let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
     let x_at = entry / params.n_slots * params.x_stride;
@@ -50,8 +49,8 @@ fn experts_in(
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let low = quarter & 3u;
-            let x_low = x[x_at + block * 8u + low];
-            let x_high = x[x_at + block * 8u + low + 4u];
+            let x_low = input_quad(x_at, block * 8u + low);
+            let x_high = input_quad(x_at, block * 8u + low + 4u);
             let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
             for (var r = 0u; r < ROWS; r += 1u) {
                 let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
@@ -67,11 +66,7 @@ fn experts_in(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let from_block = x_at + block * 8u;
-            let v = inputs(
-                x[from_block], x[from_block + 1u], x[from_block + 2u], x[from_block + 3u],
-                x[from_block + 4u], x[from_block + 5u], x[from_block + 6u], x[from_block + 7u],
-            );
+            let v = read_inputs(x_at, block * 8u, local);
             for (var r = 0u; r < ROWS; r += 1u) {
                 let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
                 gates[r] += block_dot(load_block(at), v);

@@ -28,10 +28,9 @@ fn experts_in_fixed(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let group = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
-    let entry = group / n_row_groups;
+    let entry = row_owner(workgroup, n_workgroups, n_row_groups);
     if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
@@ -40,7 +39,7 @@ fn experts_in_fixed(
     if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
         return;
     }
-    let first = (group % n_row_groups) * ROWS;
+    let first = row_group(workgroup, n_workgroups, local, n_row_groups) * ROWS;
     let gate_row = (expert - params.first_expert) * params.n_hidden;
     let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
     let x_at = entry / params.n_slots * params.x_stride;

@@ -15,7 +15,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> hidden: array<vec4<f32>>;  // [n_tokens, n_slots, hidden_stride]
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;       // hidden: [n_tokens, n_slots, hidden_stride]
 @group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
 @group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;  // [n_experts, n_embd, n_blocks, …]
 @group(0) @binding(5) var<storage, read> scales: array<u32>;
@@ -27,14 +27,13 @@ fn experts_out(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let group = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_embd + ROWS - 1u) / ROWS;
-    let first_entry = group / n_row_groups * SLOTS;
+    let first_entry = row_owner(workgroup, n_workgroups, n_row_groups) * SLOTS;
     if first_entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
-    let first = (group % n_row_groups) * ROWS;
+    let first = row_group(workgroup, n_workgroups, local, n_row_groups) * ROWS;
     var sums: array<f32, ROWS>;
     for (var entry = first_entry; entry < first_entry + SLOTS; entry += 1u) {
         // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
@@ -50,9 +49,8 @@ fn experts_out(
             for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
                 let block = quarter / 4u;
                 let low = quarter & 3u;
-                let from_block = entry * params.hidden_stride + block * 8u;
-                let x_low = hidden[from_block + low];
-                let x_high = hidden[from_block + low + 4u];
+                let x_low = input_quad(entry * params.hidden_stride, block * 8u + low);
+                let x_high = input_quad(entry * params.hidden_stride, block * 8u + low + 4u);
                 let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
                 for (var r = 0u; r < ROWS; r += 1u) {
                     let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
@@ -63,11 +61,7 @@ fn experts_out(
             }
         } else {
             for (var block = lane; block < params.n_blocks; block += LANES) {
-                let from_block = entry * params.hidden_stride + block * 8u;
-                let v = inputs(
-                    hidden[from_block], hidden[from_block + 1u], hidden[from_block + 2u], hidden[from_block + 3u],
-                    hidden[from_block + 4u], hidden[from_block + 5u], hidden[from_block + 6u], hidden[from_block + 7u],
-                );
+                let v = read_inputs(entry * params.hidden_stride, block * 8u, local);
                 for (var r = 0u; r < ROWS; r += 1u) {
                     let down = (down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block;
                     sums[r] += block_dot(load_block(down), v);

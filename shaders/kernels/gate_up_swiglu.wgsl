@@ -30,14 +30,14 @@ fn gate_up_swiglu(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let index = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_hidden + ROWS - 1u) / ROWS;
-    let token = index / n_row_groups;
+    let token = row_owner(workgroup, n_workgroups, n_row_groups);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let first = (index % n_row_groups) * ROWS;
+    let row_group = row_group(workgroup, n_workgroups, local, n_row_groups);
+    let first = row_group * ROWS;
     let x_at = token * params.x_stride;
     let up_offset = params.n_hidden * params.n_blocks;
     var gates: array<f32, ROWS>;
@@ -63,13 +63,7 @@ fn gate_up_swiglu(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let from_block = block * 8u;
-            let v = inputs(
-                input_quad(x_at, from_block), input_quad(x_at, from_block + 1u),
-                input_quad(x_at, from_block + 2u), input_quad(x_at, from_block + 3u),
-                input_quad(x_at, from_block + 4u), input_quad(x_at, from_block + 5u),
-                input_quad(x_at, from_block + 6u), input_quad(x_at, from_block + 7u),
-            );
+            let v = read_inputs(x_at, block * 8u, local);
             for (var r = 0u; r < ROWS; r += 1u) {
                 let at = min(first + r, params.n_hidden - 1u) * params.n_blocks + block;
                 gates[r] += block_dot(load_block(at), v);
@@ -78,7 +72,7 @@ fn gate_up_swiglu(
         }
     }
     let factor = input_factor(lane);
-    input_keep(x_at, token, (index % n_row_groups) * LANES + lane, n_row_groups * LANES, factor);
+    input_keep(x_at, token, row_group * LANES + lane, n_row_groups * LANES, factor);
     for (var r = 0u; r < ROWS; r += 1u) {
         let g = factor * reduce_sum(lane, gates[r]);
         let u = factor * reduce_sum(lane, ups[r]);

@@ -32,15 +32,15 @@ fn linear(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let index = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_rows + ROWS - 1u) / ROWS;
-    let token = index / n_row_groups;
+    let token = row_owner(workgroup, n_workgroups, n_row_groups);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let first = (index % n_row_groups) * ROWS;
-    let group = (params.first_row + first) / params.rows_per_group;
+    let row_group = row_group(workgroup, n_workgroups, local, n_row_groups);
+    let first = row_group * ROWS;
+    let group = (params.first_row + min(first, params.n_rows - 1u)) / params.rows_per_group;
     let x_at = token * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
@@ -59,20 +59,14 @@ fn linear(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let from_block = block * 8u;
-            let v = inputs(
-                input_quad(x_at, from_block), input_quad(x_at, from_block + 1u),
-                input_quad(x_at, from_block + 2u), input_quad(x_at, from_block + 3u),
-                input_quad(x_at, from_block + 4u), input_quad(x_at, from_block + 5u),
-                input_quad(x_at, from_block + 6u), input_quad(x_at, from_block + 7u),
-            );
+            let v = read_inputs(x_at, block * 8u, local);
             for (var r = 0u; r < ROWS; r += 1u) {
                 sums[r] += block_dot(load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block), v);
             }
         }
     }
     let factor = input_factor(lane);
-    input_keep(x_at, token, (index % n_row_groups) * LANES + lane, n_row_groups * LANES, factor);
+    input_keep(x_at, token, row_group * LANES + lane, n_row_groups * LANES, factor);
     var y_row = token;
     if params.y_ring > 0u {
         y_row = (step.position + token) % params.y_ring;

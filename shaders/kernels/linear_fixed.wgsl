@@ -31,15 +31,15 @@ fn linear_fixed(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let index = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
     let n_row_groups = (params.n_rows + ROWS - 1u) / ROWS;
-    let token = index / n_row_groups;
+    let token = row_owner(workgroup, n_workgroups, n_row_groups);
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let first = (index % n_row_groups) * ROWS;
-    let group = (params.first_row + first) / params.rows_per_group;
+    let row_group = row_group(workgroup, n_workgroups, local, n_row_groups);
+    let first = row_group * ROWS;
+    let group = (params.first_row + min(first, params.n_rows - 1u)) / params.rows_per_group;
     let x_at = token * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {

@@ -41,6 +41,10 @@ pub struct Config {
     pub rows: u32,
     /// How 4-bit codes become floats.
     pub nibbles: Nibbles,
+    /// Whether invocations of a subgroup that each have rows to themselves read the activations together, and hand them around.
+    /// Choices from before it could be chosen do not.
+    #[serde(default)]
+    pub shared_inputs: bool,
     /// Tiles in workgroup memory. Choices from before they could be chosen have none.
     #[serde(default)]
     pub tile: Tile,
@@ -72,6 +76,7 @@ impl Default for Config {
             vector_lanes: 128,
             rows: 8,
             nibbles: Nibbles::Convert,
+            shared_inputs: true,
             tile: Tile::LEAST,
             cooperative: first_cooperative(),
         }
@@ -82,6 +87,10 @@ const fn first_cooperative() -> Tile {
     Tile::COOPERATIVE[0]
 }
 
+/// The constant that says how many rows a group of lanes takes.
+pub(crate) const ROWS: &str = "ROWS";
+
+const ROW_GROUPS: &str = shader_text!("../../shaders/lib/row_groups.wgsl");
 const REDUCE_THREAD: &str = shader_text!("../../shaders/lib/reduce_thread.wgsl");
 const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.wgsl");
 const REDUCE_SUBGROUP: &str = shader_text!("../../shaders/lib/reduce_subgroup.wgsl");
@@ -118,6 +127,27 @@ impl Config {
         let (spec, per_workgroup) = self.sharing(caps, self.weight_lanes);
         let block_lanes = if self.reduce == Reduce::Thread { 1 } else { self.block_lanes };
         (spec.constant("BLOCK_LANES", block_lanes), per_workgroup)
+    }
+
+    /// Whether inputs are read together on an adapter: its subgroups have a size that divides a workgroup, and each
+    /// invocation has at most two of a block's eight vectors to read.
+    pub(crate) fn shares_inputs(&self, caps: &Caps) -> bool {
+        let fits = (4..=self.threads).contains(&caps.subgroup) && self.threads.is_multiple_of(caps.subgroup);
+        self.shared_inputs && self.reduce == Reduce::Thread && fits
+    }
+
+    /// As [`Self::sharing_weights`], for `n_rows` rows of each of `n_owners` tokens or slots (lib/row_groups.wgsl); and the
+    /// workgroups for all of them. Where rows read different parts of their input, `n_alike` rows in a row read the same.
+    pub(crate) fn sharing_rows(&self, caps: &Caps, n_owners: u64, n_rows: u32, n_alike: Option<u32>) -> (Spec, u64) {
+        let (spec, per_workgroup) = self.sharing_weights(caps);
+        // Where each has rows to itself, few rows make few invocations: two workgroups at least.
+        let is_too_many = |rows: u32| self.reduce == Reduce::Thread && n_rows < 2 * rows * self.threads;
+        let is_apart = |rows: u32| n_alike.is_some_and(|n| !n.is_multiple_of(rows));
+        let halved = |rows: &u32| (*rows > 1).then_some(rows / 2);
+        let rows = std::iter::successors(Some(self.rows), halved).find(|rows| !is_too_many(*rows) && !is_apart(*rows));
+        let rows = rows.unwrap_or(1);
+        let n_workgroups = n_owners * u64::from(n_rows.div_ceil(rows).div_ceil(per_workgroup));
+        (spec.constant(ROWS, rows).part(ROW_GROUPS), n_workgroups)
     }
 
     /// A text in which each invocation has results of its own, and how many invocations stand in a workgroup.

@@ -22,6 +22,8 @@ pub enum Change {
     Rows(u32),
     /// How nibbles become floats.
     Nibbles(Nibbles),
+    /// Whether activations are read together.
+    SharedInputs(bool),
     /// Tiles in workgroup memory.
     Tile(Tile),
     /// Tiles by cooperative matrices.
@@ -44,6 +46,7 @@ impl Config {
             Change::VectorLanes(vector_lanes) => Self { vector_lanes, ..self },
             Change::Rows(rows) => Self { rows, ..self },
             Change::Nibbles(nibbles) => Self { nibbles, ..self },
+            Change::SharedInputs(shared_inputs) => Self { shared_inputs, ..self },
             Change::Tile(tile) => Self { tile, ..self },
             Change::Cooperative(cooperative) => Self { cooperative, ..self },
         }
@@ -105,6 +108,9 @@ pub(crate) fn row(caps: &Caps) -> Space {
 pub(crate) fn rows_of_weights(caps: &Caps) -> Space {
     let mut space = rows_of_codes(caps);
     space.push([Nibbles::Convert, Nibbles::Mantissa].map(Change::Nibbles).into());
+    if caps.is_software && caps.subgroup > 0 {
+        space.push([true, false].map(Change::SharedInputs).into());
+    }
     space
 }
 
@@ -158,7 +164,13 @@ mod tests {
     #[test]
     fn whatever_stands_in_a_space_runs() {
         let gpu = Caps { is_software: false, subgroup: 32, cooperative: 16, ..Caps::default() };
-        for caps in [Caps::default(), gpu, Caps { subgroup: 0, ..gpu }, Caps { cooperative: 8, ..gpu }] {
+        for caps in [
+            Caps::default(),
+            gpu,
+            Caps { subgroup: 0, ..gpu },
+            Caps { cooperative: 8, ..gpu },
+            Caps { is_software: true, ..gpu },
+        ] {
             for space in
                 [threads(&caps), vector(&caps), row(&caps), rows_of_weights(&caps), tiles(&caps), cooperative(&caps)]
             {

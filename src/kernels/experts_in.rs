@@ -11,7 +11,7 @@ use super::case::CaseBuilder;
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{STEP, dot, experts, experts_in_fixed, sigmoid};
+use super::{INPUT_PLAIN, STEP, dot, experts, experts_in_fixed, sigmoid};
 
 crate::params! {
     /// Parameters of `experts_in` and `experts_in_tiled`; the WGSL says what each is.
@@ -39,7 +39,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "experts_in",
     variants: &[
-        Variant::only("experts_in", shader_text!("../../shaders/kernels/experts_in.wgsl"), &[STEP], WAY),
+        Variant::only("experts_in", shader_text!("../../shaders/kernels/experts_in.wgsl"), &[STEP, INPUT_PLAIN], WAY),
         experts_in_fixed::VARIANT,
     ],
     bindings: &[
@@ -91,14 +91,12 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
-    (with_codes(spec, stage, config.nibbles), n_workgroups).into()
+    (with_codes(spec, stage, caps, config), n_workgroups).into()
 }
 
 /// How invocations share the rows of every slot's expert, and the workgroups that are needed for it.
 pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
-    let (spec, per_workgroup) = config.sharing_weights(caps);
-    let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_hidden.div_ceil(config.rows));
-    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
+    config.sharing_rows(caps, u64::from(p.max_tokens) * u64::from(p.n_slots), p.n_hidden, None)
 }
 
 fn reference(call: &mut Call<'_>) {

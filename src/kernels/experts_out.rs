@@ -10,7 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{OUTPUT_PLAIN, STEP, dot, experts, experts_out_fixed};
+use super::{INPUT_PLAIN, OUTPUT_PLAIN, STEP, dot, experts, experts_out_fixed};
 
 crate::params! {
     /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
@@ -35,7 +35,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "experts_out",
-    variants: &[Variant::only("experts_out", SOURCE, &[STEP, OUTPUT_PLAIN], WAY), experts_out_fixed::VARIANT],
+    variants: &[
+        Variant::only("experts_out", SOURCE, &[STEP, INPUT_PLAIN, OUTPUT_PLAIN], WAY),
+        experts_out_fixed::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("hidden", Access::Read),
@@ -86,7 +89,7 @@ const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
-    (with_codes(spec.constant(SLOTS, 1), stage, config.nibbles), n_workgroups).into()
+    (with_codes(spec.constant(SLOTS, 1), stage, caps, config), n_workgroups).into()
 }
 
 /// The constant that says how many slots a group of lanes adds up.
@@ -94,9 +97,7 @@ pub(super) const SLOTS: &str = "SLOTS";
 
 /// How invocations share the rows of every slot's expert, and the workgroups that are needed for it.
 pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
-    let (spec, per_workgroup) = config.sharing_weights(caps);
-    let n_results = u64::from(p.max_tokens) * u64::from(p.n_slots) * u64::from(p.n_embd.div_ceil(config.rows));
-    (spec.constant("ROWS", config.rows), n_results.div_ceil(u64::from(per_workgroup)))
+    config.sharing_rows(caps, u64::from(p.max_tokens) * u64::from(p.n_slots), p.n_embd, None)
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -12,7 +12,7 @@ use super::experts::{Odd, Shard, odd_case, record_experts_out};
 use super::experts_out::{self, Params, SLOTS, in_order, sharing};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{STEP, add};
+use super::{INPUT_PLAIN, STEP, add};
 
 /// The kernel. Its text and parameters are those of `experts_out`.
 pub static OP: Op = Op {
@@ -22,7 +22,7 @@ pub static OP: Op = Op {
         ..Variant::only(
             "experts_out_add",
             experts_out::SOURCE,
-            &[STEP, shader_text!("../../shaders/lib/slots_added.wgsl")],
+            &[STEP, INPUT_PLAIN, shader_text!("../../shaders/lib/slots_added.wgsl")],
             Way { lower, space: space::rows_of_weights },
         )
     }],
@@ -70,7 +70,7 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
     let (spec, n_workgroups) = sharing(&Params { n_slots: 1, ..p }, caps, config);
-    (with_codes(spec.constant(SLOTS, p.n_slots), stage, config.nibbles), n_workgroups).into()
+    (with_codes(spec.constant(SLOTS, p.n_slots), stage, caps, config), n_workgroups).into()
 }
 
 /// The rows that results need: one of each expert that is chosen.

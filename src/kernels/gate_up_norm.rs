@@ -19,7 +19,7 @@ pub static OP: Op = Op {
     variants: &[Variant {
         entry: "gate_up_swiglu",
         waits: true,
-        ..Variant::only("gate_up_norm", gate_up_swiglu::SOURCE, &[STEP, INPUT_NORMED], gate_up_swiglu::WAY)
+        ..Variant::only("gate_up_norm", gate_up_swiglu::SOURCE, &[STEP, INPUT_NORMED], gate_up_swiglu::WAY_NORMED)
     }],
     bindings: &[
         ("step", Access::Read),

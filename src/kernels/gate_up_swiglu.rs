@@ -5,7 +5,7 @@ use crate::format::Format;
 use crate::gpu::fuse::Rule;
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
-use crate::gpu::space;
+use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -50,6 +50,10 @@ pub static OP: Op = Op {
 /// The text of the kernel, and of fusions with it.
 pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/gate_up_swiglu.wgsl");
 pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
+
+/// The same, where an invocation takes note of all that it reads.
+pub(super) const WAY_NORMED: Way =
+    Way { lower: |stage, caps, config| lower(stage, caps, &config.with(Change::SharedInputs(false))), ..WAY };
 
 /// Takes the product with the gate and up rows, and `swiglu` of it.
 pub static RULE: Rule = Rule { parts: &["linear", "swiglu"], fuse, writers: &[], cases: part_cases };
@@ -103,10 +107,8 @@ impl Params {
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    let (spec, per_workgroup) = config.sharing_weights(caps);
-    let n_groups = u64::from(p.max_tokens) * u64::from(p.n_hidden.div_ceil(config.rows));
-    let spec = with_codes(spec.constant("ROWS", config.rows), stage, config.nibbles);
-    (spec, n_groups.div_ceil(u64::from(per_workgroup))).into()
+    let (spec, n_workgroups) = config.sharing_rows(caps, p.max_tokens.into(), p.n_hidden, None);
+    (with_codes(spec, stage, caps, config), n_workgroups).into()
 }
 
 /// The rows that results need: a hidden unit's gate row, and its up row behind it.

@@ -2,6 +2,7 @@
 
 /// The texts, by the names of their files.
 pub(super) const TEXTS: &[&str] = &[
+    shader_text!("../../shaders/lib/block_dot.wgsl"),
     shader_text!("../../shaders/lib/block_shared.wgsl"),
     shader_text!("../../shaders/lib/block_single.wgsl"),
     shader_text!("../../shaders/lib/cached_keys_f16.wgsl"),
@@ -24,6 +25,8 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/gemm_f32.wgsl"),
     shader_text!("../../shaders/lib/input_normed.wgsl"),
     shader_text!("../../shaders/lib/input_plain.wgsl"),
+    shader_text!("../../shaders/lib/inputs_own.wgsl"),
+    shader_text!("../../shaders/lib/inputs_shared.wgsl"),
     shader_text!("../../shaders/lib/key_order.wgsl"),
     shader_text!("../../shaders/lib/keys.wgsl"),
     shader_text!("../../shaders/lib/matrices_16.wgsl"),
@@ -43,6 +46,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/reduce_workgroup.wgsl"),
     shader_text!("../../shaders/lib/rope.wgsl"),
     shader_text!("../../shaders/lib/rotate_head.wgsl"),
+    shader_text!("../../shaders/lib/row_groups.wgsl"),
     shader_text!("../../shaders/lib/score_root.wgsl"),
     shader_text!("../../shaders/lib/score_sigmoid.wgsl"),
     shader_text!("../../shaders/lib/score_softmax.wgsl"),

@@ -1,10 +1,11 @@
 //! `linear`: a weight matrix of any format times the vectors of a few tokens. Decode lives on it.
 
 use crate::format::Format;
+use crate::gpu::config::ROWS;
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::space;
+use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
@@ -159,18 +160,25 @@ pub fn record_linear_parts(recording: &mut Recording, name: &'static str, w: &Ma
 
 pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
+/// The same, where an invocation takes note of all that it reads.
+pub(super) const WAY_NORMED: Way =
+    Way { lower: |stage, caps, config| lower(stage, caps, &config.with(Change::SharedInputs(false))), ..WAY };
+
 /// A matrix times a vector: some invocations share a group of rows.
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
-    let (spec, n_workgroups) = sharing(&stage.params(), caps, config);
-    (with_codes(spec, stage, config.nibbles), n_workgroups).into()
+    let p: Params = stage.params();
+    let (spec, n_workgroups) = sharing(&p, caps, config);
+    // Invocations of a subgroup read the same part of x.
+    let alike = spec.value_of(ROWS).unwrap_or(1) * caps.subgroup.max(1);
+    let is_alike = !p.is_grouped() || [p.rows_per_group, p.first_row].iter().all(|row| row.is_multiple_of(alike));
+    let config = config.with(Change::SharedInputs(config.shared_inputs && is_alike));
+    (with_codes(spec, stage, caps, &config), n_workgroups).into()
 }
 
 /// How invocations share the rows, and the workgroups that are needed for it.
 pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
-    let rows = if p.is_grouped() && !p.rows_per_group.is_multiple_of(config.rows) { 1 } else { config.rows };
-    let (spec, per_workgroup) = config.sharing_weights(caps);
-    let n_results = u64::from(p.max_tokens) * u64::from(p.n_rows.div_ceil(rows));
-    (spec.constant("ROWS", rows), n_results.div_ceil(u64::from(per_workgroup)))
+    let n_alike = p.is_grouped().then_some(p.rows_per_group);
+    config.sharing_rows(caps, p.max_tokens.into(), p.n_rows, n_alike)
 }
 
 impl Params {

@@ -19,7 +19,7 @@ pub static OP: Op = Op {
         entry: "linear",
         waits: true,
         pays: |stage| stage.params::<linear::Params>().n_rows <= MOST_ROWS,
-        ..Variant::only("linear_norm", linear::SOURCE, &[STEP, INPUT_NORMED, OUTPUT_PLAIN], linear::WAY)
+        ..Variant::only("linear_norm", linear::SOURCE, &[STEP, INPUT_NORMED, OUTPUT_PLAIN], linear::WAY_NORMED)
     }],
     bindings: &[
         ("step", Access::Read),

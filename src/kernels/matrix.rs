@@ -2,7 +2,7 @@
 
 use crate::format::Format;
 use crate::gpu::op::Spec;
-use crate::gpu::{Nibbles, Slice, Stage};
+use crate::gpu::{Caps, Config, Nibbles, Slice, Stage};
 
 /// Consecutive rows of a weight matrix, in the planes of [`crate::format::repack`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,9 @@ pub(super) fn texts_of(format: Format) -> &'static [&'static str] {
 }
 
 /// Adds to a variant the codes of its format with their scale and offset: the second contract of weight formats, by which
-/// kernels take both out of a block's sum.
-pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
-    let (nibble_codes, e2m1_codes) = match nibbles {
+/// kernels take both out of a block's sum; and how a block meets the activations.
+pub(super) fn with_codes(spec: Spec, stage: &Stage, caps: &Caps, config: &Config) -> Spec {
+    let (nibble_codes, e2m1_codes) = match config.nibbles {
         Nibbles::Convert => (
             shader_text!("../../shaders/lib/nibbles_convert.wgsl"),
             shader_text!("../../shaders/lib/e2m1_convert.wgsl"),
@@ -96,6 +96,11 @@ pub(super) fn with_codes(spec: Spec, stage: &Stage, nibbles: Nibbles) -> Spec {
         }
     };
     let spec = spec.part(shader_text!("../../shaders/lib/block_dot.wgsl"));
+    let spec = if config.shares_inputs(caps) {
+        Spec { subgroups: true, ..spec.part(shader_text!("../../shaders/lib/inputs_shared.wgsl")) }
+    } else {
+        spec.part(shader_text!("../../shaders/lib/inputs_own.wgsl"))
+    };
     match stage_format(stage) {
         Some(Format::Q4_0) => spec.part(nibble_codes).part(quant!("q4_0_codes")),
         Some(Format::Q4_1) => spec.part(nibble_codes).part(quant!("q4_1_codes")),

@@ -91,8 +91,15 @@ fn texts(case: &Case, caps: &Caps, tuning: &Tuning) -> Vec<String> {
 #[must_use]
 pub fn configs() -> Vec<Config> {
     let small = Config { row_lanes: 16, weight_lanes: 16, vector_lanes: 32, ..Config::default() };
-    let of =
-        |((reduce, rows, block_lanes, nibbles), tile)| Config { reduce, rows, block_lanes, nibbles, tile, ..small };
+    let of = |((reduce, rows, block_lanes, nibbles), tile)| Config {
+        reduce,
+        rows,
+        block_lanes,
+        nibbles,
+        tile,
+        shared_inputs: rows > 1,
+        ..small
+    };
     let configs = [
         (Reduce::Thread, 1, 1, Nibbles::Mantissa),
         (Reduce::Thread, 2, 1, Nibbles::Convert),
