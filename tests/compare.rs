@@ -313,7 +313,7 @@ fn names_mean_nothing_where_they_are_shown() {
         assert!(text.contains("alert"), "{format}: the name is shown");
         let obeyed = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
         assert_eq!(obeyed, None, "{format}");
-        // JSON needs no escape for them: whoever shows it has to.
+        // JSON needs no escape for them: what shows it has to.
         for tag in ["<script", "<img", "<i>", "<b>"].iter().filter(|_| format != "json") {
             assert!(!text.contains(tag), "{format}: {tag}");
         }

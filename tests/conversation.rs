@@ -115,7 +115,7 @@ fn texts_that_go_on_are_as_those_computed_from_nothing() {
         let mut expected = all_known();
         let known = turns("V4", &mut load(&v4(), choice.clone(), 256), &mut whole);
         assert_eq!(known, expected, "V4 on {place}");
-        // In steps of 8, a text can go back by 8, or to where its prompt ended or 8 before; else it begins anew.
+        // In steps of 8, a text can go back by 8, or to where its prompt ended or 8 before; else it begins again.
         let known = turns("V4 in steps of 8", &mut load(&v4(), choice, 8), &mut whole);
         (expected[5], expected[6], expected[10]) = (200, 214, 0);
         assert_eq!(known, expected, "V4 in steps of 8 on {place}");

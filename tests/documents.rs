@@ -109,7 +109,7 @@ fn version<'a>(text: &'a str, key: &str) -> &'a str {
     value.trim().trim_matches('"').trim_start_matches('=')
 }
 
-/// A page's program and its JavaScript must be of one version of wasm-bindgen, whoever binds them.
+/// A page's program and its JavaScript must be of one version of wasm-bindgen, whichever tool binds them.
 #[test]
 fn every_builder_of_the_page_has_the_same_binder() {
     let wanted = version(&read("Cargo.toml"), "wasm-bindgen").to_owned();

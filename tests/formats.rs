@@ -21,7 +21,7 @@ use pollster::block_on;
 const FROM_CPU: f64 = 1e-4;
 /// Of the CPU executor from llama.cpp.
 const FROM_LLAMA: f64 = 1e-3;
-/// Of the CPU executor from PyTorch, most of which is that the fixture has its logarithms in halves.
+/// Of the CPU executor from PyTorch, most of which is that the fixture has its logarithms in f16.
 const FROM_EXACT: f64 = 1e-5;
 const N_VOCAB: usize = 256;
 

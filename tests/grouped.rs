@@ -1,5 +1,5 @@
 //! Llama, Qwen2, Qwen3 and Qwen3-MoE against transformers: logits by prefill, in chunks and token by token, and greedy
-//! tokens, on the CPU executor and on every adapter present; and the cache in halves.
+//! tokens, on the CPU executor and on every adapter present; and the cache in f16.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(clippy::neg_cmp_op_on_partial_ord, reason = "NaN must not pass")]
 
@@ -63,13 +63,13 @@ fn logits_of_a_gguf_agree_with_transformers() {
 }
 
 #[test]
-fn a_cache_of_halves_is_near_and_not_the_same() {
+fn a_cache_in_f16_is_near_and_not_the_same() {
     for (place, choice) in places() {
         let expected = expected("qwen2");
         let half = LoadOptions { cache: CacheTypes::both(CacheType::F16), ..options() };
         let whole = load(&safetensors_files("qwen2"), choice.clone(), &options());
         let mut session = load(&safetensors_files("qwen2"), choice, &half);
-        assert!(session.memory().cache * 3 < whole.memory().cache * 2, "{place}: halves take less");
+        assert!(session.memory().cache * 3 < whole.memory().cache * 2, "{place}: f16 takes less");
         let found = logits(&mut session, &expected.ids, &[]);
         let rows = expected.logits.chunks_exact(N_VOCAB).zip(found.chunks_exact(N_VOCAB));
         let kl: Vec<f64> = rows.map(|(e, f)| divergence(&log_softmax(e), &log_softmax(f))).collect();

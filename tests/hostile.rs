@@ -163,7 +163,7 @@ fn keys_are_checked() {
     refused(&new().key(&long_key, 4, &[0; 4]), &["70000 bytes"]);
 }
 
-/// What nobody asks for does no harm, and whoever asks for it is told.
+/// What nobody asks for does no harm, and what asks for it gets an error.
 #[test]
 fn odd_keys_are_kept_until_somebody_needs_them() -> Result<()> {
     let file = GgufFile::new()

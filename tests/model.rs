@@ -271,7 +271,7 @@ fn ids_outside_the_vocabulary_are_left_out_with_a_notice() {
     assert_says(&notices, &["bos_token_id is 4000000000", "eos_token_id is 512", "none of the 512 tokens"]);
 }
 
-/// Of the stacks of each expert, blocks of scales begin anew, also where two halves share one.
+/// Of the stacks of each expert, blocks of scales begin again, also where two halves share one.
 #[test]
 fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
     let mut tensors = transformers_directory().tensors().to_vec();

@@ -129,7 +129,7 @@ fn what_does_not_fit_or_was_quantized_is_told() {
     assert_eq!(tensor(&written, "blk.1.attn_q_a.weight").format, Format::Q4_0);
 }
 
-/// The whole model of another file, made small, still foretells what it did.
+/// The whole model of another file, made small, still predicts what it did.
 #[test]
 fn a_quantized_model_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -196,7 +196,7 @@ fn damaged_and_hostile_files_leave_nothing_behind() {
     model.tensor_mut("blk.1.attn_kv.weight").bytes[4 * 1000..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&input, model.bytes()).unwrap();
     refused(&quantize(&input, &output, "q4_k"), 3, &["blk.1.attn_kv.weight", "NaN"], &output);
-    // One that is too large for halves, which would become infinity.
+    // One that is too large for f16, where it would become infinity.
     model.tensor_mut("blk.1.attn_kv.weight").bytes[4 * 1000..][..4].copy_from_slice(&70_000.0f32.to_le_bytes());
     std::fs::write(&input, model.bytes()).unwrap();
     refused(&quantize(&input, &output, "f16"), 3, &["blk.1.attn_kv.weight", "70000", "F16", "BF16"], &output);

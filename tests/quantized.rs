@@ -117,7 +117,7 @@ fn logits(model: &GgufModel, ids: &[u32], choice: ExecutorChoice) -> Vec<Vec<f32
 enum Places {
     All,
     /// Not on SwiftShader, which takes 4 to 12 s for each file of the wide model where Mesa takes 1 to 2; and not
-    /// through GL, where the same devices come a second time and compile all shaders anew. Both have every format in
+    /// through GL, where the same devices come a second time and compile all shaders again. Both have every format in
     /// the mixed files.
     Fast,
 }

@@ -238,7 +238,7 @@ fn a_prompt_is_read_once() {
     assert_eq!(known(&first), (0, false));
     let second = write(&options);
     assert!(known(&second).0 > 0 && first.stdout == second.stdout);
-    // Damaged, it is told of and made anew.
+    // Damaged, it is reported and made again.
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -294,7 +294,7 @@ fn absurd_indexes_are_refused() {
     refused(&"[".repeat(100_000), "x.json");
 }
 
-/// What the program itself foretells of a model at a path.
+/// What the program itself predicts of a model at a path.
 fn nats(path: &Path) -> f64 {
     let ids = IDS.map(|id| id.to_string()).join(",");
     let mut command = Command::new(env!("CARGO_BIN_EXE_headstart"));

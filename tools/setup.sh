@@ -99,7 +99,7 @@ debian_wasm_toolchain() {
   seed=$(mktemp -d)
   mkdir "$seed/src" && : >"$seed/src/lib.rs"
   printf '[package]\nname = "seed"\nedition = "2024"\n[workspace]\n[profile.release]\ncodegen-units = 1\n' >"$seed/Cargo.toml"
-  # Only nightly cargo may build a std, hence RUSTC_BOOTSTRAP; the bitcode is what link-time optimization reads.
+  # Only nightly cargo may build a std, so RUSTC_BOOTSTRAP is set; the bitcode is what link-time optimization reads.
   (cd "$seed" && env -u RUSTUP_TOOLCHAIN PATH="$root/bin:/usr/bin:/bin" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$seed/target" \
     RUSTFLAGS="-Cembed-bitcode=yes --remap-path-prefix=$(readlink -f /usr/lib/rustlib/src/rust)=/rustc/$commit" \
     cargo build --release -Z build-std=std,panic_abort,test --target wasm32-unknown-unknown) >"$tools/log/std.log" 2>&1 ||

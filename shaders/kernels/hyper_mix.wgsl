@@ -1,5 +1,5 @@
 // The mixing matrix of a hyper-connection times the four residual streams, in split-K: a token's vectors are cut into n_parts
-// runs i of the same place in each stream, and whoever reads mix adds the parts up:
+// runs i of the same place in each stream, and what reads mix adds the parts up:
 //   mix[t, part, r] = Σ_(i of part) Σ_k w[r, k, i] · X[t, k, i];   mix[t, part, n_rows] = Σ_(i of part) Σ_k X[t, k, i]²
 // A matrix of so few and such long rows would else leave most of a GPU idle. A group of lanes takes ROWS rows of one part of one
 // token. Only for weights without scales. Sums in f32.

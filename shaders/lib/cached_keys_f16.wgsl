@@ -1,4 +1,4 @@
-// Contract of cached keys (see cached_keys_f32.wgsl): halves, two to a word, which needs no f16 in the shader.
+// Contract of cached keys (see cached_keys_f32.wgsl): f16, two to a word, which needs no f16 in the shader.
 alias KeyPair = u32;
 alias KeyQuad = vec2<u32>;
 

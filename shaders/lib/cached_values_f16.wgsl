@@ -1,4 +1,4 @@
-// Contract of cached values (see cached_values_f32.wgsl): halves, two to a word, which needs no f16 in the shader.
+// Contract of cached values (see cached_values_f32.wgsl): f16, two to a word, which needs no f16 in the shader.
 alias ValuePair = u32;
 alias ValueQuad = vec2<u32>;
 

@@ -12,7 +12,7 @@ pub struct Rule {
     pub parts: &'static [&'static str],
     /// The stage that does their work, of their layer's first; none where they do not fit together.
     pub fuse: fn(&[Stage]) -> Option<Stage>,
-    /// Kernels, beside those of the parts, that may be next to bind what the parts leave to each other. They write it anew, and
+    /// Kernels, beside those of the parts, that may be next to bind what the parts leave to each other. They write it again, and
     /// never read what they write.
     pub writers: &'static [&'static str],
     /// Small recordings of the parts, each of which the rule fuses.
@@ -36,7 +36,7 @@ impl Rule {
     }
 
     /// Whether nobody reads what `part` left in a slice, as far as the recording tells: who next binds its buffer, from stage
-    /// `end` on and then from the first stage on, is a stage that writes it anew.
+    /// `end` on and then from the first stage on, is a stage that writes it again.
     fn is_dead(&self, stages: &[Stage], end: usize, part: &Stage, slice: Slice) -> bool {
         let binds = |stage: &&Stage| stage.bindings.iter().any(|of| of.buffer == slice.buffer);
         let Some(next) = stages[end..].iter().chain(&stages[..end]).find(binds) else { return true };

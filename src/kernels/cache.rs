@@ -1,4 +1,4 @@
-//! How keys and values lie in the cache: f32, or halves two to a word; twins of `shaders/lib/cached_*.wgsl`.
+//! How keys and values lie in the cache: f32, or f16, two to a word; twins of `shaders/lib/cached_*.wgsl`.
 //! Keys and values each have a type of their own. Keys that are no values may lie in blocks of [`KEY_BLOCK`], so that
 //! invocations which take a key each read what lies side by side.
 
@@ -9,7 +9,7 @@ use crate::gpu::op::Spec;
 /// The type of a cache's elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CacheType {
-    /// Halves: half the memory, and three digits.
+    /// f16: half the memory, and three digits.
     F16,
     /// Single precision.
     #[default]
@@ -123,7 +123,7 @@ pub struct CacheTypes {
     pub in_blocks: bool,
 }
 
-/// Constants of the kernels' variants: 1 where the elements are halves.
+/// Constants of the kernels' variants: 1 where the elements are f16.
 const F16_KEYS: &str = "F16_KEYS";
 const F16_VALUES: &str = "F16_VALUES";
 
@@ -134,7 +134,7 @@ impl CacheTypes {
         Self { keys: of, values: of, in_blocks: false }
     }
 
-    /// What suits a GPU, which reads halves in half the time and a key an invocation; or a program on the CPU, which is
+    /// What suits a GPU, which reads f16 in half the time and a key an invocation; or a program on the CPU, which is
     /// slower with both.
     #[must_use]
     pub const fn usual(is_gpu: bool) -> Self {

@@ -273,7 +273,7 @@ fn case(
     let n_positions = 64;
     // Both orders of keys.
     let types = CacheTypes { keys, values, in_blocks: capacity > 1 };
-    // Halves lie two to a word, and may round either way: what attention makes of them is compared below.
+    // f16 lie two to a word, and may round either way: what attention makes of them is compared below.
     let mut room = |label, of: CacheType| {
         let words = of.words(u64::from(n_kv_heads * n_positions * head_dim)) as usize;
         match of {

@@ -171,7 +171,7 @@ fn case(
         let mut words = vec![0u32; of.words(elements.len() as u64) as usize];
         of.store(&mut words, 0, &elements);
         let slice = case.input(label, &words);
-        // Halves may round either way: what attention makes of them is compared.
+        // f16 may round either way: what attention makes of them is compared.
         if of == CacheType::F32 {
             case.also_compare(slice, 1e-4);
         }

@@ -175,7 +175,7 @@ pub enum Words {
     /// f32.
     Floats,
     /// Two f16, the first in the lower bits.
-    Halves,
+    F16,
     /// Integers, or words of several kinds as in the step: they are equal or wrong.
     Integers,
 }
@@ -194,8 +194,8 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" | "grouped_heads_attend" | "mla_latents" if halves_written(spec, binding) => {
-            return Words::Halves;
+        "grouped_heads" | "grouped_heads_attend" | "mla_latents" if f16_written(spec, binding) => {
+            return Words::F16;
         }
         _ => &[],
     };
@@ -231,8 +231,8 @@ pub fn can_sample(kernel: &Op) -> bool {
     rows::has_matrix(kernel) || others.contains(&kernel.name)
 }
 
-/// Whether a kernel that fills a cache writes halves to one of its bindings.
-fn halves_written(spec: &Spec, binding: &str) -> bool {
+/// Whether a kernel that fills a cache writes f16 to one of its bindings.
+fn f16_written(spec: &Spec, binding: &str) -> bool {
     let types = CacheTypes::of(spec);
     match binding {
         "keys" => types.keys == CacheType::F16,

@@ -16,7 +16,7 @@ pub type Row = (&'static str, String);
 #[must_use]
 pub fn rows(report: &Report) -> Vec<Row> {
     let adapter = &report.adapter;
-    let known = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
+    let known = |text: &str| if text.is_empty() { "unknown".to_owned() } else { text.to_owned() };
     let text = report.text.as_ref();
     let load = report.load.unwrap_or_default();
     let loading = LOAD.iter().filter(|figure| figure.is_shown(Shown::Panel));

@@ -10,7 +10,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// Scores the token that came after `logits`, `[n_vocab]`. An id beyond them counts as never foretold.
+    /// Scores the token that came after `logits`, `[n_vocab]`. An id beyond them counts as never predicted.
     pub fn add(&mut self, logits: &[f32], next: u32) {
         let highest = logits.iter().copied().fold(f32::MIN, f32::max);
         let sum: f64 = logits.iter().map(|&logit| f64::from(logit - highest).exp()).sum();

@@ -47,7 +47,7 @@ impl Stream {
         text
     }
 
-    /// The end of the text: U+FFFD if a character was left unfinished, else nothing. The stream starts anew.
+    /// The end of the text: U+FFFD if a character was left unfinished, else nothing. The stream starts again.
     pub fn finish(&mut self) -> String {
         let text = String::from_utf8_lossy(&self.pending).into_owned();
         self.pending.clear();

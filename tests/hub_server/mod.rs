@@ -101,7 +101,7 @@ impl Server {
         Self { url, asked }
     }
 
-    /// What was asked so far, and from now on anew.
+    /// Takes what was asked so far; what comes is a new list.
     pub(crate) fn asked(&self) -> Vec<Request> {
         std::mem::take(&mut self.asked.lock().expect("the log"))
     }

@@ -20,7 +20,7 @@ pub(crate) fn memory(name: &str) -> Rc<dyn Source> {
     Rc::new(Memory::new(name, std::fs::read(fixture(name)).unwrap()))
 }
 
-/// Every adapter that is there. None is a failure, since whatever is checked on adapters would pass on nothing; whoever has
+/// Every adapter that is there. None is a failure, since whatever is checked on adapters would pass on nothing; who has
 /// none says so: `HEADSTART_TEST_GPU=skip`.
 pub(crate) fn adapters() -> Vec<Adapter> {
     let adapters = block_on(Adapter::all());

@@ -22,8 +22,8 @@ export async function check_chat(browser, url, screenshots) {
       const again = await chat(tab, {});
       assert.deepEqual(again.ids, second.ids);
       assert.ok(again.n_known <= 1, `${again.n_known} tokens known`);
-      const anew = await chat(tab, { text: 'What did he say?', clear: true });
-      assert.deepEqual(anew.ids, first.ids);
+      const fresh = await chat(tab, { text: 'What did he say?', clear: true });
+      assert.deepEqual(fresh.ids, first.ids);
       return `${second.n_known} of ${second.n_prompt} tokens were known`;
     }),
   );
@@ -92,7 +92,7 @@ export async function check_chat(browser, url, screenshots) {
     { timeout_ms: 300_000 },
   );
 
-  await check('a conversation from a file goes on here, and what is no conversation is refused in words', () =>
+  await check('a conversation from a file goes on here, and what is no conversation is refused with a reason', () =>
     on_the_page(async (tab) => {
       await tab.locator('#to-chat').click();
       const pick = (name, text) => tab.locator('#recall').setInputFiles({ name, mimeType: 'application/json', buffer: Buffer.from(text) });
@@ -108,13 +108,13 @@ export async function check_chat(browser, url, screenshots) {
       const recalled = await chat(tab, { text: 'And she?' });
       assert.equal((await state(tab)).said.length, 5);
       // The same messages said one by one make a prompt of another length: these were really taken in.
-      const anew = await chat(tab, { text: 'And she?', clear: true });
-      assert.ok(recalled.n_prompt > anew.n_prompt + 8, `${recalled.n_prompt} and ${anew.n_prompt} tokens`);
+      const fresh = await chat(tab, { text: 'And she?', clear: true });
+      assert.ok(recalled.n_prompt > fresh.n_prompt + 8, `${recalled.n_prompt} and ${fresh.n_prompt} tokens`);
       await pick('other.json', '{"messages": 7}');
       await until(tab, () => /messages/.test(window.headstart.state().message));
       await ready(tab);
       assert.equal((await state(tab)).said.length, 2);
-      return `${recalled.n_prompt} tokens, ${anew.n_prompt} without`;
+      return `${recalled.n_prompt} tokens, ${fresh.n_prompt} without`;
     }),
   );
 

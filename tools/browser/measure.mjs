@@ -129,7 +129,7 @@ export async function check_measure(browser, url, screenshots) {
     }
   });
 
-  await check('a bench that has no room is refused in words', () =>
+  await check('a bench that has no room is refused with a reason', () =>
     on_the_page(async (tab) => {
       const answer = await tab.evaluate(() => window.headstart.bench({ p: 5000, n: 0, r: 1 }).catch((error) => error.message));
       assert.match(typeof answer === 'string' ? answer : (await state(tab)).message, /context/);

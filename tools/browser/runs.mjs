@@ -144,7 +144,7 @@ export async function check_runs(browser, url, screenshots) {
     }),
   );
 
-  await check('texts that are no reports are refused in words, and cost nothing', () =>
+  await check('texts that are no reports are refused with a reason, and cost nothing', () =>
     on_the_page(async (tab) => {
       await write_text(tab);
       await stored(tab, 1);
@@ -172,7 +172,7 @@ export async function check_runs(browser, url, screenshots) {
     }),
   );
 
-  await check('hostile links are refused in words, and the page goes on', async () => {
+  await check('hostile links are refused with a reason, and the page goes on', async () => {
     const bomb = pack(`[${'0,'.repeat(20_000_000)}0]`);
     const links = [
       ['1.!!!', /base64/],

@@ -111,7 +111,7 @@ export async function check_trouble(browser, url, greedy) {
     ),
   );
 
-  await check('a GPU that is lost is told of, and the page loads a model anew', () =>
+  await check('a GPU that is lost is reported, and the page loads a model again', () =>
     on_the_page(
       async (tab) => {
         const answer = generate(tab, { prompt: greedy.prompt, n: 400, temperature: 0, seed: 0 });

@@ -1,7 +1,7 @@
 """Muon for the matrices inside the layers, Adam for everything else.
 
 Muon replaces the momentum of a matrix by the nearest orthogonal matrix (five rounds of a Newton-Schulz iteration),
-so that all directions of the matrix learn at one pace; at this size it needs about half of AdamW's tokens. Embedding,
+so that all directions of the matrix learn at one rate; at this size it needs about half of AdamW's tokens. Embedding,
 head, norms, hyper-connections, gates and position biases are no maps between hidden vectors and take Adam.
 Gradients arrive summed over the workers; each worker orthogonalizes its share of the matrices, and a sum over workers
 hands the shares round.

@@ -116,19 +116,19 @@ pub(in crate::engine) fn longest_context(model: &Model, choices: Choices, room: 
     (fit > 0).then_some(fit * CONTEXT_STEP)
 }
 
-/// Fails if the plan has no room, and tells what would have: a shorter context, a cache of halves, a smaller format.
+/// Fails if the plan has no room, and tells what would have: a shorter context, a cache in f16, a smaller format.
 pub(in crate::engine) fn check(plan: &Plan, model: &Model, choices: Choices, room: Room) -> Result<(), Error> {
     let Some([thing, found, expected]) = plan.obstacle(room) else { return Ok(()) };
     let mut ways = Vec::new();
     if let Some(n) = longest_context(model, choices, room) {
         ways.push(format!("a context of at most {n} tokens (-c {n})"));
     }
-    let halves = CacheTypes { in_blocks: choices.cache.in_blocks, ..CacheTypes::both(CacheType::F16) };
+    let in_f16 = CacheTypes { in_blocks: choices.cache.in_blocks, ..CacheTypes::both(CacheType::F16) };
     if matches!(model, Model::Grouped(..) | Model::Mla(..) | Model::Delta(..))
-        && choices.cache != halves
-        && Plan::new(model, Choices { cache: halves, ..choices }, room).fits(room)
+        && choices.cache != in_f16
+        && Plan::new(model, Choices { cache: in_f16, ..choices }, room).fits(room)
     {
-        ways.push("a cache of halves (-ctk f16 -ctv f16)".to_owned());
+        ways.push("a cache in f16 (-ctk f16 -ctv f16)".to_owned());
     }
     if let Some(most) = room.most_bytes {
         let beside = plan.memory().bytes() - plan.memory().weights;

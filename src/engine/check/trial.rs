@@ -160,7 +160,7 @@ impl Session {
         self.executor.forget_from(first);
     }
 
-    /// Chooses otherwise from now on, and makes the session's steps ready anew.
+    /// Chooses otherwise from now on, and makes the session's steps ready again.
     ///
     /// # Errors
     /// When the adapter refuses a shader.
@@ -211,7 +211,7 @@ impl Session {
             let written = Written { before: &marked[at], expected: &wanted[at], found: &found[at] };
             let Deviation { error, .. } = match output.words {
                 Words::Floats => written.floats(&|_| false),
-                Words::Halves => written.halves(),
+                Words::F16 => written.f16s(),
                 Words::Integers => written.integers(&|_, _, _| false),
             };
             // What is no number is within no budget.
@@ -289,7 +289,7 @@ impl Session {
 fn marked(kind: Words, words: &[u32]) -> Vec<u32> {
     let flip = match kind {
         Words::Floats => 0x0040_0000,
-        Words::Halves => 0x0200_0200,
+        Words::F16 => 0x0200_0200,
         Words::Integers => 1,
     };
     words.iter().map(|word| word ^ flip).collect()

@@ -40,7 +40,7 @@ pub struct LoadOptions {
     /// Stages of this name are broken on purpose, see [`crate::engine::run::fault`]; on an adapter only, the CPU executor stays whole.
     pub fault: Option<String>,
     /// Bytes that all buffers may take together, where that is known: no adapter tells, but what computes on the CPU
-    /// takes the host's memory, and a program that takes more than there is gets killed and not told.
+    /// takes the host's memory, and a program that takes more than there is gets killed without a message.
     pub most_bytes: Option<u64>,
 }
 

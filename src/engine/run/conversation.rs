@@ -129,7 +129,7 @@ impl Conversation {
         self.answer(session, sampling, n).await
     }
 
-    /// Begins the last answer anew.
+    /// Writes the last answer once more.
     ///
     /// # Errors
     /// As for [`Self::ask`], and when nothing has been asked yet.
@@ -141,7 +141,7 @@ impl Conversation {
     ) -> Result<Answer<'a>> {
         match self.turns.last_mut() {
             Some(turn) => turn.answer = None,
-            None => return Err(Error::usage("conversation", "no question yet").expected("one to answer anew")),
+            None => return Err(Error::usage("conversation", "no question yet").expected("one to answer again")),
         }
         self.answer(session, sampling, n).await
     }
@@ -270,7 +270,7 @@ pub struct Answered {
     pub calls: Vec<ToolCall>,
     /// Its ids.
     pub ids: Vec<u32>,
-    /// Whether the model or a stop string ended it; else the tokens wanted were written, the context was full, or it was left off.
+    /// Whether the model or a stop string ended it; else the tokens wanted were written, the context was full, or it was stopped.
     pub has_ended: bool,
     /// What it took.
     pub timings: Timings,

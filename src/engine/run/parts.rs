@@ -99,7 +99,7 @@ impl Output {
     pub(in crate::engine) fn budget(&self, budget: f64) -> f64 {
         match self.words {
             Words::Floats => budget,
-            Words::Halves => HALF_BUDGET.max(budget),
+            Words::F16 => HALF_BUDGET.max(budget),
             Words::Integers => INTEGER_BUDGET,
         }
     }

@@ -5,7 +5,7 @@
 //! For going back further, the rows behind the end of each prompt are kept aside, see [`crate::engine::arch::ring::Ring`]; entries
 //! and keys of the indexer are only ever added to. The state of a delta net or a convolution cannot go back at all: a copy of
 //! it is kept from a few tokens before the end of each prompt, and a text that parts from the last one goes on there, or
-//! begins anew.
+//! begins again.
 
 /// What the cache holds, from position 0 on; nothing where nobody knows.
 #[derive(Debug, Default)]

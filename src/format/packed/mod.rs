@@ -3,7 +3,7 @@
 //! for bit: every product is exact in f32.
 //!
 //! Most choose several numbers at once from a table. A matrix has its table at the beginning of its scales plane, where
-//! shaders read it: an array in a shader would be laid out anew by every invocation on some adapters.
+//! shaders read it: an array in a shader would be laid out again by every invocation on some adapters.
 
 mod grid;
 mod iq1;

@@ -107,7 +107,7 @@ fn describe(index: usize, facts: &AdapterFacts) -> String {
     };
     let rows: [Row; 7] = [
         ("backend", format!("{}, {}", identity.backend, identity.kind)),
-        ("driver", if identity.driver.is_empty() { "not told".to_owned() } else { identity.driver.clone() }),
+        ("driver", if identity.driver.is_empty() { "unknown".to_owned() } else { identity.driver.clone() }),
         ("PCI", format!("{:04x}:{:04x}", identity.vendor_id, identity.device_id)),
         ("features", if facts.features.is_empty() { "none".to_owned() } else { facts.features.join(", ") }),
         ("subgroups", subgroups),

@@ -81,7 +81,7 @@ const IDLE: [(&[&str], Value, &str); 18] = [
         Value::Never,
         "stdout has the text alone, and stderr the figures",
     ),
-    (&["--check-tensors"], Value::Never, "weights that are no numbers are always told"),
+    (&["--check-tensors"], Value::Never, "weights that are no numbers are always refused"),
     (&["--context-shift", "--no-context-shift"], Value::Never, "a conversation drops its oldest turns, a text ends"),
     (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
 ];

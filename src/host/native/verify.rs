@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
 use crate::gpu::executor_gpu::ShaderChecks;
 use crate::measure::report::{Check, ModelFacts, OtherCheck, Settings, Verdict};
-use crate::measure::verify::{self, Checked, Configs, Extent, Foretold};
+use crate::measure::verify::{self, Checked, Configs, Extent, Predictions};
 use crate::measure::{Report, panel};
 use clap::Parser;
 use std::ops::ControlFlow;
@@ -74,7 +74,7 @@ pub(super) struct Options {
 struct Verified {
     name: String,
     report: Report,
-    foretold: Option<Foretold>,
+    predictions: Option<Predictions>,
 }
 
 /// Carries out the command.
@@ -213,14 +213,14 @@ async fn verify_one(
     let tuning = tune::at_load(&choice, options.model.tune, options.model.exact);
     let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let ids = verify::built_in_ids(&session)?;
-    let Checked { mut check, foretold } = match oracle {
+    let Checked { mut check, predictions } = match oracle {
         Some(kept) => {
             let oracle = oracle_of(kept, &session, model, load).await?;
             verify::check_and_keep(&mut session, oracle, &ids, Extent::Full, &mut watch).await?
         }
         None => Checked {
             check: verify::check_sampled(&mut session, &ids, verify::any_seed(), &mut watch).await?,
-            foretold: None,
+            predictions: None,
         },
     };
     if let Some(kernels) = kernels {
@@ -231,7 +231,7 @@ async fn verify_one(
     let mut report = Report::of_session(platform::platform(), &session, facts, settings);
     report.check = Some(check);
     drop(progress);
-    Ok(Verified { name, report, foretold })
+    Ok(Verified { name, report, predictions })
 }
 
 /// Adds to each adapter's check how far every other adapter's logits are from its own.
@@ -245,7 +245,7 @@ fn hold_against_each_other(verified: &mut [Verified]) {
 }
 
 fn pair(verified: &[Verified], index: usize, other: usize) -> Option<OtherCheck> {
-    let (expected, found) = (verified[index].foretold.as_ref()?, verified[other].foretold.as_ref()?);
+    let (expected, found) = (verified[index].predictions.as_ref()?, verified[other].predictions.as_ref()?);
     let adapter = verified[other].name.clone();
     (index != other).then(|| OtherCheck { adapter, tokens: expected.against(found) })
 }
@@ -311,7 +311,7 @@ mod tests {
     fn verified(name: &str, verdict: Verdict) -> Verified {
         let mut report = Report::of_adapter(Platform::default(), AdapterFacts::of_cpu());
         report.check = Some(Check { verdict, summary: format!("{name} in words"), ..Check::default() });
-        Verified { name: name.to_owned(), report, foretold: None }
+        Verified { name: name.to_owned(), report, predictions: None }
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn browser(agent: &str) -> String {
         let version = agent.split(token).nth(1)?.split([' ', ';', ')']).next()?;
         Some(format!("{name} {version}"))
     });
-    found.unwrap_or_else(|| "not told".to_owned())
+    found.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The system: the first part of the brackets that says more than that there is a window.
@@ -33,5 +33,5 @@ fn system(agent: &str) -> String {
     let told =
         inside.split(';').map(str::trim).filter(|part| !matches!(*part, "" | "X11" | "U") && !part.starts_with("rv:"));
     let parts: Vec<&str> = told.take(2).collect();
-    if parts.is_empty() { "not told".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "unknown".to_owned() } else { parts.join(", ") }
 }

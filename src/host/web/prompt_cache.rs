@@ -69,7 +69,7 @@ impl PromptCache {
     }
 
     /// Writes what the cache holds in place of what is kept, unless it is there already. Where `is_awaited` comes true
-    /// it is left off, to be done later.
+    /// it is put off until later.
     ///
     /// # Errors
     /// When the browser has no room for it, another tab uses the file, or the model was deleted; then nothing changes. When
@@ -91,7 +91,7 @@ impl PromptCache {
         let mut write = |bytes: &[u8]| {
             let end = at + bytes.len() as u64;
             if is_awaited() || end as f64 > most {
-                return Err(Error::io("prompt cache", "left off"));
+                return Err(Error::io("prompt cache", "put off"));
             }
             file.write_bytes_at(at, bytes)?;
             at = end;

@@ -255,12 +255,12 @@ impl Worker {
         let Some(Loaded { session, known, talk }) = self.loaded.take() else { return Err(error) };
         let (choice_before, n_context, cache) = (session.choice().clone(), session.n_context(), session.cache_types());
         drop(session);
-        let error = match load_anew(files, &choice, card, options, progress).await {
+        let error = match load_again(files, &choice, card, options, progress).await {
             Err(error) => error,
             loaded => return loaded,
         };
         let options = LoadOptions { n_context: Some(n_context), cache, ..LoadOptions::default() };
-        if let Ok(session) = load_anew(&known.files, &choice_before, &known.adapter, &options, progress).await {
+        if let Ok(session) = load_again(&known.files, &choice_before, &known.adapter, &options, progress).await {
             self.loaded = Some(Loaded { session, known, talk });
         }
         Err(error)
@@ -364,7 +364,7 @@ pub(super) async fn adapter_again(card: &AdapterCard) -> Result<crate::gpu::Adap
 }
 
 /// Loads a model on an executor that was tried before, or that another model had.
-async fn load_anew(
+async fn load_again(
     files: &ModelFiles,
     choice: &ExecutorChoice,
     card: &AdapterCard,

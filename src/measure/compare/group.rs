@@ -204,7 +204,7 @@ fn facts(report: &Report, key: &Key) -> Vec<Fact> {
     if let Some(model) = &report.model {
         let hash = match &key.model {
             Some(Model::Hash(hash)) => printable(hash),
-            _ => "not told".to_owned(),
+            _ => "unknown".to_owned(),
         };
         facts.extend([
             fact("model", printable(&model.name)),

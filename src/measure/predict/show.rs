@@ -17,7 +17,7 @@ pub fn text(prediction: &Prediction) -> String {
     lines.extend(prediction.memory.iter().map(|memory| memory_line(prediction, memory)));
     lines.push(match prediction.free_bytes {
         Some(free) => format!("free memory: {}", bytes(free)),
-        None => "how much memory the adapter has is not told by WebGPU: compare with its data sheet".to_owned(),
+        None => "WebGPU does not say how much memory the adapter has: compare with its data sheet".to_owned(),
     });
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
@@ -127,7 +127,8 @@ mod tests {
         );
         prediction.free_bytes = None;
         assert!(
-            text(&prediction).contains("every buffer can be bound") && text(&prediction).contains("not told by WebGPU")
+            text(&prediction).contains("every buffer can be bound")
+                && text(&prediction).contains("WebGPU does not say")
         );
         prediction.binding_bytes = 1 << 19;
         assert!(text(&prediction).contains("the adapter binds 512 KiB"));

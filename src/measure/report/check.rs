@@ -40,7 +40,7 @@ pub struct Check {
     pub rounded: Vec<String>,
 }
 
-/// Tokens foretold by another adapter, held against those of this one.
+/// Tokens predicted by another adapter, held against those of this one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OtherCheck {
     /// The other's name and backend.
@@ -134,7 +134,7 @@ impl StageError {
     }
 }
 
-/// Tokens foretold by an adapter and by the CPU executor.
+/// Tokens predicted by an adapter and by the CPU executor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCheck {
     /// Positions compared.

@@ -2,16 +2,16 @@
 //! [`check`] compares a loaded model, whole or in the short form that stands beside every timing; [`check_sampled`] does
 //! for one of any size what can be done in seconds.
 
-mod foretold;
 mod kernels;
+mod predictions;
 mod rows;
 mod sampled;
 mod stages;
 mod text;
 mod verdict;
 
-pub use foretold::{Foretold, KL_MEAN_BUDGET, KL_WORST_BUDGET};
 pub use kernels::{Configs, configs, difference, kernels, run_case, tunings};
+pub use predictions::{KL_MEAN_BUDGET, KL_WORST_BUDGET, Predictions};
 pub use rows::rows;
 pub use sampled::{any_seed, check_sampled};
 pub use stages::compare_stages;
@@ -22,7 +22,7 @@ use super::report::Check;
 use super::{Progress, Watch};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use foretold::is_right;
+use predictions::is_right;
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Checked {
     /// What was found.
     pub check: Check,
     /// The adapter's logits over the text, to hold another adapter's against them; `None` where it was broken off before.
-    pub foretold: Option<Foretold>,
+    pub predictions: Option<Predictions>,
 }
 
 /// As [`check`], and keeps the adapter's logits: `[168, n_vocab]` in the full form.
@@ -87,7 +87,7 @@ pub async fn check_and_keep(
     check_oracle(session, oracle)?;
     let mut check = of_session(session);
     if extent == Extent::Full && !compare_stages(session, oracle, ids, &mut check, watch).await? {
-        return Ok(Checked { check: concluded(check, false), foretold: None });
+        return Ok(Checked { check: concluded(check, false), predictions: None });
     }
     let (feed, n_passes) = match extent {
         Extent::Full => (FULL, 4),
@@ -95,14 +95,14 @@ pub async fn check_and_keep(
     };
     let mut passes = Passes { ids, n_passes, n_done: 0, watch };
     let Some(expected) = passes.feed("logits of the CPU executor", oracle, &feed).await? else {
-        return Ok(Checked { check: concluded(check, false), foretold: None });
+        return Ok(Checked { check: concluded(check, false), predictions: None });
     };
     let Some(found) = passes.feed("logits of the adapter", session, &feed).await? else {
-        return Ok(Checked { check: concluded(check, false), foretold: None });
+        return Ok(Checked { check: concluded(check, false), predictions: None });
     };
     check.tokens = Some(expected.against(&found));
     let whole = extent == Extent::Short || passes.repeat(session, &feed, &found, &mut check).await?.is_some();
-    Ok(Checked { check: concluded(check, whole), foretold: Some(found) })
+    Ok(Checked { check: concluded(check, whole), predictions: Some(found) })
 }
 
 /// A check of which nothing is known yet but what the session is.
@@ -130,7 +130,7 @@ impl Passes<'_, '_> {
         &mut self,
         session: &mut Session,
         feed: &Feed,
-        found: &Foretold,
+        found: &Predictions,
         check: &mut Check,
     ) -> Result<Option<()>> {
         let Some(again) = self.feed("the same again", session, feed).await? else { return Ok(None) };
@@ -140,12 +140,12 @@ impl Passes<'_, '_> {
         Ok(Some(()))
     }
 
-    async fn feed(&mut self, what: &str, session: &mut Session, feed: &Feed) -> Result<Option<Foretold>> {
+    async fn feed(&mut self, what: &str, session: &mut Session, feed: &Feed) -> Result<Option<Predictions>> {
         let ids = &self.ids[..self.ids.len().min(feed.n_tokens)];
         let n = ids.len() as u32;
         let progress = Progress { what: what.to_owned(), done: self.n_done * n, total: self.n_passes * n };
         self.n_done += 1;
-        Foretold::by(session, ids, feed.steps, &progress, self.watch).await
+        Predictions::by(session, ids, feed.steps, &progress, self.watch).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! From what was compared to one word and one sentence.
 
-use super::foretold::is_right;
+use super::predictions::is_right;
 use crate::measure::panel::percent;
 use crate::measure::report::{Check, KernelCheck, NO_NUMBER, SampledCheck, StageError, TokenCheck, Verdict};
 
@@ -13,7 +13,7 @@ pub(super) fn conclude(check: &mut Check, whole: bool) {
     };
 }
 
-/// Adds what became of the kernels, and judges anew.
+/// Adds what became of the kernels, and judges again.
 pub fn add_kernels(check: &mut Check, kernels: KernelCheck) {
     check.kernels = Some(kernels);
     conclude(check, check.verdict != Verdict::Unknown);
@@ -23,7 +23,7 @@ pub fn add_kernels(check: &mut Check, kernels: KernelCheck) {
 fn first_wrong(check: &Check) -> Option<String> {
     let kernel = || {
         let kernels = check.kernels.as_ref().filter(|kernels| kernels.n_wrong > 0)?;
-        let first = kernels.first_wrong.as_deref().unwrap_or("not told which");
+        let first = kernels.first_wrong.as_deref().unwrap_or("an unknown kernel");
         Some(format!("{} of {} kernel dispatches are wrong, the first: {first}", kernels.n_wrong, kernels.n_cases))
     };
     let stage = || check.first_wrong_stage.as_ref().map(|stage| format!("stage {}", describe(stage)));

@@ -21,7 +21,7 @@ pub(super) fn attribute(value: &Value, path: &Value) -> Result<Value, Error> {
     Ok(value)
 }
 
-/// What a value is put in order by: capitals count as small letters, unless they shall not.
+/// What a value is put in order by: capitals count as small letters, unless they must not.
 fn key(value: &Value, attributes: Option<&Value>, case_sensitive: bool) -> Result<Value, Error> {
     let lower = |value: Value| match value.as_str() {
         Some(text) if !case_sensitive => Value::from(text.to_lowercase()),

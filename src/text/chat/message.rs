@@ -65,7 +65,7 @@ pub struct Message {
     /// A quick task that V4 is given with this turn, by its name (`action`, `query`, `authority`, `domain`, `title`,
     /// `read_url`); may be empty.
     pub task: String,
-    /// The JSON schema that V4's answers shall have, told with these instructions; may be empty.
+    /// The JSON schema that V4's answers must have, given with these instructions; may be empty.
     pub response_format: String,
     /// Whether the model is to go on with this turn of its own, so that V4 writes no end behind it.
     pub unfinished: bool,

@@ -235,7 +235,7 @@ fn call(name: &str, arguments: Vec<(String, Value)>) -> Option<ToolCall> {
     Some(ToolCall { name: name.to_owned(), arguments, ..ToolCall::default() }).filter(|call| !call.name.is_empty())
 }
 
-/// The text of a JSON object, written anew.
+/// The text of a JSON object, written again.
 fn object(json: &str) -> Option<String> {
     written(&json::read("arguments", json.trim()).ok()?)
 }

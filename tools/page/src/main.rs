@@ -115,7 +115,7 @@ fn tool(name: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Refuses a folder that holds something else than a page of ours: it will be made anew.
+/// Refuses a folder that holds something else than a page of ours: it will be made again.
 fn check_folder(dist: &Path, wasm: &str) -> Result<()> {
     let is_ours = !dist.exists() || dist.join(wasm).exists() || fs::read_dir(dist)?.next().is_none();
     ensure!(is_ours, "{}: holds something else than a page; choose an empty folder", dist.display());

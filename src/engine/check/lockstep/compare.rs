@@ -49,7 +49,7 @@ impl<'a> Written<'a> {
     }
 
     /// As [`Self::floats`], of words that hold two f16 each.
-    pub(in crate::engine) fn halves(&self) -> Deviation {
+    pub(in crate::engine) fn f16s(&self) -> Deviation {
         let [before, expected, found] = [self.before, self.expected, self.found].map(unpacked);
         Written { before: &before, expected: &expected, found: &found }.floats(&|_| false)
     }
@@ -131,7 +131,7 @@ mod tests {
     fn halves_are_compared_one_by_one() {
         let words =
             |a: f32, b: f32| u32::from(f16::from_f32(a).to_bits()) | u32::from(f16::from_f32(b).to_bits()) << 16;
-        let error = |x: u32, y: u32| Written { before: &[7], expected: &[x], found: &[y] }.halves().error;
+        let error = |x: u32, y: u32| Written { before: &[7], expected: &[x], found: &[y] }.f16s().error;
         assert_eq!(error(words(1.0, -1.0), words(1.0, -1.0)), 0.0);
         // The next half after 1, in either place.
         for y in [words(1.0 + 1.0 / 1024.0, -1.0), words(1.0, -1.0 - 1.0 / 1024.0)] {

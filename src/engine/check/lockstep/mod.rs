@@ -91,7 +91,7 @@ impl StageDeviation {
                 // Where other experts were chosen, their weights are others too; the experts are the first output.
                 (Some(ties), Words::Floats) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
                 (None, Words::Floats) => written.floats(&|_| false),
-                (_, Words::Halves) => written.halves(),
+                (_, Words::F16) => written.f16s(),
             };
             self.n_words += n_words;
             let (share, worst) = (error / output.budget(budget), self.error / self.budget);

@@ -306,9 +306,8 @@ fn remove_all(unwanted: &Remove) -> Result<()> {
 fn confirmed(text: &str, bytes: u64) -> Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(
-            Error::usage(text, "nobody is there to ask whether to delete it").advice("--yes deletes without asking.")
-        );
+        return Err(Error::usage(text, "there is no terminal to ask whether to delete it")
+            .advice("--yes deletes without asking."));
     }
     eprint!("headstart: delete {text}, {}? [y/N] ", DecimalBytes(bytes));
     let _ = std::io::stderr().flush();

@@ -127,7 +127,7 @@ impl<'a> Arrival<'a> {
         let mut arrival = Self { fetch, file, hasher: fetch.check.hasher(fetch.bytes), done: 0 };
         let there = arrival.file.metadata().map_err(|error| fetch.cannot_write(&error))?.len();
         if fetch.bytes.is_some_and(|bytes| there > bytes) {
-            arrival.begin_anew()?;
+            arrival.begin_again()?;
         } else {
             arrival.hash_what_is_there(there, progress)?;
         }
@@ -149,7 +149,7 @@ impl<'a> Arrival<'a> {
         Ok(())
     }
 
-    fn begin_anew(&mut self) -> Result<()> {
+    fn begin_again(&mut self) -> Result<()> {
         let cut = self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0)));
         cut.map_err(|error| self.fetch.cannot_write(&error))?;
         self.hasher = self.fetch.check.hasher(self.fetch.bytes);
@@ -185,7 +185,7 @@ impl<'a> Arrival<'a> {
     fn go_on(&mut self, client: &Client<'_>, progress: &mut Progress) -> Result<(), Broken> {
         let fetch = self.fetch;
         let Some(answer) = client.bytes(fetch.url, &fetch.thing, self.done)? else {
-            self.begin_anew()?;
+            self.begin_again()?;
             return Err(Broken::Off(Error::io(&fetch.thing, "the server has no bytes there").advice("Try again.")));
         };
         if let (Some(expected), Some(total)) = (fetch.bytes, answer.total)
@@ -200,7 +200,7 @@ impl<'a> Arrival<'a> {
             ));
         }
         if answer.from != self.done {
-            self.begin_anew()?;
+            self.begin_again()?;
             progress.download_from(0);
         }
         let total = fetch.bytes.or(answer.total);
@@ -250,7 +250,7 @@ impl<'a> Arrival<'a> {
 
     /// What cannot become whole is not kept.
     fn remove(&mut self) {
-        let _ = self.begin_anew();
+        let _ = self.begin_again();
         let _ = fs::remove_file(self.fetch.part);
     }
 }

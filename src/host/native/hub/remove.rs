@@ -31,7 +31,7 @@ pub(super) fn plan(root: &Path, repo: &Repo, wanted: &Wanted) -> Result<Plan> {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
             return Err(Error::usage(folder.display().to_string(), "no folder of the cache but a link or a file")
-                .advice("Whoever put it there has to remove it."));
+                .advice("Its owner has to remove it."));
         }
         Err(_) => return Err(absent(root, repo)),
     }

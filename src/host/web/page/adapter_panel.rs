@@ -32,7 +32,7 @@ fn Card(page: Page, link: LinkHandle, card: AdapterCard) -> impl IntoView {
         {move || view! { <CheckBadge check=page.check.get() /> }}
         {(!card.identity.is_empty()).then(|| view! {
             <details>
-                <summary>"What the browser tells of it"</summary>
+                <summary>"What the browser says about it"</summary>
                 <Rows caption="Identity and features" rows=card.identity />
                 <Rows caption="Limits" rows=card.limits />
             </details>

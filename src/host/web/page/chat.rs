@@ -2,7 +2,7 @@
 //! the look of their Markdown.
 
 use super::LinkHandle;
-use super::controls::{Controls, Knobs};
+use super::controls::{Controls, Fields};
 use super::history::files::text_of;
 use super::history::share::copy;
 use super::markdown::Markdown;
@@ -146,11 +146,11 @@ fn Chat(page: Page, link: LinkHandle, controls: RwSignal<Controls>) -> impl Into
                         <span class="hint">"Where the model knows how to. Thoughts stand apart from the answer."</span>
                     </label>
                 </div>
-                <details class="knobs">
+                <details class="fields">
                     <summary>"Instructions" <span class="hint">{move || talk.system.with(|text| summary(text))}</span></summary>
                     <textarea id="system" rows="2" aria-label="Instructions" bind:value=talk.system></textarea>
                 </details>
-                <Knobs controls />
+                <Fields controls />
                 <p class="pick">
                     <input id="recall" class="unseen" type="file" accept=".json,application/json" disabled=move || !idle() on:change=recall />
                     <label class="button small" for="recall">"Open a conversation"</label>

@@ -38,7 +38,7 @@ pub(crate) fn random_seed() -> u32 {
 }
 
 /// A number on the page.
-struct Knob {
+struct Field {
     id: &'static str,
     label: &'static str,
     hint: &'static str,
@@ -48,8 +48,8 @@ struct Knob {
     set: fn(&mut Controls, Option<f64>),
 }
 
-const KNOBS: [Knob; 7] = [
-    Knob {
+const FIELDS: [Field; 7] = [
+    Field {
         id: "n-tokens",
         label: "Tokens",
         hint: "how many to write at most",
@@ -58,7 +58,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(c.n_tokens.into()),
         set: |c, n| c.n_tokens = n.unwrap_or(1.0) as u32,
     },
-    Knob {
+    Field {
         id: "temperature",
         label: "Temperature",
         hint: "0 always takes the likeliest",
@@ -67,7 +67,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(tidy(c.settings.temperature)),
         set: |c, n| c.settings.temperature = n.unwrap_or(0.0) as f32,
     },
-    Knob {
+    Field {
         id: "top-k",
         label: "Top-k",
         hint: "keep the k likeliest; 0 keeps all",
@@ -76,7 +76,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(c.settings.top_k.into()),
         set: |c, n| c.settings.top_k = n.unwrap_or(0.0) as u32,
     },
-    Knob {
+    Field {
         id: "top-p",
         label: "Top-p",
         hint: "keep this share of probability",
@@ -85,7 +85,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(tidy(c.settings.top_p)),
         set: |c, n| c.settings.top_p = n.unwrap_or(1.0) as f32,
     },
-    Knob {
+    Field {
         id: "min-p",
         label: "Min-p",
         hint: "drop below this share of the best",
@@ -94,7 +94,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(tidy(c.settings.min_p)),
         set: |c, n| c.settings.min_p = n.unwrap_or(0.0) as f32,
     },
-    Knob {
+    Field {
         id: "repeat-penalty",
         label: "Repeat penalty",
         hint: "above 1 avoids what was said",
@@ -103,7 +103,7 @@ const KNOBS: [Knob; 7] = [
         get: |c| Some(tidy(c.settings.repeat_penalty)),
         set: |c, n| c.settings.repeat_penalty = n.unwrap_or(1.0) as f32,
     },
-    Knob {
+    Field {
         id: "seed",
         label: "Seed",
         hint: "empty draws a new one each time",
@@ -120,43 +120,43 @@ fn tidy(x: f32) -> f64 {
 }
 
 #[component]
-pub(crate) fn Knobs(controls: RwSignal<Controls>) -> impl IntoView {
+pub(crate) fn Fields(controls: RwSignal<Controls>) -> impl IntoView {
     view! {
-        <details class="knobs">
+        <details class="fields">
             <summary>"Sampling" <span class="hint">{move || controls.with(summary)}</span></summary>
-            <div class="grid">{KNOBS.iter().map(|knob| view! { <Number knob controls /> }).collect_view()}</div>
+            <div class="grid">{FIELDS.iter().map(|field| view! { <Number field controls /> }).collect_view()}</div>
         </details>
     }
 }
 
 #[component]
-fn Number(knob: &'static Knob, controls: RwSignal<Controls>) -> impl IntoView {
-    let shown = move || controls.with_untracked(knob.get).map(|n| n.to_string()).unwrap_or_default();
-    let (min, max) = knob.bounds;
+fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView {
+    let shown = move || controls.with_untracked(field.get).map(|n| n.to_string()).unwrap_or_default();
+    let (min, max) = field.bounds;
     let typed = move |event| {
         let n: Option<f64> = event_target_value(&event).parse().ok().filter(|n: &f64| n.is_finite());
-        controls.update(|controls| (knob.set)(controls, n.map(|n| n.clamp(min, max))));
+        controls.update(|controls| (field.set)(controls, n.map(|n| n.clamp(min, max))));
     };
     // Leaving the field shows what was made of it.
     let settle = move |event| event_target::<web_sys::HtmlInputElement>(&event).set_value(&shown());
-    let hint = format!("{}-hint", knob.id);
+    let hint = format!("{}-hint", field.id);
     view! {
-        <div class="knob">
-            <label for=knob.id>{knob.label}</label>
+        <div class="field">
+            <label for=field.id>{field.label}</label>
             <input
-                id=knob.id
+                id=field.id
                 type="number"
                 inputmode="decimal"
                 min=min
                 max=max
-                step=knob.step
+                step=field.step
                 value=shown()
                 placeholder="random"
                 aria-describedby=hint.clone()
                 on:input=typed
                 on:change=settle
             />
-            <small id=hint>{knob.hint}</small>
+            <small id=hint>{field.hint}</small>
         </div>
     }
 }

@@ -93,7 +93,7 @@ fn Settings(plan: RwSignal<BenchPlan>) -> impl IntoView {
             event_target::<HtmlInputElement>(&event).set_value(&shown());
         };
         view! {
-            <div class="knob">
+            <div class="field">
                 <label for=id>{label}</label>
                 <input id=id type="text" inputmode="numeric" autocomplete="off" value=shown() on:change=typed />
             </div>
@@ -105,11 +105,11 @@ fn Settings(plan: RwSignal<BenchPlan>) -> impl IntoView {
         event_target::<HtmlInputElement>(&event).set_value(&plan.with_untracked(|plan| plan.r.to_string()));
     };
     view! {
-        <details class="knobs">
+        <details class="fields">
             <summary>"Bench settings" <span class="hint">{move || plan.with(summary)}</span></summary>
             <div class="grid">
                 {LISTS.map(list).collect_view()}
-                <div class="knob">
+                <div class="field">
                     <label for="bench-r">"Repetitions"</label>
                     <input id="bench-r" type="number" min="1" max=MOST_REPEATS value=plan.with_untracked(|plan| plan.r) on:change=repeats />
                 </div>

@@ -2,7 +2,7 @@
 
 use super::LinkHandle;
 use super::advice::user_agent;
-use super::controls::{Controls, Knobs};
+use super::controls::{Controls, Fields};
 use super::meters::Meters;
 use super::route::View;
 use super::state::{Page, Status};
@@ -75,7 +75,7 @@ pub(crate) fn Write(
             </form>
             <div class="below">
                 <Openings page prompt />
-                <Knobs controls />
+                <Fields controls />
             </div>
         </div>
     }

@@ -220,7 +220,7 @@ fn Offer(models: Models, link: LinkHandle, plan: Plan) -> impl IntoView {
     let checked = if n_hashed > 0 {
         "its publisher's SHA-256 is checked"
     } else {
-        "nobody has said its SHA-256, so that only its length is checked"
+        "its SHA-256 is unknown, so only its length is checked"
     };
     let facts = format!("{}{files}; {checked}.", megabytes(plan.bytes() as f64));
     let title = plan.title.clone();

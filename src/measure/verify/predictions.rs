@@ -1,4 +1,4 @@
-//! Tokens foretold: the logits that a session gives after each token of a text, and how far two sessions' are apart.
+//! Tokens predicted: the logits that a session gives after each token of a text, and how far two sessions' are apart.
 
 use crate::engine::Session;
 use crate::error::{Error, Result};
@@ -18,13 +18,13 @@ pub const KL_WORST_BUDGET: f64 = 1e-2;
 
 /// Logits after each token of a text.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Foretold {
+pub struct Predictions {
     /// `[n_tokens, n_vocab]`.
     logits: Vec<f32>,
     n_vocab: usize,
 }
 
-impl Foretold {
+impl Predictions {
     /// Feeds `ids` (teacher forcing) in steps of these sizes, and token by token after them. `None` where the watch broke
     /// it off; it hears of each token after `progress`.
     ///
@@ -127,14 +127,14 @@ fn likeliest(logits: &[f32]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn foretold(logits: &[f32]) -> Foretold {
-        Foretold { logits: logits.to_vec(), n_vocab: 2 }
+    fn predictions(logits: &[f32]) -> Predictions {
+        Predictions { logits: logits.to_vec(), n_vocab: 2 }
     }
 
     #[test]
     fn the_divergence_of_a_coin_by_hand() {
         // p is fair, q says 3 to 1: ½ ln(½ / ¾) + ½ ln(½ / ¼) = ½ ln(4/3).
-        let tokens = foretold(&[0.0, 0.0, 1.0, 0.0]).against(&foretold(&[3.0f32.ln(), 0.0, 1.0, 0.0]));
+        let tokens = predictions(&[0.0, 0.0, 1.0, 0.0]).against(&predictions(&[3.0f32.ln(), 0.0, 1.0, 0.0]));
         assert!((tokens.kl_max - 0.5 * (4.0f64 / 3.0).ln()).abs() < 1e-7, "{tokens:?}");
         assert!((tokens.kl_mean - tokens.kl_max / 2.0).abs() < 1e-12);
         assert_eq!((tokens.n_tokens, tokens.n_same, tokens.worst_position), (2, 2, 0));
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_never_right() {
-        let right = foretold(&[1.0, 2.0, 3.0, 4.0]);
+        let right = predictions(&[1.0, 2.0, 3.0, 4.0]);
         assert!(is_right(&right.against(&right)));
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let found = foretold(&[1.0, 2.0, 3.0, wrong]);
+            let found = predictions(&[1.0, 2.0, 3.0, wrong]);
             for tokens in [right.against(&found), found.against(&right), found.against(&found)] {
                 assert!(!is_right(&tokens) && tokens.kl_max == NO_NUMBER && tokens.kl_mean.is_finite(), "{tokens:?}");
                 assert_eq!(tokens.worst_position, 1);
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn a_flipped_sign_is_not_right() {
-        let right = foretold(&[1.0, 2.0, 3.0, 4.0]);
-        assert!(!is_right(&right.against(&foretold(&[1.0, -2.0, 3.0, 4.0]))));
-        assert!(!right.is_same(&foretold(&[1.0, 2.0, 3.0, -4.0])));
+        let right = predictions(&[1.0, 2.0, 3.0, 4.0]);
+        assert!(!is_right(&right.against(&predictions(&[1.0, -2.0, 3.0, 4.0]))));
+        assert!(!right.is_same(&predictions(&[1.0, 2.0, 3.0, -4.0])));
         assert!(right.is_same(&right.clone()));
     }
 }
