@@ -12,6 +12,7 @@ use headstart::measure::order::{Against, At, Host, Step, Wanted, measure};
 use headstart::measure::report::{ModelFacts, Platform, Settings, TuningFacts, Verdict};
 use headstart::measure::standard::{Place, Setting};
 use headstart::measure::tune::Extent;
+use headstart::measure::verify;
 use headstart::model::Synthetic;
 use pollster::block_on;
 use std::ops::ControlFlow;
@@ -59,11 +60,16 @@ fn lane() -> Lane {
 fn all() -> Wanted {
     let test = TestPlan { n_gen: 2, ..TestPlan::default() };
     let plan = Plan { tests: vec![test], repeats: 1, warm_up: false, fill: true, profile: false };
-    Wanted { probes: true, tune: Some(Extent::Full), plan: Some(plan), check: true, standard: true }
+    let (tune, check) = (Some(Extent::Full), Some(verify::Extent::Short));
+    Wanted { probes: true, tune, plan: Some(plan), check, standard: true, ..Wanted::default() }
 }
 
 /// The steps that were heard of, each once, until one of them is `last`.
 fn steps(lanes: &mut [Lane], host: &mut Bare, last: Option<Step>) -> (Vec<Step>, Vec<Step>) {
+    steps_of(&all(), lanes, host, last)
+}
+
+fn steps_of(wanted: &Wanted, lanes: &mut [Lane], host: &mut Bare, last: Option<Step>) -> (Vec<Step>, Vec<Step>) {
     let mut heard = Vec::new();
     let mut hear = |at: &At<'_>| {
         if heard.last() != Some(&at.step) {
@@ -71,7 +77,7 @@ fn steps(lanes: &mut [Lane], host: &mut Bare, last: Option<Step>) -> (Vec<Step>,
         }
         if last == Some(at.step) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let failures = block_on(measure(lanes, &all(), host, &mut hear)).unwrap();
+    let failures = block_on(measure(lanes, wanted, host, &mut hear)).unwrap();
     (heard, failures.iter().map(|failure| failure.step).collect())
 }
 
@@ -95,6 +101,22 @@ fn steps_follow_each_other_and_a_failure_stops_only_itself() {
     assert_eq!(lanes[0].report.check.as_ref().unwrap().verdict, Verdict::Right);
     let (heard, _) = steps(&mut lanes[..1], &mut Bare { oracle: None }, None);
     assert_eq!(heard, [Step::Probe, Step::Bench, Step::Predict], "it was checked");
+}
+
+#[test]
+fn a_single_measurement_is_made_again_and_the_rest_stays() {
+    let mut lanes = [lane()];
+    let (_, _) = steps(&mut lanes, &mut Bare { oracle: None }, None);
+    let n_tests = lanes[0].report.tests.len();
+    // Kernels need an adapter, and are not heard of.
+    let single = Wanted { check: Some(verify::Extent::Full), kernels: true, again: true, ..Wanted::default() };
+    let (heard, failed) = steps_of(&single, &mut lanes, &mut Bare { oracle: Some(session()) }, None);
+    assert_eq!((heard, failed), (vec![Step::Check], vec![]));
+    let check = lanes[0].report.check.as_ref().unwrap();
+    assert_eq!((check.verdict, lanes[0].report.tests.len()), (Verdict::Right, n_tests));
+    assert!(check.stages.len() > 10 && check.kernels.is_none(), "a whole check: {} stages", check.stages.len());
+    let once = Wanted { again: false, ..single };
+    assert_eq!(steps_of(&once, &mut lanes, &mut Bare { oracle: None }, None).0, []);
 }
 
 #[test]

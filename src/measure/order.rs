@@ -7,13 +7,14 @@ use super::bench::{Lane, Plan, bench};
 use super::predict::predict;
 use super::probe::probe_choice;
 use super::profile::profile;
-use super::report::{Check, TuningFacts};
+use super::report::{Check, TuningFacts, Verdict};
 use super::standard::{MODELS, Place, Setting};
 use super::tune::{Extent, Known, tune};
-use super::verify::{self, any_seed, built_in_ids, check_sampled};
+use super::verify::{self, Configs, add_kernels, any_seed, built_in_ids, check_sampled};
 use super::{BAR_STEPS, Progress, within};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
+use crate::gpu::executor_gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::model::Synthetic;
 use std::ops::ControlFlow;
@@ -31,13 +32,16 @@ pub enum Step {
     Predict,
     /// Whether the numbers are right.
     Check,
+    /// Whether every kernel is right by itself.
+    Kernels,
     /// What the adapter would do with models of real shapes.
     Standard,
 }
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [Self::Probe, Self::Tune, Self::Bench, Self::Predict, Self::Check, Self::Standard];
+    pub const ALL: [Self; 7] =
+        [Self::Probe, Self::Tune, Self::Bench, Self::Predict, Self::Check, Self::Kernels, Self::Standard];
 
     /// What a person reads as it begins.
     fn label(self) -> &'static str {
@@ -46,7 +50,8 @@ impl Step {
             Self::Tune => "tuning",
             Self::Bench => "tests",
             Self::Predict => "prediction",
-            Self::Check => "the short check",
+            Self::Check => "the check",
+            Self::Kernels => "kernels",
             Self::Standard => "the standard test",
         }
     }
@@ -59,6 +64,7 @@ impl Step {
             Self::Bench => (3.0, 20.0),
             Self::Predict => (1.0, 5.0),
             Self::Check => (4.0, 12.0),
+            Self::Kernels => (10.0, 30.0),
             Self::Standard => (20.0, 80.0),
         };
         if is_software { in_software } else { on_gpu }
@@ -75,9 +81,13 @@ pub struct Wanted {
     /// Tests, and the prediction where they are of a cut.
     pub plan: Option<Plan>,
     /// A check, where there is none.
-    pub check: bool,
+    pub check: Option<verify::Extent>,
+    /// Every kernel by itself, after a check that came to its end.
+    pub kernels: bool,
     /// The standard test.
     pub standard: bool,
+    /// What is wanted and known already is measured again.
+    pub again: bool,
 }
 
 impl Wanted {
@@ -85,14 +95,15 @@ impl Wanted {
     fn needs(&self, step: Step, lane: &Lane) -> bool {
         let is_gpu = matches!(lane.session.choice(), ExecutorChoice::Gpu(_));
         match step {
-            Step::Probe => self.probes && lane.report.probes.0.is_empty(),
+            Step::Probe => self.probes && (self.again || lane.report.probes.0.is_empty()),
             Step::Tune => match self.tune {
                 Some(Extent::Full) => is_gpu,
-                Some(Extent::Quick) => is_gpu && Known::of(&lane.session) != Known::All,
+                Some(Extent::Quick) => is_gpu && (self.again || Known::of(&lane.session) != Known::All),
                 None => false,
             },
             Step::Bench | Step::Predict => self.plan.is_some(),
-            Step::Check => self.check && lane.report.check.is_none(),
+            Step::Check => self.check.is_some() && (self.again || lane.report.check.is_none()),
+            Step::Kernels => self.kernels && is_gpu,
             Step::Standard => self.standard && is_gpu,
         }
     }
@@ -237,10 +248,11 @@ impl<H: Host> Measuring<'_, '_, H> {
             let name = at.name();
             self.begin(step, &name)?;
             let done = match step {
-                Step::Probe => self.probe(lane, &name).await,
+                Step::Probe => self.probe(lane, &name, wanted.again).await,
                 Step::Tune => self.tune(lane, &name, wanted.tune.unwrap_or(Extent::Quick)).await,
                 Step::Predict => self.predict(lane).await,
-                Step::Check => self.check(lane, &name).await,
+                Step::Check => self.check(lane, &name, wanted.check.unwrap_or(verify::Extent::Short)).await,
+                Step::Kernels => self.kernels(lane, &name).await,
                 Step::Standard => self.standard(lane, &name).await,
                 Step::Bench => Ok(()),
             };
@@ -259,10 +271,11 @@ impl<H: Host> Measuring<'_, '_, H> {
         (self.hear)(&At { step, lane, progress: &progress })
     }
 
-    /// Once for each adapter: lanes may share one.
-    async fn probe(&mut self, lane: usize, name: &str) -> Result<()> {
+    /// Once for each adapter, unless `again`: lanes may share one.
+    async fn probe(&mut self, lane: usize, name: &str, again: bool) -> Result<()> {
         let identity = &self.lanes[lane].report.adapter.identity;
-        let is_known = |other: &&Lane| !other.report.probes.0.is_empty() && other.report.adapter.identity == *identity;
+        let is_known =
+            |other: &&Lane| !again && !other.report.probes.0.is_empty() && other.report.adapter.identity == *identity;
         let known = self.lanes.iter().find(is_known).map(|other| other.report.probes.clone());
         self.lanes[lane].report.probes = match known {
             Some(known) => known,
@@ -278,7 +291,8 @@ impl<H: Host> Measuring<'_, '_, H> {
         let Lane { session, report, .. } = &mut self.lanes[lane];
         let ExecutorChoice::Gpu(adapter) = session.choice().clone() else { return Ok(()) };
         let facts = tune(session, extent, &mut on(self.hear, Step::Tune, name)).await?;
-        report.tuning = Some(facts.clone());
+        // What was checked before were other kernels.
+        (report.tuning, report.check) = (Some(facts.clone()), None);
         self.host.keep(&adapter, &facts, session.tuning()).await
     }
 
@@ -300,7 +314,7 @@ impl<H: Host> Measuring<'_, '_, H> {
         Ok(())
     }
 
-    async fn check(&mut self, lane: usize, name: &str) -> Result<()> {
+    async fn check(&mut self, lane: usize, name: &str, extent: verify::Extent) -> Result<()> {
         let Lane { session, report, .. } = &mut self.lanes[lane];
         let unknown = |summary: String| Check { summary, ..Check::default() };
         let mut watch = on(self.hear, Step::Check, name);
@@ -308,7 +322,7 @@ impl<H: Host> Measuring<'_, '_, H> {
             match self.host.against(lane, session).await? {
                 Against::Whole(oracle) => {
                     let ids = built_in_ids(oracle)?;
-                    verify::check(session, oracle, &ids, verify::Extent::Short, &mut watch).await
+                    verify::check(session, oracle, &ids, extent, &mut watch).await
                 }
                 Against::Samples => check_sampled(session, &built_in_ids(session)?, any_seed(), &mut watch).await,
                 Against::Nothing(why) => Ok(unknown(why)),
@@ -320,6 +334,25 @@ impl<H: Host> Measuring<'_, '_, H> {
         };
         report.check = Some(check);
         failed
+    }
+
+    /// On a device of their own, as the adapter runs them untuned. Broken off, they count for what is wrong, not for what is right.
+    async fn kernels(&mut self, lane: usize, name: &str) -> Result<()> {
+        let Lane { session, report, .. } = &mut self.lanes[lane];
+        let Some(check) = report.check.as_mut().filter(|check| check.verdict != Verdict::Unknown) else {
+            return Ok(());
+        };
+        let has_checks = report.settings.as_ref().is_some_and(|settings| settings.shader_checks);
+        let shader_checks = if has_checks { ShaderChecks::On } else { ShaderChecks::Off };
+        let place = self.host.place(lane, session.choice()).await?;
+        let ExecutorChoice::Gpu(adapter) = &place.choice else { return Ok(()) };
+        let mut watch = on(self.hear, Step::Kernels, name);
+        let found = verify::kernels(adapter, shader_checks, Configs::Own, &mut watch).await?;
+        let end = Progress { what: Step::Kernels.label().to_owned(), done: 1, total: 1 };
+        if found.n_wrong > 0 || watch(&end).is_continue() {
+            add_kernels(check, found);
+        }
+        Ok(())
     }
 
     /// Each model's result as soon as it is there.

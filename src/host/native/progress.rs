@@ -123,7 +123,8 @@ impl Progress {
         let before = std::mem::replace(&mut lines.what, what.to_owned());
         if !before.is_empty() && lines.told.elapsed() >= PATIENCE {
             lines.told = Instant::now();
-            eprintln!("headstart: measured {before}; {done} of {total} in {} s", lines.begun.elapsed().as_secs());
+            let percent = u64::from(done) * 100 / u64::from(total.max(1));
+            eprintln!("headstart: measured {before}; {percent} % in {} s", lines.begun.elapsed().as_secs());
         }
     }
 
@@ -179,7 +180,7 @@ fn template(unit: Unit) -> &'static str {
         Unit::Download => {
             "download {bar:30} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left: {msg}"
         }
-        Unit::Measured => "measure  {bar:30} {pos} of {len}: {msg}",
+        Unit::Measured => "measure  {bar:30} {percent} %, {eta} left: {msg}",
     }
 }
 

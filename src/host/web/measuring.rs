@@ -11,12 +11,11 @@ use crate::gpu::executor_gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::measure::bench::{Lane, Plan, TestPlan};
 use crate::measure::order::{self, Against, Failure, Host, Step, Wanted};
-use crate::measure::probe::probe_choice;
-use crate::measure::report::{Check, TuningFacts, Verdict};
+use crate::measure::report::{TuningFacts, Verdict};
 use crate::measure::standard::{Place, Setting};
-use crate::measure::tune::{self, tune};
-use crate::measure::verify::{self, Configs, Extent};
-use crate::measure::{Progress, Report, Watch};
+use crate::measure::tune;
+use crate::measure::verify::Extent;
+use crate::measure::{Report, Watch};
 use crate::model::Synthetic;
 
 /// The CPU executor needs the weights in the tab's own memory, of which there are 4 GiB at most. Larger models are checked by
@@ -29,104 +28,20 @@ pub(super) struct Found {
     pub(super) failed: Option<Error>,
 }
 
-/// Measures what was asked for; `live` hears what is known so far. Where `watch` breaks off, what was measured until then
-/// is the result.
+/// Measures what was asked for, in the one order; `live` hears what is known so far. Where `watch` breaks off, what was measured
+/// until then is the result.
 pub(super) async fn measure(
-    mut loaded: Loaded,
+    loaded: Loaded,
     what: Measurement,
     watch: &mut Watch<'_>,
     live: impl FnMut(&Report) + 'static,
 ) -> (Loaded, Found) {
-    match what {
-        Measurement::Probe => {
-            let failed = probe(&mut loaded, watch).await.err();
-            let report = loaded.blank();
-            (loaded, Found { report, failed })
-        }
-        Measurement::Verify { kernels } => {
-            let (check, failed) = verify(&mut loaded, kernels, watch).await;
-            let report = Report { check, ..loaded.blank() };
-            (loaded, Found { report, failed })
-        }
-        Measurement::Tune => {
-            let failed = match tuned(&mut loaded.session, watch).await {
-                Ok(facts) => {
-                    // What was checked before were other kernels.
-                    (loaded.known.tuning, loaded.known.check) = (Some(facts), None);
-                    None
-                }
-                Err(failed) => Some(failed),
-            };
-            let report = loaded.blank();
-            (loaded, Found { report, failed })
-        }
-        Measurement::Bench(asked) => measure_in_order(loaded, plan(&asked), Standard::None, watch, live).await,
-        Measurement::Test(asked, standard) => measure_in_order(loaded, plan(&asked), standard, watch, live).await,
-    }
-}
-
-/// A short search, whose choices are kept for the next visit.
-async fn tuned(session: &mut Session, watch: &mut Watch<'_>) -> Result<TuningFacts> {
-    let facts = tune(session, tune::Extent::Quick, watch).await?;
-    if let ExecutorChoice::Gpu(adapter) = session.choice().clone() {
-        let mut kept = tunings::find(&adapter).await;
-        kept.learn(&facts, session.tuning());
-        tunings::keep(&kept).await?;
-    }
-    Ok(facts)
-}
-
-async fn probe(loaded: &mut Loaded, watch: &mut Watch<'_>) -> Result<()> {
-    let choice = match loaded.session.choice() {
-        ExecutorChoice::Cpu => ExecutorChoice::Cpu,
-        ExecutorChoice::Gpu(_) => ExecutorChoice::Gpu(adapter_again(&loaded.known.adapter).await?),
-    };
-    loaded.known.probes = probe_choice(&choice, watch).await?;
-    Ok(())
-}
-
-/// The model first, since that is what people wait for; then, if they are wanted, every kernel by itself.
-async fn verify(loaded: &mut Loaded, kernels: bool, watch: &mut Watch<'_>) -> (Option<Check>, Option<Error>) {
-    let mut check = match check(loaded, Extent::Full, watch).await {
-        Ok(check) => check,
-        Err(failed) => return (None, Some(failed)),
-    };
-    if !kernels || check.verdict == Verdict::Unknown || matches!(loaded.session.choice(), ExecutorChoice::Cpu) {
-        return (Some(check), None);
-    }
-    let kernels = match adapter_again(&loaded.known.adapter).await {
-        Ok(adapter) => verify::kernels(&adapter, ShaderChecks::Off, Configs::Own, watch).await,
-        Err(failed) => Err(failed),
-    };
-    match kernels {
-        Ok(kernels) => {
-            // Broken off, they count for what is wrong, not for what is right.
-            let done = Progress { what: "kernels".into(), done: 1, total: 1 };
-            if kernels.n_wrong > 0 || watch(&done).is_continue() {
-                verify::add_kernels(&mut check, kernels);
-                loaded.known.check = Some(check.clone());
-            }
-            (Some(check), None)
-        }
-        Err(failed) => (Some(check), Some(failed)),
-    }
-}
-
-/// The order of measuring, on the model that is loaded: limits, unless they are known; the tests; the short check, unless there
-/// is one; the standard test, if that is wanted.
-async fn measure_in_order(
-    loaded: Loaded,
-    plan: Plan,
-    standard: Standard,
-    watch: &mut Watch<'_>,
-    live: impl FnMut(&Report) + 'static,
-) -> (Loaded, Found) {
+    let (wanted, standard) = wanted(&what);
     let report = Report { check: loaded.known.check.clone(), ..loaded.blank() };
     let is_software = loaded.known.adapter.takes_host_memory;
+    let is_impossible = what == Measurement::Tune && matches!(loaded.session.choice(), ExecutorChoice::Cpu);
     let Loaded { session, talk, mut known } = loaded;
     let mut lanes = [Lane { hear: Some(Box::new(live)), ..Lane::new(session, report) }];
-    let standard_too = standard != Standard::None;
-    let wanted = Wanted { probes: true, tune: None, plan: Some(plan), check: true, standard: standard_too };
     let mut shares = wanted.shares(&lanes[0], is_software);
     let mut host = Tab { known: &known, standard, oracle: None };
     let measured = order::measure(&mut lanes, &wanted, &mut host, &mut |at| watch(&shares.whole(at))).await;
@@ -136,16 +51,36 @@ async fn measure_in_order(
         Ok(failures) => (failures, None),
         Err(refused) => (Vec::new(), Some(refused)),
     };
-    // The models of the standard test have devices of their own: that of the loaded model goes on working.
+    // What has a device of its own leaves that of the loaded model as it is.
     let told = |failure: Failure| match failure.step {
-        Step::Standard => Error { kind: ErrorKind::Io, ..failure.error },
-        _ => failure.error,
+        Step::Probe | Step::Kernels | Step::Standard => Error { kind: ErrorKind::Io, ..failure.error },
+        Step::Tune | Step::Bench | Step::Predict | Step::Check => failure.error,
     };
+    let refused = refused.or_else(|| is_impossible.then(|| Error::usage("tuning", "the CPU").expected("a GPU")));
     let failed = refused.or(fell_out).or_else(|| failures.into_iter().map(told).next());
     known.probes.clone_from(&report.probes);
+    known.tuning.clone_from(&report.tuning);
     // A check that was broken off says nothing that a later report should carry.
     known.check = report.check.clone().filter(|check| check.verdict != Verdict::Unknown);
     (Loaded { session, talk, known }, Found { report, failed })
+}
+
+/// A single measurement is made again where it was made before; the others take what is known.
+fn wanted(what: &Measurement) -> (Wanted, Standard) {
+    let single = Wanted { again: true, ..Wanted::default() };
+    let tests =
+        |asked| Wanted { probes: true, plan: Some(plan(asked)), check: Some(Extent::Short), ..Wanted::default() };
+    match what {
+        Measurement::Probe => (Wanted { probes: true, ..single }, Standard::None),
+        Measurement::Tune => (Wanted { tune: Some(tune::Extent::Quick), ..single }, Standard::None),
+        Measurement::Verify { kernels } => {
+            (Wanted { check: Some(Extent::Full), kernels: *kernels, ..single }, Standard::None)
+        }
+        Measurement::Bench(asked) => (tests(asked), Standard::None),
+        Measurement::Test(asked, standard) => {
+            (Wanted { standard: *standard != Standard::None, ..tests(asked) }, *standard)
+        }
+    }
 }
 
 /// What measuring needs of the tab.
@@ -192,21 +127,6 @@ async fn oracle(known: &Known, session: &Session) -> Result<Session> {
     let (n_context, n_chunk, cache) = (Some(session.n_context()), Some(session.n_chunk()), session.cache_types());
     let options = LoadOptions { n_context, n_chunk, cache, ..LoadOptions::default() };
     Session::load(&known.files, ExecutorChoice::Cpu, &options, &mut |_| {}).await
-}
-
-async fn check(loaded: &mut Loaded, extent: Extent, watch: &mut Watch<'_>) -> Result<Check> {
-    let ids = verify::built_in_ids(&loaded.session)?;
-    let check = if loaded.session.memory().weights > MOST_ORACLE_BYTES {
-        verify::check_sampled(&mut loaded.session, &ids, verify::any_seed(), watch).await?
-    } else {
-        let mut oracle = oracle(&loaded.known, &loaded.session).await?;
-        verify::check(&mut loaded.session, &mut oracle, &ids, extent, watch).await?
-    };
-    // One that was broken off says nothing that a later report should carry.
-    if check.verdict != Verdict::Unknown {
-        loaded.known.check = Some(check.clone());
-    }
-    Ok(check)
 }
 
 /// Prompts and texts of every length at every depth; lengths of 0 are left out.

@@ -307,7 +307,6 @@ impl Worker {
         let Some(loaded) = self.loaded.take() else {
             return self.answer(job, Err(no_model()));
         };
-        let is_probe = what == Measurement::Probe;
         let (scope, stop) = (self.scope.clone(), Rc::clone(&self.stop));
         let to = self.scope.clone();
         let live = move |report: &Report| post(&to, &Event::Partial(Box::new(report.clone())));
@@ -324,11 +323,8 @@ impl Worker {
         let (loaded, Found { report, failed }) = measure(loaded, what, &mut watch, live).await;
         self.loaded = Some(loaded);
         self.post(&Event::Measured { job, report: Box::new(report), stopped: self.stop.get() });
-        match failed {
-            None => {}
-            // The limits are measured on a device of their own.
-            Some(e) if is_probe => self.post(&Event::Failed { job, message: e.to_string() }),
-            Some(e) => self.answer(job, Err(e)),
+        if let Some(error) = failed {
+            self.answer(job, Err(error));
         }
     }
 

@@ -19,7 +19,7 @@ pub use text::built_in_ids;
 pub use verdict::{add_kernels, describe, divergence};
 
 use super::report::Check;
-use super::{Progress, Watch};
+use super::{Progress, Watch, within};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use predictions::is_right;
@@ -45,6 +45,8 @@ struct Feed {
 const SHORT: Feed = Feed { n_tokens: 48, steps: &[32] };
 /// Past the 128th token, where the first entry of ratio 128 is finished, in small and in large steps.
 const FULL: Feed = Feed { n_tokens: 168, steps: &[24, 64, 60] };
+/// How much of the time of a whole check the stages take.
+const STAGES_SHARE: f64 = 0.6;
 /// The same tokens with none by itself.
 const FULL_TOGETHER: Feed = Feed { n_tokens: 168, steps: &[64, 64, 40] };
 
@@ -86,14 +88,18 @@ pub async fn check_and_keep(
 ) -> Result<Checked> {
     check_oracle(session, oracle)?;
     let mut check = of_session(session);
-    if extent == Extent::Full && !compare_stages(session, oracle, ids, &mut check, watch).await? {
-        return Ok(Checked { check: concluded(check, false), predictions: None });
-    }
-    let (feed, n_passes) = match extent {
-        Extent::Full => (FULL, 4),
-        Extent::Short => (SHORT, 2),
+    let (feed, n_passes, begin) = match extent {
+        Extent::Full => (FULL, 4, STAGES_SHARE),
+        Extent::Short => (SHORT, 2, 0.0),
     };
-    let mut passes = Passes { ids, n_passes, n_done: 0, watch };
+    if extent == Extent::Full {
+        let mut watch = within((0.0, begin), watch);
+        if !compare_stages(session, oracle, ids, &mut check, &mut watch).await? {
+            return Ok(Checked { check: concluded(check, false), predictions: None });
+        }
+    }
+    let mut watch = within((begin, 1.0), watch);
+    let mut passes = Passes { ids, n_passes, n_done: 0, watch: &mut watch };
     let Some(expected) = passes.feed("logits of the CPU executor", oracle, &feed).await? else {
         return Ok(Checked { check: concluded(check, false), predictions: None });
     };

@@ -12,6 +12,7 @@ use crate::measure::Report;
 use crate::measure::bench::{Lane, Plan};
 use crate::measure::order::{Step, Wanted, measure};
 use crate::measure::report::{ModelFacts, Probes, Settings, Verdict};
+use crate::measure::verify;
 use pollster::block_on;
 use std::ops::ControlFlow;
 
@@ -134,8 +135,9 @@ impl<'a> Bench<'a> {
             probes: !no_probe,
             tune: tune.extent(),
             plan: Some(self.plan.clone()),
-            check: !no_check,
+            check: (!no_check).then_some(verify::Extent::Short),
             standard: standard.is_some(),
+            ..Wanted::default()
         };
         let places = std::mem::take(&mut self.places);
         let bar = Bar::default();
