@@ -43,9 +43,10 @@ fn text_rows(text: Option<&TextTimes>) -> [Row; 5] {
         text.and_then(|text| figure.told(text)).ok_or_else(|| absent.to_owned())
     };
     let or_absent = |told: Result<String, String>| told.unwrap_or_else(|absent| absent);
-    let of_prompt = text.map(|text| format!(" ({} tokens in {})", text.prefill.n_tokens, millis(text.prefill.ms)));
+    let tokens = |n: u32| if n == 1 { "1 token".to_owned() } else { format!("{n} tokens") };
+    let of_prompt = text.map(|text| format!(" ({} in {})", tokens(text.prefill.n_tokens), millis(text.prefill.ms)));
     let written = text.and_then(|text| text.decode);
-    let over = written.map(|decode| format!(" over {} tokens", decode.n_tokens));
+    let over = written.map(|decode| format!(" over {}", tokens(decode.n_tokens)));
     let range = written.map(|decode| format!(" median ({} to {})", millis(decode.p10_ms), millis(decode.p90_ms)));
     let with = |told: Result<String, String>, more: Option<String>| {
         or_absent(told.map(|told| told + &more.unwrap_or_default()))

@@ -105,7 +105,7 @@ fn about(report: &Report) -> Vec<Figure> {
         all.push(words(0, "driver", adapter.identity.driver.clone()));
     }
     if report.platform.clock_us > 0.0 && report.platform.clock_us.is_finite() {
-        all.push(words(2, "step of the clock", format!("{} µs", number(report.platform.clock_us))));
+        all.push(words(2, "timer resolution", format!("{} µs", number(report.platform.clock_us))));
     }
     all
 }

@@ -196,7 +196,7 @@ impl Platform {
     }
 }
 
-/// The smallest step of the clock among a few, in microseconds: browsers round theirs on purpose.
+/// The smallest step of the timer among a few, in microseconds: browsers round theirs on purpose.
 fn clock_us() -> f64 {
     let step = || {
         let begin = Instant::now();
