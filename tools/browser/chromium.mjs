@@ -16,11 +16,17 @@ export function start_chromium_with_profile(profile) {
   return chromium.launchPersistentContext(profile, options_of(true));
 }
 
-function options_of(webgpu) {
+/** What starts Chromium with WebGPU where nothing drives it: the program and its arguments. */
+export function arguments_of_chromium(webgpu = true) {
   const found = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-  const executablePath = process.env.CHROMIUM ?? found;
-  if (!executablePath) throw new Error('no Chromium found: install it, or name its path in CHROMIUM');
-  return { executablePath, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] };
+  const executable = process.env.CHROMIUM ?? found;
+  if (!executable) throw new Error('no Chromium found: install it, or name its path in CHROMIUM');
+  return { executable, args: ['--no-sandbox', ...QUIET, ...(webgpu ? WEBGPU : [])] };
+}
+
+function options_of(webgpu) {
+  const { executable: executablePath, args } = arguments_of_chromium(webgpu);
+  return { executablePath, args };
 }
 
 /**
