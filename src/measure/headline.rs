@@ -38,6 +38,9 @@ pub fn reading(report: &Report) -> Option<&Test> {
     alone.filter(|test| test.tokens_per_s.median > 0.0).max_by_key(|test| test.n_prompt)
 }
 
+/// Words that have capitals of their own; browsers tell them in small letters.
+const BRANDS: [&str; 4] = ["AMD", "ARM", "NVIDIA", "SwiftShader"];
+
 /// What to call an adapter: its name as it tells it, in letters of the usual size.
 #[must_use]
 pub fn card_name(name: &str) -> String {
@@ -45,9 +48,12 @@ pub fn card_name(name: &str) -> String {
         let unnamed = "A GPU that the browser does not name";
         return if name.starts_with("not named") { unnamed.into() } else { name.to_owned() };
     }
-    let word = |word: &str| {
-        let mut rest = word.chars();
-        rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect::<String>()
+    let word = |word: &str| match BRANDS.iter().find(|brand| brand.eq_ignore_ascii_case(word)) {
+        Some(brand) => (*brand).to_owned(),
+        None => {
+            let mut rest = word.chars();
+            rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
+        }
     };
     name.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
@@ -227,6 +233,12 @@ mod tests {
             check: Some(Check { verdict: Verdict::Right, ..Check::default() }),
             ..Report::of_adapter(Platform::default(), adapter)
         }
+    }
+
+    #[test]
+    fn names_have_the_capitals_of_their_makers() {
+        let named = ["nvidia ampere", "google swiftshader", "apple metal-3", "NVIDIA H200"].map(card_name);
+        assert_eq!(named, ["NVIDIA Ampere", "Google SwiftShader", "Apple Metal-3", "NVIDIA H200"]);
     }
 
     #[test]

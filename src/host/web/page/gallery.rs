@@ -3,7 +3,7 @@
 
 use super::history::History;
 use super::history::record::{Record, RecordId};
-use super::meters::significant;
+use super::meters::{significant, thousands};
 use crate::format::sorted::{falling, sort};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
@@ -156,7 +156,7 @@ fn of_standard(report: &Report, index: usize) -> Option<(f64, String)> {
 }
 
 fn shown(n: f64) -> (f64, String) {
-    (n, figures(n))
+    (n, thousands(figures(n)))
 }
 
 /// Two that a person chooses, line by line.

@@ -24,8 +24,17 @@ pub(crate) fn Meters(run: RwSignal<Option<Run>>) -> impl IntoView {
 /// Three digits that mean something.
 pub(crate) fn significant(x: f64) -> String {
     match x {
-        x if x >= 99.95 => format!("{x:.0}"),
+        x if x >= 99.95 => thousands(format!("{x:.0}")),
         x if x >= 9.995 => format!("{x:.1}"),
         x => format!("{x:.2}"),
     }
+}
+
+/// A whole number of five digits or more in groups of three: 51,100. Others are as they were.
+pub(crate) fn thousands(digits: String) -> String {
+    if digits.len() < 5 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return digits;
+    }
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
 }

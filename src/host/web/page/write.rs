@@ -54,7 +54,7 @@ pub(crate) fn Write(
         <div class="sheet">
             <Output page />
             <form class="prompt pinned" on:submit=move |e| { e.prevent_default(); generate(); }>
-                <label for="prompt">"Text to go on from"</label>
+                <label for="prompt">"The text so far"</label>
                 <textarea id="prompt" rows="2" spellcheck="false" aria-describedby="keys" bind:value=prompt></textarea>
                 <div class="buttons">
                     // One button in two roles, so that the focus stays on it.
@@ -126,7 +126,7 @@ fn Output(page: Page) -> impl IntoView {
             None => "What the model writes appears here.".to_owned(),
             Some(run) => {
                 let how = run.seed.map_or_else(|| "Always the likeliest token".into(), |seed| format!("Seed {seed}"));
-                format!("{how}{}.", if run.stopped { ", stopped by you" } else { "" })
+                format!("{how}{}.", if run.stopped { ", stopped" } else { "" })
             }
         })
     };

@@ -19,18 +19,20 @@ fn key(verdict: Found) -> &'static str {
     }
 }
 
-/// The verdict, which opens the details.
+/// The verdict, which opens the details where there are some.
 #[component]
 pub(crate) fn CheckBadge(check: Option<Check>) -> impl IntoView {
-    let verdict = check.as_ref().map(|check| check.verdict).unwrap_or_default();
-    let rows = check.as_ref().map(verify::rows).unwrap_or_default();
-    let summary = check.map_or_else(|| "The numbers were not checked yet.".to_owned(), |check| check.summary);
+    let Some(check) = check else {
+        let verdict = Signal::stored(Found::default());
+        return view! { <p class="check"><Verdict verdict /></p> }.into_any();
+    };
+    let (verdict, rows) = (check.verdict, verify::rows(&check));
     let row = |(what, how): panel::Row| view! { <tr><th scope="row">{what}</th><td>{how}</td></tr> };
     view! {
         <details class="check">
             <summary>
                 <span class="verdict" data-verdict=key(verdict)>{verdict.label()}</span>
-                <span class="hint">{summary}</span>
+                <span class="hint">{check.summary}</span>
             </summary>
             <table>
                 <caption class="unseen">"Numeric check"</caption>
@@ -38,4 +40,5 @@ pub(crate) fn CheckBadge(check: Option<Check>) -> impl IntoView {
             </table>
         </details>
     }
+    .into_any()
 }

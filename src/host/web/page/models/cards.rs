@@ -44,9 +44,8 @@ fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'st
     let fit = move || page.adapter.with(|adapter| Fit::of(model, page.models.n_context.get(), adapter.as_ref()));
     let bytes = model.weight_bytes() as f64;
     let sizes = move || format!("{} to download, {} of memory", megabytes(bytes), megabytes(fit().bytes));
-    // Every weight is read once for a token: faster than the memory it cannot be.
-    let speed = move || match bandwidth(page) {
-        Some(gb_per_s) => format!("At most {} tokens/s here.", significant(gb_per_s * 1e9 / bytes)),
+    let speed = move || match most_tokens_per_s(page, bytes) {
+        Some(rate) => format!("At most {rate} tokens/s here."),
         None => "Test this GPU to see how fast it can be here.".to_owned(),
     };
     let obstacle = move || fit().obstacle.map(|obstacle| format!("Does not fit: {obstacle}."));
@@ -60,6 +59,11 @@ fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'st
             <button type="button" class="small primary" aria-label=format!("Run {}", model.name) disabled=move || page.models.is_looking.get() on:click=run>"Run"</button>
         </li>
     }
+}
+
+/// Every weight is read once for a token: faster than the memory it cannot be. None until that was measured.
+pub(super) fn most_tokens_per_s(page: Page, weight_bytes: f64) -> Option<String> {
+    bandwidth(page).map(|gb_per_s| significant(gb_per_s * 1e9 / weight_bytes))
 }
 
 /// What this adapter's memory was measured to give, in 10^9 bytes per second.

@@ -1,5 +1,6 @@
 //! Models that are known to run: what each would take to download and on this adapter, at the context chosen above.
 
+use super::cards::most_tokens_per_s;
 use super::fit::Fit;
 use crate::host::hub::{CATALOGUE, KnownModel};
 use crate::host::web::page::LinkHandle;
@@ -39,9 +40,10 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
         let fit = fit();
         format!("{} at {} tokens", megabytes(fit.bytes), fit.n_context)
     };
-    let verdict = move || match fit().obstacle {
-        None => "within its limits".to_owned(),
-        Some(obstacle) => obstacle,
+    let verdict = move || match (fit().obstacle, most_tokens_per_s(page, model.weight_bytes() as f64)) {
+        (Some(obstacle), _) => obstacle,
+        (None, Some(rate)) => format!("yes, at most {rate} tokens/s"),
+        (None, None) => "yes".to_owned(),
     };
     let look_up = move |_| {
         models.begin();
