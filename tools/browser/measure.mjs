@@ -26,7 +26,9 @@ export async function check_measure(browser, url, screenshots) {
       assert.equal(run.verdict, 'right');
       await go(tab, 'compare');
       const shown = await tab.locator('.run.open').innerText();
-      for (const word of ['pp16', 'tg4', 'read', 'right']) assert.ok(shown.includes(word), `no ${word}: ${shown}`);
+      for (const word of ['pp16', 'tg4', 'right']) assert.ok(shown.includes(word), `no ${word}: ${shown}`);
+      // Which limit is the nearest depends on what else the machine does.
+      assert.match(shown, /\d % of (read|FMA)/);
       assert.equal(await tab.locator('#comparison svg').count(), 0, 'charts that nobody asked for');
       await unfold(tab, '#tables');
       await tab.locator('#comparison svg').first().waitFor();
