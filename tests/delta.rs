@@ -7,15 +7,19 @@
 use crate::delta_models::{Slip, architecture, gguf_keys, gguf_tensors, texts};
 use crate::family::{expected, in_memory, options, refused, with_config};
 use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
-use crate::support::{fixture, load, logits, places, worst};
+use crate::support::{adapters, fixture, load, logits, places, worst};
 use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
+use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use headstart::gpu::space::product;
+use headstart::gpu::{Choice, Executor, Problem, Tuning};
 use headstart::kernels::cache::CacheTypes;
+use headstart::kernels::delta_rule;
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
-use headstart::measure::verify::{self, compare_stages};
+use headstart::measure::verify::{self, compare_stages, difference, run_case};
 use headstart::model::delta;
 use pollster::block_on;
 use serde_json::{Value as Json, json};
@@ -45,6 +49,34 @@ async fn all(generation: headstart::Result<Generation<'_>>) -> (Vec<u32>, Timing
         ids.push(id);
     }
     (ids, generation.finish().await.unwrap())
+}
+
+/// What is tried of every kernel is one length of chunks.
+#[test]
+fn the_rule_agrees_with_its_reference_by_chunks_of_every_length() {
+    for adapter in adapters() {
+        let mut gpu = Executor::Gpu(Box::new(block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap()));
+        for variant in delta_rule::OP.variants {
+            let configs = product(&(variant.way.space)(&adapter.caps), adapter.tuning().config);
+            assert!(configs.len() > 1, "{}: one config", variant.name);
+            for case in (delta_rule::OP.cases)().into_iter().filter(|case| (variant.allows)(&case.recording.stages[0]))
+            {
+                let expected = block_on(run_case(&mut Executor::Cpu(Box::default()), &case)).unwrap();
+                for config in &configs {
+                    let choice = Choice { variant: variant.name.to_owned(), config: *config };
+                    let tuning = Tuning::default().with(Problem::of(&case.recording.stages[0]), choice);
+                    if let Executor::Gpu(gpu) = &mut gpu {
+                        gpu.tune(tuning);
+                    }
+                    let found = block_on(run_case(&mut gpu, &case)).unwrap();
+                    for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&case.outputs) {
+                        let wrong = difference(expected, found, *tolerance);
+                        assert_eq!(wrong, None, "{}, {}, {config:?}", variant.name, case.name);
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[test]

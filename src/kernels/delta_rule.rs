@@ -6,7 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, dot};
+use super::{STEP, delta_rule_chunked, dot};
 
 crate::params! {
     /// Parameters of `delta_rule`; the WGSL says what each is.
@@ -29,12 +29,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "delta_rule",
-    variants: &[Variant::only(
-        "delta_rule",
-        shader_text!("../../shaders/kernels/delta_rule.wgsl"),
-        &[STEP],
-        lower::ROW,
-    )],
+    variants: &[
+        Variant::only("delta_rule", shader_text!("../../shaders/kernels/delta_rule.wgsl"), &[STEP], lower::ROW),
+        delta_rule_chunked::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("y", Access::Read),
@@ -46,6 +44,16 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+impl Params {
+    /// The key head that a value head reads.
+    pub(super) fn key_head(&self, head: usize) -> usize {
+        match self.is_tiled {
+            1 => head % self.n_key_heads as usize,
+            _ => head * self.n_key_heads as usize / self.n_value_heads as usize,
+        }
+    }
+}
 
 /// The heads of a gated delta net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +88,18 @@ impl Heads {
     pub fn state_len(&self) -> u64 {
         u64::from(self.value_width()) * u64::from(self.key_dim)
     }
+
+    /// Parameters of the rule.
+    pub(super) fn params(&self, max_tokens: u32) -> Params {
+        Params {
+            n_key_heads: self.n_key_heads,
+            n_value_heads: self.n_value_heads,
+            value_dim: self.value_dim,
+            is_tiled: u32::from(self.is_tiled),
+            y_stride: self.n_channels(),
+            max_tokens,
+        }
+    }
 }
 
 /// What the rule reads and writes; all in f32.
@@ -106,16 +126,9 @@ pub struct Flow {
 /// # Panics
 /// When value heads do not share key heads evenly: shapes are checked before they come here.
 pub fn record_delta_rule(recording: &mut Recording, flow: &Flow) {
-    let Heads { n_key_heads, n_value_heads, key_dim, value_dim, is_tiled } = flow.heads;
+    let Heads { n_key_heads, n_value_heads, key_dim, .. } = flow.heads;
     assert!(n_value_heads.is_multiple_of(n_key_heads), "delta_rule: as many value heads to each key head");
-    let params = Params {
-        n_key_heads,
-        n_value_heads,
-        value_dim,
-        is_tiled: u32::from(is_tiled),
-        y_stride: flow.heads.n_channels(),
-        max_tokens: flow.max_tokens,
-    };
+    let params = flow.heads.params(flow.max_tokens);
     let (tokens, state) = (u64::from(flow.max_tokens), flow.heads.state_len());
     let values = u64::from(flow.heads.n_channels() + flow.heads.value_width() + 2 * n_value_heads);
     let cost = Cost { bytes: 8 * state + 4 * values * tokens, ops: 7 * state * tokens };
@@ -136,10 +149,7 @@ fn reference(call: &mut Call<'_>) {
         let row = &y[token * p.y_stride as usize..];
         for (index, column) in state.chunks_exact_mut(key_dim).take(n_columns).enumerate() {
             let head = index / p.value_dim as usize;
-            let key_head = match p.is_tiled {
-                1 => head % p.n_key_heads as usize,
-                _ => head * p.n_key_heads as usize / n_heads,
-            };
+            let key_head = p.key_head(head);
             let (q, k) = (&row[key_head * key_dim..][..key_dim], &row[n_keys + key_head * key_dim..][..key_dim]);
             let [kept, written] = gates[token * n_heads + head];
             let is_first = step.position == 0 && token == 0;
@@ -159,26 +169,74 @@ fn cases() -> Vec<Case> {
         value_dim,
         is_tiled,
     };
-    vec![
-        case(heads(2, 4, 12, 5, false), 5, 4, 3),
-        case(heads(2, 6, 8, 3, true), 3, 3, 0),
-        case(heads(1, 1, 64, 9, false), 1, 1, 17),
-        case(heads(3, 3, 100, 4, true), 7, 7, 64),
-    ]
+    let mut cases = vec![
+        case(heads(2, 4, 12, 5, false), [5, 4, 3], Kind::Random),
+        case(heads(2, 6, 8, 3, true), [3, 3, 0], Kind::Random),
+        case(heads(1, 1, 64, 9, false), [1, 1, 17], Kind::Random),
+        case(heads(3, 3, 100, 4, true), [7, 7, 64], Kind::Random),
+        // Those of models, in several chunks behind a text.
+        case(heads(1, 2, 128, 128, false), [160, 150, 64], Kind::Random),
+        case(heads(2, 4, 128, 20, true), [130, 129, 1], Kind::Forgetful),
+        case(heads(2, 4, 100, 36, false), [128, 96, 0], Kind::Repeated),
+    ];
+    // About the ends of chunks.
+    let around = [15, 16, 17, 31, 32, 33, 63, 64, 65]
+        .into_iter()
+        .zip([Kind::Repeated, Kind::Forgetful, Kind::Random].into_iter().cycle());
+    cases.extend(around.map(|(n, kind)| case(heads(3, 3, 44, 8, false), [72, n, 9], kind)));
+    cases
 }
 
-fn case(heads: Heads, max_tokens: u32, n_tokens: u32, position: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("{heads:?}, {n_tokens} of {max_tokens} at {position}"));
-    let n_gates = (max_tokens * heads.n_value_heads * 2) as usize;
+/// What tokens of a case are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Unlike each other.
+    Random,
+    /// One key over and over, of length 1, each time written by 0.9, and nothing is forgotten.
+    Repeated,
+    /// Most is forgotten at once, so that products of what is kept are too small for f32; after some tokens nothing is kept.
+    Forgetful,
+}
+
+/// Queries, keys and values of a case, and its gates.
+pub(super) fn case_inputs(case: &mut CaseBuilder, heads: &Heads, max_tokens: u32, kind: Kind) -> [Slice; 2] {
+    let (key_dim, n_keys) = (heads.key_dim as usize, (heads.n_key_heads * heads.key_dim) as usize);
     // Both gates lie between 0 and 1; keys that are much longer than 1 would let the state grow.
-    let gates: Vec<f32> = case.random_values(n_gates).into_iter().map(f32::abs).collect();
+    let n_gates = (max_tokens * heads.n_value_heads * 2) as usize;
+    let mut gates: Vec<f32> = case.random_values(n_gates).into_iter().map(f32::abs).collect();
     let shrink = 1.5 / (heads.key_dim as f32).sqrt();
-    let y = case.random_values((max_tokens * heads.n_channels()) as usize);
-    let y: Vec<f32> = y.into_iter().map(|v| v * shrink).collect();
+    let mut y = case.random_values((max_tokens * heads.n_channels()) as usize);
+    y.iter_mut().for_each(|v| *v *= shrink);
+    match kind {
+        Kind::Random => {}
+        Kind::Repeated => {
+            gates.as_chunks_mut().0.fill([1.0, 0.9]);
+            let mut keys = y[n_keys..2 * n_keys].to_vec();
+            for key in keys.chunks_exact_mut(key_dim) {
+                let length = dot(key, key).sqrt();
+                key.iter_mut().for_each(|k| *k /= length);
+            }
+            y.chunks_exact_mut(heads.n_channels() as usize)
+                .for_each(|row| row[n_keys..2 * n_keys].copy_from_slice(&keys));
+        }
+        Kind::Forgetful => {
+            for (i, [kept, _]) in gates.as_chunks_mut().0.iter_mut().enumerate() {
+                *kept = if i % 11 == 10 { 0.0 } else { (-15.0 * *kept).exp() };
+            }
+        }
+    }
+    [case.input("y", &y), case.input("gates", &gates)]
+}
+
+/// `[max_tokens, n_tokens, position]`.
+fn case(heads: Heads, [max_tokens, n_tokens, position]: [u32; 3], kind: Kind) -> Case {
+    let name = format!("{heads:?}, {kind:?}, {n_tokens} of {max_tokens} at {position}");
+    let mut case = CaseBuilder::new(name);
+    let [y, gates] = case_inputs(&mut case, &heads, max_tokens, kind);
     let flow = Flow {
         step: case.step(position, n_tokens),
-        y: case.input("y", &y),
-        gates: case.input("gates", &gates),
+        y,
+        gates,
         state: case.random_input("state", heads.state_len() as usize),
         out: case.output("out", (max_tokens * heads.value_width()) as usize, 1e-5),
         heads,

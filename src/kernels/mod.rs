@@ -10,9 +10,11 @@ mod attend_shared;
 pub mod cache;
 pub mod case;
 pub mod compress;
+pub mod delta_chunks;
 pub mod delta_conv;
 pub mod delta_heads;
 pub mod delta_rule;
+mod delta_rule_chunked;
 pub mod embed;
 pub mod experts;
 pub mod experts_bias;
@@ -148,6 +150,7 @@ pub const ALL: &[&Op] = &[
     &delta_conv::OP,
     &delta_heads::OP,
     &delta_rule::OP,
+    &delta_chunks::OP,
     &gated_norm::OP,
     &sigmoid_gate::OP,
     &short_conv::OP,
