@@ -29,6 +29,9 @@ pub struct SyntheticName {
 /// The models that are known by name.
 const PUBLISHED: [&str; 2] = ["deepseek-v4-flash", "deepseek-v4-pro"];
 
+/// A published model that people ask for, and whose architecture does not run.
+const V4_1: &str = "deepseek-v4.1";
+
 const PREFIX: &str = "synthetic:";
 
 impl SyntheticName {
@@ -92,8 +95,11 @@ impl SyntheticName {
     /// What to say where the model is neither known by name nor a file.
     #[must_use]
     pub fn unknown(&self) -> Error {
-        Error::usage(format!("synthetic model {}", shown(&self.model)), "neither a known model nor a file")
-            .expected(models())
+        let found = match self.model.to_ascii_lowercase().starts_with(V4_1) {
+            true => "DeepSeek V4.1, another architecture (deepseek41), which does not run",
+            false => "neither a known model nor a file",
+        };
+        Error::usage(format!("synthetic model {}", shown(&self.model)), found).expected(models())
     }
 
     /// The model that is asked for, of a shape that was found under its name.
@@ -186,6 +192,7 @@ fn format(text: &str) -> Result<Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Synthetic;
 
     #[test]
     fn names_are_read_with_their_options() -> Result<()> {
@@ -257,5 +264,24 @@ mod tests {
         }
         let long = format!("synthetic:x:{}=", "y".repeat(100_000));
         assert!(SyntheticName::parse(&long).expect_err("long").to_string().len() < 1000);
+    }
+
+    #[test]
+    fn what_people_ask_for_runs_or_is_refused_with_what_does() -> Result<()> {
+        for model in ["deepseek-r1", "deepseek-v3.2", "qwen3.5-9b", "DeepSeek-V4-Flash"] {
+            let name = SyntheticName::parse(&format!("synthetic:{model}:layers=2..4"))?;
+            let found = Synthetic::of(&name)?.map(|found| found.n_layers());
+            assert_eq!(found, Some(2), "{model}");
+        }
+        for model in ["deepseek-v4.1-flash", "DeepSeek-V4.1-Flash-1017"] {
+            let name = SyntheticName::parse(&format!("synthetic:{model}:layers=2..4"))?;
+            assert!(Synthetic::of(&name)?.is_none(), "{model}");
+            let error = name.unknown().to_string();
+            let runs = ["deepseek-v4-flash", "deepseek-r1", "deepseek-v3.2", "qwen3.5-9b", "llama-8b"];
+            let is_whole = runs.iter().all(|runs| error.contains(runs));
+            assert!(error.contains(model) && error.contains("deepseek41") && is_whole, "{error}");
+        }
+        assert!(!SyntheticName::parse("synthetic:deepseek-v5")?.unknown().to_string().contains("deepseek41"));
+        Ok(())
     }
 }
