@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     for link in [text.to_owned(), format!("1.{text}")] {
         if let Ok(report) = unpack(&link) {
-            assert_eq!(unpack(&pack(&report)).ok(), Some(report));
+            // A whole report is cut short, once.
+            let packed = pack(&report);
+            assert_eq!(unpack(&packed).as_ref().map(pack).ok(), Some(packed));
         }
     }
 });

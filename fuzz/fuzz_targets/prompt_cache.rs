@@ -3,7 +3,7 @@
 //! value.
 #![no_main]
 
-use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::{Error, Result};
 use headstart::format::Memory;
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ const IDS: [u32; 3] = [1, 2, 3];
 
 struct State {
     session: Session,
-    logits: Vec<f32>,
+    written: Vec<u32>,
     kept: Vec<u8>,
 }
 
@@ -25,34 +25,36 @@ thread_local! {
     static STATE: RefCell<Option<State>> = RefCell::new(state().ok());
 }
 
-fn logits(session: &mut Session) -> Result<Vec<f32>> {
-    let mut last = Vec::new();
-    let mut each = |_, logits: &[f32]| {
-        last = logits.to_vec();
-        Ok(())
-    };
-    block_on(session.logits(&IDS, &mut each))?;
-    Ok(last)
+/// What the model writes behind the prompt, from what is in the cache of it.
+fn written(session: &mut Session) -> Result<Vec<u32>> {
+    let mut ids = Vec::new();
+    let mut generation = block_on(session.go_on(&IDS, &Sampling::default(), 3, &[]))?;
+    while let Some(id) = block_on(generation.next())? {
+        ids.push(id);
+    }
+    block_on(generation.finish())?;
+    Ok(ids)
 }
 
 fn state() -> Result<State> {
     let files = ModelFiles::gguf(Rc::new(Memory::new("model.gguf", MODEL)));
     let options = LoadOptions { n_context: Some(8), ..LoadOptions::default() };
     let mut session = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ()))?;
-    let logits = logits(&mut session)?;
+    let written = written(&mut session)?;
     let mut kept = Vec::new();
     let mut write = |bytes: &[u8]| {
         kept.extend_from_slice(bytes);
         Ok(())
     };
-    block_on(session.keep_past(&HASH, &mut write))?;
-    Ok(State { session, logits, kept })
+    let n = block_on(session.keep_past(&HASH, &mut write))?;
+    assert!(n.is_some_and(|n| n > 3));
+    Ok(State { session, written, kept })
 }
 
 fuzz_target!(|data: &[u8]| {
     let Some((kind, rest)) = data.split_first() else { return };
     STATE.with_borrow_mut(|state| {
-        let Some(State { session, logits: right, kept }) = state.as_mut() else { panic!("no session") };
+        let Some(State { session, written: right, kept }) = state.as_mut() else { panic!("no session") };
         let mut bytes = if kind % 2 == 0 { kept.clone() } else { rest.to_vec() };
         if kind % 2 == 0 {
             for change in rest.chunks_exact(3) {
@@ -70,6 +72,6 @@ fuzz_target!(|data: &[u8]| {
         };
         let recalled = block_on(session.recall_past(&HASH, &mut read));
         assert_eq!(recalled.is_ok(), is_sound);
-        assert_eq!(logits(session).ok().as_ref(), Some(&*right));
+        assert_eq!(written(session).ok().as_ref(), Some(&*right));
     });
 });
