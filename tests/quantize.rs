@@ -202,4 +202,9 @@ fn damaged_and_hostile_files_leave_nothing_behind() {
     refused(&quantize(&input, &output, "f16"), 3, &["blk.1.attn_kv.weight", "70000", "F16", "BF16"], &output);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a part of a file was left");
     done(&quantize(&input, &output, "bf16"));
+    std::fs::remove_file(&output).unwrap();
+    // One that is too large for a block whose scale is a half.
+    model.tensor_mut("blk.1.attn_kv.weight").bytes[4 * 1000..][..4].copy_from_slice(&3e7f32.to_le_bytes());
+    std::fs::write(&input, model.bytes()).unwrap();
+    refused(&quantize(&input, &output, "q8_0"), 3, &["blk.1.attn_kv.weight", "30000000", "Q8_0", "BF16"], &output);
 }
