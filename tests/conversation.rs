@@ -168,6 +168,27 @@ fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
     }
 }
 
+/// The executor knows eight ends, and runs on behind any other: the text ends there all the same, and goes on rightly.
+#[test]
+fn an_end_beyond_those_that_a_step_has_room_for_ends_a_text() {
+    for (place, choice) in places() {
+        for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
+            let (mut going, mut whole) = (load(&files, choice.clone(), 64), load(&files, choice.clone(), 64));
+            let prompt: Vec<u32> = ids(3, 40).collect();
+            let text = afresh(&mut whole, &prompt, 60);
+            let at = (3..text.len()).find(|&at| !text[..at].contains(&text[at])).unwrap();
+            let others = (0..).filter(|id| !text.contains(id)).take(8);
+            let stops: Vec<u32> = others.chain([text[at]]).collect();
+            let (found, _) = go_on(&mut going, &prompt, 60, &stops);
+            assert_eq!(found, text[..at], "{name} on {place}");
+            let next: Vec<u32> = prompt.into_iter().chain(found).chain(ids(5, 4)).collect();
+            let (found, timings) = go_on(&mut going, &next, 6, &stops[..8]);
+            assert_eq!(found, afresh(&mut whole, &next, 6), "{name} on {place}");
+            assert!(timings.n_known >= 40, "{name} on {place}: {}", timings.n_known);
+        }
+    }
+}
+
 #[test]
 fn a_text_left_off_in_the_middle_goes_on_from_what_was_handed_out() {
     for (place, choice) in places() {
@@ -209,9 +230,8 @@ fn what_else_is_computed_is_not_taken_for_the_text() {
     block_on(session.profile_step(9, 1)).unwrap();
     assert_eq!(again(&mut session), 0);
     // What cannot be computed changes nothing.
-    for (prompt, stops, word) in [(&[][..], &[][..], "no tokens"), (&[9999], &[], "9999"), (&[1], &[1; 9], "at most 8")]
-    {
-        let error = block_on(session.go_on(prompt, &Sampling::default(), 1, stops)).err().unwrap().to_string();
+    for (prompt, word) in [(&[][..], "no tokens"), (&[9999], "9999")] {
+        let error = block_on(session.go_on(prompt, &Sampling::default(), 1, &[])).err().unwrap().to_string();
         assert!(error.contains(word), "{error}");
     }
     assert_eq!(again(&mut session), 29);

@@ -8,6 +8,7 @@ use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::executor::Prepared;
+use crate::gpu::op::MAX_STOPS;
 use crate::gpu::{Slice, Ticket};
 
 use super::prefix_cache::PrefixCache;
@@ -80,8 +81,10 @@ pub struct Generation<'a> {
     burst: u32,
     /// Ids that end the text.
     stops: Vec<u32>,
-    /// Whether one of them was chosen: the executor then runs nothing more of what is in flight.
+    /// Whether one of them was chosen.
     stopped: bool,
+    /// Whether the executor does not know that one, and runs what is in flight: the cache then holds what comes behind it.
+    runs_on: bool,
     /// Chooses tokens where the kernel cannot: then a step waits for the token before it.
     sampler: Option<Sampler>,
     prefix: Option<PrefixCache>,
@@ -110,6 +113,7 @@ impl<'a> Generation<'a> {
             burst: 1,
             stops,
             stopped: false,
+            runs_on: false,
             sampler,
             prefix,
             begin,
@@ -211,7 +215,7 @@ impl<'a> Generation<'a> {
     /// Takes a submit's ids, up to one that ends the text: those after it are not this text's. Says how many tokens were
     /// chosen, that one included.
     fn accept(&mut self, bytes: &[u8]) -> Result<u32> {
-        if self.stopped {
+        if self.stopped && !self.runs_on {
             return Ok(0);
         }
         let mut ids: Vec<u32> = match &mut self.sampler {
@@ -224,11 +228,19 @@ impl<'a> Generation<'a> {
                 vec![id]
             }
         };
+        if self.stopped {
+            self.written.extend(ids);
+            return Ok(0);
+        }
         let end = ids.iter().position(|id| self.stops.contains(id));
         let n_chosen = end.map_or(ids.len(), |end| end + 1);
-        ids.truncate(end.unwrap_or(ids.len()));
+        self.ready.extend(&ids[..end.unwrap_or(ids.len())]);
         self.stopped = end.is_some();
-        self.ready.extend(&ids);
+        let known = &self.stops[..self.stops.len().min(MAX_STOPS)];
+        self.runs_on = end.is_some_and(|end| !known.contains(&ids[end]));
+        if !self.runs_on {
+            ids.truncate(end.unwrap_or(ids.len()));
+        }
         self.written.extend(ids);
         Ok(n_chosen as u32)
     }
@@ -244,7 +256,8 @@ impl<'a> Generation<'a> {
         }
         if let Some(mut prefix) = self.prefix.take() {
             // A token is computed to choose the next one: the last one was not, unless that next one was a stop.
-            let n_computed = if self.stopped { self.written.len() } else { self.written.len().saturating_sub(1) };
+            let is_whole = self.stopped && !self.runs_on;
+            let n_computed = if is_whole { self.written.len() } else { self.written.len().saturating_sub(1) };
             prefix.extend(&self.written[..n_computed], self.session.slack());
             self.session.prefix = prefix;
         }

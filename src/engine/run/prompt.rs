@@ -3,9 +3,8 @@
 
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::Slice;
-use crate::gpu::op::MAX_STOPS;
 
 use super::generation::{Generation, Prompted};
 use super::prefill_budget::FIRST;
@@ -30,7 +29,7 @@ impl Session {
     /// As [`Self::generate`], for a text that ends with any of `stops`.
     ///
     /// # Errors
-    /// As for [`Self::generate`], and when there are more stops than a step has room for.
+    /// As for [`Self::generate`].
     pub async fn go_on(
         &mut self,
         prompt: &[u32],
@@ -39,9 +38,6 @@ impl Session {
         stops: &[u32],
     ) -> Result<Generation<'_>> {
         sampling.check()?;
-        if stops.len() > MAX_STOPS {
-            return Err(Error::usage("stop tokens", stops.len().to_string()).expected(format!("at most {MAX_STOPS}")));
-        }
         // What the cache holds must not be forgotten for a prompt that is refused.
         self.check_tokens(prompt)?;
         let begin = Instant::now();

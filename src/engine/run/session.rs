@@ -266,7 +266,7 @@ impl Session {
         self.write_step_until(position, n_tokens, sampling, &[]);
     }
 
-    /// As [`Self::write_step`], of a text that any of `stops`, at most [`MAX_STOPS`] of them, ends.
+    /// As [`Self::write_step`], of a text that any of `stops` ends. The executor knows the first [`MAX_STOPS`] of them.
     pub(in crate::engine) fn write_step_until(
         &mut self,
         position: u32,
