@@ -11,6 +11,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, ErrorKind, Value, context, machinery};
 use regex::Regex;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 const ORIGIN: &str = "chat template";
 /// The longest known has 20 KB.
@@ -25,6 +26,14 @@ const STEPS: u64 = 4 << 20;
 const RECURSION: usize = 64;
 /// Before a template's own words for why it refuses.
 const REFUSED: &str = "refused: ";
+
+/// Tags that write nothing of their own, see [`plain`].
+static BEGINS: LazyLock<Option<Regex>> = LazyLock::new(|| tag(r"(?:generation|block\s+\w+(?:\s+scoped|\s+required)*)"));
+static ENDS: LazyLock<Option<Regex>> = LazyLock::new(|| tag(r"(?:endgeneration|endblock(?:\s+\w+)?)"));
+
+fn tag(names: &str) -> Option<Regex> {
+    Regex::new(&format!(r"\{{%([-+]?)\s*{names}\s*([-+]?)%\}}")).ok()
+}
 
 /// A template that parses.
 #[derive(Debug)]
@@ -166,13 +175,11 @@ fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
 /// templates that extend others.
 fn plain(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
-    let tag = |name: &str, plain: &str, source: &str| match Regex::new(&format!(r"\{{%([-+]?)\s*{name}\s*([-+]?)%\}}"))
-    {
-        Ok(tag) => tag.replace_all(source, format!("{{%$1 {plain} $2%}}")).into_owned(),
-        Err(_) => source.to_owned(),
+    let tag = |names: &Option<Regex>, plain: &str, source: String| match names {
+        Some(names) => names.replace_all(&source, format!("{{%$1 {plain} $2%}}")).into_owned(),
+        None => source,
     };
-    let source = tag(r"(?:endgeneration|endblock(?:\s+\w+)?)", "endif", &source);
-    tag(r"(?:generation|block\s+\w+(?:\s+scoped|\s+required)*)", "if true", &source)
+    tag(&BEGINS, "if true", tag(&ENDS, "endif", source))
 }
 
 /// The library's error as ours: in the template's own words where it refuses the conversation.
