@@ -327,10 +327,76 @@ fn scaling_that_is_told_in_part_is_as_in_transformers_or_refused() {
     assert_says(&notices, &["dynamic", "beyond the context of 4096"]);
     let dynamic = json!({"type": "dynamic", "factor": 8.0, "original_max_position_embeddings": 2048});
     assert_says(&read(dynamic).0.unwrap_err().to_string(), &["dynamic", "not supported"]);
+    let yarn = |more: Value| {
+        let mut rope = json!({"rope_type": "yarn", "original_max_position_embeddings": 512});
+        rope.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let Scaling::Yarn(yarn, scale) = read(rope).0.unwrap() else { panic!("no YaRN") };
+        (yarn.factor, scale)
+    };
+    // 1 + 0.1 m ln 8, of one over that of the other.
+    let ratio = (1.0 + 0.05 * 8.0f64.ln()) / (1.0 + 0.2 * 8.0f64.ln());
+    assert_eq!(yarn(json!({"factor": 8, "mscale": 0.5, "mscale_all_dim": 2})), (8.0, ratio as f32));
+    let usual = (1.0 + 0.1 * 8.0f64.ln()) as f32;
+    assert_eq!(yarn(json!({"factor": 8, "mscale": 0.5, "mscale_all_dim": 0})), (8.0, usual));
+    // Without a factor: by how much the context has grown.
+    assert_eq!(yarn(json!({"factor": null})), (8.0, usual));
+    assert_eq!(read(json!({"type": "mrope", "mrope_section": [2, 3, 3]})).0.unwrap(), Scaling::None);
     let (scaling, _) = read(json!({"type": "linear"}));
     assert_says(&scaling.unwrap_err().to_string(), &["factor", "missing"]);
     let (scaling, notices) = read(json!({"type": "linear", "factor": 2.0}));
     assert_eq!((scaling.unwrap(), notices.as_str()), (Scaling::Linear { factor: 2.0 }, ""));
+}
+
+#[test]
+fn a_window_that_no_layer_has_is_no_reason_to_refuse() {
+    let with = |window: Value, first: Value| {
+        let mut config = config("qwen2");
+        config.as_object_mut().unwrap().remove("layer_types");
+        (config["use_sliding_window"], config["sliding_window"]) = (json!(true), window);
+        config["max_window_layers"] = first;
+        config
+    };
+    for (window, first) in [(json!(4), json!(99)), (Value::Null, json!(0)), (json!(1 << 20), json!(0))] {
+        assert_eq!(same_as("qwen2", &with(window, first).to_string(), &tensors("qwen2")), "");
+    }
+    for (window, first) in [(json!(4), json!(1)), (json!(4), Value::Null)] {
+        let error = Shape::from_config(&with(window, first).to_string()).unwrap_err().to_string();
+        assert_says(&error, &["use_sliding_window", "true"]);
+    }
+    let mut listed = with(json!(4), json!(0));
+    listed["layer_types"] = json!(["full_attention", "full_attention"]);
+    assert_eq!(same_as("qwen2", &listed.to_string(), &tensors("qwen2")), "");
+}
+
+/// As in transformers, where a default stands in for what is missing, and not for what is empty.
+#[test]
+fn key_heads_that_are_null_are_as_many_as_heads() {
+    let mut config = config("qwen2");
+    config["num_key_value_heads"] = Value::Null;
+    let shape = Shape::from_config(&config.to_string()).unwrap();
+    assert_eq!(shape.n_kv_heads, shape.n_heads);
+}
+
+#[test]
+fn a_head_that_is_missing_is_told_of() {
+    let mut config = config("qwen3");
+    config["tie_word_embeddings"] = json!(false);
+    let headless: Vec<Tensor> = tensors("qwen3").into_iter().filter(|tensor| tensor.0 != "lm_head.weight").collect();
+    let session = load(&config.to_string(), &headless).unwrap();
+    assert_says(&session.notices().join("; "), &["lm_head.weight is missing", "embedding"]);
+}
+
+#[test]
+fn weights_that_others_quantized_are_refused_by_the_name_of_how() {
+    let mut config = config("qwen3");
+    config["quantization_config"] = json!({"quant_method": "gptq", "bits": 4});
+    let mut all = tensors("qwen3");
+    let packed = all.iter_mut().find(|tensor| tensor.0.ends_with("layers.0.self_attn.q_proj.weight")).unwrap();
+    packed.0 = packed.0.replace("weight", "qweight");
+    let error = load(&config.to_string(), &all).err().unwrap().to_string();
+    assert_says(&error, &["quantization_config.quant_method", "gptq", "as a GGUF"]);
+    // Where nothing is missing, nothing is quantized.
+    assert_eq!(same_as("qwen3", &config.to_string(), &tensors("qwen3")), "");
 }
 
 #[test]

@@ -277,6 +277,8 @@ fn absurd_indexes_are_refused() {
         let error = Index::read("x.json", json).expect_err(words).to_string();
         assert!(error.contains(words) && error.len() < 600, "{error}");
     };
+    let beside = Index::read("x.json", r#"{"weight_map": {"a": "./a.safetensors"}}"#).unwrap();
+    assert!(beside.shards().into_iter().eq(["a.safetensors"]));
     refused("", "x.json");
     refused("[]", "weight_map");
     refused(r#"{"weight_map": []}"#, "weight_map");

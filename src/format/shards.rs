@@ -36,7 +36,8 @@ impl Index {
         let json: Json = serde_json::from_str(&loose_json::strict(text)).map_err(|error| {
             Error::file(name, error.to_string()).expected("a JSON object with a weight_map").advice(DAMAGED)
         })?;
-        let index = Self { name: name.to_owned(), files: json.weight_map };
+        let plain = |(tensor, path): (String, String)| (tensor, path.strip_prefix("./").unwrap_or(&path).to_owned());
+        let index = Self { name: name.to_owned(), files: json.weight_map.into_iter().map(plain).collect() };
         let (n_tensors, shards) = (index.files.len(), index.shards());
         if n_tensors == 0 || n_tensors > MOST_TENSORS || shards.len() > MOST_FILES {
             return Err(Error::file(name, format!("{n_tensors} tensors in {} files", shards.len()))

@@ -1,8 +1,10 @@
 //! The families of architectures: which one a file is of, and its reading. Each has a shape and weights of its own.
 
+use super::shape::config::ConfigKeys;
 use super::{Model, Shape, Weights, delta, grouped, mla};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::Directory;
+use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
 
 /// Architectures that share a shape, see [`Model`].
@@ -62,6 +64,20 @@ impl Model {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
+        let model = Self::of_family(config, tensors, notices).map_err(|error| quantized(config).unwrap_or(error))?;
+        let is_headless = match &model {
+            Self::Grouped(shape, weights) => weights.head.is_none() && !shape.is_tied,
+            Self::Mla(_, weights) => weights.head.is_none(),
+            Self::Delta(shape, weights) => weights.head.is_none() && !shape.is_tied,
+            Self::V4(..) => false,
+        };
+        if is_headless {
+            notices.push("lm_head.weight is missing: the embedding is taken for the head".to_owned());
+        }
+        Ok(model)
+    }
+
+    fn of_family(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
         match Family::of_config(config) {
             Family::V4 => Self::bind_v4(Shape::from_config(config)?, tensors),
             Family::Grouped => {
@@ -101,6 +117,19 @@ impl Model {
         let weights = delta::Weights::bind(&shape, tensors)?;
         Ok(Self::Delta(shape, weights))
     }
+}
+
+/// What a model cannot be read for, where its config says that its weights are quantized in a way that is not known.
+fn quantized(config: &str) -> Option<Error> {
+    let keys = ConfigKeys::parse(config).ok()?;
+    let method = keys.at("quantization_config.quant_method")?.as_str()?;
+    let is_known = matches!(method, "fp8" | "mxfp4");
+    let thing = "config.json: key \"quantization_config.quant_method\"";
+    (!is_known).then(|| {
+        Error::file(thing, shown(method))
+            .expected("\"fp8\", \"mxfp4\" or none")
+            .advice("Take the model as it was published, or as a GGUF.")
+    })
 }
 
 /// The rows of the embedding count, whatever a config says of them, as they do in a GGUF.

@@ -32,6 +32,9 @@ const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
 pub(in crate::model) const ATTENTION_FACTOR: Key =
     key("rope.scaling.attn_factor", &["rope_parameters.attention_factor", "rope_scaling.attention_factor"]);
+pub(in crate::model) const MSCALE: Key = key("", &["rope_parameters.mscale", "rope_scaling.mscale"]);
+pub(in crate::model) const MSCALE_ALL: Key =
+    key("", &["rope_parameters.mscale_all_dim", "rope_scaling.mscale_all_dim"]);
 const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
 pub(in crate::model) const TIED: Key = key("", &["tie_word_embeddings"]);
 /// Where gates of experts with biases are cut off.
@@ -187,7 +190,9 @@ impl Shape {
         }
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
-        keys.refuse_other("use_sliding_window", &false.into())?;
+        if keys.at("use_sliding_window").is_some_and(|uses| uses != false) && some_layer_slides(&keys)? {
+            keys.refuse_other("use_sliding_window", &false.into())?;
+        }
         keys.refuse_other("conv_bias", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
         if architecture == "gpt-oss" && keys.text(&TYPE)?.is_none() {
@@ -204,7 +209,8 @@ impl Shape {
         let rest = Rest {
             config: Some(&keys),
             n_vocab: n_vocab.ok_or_else(|| keys.missing(&keys::N_VOCAB))?,
-            n_kv_heads: None,
+            // As many as there are heads, where a file leaves it open.
+            n_kv_heads: if keys.is_null("num_key_value_heads") { keys.whole(&keys::N_HEADS)? } else { None },
             n_hidden: if is_lfm2 { Some(adjusted_hidden(&keys)?) } else { None },
             convolutions: is_lfm2.then(|| Convolutions::of_config(&keys)).transpose()?,
             rope_dims,
@@ -222,6 +228,20 @@ impl Shape {
         };
         read(&keys, architecture, "config.json", rest, notices)
     }
+}
+
+/// Whether a config that uses a window has a layer with one: those behind `max_window_layers`, unless they are listed, and
+/// only where the window is shorter than the context.
+fn some_layer_slides(keys: &ConfigKeys) -> Result<bool> {
+    let Some(window) = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0) else { return Ok(false) };
+    if keys.whole(&keys::CONTEXT)?.is_some_and(|context| window >= context) {
+        return Ok(false);
+    }
+    if let Some(kinds) = keys.at("layer_types").and_then(serde_json::Value::as_array) {
+        return Ok(kinds.iter().any(|kind| kind != "full_attention"));
+    }
+    let first = Key { gguf: "", config: &["max_window_layers"] };
+    Ok(keys.whole(&first)?.is_none_or(|first| first < keys.whole(&keys::N_LAYERS).ok().flatten().unwrap_or(u32::MAX)))
 }
 
 /// The hidden width of LFM2: its `config.json` has that of a network without gates, of which two thirds are taken.
@@ -485,6 +505,11 @@ fn read_experts(keys: &dyn Keys, layers: Vec<bool>, defaults: &Defaults) -> Resu
     Ok(ExpertsShape::plain(n_experts, n_used, n_hidden, normed, layers))
 }
 
+/// What YaRN multiplies with for a longer context: `0.1 · mscale · ln(factor) + 1`.
+pub(in crate::model) fn magnitude(mscale: f64, factor: f64) -> f64 {
+    if factor > 1.0 { 0.1 * mscale * factor.ln() + 1.0 } else { 1.0 }
+}
+
 /// The scaling of the rotation. transformers refuses a kind of scaling without its factor; it ignores a factor without a
 /// kind, and takes the model's context where the original one is left out, as llama.cpp does.
 pub(in crate::model) fn scaling(
@@ -513,7 +538,8 @@ pub(in crate::model) fn scaling(
                 keys.number(&keys::YARN_FACTOR)?.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
             factor.filter(|factor| *factor != 0.0).map_or(Scaling::None, |factor| Scaling::Linear { factor })
         }
-        kind @ (None | Some("none" | "default")) => {
+        // Of texts, a rotation by place and picture is the plain one.
+        kind @ (None | Some("none" | "default" | "mrope")) => {
             if let (None, Some(factor)) = (kind, told) {
                 let thing = keys.thing(&keys::YARN_FACTOR);
                 notices.push(format!("{thing} is {factor}, and no rope_type says what for: it is ignored"));
@@ -534,15 +560,25 @@ pub(in crate::model) fn scaling(
         },
         Some("yarn") => {
             let default = V4::v4_flash().yarn;
+            let told_original = keys.whole(&keys::YARN_ORIGINAL)?.filter(|original| *original > 0);
             let yarn = Yarn {
-                factor: factor()?,
+                factor: match told_original.filter(|_| told.is_none() && !is_gguf) {
+                    // By how much the context has grown.
+                    Some(original) => f64::from(context) / f64::from(original),
+                    None => factor()?,
+                },
                 original: original()?,
                 beta_fast: keys.number(&keys::YARN_FAST)?.unwrap_or(default.beta_fast),
                 beta_slow: keys.number(&keys::YARN_SLOW)?.unwrap_or(default.beta_slow),
                 rounds: keys.flag(&ROUNDS)?.unwrap_or(true),
             };
             // A GGUF's factor comes on top of the usual amplitude, transformers' stands in its place (spec 12.4).
-            let usual = 1.0 + 0.1 * yarn.factor.ln();
+            let usual = match (keys.number(&MSCALE)?, keys.number(&MSCALE_ALL)?) {
+                (Some(of), Some(all)) if of != 0.0 && all != 0.0 => {
+                    magnitude(of, yarn.factor) / magnitude(all, yarn.factor)
+                }
+                _ => magnitude(1.0, yarn.factor),
+            };
             let told = keys.number(&ATTENTION_FACTOR)?;
             let scale = if is_gguf { told.unwrap_or(1.0) * usual } else { told.unwrap_or(usual) };
             Scaling::Yarn(yarn, scale as f32)

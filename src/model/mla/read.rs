@@ -4,7 +4,9 @@ use super::{IndexerShape, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
-use crate::model::grouped::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, scaling};
+use crate::model::grouped::read::{
+    ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, MSCALE, MSCALE_ALL, magnitude, scaling,
+};
 use crate::model::grouped::{ExpertsShape, MOST_LAYERS, Rope, Scaling};
 use crate::model::shape::config::{ConfigKeys, token};
 use crate::model::shape::gguf::{ARCHITECTURE, GATING, GgufKeys, n_layers, n_vocab};
@@ -20,8 +22,6 @@ const KEY_DIM_PLAIN: Key = key("attention.key_length_mla", &[]);
 const VALUE_DIM_PLAIN: Key = key("attention.value_length_mla", &[]);
 const TEMPERATURE: Key = key("attention.temperature_scale", &[]);
 const NOPE_DIM: Key = key("", &["qk_nope_head_dim"]);
-const MSCALE: Key = key("", &["rope_parameters.mscale", "rope_scaling.mscale"]);
-const MSCALE_ALL: Key = key("", &["rope_parameters.mscale_all_dim", "rope_scaling.mscale_all_dim"]);
 const SCORING: Key = key("", &["scoring_func"]);
 const TOP_K: Key = key("", &["topk_method"]);
 
@@ -301,11 +301,6 @@ fn config_experts(keys: &ConfigKeys, n_layers: u32) -> Result<Option<ExpertsShap
             expert_layers(n_layers, n_dense),
         )
     }))
-}
-
-/// What YaRN multiplies with for a longer context: `0.1 · mscale · ln(factor) + 1`.
-fn magnitude(mscale: f64, factor: f64) -> f64 {
-    if factor > 1.0 { 0.1 * mscale * factor.ln() + 1.0 } else { 1.0 }
 }
 
 /// The scaling, whose cosines and sines keep their size, and YaRN's `m`.

@@ -42,6 +42,11 @@ impl ConfigKeys {
         found.filter(|value| !value.is_null())
     }
 
+    /// Whether a name is there, and holds nothing.
+    pub(in crate::model) fn is_null(&self, name: &str) -> bool {
+        self.config.get(name).is_some_and(Value::is_null)
+    }
+
     /// The value under the first of a key's paths that holds one.
     fn get<T>(&self, key: &Key, expected: &str, convert: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
         let Some((path, value)) = key.config.iter().find_map(|path| Some((path, self.at(path)?))) else {
