@@ -366,7 +366,6 @@ fn a_chat_comes_from_the_file_or_from_the_config() {
     let config = TokenizerConfig::read(
         r#"{"bos_token": "<think>", "chat_template": "{{ bos_token }}{{ messages[0].content }}"}"#,
     );
-    let config = config.unwrap();
     let chat = Chat::from_config(&config, &TOKENIZER).unwrap().unwrap();
     let begin = "<｜begin▁of▁sentence｜>";
     assert_eq!(chat.render(&[user("x")], &RenderOptions::default()).unwrap(), format!("{begin}x"));

@@ -357,6 +357,9 @@ fn a_text_ends_at_each_id_that_the_files_list() {
     let after = tokenizer.ends();
     assert!([7, 9].iter().all(|id| after.contains(id) && !before.contains(id)), "{after:?}");
     assert_eq!(after.len(), before.len() + 2);
+    // More than a step has room for.
+    tokenizer.end_at(10..30);
+    assert!((10..30).all(|id| tokenizer.ends().contains(&id)));
 }
 
 #[test]

@@ -108,6 +108,72 @@ fn no_two_pre_tokenizers_are_alike() {
     assert_eq!(ids[5], ids_of(&bpe("deepseek-r1-qwen")));
 }
 
+/// A `tokenizer.json` with some of its parts changed, as `tools/fixtures/tokenizer_pipelines.py` changes them.
+fn changed(base: &Value, change: &Value) -> Value {
+    let mut file = base.clone();
+    for (key, value) in change.as_object().unwrap() {
+        match key.as_str() {
+            "model" => {
+                let model = file["model"].as_object_mut().unwrap();
+                model.extend(value.as_object().unwrap().clone());
+                model.retain(|name, held| name != "type" || !held.is_null());
+            }
+            "added" => {
+                let ids = file["model"]["vocab"]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .chain(file["added_tokens"].as_array().unwrap().iter().map(|token| &token["id"]));
+                let first = ids.filter_map(Value::as_u64).max().unwrap() + 1;
+                for (id, token) in (first..).zip(value.as_array().unwrap()) {
+                    let mut token = token.clone();
+                    token["id"] = json!(id);
+                    file["added_tokens"].as_array_mut().unwrap().push(token);
+                }
+            }
+            key => file[key] = value.clone(),
+        }
+    }
+    file
+}
+
+#[test]
+fn pipelines_of_any_steps_have_the_ids_of_the_library() {
+    let facts: Value = serde_json::from_str(include_str!("fixtures/tokenizers/pipelines.json")).unwrap();
+    let texts: Vec<String> = serde_json::from_value(facts["texts"].clone()).unwrap();
+    let cases = facts["cases"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let file = changed(&facts["bases"][case["base"].as_str().unwrap()], &case["change"]);
+        let Ok(tokenizer) = Tokenizer::from_json(&file.to_string(), SpecialIds::default()) else {
+            wrong.push(format!("{}: refused", case["name"]));
+            continue;
+        };
+        let all: Vec<Vec<u32>> = serde_json::from_value(case["ids"].clone()).unwrap();
+        for (text, ids) in texts.iter().zip(all) {
+            let found = tokenizer.encode(text, Bos::Omit).unwrap();
+            if found != ids {
+                wrong.push(format!("{} of {}: {text:?} is {ids:?}, not {found:?}", case["name"], case["base"]));
+            }
+        }
+    }
+    assert!(cases.len() > 20 && wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Two ByteLevels would spell the spelling, and a Metaspace marks nothing behind a normalizer that did.
+#[test]
+fn pipelines_that_make_no_sense_are_refused() {
+    let facts: Value = serde_json::from_str(include_str!("fixtures/tokenizers/pipelines.json")).unwrap();
+    let level = &facts["bases"]["bytes"]["pre_tokenizer"];
+    let twice = json!({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [level, level]}});
+    let marks = json!({"pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "first"}});
+    for (base, change) in [("bytes", twice), ("pieces", marks)] {
+        let file = changed(&facts["bases"][base], &change).to_string();
+        let error = Tokenizer::from_json(&file, SpecialIds::default()).unwrap_err().to_string();
+        assert!(error.contains("pre_tokenizer: steps of other kinds"), "{error}");
+    }
+}
+
 #[test]
 fn a_word_that_no_merges_reach_is_taken_whole_where_the_file_says_so() {
     let whole = bpe("llama-bpe").encode("tabs", Bos::Omit).unwrap();
@@ -255,6 +321,20 @@ fn ids_below_zero_and_types_of_zero_do_no_harm() {
     let file = pollster::block_on(gguf::read(&Memory::new("odd", odd.bytes()), 0)).unwrap();
     let special = GgufVocabulary::from_metadata(&file.metadata).unwrap().special;
     assert_eq!((special.pad, special.bos), (None, Some(7)));
+    // A truth value as a number, and a token that is no UTF-8.
+    let texts =
+        [&[8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0][..], &crate::crafted::text(b"a\xff"), &crate::crafted::text(b"b")];
+    let odd = crate::crafted::GgufFile::new().key("tokenizer.ggml.add_bos_token", 0, &[1]).key(
+        "tokenizer.ggml.tokens",
+        9,
+        &texts.concat(),
+    );
+    let file = pollster::block_on(gguf::read(&Memory::new("odd", odd.bytes()), 0)).unwrap();
+    let vocabulary = GgufVocabulary::from_metadata(&file.metadata).unwrap();
+    assert_eq!((vocabulary.add_bos, vocabulary.n_no_utf8), (Some(true), 1));
+    assert_eq!(vocabulary.tokens, ["a\u{FFFD}", "b"]);
+    let told = with_vocabulary(BPE, |v| Tokenizer::from_gguf(GgufVocabulary { pre: "qwen2", n_no_utf8: 1, ..v }));
+    assert!(told.unwrap().unwrap().notices().join("; ").contains("1 tokens are no UTF-8"));
     let spoilt = with_vocabulary(BPE, |mut vocabulary| {
         vocabulary.token_types[300] = 0;
         Tokenizer::from_gguf(GgufVocabulary { pre: "qwen2", ..vocabulary }).unwrap().unwrap()
@@ -297,7 +377,6 @@ fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
     let mut json = spm_json();
     for (steps, word) in [
         (json!({"type": "Metaspace", "replacement": "_", "prepend_scheme": "first", "split": false}), "other kinds"),
-        (json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true}), "other kinds"),
         (json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "odd", "split": false}), "odd"),
         (Value::Null, "other kinds"),
     ] {
@@ -345,4 +424,7 @@ fn what_a_gguf_cannot_be_told_is_refused() {
     assert!(refused(&json, n_vocab).contains("ignore_merges"));
     json["model"]["ignore_merges"] = json!(false);
     assert!(refused(&json, n_vocab - 1).contains("rows of the embedding"));
+    let mut json = spm_json();
+    json["pre_tokenizer"] = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true});
+    assert!(refused(&json, n_vocab).contains("splits of its own"));
 }

@@ -30,34 +30,44 @@ const MOST_BYTES: usize = 10 << 20;
 const POSSESSIVE: [(&str, &str); 2] =
     [(r"[^\r\n\p{L}\p{N}]?+\p{L}", r"[^\r\n\p{L}\p{N}]?\p{L}"), (r"]++[\r\n]*", r"]+[\r\n]*")];
 
-/// How text becomes the pieces that are merged.
+/// How text becomes the pieces that are merged: steps in turn, each on the pieces that the one before left.
 #[derive(Debug)]
-pub(super) enum Cut {
-    /// Regexes applied in turn, each to the pieces that the one before left; then the byte map, before which a space may
-    /// be put.
-    Words { steps: Vec<Step>, prefixes_space: bool },
-    /// One piece, its spaces marked.
+pub(super) struct Cut(pub(super) Vec<Step>);
+
+/// One step.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A regex, and what becomes of its matches.
+    Split {
+        split: Split,
+        behavior: SplitDelimiterBehavior,
+        /// What lies between the matches counts as matches, and these do not.
+        inverts: bool,
+    },
+    /// A space before each piece that has none.
+    PrefixSpace,
+    /// The byte map.
+    Bytes,
+    /// Spaces become SentencePiece's mark, one before the text among them, and may cut it.
     Spaces(Metaspace),
 }
 
 impl PreTokenizer for Cut {
     fn pre_tokenize(&self, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
-        match self {
-            Self::Spaces(metaspace) => metaspace.pre_tokenize(text),
-            Self::Words { steps, prefixes_space } => {
-                for step in steps {
-                    text.split(|_, piece| match step.inverts {
-                        false => piece.split(&step.split, step.behavior),
-                        true => piece.split(Invert(&step.split), step.behavior),
-                    })?;
+        self.0.iter().try_for_each(|step| match step {
+            Step::Split { split, behavior, inverts } => text.split(|_, piece| match inverts {
+                false => piece.split(split, *behavior),
+                true => piece.split(Invert(split), *behavior),
+            }),
+            Step::PrefixSpace => text.split(|_, mut piece| {
+                if !piece.get().starts_with(' ') {
+                    piece.prepend(" ");
                 }
-                // Pieces of nothing are left out by this, too.
-                text.split(|_, mut piece| {
-                    if *prefixes_space && !piece.get().starts_with(' ') {
-                        piece.prepend(" ");
-                    }
-                    Ok([piece])
-                })?;
+                Ok([piece])
+            }),
+            Step::Bytes => {
+                // Pieces of nothing are left out by this.
+                text.split(|_, piece| Ok([piece]))?;
                 text.normalize(|piece| {
                     // A character's bytes after its first are characters that were put in.
                     let spelt = |byte: u8| (char_of(byte), isize::from(byte & 0xC0 == 0x80));
@@ -66,17 +76,9 @@ impl PreTokenizer for Cut {
                     Ok(())
                 })
             }
-        }
+            Step::Spaces(metaspace) => metaspace.pre_tokenize(text),
+        })
     }
-}
-
-/// A regex, and what becomes of its matches.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) split: Split,
-    pub(super) behavior: SplitDelimiterBehavior,
-    /// What lies between the matches counts as matches, and these do not.
-    pub(super) inverts: bool,
 }
 
 /// One of the regexes.
@@ -266,7 +268,8 @@ mod tests {
                     let pieces = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
                     pieces.into_iter().map(|(piece, at, _)| (piece.to_owned(), at)).collect::<Vec<_>>()
                 };
-                let ours = spelt(&Cut::Words { steps: Vec::new(), prefixes_space });
+                let prefix = prefixes_space.then_some(Step::PrefixSpace);
+                let ours = spelt(&Cut(prefix.into_iter().chain([Step::Bytes]).collect()));
                 assert_eq!(ours, spelt(&ByteLevel::new(prefixes_space, true, false)), "{text:?}");
             }
         }

@@ -2,7 +2,7 @@
 
 use super::tokenizer_config::TokenizerConfig;
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary};
-use super::{Tokenizer, sentence_piece, tokenizer_json};
+use super::{Tokenizer, tokenizer_json};
 use crate::error::{Error, Result};
 use crate::format::gguf::Value;
 use std::collections::HashMap;
@@ -69,11 +69,15 @@ fn scheme_keys(vocabulary: &Vocabulary, n_vocab: u32) -> Result<Vec<(&'static st
             let pre = pre_tokenizer.gguf_name();
             Ok(vec![("model", "gpt2".into()), ("pre", pre.into()), ("merges", merges()[..].into())])
         }
-        Scheme::SentencePiece { prefix } => Ok(vec![
+        Scheme::SentencePiece { splits, splits_words, .. } if *splits_words || !splits.is_empty() => {
+            Err(Error::file("tokenizer.json: pre_tokenizer", "splits of its own")
+                .expected("SentencePiece without splits"))
+        }
+        Scheme::SentencePiece { prefix, .. } => Ok(vec![
             ("model", "llama".into()),
             ("pre", "default".into()),
             ("scores", scores(vocabulary, n_vocab)[..].into()),
-            ("add_space_prefix", (*prefix != sentence_piece::SpacePrefix::Never).into()),
+            ("add_space_prefix", prefix.is_added().into()),
         ]),
     }
 }

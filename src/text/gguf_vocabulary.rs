@@ -17,6 +17,8 @@ pub struct GgufVocabulary<'a> {
     pub pre: &'a str,
     /// `tokenizer.ggml.tokens`: [n_vocab].
     pub tokens: Vec<String>,
+    /// How many of them are no UTF-8 in the file.
+    pub n_no_utf8: usize,
     /// `tokenizer.ggml.scores`: [n_vocab], for SentencePiece.
     pub scores: Vec<f32>,
     /// `tokenizer.ggml.token_type`: [n_vocab] of 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte;
@@ -43,11 +45,13 @@ impl<'a> GgufVocabulary<'a> {
         let texts = |key| -> Result<Vec<String>> {
             Ok(metadata.get_strs(key)?.map(|texts| texts.iter().map(str::to_owned).collect()).unwrap_or_default())
         };
+        let (tokens, n_no_utf8) = metadata.get_strs_lossily("tokenizer.ggml.tokens")?.unwrap_or_default();
         let types = metadata.get_u32s("tokenizer.ggml.token_type")?.unwrap_or_default();
         Ok(Self {
             model: metadata.get_str("tokenizer.ggml.model")?.unwrap_or("no_vocab"),
             pre: metadata.get_str("tokenizer.ggml.pre")?.unwrap_or_default(),
-            tokens: texts("tokenizer.ggml.tokens")?,
+            tokens,
+            n_no_utf8,
             scores: metadata.get_f32s("tokenizer.ggml.scores")?.unwrap_or_default(),
             token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
             merges: texts("tokenizer.ggml.merges")?,
@@ -92,13 +96,17 @@ impl<'a> GgufVocabulary<'a> {
     }
 
     pub(super) fn read(mut self) -> Result<Vocabulary> {
-        let notice = self.complete_types();
+        let (notice, n_no_utf8) = (self.complete_types(), self.n_no_utf8);
         let mut vocabulary = match self.model {
             "gpt2" => self.read_byte_level(),
             "llama" => self.read_sentence_piece(),
             other => Err(Self::unknown(other)),
         }?;
         vocabulary.notices.extend(notice);
+        if n_no_utf8 > 0 {
+            let found = format!("{n_no_utf8} tokens are no UTF-8: no text becomes them");
+            vocabulary.notices.push(format!("{}: {found}", vocabulary.origin));
+        }
         Ok(vocabulary)
     }
 
@@ -170,7 +178,7 @@ impl<'a> GgufVocabulary<'a> {
         let reached: Vec<(&str, f32)> = tokens.iter().flatten().zip(scores).filter_map(reached_by_merging).collect();
         let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
         let merges = merges_of(&reached, |part| texts.contains(part))?;
-        let scheme = Scheme::SentencePiece { prefix };
+        let scheme = Scheme::SentencePiece { prefix, splits: Vec::new(), splits_words: false };
         Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special, notices })
     }
 

@@ -370,21 +370,57 @@ pub(super) struct OwnSplit {
     pub(super) inverts: bool,
 }
 
+impl OwnSplit {
+    /// One whose matches are pieces, as is what lies between them.
+    pub(super) fn isolated(pattern: &str) -> Self {
+        Self { pattern: pattern.to_owned(), behavior: SplitDelimiterBehavior::Isolated, inverts: false }
+    }
+}
+
+/// A step that a file describes.
+#[derive(Clone, Debug)]
+pub(super) enum OwnStep {
+    Split(OwnSplit),
+    PrefixSpace,
+    Bytes,
+}
+
+impl OwnStep {
+    /// As it is run.
+    pub(super) fn build(&self) -> Result<Step> {
+        Ok(match self {
+            Self::Split(OwnSplit { pattern, behavior, inverts }) => {
+                Step::Split { split: Split::new(pattern)?, behavior: *behavior, inverts: *inverts }
+            }
+            Self::PrefixSpace => Step::PrefixSpace,
+            Self::Bytes => Step::Bytes,
+        })
+    }
+}
+
 /// How a vocabulary's texts are cut: in a way that has a name, or in one that its `tokenizer.json` describes.
 #[derive(Debug)]
 pub(super) enum Words {
     Known(&'static PreTokenizer),
-    Own { splits: Vec<OwnSplit>, prefixes_space: bool },
+    Own(Vec<OwnStep>),
 }
 
 impl Words {
-    /// The known way, if these splits are one.
-    pub(super) fn of(splits: Vec<OwnSplit>, prefixes_space: bool) -> Self {
-        let is_plain = |split: &OwnSplit| split.behavior == SplitDelimiterBehavior::Isolated && !split.inverts;
-        let patterns: Vec<String> = splits.iter().map(|split| split.pattern.clone()).collect();
-        match PreTokenizer::with_patterns(&patterns) {
-            Some(known) if !prefixes_space && splits.iter().all(is_plain) => Self::Known(known),
-            _ => Self::Own { splits, prefixes_space },
+    /// The known way, if these steps are one: splits at its regexes, then the byte map.
+    pub(super) fn of(steps: Vec<OwnStep>) -> Self {
+        let pattern = |step: &OwnStep| match step {
+            OwnStep::Split(split) if split.behavior == SplitDelimiterBehavior::Isolated && !split.inverts => {
+                Some(split.pattern.clone())
+            }
+            _ => None,
+        };
+        let patterns: Option<Vec<String>> = match &steps[..] {
+            [splits @ .., OwnStep::Bytes] => splits.iter().map(pattern).collect(),
+            _ => None,
+        };
+        match patterns.and_then(|patterns| PreTokenizer::with_patterns(&patterns)) {
+            Some(known) => Self::Known(known),
+            None => Self::Own(steps),
         }
     }
 
@@ -392,24 +428,20 @@ impl Words {
     pub(super) fn known(&self) -> Option<&'static PreTokenizer> {
         match self {
             Self::Known(known) => Some(known),
-            Self::Own { .. } => None,
+            Self::Own(_) => None,
         }
     }
 
     /// As it is run.
     pub(super) fn build(&self) -> Result<Cut> {
-        let step = |pattern: &str, behavior, inverts| Ok(Step { split: Split::new(pattern)?, behavior, inverts });
-        let (steps, prefixes_space): (Result<Vec<Step>>, bool) = match self {
+        let steps: Vec<OwnStep> = match self {
             Self::Known(known) => {
-                let isolated = |pattern: &&str| step(pattern, SplitDelimiterBehavior::Isolated, false);
-                (known.patterns.iter().map(isolated).collect(), false)
+                let splits = known.patterns.iter().map(|pattern| OwnStep::Split(OwnSplit::isolated(pattern)));
+                splits.chain([OwnStep::Bytes]).collect()
             }
-            Self::Own { splits, prefixes_space } => {
-                let own = |split: &OwnSplit| step(&split.pattern, split.behavior, split.inverts);
-                (splits.iter().map(own).collect(), *prefixes_space)
-            }
+            Self::Own(steps) => steps.clone(),
         };
-        Ok(Cut::Words { steps: steps?, prefixes_space })
+        Ok(Cut(steps.iter().map(OwnStep::build).collect::<Result<_>>()?))
     }
 }
 
@@ -476,10 +508,11 @@ mod tests {
         };
         assert!(own.as_array().unwrap().len() > 5);
         for case in own.as_array().unwrap() {
-            let isolated = |pattern| OwnSplit { pattern, behavior: SplitDelimiterBehavior::Isolated, inverts: false };
-            let splits: Vec<OwnSplit> = list(&case["patterns"]).into_iter().map(isolated).collect();
-            assert!(Words::of(splits.clone(), false).known().is_some(), "{}", case["names"]);
-            let own = Words::Own { splits, prefixes_space: false }.build().unwrap();
+            let splits = list(&case["patterns"]);
+            let splits = splits.iter().map(|pattern| OwnStep::Split(OwnSplit::isolated(pattern)));
+            let steps: Vec<OwnStep> = splits.chain([OwnStep::Bytes]).collect();
+            assert!(Words::of(steps.clone()).known().is_some(), "{}", case["names"]);
+            let own = Words::Own(steps).build().unwrap();
             for (text, split) in list(&texts["texts"]).iter().zip(case["splits"].as_array().unwrap()) {
                 let mut pieces = PreTokenizedString::from(text.as_str());
                 own.pre_tokenize(&mut pieces).unwrap();

@@ -5,7 +5,7 @@
 //! The library's BPE does it with byte fallback on: scores become merges, best first. Not done: unigram models, and
 //! normalization of the text beyond its spaces.
 
-use super::cut::Cut;
+use super::cut::Step;
 use super::normal::Normal;
 use crate::error::{Error, Result};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
@@ -30,15 +30,23 @@ pub(super) enum SpacePrefix {
     UnlessThere,
     /// Before the text alone, and not where there is a space.
     FirstUnlessThere,
+    /// Nowhere, and spaces are marked when the text is cut.
+    Unmarked,
 }
 
 impl SpacePrefix {
-    /// The library's form of it: a normalizer or a pre-tokenizer.
-    pub(super) fn build(self) -> (Option<Normal>, Option<Cut>) {
-        let metaspace = |scheme| (None, Some(Cut::Spaces(Metaspace::new(SPACE, scheme, false))));
+    /// Whether it is put anywhere.
+    pub(super) fn is_added(self) -> bool {
+        !matches!(self, Self::Never | Self::Unmarked)
+    }
+
+    /// What is done to the text before it is cut, and to its pieces; `splits_words` where each mark begins another piece.
+    pub(super) fn build(self, splits_words: bool) -> (Option<Normal>, Option<Step>) {
+        let metaspace = |scheme| (None, Some(Step::Spaces(Metaspace::new(SPACE, scheme, splits_words))));
         match self {
             Self::UnlessThere => metaspace(PrependScheme::Always),
             Self::FirstUnlessThere => metaspace(PrependScheme::First),
+            Self::Unmarked => metaspace(PrependScheme::Never),
             Self::Never => (Some(Normal::MarksSpaces { prefixes: false }), None),
             Self::Always => (Some(Normal::MarksSpaces { prefixes: true }), None),
         }

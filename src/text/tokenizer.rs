@@ -2,7 +2,7 @@
 
 use super::cut::Cut;
 use super::normal::Normal;
-use super::sentence_piece::SpacePrefix;
+use super::pre_tokenizer::OwnStep;
 use super::stream::{Control, Stream};
 use super::vocabulary::{Kind, Pieces, Scheme, SpecialIds, Vocabulary, quote};
 use super::{gguf_vocabulary::GgufVocabulary, tokenizer_config::TokenizerConfig, tokenizer_json};
@@ -58,8 +58,8 @@ const ENDS_OF_MESSAGES: [[&str; 3]; 2] = [["<|end|>", "<|return|>", "<|call|>"],
 /// SentencePiece's name for what it cannot spell.
 const UNKNOWN: &str = "<unk>";
 
-/// As many as a step has room for.
-const MAX_ENDS: usize = 8;
+/// More ends than any file has use for: every token written is compared with all.
+const MAX_ENDS: usize = 64;
 
 /// The library's pipeline with our own normalizer and cut in it; post-processor and decoder stay empty, of whatever type.
 type Pipeline = TokenizerImpl<BPE, Normal, Cut, ByteLevel, ByteLevel>;
@@ -128,9 +128,11 @@ impl Tokenizer {
                 )),
             }
         }
+        special.eot = config.eot.as_ref().and_then(|token| self.id_of(token)).or(special.eot);
         special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
         special.add_bos = config.add_bos.unwrap_or(special.add_bos) && special.bos.is_some();
         self.special = special;
+        self.notices.extend(config.notices.iter().cloned());
     }
 
     /// Takes ids that end a text, as the files beside the vocabulary list them; those that name no token are passed over.
@@ -157,7 +159,12 @@ impl Tokenizer {
         })?;
         let (normalizer, pre_tokenizer) = match &vocabulary.scheme {
             Scheme::ByteLevel { words, composes, .. } => (composes.then_some(Normal::Composed), Some(words.build()?)),
-            Scheme::SentencePiece { prefix } => prefix.build(),
+            Scheme::SentencePiece { prefix, splits, splits_words } => {
+                let (normalizer, marks) = prefix.build(*splits_words);
+                let splits = splits.iter().map(|split| OwnStep::Split(split.clone()).build());
+                let steps: Vec<_> = splits.chain(marks.map(Ok)).collect::<Result<_>>()?;
+                (normalizer, (!steps.is_empty()).then_some(Cut(steps)))
+            }
         };
         let mut inner = Pipeline::new(bpe);
         inner.with_normalizer(normalizer);
@@ -166,7 +173,7 @@ impl Tokenizer {
             .added()
             .map(|token| {
                 AddedToken::from(token.text.as_str(), token.kind == Kind::Control)
-                    .normalized(false)
+                    .normalized(token.reach.normalized)
                     .lstrip(token.reach.left)
                     .rstrip(token.reach.right)
                     .single_word(token.reach.single_word)
@@ -175,7 +182,7 @@ impl Tokenizer {
         inner.add_tokens(&added);
         let prefixes_space = match vocabulary.scheme {
             Scheme::ByteLevel { .. } => false,
-            Scheme::SentencePiece { prefix } => prefix != SpacePrefix::Never,
+            Scheme::SentencePiece { prefix, .. } => prefix.is_added(),
         };
         let pieces = Arc::new(Pieces::new(&vocabulary));
         let (special, notices) = (vocabulary.special, vocabulary.notices);
@@ -246,7 +253,7 @@ impl Tokenizer {
     }
 
     /// The ids that end a text or the model's turn: the file's end token, those of [`Self::end_at`], and whichever of the
-    /// known ones the vocabulary has; as many as a step has room for.
+    /// known ones the vocabulary has.
     pub fn ends(&self) -> Vec<u32> {
         let has_all = |tokens: &[&str; 3]| tokens.iter().all(|token| self.id_of(token).is_some());
         let of_messages: Vec<&str> = ENDS_OF_MESSAGES.iter().filter(|tokens| has_all(tokens)).map(|t| t[0]).collect();

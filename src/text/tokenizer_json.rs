@@ -3,7 +3,7 @@
 //! change the ids is refused by name. Of its post-processor only the BOS token is read; its decoder is not, as what a
 //! token writes follows from the scheme.
 
-use super::pre_tokenizer::{OwnSplit, PreTokenizer, Words};
+use super::pre_tokenizer::{OwnSplit, OwnStep, PreTokenizer, Words};
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
 use super::vocabulary::{Kind, MAX_TOKENS, Reach, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ struct AddedToken {
     rstrip: bool,
     #[serde(default)]
     special: bool,
+    #[serde(default)]
+    normalized: bool,
 }
 
 /// A step of the pre-tokenizer.
@@ -86,6 +88,10 @@ fn yes() -> bool {
     true
 }
 
+fn bpe() -> String {
+    "BPE".to_owned()
+}
+
 fn isolated() -> Behavior {
     Behavior::Isolated
 }
@@ -117,7 +123,8 @@ enum Pattern {
 
 #[derive(Deserialize)]
 struct Model {
-    #[serde(rename = "type")]
+    /// The oldest files have none.
+    #[serde(rename = "type", default = "bpe")]
     kind: String,
     vocab: Vocab,
     merges: Vec<Merge>,
@@ -183,7 +190,12 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
     }
     for added in file.added_tokens {
         let kind = if added.special { Kind::Control } else { Kind::Added };
-        let reach = Reach { left: added.lstrip, right: added.rstrip, single_word: added.single_word };
+        let reach = Reach {
+            left: added.lstrip,
+            right: added.rstrip,
+            single_word: added.single_word,
+            normalized: added.normalized,
+        };
         place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
     }
     let read_merge =
@@ -232,8 +244,8 @@ fn read_scheme(model: &Model, normalizer: Option<Normalizer>, steps: Option<Step
     let mut flat = Vec::new();
     flatten(steps, &mut flat);
     // Where bytes are spelt, nothing is left to fall back to.
-    if model.byte_fallback && !matches!(flat.last(), Some(Step::ByteLevel { .. })) {
-        return Ok(Scheme::SentencePiece { prefix: read_space_prefix(&normalizers, &flat)? });
+    if model.byte_fallback && !flat.iter().any(|step| matches!(step, Step::ByteLevel { .. })) {
+        return read_sentence_piece(&normalizers, flat);
     }
     let composes = match normalizers[..] {
         [] => false,
@@ -248,28 +260,38 @@ fn unknown(part: &str, expected: &str) -> Error {
     Error::file(format!("{ORIGIN}: {part}"), "steps of other kinds").expected(expected)
 }
 
-/// Where SentencePiece puts a space before words.
-fn read_space_prefix(normalizers: &[Normalizer], steps: &[Step]) -> Result<SpacePrefix> {
+/// Where SentencePiece puts a space before words, and what is cut beside.
+fn read_sentence_piece(normalizers: &[Normalizer], mut steps: Vec<Step>) -> Result<Scheme> {
+    let wrong = || unknown("normalizer and pre_tokenizer", "spaces that become ▁, by Replace or by Metaspace at last");
     let mark = SPACE.to_string();
     let marks = |step: &Normalizer| matches!(step, Normalizer::Replace { pattern: Pattern::String(from), content } if from == " " && *content == mark);
     let prepends = |step: &Normalizer| matches!(step, Normalizer::Prepend { prepend } if *prepend == mark);
-    match (normalizers, steps) {
-        ([replace], []) if marks(replace) => Ok(SpacePrefix::Never),
-        ([prepend, replace], []) if prepends(prepend) && marks(replace) => Ok(SpacePrefix::Always),
-        ([], [Step::Metaspace { replacement: SPACE, prepend_scheme, split: false }]) => {
-            match prepend_scheme.as_deref().unwrap_or("always") {
-                "always" => Ok(SpacePrefix::UnlessThere),
-                "first" => Ok(SpacePrefix::FirstUnlessThere),
-                "never" => Ok(SpacePrefix::Never),
-                other => Err(Error::file(ORIGIN, format!("the unknown prepend_scheme {}", quote(other)))
-                    .expected("always, first or never")),
+    let (prefix, splits_words) = match normalizers {
+        [replace] if marks(replace) => (SpacePrefix::Never, false),
+        [prepend, replace] if prepends(prepend) && marks(replace) => (SpacePrefix::Always, false),
+        [] => match steps.pop() {
+            Some(Step::Metaspace { replacement: SPACE, prepend_scheme, split }) => {
+                let prefix = match prepend_scheme.as_deref().unwrap_or("always") {
+                    "always" => SpacePrefix::UnlessThere,
+                    "first" => SpacePrefix::FirstUnlessThere,
+                    "never" => SpacePrefix::Unmarked,
+                    other => {
+                        let found = format!("the unknown prepend_scheme {}", quote(other));
+                        return Err(Error::file(ORIGIN, found).expected("always, first or never"));
+                    }
+                };
+                (prefix, split)
             }
-        }
-        _ => Err(unknown(
-            "normalizer and pre_tokenizer",
-            "spaces that become ▁, by Replace or by Metaspace without split",
-        )),
+            _ => return Err(wrong()),
+        },
+        _ => return Err(wrong()),
+    };
+    if !normalizers.is_empty() {
+        // No space is left to split at: Gemma's file asks for it all the same.
+        steps.retain(|step| !matches!(step, Step::Split { pattern: Pattern::String(text), .. } if text == " "));
     }
+    let splits = steps.into_iter().map(|step| read_split(step).ok_or_else(wrong)).collect::<Result<_>>()?;
+    Ok(Scheme::SentencePiece { prefix, splits, splits_words })
 }
 
 /// Puts a token where its id says. An added token may repeat one of the model's under the same id.
@@ -293,36 +315,50 @@ fn place(tokens: &mut Vec<Option<Token>>, id: u32, token: Token) -> Result<()> {
     Ok(())
 }
 
-/// The splits, in order; byte-level spelling must be the last step.
-fn read_words(mut steps: Vec<Step>) -> Result<Words> {
-    let wrong = || unknown("pre_tokenizer", "splits at regexes, texts, digits or punctuation, then ByteLevel");
-    let Some(Step::ByteLevel { add_prefix_space, use_regex }) = steps.pop() else { return Err(wrong()) };
-    let isolated =
-        |pattern: &str| OwnSplit { pattern: pattern.to_owned(), behavior: Behavior::Isolated, inverts: false };
-    let split = |step| match step {
+/// The steps, in order, of which one spells bytes.
+fn read_words(steps: Vec<Step>) -> Result<Words> {
+    let wrong = || unknown("pre_tokenizer", "splits at regexes, texts, digits or punctuation, and one ByteLevel");
+    let mut own = Vec::new();
+    let mut is_spelt = false;
+    for step in steps {
+        match step {
+            Step::ByteLevel { add_prefix_space, use_regex } if !is_spelt => {
+                own.extend(add_prefix_space.then_some(OwnStep::PrefixSpace));
+                // Without any, a text is one piece, and merging goes over word ends: some tokenizers are made like that.
+                own.extend(use_regex.then(|| OwnStep::Split(OwnSplit::isolated(PreTokenizer::byte_map_pattern()))));
+                own.push(OwnStep::Bytes);
+                is_spelt = true;
+            }
+            // Behind the byte map, splits look at what it wrote.
+            step => own.push(OwnStep::Split(read_split(step).ok_or_else(wrong)?)),
+        }
+    }
+    if is_spelt { Ok(Words::of(own)) } else { Err(wrong()) }
+}
+
+/// A step that cuts, if it is one.
+fn read_split(step: Step) -> Option<OwnSplit> {
+    Some(match step {
         Step::Split { pattern, behavior, invert } => {
             let pattern = match pattern {
                 Pattern::Regex(regex) => regex,
                 Pattern::String(text) => regex::escape(&text),
             };
-            Ok(OwnSplit { pattern, behavior, inverts: invert })
+            OwnSplit { pattern, behavior, inverts: invert }
         }
-        Step::Digits { individual_digits: true } => Ok(isolated(r"\p{N}")),
-        Step::Digits { individual_digits: false } => Ok(isolated(r"\p{N}+")),
-        Step::Punctuation { behavior } => Ok(OwnSplit { behavior, ..isolated(r"[\p{P}!-/:-@\[-`{-~]") }),
-        Step::Whitespace => Ok(OwnSplit { behavior: Behavior::Removed, inverts: true, ..isolated(r"\w+|[^\w\s]+") }),
-        Step::WhitespaceSplit => Ok(OwnSplit { behavior: Behavior::Removed, ..isolated(r"\s") }),
+        Step::Digits { individual_digits: true } => OwnSplit::isolated(r"\p{N}"),
+        Step::Digits { individual_digits: false } => OwnSplit::isolated(r"\p{N}+"),
+        Step::Punctuation { behavior } => OwnSplit { behavior, ..OwnSplit::isolated(r"[\p{P}!-/:-@\[-`{-~]") },
+        Step::Whitespace => {
+            OwnSplit { behavior: Behavior::Removed, inverts: true, ..OwnSplit::isolated(r"\w+|[^\w\s]+") }
+        }
+        Step::WhitespaceSplit => OwnSplit { behavior: Behavior::Removed, ..OwnSplit::isolated(r"\s") },
         Step::CharDelimiterSplit { delimiter } => {
-            Ok(OwnSplit { behavior: Behavior::Removed, ..isolated(&regex::escape(&delimiter.to_string())) })
+            let pattern = regex::escape(&delimiter.to_string());
+            OwnSplit { behavior: Behavior::Removed, ..OwnSplit::isolated(&pattern) }
         }
-        Step::Sequence { .. } | Step::ByteLevel { .. } | Step::Metaspace { .. } => Err(wrong()),
-    };
-    let mut splits: Vec<OwnSplit> = steps.into_iter().map(split).collect::<Result<_>>()?;
-    // Without any, a text is one piece, and merging goes over word ends: some tokenizers are made like that.
-    if use_regex {
-        splits.push(isolated(PreTokenizer::byte_map_pattern()));
-    }
-    Ok(Words::of(splits, add_prefix_space))
+        Step::Sequence { .. } | Step::ByteLevel { .. } | Step::Metaspace { .. } => return None,
+    })
 }
 
 /// The steps without the sequences that hold them. The depth is bounded by the JSON reader's.
@@ -362,5 +398,5 @@ fn refuse_unsupported(file: &File) -> Result<()> {
 }
 
 fn is_on(option: &Value) -> bool {
-    !matches!(option, Value::Null | Value::Bool(false)) && option.as_str() != Some("")
+    !matches!(option, Value::Null | Value::Bool(false)) && option.as_str() != Some("") && option.as_f64() != Some(0.0)
 }

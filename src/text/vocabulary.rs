@@ -2,7 +2,7 @@
 //! What passes here cannot make the tokenizer panic, lose text, or ask for more memory than the file is long.
 
 use super::byte_map;
-use super::pre_tokenizer::Words;
+use super::pre_tokenizer::{OwnSplit, Words};
 use super::sentence_piece::{self, SpacePrefix};
 use super::stream::Control;
 use crate::error::{Error, Result};
@@ -40,8 +40,14 @@ pub(super) enum Scheme {
         /// Text is first brought into Unicode's composed form, NFC.
         composes: bool,
     },
-    /// Characters, and bytes where a character has no token, in one piece.
-    SentencePiece { prefix: SpacePrefix },
+    /// Characters, and bytes where a character has no token, in one piece but for what a file's own steps cut.
+    SentencePiece {
+        prefix: SpacePrefix,
+        /// Before spaces are marked.
+        splits: Vec<OwnSplit>,
+        /// Every mark begins a piece.
+        splits_words: bool,
+    },
 }
 
 /// What a token is.
@@ -64,6 +70,8 @@ pub(super) struct Reach {
     pub(super) left: bool,
     pub(super) right: bool,
     pub(super) single_word: bool,
+    /// It is looked for in the text as it is after the normalizer.
+    pub(super) normalized: bool,
 }
 
 /// One token.

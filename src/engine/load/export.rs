@@ -266,7 +266,7 @@ impl ModelFiles {
             }
             return Ok(());
         };
-        let config = self.tokenizer_config()?;
+        let config = self.tokenizer_config();
         keys.extend(export::gguf_keys(&loose_json::strict(json), config.as_ref(), special, n_vocab)?);
         Ok(())
     }

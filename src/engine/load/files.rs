@@ -128,14 +128,10 @@ impl ModelFiles {
     }
 
     /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
-    pub(in crate::engine) fn tokenizer_config(&self) -> Result<Option<TokenizerConfig>> {
-        let config = self
-            .tokenizer_config
-            .as_deref()
-            .map(|text| TokenizerConfig::read(&loose_json::strict(text)))
-            .transpose()?;
-        let Some(template) = &self.chat_template else { return Ok(config) };
-        Ok(Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() }))
+    pub(in crate::engine) fn tokenizer_config(&self) -> Option<TokenizerConfig> {
+        let config = self.tokenizer_config.as_deref().map(|text| TokenizerConfig::read(&loose_json::strict(text)));
+        let Some(template) = &self.chat_template else { return config };
+        Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() })
     }
 
     /// The text of `config.json`, which safetensors need.
@@ -161,7 +157,7 @@ impl ModelFiles {
     fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
         let Some(json) = &self.tokenizer else { return Ok(None) };
         let mut tokenizer = Tokenizer::from_json(&loose_json::strict(json), special)?;
-        if let Some(config) = self.tokenizer_config()? {
+        if let Some(config) = self.tokenizer_config() {
             tokenizer.configure(&config);
         }
         // A text may end with any of several tokens, and the two files need not name the same.
@@ -216,10 +212,9 @@ impl ModelFiles {
             (_, None) => Ok(None),
             // Its encoding is a program of its makers, and no template.
             (Model::V4(..), _) => Ok(Some(Rc::new(Chat::v4()))),
-            (_, Some(tokenizer)) => self.tokenizer_config().and_then(|config| {
-                let chat = config.map(|config| Chat::from_config(&config, tokenizer)).transpose()?;
-                Ok(chat.flatten().map(Rc::new))
-            }),
+            (_, Some(tokenizer)) => self
+                .tokenizer_config()
+                .map_or(Ok(None), |config| Ok(Chat::from_config(&config, tokenizer)?.map(Rc::new))),
         };
         Ok(OpenModel { model, tokenizer, chat, notices })
     }

@@ -90,6 +90,17 @@ impl Metadata {
         }
     }
 
+    /// An array of strings, in which U+FFFD stands for what is no UTF-8; and how many strings had such.
+    pub fn get_strs_lossily(&self, key: &str) -> Result<Option<(Vec<String>, usize)>> {
+        if let Some(Value::NoUtf8(ARRAY_ID, bytes)) = self.get(key) {
+            let texts = raw_texts(bytes);
+            let n_wrong = texts.iter().filter(|text| std::str::from_utf8(text).is_err()).count();
+            let texts = texts.into_iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+            return Ok(Some((texts, n_wrong)));
+        }
+        Ok(self.get_strs(key)?.map(|texts| (texts.iter().map(str::to_owned).collect(), 0)))
+    }
+
     /// An array of whole numbers, of any length.
     pub fn get_u32s(&self, key: &str) -> Result<Option<Vec<u32>>> {
         self.scalars(key, "an array of whole numbers of 32 bits", Scalar::to_u32)
@@ -289,4 +300,17 @@ fn no_utf8_texts(bytes: &[u8], ends: &[u32]) -> Value {
         begin = end;
     }
     Value::NoUtf8(ARRAY_ID, out)
+}
+
+/// The strings that [`no_utf8_texts`] put there.
+fn raw_texts(bytes: &[u8]) -> Vec<&[u8]> {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    let mut texts = Vec::new();
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((text, behind)) = behind.split_at_checked(length) else { break };
+        texts.push(text);
+        rest = behind;
+    }
+    texts
 }

@@ -133,9 +133,14 @@ impl Scalar {
         value.is_finite().then_some(value)
     }
 
-    /// The truth value, if it is one.
+    /// The truth value, if it is one; some writers have 0 and 1.
     pub(super) fn to_bool(self) -> Option<bool> {
-        if let Self::Bool(value) = self { Some(value) } else { None }
+        match self {
+            Self::Bool(value) => Some(value),
+            Self::Unsigned(bit @ 0..=1) => Some(bit == 1),
+            Self::Signed(bit @ 0..=1) => Some(bit == 1),
+            _ => None,
+        }
     }
 }
 
