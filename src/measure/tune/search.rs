@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn guess() -> Choice {
-        Choice { variant: "plain".to_owned(), config: Config::default() }
+        Choice { variant: "plain".to_owned(), config: Config { rows: 4, threads: 16, ..Config::default() } }
     }
 
     fn found(mut table: Table, extent: Extent) -> Found {
