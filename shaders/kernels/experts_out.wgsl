@@ -15,7 +15,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;       // hidden: [n_tokens, n_slots, hidden_stride]
+@group(0) @binding(2) var<storage, read> hidden: array<vec4<f32>>;  // [n_tokens, n_slots, hidden_stride]
 @group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
 @group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;  // [n_experts, n_embd, n_blocks, …]
 @group(0) @binding(5) var<storage, read> scales: array<u32>;

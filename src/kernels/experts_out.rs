@@ -10,7 +10,7 @@ use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Stage, Variant
 use super::experts::{Flow, Odd, Shard, odd_case, odd_shapes};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{INPUT_PLAIN, OUTPUT_PLAIN, STEP, dot, experts, experts_out_fixed};
+use super::{OUTPUT_PLAIN, STEP, dot, experts, experts_out_fixed};
 
 crate::params! {
     /// Parameters of `experts_out` and `experts_out_tiled`; the WGSL says what each is.
@@ -36,7 +36,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "experts_out",
     variants: &[
-        Variant::only("experts_out", SOURCE, &[STEP, INPUT_PLAIN, OUTPUT_PLAIN], WAY),
+        Variant::only("experts_out", SOURCE, &[STEP, INPUT_HIDDEN, OUTPUT_PLAIN], WAY),
         experts_out_fixed::VARIANT,
     ],
     bindings: &[
@@ -51,6 +51,9 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// How it reads.
+pub(super) const INPUT_HIDDEN: &str = shader_text!("../../shaders/lib/input_hidden.wgsl");
 
 /// The text, for another contract of its output too.
 pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/experts_out.wgsl");

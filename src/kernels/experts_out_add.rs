@@ -9,10 +9,10 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Stage, Variant, space};
 
 use super::experts::{Odd, Shard, odd_case, record_experts_out};
-use super::experts_out::{self, Params, SLOTS, in_order, sharing};
+use super::experts_out::{self, INPUT_HIDDEN, Params, SLOTS, in_order, sharing};
 use super::matrix::with_codes;
 use super::rows::{Needed, Rows};
-use super::{INPUT_PLAIN, STEP, add};
+use super::{STEP, add};
 
 /// The kernel. Its text and parameters are those of `experts_out`.
 pub static OP: Op = Op {
@@ -22,7 +22,7 @@ pub static OP: Op = Op {
         ..Variant::only(
             "experts_out_add",
             experts_out::SOURCE,
-            &[STEP, INPUT_PLAIN, shader_text!("../../shaders/lib/slots_added.wgsl")],
+            &[STEP, INPUT_HIDDEN, shader_text!("../../shaders/lib/slots_added.wgsl")],
             Way { lower, space: space::rows_of_weights },
         )
     }],
