@@ -15,7 +15,8 @@ fn load_block(i: u32) -> Block {
 // The bytes of quad j, each as the highest of a word: by multiplication, since SwiftShader shifts one lane at a time.
 fn high_bytes(b: Block, j: u32) -> vec4<i32> {
     let word = select(b.first[j & 3u], b.second[j & 3u], j >= 4u);
-    return bitcast<vec4<i32>>(vec4<u32>(word) * vec4<u32>(0x1000000u, 0x10000u, 0x100u, 1u) & vec4<u32>(0xff000000u));
+    let moved = vec4<u32>(word) * vec4<u32>(0x1000000u, 0x10000u, 0x100u, 1u);
+    return bitcast<vec4<i32>>(moved & vec4<u32>(0xff000000u));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
