@@ -351,7 +351,6 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gemma3", "final_logit_softcapping", json!(30.0), "final_logit_softcapping"),
         ("smollm3", "no_rope_layers", json!([1, 1]), "no_rope_layers"),
         ("smollm3", "no_rope_layers", json!([1, 1, 1, 2, 1]), "no_rope_layers"),
-        ("smollm3", "use_sliding_window", json!(true), "use_sliding_window"),
         ("gpt_oss", "sliding_window", json!(0), "sliding_window"),
         ("gpt_oss", "swiglu_limit", json!(0), "limit"),
         ("gpt_oss", "swiglu_limit", json!("seven"), "swiglu_limit"),

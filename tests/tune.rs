@@ -44,7 +44,7 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
             let all = session.alike(n_tokens);
             let alike = all.into_iter().find(|alike| alike.problem.kernel == "linear").unwrap();
             for (from, to, is_wrong) in [
-                ("sums[r] += affine.x", "sums[r] += 1.001 * affine.x", true),
+                ("factor * sum)", "1.001 * factor * sum)", true),
                 // A row that is never written.
                 ("first + r < params.n_rows {", "first + r + 1u < params.n_rows {", true),
                 ("let sum = reduce_sum", "let sum = 1.0 * reduce_sum", false),
