@@ -4,8 +4,15 @@ fn nibbles(bytes: vec4<u32>, j: u32) -> vec4<u32> {
     return (vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u);
 }
 
-// The same as floats, and without shifts: SwiftShader has those of a vector done one lane at a time. A nibble is converted where
-// it stands, and its place taken out by a factor. Only the highest reaches a word's sign.
+// The same as floats. A nibble is converted where it stands, and its place taken out by a factor.
+fn nibble_values(bytes: vec4<u32>, j: u32) -> vec4<f32> {
+    let word = bytes[j & 3u] >> select(0u, 4u, j >= 4u);
+    let places = vec4<u32>(word) & vec4<u32>(0xfu, 0xf00u, 0xf0000u, 0xf000000u);
+    return vec4<f32>(vec4<i32>(places)) * vec4<f32>(1.0, 0x1p-8, 0x1p-16, 0x1p-24);
+}
+
+// The same for a j that is known when the text is compiled, without a shift: SwiftShader shifts a vector one lane at a time. Only the
+// highest nibble reaches a word's sign.
 fn nibble_floats(bytes: vec4<u32>, j: u32) -> vec4<f32> {
     let word = bytes[j & 3u];
     if j < 4u {

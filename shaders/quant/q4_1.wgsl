@@ -13,5 +13,5 @@ fn load_block(i: u32) -> Block {
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * nibble_floats(b.bytes, j) + b.minimum;
+    return b.scale * nibble_values(b.bytes, j) + b.minimum;
 }

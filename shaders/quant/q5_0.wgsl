@@ -16,7 +16,7 @@ fn load_block(i: u32) -> Block {
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    return b.scale * ((nibble_floats(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - 16.0);
+    return b.scale * ((nibble_values(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - 16.0);
 }
 
 fn block_codes(b: Block, j: u32) -> vec4<f32> {

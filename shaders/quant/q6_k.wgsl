@@ -20,6 +20,6 @@ fn load_block(i: u32) -> Block {
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    let values = nibble_floats(b.bytes, j) + 16.0 * two_bit_floats(b.high, j) - 32.0;
+    let values = nibble_values(b.bytes, j) + 16.0 * two_bit_floats(b.high, j) - 32.0;
     return select(b.scale.x, b.scale.y, j >= 4u) * values;
 }
