@@ -12,10 +12,6 @@ fn input_quad(at: u32, i: u32) -> vec4<f32> {
     return v * norm[i];
 }
 
-fn input_again(at: u32, i: u32) -> vec4<f32> {
-    return x[at + i] * norm[i];
-}
-
 fn input_factor(lane: u32) -> f32 {
     return 1.0 / sqrt(reduce_sum(lane, input_squares) / f32(params.n_in) + bitcast<f32>(EPS));
 }
@@ -23,6 +19,6 @@ fn input_factor(lane: u32) -> f32 {
 fn input_keep(at: u32, token: u32, first: u32, n_invocations: u32, factor: f32) {
     let n = params.n_in / 4u;
     for (var i = first; i < n; i += n_invocations) {
-        normed[token * n + i] = factor * input_again(at, i);
+        normed[token * n + i] = factor * (x[at + i] * norm[i]);
     }
 }
