@@ -18,6 +18,20 @@ export async function unfold(tab, selector) {
   if (!(await details.evaluate((at) => at.open))) await details.locator('> summary').click();
 }
 
+/** Pictures of the page as it is, wide and narrow, dark and light, as `name-….png`; nothing may be wider than the window. */
+export async function take_looks(tab, name) {
+  for (const [form, viewport] of [['wide', { width: 1400, height: 900 }], ['narrow', { width: 390, height: 844 }]]) {
+    await tab.setViewportSize(viewport);
+    for (const colorScheme of ['light', 'dark']) {
+      await tab.emulateMedia({ colorScheme });
+      const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wider <= 0, `${form}: ${wider} px wider than the window`);
+      await tab.screenshot({ path: `${name}-${colorScheme}-${form}.png`, fullPage: true });
+    }
+  }
+  return `${name}-*.png`;
+}
+
 export function generate(tab, request) {
   const answer = tab.evaluate((request) => window.headstart.generate(request), request);
   answer.catch(() => {}); // a check that fails meanwhile closes the tab; that is no second failure
