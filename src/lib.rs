@@ -32,14 +32,15 @@
 //! Nothing here blocks: futures are driven by the host, natively by any executor (`pollster` will do), in a browser by
 //! its own. All errors are one type, [`Error`], which names the thing, what was found, what was expected, what to do.
 //!
-//! The floors, bottom up: [`error`]; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
+//! The floors, bottom up: [`error`] and `shader_text`; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
 //! `measure`; `host`. Nothing points up; `tests/tidy.rs` holds the house to that. ARCHITECTURE.md is the map, and says
 //! what to touch for a new format, kernel, architecture or figure.
 
+#[macro_use]
+mod shader_text;
 pub mod engine;
 pub mod error;
 pub mod format;
-#[macro_use]
 pub mod gpu;
 pub mod host;
 pub mod kernels;

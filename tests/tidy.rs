@@ -22,9 +22,10 @@ struct Rule {
 /// Each floor with the floors it may name. `host`, `lib.rs` and `main.rs` may name all.
 const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("format", &["error"]),
-    ("gpu", &["error"]),
-    ("kernels", &["error", "format", "gpu"]),
+    ("shader_text", &[]),
+    ("format", &["error", "shader_text"]),
+    ("gpu", &["error", "shader_text"]),
+    ("kernels", &["error", "shader_text", "format", "gpu"]),
     ("model", &["error", "format", "text"]),
     ("text", &["error", "format", "model"]),
     ("engine", &["error", "format", "gpu", "kernels", "model", "text"]),

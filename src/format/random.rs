@@ -1,17 +1,17 @@
 //! Random words for the planes of [`super::repack`] that decode to finite weights of a wanted size, whatever the format:
 //! what fills a model of which there are no weights yet.
 //!
-//! **Quants** of the block formats may have any bits, but for TQ2_0: every code is a number. **Scales** are those of an honestly encoded
-//! row of random numbers, or of random blocks where a format is only read, repeated from super-block to super-block, so that they are as finite and as various as in a
-//! file; what they make of random codes is measured, and the row is made larger or smaller until the size fits. A size
+//! **Quants** of the block formats may have any bits, but for TQ2_0: every code is a number. **Scales** are those of an
+//! honestly encoded row of random numbers, or of random blocks where a format is only read, repeated from super-block to
+//! super-block, so that they are as finite and as various as in a file; what they make of random codes is measured, and the row is made larger or smaller until the size fits. A size
 //! is a root of a mean square. Where scales are powers of two (MXFP4) it fits within a factor √2, in FP8, where they
 //! are never the lesser one, within 2, in NVFP4, whose scales have a least step, within 1.8, else within a few per cent. **F32, F16 and BF16** have random signs and mantissas and one exponent, the one whose numbers, of size
 //! `√(7/3) · 2^e`, are nearest; that fits within √2, too.
 
 use super::Format;
-use super::packed;
 use super::plane::decode_plane_row;
-use super::quant::encode_row;
+use super::quant::row::Written;
+use super::quant::{encode_row, weights_of};
 use super::repack::{grid_of, quant_words, repack_rows, scale_words};
 use crate::error::Result;
 use half::f16;
@@ -63,8 +63,10 @@ impl RandomWords {
                 Self { mask: 0x83ff_83ff, bits: half | half << 16, scales: Vec::new() }
             }
             _ => {
-                // Of the four codes of TQ2_0 one is not written. Those of -1 and 1 are even around zero.
-                let mask = if format == Format::TQ2_0 { 0xaaaa_aaaa } else { u32::MAX };
+                let mask = match weights_of(format)?.written {
+                    Written::Encoded { .. } => u32::MAX,
+                    Written::Never { mask, .. } => mask,
+                };
                 let unit = random_scales(format, 1.0)?;
                 let scales = random_scales(format, size / measured_size(format, mask, &unit))?;
                 Self { mask, bits: 0, scales }
@@ -80,10 +82,10 @@ impl RandomWords {
 /// For the tables of integers, and for a number of elements that is no multiple of the block.
 pub fn random_row(format: Format, n: usize, largest: f32, mut word: impl FnMut() -> u32) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if let Some(packed) = packed::of(format) {
+    if let Written::Never { set_scale, .. } = weights_of(format)?.written {
         bytes.resize_with(format.row_bytes(n as u64) as usize, || word() as u8);
         let scale = f16::from_f32(largest);
-        bytes.chunks_mut(format.block_bytes()).for_each(|block| packed.set_scale(block, scale));
+        bytes.chunks_mut(format.block_bytes()).for_each(|block| set_scale(block, scale));
     } else {
         let row: Vec<f32> = (0..n).map(|_| (word() as f32 / (1u64 << 31) as f32 - 1.0) * largest).collect();
         encode_row(format, &row, &mut bytes)?;

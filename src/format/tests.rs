@@ -297,6 +297,7 @@ fn what_is_only_read_is_not_written() {
 #[test]
 fn names_and_numbers_of_formats_come_back() {
     for format in Format::ALL {
+        assert_eq!(format!("{format:?}"), format.name(), "a row of another format");
         assert_eq!(Format::from_name(&format.name().to_lowercase()), Some(format));
         assert!(format.ggml_id().is_none_or(|id| Format::from_ggml_id(id) == Some(format)), "{format}");
     }

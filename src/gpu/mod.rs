@@ -1,8 +1,6 @@
 //! The GPU as this program sees it: adapters, kernels as values, recordings, their lowering, and the two executors.
 //! Knows no model and no particular kernel.
 
-#[macro_use]
-pub(crate) mod shader_text;
 pub mod adapter;
 pub mod caps;
 pub mod config;

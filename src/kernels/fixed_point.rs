@@ -8,7 +8,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::matrix::{stage_format, words_of};
+use super::matrix::{shader_of, stage_format};
 use super::{STEP, finish_fixed};
 
 crate::params! {
@@ -73,13 +73,13 @@ pub(super) const DOTS: &str = shader_text!("../../shaders/lib/fixed_dots.wgsl");
 
 /// Whether a stage's weights come as codes of 8 bits, and its rows of so many in whole blocks.
 pub(super) fn suits(stage: &Stage, n_in: u32) -> bool {
-    n_in.is_multiple_of(32) && stage_format(stage).is_some_and(|format| words_of(format).is_some())
+    n_in.is_multiple_of(32) && stage_format(stage).is_some_and(|format| !shader_of(format).words.is_empty())
 }
 
 /// A dispatch of a stage that binds the step first and its activations second: with these in fixed point, which a helper makes of
 /// them, and with parameters by which it reads them so.
 pub(super) fn lowered(stage: &Stage, (spec, n_workgroups): (Spec, u64), form: &Params, params: &impl Pod) -> Lowered {
-    let words = stage_format(stage).and_then(words_of).unwrap_or_default();
+    let words = stage_format(stage).map_or(&[][..], |format| shader_of(format).words);
     let spec = words.iter().fold(spec.with_packed_dot(), |spec, text| spec.part(text));
     let fixed = Slice::scratch(0, form.bytes());
     let mut bindings = stage.bindings.clone();

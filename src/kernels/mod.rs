@@ -257,8 +257,8 @@ pub fn checksum() -> String {
     for format in Format::WEIGHTS {
         // Problems know formats by their numbers.
         hash.update(format!("{format} {}", format as u32));
-        let words = matrix::words_of(format).unwrap_or_default();
-        matrix::texts_of(format).iter().chain(words).for_each(|text| hash.update(text));
+        let shader = matrix::shader_of(format);
+        shader.decoder.iter().chain(shader.words).for_each(|text| hash.update(text));
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,9 +1,30 @@
 //! FP8: 33 bytes for 32 elements, as they are joined from DeepSeek's safetensors. A scale 2^(e − 127) as one byte e
 //! (E8M0), then 32 E4M3 bytes; value = E4M3(byte) · scale. What the format calls no number is refused where rows are
 //! joined; here 0x7F goes on as 480, as in the shaders.
+//!
+//! Planes: 2 vec4 of 32 E4M3 bytes in order; scales: E8M0 byte per block, four to a word.
+
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks};
+use crate::format::plane::Block;
+use crate::format::repack::{extend_scales, words};
+
+pub(super) static ROW: Row = Row {
+    name: "FP8",
+    ggml_id: None,
+    block_len: 32,
+    block_bytes: 33,
+    weights: Some(Weights {
+        usual: Usual::NEVER,
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
+        planes: Planes { unit: 4, quants: 64, scales: 1, grid: &[] },
+        shader: Shader { decoder: &[quant!("e4m3"), quant!("fp8")], codes: BlockCodes::InDecoder, words: &[] },
+    }),
+};
 
 /// The value of an E4M3 byte: sign, four bits of exponent with bias 7, three of mantissa.
-pub(in super::super) fn e4m3(byte: u8) -> f32 {
+pub(super) fn e4m3(byte: u8) -> f32 {
     let (exponent, mantissa) = (byte >> 3 & 15, u32::from(byte & 7));
     // Without an exponent a mantissa has no leading one, and the weight of the smallest exponent.
     let whole = if exponent == 0 { mantissa } else { (8 + mantissa) << (exponent - 1) };
@@ -26,11 +47,11 @@ pub(super) fn nearest_e4m3(x: f32) -> u8 {
 }
 
 /// 2^(e − 127); the smallest is subnormal in f32.
-pub(in super::super) fn power(e: u8) -> f32 {
+pub(super) fn power(e: u8) -> f32 {
     f32::from_bits(if e == 0 { 0x0040_0000 } else { u32::from(e) << 23 })
 }
 
-pub(super) fn decode(block: &[u8; 33], values: &mut [f32; 32]) {
+fn decode(block: &[u8; 33], values: &mut [f32; 32]) {
     let scale = power(block[0]);
     for (value, &byte) in values.iter_mut().zip(&block[1..]) {
         *value = e4m3(byte) * scale;
@@ -38,7 +59,7 @@ pub(super) fn decode(block: &[u8; 33], values: &mut [f32; 32]) {
 }
 
 /// The least power of two under which the largest element is at most 448.
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 33] {
+fn encode(values: &[f32; 32]) -> [u8; 33] {
     let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let e = (0..=254).find(|&e| largest <= 448.0 * power(e)).unwrap_or(254);
     let mut block = [0; 33];
@@ -47,6 +68,24 @@ pub(super) fn encode(values: &[f32; 32]) -> [u8; 33] {
         *byte = nearest_e4m3(value / power(e));
     }
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<33>().0;
+    extend_scales(scales, 4, blocks.iter().map(|block| u32::from(block[0])));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let scale = power(scales[block / 4].to_le_bytes()[block % 4]);
+    e4m3_bytes(quants, block, scale, values);
+}
+
+/// The E4M3 bytes of a block, times its scale.
+pub(super) fn e4m3_bytes(quants: &[u32], block: usize, scale: f32, values: &mut Block) {
+    for (four, &word) in values.as_chunks_mut::<4>().0.iter_mut().zip(&quants[block * 8..][..8]) {
+        *four = word.to_le_bytes().map(|byte| e4m3(byte) * scale);
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,28 @@
 //! FP8_F32: 36 bytes for 32 elements, as they are joined from DeepSeek's safetensors: as FP8, with the scale in F32.
+//!
+//! Planes: 2 vec4, as FP8; scales: F32 per block.
 
-use super::fp8::{e4m3, nearest_e4m3};
+use super::fp8::{e4m3, e4m3_bytes, nearest_e4m3};
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks};
+use crate::format::plane::Block;
+use crate::format::repack::words;
 
-pub(super) fn decode(block: &[u8; 36], values: &mut [f32; 32]) {
+pub(super) static ROW: Row = Row {
+    name: "FP8_F32",
+    ggml_id: None,
+    block_len: 32,
+    block_bytes: 36,
+    weights: Some(Weights {
+        usual: Usual::NEVER,
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
+        planes: Planes { unit: 1, quants: 64, scales: 1, grid: &[] },
+        shader: Shader { decoder: &[quant!("e4m3"), quant!("fp8_f32")], codes: BlockCodes::InDecoder, words: &[] },
+    }),
+};
+
+fn decode(block: &[u8; 36], values: &mut [f32; 32]) {
     let scale = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
     for (value, &byte) in values.iter_mut().zip(&block[4..]) {
         *value = e4m3(byte) * scale;
@@ -10,7 +30,7 @@ pub(super) fn decode(block: &[u8; 36], values: &mut [f32; 32]) {
 }
 
 /// The scale that makes the largest element 448.
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 36] {
+fn encode(values: &[f32; 32]) -> [u8; 36] {
     let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     let scale = largest / 448.0;
     let mut block = [0; 36];
@@ -19,4 +39,15 @@ pub(super) fn encode(values: &[f32; 32]) -> [u8; 36] {
         *byte = if scale == 0.0 { 0 } else { nearest_e4m3(value / scale) };
     }
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<36>().0 {
+        scales.extend(words(&block[..4]));
+        quants.extend(words(&block[4..]));
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    e4m3_bytes(quants, block, f32::from_bits(scales[block]), values);
 }

@@ -1,12 +1,37 @@
 //! IQ4_NL: 18 bytes for 32 elements. `f16 d`, then 16 bytes of nibbles as in Q4_0; value = table(q) · d, with a table
 //! that is finer around zero.
+//!
+//! Planes: as Q4_0.
 
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only::{self, Codes};
-use super::{finite_f16, read_f16};
+use super::{decode_blocks, encode_blocks, finite_f16, q4_0, read_f16};
+use crate::format::plane::{Block, half_of, nibbles};
+
+pub(super) static ROW: Row = Row {
+    name: "IQ4_NL",
+    ggml_id: Some(20),
+    block_len: 32,
+    block_bytes: 18,
+    weights: Some(Weights {
+        usual: Usual { place: 30, names: &["IQ4_NL"] },
+        blocks: Blocks::Own {
+            decode: |bytes, values| decode_blocks(bytes, values, decode),
+            repack: q4_0::repack,
+            decode_plane,
+        },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(25) },
+        planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_nl")],
+            codes: BlockCodes::InDecoder,
+            words: &[],
+        },
+    }),
+};
 
 /// What the codes of IQ4_NL and IQ4_XS stand for.
-pub(in super::super) const UNEVEN: [i8; 16] =
-    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(super) const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// The table, for the search of scales.
 pub(super) const CODES: Codes =
@@ -22,7 +47,7 @@ pub(super) fn code_at(value: f32, scale: f32) -> u8 {
     if scale == 0.0 { 0 } else { code_of(value / scale) as u8 }
 }
 
-pub(super) fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
+fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
     let d = read_f16(block, 0);
     for (i, &pair) in block[2..].iter().enumerate() {
         values[i] = f32::from(UNEVEN[usize::from(pair & 15)]) * d;
@@ -30,7 +55,7 @@ pub(super) fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
     }
 }
 
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 18] {
+fn encode(values: &[f32; 32]) -> [u8; 18] {
     let d = finite_f16(scale_only::fit(values, CODES));
     let mut block = [0; 18];
     block[..2].copy_from_slice(&d.to_le_bytes());
@@ -38,6 +63,11 @@ pub(super) fn encode(values: &[f32; 32]) -> [u8; 18] {
         *byte = code_at(values[i], d.to_f32()) | code_at(values[i + 16], d.to_f32()) << 4;
     }
     block
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let d = half_of(scales, block);
+    nibbles(quants, block * 4, values, |q| f32::from(UNEVEN[q as usize]) * d);
 }
 
 #[cfg(test)]

@@ -1,16 +1,41 @@
 //! IQ4_XS: 136 bytes for 256 elements. `f16 d`; 16 bits with the two high bits of 8 scales, one for each sub-block of
 //! 32; 4 bytes with their low four bits; then 16 bytes of nibbles for each sub-block as in Q4_0.
 //! value = (d · (scale − 32)) · table(q), with the table of IQ4_NL.
+//!
+//! Planes: 1 vec4 for each sub-block of 32, as Q4_0; scales: 2 words, `d` and the high bits of the scales `<< 16`, then
+//! their low bits.
 
 use super::iq4_nl::{CODES, UNEVEN, code_at};
-use super::{read_f16, scale_only, sub_blocks_of};
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::scale_only;
+use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use crate::format::plane::{Block, half_of, nibbles};
+use crate::format::repack::words;
+
+pub(super) static ROW: Row = Row {
+    name: "IQ4_XS",
+    ggml_id: Some(23),
+    block_len: 256,
+    block_bytes: 136,
+    weights: Some(Weights {
+        usual: Usual { place: 40, names: &["IQ4_XS"] },
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(30) },
+        planes: Planes { unit: 8, quants: 32, scales: 2, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs")],
+            codes: BlockCodes::InDecoder,
+            words: &[],
+        },
+    }),
+};
 
 /// The scale of sub-block `j`, from −32 to 31, of the high and the low bits of all.
-pub(in super::super) fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
+pub(super) fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
     ((low >> (4 * j) & 15) as u8 | ((high >> (2 * j) & 3) as u8) << 4) as i8 - 32
 }
 
-pub(super) fn decode(block: &[u8; 136], values: &mut [f32; 256]) {
+fn decode(block: &[u8; 136], values: &mut [f32; 256]) {
     let d = read_f16(block, 0);
     let high = u16::from_le_bytes([block[2], block[3]]);
     let low = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
@@ -23,7 +48,7 @@ pub(super) fn decode(block: &[u8; 136], values: &mut [f32; 256]) {
     }
 }
 
-pub(super) fn encode(values: &[f32; 256]) -> [u8; 136] {
+fn encode(values: &[f32; 256]) -> [u8; 136] {
     let sub_blocks = sub_blocks_of::<32, 8>(values);
     let fitted = scale_only::fit_all(&sub_blocks, CODES, [-32.0, 31.0]);
     let (mut high, mut low) = (0u16, 0u32);
@@ -41,4 +66,17 @@ pub(super) fn encode(values: &[f32; 256]) -> [u8; 136] {
     block[2..4].copy_from_slice(&high.to_le_bytes());
     block[4..8].copy_from_slice(&low.to_le_bytes());
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<136>().0 {
+        scales.extend(words(&block[..8]));
+        quants.extend(words(&block[8..]));
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let head = &scales[block / 8 * 2..][..2];
+    let scale = half_of(head, 0) * f32::from(unpack_scale((head[0] >> 16) as u16, head[1], block % 8));
+    nibbles(quants, block * 4, values, |q| scale * f32::from(UNEVEN[q as usize]));
 }

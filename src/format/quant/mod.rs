@@ -1,13 +1,31 @@
-//! Weight formats as their files hold them: rows of blocks to and from f32, one file per format, one contract. Those that
-//! are only read are in [`super::packed`]. Every file here has `decode(&block, &mut values)`, which equals ggml's scalar code bit for bit, and
-//! `encode(&values) -> block`. Plain loops: this is the oracle of the shaders, and what writes small files.
+//! Weight formats, one file each, and the table that lists them. A file describes its format as one [`Row`]: names and
+//! numbers, its blocks to and from f32, how they lie on the GPU, and the texts by which shaders read them. Decoding equals
+//! ggml's scalar code bit for bit. Plain loops: this is the oracle of the shaders, and what writes small files.
+
+/// A text of `shaders/quant/`.
+macro_rules! quant {
+    ($name:literal) => {
+        shader_text!(concat!("../../../shaders/quant/", $name, ".wgsl"))
+    };
+}
 
 mod fp8;
 mod fp8_f32;
+mod grid;
+mod iq1;
+mod iq1_m;
+mod iq1_s;
+mod iq2;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
 mod nvfp4;
+mod packed;
 mod plain;
 mod q2_k;
 mod q3_k;
@@ -19,22 +37,109 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+pub(crate) mod row;
 mod scale_min;
 mod scale_only;
+mod tq1_0;
+mod tq2_0;
 
 pub use plain::decode_integers;
 
-pub(super) use fp8::{e4m3, power};
-pub(super) use iq4_nl::UNEVEN;
-pub(super) use iq4_xs::unpack_scale as unpack_iq4_xs_scale;
-pub(super) use mxfp4::{DOUBLED_E2M1, half_power};
-pub(super) use nvfp4::half_scale;
-pub(super) use q3_k::unpack_scale as unpack_q3_k_scale;
-pub(super) use q4_k::unpack_scale_min;
-
-use super::{Format, packed};
 use crate::error::{Error, Result};
 use half::f16;
+use row::{Blocks, Row, Weights, Written};
+
+/// Makes [`Format`] and its table of rows.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $name:ident = $row:expr;)*) => {
+        /// A format that the program can use: those for weights, and two for tables of integers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(non_camel_case_types, reason = "the names are those that ggml prints, and what people type")]
+        pub enum Format {
+            $($(#[$doc])* $name,)*
+        }
+
+        static TABLE: [&Row; Format::ALL.len()] = [$(&$row),*];
+
+        impl Format {
+            /// Every format, weights first.
+            pub const ALL: [Self; [$(Self::$name),*].len()] = [$(Self::$name),*];
+
+            /// What its file says of it.
+            pub(crate) const fn row(self) -> &'static Row {
+                TABLE[self as usize]
+            }
+        }
+    };
+}
+
+// Kernels, and what was tuned for them, know formats by their places here: another one goes last among the weights.
+formats! {
+    /// IEEE 754 single precision.
+    F32 = plain::F32;
+    /// IEEE 754 half precision.
+    F16 = plain::F16;
+    /// The upper half of an F32.
+    BF16 = plain::BF16;
+    /// Blocks of 32: one f16 scale, 32 signed bytes.
+    Q8_0 = q8_0::ROW;
+    /// Blocks of 32: one f16 scale, 32 nibbles around 8.
+    Q4_0 = q4_0::ROW;
+    /// Blocks of 32: f16 scale and f16 minimum, 32 nibbles.
+    Q4_1 = q4_1::ROW;
+    /// Blocks of 32: one f16 scale, 32 five-bit values around 16.
+    Q5_0 = q5_0::ROW;
+    /// Blocks of 32: f16 scale and f16 minimum, 32 five-bit values.
+    Q5_1 = q5_1::ROW;
+    /// Blocks of 256: f16 scale and f16 minimum, 16 sub-blocks with 4-bit scale and minimum, two-bit values.
+    Q2_K = q2_k::ROW;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 6-bit scales around 32, three-bit values around 4.
+    Q3_K = q3_k::ROW;
+    /// Blocks of 256: f16 scale and f16 minimum, 8 sub-blocks with 6-bit scale and minimum, nibbles.
+    Q4_K = q4_k::ROW;
+    /// Blocks of 256: as Q4_K with five-bit values.
+    Q5_K = q5_k::ROW;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with signed 8-bit scales, 6-bit values around 32.
+    Q6_K = q6_k::ROW;
+    /// Blocks of 32: one f16 scale, 32 nibbles that choose from an uneven table.
+    IQ4_NL = iq4_nl::ROW;
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 6-bit scales around 32, nibbles as in IQ4_NL.
+    IQ4_XS = iq4_xs::ROW;
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 4-bit scales; 9 bits choose four numbers from a table, and a
+    /// sign for each.
+    IQ3_S = iq3_s::ROW;
+    /// Blocks of 256: as IQ3_S with a table of 256 entries, and signs of 7 bits for eight numbers.
+    IQ3_XXS = iq3_xxs::ROW;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 4-bit scales; 10 bits choose eight numbers from a table, and
+    /// a sign for each.
+    IQ2_S = iq2_s::ROW;
+    /// Blocks of 256: as IQ2_S with a table of 512 entries, and signs of 7 bits for eight numbers.
+    IQ2_XS = iq2_xs::ROW;
+    /// Blocks of 256: one f16 scale, 8 sub-blocks with 4-bit scales; a table of 256 entries, signs as in IQ2_XS.
+    IQ2_XXS = iq2_xxs::ROW;
+    /// Blocks of 256: one f16 scale, 16 sub-blocks with 3-bit scales; 11 bits choose eight of -1, 0, 1 from a table,
+    /// all moved by 1/8 up or down.
+    IQ1_M = iq1_m::ROW;
+    /// Blocks of 256: as IQ1_M, with 8 sub-blocks.
+    IQ1_S = iq1_s::ROW;
+    /// Blocks of 256: one f16 scale, two bits for each of -1, 0, 1 (and 2).
+    TQ2_0 = tq2_0::ROW;
+    /// Blocks of 256: one f16 scale, five of -1, 0, 1 in a byte.
+    TQ1_0 = tq1_0::ROW;
+    /// Blocks of 32: one power-of-two scale, 32 four-bit floats (E2M1).
+    MXFP4 = mxfp4::ROW;
+    /// Blocks of 64: four unsigned eight-bit floats (E4M3) as scales, 64 four-bit floats (E2M1).
+    NVFP4 = nvfp4::ROW;
+    /// Blocks of 32: one power-of-two scale, 32 eight-bit floats (E4M3). Joined from two tensors of DeepSeek's
+    /// safetensors; not in GGUF.
+    FP8 = fp8::ROW;
+    /// Blocks of 32: one F32 scale, 32 eight-bit floats (E4M3); as [`Self::FP8`].
+    FP8_F32 = fp8_f32::ROW;
+    /// Signed 32-bit integers: tables only.
+    I32 = plain::I32;
+    /// Signed 64-bit integers: tables only, in safetensors.
+    I64 = plain::I64;
+}
 
 /// Decodes one row, or several in a sequence, from the blocks of a file.
 ///
@@ -45,30 +150,9 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
     if !n.is_multiple_of(format.block_len()) || bytes.len() as u64 != format.row_bytes(n as u64) {
         return Err(wrong_length(format, bytes.len(), n));
     }
-    match format {
-        Format::F32 => decode_blocks(bytes, values, plain::decode_f32),
-        Format::F16 => decode_blocks(bytes, values, plain::decode_f16),
-        Format::BF16 => decode_blocks(bytes, values, plain::decode_bf16),
-        Format::Q8_0 => decode_blocks(bytes, values, q8_0::decode),
-        Format::Q4_0 => decode_blocks(bytes, values, q4_0::decode),
-        Format::Q4_1 => decode_blocks(bytes, values, q4_1::decode),
-        Format::Q5_0 => decode_blocks(bytes, values, q5_0::decode),
-        Format::Q5_1 => decode_blocks(bytes, values, q5_1::decode),
-        Format::Q2_K => decode_blocks(bytes, values, q2_k::decode),
-        Format::Q3_K => decode_blocks(bytes, values, q3_k::decode),
-        Format::Q4_K => decode_blocks(bytes, values, q4_k::decode),
-        Format::Q5_K => decode_blocks(bytes, values, q5_k::decode),
-        Format::Q6_K => decode_blocks(bytes, values, q6_k::decode),
-        Format::IQ4_NL => decode_blocks(bytes, values, iq4_nl::decode),
-        Format::IQ4_XS => decode_blocks(bytes, values, iq4_xs::decode),
-        Format::MXFP4 => decode_blocks(bytes, values, mxfp4::decode),
-        Format::NVFP4 => decode_blocks(bytes, values, nvfp4::decode),
-        Format::FP8 => decode_blocks(bytes, values, fp8::decode),
-        Format::FP8_F32 => decode_blocks(bytes, values, fp8_f32::decode),
-        other => {
-            let packed = packed::of(other).ok_or_else(|| not_a_weight(other))?;
-            packed.decode_row(bytes, other.block_bytes(), values);
-        }
+    match weights_of(format)?.blocks {
+        Blocks::Own { decode, .. } => decode(bytes, values),
+        Blocks::Packed(packed) => packed.decode_row(bytes, format.block_bytes(), values),
     }
     Ok(())
 }
@@ -89,28 +173,9 @@ pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result
         return Err(Error::file(format!("element {index} of a row"), format!("{}", values[index]))
             .expected(format!("a finite number, as {format} cannot hold others")));
     }
-    match format {
-        Format::F32 => encode_blocks(values, bytes, plain::encode_f32),
-        Format::F16 => encode_blocks(values, bytes, plain::encode_f16),
-        Format::BF16 => encode_blocks(values, bytes, plain::encode_bf16),
-        Format::Q8_0 => encode_blocks(values, bytes, q8_0::encode),
-        Format::Q4_0 => encode_blocks(values, bytes, q4_0::encode),
-        Format::Q4_1 => encode_blocks(values, bytes, q4_1::encode),
-        Format::Q5_0 => encode_blocks(values, bytes, q5_0::encode),
-        Format::Q5_1 => encode_blocks(values, bytes, q5_1::encode),
-        Format::Q2_K => encode_blocks(values, bytes, q2_k::encode),
-        Format::Q3_K => encode_blocks(values, bytes, q3_k::encode),
-        Format::Q4_K => encode_blocks(values, bytes, q4_k::encode),
-        Format::Q5_K => encode_blocks(values, bytes, q5_k::encode),
-        Format::Q6_K => encode_blocks(values, bytes, q6_k::encode),
-        Format::IQ4_NL => encode_blocks(values, bytes, iq4_nl::encode),
-        Format::IQ4_XS => encode_blocks(values, bytes, iq4_xs::encode),
-        Format::MXFP4 => encode_blocks(values, bytes, mxfp4::encode),
-        Format::NVFP4 => encode_blocks(values, bytes, nvfp4::encode),
-        Format::FP8 => encode_blocks(values, bytes, fp8::encode),
-        Format::FP8_F32 => encode_blocks(values, bytes, fp8_f32::encode),
-        other if other.is_weight() => return Err(read_only(other)),
-        other => return Err(not_a_weight(other)),
+    match weights_of(format)?.written {
+        Written::Encoded { encode, .. } => encode(values, bytes),
+        Written::Never { .. } => return Err(read_only(format)),
     }
     Ok(())
 }
@@ -150,10 +215,12 @@ fn read_only(format: Format) -> Error {
         .expected(format!("one of {}", can.join(", ")))
 }
 
-/// The error for a table of integers where a weight matrix is needed.
-pub(super) fn not_a_weight(format: Format) -> Error {
-    Error::file("a weight matrix", format!("stored as {format}"))
-        .expected(format!("one of {}", Format::supported_names()))
+/// What is said of a weight format; fails for the tables of integers.
+pub(super) fn weights_of(format: Format) -> Result<&'static Weights> {
+    format.row().weights.as_ref().ok_or_else(|| {
+        Error::file("a weight matrix", format!("stored as {format}"))
+            .expected(format!("one of {}", Format::supported_names()))
+    })
 }
 
 /// The f16 at bytes `at` and `at + 1`, as f32.

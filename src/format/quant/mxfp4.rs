@@ -1,20 +1,43 @@
 //! MXFP4: 17 bytes for 32 elements. One byte e, then 16 bytes: the low nibble of byte i is element i, the high
 //! nibble element i + 16; value = E2M1(code) · 2^(e − 127). The table holds the doubled values, which are whole,
 //! and the scale is 2^(e − 128).
+//!
+//! Planes: 1 vec4, as Q4_0; scales: E8M0 byte per block, four to a word.
 
-use super::squared_error;
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks, squared_error};
+use crate::format::plane::{Block, nibbles};
+use crate::format::repack::{extend_scales, words};
+
+pub(super) static ROW: Row = Row {
+    name: "MXFP4",
+    ggml_id: Some(39),
+    block_len: 32,
+    block_bytes: 17,
+    weights: Some(Weights {
+        usual: Usual { place: 80, names: &["MXFP4", "MXFP4_MOE"] },
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(38) },
+        planes: Planes { unit: 4, quants: 32, scales: 1, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4")],
+            codes: BlockCodes::OfE2m1(quant!("mxfp4_codes")),
+            words: &[quant!("words"), quant!("mxfp4_words")],
+        },
+    }),
+};
 
 /// Twice the value of each E2M1 code: sign in bit 3, then two bits of exponent and one of mantissa.
 /// Zero has no sign, as in ggml, whose table is of integers.
-pub(in super::super) const DOUBLED_E2M1: [f32; 16] =
+pub(super) const DOUBLED_E2M1: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 /// 2^(e − 128). The two smallest are subnormal in f32; 255, which E8M0 calls NaN, goes on as a power, as in ggml.
-pub(in super::super) fn half_power(e: u8) -> f32 {
+pub(super) fn half_power(e: u8) -> f32 {
     f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (u32::from(e) - 1) << 23 })
 }
 
-pub(super) fn decode(block: &[u8; 17], values: &mut [f32; 32]) {
+fn decode(block: &[u8; 17], values: &mut [f32; 32]) {
     let d = half_power(block[0]);
     for (i, &pair) in block[1..].iter().enumerate() {
         values[i] = DOUBLED_E2M1[usize::from(pair & 15)] * d;
@@ -24,7 +47,7 @@ pub(super) fn decode(block: &[u8; 17], values: &mut [f32; 32]) {
 
 /// Tries the power of two that brings the largest element to [4, 8), and its two neighbours: the larger cuts
 /// nothing off, the smaller is finer for the rest. The best in squared error stays.
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 17] {
+fn encode(values: &[f32; 32]) -> [u8; 17] {
     let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
     if largest == 0.0 {
         return [0; 17];
@@ -61,6 +84,17 @@ pub(super) fn nearest_code(doubled: f32) -> u8 {
     const BETWEEN: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
     let magnitude = BETWEEN.iter().filter(|&&edge| doubled.abs() > edge).count() as u8;
     if doubled < 0.0 && magnitude > 0 { magnitude | 8 } else { magnitude }
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    let blocks = bytes.as_chunks::<17>().0;
+    extend_scales(scales, 4, blocks.iter().map(|block| u32::from(block[0])));
+    quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let d = half_power(scales[block / 4].to_le_bytes()[block % 4]);
+    nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize] * d);
 }
 
 #[cfg(test)]

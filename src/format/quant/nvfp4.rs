@@ -1,12 +1,35 @@
 //! NVFP4: 36 bytes for 64 elements. 4 unsigned E4M3 scales, one for each group of 16, then 8 bytes for each group: the
 //! low nibble of byte i is element i of the group, the high nibble element i + 8; value = E2M1(code) · scale.
 //! The table holds the doubled values, which are whole, and the scale is halved.
+//!
+//! Planes: 1 vec4 for 32, as Q4_0; scales: E4M3 byte per 16 elements, four to a word.
 
 use super::mxfp4::{DOUBLED_E2M1, nearest_code};
-use super::squared_error;
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks, squared_error};
+use crate::format::plane::{Block, nibbles};
+use crate::format::repack::words;
+
+pub(super) static ROW: Row = Row {
+    name: "NVFP4",
+    ggml_id: Some(40),
+    block_len: 64,
+    block_bytes: 36,
+    weights: Some(Weights {
+        usual: Usual::NEVER,
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(39) },
+        planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("nvfp4")],
+            codes: BlockCodes::None,
+            words: &[quant!("words"), quant!("nvfp4_words")],
+        },
+    }),
+};
 
 /// Half the value of an E4M3 byte without regard to its sign. 0x7F, which is no number, is zero, as in ggml.
-pub(in super::super) fn half_scale(byte: u8) -> f32 {
+pub(super) fn half_scale(byte: u8) -> f32 {
     if byte == 0x7f {
         return 0.0;
     }
@@ -16,7 +39,7 @@ pub(in super::super) fn half_scale(byte: u8) -> f32 {
     whole as f32 / 1024.0
 }
 
-pub(super) fn decode(block: &[u8; 36], values: &mut [f32; 64]) {
+fn decode(block: &[u8; 36], values: &mut [f32; 64]) {
     for (g, group) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let d = half_scale(block[g]);
         for (i, &pair) in block[4 + 8 * g..][..8].iter().enumerate() {
@@ -26,7 +49,7 @@ pub(super) fn decode(block: &[u8; 36], values: &mut [f32; 64]) {
     }
 }
 
-pub(super) fn encode(values: &[f32; 64]) -> [u8; 36] {
+fn encode(values: &[f32; 64]) -> [u8; 36] {
     let mut block = [0; 36];
     for (g, group) in values.as_chunks::<16>().0.iter().enumerate() {
         let (scale, packed) = encode_group(group);
@@ -58,6 +81,29 @@ fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
         }
     }
     best.0
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<36>().0 {
+        scales.extend(words(&block[..4]));
+        // Two groups of 16 elements, 8 bytes each, become one block of 32.
+        for groups in block[4..].as_chunks::<16>().0 {
+            let codes = |i: usize| {
+                let pair = groups[i / 16 * 8 + i % 8];
+                if i % 16 < 8 { pair & 15 } else { pair >> 4 }
+            };
+            let packed: [u8; 16] = std::array::from_fn(|i| codes(i) | codes(i + 16) << 4);
+            quants.extend(words(&packed));
+        }
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize]);
+    for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let d = half_scale(scales[block / 2].to_le_bytes()[block % 2 * 2 + half]);
+        sixteen.iter_mut().for_each(|value| *value *= d);
+    }
 }
 
 #[cfg(test)]

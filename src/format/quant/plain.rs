@@ -1,32 +1,135 @@
 //! The formats without blocks: F32, F16, BF16, and the integers of tables.
+//!
+//! Planes: the numbers in order, F16 and BF16 with element 2i in the low half of word i; no scales.
 
-use super::super::Format;
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks};
 use crate::error::{Error, Result};
+use crate::format::Format;
+use crate::format::plane::Block;
+use crate::format::repack::BLOCK_LEN;
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-pub(super) fn decode_f32(block: &[u8; 4], values: &mut [f32; 1]) {
+pub(super) static F32: Row = Row {
+    name: "F32",
+    ggml_id: Some(0),
+    block_len: 1,
+    block_bytes: 4,
+    weights: Some(Weights {
+        usual: Usual { place: 120, names: &["F32"] },
+        blocks: Blocks::Own {
+            decode: |bytes, values| decode_blocks(bytes, values, decode_f32),
+            repack: repack_words,
+            decode_plane: decode_plane_f32,
+        },
+        written: Written::Encoded {
+            encode: |values, bytes| encode_blocks(values, bytes, encode_f32),
+            file_type: Some(0),
+        },
+        planes: Planes { unit: 1, quants: 256, scales: 0, grid: &[] },
+        shader: Shader { decoder: &[quant!("f32")], codes: BlockCodes::None, words: &[] },
+    }),
+};
+
+pub(super) static F16: Row = Row {
+    name: "F16",
+    ggml_id: Some(1),
+    block_len: 1,
+    block_bytes: 2,
+    weights: Some(Weights {
+        usual: Usual { place: 110, names: &["F16"] },
+        blocks: Blocks::Own {
+            decode: |bytes, values| decode_blocks(bytes, values, decode_f16),
+            repack: repack_words,
+            decode_plane: decode_plane_f16,
+        },
+        written: Written::Encoded {
+            encode: |values, bytes| encode_blocks(values, bytes, encode_f16),
+            file_type: Some(1),
+        },
+        planes: Planes { unit: 1, quants: 128, scales: 0, grid: &[] },
+        shader: Shader { decoder: &[quant!("f16")], codes: BlockCodes::None, words: &[] },
+    }),
+};
+
+pub(super) static BF16: Row = Row {
+    name: "BF16",
+    ggml_id: Some(30),
+    block_len: 1,
+    block_bytes: 2,
+    weights: Some(Weights {
+        usual: Usual { place: 100, names: &["BF16"] },
+        blocks: Blocks::Own {
+            decode: |bytes, values| decode_blocks(bytes, values, decode_bf16),
+            repack: repack_words,
+            decode_plane: decode_plane_bf16,
+        },
+        written: Written::Encoded {
+            encode: |values, bytes| encode_blocks(values, bytes, encode_bf16),
+            file_type: Some(32),
+        },
+        planes: Planes { unit: 1, quants: 128, scales: 0, grid: &[] },
+        shader: Shader { decoder: &[quant!("bf16")], codes: BlockCodes::None, words: &[] },
+    }),
+};
+
+pub(super) static I32: Row = Row { name: "I32", ggml_id: Some(26), block_len: 1, block_bytes: 4, weights: None };
+
+pub(super) static I64: Row = Row { name: "I64", ggml_id: Some(27), block_len: 1, block_bytes: 8, weights: None };
+
+fn decode_f32(block: &[u8; 4], values: &mut [f32; 1]) {
     values[0] = f32::from_le_bytes(*block);
 }
 
-pub(super) fn encode_f32(values: &[f32; 1]) -> [u8; 4] {
+fn encode_f32(values: &[f32; 1]) -> [u8; 4] {
     values[0].to_le_bytes()
 }
 
-pub(super) fn decode_f16(block: &[u8; 2], values: &mut [f32; 1]) {
+fn decode_f16(block: &[u8; 2], values: &mut [f32; 1]) {
     values[0] = f16::from_le_bytes(*block).to_f32();
 }
 
-pub(super) fn encode_f16(values: &[f32; 1]) -> [u8; 2] {
+fn encode_f16(values: &[f32; 1]) -> [u8; 2] {
     f16::from_f32(values[0]).to_le_bytes()
 }
 
 /// A shift, as in ggml and the shaders: unlike the `half` crate it leaves the bits of a signalling NaN alone.
-pub(super) fn decode_bf16(block: &[u8; 2], values: &mut [f32; 1]) {
+fn decode_bf16(block: &[u8; 2], values: &mut [f32; 1]) {
     values[0] = f32::from_bits(u32::from(u16::from_le_bytes(*block)) << 16);
 }
 
-pub(super) fn encode_bf16(values: &[f32; 1]) -> [u8; 2] {
+fn encode_bf16(values: &[f32; 1]) -> [u8; 2] {
     bf16::from_f32(values[0]).to_le_bytes()
+}
+
+/// Words as they are; an F16 or BF16 that is left over is the lower half of one.
+fn repack_words(bytes: &[u8], quants: &mut Vec<u32>, _: &mut Vec<u32>) {
+    let (words, rest) = bytes.as_chunks();
+    quants.extend(words.iter().map(|&word| u32::from_le_bytes(word)));
+    if let &[low, high] = rest {
+        quants.push(u32::from_le_bytes([low, high, 0, 0]));
+    }
+}
+
+fn decode_plane_f32(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+    for (value, &word) in values.iter_mut().zip(&quants[block * 32..][..32]) {
+        *value = f32::from_bits(word);
+    }
+}
+
+fn decode_plane_f16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+    let mut halves = [f16::ZERO; BLOCK_LEN];
+    for (pair, &word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(&quants[block * 16..][..16]) {
+        *pair = [f16::from_bits(word as u16), f16::from_bits((word >> 16) as u16)];
+    }
+    halves.convert_to_f32_slice(values);
+}
+
+fn decode_plane_bf16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+    for (pair, &word) in values.as_chunks_mut::<2>().0.iter_mut().zip(&quants[block * 16..][..16]) {
+        *pair = [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
+    }
 }
 
 /// Decodes a table of integers (I32 or I64) and appends its entries to `integers`.

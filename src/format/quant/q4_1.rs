@@ -1,8 +1,31 @@
 //! Q4_1: 20 bytes for 32 elements. `f16 d`, `f16 m`, then 16 bytes of nibbles as in Q4_0; value = q · d + m.
+//!
+//! Planes: 1 vec4, as Q4_0; scales: 1 word per block, `d` and `m << 16`.
 
-use super::{finite_f16, read_f16, span_of};
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks, finite_f16, read_f16, span_of};
+use crate::format::plane::{Block, half_of, nibbles};
+use crate::format::repack::words;
 
-pub(super) fn decode(block: &[u8; 20], values: &mut [f32; 32]) {
+pub(super) static ROW: Row = Row {
+    name: "Q4_1",
+    ggml_id: Some(3),
+    block_len: 32,
+    block_bytes: 20,
+    weights: Some(Weights {
+        usual: Usual::NEVER,
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(3) },
+        planes: Planes { unit: 1, quants: 32, scales: 1, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("q4_1")],
+            codes: BlockCodes::OfNibbles(quant!("q4_1_codes")),
+            words: &[quant!("words"), quant!("q4_1_words")],
+        },
+    }),
+};
+
+fn decode(block: &[u8; 20], values: &mut [f32; 32]) {
     let (d, m) = (read_f16(block, 0), read_f16(block, 2));
     for (i, &pair) in block[4..].iter().enumerate() {
         values[i] = f32::from(pair & 15) * d + m;
@@ -11,7 +34,7 @@ pub(super) fn decode(block: &[u8; 20], values: &mut [f32; 32]) {
 }
 
 /// ggml's reference: the least element becomes code 0, the greatest code 15.
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 20] {
+fn encode(values: &[f32; 32]) -> [u8; 20] {
     let (low, high) = span_of(values);
     let d = (high - low) / 15.0;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
@@ -23,4 +46,16 @@ pub(super) fn encode(values: &[f32; 32]) -> [u8; 20] {
         *byte = code(values[i]) | code(values[i + 16]) << 4;
     }
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<20>().0 {
+        scales.extend(words(&block[..4]));
+        quants.extend(words(&block[4..]));
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (d, m) = (half_of(scales, 2 * block), half_of(scales, 2 * block + 1));
+    nibbles(quants, block * 4, values, |q| q as f32 * d + m);
 }

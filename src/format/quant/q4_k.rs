@@ -1,16 +1,39 @@
 //! Q4_K: 144 bytes for 256 elements. `f16 d`, `f16 dmin`, 12 bytes with 8 pairs (scale, min) of 6 bits, one for each
 //! sub-block of 32, then 4 chunks of 32 bytes: the low nibbles of chunk c are sub-block 2c, the high ones 2c + 1.
 //! value = (d · scale) · q − dmin · min.
+//!
+//! Planes: 1 vec4 for each sub-block of 32, as Q4_0; scales: 4 words, `d` and `dmin << 16`, then the 12 packed bytes.
 
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_min::{self, Fitted, Reach};
-use super::{read_f16, sub_blocks_of};
+use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use crate::format::plane::{Block, half_of, nibbles, packed_scales};
+use crate::format::repack::{high_nibbles, low_nibbles, words};
+
+pub(super) static ROW: Row = Row {
+    name: "Q4_K",
+    ggml_id: Some(12),
+    block_len: 256,
+    block_bytes: 144,
+    weights: Some(Weights {
+        usual: Usual { place: 10, names: &["Q4_K_M", "Q4_K_S", "Q4_K", "Q4_K_XL"] },
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(14) },
+        planes: Planes { unit: 8, quants: 32, scales: 4, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("scale_min"), quant!("q4_k")],
+            codes: BlockCodes::OfNibbles(quant!("q4_k_codes")),
+            words: &[quant!("words"), quant!("q4_k_words")],
+        },
+    }),
+};
 
 const REACH: Reach = Reach { code: 15.0, scale: 63.0 };
 
 /// The 6-bit (scale, min) of sub-block `j` from the 12 packed bytes. The first four pairs lie in the low six bits
 /// of bytes 0..4 and 4..8; of the others bytes 8..12 hold the low nibbles, and the two upper bits of the first
 /// eight bytes the rest.
-pub(in super::super) fn unpack_scale_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
+pub(super) fn unpack_scale_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
     if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
@@ -29,7 +52,7 @@ fn pack_scale_min(packed: &mut [u8; 12], j: usize, scale: u8, min: u8) {
     }
 }
 
-pub(super) fn decode(block: &[u8; 144], values: &mut [f32; 256]) {
+fn decode(block: &[u8; 144], values: &mut [f32; 256]) {
     let (d, dmin) = (read_f16(block, 0), read_f16(block, 2));
     let mut packed = [0; 12];
     packed.copy_from_slice(&block[4..16]);
@@ -44,7 +67,7 @@ pub(super) fn decode(block: &[u8; 144], values: &mut [f32; 256]) {
     }
 }
 
-pub(super) fn encode(values: &[f32; 256]) -> [u8; 144] {
+fn encode(values: &[f32; 256]) -> [u8; 144] {
     let sub_blocks = sub_blocks_of::<32, 8>(values);
     let fitted = scale_min::fit_all(&sub_blocks, REACH);
     let mut block = [0; 144];
@@ -69,6 +92,27 @@ pub(super) fn pack_head(fitted: &Fitted<8>) -> [u8; 16] {
     head[2..4].copy_from_slice(&fitted.dmin.to_le_bytes());
     head[4..].copy_from_slice(&packed);
     head
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<144>().0 {
+        scales.extend(words(&block[..16]));
+        for chunk in block[16..].as_chunks::<32>().0 {
+            quants.extend(low_nibbles(chunk));
+            quants.extend(high_nibbles(chunk));
+        }
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (scale, min) = scale_and_min(&scales[block / 8 * 4..], block % 8);
+    nibbles(quants, block * 4, values, |q| scale * q as f32 - min);
+}
+
+/// The scale and minimum of a sub-block of Q4_K or Q5_K, from the words of its super-block.
+pub(super) fn scale_and_min(head: &[u32], sub_block: usize) -> (f32, f32) {
+    let (scale, min) = unpack_scale_min(&packed_scales(&head[1..]), sub_block);
+    (half_of(head, 0) * f32::from(scale), half_of(head, 1) * f32::from(min))
 }
 
 #[cfg(test)]

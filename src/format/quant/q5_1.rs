@@ -1,9 +1,32 @@
 //! Q5_1: 24 bytes for 32 elements. `f16 d`, `f16 m`, then fifth bits and nibbles as in Q5_0; value = q · d + m.
+//!
+//! Planes: 1 vec4 of low bits, as Q4_0; scales: 2 words per block, `d` and `m << 16`, then the fifth bits.
 
 use super::q5_0::{pack_fives, unpack_fives};
-use super::{finite_f16, read_f16, span_of};
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
+use super::{decode_blocks, encode_blocks, finite_f16, read_f16, span_of};
+use crate::format::plane::{Block, add_bits, half_of, nibbles};
+use crate::format::repack::words;
 
-pub(super) fn decode(block: &[u8; 24], values: &mut [f32; 32]) {
+pub(super) static ROW: Row = Row {
+    name: "Q5_1",
+    ggml_id: Some(7),
+    block_len: 32,
+    block_bytes: 24,
+    weights: Some(Weights {
+        usual: Usual::NEVER,
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(9) },
+        planes: Planes { unit: 1, quants: 32, scales: 2, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_1")],
+            codes: BlockCodes::InDecoder,
+            words: &[quant!("words"), quant!("q5_1_words")],
+        },
+    }),
+};
+
+fn decode(block: &[u8; 24], values: &mut [f32; 32]) {
     let (d, m) = (read_f16(block, 0), read_f16(block, 2));
     let [_, _, _, _, packed @ ..] = block;
     for (value, code) in values.iter_mut().zip(unpack_fives(packed)) {
@@ -12,7 +35,7 @@ pub(super) fn decode(block: &[u8; 24], values: &mut [f32; 32]) {
 }
 
 /// ggml's reference: the least element becomes code 0, the greatest code 31.
-pub(super) fn encode(values: &[f32; 32]) -> [u8; 24] {
+fn encode(values: &[f32; 32]) -> [u8; 24] {
     let (low, high) = span_of(values);
     let d = (high - low) / 31.0;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
@@ -22,4 +45,18 @@ pub(super) fn encode(values: &[f32; 32]) -> [u8; 24] {
     block[2..4].copy_from_slice(&finite_f16(low).to_le_bytes());
     block[4..].copy_from_slice(&pack_fives(&codes));
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<24>().0 {
+        scales.extend(words(&block[..8]));
+        quants.extend(words(&block[8..]));
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (d, m) = (half_of(scales, 4 * block), half_of(scales, 4 * block + 1));
+    nibbles(quants, block * 4, values, |q| q as f32);
+    add_bits(scales[2 * block + 1], 16.0, values);
+    values.iter_mut().for_each(|value| *value = *value * d + m);
 }

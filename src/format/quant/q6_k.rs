@@ -3,9 +3,33 @@
 //!
 //! Element 128h + 32s + l, with l < 32: its low bits are in byte 64h + 32(s mod 2) + l, in the high nibble from
 //! s = 2 on; its high bits are in byte 128 + 32h + l, from bit 2s on.
+//!
+//! Planes: 12 vec4, 8 sub-blocks of 32 with low bits as Q4_0, then for each 2 words of high bits: element i has bits
+//! 2(i mod 16) of word i / 16; scales: 5 words, 16 signed bytes, then `d`.
 
+use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only::{self, Codes};
-use super::{read_f16, sub_blocks_of};
+use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use crate::format::plane::{Block, half_of, nibbles};
+use crate::format::repack::{high_nibbles, low_nibbles, two_bit_words, words};
+
+pub(super) static ROW: Row = Row {
+    name: "Q6_K",
+    ggml_id: Some(14),
+    block_len: 256,
+    block_bytes: 210,
+    weights: Some(Weights {
+        usual: Usual { place: 60, names: &["Q6_K"] },
+        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(18) },
+        planes: Planes { unit: 8, quants: 48, scales: 5, grid: &[] },
+        shader: Shader {
+            decoder: &[quant!("nibbles"), quant!("two_bits"), quant!("q6_k")],
+            codes: BlockCodes::None,
+            words: &[quant!("words"), quant!("q6_k_words")],
+        },
+    }),
+};
 
 const CODES: Codes = Codes { ends: (-32.0, 31.0), nearest: |x| x.round().clamp(-32.0, 31.0), margin: 1.0 };
 
@@ -14,7 +38,7 @@ const HIGH: usize = 128;
 const SCALES: usize = 192;
 const D: usize = 208;
 
-pub(super) fn decode(block: &[u8; 210], values: &mut [f32; 256]) {
+fn decode(block: &[u8; 210], values: &mut [f32; 256]) {
     let d = read_f16(block, D);
     for (index, value) in values.iter_mut().enumerate() {
         let place = Place::of(index);
@@ -46,7 +70,7 @@ impl Place {
     }
 }
 
-pub(super) fn encode(values: &[f32; 256]) -> [u8; 210] {
+fn encode(values: &[f32; 256]) -> [u8; 210] {
     let sub_blocks = sub_blocks_of::<16, 16>(values);
     let fitted = scale_only::fit_all(&sub_blocks, CODES, [-128.0, 127.0]);
     let mut block = [0; 210];
@@ -61,4 +85,33 @@ pub(super) fn encode(values: &[f32; 256]) -> [u8; 210] {
         }
     }
     block
+}
+
+fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+    for block in bytes.as_chunks::<210>().0 {
+        for half in block[..128].as_chunks::<64>().0 {
+            let chunks = half.as_chunks::<32>().0;
+            quants.extend(chunks.iter().flat_map(low_nibbles));
+            quants.extend(chunks.iter().flat_map(high_nibbles));
+        }
+        quants.extend(two_bit_words(&block[128..192]));
+        scales.extend(words(&block[192..208]));
+        scales.push(u32::from(u16::from_le_bytes([block[208], block[209]])));
+    }
+}
+
+fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+    let (super_block, sub_block) = (block / 8, block % 8);
+    let head = &scales[super_block * 5..][..5];
+    let d = half_of(head, 8);
+    let scale_bytes = head[sub_block / 2].to_le_bytes();
+    nibbles(quants, super_block * 48 + sub_block * 4, values, |q| q as f32);
+    let high_words = &quants[super_block * 48 + 32 + sub_block * 2..][..2];
+    for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        let scale = d * f32::from(scale_bytes[sub_block % 2 * 2 + half] as i8);
+        for (i, value) in sixteen.iter_mut().enumerate() {
+            let high = high_words[half] >> (2 * i) & 3;
+            *value = scale * (*value + (high << 4) as f32 - 32.0);
+        }
+    }
 }

@@ -5,41 +5,10 @@ use super::listing::{Entry, Listing};
 use super::names::Repo;
 use super::reference::{Wanted, is_gguf};
 use crate::error::{Error, Result};
+use crate::format::Format;
 use crate::format::part_name::{PartName, file_name};
 use std::collections::HashMap;
 
-/// The formats that are taken where none is asked for, the best liked first. llama.cpp's list has two; these are all that
-/// run here.
-const USUAL: [&str; 28] = [
-    "Q4_K_M",
-    "Q4_K_S",
-    "Q4_K",
-    "Q4_K_XL",
-    "Q4_0",
-    "IQ4_NL",
-    "IQ4_XS",
-    "Q5_K_M",
-    "Q5_K_S",
-    "Q6_K",
-    "Q8_0",
-    "MXFP4",
-    "MXFP4_MOE",
-    "Q3_K_M",
-    "BF16",
-    "F16",
-    "F32",
-    "IQ3_M",
-    "IQ3_S",
-    "IQ3_XXS",
-    "IQ2_M",
-    "IQ2_S",
-    "IQ2_XS",
-    "IQ2_XXS",
-    "TQ2_0",
-    "TQ1_0",
-    "IQ1_M",
-    "IQ1_S",
-];
 /// Files of this kind stand beside models and are none.
 const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
 /// Files that stand beside safetensors: what they are, and how they are read. Only the first has to be there.
@@ -104,7 +73,11 @@ impl<'a> Shelf<'a> {
 
     fn usual(&self) -> Result<Choice> {
         let models: Vec<&str> = self.models().collect();
-        if let Some(path) = USUAL.iter().find_map(|quant| self.quantized(quant)) {
+        let usual = Format::WEIGHTS.into_iter().filter_map(|format| {
+            let (place, names) = format.usual_names();
+            Some((place, names.iter().find_map(|quant| self.quantized(quant))?))
+        });
+        if let Some((_, path)) = usual.min_by_key(|(place, _)| *place) {
             return self.with_parts(path);
         }
         match models.as_slice() {
@@ -289,6 +262,20 @@ mod tests {
         assert!(error.contains("a.gguf, b.gguf") && error.contains("2 of its files"), "{error}");
         assert!(pick(&["README.md"], &Wanted::Usual).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn what_runs_and_is_usual_has_a_place_of_its_own() {
+        let mut places: Vec<(u8, &[&str])> = Format::WEIGHTS.map(Format::usual_names).into();
+        places.retain(|(_, names)| !names.is_empty());
+        places.sort_unstable();
+        assert!(places.windows(2).all(|pair| pair[0].0 < pair[1].0), "{places:?}");
+        let all: Vec<String> =
+            places.iter().flat_map(|(_, names)| *names).map(|name| format!("m-{name}.gguf")).collect();
+        for (index, wanted) in all.iter().enumerate() {
+            let left: Vec<&str> = all[index..].iter().map(String::as_str).collect();
+            assert_eq!(pick(&left, &Wanted::Usual).expect("one of them"), [wanted.as_str()]);
+        }
     }
 
     #[test]

@@ -145,31 +145,7 @@ fn write_tensors(sources: &[Rc<dyn Source>], planned: &[Planned], to: &mut NewFi
 /// The keys of the model, with those that speak of the new file's formats; `name` where it has none.
 pub(super) fn with_format(mut keys: BTreeMap<String, Value>, name: &str, to: Format) -> BTreeMap<String, Value> {
     keys.entry("general.name".to_owned()).or_insert_with(|| name.into());
-    keys.insert("general.file_type".to_owned(), file_type(to).into());
+    keys.insert("general.file_type".to_owned(), to.file_type().unwrap_or(0).into());
     keys.insert("general.quantization_version".to_owned(), 2.into());
     keys
-}
-
-/// What llama.cpp calls a file whose matrices are mostly of a format (`enum llama_ftype`).
-fn file_type(format: Format) -> u32 {
-    match format {
-        Format::F16 => 1,
-        Format::Q4_0 => 2,
-        Format::Q4_1 => 3,
-        Format::Q8_0 => 7,
-        Format::Q5_0 => 8,
-        Format::Q5_1 => 9,
-        Format::Q2_K => 10,
-        Format::Q3_K => 11,
-        Format::Q4_K => 14,
-        Format::Q5_K => 16,
-        Format::Q6_K => 18,
-        Format::IQ4_NL => 25,
-        Format::IQ4_XS => 30,
-        Format::BF16 => 32,
-        Format::MXFP4 => 38,
-        Format::NVFP4 => 39,
-        // F32, and what nobody can ask for.
-        _ => 0,
-    }
 }

@@ -3,15 +3,25 @@
 //! value = (d · (1 + 2 scale)) · ±magnitude.
 
 use super::grid::{self, write_signed};
-use super::{Block, Packed, byte_of, scale_at, short_of};
+use super::packed::{Block, Packed, byte_of, scale_at, short_of};
+use super::row::{BlockCodes, Blocks, Row, Shader, Usual, Weights, Written};
 
-pub(super) const PACKED: Packed = Packed {
-    quants: &[(2, 66), (74, 106)],
-    scales: &[(66, 74), (106, 110), (0, 2)],
-    grid: &grid::IQ3_S,
-    decode,
-    set_scale: scale_at::<0>,
+pub(super) static ROW: Row = Row {
+    name: "IQ3_S",
+    ggml_id: Some(21),
+    block_len: 256,
+    block_bytes: 110,
+    weights: Some(Weights {
+        usual: Usual { place: 130, names: &["IQ3_M", "IQ3_S"] },
+        blocks: Blocks::Packed(&PACKED),
+        written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
+        planes: PACKED.planes(),
+        shader: Shader { decoder: &[quant!("grid"), quant!("iq3_s")], codes: BlockCodes::InDecoder, words: &[] },
+    }),
 };
+
+static PACKED: Packed =
+    Packed { quants: &[(2, 66), (74, 106)], scales: &[(66, 74), (106, 110), (0, 2)], grid: &grid::IQ3_S, decode };
 
 /// The four magnitudes of an entry: 1, 3 … 15.
 pub(super) fn magnitudes(entry: u32) -> [f32; 4] {

@@ -2,10 +2,24 @@
 //! four times seven bits of signs below four bits of scale. value = (d · (scale + 1/2) / 2) · ±magnitude.
 
 use super::grid::{self, with_eighth, write_signed};
-use super::{Block, Packed, byte_of, scale_at, short_of};
+use super::packed::{Block, Packed, byte_of, scale_at, short_of};
+use super::row::{BlockCodes, Blocks, Row, Shader, Usual, Weights, Written};
 
-pub(super) const PACKED: Packed =
-    Packed { quants: &[(2, 98)], scales: &[(0, 2)], grid: &grid::IQ3_XXS, decode, set_scale: scale_at::<0> };
+pub(super) static ROW: Row = Row {
+    name: "IQ3_XXS",
+    ggml_id: Some(18),
+    block_len: 256,
+    block_bytes: 98,
+    weights: Some(Weights {
+        usual: Usual { place: 140, names: &["IQ3_XXS"] },
+        blocks: Blocks::Packed(&PACKED),
+        written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
+        planes: PACKED.planes(),
+        shader: Shader { decoder: &[quant!("grid"), quant!("iq3_xxs")], codes: BlockCodes::InDecoder, words: &[] },
+    }),
+};
+
+static PACKED: Packed = Packed { quants: &[(2, 98)], scales: &[(0, 2)], grid: &grid::IQ3_XXS, decode };
 
 /// The four magnitudes of an entry: 4, 12, 20 … 52, and 62.
 pub(super) fn magnitudes(entry: u32) -> [f32; 4] {

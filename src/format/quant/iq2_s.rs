@@ -3,10 +3,29 @@
 //! elements. value = (d · (scale + 1/2) / 4) · ±magnitude.
 
 use super::grid::{self, write_signed};
-use super::{Block, Packed, byte_of, iq2, scale_at, short_of};
+use super::iq2;
+use super::packed::{Block, Packed, byte_of, scale_at, short_of};
+use super::row::{BlockCodes, Blocks, Row, Shader, Usual, Weights, Written};
 
-pub(super) const PACKED: Packed =
-    Packed { quants: &[(2, 66)], scales: &[(66, 82), (0, 2)], grid: &grid::IQ2_S, decode, set_scale: scale_at::<0> };
+pub(super) static ROW: Row = Row {
+    name: "IQ2_S",
+    ggml_id: Some(22),
+    block_len: 256,
+    block_bytes: 82,
+    weights: Some(Weights {
+        usual: Usual { place: 150, names: &["IQ2_M", "IQ2_S"] },
+        blocks: Blocks::Packed(&PACKED),
+        written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
+        planes: PACKED.planes(),
+        shader: Shader {
+            decoder: &[quant!("grid"), quant!("iq2"), quant!("iq2_s")],
+            codes: BlockCodes::None,
+            words: &[],
+        },
+    }),
+};
+
+static PACKED: Packed = Packed { quants: &[(2, 66)], scales: &[(66, 82), (0, 2)], grid: &grid::IQ2_S, decode };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let (high, pair) = (byte_of(block.scales, j), byte_of(block.scales, 8 + j));

@@ -5,7 +5,7 @@
 macro_rules! shader_text {
     ($path:expr) => {{
         const TEXT: &str = include_str!($path);
-        const BYTES: &[u8; $crate::gpu::shader_text::n_bytes(TEXT)] = &$crate::gpu::shader_text::code(TEXT);
+        const BYTES: &[u8; $crate::shader_text::n_bytes(TEXT)] = &$crate::shader_text::code(TEXT);
         const CODE: &str = match std::str::from_utf8(BYTES) {
             Ok(code) => code,
             Err(_) => panic!("a comment was cut within a character"),

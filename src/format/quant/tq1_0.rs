@@ -4,10 +4,24 @@
 //! Digits 0 to 4 of the first 32 bytes are the first 160 elements, those of the next 16 bytes are 80 more, and digits 0 to
 //! 3 of the last 4 bytes the rest.
 
-use super::{Block, Packed, byte_of, scale_at};
+use super::packed::{Block, Packed, byte_of, scale_at};
+use super::row::{BlockCodes, Blocks, Row, Shader, Usual, Weights, Written};
 
-pub(super) const PACKED: Packed =
-    Packed { quants: &[(0, 48)], scales: &[(48, 52), (52, 54)], grid: &[], decode, set_scale: scale_at::<52> };
+pub(super) static ROW: Row = Row {
+    name: "TQ1_0",
+    ggml_id: Some(34),
+    block_len: 256,
+    block_bytes: 54,
+    weights: Some(Weights {
+        usual: Usual { place: 190, names: &["TQ1_0"] },
+        blocks: Blocks::Packed(&PACKED),
+        written: Written::Never { set_scale: scale_at::<52>, mask: u32::MAX },
+        planes: PACKED.planes(),
+        shader: Shader { decoder: &[quant!("tq1_0")], codes: BlockCodes::InDecoder, words: &[] },
+    }),
+};
+
+static PACKED: Packed = Packed { quants: &[(0, 48)], scales: &[(48, 52), (52, 54)], grid: &[], decode };
 
 fn decode(block: &Block<'_>, j: usize, values: &mut [f32; 32]) {
     let d = block.d();

@@ -2,11 +2,26 @@
 //! for two such groups, three high bits and whether it is moved down; four times 16 bits with four scales of three bits,
 //! one for every 16 elements, and four bits of `f16 d` above them. value = (d · (2 scale + 1)) · (number ± 1/8).
 
-use super::{Block, Packed, byte_of, grid, iq1, short_of};
+use super::packed::{Block, Packed, byte_of, short_of};
+use super::row::{BlockCodes, Blocks, Row, Shader, Usual, Weights, Written};
+use super::{grid, iq1};
 use half::f16;
 
-pub(super) const PACKED: Packed =
-    Packed { quants: &[(0, 32)], scales: &[(32, 56)], grid: &grid::IQ1, decode, set_scale };
+pub(super) static ROW: Row = Row {
+    name: "IQ1_M",
+    ggml_id: Some(29),
+    block_len: 256,
+    block_bytes: 56,
+    weights: Some(Weights {
+        usual: Usual { place: 200, names: &["IQ1_M"] },
+        blocks: Blocks::Packed(&PACKED),
+        written: Written::Never { set_scale, mask: u32::MAX },
+        planes: PACKED.planes(),
+        shader: Shader { decoder: &[quant!("grid"), quant!("iq1_m")], codes: BlockCodes::None, words: &[] },
+    }),
+};
+
+static PACKED: Packed = Packed { quants: &[(0, 32)], scales: &[(32, 56)], grid: &grid::IQ1, decode };
 /// Where the 16 bits with scales begin, in bytes of the file and in 16 bits of the plane.
 const SCALES: usize = 48;
 const SHORTS: usize = 8;
