@@ -1,5 +1,6 @@
 //! The binding of a directory's tensors to their fields, under the names of a GGUF or of transformers.
 
+use super::architecture::Architecture;
 use super::{Attention, BiasedExperts, Convolution, ExpertsShape, Ffn, Layer, Mixer, Shape, Weights};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
@@ -25,7 +26,7 @@ impl Weights {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let spelling = if shape.architecture == "lfm2" { &LFM2[..] } else { &[] };
+        let spelling = Architecture::named(&shape.architecture).spelling;
         let mut binder = Binder { norms_less_one: shape.norms_less_one, spelling, ..Binder::new(directory) };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
@@ -63,7 +64,7 @@ impl Names {
 }
 
 /// What LFM2 calls by other words than the rest: parts of names in a GGUF and in transformers.
-const LFM2: [(&str, &str); 10] = [
+pub(super) const LFM2: [(&str, &str); 10] = [
     ("output_norm.", "token_embd_norm."),
     ("model.norm.", "model.embedding_norm."),
     (".input_layernorm.", ".operator_norm."),

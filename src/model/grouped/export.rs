@@ -1,10 +1,9 @@
 //! A model of this kind as llama.cpp's converter writes it: the keys, and for `llama` and `smollm3` the rows of q and k
 //! permuted and the scaling of the rotation as a tensor.
 
-use super::layers::{Custom, N_TAPS, PATTERN};
-use super::read::{
-    ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, LOCAL_BASE, N_EXPERTS, ROPE_DIMS, TYPE, is_permuted, scaled_by,
-};
+use super::architecture::Architecture;
+use super::layers::{N_TAPS, PATTERN};
+use super::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, LOCAL_BASE, N_EXPERTS, ROPE_DIMS, TYPE};
 use super::{Rope, Scaling, Shape, Turn};
 use crate::error::{Error, Result};
 use crate::format::gguf::Value;
@@ -27,13 +26,13 @@ impl Shape {
                 .expected("an architecture whose safetensors can be written as a GGUF")
                 .advice("Take one of the GGUF files that there are of it, or run the safetensors as they are."));
         }
-        let custom = Custom::of(&self.architecture);
-        let of_name = scaled_by(&self.architecture, self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
+        let of = Architecture::named(&self.architecture);
+        let of_name = of.scaled_by(self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
         let scale = f64::from(of_name).sqrt().recip() as f32;
         if (self.attention_scale - scale).abs() > 1e-6 * scale {
             return unsaid("scale of attention", self.attention_scale.to_string(), scale.to_string());
         }
-        let still = |layer: u32| custom.still_each.is_some_and(|each| layer.is_multiple_of(each));
+        let still = |layer: u32| of.layers.still_each.is_some_and(|each| layer.is_multiple_of(each));
         let turns = |layer: u32| self.kind(layer as usize - 1).turn != Turn::Not;
         if let Some(layer) = (1..=self.n_layers).find(|layer| still(*layer) == turns(*layer)) {
             let word = |turns| if turns { "turns" } else { "does not turn" };
@@ -88,7 +87,10 @@ impl Shape {
             let each = self.full_each().unwrap_or(0);
             keys.push((&keys::WINDOW, window.into()));
             // As many as are usual are not told.
-            keys.extend((Custom::of(&self.architecture).full_each != Some(each)).then(|| (&PATTERN, each.into())));
+            keys.extend(
+                (Architecture::named(&self.architecture).layers.full_each != Some(each))
+                    .then(|| (&PATTERN, each.into())),
+            );
         }
         keys.extend(self.local_rope.as_ref().map(|rope| (&LOCAL_BASE, (rope.base as f32).into())));
         if let Some(experts) = &self.experts {
@@ -107,7 +109,7 @@ impl Shape {
     /// that turn together are neighbours.
     #[must_use]
     pub fn in_gguf_order(&self, mut tensors: Vec<Named>) -> Vec<Named> {
-        if is_permuted(&self.architecture) && self.rope.halves {
+        if Architecture::named(&self.architecture).is_permuted && self.rope.halves {
             let turned = |name: &str| name.ends_with(".attn_q.weight") || name.ends_with(".attn_k.weight");
             for named in tensors.iter_mut().filter(|named| turned(&named.name)) {
                 named.tensor = neighbours(&named.tensor, self.head_dim, self.rope.n_dims);

@@ -50,7 +50,7 @@ const NO_ROPE: Key = key("", &["no_rope_layer_interval"]);
 pub(super) const N_TAPS: Key = key("shortconv.l_cache", &["conv_L_cache"]);
 
 /// The way of an architecture, where a file does not say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Custom {
     /// See [`PATTERN`]; `None` where no layer has a window.
     pub(super) full_each: Option<u32>,
@@ -65,16 +65,9 @@ pub(super) struct Custom {
 }
 
 impl Custom {
-    /// Of an architecture by its name in a GGUF.
-    pub(super) fn of(architecture: &str) -> Self {
-        match architecture {
-            "smollm3" => Self { still_each: Some(4), ..Self::default() },
-            "gemma3" => Self { full_each: Some(6), turns_apart: true, ..Self::default() },
-            "lfm2" => Self { all_slide: true, ..Self::default() },
-            "gpt-oss" => Self { full_each: Some(2), needs_window: true, ..Self::default() },
-            _ => Self::default(),
-        }
-    }
+    /// All layers alike.
+    pub(super) const NONE: Self =
+        Self { full_each: None, still_each: None, turns_apart: false, needs_window: false, all_slide: false };
 }
 
 /// The kinds of all layers; none where they are all alike. `config` has the lists that only a `config.json` has, and

@@ -16,15 +16,17 @@
 //! * LFM2's norm before the head is named as if it were behind the embedding; what gates a convolution's input and what
 //!   gates its output look alike at position 0: the same test, and `small_models::what_a_slip_would_change_shows_in_the_logits`.
 
+mod architecture;
 pub(super) mod bind;
 pub(in crate::model) mod export;
 mod layers;
 pub(super) mod read;
 mod rope;
 
+pub use architecture::{architecture, names};
 pub use bind::rope_divisors;
 pub use layers::{LayerKind, Turn};
-pub use read::{architecture, is_config};
+pub use read::is_config;
 pub use rope::{Rope, Scaling};
 
 use super::weights::{Experts, Mlp, TensorRef};

@@ -1,6 +1,7 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
-use super::layers::{self, Custom};
+use super::architecture::{Architecture, Defaults, architecture};
+use super::layers;
 use super::{Activation, Convolutions, ExpertsShape, Gating, Rope, Scaling, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
@@ -59,39 +60,6 @@ pub(in crate::model) const TYPE: Key = key(
     ],
 );
 
-/// Architectures by their names in a GGUF and in a `config.json`.
-const ARCHITECTURES: [(&str, &str); 8] = [
-    ("llama", "llama"),
-    ("qwen2", "qwen2"),
-    ("qwen3", "qwen3"),
-    ("qwen3moe", "qwen3_moe"),
-    ("smollm3", "smollm3"),
-    ("gemma3", "gemma3_text"),
-    ("gpt-oss", "gpt_oss"),
-    ("lfm2", "lfm2"),
-];
-
-/// A llama whose layers may see a window only. Within the window that is no difference, so its context is that long.
-const MISTRAL: &str = "mistral";
-
-/// Whether a GGUF of an architecture holds the rows of q and k so that neighbours turn together.
-pub(super) fn is_permuted(architecture: &str) -> bool {
-    matches!(architecture, "llama" | "smollm3")
-}
-
-/// How many elements' root products of queries and keys are divided by in a GGUF, which has no key for it: llama.cpp
-/// knows Gemma's largest model by its layers.
-pub(super) fn scaled_by(architecture: &str, n_layers: u32, equal_part: u32, head_dim: u32) -> u32 {
-    if architecture == "gemma3" && n_layers == 62 { equal_part } else { head_dim }
-}
-
-/// The name of an architecture in a GGUF, if it is one of ours; `name` as either kind of file has it.
-#[must_use]
-pub fn architecture(name: &str) -> Option<&'static str> {
-    let name = if name == MISTRAL { "llama" } else { name };
-    ARCHITECTURES.iter().find(|(gguf, config)| name == *gguf || name == *config).map(|(gguf, _)| *gguf)
-}
-
 /// Whether a `config.json` is that of one of these architectures.
 #[must_use]
 pub fn is_config(json: &str) -> bool {
@@ -117,7 +85,9 @@ struct Rest<'a> {
     has_bias: bool,
     has_output_bias: bool,
     is_tied: bool,
-    defaults: Defaults,
+    defaults: &'static Defaults,
+    /// See [`most_context`].
+    most_context: Option<u32>,
     divisors: Vec<f32>,
     /// Whether each layer has experts; empty for all of them.
     expert_layers: Vec<bool>,
@@ -135,9 +105,8 @@ impl Shape {
         let name = metadata.require_str(ARCHITECTURE)?;
         let keys = GgufKeys { metadata, architecture: name };
         let architecture = known(&format!("{}: key {ARCHITECTURE:?}", metadata.file()), name)?;
-        let activation = Defaults::of(architecture).activation;
         let n_layers = keys.require(&keys::N_LAYERS)?.min(super::MOST_LAYERS + 1);
-        let convolutions = (architecture == "lfm2").then(|| Convolutions::of_gguf(&keys)).transpose()?;
+        let convolutions = architecture.has_convolutions.then(|| Convolutions::of_gguf(&keys)).transpose()?;
         let (convolutions, n_kv_heads) = convolutions.unzip();
         let has_router = |layer| gguf.directory.get(&format!("blk.{layer}.ffn_gate_inp.weight")).is_some();
         let rest = Rest {
@@ -147,14 +116,15 @@ impl Shape {
             n_hidden: None,
             convolutions,
             rope_dims: keys.whole(&ROPE_DIMS)?,
-            halves: !is_permuted(architecture),
+            halves: !architecture.is_permuted,
             is_gguf: true,
             // Files of any of these architectures may have one.
             has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
             has_output_bias: gguf.directory.get("blk.0.attn_output.bias").is_some(),
             // A head that is there is used.
             is_tied: false,
-            defaults: Defaults { context: 2048, normed: true, activation, ..Defaults::default() },
+            defaults: &Defaults::GGUF,
+            most_context: None,
             divisors,
             expert_layers: (0..n_layers).map(has_router).collect(),
             bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
@@ -179,11 +149,9 @@ impl Shape {
         let keys = ConfigKeys::parse(json)?;
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
-        let mut defaults = Defaults::of(if name == MISTRAL { name } else { architecture });
-        if name == MISTRAL {
-            defaults.most_context = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0);
-        }
-        match defaults.activation {
+        let defaults = &architecture.defaults;
+        let window = if architecture.is_within_window { keys.whole(&keys::WINDOW)? } else { None };
+        match architecture.activation {
             Activation::Silu if keys.at("hidden_act").is_some_and(|name| name == "swish") => {}
             Activation::Silu => keys.refuse_other("hidden_act", &"silu".into())?,
             Activation::GeluTanh => keys.refuse_other("hidden_activation", &"gelu_pytorch_tanh".into())?,
@@ -195,12 +163,11 @@ impl Shape {
         }
         keys.refuse_other("conv_bias", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
-        if architecture == "gpt-oss" && keys.text(&TYPE)?.is_none() {
-            // transformers would take the published model's scaling.
+        if architecture.needs_scaling && keys.text(&TYPE)?.is_none() {
             return Err(keys.missing(&TYPE));
         }
-        let is_lfm2 = architecture == "lfm2";
-        let tied_block = if is_lfm2 { keys.flag(&TIED_BLOCK)? } else { None };
+        let convolves = architecture.has_convolutions;
+        let tied_block = if convolves { keys.flag(&TIED_BLOCK)? } else { None };
         let head_dim = keys.whole(&keys::HEAD_DIM)?;
         let partial = keys.number(&PARTIAL)?;
         // What does not fit saturates, and fails the check of the shape.
@@ -211,16 +178,16 @@ impl Shape {
             n_vocab: n_vocab.ok_or_else(|| keys.missing(&keys::N_VOCAB))?,
             // As many as there are heads, where a file leaves it open.
             n_kv_heads: if keys.is_null("num_key_value_heads") { keys.whole(&keys::N_HEADS)? } else { None },
-            n_hidden: if is_lfm2 { Some(adjusted_hidden(&keys)?) } else { None },
-            convolutions: is_lfm2.then(|| Convolutions::of_config(&keys)).transpose()?,
+            n_hidden: if convolves { Some(adjusted_hidden(&keys)?) } else { None },
+            convolutions: convolves.then(|| Convolutions::of_config(&keys)).transpose()?,
             rope_dims,
             halves: true,
             is_gguf: false,
-            // Qwen2 has biases without a word on them.
             has_bias: told_bias,
-            has_output_bias: told_bias && architecture != "qwen2",
+            has_output_bias: told_bias && !architecture.has_qkv_bias,
             is_tied: tied_block.or(keys.flag(&TIED)?).unwrap_or(defaults.is_tied),
             defaults,
+            most_context: window.filter(|window| *window > 0),
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
             bos: token(&keys, &keys::BOS)?,
@@ -272,11 +239,10 @@ fn most_context(told: u32, most: Option<u32>, notices: &mut Vec<String>) -> u32 
     }
 }
 
-fn known(thing: &str, name: &str) -> Result<&'static str> {
-    architecture(name).ok_or_else(|| {
-        let names: Vec<&str> = ARCHITECTURES.iter().map(|(gguf, _)| *gguf).collect();
+fn known(thing: &str, name: &str) -> Result<&'static Architecture> {
+    Architecture::of(name).ok_or_else(|| {
         Error::file(thing, shown(name))
-            .expected(format!("deepseek4, deepseek2, deepseek32, {}", names.join(", ")))
+            .expected(format!("one of {}", super::names()))
             .advice("Take a model of one of these architectures.")
     })
 }
@@ -290,121 +256,8 @@ fn expert_layers(keys: &ConfigKeys) -> Result<Vec<bool>> {
     Ok((0..n_layers).map(|layer| (layer + 1).is_multiple_of(step) && !is_dense(layer)).collect())
 }
 
-/// What a file means by leaving a setting out. Of a `config.json` it is what transformers' configuration of the
-/// architecture has: the file is written without what is as usual.
-#[derive(Default)]
-struct Defaults {
-    n_vocab: Option<u32>,
-    n_heads: Option<u32>,
-    head_dim: Option<u32>,
-    kv_heads: Option<u32>,
-    context: u32,
-    most_context: Option<u32>,
-    base: Option<f64>,
-    norm_eps: Option<f64>,
-    window: Option<u32>,
-    /// See [`ATTENTION_SCALE`].
-    attention_scale: Option<f64>,
-    activation: Activation,
-    has_bias: bool,
-    is_tied: bool,
-    n_experts: Option<u32>,
-    n_used: Option<u32>,
-    expert_hidden: Option<u32>,
-    normed: bool,
-    bos: Option<u32>,
-    eos: Option<u32>,
-}
-
-impl Defaults {
-    /// Of transformers 5.23.
-    fn of(architecture: &str) -> Self {
-        match architecture {
-            "llama" => Self { context: 2048, n_vocab: Some(32_000), bos: Some(1), eos: Some(2), ..Self::default() },
-            MISTRAL => Self {
-                context: 131_072,
-                n_vocab: Some(32_000),
-                kv_heads: Some(8),
-                bos: Some(1),
-                eos: Some(2),
-                ..Self::default()
-            },
-            "qwen2" => Self { context: 32_768, n_vocab: Some(151_936), kv_heads: Some(32), ..Self::default() },
-            "qwen3" => Self {
-                context: 32_768,
-                n_vocab: Some(151_936),
-                kv_heads: Some(32),
-                head_dim: Some(128),
-                ..Self::default()
-            },
-            "smollm3" => Self {
-                context: 32_768,
-                n_vocab: Some(128_256),
-                kv_heads: Some(4),
-                base: Some(2e6),
-                is_tied: true,
-                bos: Some(128_000),
-                eos: Some(128_001),
-                ..Self::default()
-            },
-            "gemma3" => Self {
-                context: 131_072,
-                n_vocab: Some(262_208),
-                n_heads: Some(8),
-                kv_heads: Some(4),
-                head_dim: Some(256),
-                base: Some(1e6),
-                window: Some(4096),
-                attention_scale: Some(256.0),
-                activation: Activation::GeluTanh,
-                is_tied: true,
-                bos: Some(2),
-                eos: Some(1),
-                ..Self::default()
-            },
-            "lfm2" => Self {
-                context: 128_000,
-                n_vocab: Some(65_536),
-                n_heads: Some(32),
-                kv_heads: Some(8),
-                base: Some(1e6),
-                norm_eps: Some(1e-5),
-                is_tied: true,
-                bos: Some(1),
-                eos: Some(2),
-                ..Self::default()
-            },
-            "gpt-oss" => Self {
-                context: 131_072,
-                n_vocab: Some(201_088),
-                n_heads: Some(64),
-                kv_heads: Some(8),
-                head_dim: Some(64),
-                base: Some(150_000.0),
-                norm_eps: Some(1e-5),
-                window: Some(128),
-                has_bias: true,
-                n_experts: Some(128),
-                n_used: Some(4),
-                normed: true,
-                eos: Some(200_002),
-                ..Self::default()
-            },
-            _ => Self {
-                context: 32_768,
-                n_vocab: Some(151_936),
-                kv_heads: Some(4),
-                n_experts: Some(128),
-                n_used: Some(8),
-                expert_hidden: Some(768),
-                ..Self::default()
-            },
-        }
-    }
-}
-
-fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &mut Vec<String>) -> Result<Shape> {
-    let defaults = &rest.defaults;
+fn read(keys: &dyn Keys, of: &Architecture, file: &str, rest: Rest, notices: &mut Vec<String>) -> Result<Shape> {
+    let defaults = rest.defaults;
     let (n_embd, n_layers) = (keys.require(&keys::N_EMBD)?, keys.require(&keys::N_LAYERS)?);
     let n_heads = keys.whole(&keys::N_HEADS)?.or(defaults.n_heads).ok_or_else(|| keys.missing(&keys::N_HEADS))?;
     // A file that leaves the head's width out means an equal part of the model's.
@@ -424,25 +277,17 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
                 .advice("Models whose logits are cut off are not supported."));
         }
     }
-    let custom = Custom::of(architecture);
-    let by_width = scaled_by(architecture, n_layers, equal_part, head_dim);
+    let by_width = of.scaled_by(n_layers, equal_part, head_dim);
     let scaled_by = keys.number(&ATTENTION_SCALE)?.or(defaults.attention_scale).unwrap_or(f64::from(by_width));
     let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(defaults.context);
-    let is_gpt_oss = architecture == "gpt-oss";
-    let is_moe = is_gpt_oss || architecture == "qwen3moe";
-    let mut experts = is_moe.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
-    if let Some(experts) = experts.as_mut().filter(|_| is_gpt_oss) {
-        // The published models' limit; the factor has no key.
-        let limit = keys.number(&LIMIT)?.unwrap_or(7.0) as f32;
-        *experts = ExpertsShape { normed: true, biased: Some(Gating { limit, alpha: 1.702 }), ..experts.clone() };
+    let mut experts = of.has_experts.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
+    if let (Some(experts), Some(gating)) = (&mut experts, of.gating) {
+        let limit = keys.number(&LIMIT)?.map_or(gating.limit, |limit| limit as f32);
+        (experts.normed, experts.biased) = (true, Some(Gating { limit, ..gating }));
     }
     let mut scaling = scaling(keys, rest.is_gguf, context_length, notices)?;
-    if let Scaling::Yarn(yarn, _) = &mut scaling
-        && is_gpt_oss
-        && rest.is_gguf
-    {
-        // As OpenAI computes it; llama.cpp rounds.
-        yarn.rounds = false;
+    if let (Scaling::Yarn(yarn, _), true) = (&mut scaling, rest.is_gguf) {
+        yarn.rounds = of.rounds;
     }
     let n_kv_heads = match rest.n_kv_heads {
         Some(told) => told,
@@ -450,7 +295,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
     };
     let n_hidden = rest.n_hidden.map_or_else(|| keys.require(&HIDDEN), Ok)?;
     let shape = Shape {
-        architecture: architecture.to_owned(),
+        architecture: of.gguf.to_owned(),
         n_vocab: rest.n_vocab,
         n_embd,
         n_layers,
@@ -460,17 +305,17 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
         n_hidden,
         experts,
         convolutions: rest.convolutions,
-        has_bias: architecture == "qwen2" || rest.has_bias,
+        has_bias: of.has_qkv_bias || rest.has_bias,
         has_output_bias: rest.has_output_bias,
-        has_head_norm: matches!(architecture, "qwen3" | "qwen3moe" | "gemma3" | "lfm2"),
-        has_sinks: is_gpt_oss,
-        has_post_norms: architecture == "gemma3",
-        norms_less_one: architecture == "gemma3" && !rest.is_gguf,
-        activation: defaults.activation,
-        embed_scale: if architecture == "gemma3" { (n_embd as f32).sqrt() } else { 1.0 },
+        has_head_norm: of.has_head_norm,
+        has_sinks: of.has_sinks,
+        has_post_norms: of.has_post_norms,
+        norms_less_one: of.norms_less_one && !rest.is_gguf,
+        activation: of.activation,
+        embed_scale: if of.scales_embedding { (n_embd as f32).sqrt() } else { 1.0 },
         attention_scale: scaled_by.sqrt().recip() as f32,
-        kinds: layers::read(keys, rest.config, &custom, defaults.window)?,
-        local_rope: custom.turns_apart.then_some(Rope {
+        kinds: layers::read(keys, rest.config, &of.layers, defaults.window)?,
+        local_rope: of.layers.turns_apart.then_some(Rope {
             n_dims: rest.rope_dims.unwrap_or(head_dim),
             halves: rest.halves,
             base: keys.number(&LOCAL_BASE)?.unwrap_or(10_000.0),
@@ -485,7 +330,7 @@ fn read(keys: &dyn Keys, architecture: &str, file: &str, rest: Rest, notices: &m
             divisors: rest.divisors,
         },
         norm_eps: keys.number(&keys::NORM_EPS)?.or(defaults.norm_eps).unwrap_or(1e-6) as f32,
-        context_length: most_context(context_length, defaults.most_context, notices),
+        context_length: most_context(context_length, rest.most_context, notices),
         is_tied: rest.is_tied,
         bos: rest.bos.or(defaults.bos),
         eos: rest.eos.or(defaults.eos),

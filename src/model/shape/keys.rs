@@ -216,7 +216,10 @@ pub(super) fn require_v4(thing: &str, architecture: &str) -> Result<()> {
         _ => "Take a DeepSeek V4 model, or one of these.",
     };
     Err(Error::file(thing, crate::format::directory::shown(architecture))
-        .expected("\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), deepseek32 (V3.2), llama, qwen2, qwen3, qwen3moe, qwen35, qwen35moe, smollm3, gemma3, gpt-oss, lfm2")
+        .expected(format!(
+            "\"deepseek4\" or \"deepseek_v4\", or deepseek2 (V2, V3, R1), deepseek32 (V3.2), qwen35, qwen35moe, {}",
+            crate::model::grouped::names()
+        ))
         .advice(advice))
 }
 
