@@ -1,5 +1,5 @@
 //! Reading the planes that [`super::repack`] writes: the CPU twin of the shaders' decoders, for the references of
-//! kernels. It equals [`super::quant::decode_row`] on the file's blocks bit for bit.
+//! kernels, and what decodes files.
 //!
 //! The planes were sized by [`super::repack`], not by a file; a block outside them is a fault of the caller, and
 //! panics.
@@ -44,7 +44,7 @@ fn blocks_of(format: Format) -> &'static Blocks {
 impl Blocks {
     fn decode(&self, quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
         match self {
-            Self::Own { decode_plane, .. } => decode_plane(quants, scales, block, values),
+            Self::Own { decode, .. } => decode(quants, scales, block, values),
             Self::Packed(packed) => packed.decode_block(quants, scales, block, values),
         }
     }

@@ -4,8 +4,8 @@
 //!
 //! Planes: 2 vec4 of 32 E4M3 bytes in order; scales: E8M0 byte per block, four to a word.
 
+use super::encode_blocks;
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks};
 use crate::format::plane::Block;
 use crate::format::repack::{extend_scales, words};
 
@@ -16,7 +16,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 33,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
         planes: Planes { unit: 4, quants: 64, scales: 1, grid: &[] },
         shader: Shader { decoder: &[quant!("e4m3"), quant!("fp8")], codes: BlockCodes::InDecoder, words: &[] },
@@ -24,7 +24,7 @@ pub(super) static ROW: Row = Row {
 };
 
 /// The value of an E4M3 byte: sign, four bits of exponent with bias 7, three of mantissa.
-pub(super) fn e4m3(byte: u8) -> f32 {
+fn e4m3(byte: u8) -> f32 {
     let (exponent, mantissa) = (byte >> 3 & 15, u32::from(byte & 7));
     // Without an exponent a mantissa has no leading one, and the weight of the smallest exponent.
     let whole = if exponent == 0 { mantissa } else { (8 + mantissa) << (exponent - 1) };
@@ -47,15 +47,8 @@ pub(super) fn nearest_e4m3(x: f32) -> u8 {
 }
 
 /// 2^(e − 127); the smallest is subnormal in f32.
-pub(super) fn power(e: u8) -> f32 {
+fn power(e: u8) -> f32 {
     f32::from_bits(if e == 0 { 0x0040_0000 } else { u32::from(e) << 23 })
-}
-
-fn decode(block: &[u8; 33], values: &mut [f32; 32]) {
-    let scale = power(block[0]);
-    for (value, &byte) in values.iter_mut().zip(&block[1..]) {
-        *value = e4m3(byte) * scale;
-    }
 }
 
 /// The least power of two under which the largest element is at most 448.
@@ -76,7 +69,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let scale = power(scales[block / 4].to_le_bytes()[block % 4]);
     e4m3_bytes(quants, block, scale, values);
 }

@@ -2,9 +2,9 @@
 //!
 //! Planes: 2 vec4, as FP8; scales: F32 per block.
 
-use super::fp8::{e4m3, e4m3_bytes, nearest_e4m3};
+use super::encode_blocks;
+use super::fp8::{e4m3_bytes, nearest_e4m3};
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks};
 use crate::format::plane::Block;
 use crate::format::repack::words;
 
@@ -15,19 +15,12 @@ pub(super) static ROW: Row = Row {
     block_bytes: 36,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
         planes: Planes { unit: 1, quants: 64, scales: 1, grid: &[] },
         shader: Shader { decoder: &[quant!("e4m3"), quant!("fp8_f32")], codes: BlockCodes::InDecoder, words: &[] },
     }),
 };
-
-fn decode(block: &[u8; 36], values: &mut [f32; 32]) {
-    let scale = f32::from_le_bytes([block[0], block[1], block[2], block[3]]);
-    for (value, &byte) in values.iter_mut().zip(&block[4..]) {
-        *value = e4m3(byte) * scale;
-    }
-}
 
 /// The scale that makes the largest element 448.
 fn encode(values: &[f32; 32]) -> [u8; 36] {
@@ -48,6 +41,6 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     e4m3_bytes(quants, block, f32::from_bits(scales[block]), values);
 }

@@ -5,7 +5,7 @@
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only::{self, Codes};
-use super::{decode_blocks, encode_blocks, finite_f16, q4_0, read_f16};
+use super::{encode_blocks, finite_f16, q4_0};
 use crate::format::plane::{Block, half_of, nibbles};
 
 pub(super) static ROW: Row = Row {
@@ -15,11 +15,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 18,
     weights: Some(Weights {
         usual: Usual { place: 30, names: &["IQ4_NL"] },
-        blocks: Blocks::Own {
-            decode: |bytes, values| decode_blocks(bytes, values, decode),
-            repack: q4_0::repack,
-            decode_plane,
-        },
+        blocks: Blocks::Own { repack: q4_0::repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(25) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
@@ -38,21 +34,13 @@ pub(super) const CODES: Codes =
     Codes { ends: (-127.0, 113.0), nearest: |x| f32::from(UNEVEN[code_of(x)]), margin: 10.0 };
 
 /// The code whose number is nearest; a tie goes to the lower.
-pub(super) fn code_of(x: f32) -> usize {
+fn code_of(x: f32) -> usize {
     UNEVEN.windows(2).filter(|pair| x > (f32::from(pair[0]) + f32::from(pair[1])) / 2.0).count()
 }
 
 /// The code for a value at a scale; where there is none, whichever, as all are zero then.
 pub(super) fn code_at(value: f32, scale: f32) -> u8 {
     if scale == 0.0 { 0 } else { code_of(value / scale) as u8 }
-}
-
-fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
-    let d = read_f16(block, 0);
-    for (i, &pair) in block[2..].iter().enumerate() {
-        values[i] = f32::from(UNEVEN[usize::from(pair & 15)]) * d;
-        values[i + 16] = f32::from(UNEVEN[usize::from(pair >> 4)]) * d;
-    }
 }
 
 fn encode(values: &[f32; 32]) -> [u8; 18] {
@@ -65,7 +53,7 @@ fn encode(values: &[f32; 32]) -> [u8; 18] {
     block
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let d = half_of(scales, block);
     nibbles(quants, block * 4, values, |q| f32::from(UNEVEN[q as usize]) * d);
 }

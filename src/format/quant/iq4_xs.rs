@@ -8,7 +8,7 @@
 use super::iq4_nl::{CODES, UNEVEN, code_at};
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only;
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, half_of, nibbles};
 use crate::format::repack::words;
 
@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 136,
     weights: Some(Weights {
         usual: Usual { place: 40, names: &["IQ4_XS"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(30) },
         planes: Planes { unit: 8, quants: 32, scales: 2, grid: &[] },
         shader: Shader {
@@ -31,21 +31,8 @@ pub(super) static ROW: Row = Row {
 };
 
 /// The scale of sub-block `j`, from −32 to 31, of the high and the low bits of all.
-pub(super) fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
+fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
     ((low >> (4 * j) & 15) as u8 | ((high >> (2 * j) & 3) as u8) << 4) as i8 - 32
-}
-
-fn decode(block: &[u8; 136], values: &mut [f32; 256]) {
-    let d = read_f16(block, 0);
-    let high = u16::from_le_bytes([block[2], block[3]]);
-    let low = u32::from_le_bytes([block[4], block[5], block[6], block[7]]);
-    for (j, sub_block) in values.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let scale = d * f32::from(unpack_scale(high, low, j));
-        for (i, &pair) in block[8 + 16 * j..][..16].iter().enumerate() {
-            sub_block[i] = scale * f32::from(UNEVEN[usize::from(pair & 15)]);
-            sub_block[i + 16] = scale * f32::from(UNEVEN[usize::from(pair >> 4)]);
-        }
-    }
 }
 
 fn encode(values: &[f32; 256]) -> [u8; 136] {
@@ -75,7 +62,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let head = &scales[block / 8 * 2..][..2];
     let scale = half_of(head, 0) * f32::from(unpack_scale((head[0] >> 16) as u16, head[1], block % 8));
     nibbles(quants, block * 4, values, |q| scale * f32::from(UNEVEN[q as usize]));

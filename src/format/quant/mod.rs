@@ -45,9 +45,11 @@ mod tq2_0;
 
 pub use plain::decode_integers;
 
+use super::plane::decode_plane_row;
+use super::repack::{grid_of, repack_rows};
 use crate::error::{Error, Result};
 use half::f16;
-use row::{Blocks, Row, Weights, Written};
+use row::{Row, Weights, Written};
 
 /// Makes [`Format`] and its table of rows.
 macro_rules! formats {
@@ -150,9 +152,12 @@ pub fn decode_row(format: Format, bytes: &[u8], values: &mut [f32]) -> Result<()
     if !n.is_multiple_of(format.block_len()) || bytes.len() as u64 != format.row_bytes(n as u64) {
         return Err(wrong_length(format, bytes.len(), n));
     }
-    match weights_of(format)?.blocks {
-        Blocks::Own { decode, .. } => decode(bytes, values),
-        Blocks::Packed(packed) => packed.decode_row(bytes, format.block_bytes(), values),
+    weights_of(format)?;
+    if n > 0 {
+        // By way of the planes: what shaders are held against is what is held against gguf-py.
+        let (mut quants, mut scales) = (Vec::new(), grid_of(format).to_vec());
+        repack_rows(format, bytes, 1, n as u64, &mut quants, &mut scales)?;
+        decode_plane_row(format, &quants, &scales, 0, values);
     }
     Ok(())
 }
@@ -178,16 +183,6 @@ pub fn encode_row(format: Format, values: &[f32], bytes: &mut Vec<u8>) -> Result
         Written::Never { .. } => return Err(read_only(format)),
     }
     Ok(())
-}
-
-fn decode_blocks<const BYTES: usize, const LEN: usize>(
-    bytes: &[u8],
-    values: &mut [f32],
-    decode: fn(&[u8; BYTES], &mut [f32; LEN]),
-) {
-    for (block, out) in bytes.as_chunks().0.iter().zip(values.as_chunks_mut().0) {
-        decode(block, out);
-    }
 }
 
 fn encode_blocks<const BYTES: usize, const LEN: usize>(
@@ -221,11 +216,6 @@ pub(super) fn weights_of(format: Format) -> Result<&'static Weights> {
         Error::file("a weight matrix", format!("stored as {format}"))
             .expected(format!("one of {}", Format::supported_names()))
     })
-}
-
-/// The f16 at bytes `at` and `at + 1`, as f32.
-fn read_f16(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
 /// A scale as f16, kept finite: a block whose scale overflowed would decode to NaN where it holds zeros.

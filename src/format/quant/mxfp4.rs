@@ -5,7 +5,7 @@
 //! Planes: 1 vec4, as Q4_0; scales: E8M0 byte per block, four to a word.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, squared_error};
+use super::{encode_blocks, squared_error};
 use crate::format::plane::{Block, nibbles};
 use crate::format::repack::{extend_scales, words};
 
@@ -16,7 +16,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 17,
     weights: Some(Weights {
         usual: Usual { place: 80, names: &["MXFP4", "MXFP4_MOE"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(38) },
         planes: Planes { unit: 4, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
@@ -33,16 +33,8 @@ pub(super) const DOUBLED_E2M1: [f32; 16] =
     [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
 
 /// 2^(e − 128). The two smallest are subnormal in f32; 255, which E8M0 calls NaN, goes on as a power, as in ggml.
-pub(super) fn half_power(e: u8) -> f32 {
+fn half_power(e: u8) -> f32 {
     f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (u32::from(e) - 1) << 23 })
-}
-
-fn decode(block: &[u8; 17], values: &mut [f32; 32]) {
-    let d = half_power(block[0]);
-    for (i, &pair) in block[1..].iter().enumerate() {
-        values[i] = DOUBLED_E2M1[usize::from(pair & 15)] * d;
-        values[i + 16] = DOUBLED_E2M1[usize::from(pair >> 4)] * d;
-    }
 }
 
 /// Tries the power of two that brings the largest element to [4, 8), and its two neighbours: the larger cuts
@@ -57,9 +49,9 @@ fn encode(values: &[f32; 32]) -> [u8; 17] {
     let mut best = ([0; 17], f64::INFINITY);
     for e in [fitting, fitting + 1, fitting - 1] {
         let block = encode_with(values, e.clamp(0, 254) as u8);
-        let mut decoded = [0.0; 32];
-        decode(&block, &mut decoded);
-        let error = squared_error(values, decoded.into_iter());
+        let d = half_power(block[0]);
+        let codes = (0..32).map(|i| block[1 + i % 16] >> (i / 16 * 4) & 15);
+        let error = squared_error(values, codes.map(|code| DOUBLED_E2M1[usize::from(code)] * d));
         if error < best.1 {
             best = (block, error);
         }
@@ -92,7 +84,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     quants.extend(blocks.iter().flat_map(|block| words(&block[1..])));
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let d = half_power(scales[block / 4].to_le_bytes()[block % 4]);
     nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize] * d);
 }
@@ -100,6 +92,8 @@ fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
+    use crate::format::quant::decode_row;
 
     #[test]
     fn scales_are_powers_of_two_down_to_the_subnormal_ones() {
@@ -115,7 +109,7 @@ mod tests {
             *value = DOUBLED_E2M1[i % 16] * 0.25;
         }
         let mut decoded = [0.0; 32];
-        decode(&encode(&values), &mut decoded);
+        decode_row(Format::MXFP4, &encode(&values), &mut decoded).expect("a whole block");
         assert_eq!(values, decoded);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::mxfp4::{DOUBLED_E2M1, nearest_code};
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, squared_error};
+use super::{encode_blocks, squared_error};
 use crate::format::plane::{Block, nibbles};
 use crate::format::repack::words;
 
@@ -17,7 +17,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 36,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(39) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
@@ -29,7 +29,7 @@ pub(super) static ROW: Row = Row {
 };
 
 /// Half the value of an E4M3 byte without regard to its sign. 0x7F, which is no number, is zero, as in ggml.
-pub(super) fn half_scale(byte: u8) -> f32 {
+fn half_scale(byte: u8) -> f32 {
     if byte == 0x7f {
         return 0.0;
     }
@@ -37,16 +37,6 @@ pub(super) fn half_scale(byte: u8) -> f32 {
     // Without an exponent a mantissa has no leading one, and the weight of the smallest exponent.
     let whole = if exponent == 0 { mantissa } else { (8 + mantissa) << (exponent - 1) };
     whole as f32 / 1024.0
-}
-
-fn decode(block: &[u8; 36], values: &mut [f32; 64]) {
-    for (g, group) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
-        let d = half_scale(block[g]);
-        for (i, &pair) in block[4 + 8 * g..][..8].iter().enumerate() {
-            group[i] = DOUBLED_E2M1[usize::from(pair & 15)] * d;
-            group[i + 8] = DOUBLED_E2M1[usize::from(pair >> 4)] * d;
-        }
-    }
 }
 
 fn encode(values: &[f32; 64]) -> [u8; 36] {
@@ -98,7 +88,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     nibbles(quants, block * 4, values, |q| DOUBLED_E2M1[q as usize]);
     for (half, sixteen) in values.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         let d = half_scale(scales[block / 2].to_le_bytes()[block % 2 * 2 + half]);
@@ -109,6 +99,8 @@ fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::Format;
+    use crate::format::quant::decode_row;
 
     #[test]
     fn scales_are_those_of_e4m3() {
@@ -125,7 +117,7 @@ mod tests {
     fn values_of_the_format_survive() {
         let values: [f32; 64] = std::array::from_fn(|i| DOUBLED_E2M1[i % 16] * half_scale(0x20 + (i / 16) as u8));
         let mut decoded = [0.0; 64];
-        decode(&encode(&values), &mut decoded);
+        decode_row(Format::NVFP4, &encode(&values), &mut decoded).expect("a whole block");
         assert_eq!(values, decoded);
     }
 }

@@ -1,6 +1,6 @@
 //! What the weight formats that are only read share: IQ1, IQ2, IQ3 and the ternary ones. Their blocks of 256 elements go
-//! to the planes byte for byte, only in another order, so that one decoder serves files and planes. It equals gguf-py bit
-//! for bit: every product is exact in f32.
+//! to the planes byte for byte, only in another order. Their decoders equal gguf-py bit for bit: every product is exact
+//! in f32.
 //!
 //! Most choose several numbers at once from a table. A matrix has its table at the beginning of its scales plane, where
 //! shaders read it: an array in a shader would be laid out again by every invocation on some adapters.
@@ -55,20 +55,6 @@ impl Packed {
         for block in bytes.chunks_exact(block_bytes) {
             take(block, self.quants, quants);
             take(block, self.scales, scales);
-        }
-    }
-
-    /// Decodes whole blocks of a file.
-    pub(super) fn decode_row(&self, bytes: &[u8], block_bytes: usize, values: &mut [f32]) {
-        let (mut quants, mut scales) = (Vec::new(), Vec::new());
-        for (bytes, values) in bytes.chunks_exact(block_bytes).zip(values.as_chunks_mut::<256>().0) {
-            quants.clear();
-            scales.clear();
-            self.repack(bytes, block_bytes, &mut quants, &mut scales);
-            let block = Block { grid: self.grid, quants: &quants, scales: &scales };
-            for (j, sub_block) in values.as_chunks_mut().0.iter_mut().enumerate() {
-                (self.decode)(&block, j, sub_block);
-            }
         }
     }
 
@@ -128,6 +114,7 @@ mod tests {
     use super::super::row::{Blocks, Written};
     use super::*;
     use crate::format::Format;
+    use crate::format::quant::decode_row;
 
     /// Every format of this kind.
     fn all() -> impl Iterator<Item = (Format, &'static Packed)> {
@@ -151,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_scale_is_written_where_it_is_read() {
-        for (format, packed) in all() {
+        for (format, _) in all() {
             let Some(Written::Never { set_scale, .. }) = format.row().weights.as_ref().map(|weights| &weights.written)
             else {
                 panic!("{format} has no scale to set");
@@ -160,7 +147,7 @@ mod tests {
                 let mut block: Vec<u8> = (0..format.block_bytes() as u32).map(|i| (i * 37 + 11) as u8).collect();
                 set_scale(&mut block, f16::from_f32(scale));
                 let mut values = [0.0f32; 256];
-                packed.decode_row(&block, format.block_bytes(), &mut values);
+                decode_row(format, &block, &mut values).expect("a whole block");
                 values
             };
             let once = size(0.25);

@@ -2,8 +2,8 @@
 //!
 //! Planes: the numbers in order, F16 and BF16 with element 2i in the low half of word i; no scales.
 
+use super::encode_blocks;
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks};
 use crate::error::{Error, Result};
 use crate::format::Format;
 use crate::format::plane::Block;
@@ -18,11 +18,7 @@ pub(super) static F32: Row = Row {
     block_bytes: 4,
     weights: Some(Weights {
         usual: Usual { place: 120, names: &["F32"] },
-        blocks: Blocks::Own {
-            decode: |bytes, values| decode_blocks(bytes, values, decode_f32),
-            repack: repack_words,
-            decode_plane: decode_plane_f32,
-        },
+        blocks: Blocks::Own { repack: repack_words, decode: decode_f32 },
         written: Written::Encoded {
             encode: |values, bytes| encode_blocks(values, bytes, encode_f32),
             file_type: Some(0),
@@ -39,11 +35,7 @@ pub(super) static F16: Row = Row {
     block_bytes: 2,
     weights: Some(Weights {
         usual: Usual { place: 110, names: &["F16"] },
-        blocks: Blocks::Own {
-            decode: |bytes, values| decode_blocks(bytes, values, decode_f16),
-            repack: repack_words,
-            decode_plane: decode_plane_f16,
-        },
+        blocks: Blocks::Own { repack: repack_words, decode: decode_f16 },
         written: Written::Encoded {
             encode: |values, bytes| encode_blocks(values, bytes, encode_f16),
             file_type: Some(1),
@@ -60,11 +52,7 @@ pub(super) static BF16: Row = Row {
     block_bytes: 2,
     weights: Some(Weights {
         usual: Usual { place: 100, names: &["BF16"] },
-        blocks: Blocks::Own {
-            decode: |bytes, values| decode_blocks(bytes, values, decode_bf16),
-            repack: repack_words,
-            decode_plane: decode_plane_bf16,
-        },
+        blocks: Blocks::Own { repack: repack_words, decode: decode_bf16 },
         written: Written::Encoded {
             encode: |values, bytes| encode_blocks(values, bytes, encode_bf16),
             file_type: Some(32),
@@ -78,25 +66,12 @@ pub(super) static I32: Row = Row { name: "I32", ggml_id: Some(26), block_len: 1,
 
 pub(super) static I64: Row = Row { name: "I64", ggml_id: Some(27), block_len: 1, block_bytes: 8, weights: None };
 
-fn decode_f32(block: &[u8; 4], values: &mut [f32; 1]) {
-    values[0] = f32::from_le_bytes(*block);
-}
-
 fn encode_f32(values: &[f32; 1]) -> [u8; 4] {
     values[0].to_le_bytes()
 }
 
-fn decode_f16(block: &[u8; 2], values: &mut [f32; 1]) {
-    values[0] = f16::from_le_bytes(*block).to_f32();
-}
-
 fn encode_f16(values: &[f32; 1]) -> [u8; 2] {
     f16::from_f32(values[0]).to_le_bytes()
-}
-
-/// A shift, as in ggml and the shaders: unlike the `half` crate it leaves the bits of a signalling NaN alone.
-fn decode_bf16(block: &[u8; 2], values: &mut [f32; 1]) {
-    values[0] = f32::from_bits(u32::from(u16::from_le_bytes(*block)) << 16);
 }
 
 fn encode_bf16(values: &[f32; 1]) -> [u8; 2] {
@@ -112,13 +87,13 @@ fn repack_words(bytes: &[u8], quants: &mut Vec<u32>, _: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane_f32(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+fn decode_f32(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
     for (value, &word) in values.iter_mut().zip(&quants[block * 32..][..32]) {
         *value = f32::from_bits(word);
     }
 }
 
-fn decode_plane_f16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+fn decode_f16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
     let mut halves = [f16::ZERO; BLOCK_LEN];
     for (pair, &word) in halves.as_chunks_mut::<2>().0.iter_mut().zip(&quants[block * 16..][..16]) {
         *pair = [f16::from_bits(word as u16), f16::from_bits((word >> 16) as u16)];
@@ -126,7 +101,8 @@ fn decode_plane_f16(quants: &[u32], _: &[u32], block: usize, values: &mut Block)
     halves.convert_to_f32_slice(values);
 }
 
-fn decode_plane_bf16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
+/// A shift, as in ggml and the shaders: unlike the `half` crate it leaves the bits of a signalling NaN alone.
+fn decode_bf16(quants: &[u32], _: &[u32], block: usize, values: &mut Block) {
     for (pair, &word) in values.as_chunks_mut::<2>().0.iter_mut().zip(&quants[block * 16..][..16]) {
         *pair = [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
     }

@@ -8,7 +8,7 @@
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_min::{self, Reach};
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, half_of, two_bits};
 use crate::format::repack::{two_bit_words, words};
 
@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 84,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(10) },
         planes: Planes { unit: 8, quants: 16, scales: 5, grid: &[] },
         shader: Shader {
@@ -39,16 +39,6 @@ const DMIN: usize = 82;
 /// The byte, from the first of the codes, and the shift of an element's two bits.
 pub(super) fn place_of(index: usize) -> (usize, usize) {
     (index / 128 * 32 + index % 32, index / 32 % 4 * 2)
-}
-
-fn decode(block: &[u8; 84], values: &mut [f32; 256]) {
-    let (d, dmin) = (read_f16(block, D), read_f16(block, DMIN));
-    for (index, value) in values.iter_mut().enumerate() {
-        let (byte, shift) = place_of(index);
-        let pair = block[index / 16];
-        let q = block[CODES + byte] >> shift & 3;
-        *value = d * f32::from(pair & 15) * f32::from(q) - dmin * f32::from(pair >> 4);
-    }
 }
 
 fn encode(values: &[f32; 256]) -> [u8; 84] {
@@ -76,7 +66,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let head = &scales[block / 8 * 5..][..5];
     let (d, dmin) = (half_of(head, 8), half_of(head, 9));
     let pairs = head[block % 8 / 2].to_le_bytes();

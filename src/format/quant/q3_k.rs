@@ -8,7 +8,7 @@
 use super::q2_k::place_of;
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only::{self, Codes};
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, add_bits, half_of, packed_scales, two_bits};
 use crate::format::repack::{bit_column, two_bit_words, words};
 
@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 110,
     weights: Some(Weights {
         usual: Usual { place: 90, names: &["Q3_K_M"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(11) },
         planes: Planes { unit: 8, quants: 16, scales: 12, grid: &[] },
         shader: Shader {
@@ -38,7 +38,7 @@ const D: usize = 108;
 
 /// The scale of sub-block `j`, from −32 to 31, from the 12 packed bytes: the low four bits in bytes 0 to 7, those of
 /// the last eight above those of the first; the high two bits in bytes 8 to 11, four sub-blocks in each byte.
-pub(super) fn unpack_scale(packed: &[u8; 12], j: usize) -> i8 {
+fn unpack_scale(packed: &[u8; 12], j: usize) -> i8 {
     let low = packed[j % 8] >> (4 * (j / 8)) & 15;
     let high = packed[8 + j % 4] >> (2 * (j / 4)) & 3;
     (low | high << 4) as i8 - 32
@@ -48,17 +48,6 @@ fn pack_scale(packed: &mut [u8; 12], j: usize, scale: i8) {
     let scale = (scale + 32) as u8;
     packed[j % 8] |= (scale & 15) << (4 * (j / 8));
     packed[8 + j % 4] |= scale >> 4 << (2 * (j / 4));
-}
-
-fn decode(block: &[u8; 110], values: &mut [f32; 256]) {
-    let d = read_f16(block, D);
-    let mut packed = [0; 12];
-    packed.copy_from_slice(&block[SCALES..D]);
-    for (index, value) in values.iter_mut().enumerate() {
-        let (byte, shift) = place_of(index);
-        let q = block[LOW + byte] >> shift & 3 | (block[index % 32] >> (index / 32) & 1) << 2;
-        *value = d * f32::from(unpack_scale(&packed, index / 16)) * (f32::from(q) - 4.0);
-    }
 }
 
 fn encode(values: &[f32; 256]) -> [u8; 110] {
@@ -90,7 +79,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let head = &scales[block / 8 * 12..][..12];
     let d = half_of(head, 6);
     let packed = packed_scales(head);

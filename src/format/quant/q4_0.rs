@@ -4,7 +4,7 @@
 //! Planes: 1 vec4: the 16 bytes as they are; scales: f16 per block, two to a word.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, finite_f16, read_f16};
+use super::{encode_blocks, finite_f16};
 use crate::format::plane::{Block, half_of, nibbles};
 use crate::format::repack::{extend_scales, words};
 
@@ -15,7 +15,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 18,
     weights: Some(Weights {
         usual: Usual { place: 20, names: &["Q4_0"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(2) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
@@ -25,14 +25,6 @@ pub(super) static ROW: Row = Row {
         },
     }),
 };
-
-fn decode(block: &[u8; 18], values: &mut [f32; 32]) {
-    let d = read_f16(block, 0);
-    for (i, &pair) in block[2..].iter().enumerate() {
-        values[i] = (f32::from(pair & 15) - 8.0) * d;
-        values[i + 16] = (f32::from(pair >> 4) - 8.0) * d;
-    }
-}
 
 /// ggml's reference: the element furthest from zero becomes exactly −8, so d has the opposite sign to it.
 fn encode(values: &[f32; 32]) -> [u8; 18] {
@@ -55,7 +47,7 @@ pub(super) fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>)
     quants.extend(blocks.iter().flat_map(|block| words(&block[2..])));
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let d = half_of(scales, block);
     nibbles(quants, block * 4, values, |q| (q as f32 - 8.0) * d);
 }

@@ -3,7 +3,7 @@
 //! Planes: 1 vec4, as Q4_0; scales: 1 word per block, `d` and `m << 16`.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, finite_f16, read_f16, span_of};
+use super::{encode_blocks, finite_f16, span_of};
 use crate::format::plane::{Block, half_of, nibbles};
 use crate::format::repack::words;
 
@@ -14,7 +14,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 20,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(3) },
         planes: Planes { unit: 1, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
@@ -24,14 +24,6 @@ pub(super) static ROW: Row = Row {
         },
     }),
 };
-
-fn decode(block: &[u8; 20], values: &mut [f32; 32]) {
-    let (d, m) = (read_f16(block, 0), read_f16(block, 2));
-    for (i, &pair) in block[4..].iter().enumerate() {
-        values[i] = f32::from(pair & 15) * d + m;
-        values[i + 16] = f32::from(pair >> 4) * d + m;
-    }
-}
 
 /// ggml's reference: the least element becomes code 0, the greatest code 15.
 fn encode(values: &[f32; 32]) -> [u8; 20] {
@@ -55,7 +47,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let (d, m) = (half_of(scales, 2 * block), half_of(scales, 2 * block + 1));
     nibbles(quants, block * 4, values, |q| q as f32 * d + m);
 }

@@ -6,7 +6,7 @@
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_min::{self, Fitted, Reach};
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, half_of, nibbles, packed_scales};
 use crate::format::repack::{high_nibbles, low_nibbles, words};
 
@@ -17,7 +17,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 144,
     weights: Some(Weights {
         usual: Usual { place: 10, names: &["Q4_K_M", "Q4_K_S", "Q4_K", "Q4_K_XL"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(14) },
         planes: Planes { unit: 8, quants: 32, scales: 4, grid: &[] },
         shader: Shader {
@@ -33,7 +33,7 @@ const REACH: Reach = Reach { code: 15.0, scale: 63.0 };
 /// The 6-bit (scale, min) of sub-block `j` from the 12 packed bytes. The first four pairs lie in the low six bits
 /// of bytes 0..4 and 4..8; of the others bytes 8..12 hold the low nibbles, and the two upper bits of the first
 /// eight bytes the rest.
-pub(super) fn unpack_scale_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
+fn unpack_scale_min(packed: &[u8; 12], j: usize) -> (u8, u8) {
     if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
@@ -49,21 +49,6 @@ fn pack_scale_min(packed: &mut [u8; 12], j: usize, scale: u8, min: u8) {
         packed[j + 4] = scale & 15 | min << 4;
         packed[j - 4] |= scale >> 4 << 6;
         packed[j] |= min >> 4 << 6;
-    }
-}
-
-fn decode(block: &[u8; 144], values: &mut [f32; 256]) {
-    let (d, dmin) = (read_f16(block, 0), read_f16(block, 2));
-    let mut packed = [0; 12];
-    packed.copy_from_slice(&block[4..16]);
-    for (j, sub_block) in values.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, min) = unpack_scale_min(&packed, j);
-        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
-        let chunk = &block[16 + j / 2 * 32..][..32];
-        let shift = 4 * (j % 2);
-        for (value, pair) in sub_block.iter_mut().zip(chunk) {
-            *value = scale * f32::from(pair >> shift & 15) - min;
-        }
     }
 }
 
@@ -104,7 +89,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let (scale, min) = scale_and_min(&scales[block / 8 * 4..], block % 8);
     nibbles(quants, block * 4, values, |q| scale * q as f32 - min);
 }

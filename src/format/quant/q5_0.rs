@@ -4,7 +4,7 @@
 //! Planes: 1 vec4 of low bits, as Q4_0; scales: 3 words for 2 blocks, `d` of both, then for each a word of fifth bits.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, finite_f16, read_f16};
+use super::{encode_blocks, finite_f16};
 use crate::format::plane::{Block, add_bits, half_of, nibbles};
 use crate::format::repack::words;
 
@@ -15,7 +15,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 22,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(8) },
         planes: Planes { unit: 2, quants: 32, scales: 3, grid: &[] },
         shader: Shader {
@@ -26,16 +26,7 @@ pub(super) static ROW: Row = Row {
     }),
 };
 
-/// The 32 five-bit codes of a word of fifth bits and 16 bytes of nibbles.
-pub(super) fn unpack_fives(packed: &[u8; 20]) -> [u8; 32] {
-    let high = u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
-    std::array::from_fn(|i| {
-        let low = if i < 16 { packed[4 + i] & 15 } else { packed[4 + i - 16] >> 4 };
-        low | ((high >> i & 1) as u8) << 4
-    })
-}
-
-/// The reverse of [`unpack_fives`].
+/// A word of fifth bits and 16 bytes of nibbles of 32 five-bit codes.
 pub(super) fn pack_fives(codes: &[u8; 32]) -> [u8; 20] {
     let high = codes.iter().rev().fold(0u32, |word, code| word << 1 | u32::from(code >> 4));
     let mut packed = [0; 20];
@@ -44,14 +35,6 @@ pub(super) fn pack_fives(codes: &[u8; 32]) -> [u8; 20] {
         *byte = codes[i] & 15 | codes[i + 16] << 4;
     }
     packed
-}
-
-fn decode(block: &[u8; 22], values: &mut [f32; 32]) {
-    let d = read_f16(block, 0);
-    let [_, _, packed @ ..] = block;
-    for (value, code) in values.iter_mut().zip(unpack_fives(packed)) {
-        *value = (f32::from(code) - 16.0) * d;
-    }
 }
 
 /// ggml's reference: the element furthest from zero becomes exactly −16, so d has the opposite sign to it.
@@ -80,21 +63,10 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let unit = &scales[block / 2 * 3..][..3];
     let d = half_of(unit, block % 2);
     nibbles(quants, block * 4, values, |q| q as f32);
     add_bits(unit[1 + block % 2], 16.0, values);
     values.iter_mut().for_each(|value| *value = (*value - 16.0) * d);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packed_codes_come_back() {
-        let codes = std::array::from_fn(|i| (i * 7 % 32) as u8);
-        assert_eq!(unpack_fives(&pack_fives(&codes)), codes);
-    }
 }

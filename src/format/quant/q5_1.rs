@@ -2,9 +2,9 @@
 //!
 //! Planes: 1 vec4 of low bits, as Q4_0; scales: 2 words per block, `d` and `m << 16`, then the fifth bits.
 
-use super::q5_0::{pack_fives, unpack_fives};
+use super::q5_0::pack_fives;
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, finite_f16, read_f16, span_of};
+use super::{encode_blocks, finite_f16, span_of};
 use crate::format::plane::{Block, add_bits, half_of, nibbles};
 use crate::format::repack::words;
 
@@ -15,7 +15,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 24,
     weights: Some(Weights {
         usual: Usual::NEVER,
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(9) },
         planes: Planes { unit: 1, quants: 32, scales: 2, grid: &[] },
         shader: Shader {
@@ -25,14 +25,6 @@ pub(super) static ROW: Row = Row {
         },
     }),
 };
-
-fn decode(block: &[u8; 24], values: &mut [f32; 32]) {
-    let (d, m) = (read_f16(block, 0), read_f16(block, 2));
-    let [_, _, _, _, packed @ ..] = block;
-    for (value, code) in values.iter_mut().zip(unpack_fives(packed)) {
-        *value = f32::from(code) * d + m;
-    }
-}
 
 /// ggml's reference: the least element becomes code 0, the greatest code 31.
 fn encode(values: &[f32; 32]) -> [u8; 24] {
@@ -54,7 +46,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let (d, m) = (half_of(scales, 4 * block), half_of(scales, 4 * block + 1));
     nibbles(quants, block * 4, values, |q| q as f32);
     add_bits(scales[2 * block + 1], 16.0, values);

@@ -4,10 +4,10 @@
 //! Planes: 1 vec4 of low bits for each sub-block of 32, as Q4_K; scales: 12 words, as Q4_K, then for each sub-block a
 //! word of fifth bits.
 
-use super::q4_k::{pack_head, scale_and_min, unpack_scale_min};
+use super::q4_k::{pack_head, scale_and_min};
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_min::{self, Reach};
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, add_bits, nibbles};
 use crate::format::repack::{bit_column, high_nibbles, low_nibbles, words};
 
@@ -18,7 +18,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 176,
     weights: Some(Weights {
         usual: Usual { place: 50, names: &["Q5_K_M", "Q5_K_S"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(16) },
         planes: Planes { unit: 8, quants: 32, scales: 12, grid: &[] },
         shader: Shader {
@@ -33,21 +33,6 @@ const REACH: Reach = Reach { code: 31.0, scale: 63.0 };
 /// Where the fifth bits and the nibbles begin.
 const HIGH: usize = 16;
 const LOW: usize = 48;
-
-fn decode(block: &[u8; 176], values: &mut [f32; 256]) {
-    let (d, dmin) = (read_f16(block, 0), read_f16(block, 2));
-    let mut packed = [0; 12];
-    packed.copy_from_slice(&block[4..16]);
-    for (j, sub_block) in values.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        let (scale, min) = unpack_scale_min(&packed, j);
-        let (scale, min) = (d * f32::from(scale), dmin * f32::from(min));
-        let chunk = &block[LOW + j / 2 * 32..][..32];
-        for (i, value) in sub_block.iter_mut().enumerate() {
-            let q = chunk[i] >> (4 * (j % 2)) & 15 | (block[HIGH + i] >> j & 1) << 4;
-            *value = scale * f32::from(q) - min;
-        }
-    }
-}
 
 fn encode(values: &[f32; 256]) -> [u8; 176] {
     let sub_blocks = sub_blocks_of::<32, 8>(values);
@@ -74,7 +59,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let head = &scales[block / 8 * 12..][..12];
     let (scale, min) = scale_and_min(head, block % 8);
     nibbles(quants, block * 4, values, |q| q as f32);

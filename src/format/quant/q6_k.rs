@@ -9,7 +9,7 @@
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only::{self, Codes};
-use super::{decode_blocks, encode_blocks, read_f16, sub_blocks_of};
+use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, half_of, nibbles};
 use crate::format::repack::{high_nibbles, low_nibbles, two_bit_words, words};
 
@@ -20,7 +20,7 @@ pub(super) static ROW: Row = Row {
     block_bytes: 210,
     weights: Some(Weights {
         usual: Usual { place: 60, names: &["Q6_K"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(18) },
         planes: Planes { unit: 8, quants: 48, scales: 5, grid: &[] },
         shader: Shader {
@@ -37,18 +37,6 @@ const CODES: Codes = Codes { ends: (-32.0, 31.0), nearest: |x| x.round().clamp(-
 const HIGH: usize = 128;
 const SCALES: usize = 192;
 const D: usize = 208;
-
-fn decode(block: &[u8; 210], values: &mut [f32; 256]) {
-    let d = read_f16(block, D);
-    for (index, value) in values.iter_mut().enumerate() {
-        let place = Place::of(index);
-        let low = block[place.low_byte] >> place.low_shift & 15;
-        let high = block[place.high_byte] >> place.high_shift & 3;
-        let q = f32::from(low | high << 4) - 32.0;
-        let scale = block[SCALES + index / 16] as i8;
-        *value = d * f32::from(scale) * q;
-    }
-}
 
 /// Where the six bits of an element lie in the block.
 struct Place {
@@ -100,7 +88,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     }
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let (super_block, sub_block) = (block / 8, block % 8);
     let head = &scales[super_block * 5..][..5];
     let d = half_of(head, 8);

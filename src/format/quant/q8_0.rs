@@ -3,7 +3,7 @@
 //! Planes: 2 vec4 of 32 signed bytes in order; scales: f16 per block, two to a word.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{decode_blocks, encode_blocks, finite_f16, read_f16};
+use super::{encode_blocks, finite_f16};
 use crate::format::plane::{Block, half_of};
 use crate::format::repack::{extend_scales, words};
 
@@ -14,19 +14,12 @@ pub(super) static ROW: Row = Row {
     block_bytes: 34,
     weights: Some(Weights {
         usual: Usual { place: 70, names: &["Q8_0"] },
-        blocks: Blocks::Own { decode: |bytes, values| decode_blocks(bytes, values, decode), repack, decode_plane },
+        blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(7) },
         planes: Planes { unit: 2, quants: 64, scales: 1, grid: &[] },
         shader: Shader { decoder: &[quant!("q8_0")], codes: BlockCodes::InDecoder, words: &[quant!("q8_0_words")] },
     }),
 };
-
-fn decode(block: &[u8; 34], values: &mut [f32; 32]) {
-    let d = read_f16(block, 0);
-    for (value, &q) in values.iter_mut().zip(&block[2..]) {
-        *value = f32::from(q as i8) * d;
-    }
-}
 
 /// ggml's reference: d = max|x| / 127, and each element to the nearest multiple of the d before its rounding to f16.
 fn encode(values: &[f32; 32]) -> [u8; 34] {
@@ -47,7 +40,7 @@ fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     quants.extend(blocks.iter().flat_map(|block| words(&block[2..])));
 }
 
-fn decode_plane(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
+fn decode(quants: &[u32], scales: &[u32], block: usize, values: &mut Block) {
     let d = half_of(scales, block);
     for (four, &word) in values.as_chunks_mut::<4>().0.iter_mut().zip(&quants[block * 8..][..8]) {
         *four = word.to_le_bytes().map(|byte| f32::from(byte as i8) * d);

@@ -44,14 +44,12 @@ impl Usual {
 pub(crate) enum Blocks {
     /// By functions of the format.
     Own {
-        /// Whole blocks of a file, bit for bit as ggml's scalar code.
-        decode: fn(&[u8], &mut [f32]),
         /// Whole blocks of a file to quants and scales.
         repack: fn(&[u8], &mut Vec<u32>, &mut Vec<u32>),
-        /// A block of 32 by its number, from quants and scales.
-        decode_plane: fn(&[u32], &[u32], usize, &mut Block),
+        /// A block of 32 by its number, from quants and scales: bit for bit as ggml's scalar code has it from the file.
+        decode: fn(&[u32], &[u32], usize, &mut Block),
     },
-    /// The bytes of the file in another order, by one decoder for files and planes.
+    /// The bytes of the file in another order.
     Packed(&'static Packed),
 }
 
