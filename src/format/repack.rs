@@ -27,8 +27,8 @@ pub const fn blocks_per_row(n_in: u64) -> u64 {
 #[must_use]
 pub const fn quant_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
     let Some(weights) = &format.row().weights else { return 0 };
-    let blocks = n_rows.saturating_mul(blocks_per_row(n_in));
-    (blocks / 8).saturating_mul(weights.planes.quants).saturating_add(blocks % 8 * weights.planes.quants / 8)
+    let (blocks, of_eight) = (n_rows.saturating_mul(blocks_per_row(n_in)), weights.planes.quants as u64);
+    (blocks / 8).saturating_mul(of_eight).saturating_add(blocks % 8 * of_eight / 8)
 }
 
 /// The table that the scales plane of a matrix begins with, before what [`repack_rows`] appends; empty for most formats.
@@ -46,8 +46,8 @@ pub const fn grid_of(format: Format) -> &'static [u32] {
 pub const fn scale_words(format: Format, n_rows: u64, n_in: u64) -> u64 {
     let Some(weights) = &format.row().weights else { return 0 };
     let planes = &weights.planes;
-    let units = n_rows.saturating_mul(blocks_per_row(n_in)).div_ceil(planes.unit);
-    units.saturating_mul(planes.scales).saturating_add(planes.grid.len() as u64)
+    let units = n_rows.saturating_mul(blocks_per_row(n_in)).div_ceil(planes.unit as u64);
+    units.saturating_mul(planes.scales as u64).saturating_add(planes.grid.len() as u64)
 }
 
 /// After how many rows both planes stand at a whole word: 1, 2 or 4. A matrix that is repacked in

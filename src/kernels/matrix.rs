@@ -85,3 +85,18 @@ pub(super) fn stage_format(stage: &Stage) -> Option<Format> {
 pub(crate) fn format_of(call: &crate::gpu::Call<'_>) -> Format {
     Format::ALL[call.constant("FORMAT") as usize]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn formats_have_every_text_of_the_folder() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/quant");
+        let files = std::fs::read_dir(folder).expect("the folder").count();
+        let texts = Format::WEIGHTS.into_iter().flat_map(|format| shader_of(format).texts());
+        let texts: BTreeSet<&str> = texts.chain([PLAIN]).collect();
+        assert_eq!(texts.len(), files, "a text is of no format");
+    }
+}

@@ -257,9 +257,9 @@ pub fn checksum() -> String {
     for format in Format::WEIGHTS {
         // Problems know formats by their numbers.
         hash.update(format!("{format} {}", format as u32));
-        let shader = matrix::shader_of(format);
-        shader.decoder.iter().chain(shader.words).for_each(|text| hash.update(text));
+        matrix::shader_of(format).texts().for_each(|text| hash.update(text));
     }
+    hash.update(matrix::PLAIN);
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -37,9 +37,9 @@ impl Packed {
     /// How a matrix lies on the GPU.
     pub(super) const fn planes(&self) -> Planes {
         Planes {
-            unit: SUB_BLOCKS as u64,
-            quants: words_of(self.quants) as u64,
-            scales: words_of(self.scales) as u64,
+            unit: SUB_BLOCKS as u16,
+            quants: words_of(self.quants) as u16,
+            scales: words_of(self.scales) as u16,
             grid: self.grid,
         }
     }

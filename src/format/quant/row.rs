@@ -75,11 +75,11 @@ pub(crate) enum Written {
 /// How a matrix lies on the GPU ([`crate::format::repack`]), in words.
 pub(crate) struct Planes {
     /// Blocks of 32 that share words of scales: 1, 2, 4 or 8.
-    pub(crate) unit: u64,
+    pub(crate) unit: u16,
     /// Quants of 8 blocks.
-    pub(crate) quants: u64,
+    pub(crate) quants: u16,
     /// Scales of a unit.
-    pub(crate) scales: u64,
+    pub(crate) scales: u16,
     /// The table that codes choose from, which scales begin with; empty for most.
     pub(crate) grid: &'static [u32],
 }
@@ -93,6 +93,17 @@ pub(crate) struct Shader {
     /// The third contract, codes as four signed bytes in a word for packed dot products: `block_word` and what goes with
     /// it. Empty where that takes more than a few bit operations.
     pub(crate) words: &'static [&'static str],
+}
+
+impl Shader {
+    /// All of them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &'static str> {
+        let codes = match self.codes {
+            BlockCodes::OfNibbles(text) | BlockCodes::OfE2m1(text) => Some(text),
+            BlockCodes::None | BlockCodes::InDecoder => None,
+        };
+        self.decoder.iter().chain(self.words).copied().chain(codes)
+    }
 }
 
 /// Where a format's codes stand, with their scale and offset.
