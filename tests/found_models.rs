@@ -7,8 +7,9 @@ use std::rc::Rc;
 use crate::support::{fixture, memory, safetensors_of};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Result;
-use headstart::format::{Memory, quant, safetensors};
+use headstart::format::{Memory, Source, quant, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
+use headstart::text::chat::{Message, RenderOptions};
 use pollster::block_on;
 use serde_json::{Value, json};
 
@@ -421,4 +422,57 @@ fn weights_that_are_no_numbers_are_named_or_their_layer_is() {
         let text = block_on(session.generate(&IDS, &Sampling::default(), 4)).err().unwrap().to_string();
         assert_says(&text, &["the logits after 6 tokens", place]);
     }
+}
+
+#[test]
+fn a_model_without_its_type_is_known_by_its_class() {
+    for (family, class) in [("qwen2", "Qwen2ForCausalLM"), ("qwen3moe", "Qwen3MoeForCausalLM")] {
+        let mut changed = config(family);
+        changed.as_object_mut().unwrap().remove("model_type");
+        changed["architectures"] = json!([class]);
+        assert_eq!(same_as(family, &changed.to_string(), &tensors(family)), "");
+    }
+    let mut nameless = config("qwen2");
+    nameless.as_object_mut().unwrap().remove("model_type");
+    nameless["architectures"] = json!([]);
+    assert_says(&load(&nameless.to_string(), &tensors("qwen2")).err().unwrap().to_string(), &["model_type", "nothing"]);
+}
+
+#[test]
+fn the_older_name_of_a_rotation_goes_first_and_what_nothing_reads_is_told() {
+    let mut both = config("qwen2");
+    both["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 10000.0});
+    both["rope_scaling"] = json!({"rope_type": "linear", "factor": 2.0, "attn_factor": 2.0});
+    let shape = Shape::from_config(&both.to_string()).unwrap();
+    assert_eq!((shape.rope.scaling, shape.rope.base), (Scaling::Linear { factor: 2.0 }, 10_000.0));
+    let notices = load(&both.to_string(), &tensors("qwen2")).unwrap().notices().join("; ");
+    assert_says(&notices, &["rope_scaling.attn_factor is 2.0", "ignored"]);
+    both["rope_scaling"] = json!("yarn");
+    assert_says(&Shape::from_config(&both.to_string()).unwrap_err().to_string(), &["rope_scaling", "an object"]);
+    let mut scaled = config("qwen2");
+    scaled["logits_scaling"] = json!(8.0);
+    assert_says(&same_as("qwen2", &scaled.to_string(), &tensors("qwen2")), &["logits_scaling is 8.0", "ignored"]);
+}
+
+#[test]
+fn what_stands_in_files_of_its_own_is_found_there() {
+    let file = |name: &str, text: &str| Rc::new(Memory::new(name, text.as_bytes().to_vec())) as Rc<dyn Source>;
+    let model = Rc::new(Memory::new("model.safetensors", safetensors_of(&tensors("qwen2")))) as Rc<dyn Source>;
+    let tokenizer = std::fs::read_to_string(fixture("tokenizer.json")).unwrap();
+    let mut given = vec![model, file("config.json", &config("qwen2").to_string()), file("tokenizer.json", &tokenizer)];
+    given.push(file("chat_template.json", r#"{"chat_template": "plain {{ messages[0].content }}"}"#));
+    given.push(file("additional_chat_templates/tool_use.jinja", "tools {{ messages[0].content }}"));
+    given.push(file("added_tokens.json", r#"{"<mine>": 900}"#));
+    given.push(file("special_tokens_map.json", r#"{"eos_token": {"content": "<mine>"}}"#));
+    given.push(file("generation_config.json", r#"{"stop_strings": ["END", 7, "STOP"]}"#));
+    let open = block_on(block_on(ModelFiles::of(given)).unwrap().open()).unwrap();
+    assert_eq!(open.stop_strings, ["END", "STOP"]);
+    let tokenizer = open.tokenizer.as_ref().unwrap();
+    assert_eq!((tokenizer.id_of("<mine>"), tokenizer.special().eos), (Some(900), Some(900)));
+    let chat = open.chat().unwrap().unwrap();
+    let with = |tools: &[&str]| {
+        let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
+        chat.render(&[Message::from("hi")], &RenderOptions { tools, ..RenderOptions::default() }).unwrap()
+    };
+    assert_eq!((with(&[]), with(&[r#"{"name": "f"}"#])), ("plain hi".into(), "tools hi".into()));
 }

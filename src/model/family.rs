@@ -1,7 +1,7 @@
 //! The families of architectures: which one a file is of, and its reading. Each has a shape and weights of its own.
 
 use super::shape::config::ConfigKeys;
-use super::{Model, Shape, Weights, delta, grouped, mla};
+use super::{Model, Shape, Weights, delta, grouped, mla, unread};
 use crate::error::{Error, Result};
 use crate::format::Directory;
 use crate::format::directory::shown;
@@ -45,15 +45,18 @@ impl Family {
 }
 
 impl Model {
-    /// Reads a GGUF's keys and binds its tensors; `divisors` are those of rotary frequencies, if it has any.
+    /// Reads a GGUF's keys and binds its tensors; `divisors` are those of rotary frequencies, if it has any. What is odd but
+    /// harmless goes to `notices`.
     ///
     /// # Errors
     /// When a key or a tensor is missing, contradicts another, or is not supported.
-    pub fn from_gguf(file: &Gguf, divisors: Vec<f32>) -> Result<Self> {
+    pub fn from_gguf(file: &Gguf, divisors: Vec<f32>, notices: &mut Vec<String>) -> Result<Self> {
         let tensors = &file.directory;
-        match Family::of_gguf(file.metadata.get_str("general.architecture")?.unwrap_or_default()) {
+        let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
+        notices.extend(unread::in_gguf(&file.metadata, architecture));
+        match Family::of_gguf(architecture) {
             Family::V4 => Self::bind_v4(Shape::from_gguf(file)?, tensors),
-            Family::Grouped => Self::bind_grouped(grouped::Shape::from_gguf(file, divisors)?, tensors),
+            Family::Grouped => Self::bind_grouped(grouped::Shape::from_gguf_with(file, divisors, notices)?, tensors),
             Family::Mla => Self::bind_mla(mla::Shape::from_gguf(file)?, tensors),
             Family::Delta => Self::bind_delta(delta::Shape::from_gguf(file)?, tensors),
         }
@@ -74,6 +77,7 @@ impl Model {
         if is_headless {
             notices.push("lm_head.weight is missing: the embedding is taken for the head".to_owned());
         }
+        notices.extend(unread::in_config(config));
         Ok(model)
     }
 

@@ -49,6 +49,7 @@ mod outline;
 mod part;
 pub mod shape;
 pub mod synthetic;
+mod unread;
 pub mod weights;
 
 pub use family::Family;

@@ -26,11 +26,8 @@ pub fn gguf_keys(
     special: SpecialIds,
     n_vocab: u32,
 ) -> Result<Vec<(String, Value)>> {
-    let mut tokenizer = Tokenizer::from_json(json, special)?;
-    if let Some(config) = config {
-        tokenizer.configure(config);
-    }
-    let vocabulary = tokenizer_json::read(json, special)?;
+    let tokenizer = Tokenizer::from_files(json, special, config)?;
+    let vocabulary = tokenizer_json::read(json, special, config.map_or(&[][..], |config| &config.added))?;
     if vocabulary.tokens.len() > n_vocab as usize {
         let found = format!("{} tokens", vocabulary.tokens.len());
         return Err(vocabulary.fault(found).expected(format!("at most {n_vocab}, the rows of the embedding")));
@@ -45,6 +42,10 @@ pub fn gguf_keys(
         keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
     if let Some(template) = config.and_then(|config| config.chat_template.as_deref()) {
         keys.push(("tokenizer.chat_template".to_owned(), template.into()));
+    }
+    if let Some(template) = config.and_then(|config| config.tool_template.as_deref()) {
+        keys.push(("tokenizer.chat_templates".to_owned(), [String::from("tool_use")][..].into()));
+        keys.push(("tokenizer.chat_template.tool_use".to_owned(), template.into()));
     }
     Ok(keys)
 }

@@ -111,7 +111,20 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::from_gguf`], and for any step of the file's pipeline that is not known.
     pub fn from_json(json: &str, special: SpecialIds) -> Result<Self> {
-        Self::new(tokenizer_json::read(json, special)?)
+        Self::new(tokenizer_json::read(json, special, &[])?)
+    }
+
+    /// As [`Self::from_json`], with what stands beside that file: more tokens, and then [`Self::configure`].
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn from_files(json: &str, special: SpecialIds, config: Option<&TokenizerConfig>) -> Result<Self> {
+        let added = config.map_or(&[][..], |config| &config.added);
+        let mut tokenizer = Self::new(tokenizer_json::read(json, special, added)?)?;
+        if let Some(config) = config {
+            tokenizer.configure(config);
+        }
+        Ok(tokenizer)
     }
 
     /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the BOS token. What names no token

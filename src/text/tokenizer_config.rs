@@ -1,10 +1,15 @@
 //! What stands beside `tokenizer.json`, in `tokenizer_config.json`: which tokens have a part to play, by their strings,
-//! whether texts begin with one of them, and the chat template.
+//! whether texts begin with one of them, and the chat template. Older files have some of it in `special_tokens_map.json`
+//! and `added_tokens.json`.
 
 use super::vocabulary::quote;
+use serde::Deserialize;
 use serde_json::Value;
+use std::collections::HashMap;
 
 const ORIGIN: &str = "tokenizer_config.json";
+/// The template for conversations with tools, where a file has one of its own for them.
+const FOR_TOOLS: &str = "tool_use";
 
 /// The parts of the file that matter here. Strings, not ids: the same string has another id in another vocabulary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +26,33 @@ pub struct TokenizerConfig {
     pub add_bos: Option<bool>,
     /// The chat template; of several the one called `default`.
     pub chat_template: Option<String>,
+    /// The one called `tool_use`, which transformers takes where there are tools.
+    pub tool_template: Option<String>,
+    /// Tokens that `tokenizer.json` should have, too, and may not.
+    pub added: Vec<Added>,
     /// What is odd in the file, and does no harm.
     pub notices: Vec<String>,
+}
+
+/// A token beside the vocabulary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Added {
+    /// Its id.
+    #[serde(skip)]
+    pub id: u32,
+    /// Its text.
+    pub content: String,
+    /// Whether it is no part of what a reader should see.
+    pub special: bool,
+    /// It takes the white space before it.
+    pub lstrip: bool,
+    /// It takes the white space behind it.
+    pub rstrip: bool,
+    /// It stands only where no letter or digit is beside it.
+    pub single_word: bool,
+    /// It is looked for in the text as it is after the normalizer.
+    pub normalized: bool,
 }
 
 impl TokenizerConfig {
@@ -48,7 +78,54 @@ impl TokenizerConfig {
         let (bos, eos, eot, pad) = (token("bos_token"), token("eos_token"), token("eot_token"), token("pad_token"));
         let add_bos = field("add_bos_token", "truth value", |value| value.is_boolean().then(|| value.clone()));
         let chat_template = text(field("chat_template", "template called `default`", template));
-        Self { bos, eos, eot, pad, add_bos: add_bos.and_then(|value| value.as_bool()), chat_template, notices }
+        let tool_template = file.get("chat_template").and_then(|value| named(value, FOR_TOOLS));
+        let listed = file.get("added_tokens_decoder").and_then(Value::as_object).into_iter().flatten();
+        let added =
+            |(id, token): (&String, &Value)| Some(Added { id: id.parse().ok()?, ..Added::deserialize(token).ok()? });
+        let (added, add_bos) = (listed.filter_map(added).collect(), add_bos.and_then(|value| value.as_bool()));
+        Self { bos, eos, eot, pad, add_bos, chat_template, tool_template, added, notices }
+    }
+
+    /// With what the older files say: `special_tokens_map.json`, whose word goes before this file's unless this one lists
+    /// the added tokens, as transformers has it; and `added_tokens.json`, texts with their ids.
+    #[must_use]
+    pub fn with_older(mut self, special: Option<&str>, added: Option<&str>) -> Self {
+        let is_newer = !self.added.is_empty();
+        let map: Value = special.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        for (key, known) in [("bos_token", &mut self.bos), ("eos_token", &mut self.eos), ("pad_token", &mut self.pad)] {
+            let told = map.get(key).and_then(token).and_then(|text| text.as_str().map(str::to_owned));
+            if told.is_some() && !(is_newer && known.is_some()) {
+                *known = told;
+            }
+        }
+        let more: HashMap<String, u32> = added.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let parts = [&self.bos, &self.eos, &self.pad].map(Clone::clone);
+        let is_known = |id: u32, added: &[Added]| added.iter().any(|added| added.id == id);
+        let more: Vec<(String, u32)> = more.into_iter().filter(|(_, id)| !is_known(*id, &self.added)).collect();
+        self.added.extend(more.into_iter().map(|(content, id)| Added {
+            id,
+            special: parts.iter().flatten().any(|part| *part == content),
+            content,
+            ..Added::default()
+        }));
+        self
+    }
+
+    /// With templates that stand in files of their own, which go before those in here; some of them are JSON around one.
+    #[must_use]
+    pub fn with_templates(mut self, default: Option<&str>, for_tools: Option<&str>) -> Self {
+        if let Some(text) = default {
+            let inside = |json: Value| {
+                let value = json.get("chat_template")?;
+                Some((template(value)?.as_str()?.to_owned(), named(value, FOR_TOOLS)))
+            };
+            let text = text.trim_start_matches('\u{feff}');
+            let json = serde_json::from_str(text).ok();
+            let (default, of_json) = json.and_then(inside).unwrap_or_else(|| (text.to_owned(), None));
+            (self.chat_template, self.tool_template) = (Some(default), of_json);
+        }
+        self.tool_template = for_tools.map(str::to_owned).or(self.tool_template);
+        self
     }
 }
 
@@ -58,17 +135,30 @@ fn token(value: &Value) -> Option<Value> {
     text.is_string().then(|| text.clone())
 }
 
-/// One template; of several, in a list or an object, the default one, or the only one.
+/// One template; of several the default one, or the only one.
 fn template(value: &Value) -> Option<Value> {
-    let named: Vec<(Option<&str>, &Value)> = match value {
-        Value::String(_) => return Some(value.clone()),
+    if value.is_string() {
+        return Some(value.clone());
+    }
+    let all = templates(value);
+    let default = all.iter().find(|(name, _)| *name == Some("default"));
+    let (_, chosen) = default.or(all.first().filter(|_| all.len() == 1))?;
+    chosen.is_string().then(|| (*chosen).clone())
+}
+
+/// The template of a name, among several.
+fn named(value: &Value, name: &str) -> Option<String> {
+    let all = templates(value);
+    all.iter().find(|(found, _)| *found == Some(name))?.1.as_str().map(str::to_owned)
+}
+
+/// Several templates with their names, in a list or an object.
+fn templates(value: &Value) -> Vec<(Option<&str>, &Value)> {
+    match value {
         Value::Array(all) => all.iter().filter_map(|one| Some((one["name"].as_str(), one.get("template")?))).collect(),
         Value::Object(all) => all.iter().map(|(name, one)| (Some(name.as_str()), one)).collect(),
-        _ => return None,
-    };
-    let default = named.iter().find(|(name, _)| *name == Some("default"));
-    let (_, chosen) = default.or(named.first().filter(|_| named.len() == 1))?;
-    chosen.is_string().then(|| (*chosen).clone())
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +188,43 @@ mod tests {
             assert_eq!((config.chat_template.as_deref(), config.notices.len()), (Some("b"), 0), "{named}");
         }
         assert_eq!(TokenizerConfig::read("{}"), TokenizerConfig::default());
+    }
+
+    #[test]
+    fn older_files_fill_in_what_is_missing_and_say_who_plays_a_part() {
+        let map = r#"{"bos_token": "<b>", "eos_token": {"content": "<e>"}, "additional_special_tokens": ["<x>"]}"#;
+        let old =
+            TokenizerConfig::read(r#"{"eos_token": "</s>"}"#).with_older(Some(map), Some(r#"{"<e>": 7, "y": 8}"#));
+        assert_eq!((old.bos.as_deref(), old.eos.as_deref()), (Some("<b>"), Some("<e>")));
+        let mut added: Vec<_> =
+            old.added.iter().map(|added| (added.id, added.content.as_str(), added.special)).collect();
+        added.sort_unstable();
+        assert_eq!(added, [(7, "<e>", true), (8, "y", false)]);
+        let new = r#"{"eos_token": "</s>", "added_tokens_decoder": {"7": {"content": "<q>", "special": true, "lstrip": true},
+            "x": {}, "9": 3}}"#;
+        let new = TokenizerConfig::read(new).with_older(Some(map), Some(r#"{"<e>": 7}"#));
+        assert_eq!((new.bos.as_deref(), new.eos.as_deref()), (Some("<b>"), Some("</s>")));
+        let only = Added { id: 7, content: "<q>".into(), special: true, lstrip: true, ..Added::default() };
+        assert_eq!(new.added, [only]);
+        let damaged = TokenizerConfig::default().with_older(Some("{"), Some("[1]"));
+        assert_eq!(damaged, TokenizerConfig::default());
+    }
+
+    #[test]
+    fn templates_of_their_own_go_first_and_may_be_json() {
+        let config = TokenizerConfig::read(r#"{"chat_template": {"default": "a", "tool_use": "b"}}"#);
+        assert_eq!((config.chat_template.as_deref(), config.tool_template.as_deref()), (Some("a"), Some("b")));
+        let of = |default, for_tools| {
+            let config = config.clone().with_templates(default, for_tools);
+            (config.chat_template.unwrap(), config.tool_template)
+        };
+        assert_eq!(of(None, None), ("a".into(), Some("b".into())));
+        assert_eq!(of(Some("{{ c }}"), None), ("{{ c }}".into(), None));
+        assert_eq!(of(Some("c"), Some("d")), ("c".into(), Some("d".into())));
+        assert_eq!(of(Some(r#"{"chat_template": "c"}"#), None), ("c".into(), None));
+        let listed =
+            r#"{"chat_template": [{"name": "tool_use", "template": "e"}, {"name": "default", "template": "c"}]}"#;
+        assert_eq!(of(Some(listed), None), ("c".into(), Some("e".into())));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use super::pre_tokenizer::{OwnSplit, OwnStep, PreTokenizer, Words};
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
+use super::tokenizer_config::Added;
 use super::vocabulary::{Kind, MAX_TOKENS, Reach, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -174,8 +175,9 @@ impl<'de> Deserialize<'de> for Vocab {
     }
 }
 
-/// Reads a `tokenizer.json`. Which ids begin and end a document is not in it but in the files beside it.
-pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
+/// Reads a `tokenizer.json`. Which ids begin and end a document is not in it but in the files beside it, and so may be
+/// tokens that were added.
+pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<Vocabulary> {
     let file: File = serde_json::from_str(json).map_err(|error| {
         Error::file(ORIGIN, format!("cannot be read: {}", quote(&error.to_string())))
             .expected("a BPE tokenizer of the tokenizers library")
@@ -198,6 +200,7 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
         };
         place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
     }
+    let notices = add(&mut tokens, beside)?;
     let read_merge =
         |(index, merge)| match merge {
             Merge::Pair(a, b) => Ok((a, b)),
@@ -209,13 +212,41 @@ pub(super) fn read(json: &str, special: SpecialIds) -> Result<Vocabulary> {
         };
     let special = with_begin_token(special, begins.as_deref(), &tokens);
     Ok(Vocabulary {
-        notices: Vec::new(),
+        notices,
         origin: ORIGIN,
         tokens,
         merges: file.model.merges.into_iter().enumerate().map(read_merge).collect::<Result<_>>()?,
         scheme,
         special,
     })
+}
+
+/// Takes tokens that the files beside name and this one does not. One whose id means something else is passed over.
+fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>> {
+    let mut notices = Vec::new();
+    for added in beside {
+        let at = tokens.get(added.id as usize).and_then(Option::as_ref);
+        if at.is_some_and(|token| token.kind != Kind::Normal && token.text == added.content) {
+            continue;
+        }
+        let kind = if added.special { Kind::Control } else { Kind::Added };
+        let reach = Reach {
+            left: added.lstrip,
+            right: added.rstrip,
+            single_word: added.single_word,
+            normalized: added.normalized,
+        };
+        match at.map(|token| token.text.as_str()).filter(|text| *text != added.content) {
+            Some(text) => notices.push(format!(
+                "tokenizer_config.json: the token {} has the id {}, which is that of {} in {ORIGIN}: it is passed over",
+                quote(&added.content),
+                added.id,
+                quote(text)
+            )),
+            None => place(tokens, added.id, Token { text: added.content.clone(), kind, reach })?,
+        }
+    }
+    Ok(notices)
 }
 
 /// The text of the token that the post-processor puts before every text.

@@ -31,8 +31,14 @@ enum Kind {
     TokenizerConfig,
     /// `generation_config.json`.
     GenerationConfig,
-    /// `chat_template.jinja`.
+    /// `chat_template.jinja`, or `chat_template.json` as processors of 2024 have it.
     ChatTemplate,
+    /// `additional_chat_templates/tool_use.jinja`.
+    ToolTemplate,
+    /// `special_tokens_map.json`.
+    SpecialTokens,
+    /// `added_tokens.json`.
+    AddedTokens,
     /// JSON under a name that says nothing.
     Json,
     /// Nothing known.
@@ -44,6 +50,7 @@ enum Kind {
 struct Keys {
     weight_map: Option<IgnoredAny>,
     model_type: Option<IgnoredAny>,
+    architectures: Option<IgnoredAny>,
     tokenizer_class: Option<IgnoredAny>,
     added_tokens: Option<IgnoredAny>,
     eos_token_id: Option<IgnoredAny>,
@@ -71,7 +78,11 @@ impl Kind {
             "tokenizer.json" => Self::Tokenizer,
             "tokenizer_config.json" => Self::TokenizerConfig,
             "generation_config.json" => Self::GenerationConfig,
-            "chat_template.jinja" => Self::ChatTemplate,
+            // In the folder `additional_chat_templates`, or by itself.
+            "chat_template.jinja" | "chat_template.json" | "default.jinja" => Self::ChatTemplate,
+            "tool_use.jinja" => Self::ToolTemplate,
+            "special_tokens_map.json" => Self::SpecialTokens,
+            "added_tokens.json" => Self::AddedTokens,
             _ if name.ends_with(".safetensors.index.json") => Self::Index,
             _ if name.ends_with(".json") => Self::Json,
             _ if name.ends_with(".safetensors") => Self::Safetensors,
@@ -86,7 +97,7 @@ impl Kind {
             Keys { weight_map: Some(_), .. } => Self::Index,
             Keys { added_tokens: Some(_), .. } => Self::Tokenizer,
             Keys { tokenizer_class: Some(_), .. } => Self::TokenizerConfig,
-            Keys { model_type: Some(_), .. } => Self::Config,
+            Keys { model_type: Some(_), .. } | Keys { architectures: Some(_), .. } => Self::Config,
             // A model's config names it too, and says what the model is.
             Keys { eos_token_id: Some(_), .. } => Self::GenerationConfig,
             _ => Self::Other,
@@ -165,6 +176,9 @@ impl ModelFiles {
             Kind::TokenizerConfig => &mut self.tokenizer_config,
             Kind::GenerationConfig => &mut self.generation_config,
             Kind::ChatTemplate => &mut self.chat_template,
+            Kind::ToolTemplate => &mut self.tool_template,
+            Kind::SpecialTokens => &mut self.special_tokens,
+            Kind::AddedTokens => &mut self.added_tokens,
             Kind::Gguf | Kind::Safetensors | Kind::Json | Kind::Other => return Ok(()),
         };
         place.get_or_insert(text);

@@ -267,7 +267,7 @@ impl ModelFiles {
             return Ok(());
         };
         let config = self.tokenizer_config();
-        keys.extend(export::gguf_keys(&loose_json::strict(json), config.as_ref(), special, n_vocab)?);
+        keys.extend(export::gguf_keys(&loose_json::strict(json), Some(&config), special, n_vocab)?);
         Ok(())
     }
 }

@@ -30,8 +30,15 @@ pub struct ModelFiles {
     pub tokenizer_config: Option<String>,
     /// Text of `generation_config.json`, beside safetensors: it may name more tokens that end a text.
     pub generation_config: Option<String>,
-    /// Text of `chat_template.jinja`, beside safetensors; it goes before the template in `tokenizer_config`.
+    /// Text of `chat_template.jinja` or `chat_template.json`, beside safetensors; it goes before the template in
+    /// `tokenizer_config`.
     pub chat_template: Option<String>,
+    /// Text of `additional_chat_templates/tool_use.jinja`: the template for conversations with tools.
+    pub tool_template: Option<String>,
+    /// Text of `special_tokens_map.json`, beside older safetensors.
+    pub special_tokens: Option<String>,
+    /// Text of `added_tokens.json`, likewise.
+    pub added_tokens: Option<String>,
     /// What they say, once they were read. It is theirs alone: files with another field changed begin with a default one.
     pub opened: Opened,
 }
@@ -46,6 +53,8 @@ pub struct OpenModel {
     pub model: Model,
     /// How texts become token ids; `None` where the files do not say.
     pub tokenizer: Option<Rc<Tokenizer>>,
+    /// Texts that end what the model writes, as `generation_config.json` names them.
+    pub stop_strings: Vec<String>,
     chat: Result<Option<Rc<Chat>>>,
     /// What was noticed and skipped.
     pub notices: Vec<String>,
@@ -92,7 +101,8 @@ impl ModelFiles {
 
     async fn read(&self) -> Result<OpenModel> {
         if let Some(model) = &self.synthetic {
-            return Ok(OpenModel { model: model.model()?, tokenizer: None, chat: Ok(None), notices: Vec::new() });
+            let (model, stop_strings, notices) = (model.model()?, Vec::new(), Vec::new());
+            return Ok(OpenModel { model, tokenizer: None, stop_strings, chat: Ok(None), notices });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
@@ -127,11 +137,12 @@ impl ModelFiles {
         })
     }
 
-    /// What `tokenizer_config.json` says, with the template that may stand in a file of its own.
-    pub(in crate::engine) fn tokenizer_config(&self) -> Option<TokenizerConfig> {
+    /// What `tokenizer_config.json` says, with what may stand in files of its own; nothing where there is none of them.
+    pub(in crate::engine) fn tokenizer_config(&self) -> TokenizerConfig {
         let config = self.tokenizer_config.as_deref().map(|text| TokenizerConfig::read(&loose_json::strict(text)));
-        let Some(template) = &self.chat_template else { return config };
-        Some(TokenizerConfig { chat_template: Some(template.clone()), ..config.unwrap_or_default() })
+        let (special, added) = (self.special_tokens.as_deref(), self.added_tokens.as_deref());
+        let templates = (self.chat_template.as_deref(), self.tool_template.as_deref());
+        config.unwrap_or_default().with_older(special, added).with_templates(templates.0, templates.1)
     }
 
     /// The text of `config.json`, which safetensors need.
@@ -156,10 +167,8 @@ impl ModelFiles {
     /// The tokenizer of `tokenizer.json`, with the special tokens that `tokenizer_config.json` names, or else with these.
     fn json_tokenizer(&self, special: SpecialIds) -> Result<Option<Tokenizer>> {
         let Some(json) = &self.tokenizer else { return Ok(None) };
-        let mut tokenizer = Tokenizer::from_json(&loose_json::strict(json), special)?;
-        if let Some(config) = self.tokenizer_config() {
-            tokenizer.configure(&config);
-        }
+        let config = self.tokenizer_config();
+        let mut tokenizer = Tokenizer::from_files(&loose_json::strict(json), special, Some(&config))?;
         // A text may end with any of several tokens, and the two files need not name the same.
         for config in [&self.generation_config, &self.config] {
             tokenizer.end_at(ids_in(config.as_deref(), "eos_token_id"));
@@ -174,8 +183,8 @@ impl ModelFiles {
             Family::Grouped => rope_divisors(&self.sources, &file.directory).await?,
             _ => Vec::new(),
         };
-        let model = Model::from_gguf(&file, divisors)?;
         let mut notices = Vec::new();
+        let model = Model::from_gguf(&file, divisors, &mut notices)?;
         let n_rows = model.outline().n_vocab;
         let told = file.metadata.get_u32(&format!("{architecture}.vocab_size"))?.filter(|told| *told != n_rows);
         if let Some(told) = told {
@@ -193,7 +202,7 @@ impl ModelFiles {
             Some(tokenizer) => Chat::from_gguf(&file.metadata, tokenizer).map(|chat| chat.map(Rc::new)),
             None => Ok(None),
         };
-        Ok(OpenModel { model, tokenizer, chat, notices })
+        Ok(OpenModel { model, tokenizer, stop_strings: Vec::new(), chat, notices })
     }
 
     async fn read_safetensors(&self) -> Result<OpenModel> {
@@ -212,11 +221,12 @@ impl ModelFiles {
             (_, None) => Ok(None),
             // Its encoding is a program of its makers, and no template.
             (Model::V4(..), _) => Ok(Some(Rc::new(Chat::v4()))),
-            (_, Some(tokenizer)) => self
-                .tokenizer_config()
-                .map_or(Ok(None), |config| Ok(Chat::from_config(&config, tokenizer)?.map(Rc::new))),
+            (_, Some(tokenizer)) => {
+                Chat::from_config(&self.tokenizer_config(), tokenizer).map(|chat| chat.map(Rc::new))
+            }
         };
-        Ok(OpenModel { model, tokenizer, chat, notices })
+        let stop_strings = stop_strings(self.generation_config.as_deref());
+        Ok(OpenModel { model, tokenizer, stop_strings, chat, notices })
     }
 }
 
@@ -234,6 +244,16 @@ async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Res
 fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
     let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
     config.map(|config| [ids_of(&config[key]), ids_of(&config["text_config"][key])].concat()).unwrap_or_default()
+}
+
+/// The texts under `stop_strings`: one, or a list.
+fn stop_strings(config: Option<&str>) -> Vec<String> {
+    let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+    let texts = match config.map(|mut config| config["stop_strings"].take()) {
+        Some(Value::Array(texts)) => texts,
+        one => one.into_iter().collect(),
+    };
+    texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 /// A token's id, or a list of such.

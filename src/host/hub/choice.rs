@@ -12,8 +12,19 @@ use std::collections::HashMap;
 /// Files of this kind stand beside models and are none.
 const NO_MODELS: [&str; 6] = ["mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"];
 /// Files that stand beside safetensors: what they are, and how they are read. Only the first has to be there.
-pub const BESIDE: [&str; 5] =
-    ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+/// Of templates the first that is there counts.
+pub const BESIDE: [&str; 10] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/default.jinja",
+    "additional_chat_templates/tool_use.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
 /// How many names a message lists.
 const MOST_LISTED: usize = 24;
 

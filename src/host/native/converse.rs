@@ -72,7 +72,7 @@ const COMMANDS: &str = "/regen answers again, /clear forgets all turns, /help sh
 /// Carries out the command.
 pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let model = model_files::open(arguments.model.path()?.as_deref())?;
-    let (chat, doubt) = pollster::block_on(chat(&model))?;
+    let (chat, doubt, mut stop_strings) = pollster::block_on(chat(&model))?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let first = prompt::first_turn(arguments)?;
     let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
@@ -88,7 +88,8 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let Transcript { messages, tools } = transcript.unwrap_or_default();
     let options = RenderOptions { thinking: reasoning != Reasoning::None, tools, ..RenderOptions::default() };
     let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
-    conversation.stop_strings = arguments.ending.stop_strings();
+    stop_strings.extend(arguments.ending.stop_strings());
+    conversation.stop_strings = stop_strings;
     let open = if messages.is_empty() { None } else { conversation.begin_with(messages) };
     let mut talk = Talk {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
@@ -116,8 +117,9 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     ended.map(|()| Ending::Done)
 }
 
-/// How the model's files want conversations written, and what speaks against holding one; before any weights are read.
-async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>)> {
+/// How the model's files want conversations written, what speaks against holding one, and the texts that end an answer;
+/// before any weights are read.
+async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>, Vec<String>)> {
     let open = model.files.open().await?;
     let tokenizer = open.tokenizer.as_deref().ok_or_else(|| {
         // One that is there and of no use is among what was noticed.
@@ -130,7 +132,7 @@ async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>)> {
             .advice("Leave out -cnv to let it continue a text, or take the model's instruct or chat form")
     })?;
     let doubt = Conversation::doubt(&chat, tokenizer);
-    Ok((chat, doubt))
+    Ok((chat, doubt, open.stop_strings.clone()))
 }
 
 impl Talk {

@@ -341,7 +341,12 @@ mod tests {
         put("a.safetensors", "");
         put("config.json", "");
         put("special_tokens_map.json", "");
-        assert_eq!(found()?, ["a.safetensors", "config.json"]);
+        put("preprocessor_config.json", "");
+        std::fs::create_dir(folder.path().join("additional_chat_templates")).expect("a folder");
+        put("additional_chat_templates/tool_use.jinja", "");
+        assert_eq!(found()?, ["a.safetensors", "config.json", "tool_use.jinja", "special_tokens_map.json"]);
+        std::fs::remove_dir_all(folder.path().join("additional_chat_templates")).expect("a folder");
+        std::fs::remove_file(folder.path().join("special_tokens_map.json")).expect("a file");
         put("b.safetensors", "");
         refused("2 safetensors files");
         put("model.safetensors", "");

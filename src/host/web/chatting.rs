@@ -82,8 +82,9 @@ impl Talk {
             Ok(Some(chat)) => {
                 let doubt = Conversation::doubt(&chat, tokenizer);
                 let options = RenderOptions { now: local_now(), ..RenderOptions::default() };
-                let conversation = Some(Conversation::new(chat, None, options));
-                Self { conversation, doubt, kept: PromptCache::new(id), is_recalled: false }
+                let mut conversation = Conversation::new(chat, None, options);
+                conversation.stop_strings.clone_from(&open.stop_strings);
+                Self { conversation: Some(conversation), doubt, kept: PromptCache::new(id), is_recalled: false }
             }
             Err(error) => Self { doubt: Some(error.to_string()), ..Self::default() },
         }

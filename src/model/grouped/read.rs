@@ -14,8 +14,15 @@ use crate::model::shape::{Shape as V4, Yarn};
 pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
 pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
 pub(in crate::model) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-pub(in crate::model) const BASE: Key =
-    key("rope.freq_base", &["rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta", "rope_theta"]);
+pub(in crate::model) const BASE: Key = key(
+    "rope.freq_base",
+    &[
+        "rope_parameters.rope_theta",
+        "rope_parameters.full_attention.rope_theta",
+        "rope_scaling.rope_theta",
+        "rope_theta",
+    ],
+);
 pub(super) const LOCAL_BASE: Key =
     key("rope.freq_base_swa", &["rope_parameters.sliding_attention.rope_theta", "rope_local_base_freq"]);
 /// A head's width, by whose root products of queries and keys are divided. A GGUF has no key for it.
@@ -101,6 +108,14 @@ impl Shape {
     /// # Errors
     /// When a key is missing or makes no sense; the error names it.
     pub fn from_gguf(gguf: &Gguf, divisors: Vec<f32>) -> Result<Self> {
+        Self::from_gguf_with(gguf, divisors, &mut Vec::new())
+    }
+
+    /// As [`Shape::from_gguf`]; adds to `notices` what a person should know of how it was read.
+    ///
+    /// # Errors
+    /// As [`Shape::from_gguf`].
+    pub fn from_gguf_with(gguf: &Gguf, divisors: Vec<f32>, notices: &mut Vec<String>) -> Result<Self> {
         let metadata = &gguf.metadata;
         let name = metadata.require_str(ARCHITECTURE)?;
         let keys = GgufKeys { metadata, architecture: name };
@@ -130,7 +145,7 @@ impl Shape {
             bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
             eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
         };
-        read(&keys, architecture, metadata.file(), rest, &mut Vec::new())
+        read(&keys, architecture, metadata.file(), rest, notices)
     }
 
     /// Reads and checks the shape of a `config.json`, given as text.
@@ -168,10 +183,6 @@ impl Shape {
         }
         let convolves = architecture.has_convolutions;
         let tied_block = if convolves { keys.flag(&TIED_BLOCK)? } else { None };
-        let head_dim = keys.whole(&keys::HEAD_DIM)?;
-        let partial = keys.number(&PARTIAL)?;
-        // What does not fit saturates, and fails the check of the shape.
-        let rope_dims = head_dim.zip(partial).map(|(head_dim, partial)| (f64::from(head_dim) * partial) as u32);
         let n_vocab = keys.whole(&keys::N_VOCAB)?.or(defaults.n_vocab);
         let rest = Rest {
             config: Some(&keys),
@@ -180,7 +191,7 @@ impl Shape {
             n_kv_heads: if keys.is_null("num_key_value_heads") { keys.whole(&keys::N_HEADS)? } else { None },
             n_hidden: if convolves { Some(adjusted_hidden(&keys)?) } else { None },
             convolutions: convolves.then(|| Convolutions::of_config(&keys)).transpose()?,
-            rope_dims,
+            rope_dims: None,
             halves: true,
             is_gguf: false,
             has_bias: told_bias,
@@ -363,13 +374,14 @@ pub(in crate::model) fn scaling(
     context: u32,
     notices: &mut Vec<String>,
 ) -> Result<Scaling> {
-    let told = keys.number(&keys::YARN_FACTOR)?;
+    // To llama.cpp, 0 is nothing.
+    let told = keys.number(&keys::YARN_FACTOR)?.filter(|factor| !is_gguf || *factor != 0.0);
     let factor = || match told {
         None if !is_gguf => Err(keys.missing(&keys::YARN_FACTOR)),
         told => Ok(told.unwrap_or(1.0)),
     };
     let mut original = || -> Result<u32> {
-        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)? {
+        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)?.filter(|original| *original > 0) {
             return Ok(original);
         }
         let thing = keys.thing(&keys::YARN_ORIGINAL);
@@ -413,8 +425,9 @@ pub(in crate::model) fn scaling(
                     None => factor()?,
                 },
                 original: original()?,
-                beta_fast: keys.number(&keys::YARN_FAST)?.unwrap_or(default.beta_fast),
-                beta_slow: keys.number(&keys::YARN_SLOW)?.unwrap_or(default.beta_slow),
+                // transformers takes 0 for nothing, too.
+                beta_fast: keys.number(&keys::YARN_FAST)?.filter(|turns| *turns != 0.0).unwrap_or(default.beta_fast),
+                beta_slow: keys.number(&keys::YARN_SLOW)?.filter(|turns| *turns != 0.0).unwrap_or(default.beta_slow),
                 rounds: keys.flag(&ROUNDS)?.unwrap_or(true),
             };
             // A GGUF's factor comes on top of the usual amplitude, transformers' stands in its place (spec 12.4).

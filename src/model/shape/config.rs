@@ -27,6 +27,8 @@ impl ConfigKeys {
         {
             all.extend(text);
         }
+        name_by_class(&mut config);
+        one_rotation(&mut config)?;
         Ok(Self { config })
     }
 
@@ -76,6 +78,49 @@ impl ConfigKeys {
             _ => Ok(()),
         }
     }
+}
+
+/// The model's type by the name of its class, where a file leaves the type out.
+fn name_by_class(config: &mut Value) {
+    let class = config["architectures"][0].as_str().unwrap_or_default();
+    let name = class.split_once("For").map_or(class, |(name, _)| name);
+    if name.is_empty() || config.get("model_type").is_some_and(|name| !name.is_null()) {
+        return;
+    }
+    // A capital begins a word, unless another one stands before it.
+    let mut snake = String::new();
+    let mut after_small = false;
+    for c in name.chars().take(64) {
+        if c.is_ascii_uppercase() && after_small {
+            snake.push('_');
+        }
+        after_small = !c.is_ascii_uppercase();
+        snake.push(c.to_ascii_lowercase());
+    }
+    let name = match snake.as_str() {
+        "smol_lm3" => "smollm3",
+        "gemma3" => "gemma3_text",
+        other => other,
+    };
+    config["model_type"] = name.into();
+}
+
+/// `rope_scaling` is what `rope_parameters` was called before; where a file has both, transformers takes the former.
+fn one_rotation(config: &mut Value) -> Result<()> {
+    let scaling = config.get("rope_scaling").cloned().unwrap_or_default();
+    match &scaling {
+        Value::Null | Value::Bool(false) => return Ok(()),
+        Value::Object(scaling) if scaling.is_empty() => return Ok(()),
+        Value::Object(_) => {}
+        other => return Err(wrong("rope_scaling", other, "an object, or null")),
+    }
+    let Some(parameters) = config.get_mut("rope_parameters").filter(|value| value.is_object()) else { return Ok(()) };
+    let theta = parameters["rope_theta"].take();
+    *parameters = Value::Null;
+    if !theta.is_null() && config["rope_theta"].is_null() {
+        config["rope_theta"] = theta;
+    }
+    Ok(())
 }
 
 pub(in crate::model) fn thing(path: &str) -> String {

@@ -51,7 +51,8 @@ pub struct Chat(Encoding);
 #[derive(Debug)]
 enum Encoding {
     V4,
-    Template(Template),
+    /// A template, and the one for conversations with tools, where that is another.
+    Template(Template, Option<Result<Template>>),
 }
 
 impl Chat {
@@ -64,8 +65,13 @@ impl Chat {
         if metadata.get_str("general.architecture")? == Some("deepseek4") {
             return Ok(Some(Self::v4()));
         }
-        let template = metadata.get_str("tokenizer.chat_template")?;
-        template.map(|template| Self::from_template(template, tokenizer)).transpose()
+        let template = |key| metadata.get_str(key).map(|template| template.map(str::to_owned));
+        let config = TokenizerConfig {
+            chat_template: template("tokenizer.chat_template")?,
+            tool_template: template("tokenizer.chat_template.tool_use")?,
+            ..TokenizerConfig::default()
+        };
+        Self::from_config(&config, tokenizer)
     }
 
     /// The encoding that a `tokenizer_config.json` brings; `None` if it has no template.
@@ -73,7 +79,12 @@ impl Chat {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &TokenizerConfig, tokenizer: &Tokenizer) -> Result<Option<Self>> {
-        config.chat_template.as_ref().map(|template| Self::from_template(template, tokenizer)).transpose()
+        let Some(template) = &config.chat_template else { return Ok(None) };
+        let mut chat = Self::from_template(template, tokenizer)?;
+        if let Encoding::Template(_, for_tools) = &mut chat.0 {
+            *for_tools = config.tool_template.as_ref().map(|template| read(template, tokenizer));
+        }
+        Ok(Some(chat))
     }
 
     /// V4's own encoding.
@@ -86,9 +97,7 @@ impl Chat {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_template(source: &str, tokenizer: &Tokenizer) -> Result<Self> {
-        let text = |id: Option<u32>| id.and_then(|id| tokenizer.text_of(id)).unwrap_or_default();
-        let special = tokenizer.special();
-        Ok(Self(Encoding::Template(Template::new(source, &text(special.bos), &text(special.eos))?)))
+        Ok(Self(Encoding::Template(read(source, tokenizer)?, None)))
     }
 
     /// The text of a conversation, with what makes the model answer it at the end. Special tokens stand in it by their
@@ -103,7 +112,10 @@ impl Chat {
         }
         match &self.0 {
             Encoding::V4 => v4::render(messages, options),
-            Encoding::Template(template) => template.render(messages, options),
+            Encoding::Template(_, Some(for_tools)) if !options.tools.is_empty() => {
+                for_tools.as_ref().map_err(Clone::clone)?.render(messages, options)
+            }
+            Encoding::Template(template, _) => template.render(messages, options),
         }
     }
 
@@ -112,7 +124,7 @@ impl Chat {
     pub fn missing(&self, tokenizer: &Tokenizer) -> Vec<&'static str> {
         match &self.0 {
             Encoding::V4 => v4::MARKS.into_iter().filter(|mark| tokenizer.id_of(mark).is_none()).collect(),
-            Encoding::Template(_) => Vec::new(),
+            Encoding::Template(..) => Vec::new(),
         }
     }
 
@@ -120,4 +132,11 @@ impl Chat {
     pub fn stops(tokenizer: &Tokenizer) -> Vec<u32> {
         tokenizer.ends()
     }
+}
+
+/// A template for a model with this tokenizer.
+fn read(source: &str, tokenizer: &Tokenizer) -> Result<Template> {
+    let text = |id: Option<u32>| id.and_then(|id| tokenizer.text_of(id)).unwrap_or_default();
+    let special = tokenizer.special();
+    Template::new(source, &text(special.bos), &text(special.eos))
 }
