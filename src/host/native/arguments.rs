@@ -6,7 +6,7 @@ use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
 use crate::engine::{ExecutorChoice, Session};
 use crate::kernels::cache::{CacheType, CacheTypes};
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -195,7 +195,8 @@ pub(super) struct Model {
     #[command(flatten)]
     pub(super) hub: super::hub::HubModel,
     /// Tokens of text to make room for; 0 for as many as the model was trained for, and as fit [default: 0]
-    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
+    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(0..),
+          allow_negative_numbers = true)]
     pub(super) ctx_size: Option<u32>,
     /// Keep the bounds checks of every access in the shaders: slower, for drivers that are not trusted
     #[arg(long)]
@@ -305,7 +306,7 @@ impl EndOptions {
 #[command(next_help_heading = "Sampling")]
 pub(super) struct SamplingOptions {
     /// Temperature; 0 takes the likeliest token every time
-    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = at_least_0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", default_value_t = 0.8, value_parser = temperature, allow_negative_numbers = true)]
     pub(super) temp: f32,
     /// Choose among the K likeliest tokens; 0 for all
     #[arg(long, value_name = "K", default_value_t = 40, value_parser = top_k, allow_negative_numbers = true)]
@@ -331,8 +332,8 @@ pub(super) struct SamplingOptions {
     /// From which probability on a token is left out then, if there is another such that stays; over 0.5 does nothing
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = share, allow_negative_numbers = true)]
     pub(super) xtc_threshold: f32,
-    /// Make tokens written before less likely; 1 does nothing
-    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = at_least_1, allow_negative_numbers = true)]
+    /// Make tokens written before less likely; 1 does nothing, and less than 1 makes them likelier
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = repeat_penalty, allow_negative_numbers = true)]
     pub(super) repeat_penalty: f32,
     /// Take P from the logit of each token written before; 0 does nothing
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = penalty, allow_negative_numbers = true)]
@@ -348,10 +349,10 @@ pub(super) struct SamplingOptions {
     #[arg(long, value_name = "M", default_value_t = 0.0, value_parser = dry_multiplier, allow_negative_numbers = true)]
     pub(super) dry_multiplier: f32,
     /// By how much that grows with each token more that is repeated
-    #[arg(long, value_name = "B", default_value_t = 1.75, value_parser = dry_base)]
+    #[arg(long, value_name = "B", default_value_t = 1.75, value_parser = dry_base, allow_negative_numbers = true)]
     pub(super) dry_base: f32,
     /// How many tokens may be repeated without it
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, allow_negative_numbers = true)]
     pub(super) dry_allowed_length: u32,
     /// Among how many of the last tokens it looks for repetitions; -1 for all
     #[arg(long, value_name = "N", default_value_t = -1, value_parser = window, allow_negative_numbers = true)]
@@ -360,9 +361,10 @@ pub(super) struct SamplingOptions {
     /// end, and : " *]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) dry_sequence_breaker: Vec<String>,
-    /// Add V to the logit of a token, as in 15043+1.5 or 15043-inf, which forbids it; may be given several times
-    #[arg(short, long, value_name = "ID±V", value_parser = logit_bias)]
-    pub(super) logit_bias: Vec<(u32, f32)>,
+    /// Add V to the logit of a token, as in 15043+1.5 or 15043-inf, which forbids it; several with commas between, or given
+    /// several times
+    #[arg(short, long, value_name = "ID±V,…", value_parser = biases, allow_hyphen_values = true)]
+    pub(super) logit_bias: Vec<Biases>,
     /// The begin of the random numbers: the same seed writes the same text; -1 for another one every time, which is
     /// told on stderr (also as -s) [default: -1]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)),
@@ -437,9 +439,9 @@ pub(super) struct Tokens {
     /// A file of text; `-` for stdin
     #[arg(short, long, value_name = "TEXT")]
     pub(super) file: Option<PathBuf>,
-    /// Token ids, with commas between
-    #[arg(long, value_name = "1,2,3", value_delimiter = ',', action = ArgAction::Set, num_args = 1)]
-    pub(super) ids: Option<Vec<u32>>,
+    /// Token ids, with commas or spaces between, in brackets or not
+    #[arg(long, value_name = "1,2,3", allow_hyphen_values = true)]
+    pub(super) ids: Option<String>,
     /// A file of token ids, with commas, spaces or lines between; `-` for stdin
     #[arg(long, value_name = "FILE")]
     pub(super) ids_file: Option<PathBuf>,
@@ -474,12 +476,15 @@ fn cache_type(text: &str) -> Result<CacheType, String> {
     }
 }
 
-fn at_least_0(text: &str) -> Result<f32, String> {
-    number(text, 0.0..=f32::MAX)
+/// Below 0 as at 0, as with llama.cpp.
+fn temperature(text: &str) -> Result<f32, String> {
+    number(text, f32::MIN..=f32::MAX)
+        .map(|temperature| temperature.max(0.0))
+        .map_err(|_| "expected a number".to_owned())
 }
 
-fn at_least_1(text: &str) -> Result<f32, String> {
-    number(text, 1.0..=f32::MAX)
+fn repeat_penalty(text: &str) -> Result<f32, String> {
+    number(text, 0.01..=100.0)
 }
 
 fn sigmas(text: &str) -> Result<f32, String> {
@@ -503,6 +508,16 @@ fn window(text: &str) -> Result<i64, String> {
     text.parse().ok().filter(fine).ok_or_else(|| "expected a number from 0 up, or -1".to_owned())
 }
 
+/// Tokens with what is added to their logits.
+#[derive(Clone, Debug)]
+pub(super) struct Biases(pub(super) Vec<(u32, f32)>);
+
+fn biases(text: &str) -> Result<Biases, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let biases = parts.map(logit_bias).collect::<Result<Vec<_>, String>>()?;
+    if biases.is_empty() { logit_bias(text).map(|bias| Biases(vec![bias])) } else { Ok(Biases(biases)) }
+}
+
 fn logit_bias(text: &str) -> Result<(u32, f32), String> {
     let parts = text.find(['+', '-']).map(|sign| text.split_at(sign));
     let bias = parts.and_then(|(id, bias)| Some((id.trim().parse().ok()?, bias.parse::<f32>().ok()?)));
@@ -510,10 +525,10 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
         .ok_or_else(|| "expected a token's id and a signed number, as in 15043+1.5".to_owned())
 }
 
-/// None below 0 is all, as with other programs.
+/// None below 0 is all, as with other programs, and so is more than there are.
 fn top_k(text: &str) -> Result<u32, String> {
-    let all_below_0 = |k: i64| u32::try_from(k.max(0)).ok();
-    text.parse().ok().and_then(all_below_0).ok_or_else(|| "expected how many tokens, or 0 for all".to_owned())
+    let all_below_0 = |k: i64| u32::try_from(k.max(0)).unwrap_or(0);
+    text.parse().ok().map(all_below_0).ok_or_else(|| "expected how many tokens, or 0 for all".to_owned())
 }
 
 fn share(text: &str) -> Result<f32, String> {
@@ -543,12 +558,15 @@ mod tests {
     fn numbers_out_of_range_are_refused() {
         for (options, fine) in [
             (["--temp", "0"], true),
-            (["--temp", "-1"], false),
+            (["--temp", "-1"], true),
+            (["--temp", "inf"], false),
             (["--temp", "NaN"], false),
             (["--top-p", "1.5"], false),
             (["--top-k", "-1"], true),
+            (["--top-k", "99999999999"], true),
             (["--top-k", "1.5"], false),
-            (["--repeat-penalty", "0.5"], false),
+            (["--repeat-penalty", "0.5"], true),
+            (["--repeat-penalty", "0"], false),
             (["-n", "0"], false),
             (["-n", "-1"], true),
             (["-n", "-3"], false),
@@ -564,6 +582,9 @@ mod tests {
             (["-l", "12+0.5"], true),
             (["-l", "12"], false),
             (["-l", "-1+2"], false),
+            (["-l", "12+0.5, 13-inf,"], true),
+            (["-l", "12+0.5,x"], false),
+            (["-l", ","], false),
             (["-l", "12+nan"], false),
             (["--dry-base", "0.5"], false),
             (["--cache-type-k", "f16"], true),

@@ -54,7 +54,9 @@ fn find_all(names: &[Label], wanted: &str) -> Result<Vec<Option<usize>>> {
         return Ok(vec![Some(find(names, wanted)?)]);
     }
     let mut found = Vec::new();
-    for wanted in wanted.split(',').map(str::trim) {
+    let parts = wanted.split(',').map(str::trim);
+    let is_empty = parts.clone().all(str::is_empty);
+    for wanted in parts.filter(|part| is_empty || !part.is_empty()) {
         let places = match wanted {
             "cpu" => vec![None],
             "all" => (0..names.len()).map(Some).collect(),

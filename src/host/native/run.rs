@@ -192,7 +192,11 @@ impl Request<'_> {
         out: &mut TextOut,
     ) -> Result<(Vec<u32>, Timings)> {
         let mut stream = session.tokenizer().map(|tokenizer| tokenizer.stream(Control::Hide));
-        let mut stops = StopStrings::new(&self.arguments.ending.stop_strings());
+        let mut texts = self.arguments.ending.stop_strings();
+        if !self.arguments.ending.ignore_eos {
+            texts.extend(self.model.files.open().await?.stop_strings.iter().cloned());
+        }
+        let mut stops = StopStrings::new(&texts);
         let mut ids = Vec::new();
         let watch = interrupt::watch();
         let spinner = Progress::spinner(format!("reading the prompt, {} tokens", prompt.len()));
@@ -313,7 +317,7 @@ pub(super) fn sampling(arguments: &arguments::Run) -> Result<Sampling> {
             window: window(options.dry_penalty_last_n),
             breakers,
         },
-        logit_bias: options.logit_bias.clone(),
+        logit_bias: options.logit_bias.iter().flat_map(|biases| biases.0.clone()).collect(),
         ignore_ends: arguments.ending.ignore_eos,
         grammar: arguments.grammar.read()?,
         // The standard library's hash keys are random; that is all the randomness that a seed needs.

@@ -16,17 +16,22 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Reads a list of messages, or an object of `messages` and `tools`. A message has `role` and `content` (a text, or
-    /// a list of parts whose texts are put below each other), and may have `reasoning_content`, `tool_calls`,
-    /// `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`. Other keys are passed over.
+    /// Reads a list of messages, one message, an object of `messages` and `tools`, or JSON lines with a message each. A
+    /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other), and may have
+    /// `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`. Other keys are
+    /// passed over. `conversations` with `from` and `value` are the same, as ShareGPT has them.
     ///
     /// # Errors
     /// What is no JSON, or no conversation: with the message's number, from 1.
     pub fn from_json(text: &str) -> Result<Self> {
-        let whole = json::read("messages", text.trim_start_matches('\u{feff}'))?;
+        let text = text.trim_start_matches('\u{feff}');
+        let whole = json::read("messages", text).or_else(|error| lines(text).ok_or(error))?;
         let (messages, tools) = match whole.kind() {
             ValueKind::Seq => (whole, Vec::new()),
-            ValueKind::Map => (field(&whole, "messages"), functions("tools", &field(&whole, "tools"))?),
+            ValueKind::Map if !first_of(&whole, ["role", "from"]).is_none() => (vec![whole].into(), Vec::new()),
+            ValueKind::Map => {
+                (first_of(&whole, ["messages", "conversations"]), functions("tools", &field(&whole, "tools"))?)
+            }
             kind => return Err(wrong("messages", kind, "a list of messages, or an object with one")),
         };
         let items = list("messages", &messages)?;
@@ -39,24 +44,51 @@ impl Transcript {
     }
 }
 
+/// JSON lines: more than one, and a message in each.
+fn lines(text: &str) -> Option<Value> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let items: Vec<Value> = lines.map(|line| json::read("messages", line)).collect::<Result<_>>().ok()?;
+    let are_messages = items.iter().all(|item| !first_of(item, ["role", "from"]).is_none());
+    (items.len() > 1 && are_messages).then(|| items.into())
+}
+
+/// What stands under the first of two keys that holds something.
+fn first_of(object: &Value, keys: [&str; 2]) -> Value {
+    keys.map(|key| field(object, key)).into_iter().find(|value| !value.is_none()).unwrap_or(Value::from(()))
+}
+
+/// The role of a name; other programs have other names for some.
+fn role(name: &str) -> Option<Role> {
+    let name = match name.to_ascii_lowercase().as_str() {
+        "human" => "user",
+        "gpt" | "model" | "bot" | "ai" => "assistant",
+        "function" | "ipython" | "observation" => "tool",
+        "instructions" => "system",
+        other => return Role::ALL.into_iter().find(|known| known.name() == other),
+    };
+    role(name)
+}
+
 fn message(number: usize, item: &Value) -> Result<Message> {
     let what = format!("message {number}");
     if item.kind() != ValueKind::Map {
         return Err(wrong(&what, item.kind(), "an object with `role` and `content`"));
     }
-    let role = text(&format!("{what}: role"), &field(item, "role"))?;
-    let Some(role) = Role::ALL.into_iter().find(|known| known.name() == role) else {
+    let name = text(&format!("{what}: role"), &first_of(item, ["role", "from"]))?;
+    let Some(role) = role(&name) else {
         let known = Role::ALL.map(Role::name).join(", ");
-        return Err(Error::usage(format!("{what}: role"), format!("{role:?}")).expected(format!("one of {known}")));
+        return Err(Error::usage(format!("{what}: role"), format!("{name:?}")).expected(format!("one of {known}")));
     };
-    let calls = list(&format!("{what}: tool_calls"), &field(item, "tool_calls"))?;
+    let mut calls = list(&format!("{what}: tool_calls"), &field(item, "tool_calls"))?;
+    // What `tool_calls` was before.
+    calls.extend(Some(field(item, "function_call")).filter(|call| !call.is_none()));
     let calls = calls.iter().map(|call| tool_call(&format!("{what}: tool_calls"), call)).collect::<Result<_>>()?;
     let text_of = |key: &str| text(&format!("{what}: {key}"), &field(item, key));
     let reasoning = text_of("reasoning_content")?;
     let response_format = field(item, "response_format");
     Ok(Message {
         role,
-        content: content(&format!("{what}: content"), &field(item, "content"))?,
+        content: content(&format!("{what}: content"), &first_of(item, ["content", "value"]))?,
         reasoning: if reasoning.is_empty() { text_of("reasoning")? } else { reasoning },
         tool_calls: calls,
         tool_call_id: text_of("tool_call_id")?,
@@ -95,14 +127,23 @@ fn list(what: &str, value: &Value) -> Result<Vec<Value>> {
 
 /// A text, or parts of one.
 fn content(what: &str, value: &Value) -> Result<String> {
-    if value.kind() != ValueKind::Seq {
-        return text(what, value);
-    }
-    let part = |part: &Value| match field(part, "text").as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(Error::usage(what, "a part that is no text").expected("texts: no model here reads anything else")),
+    let parts = match value.kind() {
+        ValueKind::Seq => list(what, value)?,
+        ValueKind::Map => vec![value.clone()],
+        _ => return text(what, value),
     };
-    Ok(list(what, value)?.iter().map(part).collect::<Result<Vec<_>>>()?.join("\n"))
+    let part = |part: &Value| {
+        let inside = first_of(part, ["text", "content"]);
+        let is_empty = inside.is_none() && matches!(field(part, "type").as_str(), Some("text"));
+        match part.as_str().or(inside.as_str()) {
+            Some(text) => Ok(text.to_owned()),
+            None if is_empty => Ok(String::new()),
+            None => {
+                Err(Error::usage(what, "a part that is no text").expected("texts: no model here reads anything else"))
+            }
+        }
+    };
+    Ok(parts.iter().map(part).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
 fn as_json(what: &str, value: &Value) -> Result<String> {
@@ -165,6 +206,28 @@ mod tests {
         let calls = &messages[2].tool_calls;
         assert_eq!((calls[0].arguments.as_str(), calls[1].name.as_str()), ("{\"z\": 1, \"a\": 2}", "g"));
         assert!(messages[2].unfinished && messages[2].reasoning == "r" && messages[3].tool_call_id == "1");
+    }
+
+    #[test]
+    fn other_programs_forms_are_the_same_conversation() {
+        let plain = Transcript::from_json(
+            r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "tool", "content": "c"}]"#,
+        );
+        for other in [
+            "{\"role\": \"user\", \"content\": \"a\"}\r\n\n{\"role\": \"Model\", \"content\": [\"b\"]}\n\
+             {\"role\": \"function\", \"content\": \"c\"}\n",
+            r#"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "observation", "value": "c"}]}"#,
+            r#"{"messages": [{"role": "User", "content": {"type": "text", "text": "a"}},
+                {"role": "assistant", "content": [{"type": "text", "content": "b"}]}, {"role": "tool", "content": "c"}]}"#,
+        ] {
+            assert_eq!(Transcript::from_json(other), plain, "{other}");
+        }
+        let one = Transcript::from_json(r#"{"role": "user", "content": [{"type": "text", "text": null}]}"#).unwrap();
+        assert_eq!(one.messages, [Message::from("")]);
+        let called = Transcript::from_json(
+            r#"[{"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}}]"#,
+        );
+        assert_eq!(called.unwrap().messages[0].tool_calls[0].name, "f");
     }
 
     #[test]

@@ -27,7 +27,13 @@ pub(super) fn bench(options: &Options) -> Result<Ending> {
     let file = options.report.as_deref().map(NewFile::create).transpose()?;
     let choices = choice::list(options.adapter.as_deref())?;
     let from_hub = options.hub.or(None)?;
-    let paths: Vec<_> = options.model.iter().chain(&from_hub).map(|path| Some(path.as_path())).collect();
+    let paths: Vec<_> = options
+        .model
+        .iter()
+        .filter(|path| !path.as_os_str().is_empty())
+        .chain(&from_hub)
+        .map(|path| Some(path.as_path()))
+        .collect();
     let paths = if paths.is_empty() { vec![None] } else { paths };
     // Only what is kept needs to say which file it was; the table for the eye does not.
     let keeps = options.report.is_some() || options.output != Format::Md;

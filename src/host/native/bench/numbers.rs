@@ -15,7 +15,10 @@ impl FromStr for Numbers {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut numbers = Vec::new();
-        for part in text.split(',') {
+        let parts = text.split(',').map(str::trim);
+        // A comma at the end says nothing; a list must.
+        let is_empty = parts.clone().all(str::is_empty);
+        for part in parts.filter(|part| is_empty || !part.is_empty()) {
             numbers.extend(range(part).map_err(|wrong| format!("{part:?}: {wrong}"))?);
             if numbers.len() > MOST {
                 return Err(format!("expected at most {MOST} numbers"));
@@ -80,7 +83,7 @@ impl FromStr for Pair {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (n_prompt, n_gen) = text.split_once(',').ok_or("expected two numbers with a comma between")?;
-        match (number(n_prompt)?, number(n_gen)?) {
+        match (number(n_prompt.trim())?, number(n_gen.trim())?) {
             (0, 0) => Err("expected tokens".into()),
             (n_prompt, n_gen) => Ok(Self { n_prompt, n_gen }),
         }
@@ -101,7 +104,9 @@ mod tests {
         assert_eq!(parse("3-5"), Ok(vec![3, 4, 5]));
         assert_eq!(parse("5-5"), Ok(vec![5]));
         assert_eq!(parse("0-9*2"), Ok(vec![0]));
-        for text in ["", ",", "1,", "-1", "1-", "1--2", "+1", "1+2", "9-1", "1-9+0", "1-9*1", "1-9/2", "4294967296"] {
+        assert_eq!(parse(" 512, 1024 ,"), Ok(vec![512, 1024]));
+        assert_eq!("16, 4 ".parse::<Pair>(), Ok(Pair { n_prompt: 16, n_gen: 4 }));
+        for text in ["", ",", "1 2", "-1", "1-", "1--2", "+1", "1+2", "9-1", "1-9+0", "1-9*1", "1-9/2", "4294967296"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

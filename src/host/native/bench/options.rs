@@ -28,7 +28,7 @@ Examples:
 pub(in crate::host::native) struct Options {
     /// GGUF files, or safetensors files (or their folders) with config.json beside them, or synthetic:… (see `headstart
     /// run --help`), with commas between [default: the embedded model]
-    #[arg(short, long, value_name = "FILE,…", value_delimiter = ',')]
+    #[arg(short, long, value_name = "FILE,…", value_delimiter = ',', value_parser = path)]
     pub(super) model: Vec<PathBuf>,
     #[command(flatten)]
     pub(super) hub: HubModel,
@@ -143,6 +143,12 @@ impl Options {
     pub(super) fn n_context(&self, plan: &Plan) -> Option<u32> {
         self.ctx_size.filter(|&n| n > 0).or_else(|| Some(plan.n_context()).filter(|needed| *needed > DEFAULT_CONTEXT))
     }
+}
+
+/// A path of a list, which may have blanks around it; empty behind the last comma.
+fn path(text: &str) -> Result<PathBuf, String> {
+    let is_there = PathBuf::from(text).exists();
+    Ok(if is_there { text } else { text.trim() }.into())
 }
 
 /// Positions that a model gets if nobody asks, where it was trained for that many.
