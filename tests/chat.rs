@@ -160,7 +160,7 @@ fn templates_that_mean_harm_end_with_a_message() {
         ("recursion", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into()),
         ("recursion", "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}".into()),
         ("more memory", "{{ 'a' * 1000000000000 }}".into()),
-        ("more memory", "{{ 'a' | indent(99) }}{{ ('a\\n' * 999999) | indent(999999999) }}".into()),
+        ("more ", "{{ 'a' | indent(99) }}{{ ('a\\n' * 999999) | indent(999999999) }}".into()),
         ("indentation", "{{ messages | tojson(indent=999999999) }}".into()),
         ("range", "{{ range(1000000000) | list }}".into()),
         ("a width", "{{ '{:>999999999}'.format(1) }}".into()),

@@ -1,5 +1,6 @@
 //! Chat templates against what Jinja2 makes of them, set up as transformers does: small ones, each about one thing
-//! (`tools/fixtures/jinja_snippets.py`), and those of real models (`tools/fixtures/wild_templates.py`).
+//! (`tools/fixtures/jinja_snippets.py`), some drawn at random (`tools/fixtures/random_templates.py`), and those of real models
+//! (`tools/fixtures/wild_templates.py`).
 
 #![allow(clippy::unwrap_used)]
 
@@ -66,6 +67,26 @@ fn snippets_render_as_jinja_renders_them_or_fail_where_it_fails() {
         assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{template:?}: {error:?}");
     }
     assert!(cases.len() > 1000 && wrong.is_empty(), "{} of {}\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn templates_drawn_at_random_render_as_jinja_renders_them_or_fail_where_it_fails() {
+    let facts: Value = serde_json::from_str(&unpacked(include_bytes!("fixtures/random_templates.json.gz"))).unwrap();
+    let messages: Vec<Message> = facts["messages"].as_array().unwrap().iter().map(message).collect();
+    let options = RenderOptions { thinking: true, now: facts["now"].as_u64().unwrap(), ..RenderOptions::default() };
+    let (mut wrong, mut n_refused) = (Vec::new(), 0);
+    let cases = facts["cases"].as_array().unwrap();
+    for case in cases {
+        let (template, right) = (case[0].as_str().unwrap(), case[1].as_str());
+        let found = Chat::from_template(template, &TOKENIZER).and_then(|chat| chat.render(&messages, &options));
+        n_refused += usize::from(right.is_none());
+        if found.as_deref().ok() != right {
+            wrong
+                .push(format!("{template:?}\n    found {:?}\n    right {right:?}", found.map_err(|error| error.found)));
+        }
+    }
+    let n = cases.len();
+    assert!(n > 1400 && n_refused < n / 4 && wrong.is_empty(), "{} of {n}\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// The text of a packed fixture.

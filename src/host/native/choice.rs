@@ -54,9 +54,8 @@ fn find_all(names: &[Label], wanted: &str) -> Result<Vec<Option<usize>>> {
         return Ok(vec![Some(find(names, wanted)?)]);
     }
     let mut found = Vec::new();
-    let parts = wanted.split(',').map(str::trim);
-    let is_empty = parts.clone().all(str::is_empty);
-    for wanted in parts.filter(|part| is_empty || !part.is_empty()) {
+    let wanted = wanted.trim_end();
+    for wanted in wanted.strip_suffix(',').unwrap_or(wanted).split(',').map(str::trim) {
         let places = match wanted {
             "cpu" => vec![None],
             "all" => (0..names.len()).map(Some).collect(),

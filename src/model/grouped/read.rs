@@ -381,7 +381,7 @@ pub(in crate::model) fn scaling(
         told => Ok(told.unwrap_or(1.0)),
     };
     let mut original = || -> Result<u32> {
-        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)?.filter(|original| *original > 0) {
+        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)? {
             return Ok(original);
         }
         let thing = keys.thing(&keys::YARN_ORIGINAL);

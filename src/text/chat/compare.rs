@@ -2,6 +2,7 @@
 //! The caller has measured both.
 
 use super::arguments::fault;
+use super::groups::hashable;
 use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 use std::cmp::Ordering;
@@ -70,7 +71,10 @@ pub(super) fn contains(all: &Value, item: &Value) -> Result<bool, Error> {
     }
     match all.kind() {
         ValueKind::Undefined => Ok(false),
-        ValueKind::Map => Ok(all.try_iter()?.any(|key| equal(&key, item))),
+        ValueKind::Map => {
+            hashable(item)?;
+            Ok(all.try_iter()?.any(|key| equal(&key, item)))
+        }
         ValueKind::Seq | ValueKind::Iterable => Ok(all.try_iter()?.any(|one| equal(&one, item))),
         kind => Err(fault(format!("nothing can be in a {kind}"))),
     }

@@ -4,11 +4,12 @@
 use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
 use super::python::text_of;
-use super::strings::{joined, padded, replaced};
+use super::strings::{joined, lines, padded, replaced};
 use super::{formats, groups, json, layout, methods, numbers};
 use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 use regex::Regex;
+use std::cmp::Ordering;
 
 /// Widest that a template may indent.
 const WIDEST_INDENT: i64 = 64;
@@ -16,7 +17,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 32] = [
+const OURS: [(&str, Filter); 35] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -32,7 +33,7 @@ const OURS: [(&str, Filter); 32] = [
         });
         joined(budget, values, &joiner).map(Value::from)
     }),
-    ("string", |budget, value, _| text_of(value, budget).map(Value::from)),
+    ("string", |budget, value, _| Ok(if value.is_safe() { value.clone() } else { text_of(value, budget)?.into() })),
     ("format", |budget, value, given| {
         let pattern = value.as_str().ok_or_else(|| fault("a format that is no text"))?;
         let named = given.take_named();
@@ -68,7 +69,7 @@ const OURS: [(&str, Filter); 32] = [
         padded(budget, &text_of(value, budget)?, "center", width, ' ').map(Value::from)
     }),
     ("wordcount", |budget, value, _| {
-        let words = Regex::new(r"\w+").map_err(|_| fault("words"))?;
+        let words = Regex::new(r"[\w\p{N}]+").map_err(|_| fault("words"))?;
         Ok(words.find_iter(&text_of(value, budget)?).count().into())
     }),
     ("filesizeformat", |_, value, given| {
@@ -80,6 +81,9 @@ const OURS: [(&str, Filter); 32] = [
     ("sort", groups::sort),
     ("dictsort", groups::dict_sort),
     ("groupby", groups::group_by),
+    ("unique", groups::unique),
+    ("min", |budget, value, given| groups::extreme(budget, value, given, Ordering::Less)),
+    ("max", |budget, value, given| groups::extreme(budget, value, given, Ordering::Greater)),
     ("batch", groups::batch),
     ("slice", groups::slice),
     ("items", groups::items),
@@ -101,7 +105,7 @@ const OURS: [(&str, Filter); 32] = [
 const NOT_THROUGH: [&str; 6] = ["length", "count", "default", "d", "first", "last"];
 
 /// Filters of the library's whose items Python computes one after the other.
-const GENERATORS: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "unique"];
+const GENERATORS: [&str; 5] = ["map", "select", "reject", "selectattr", "rejectattr"];
 
 /// Makes the filters known to an environment.
 pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
@@ -127,14 +131,11 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("trim", Value::from_function(filters::trim)),
         ("reverse", Value::from_function(filters::reverse)),
         ("list", Value::from_function(filters::list)),
-        ("unique", Value::from_function(filters::unique)),
         ("map", Value::from_function(filters::map)),
         ("select", Value::from_function(filters::select)),
         ("reject", Value::from_function(filters::reject)),
         ("selectattr", Value::from_function(filters::selectattr)),
         ("rejectattr", Value::from_function(filters::rejectattr)),
-        ("min", Value::from_function(filters::min)),
-        ("max", Value::from_function(filters::max)),
         ("sum", Value::from_function(filters::sum)),
         ("abs", Value::from_function(filters::abs)),
         ("round", Value::from_function(filters::round)),
@@ -143,8 +144,11 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     for (name, filter) in theirs {
         let budget = budget.clone();
         environment.add_filter(name, move |state: &mut State, values: Rest<ValueOrKwargs>| {
-            let values = values.into_values();
+            let mut values = values.into_values();
             values.iter().try_for_each(|value| budget.measure(value))?;
+            if name == "round" {
+                directed(&mut values)?;
+            }
             let made = budget.made(filter.call(state, &values)?)?;
             if !GENERATORS.contains(&name) {
                 return Ok(made);
@@ -157,6 +161,16 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         shared.measure(value)?;
         json::to_json(&shared, value, Arguments::new(&given.into_values())?)
     });
+}
+
+/// Python rounds whole numbers up and down to numbers with a point.
+fn directed(values: &mut [Value]) -> Result<(), Error> {
+    let Some((value, given)) = values.split_first_mut() else { return Ok(()) };
+    let method = Arguments::new(given)?.text(1, "method")?;
+    if method.is_some_and(|method| method != "common") && value.is_integer() {
+        *value = f64::try_from(value.clone())?.into();
+    }
+    Ok(())
 }
 
 fn length(budget: &Budget, value: &Value) -> Result<Value, Error> {
@@ -231,7 +245,8 @@ fn indent(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Value
     };
     let (first, blank) = (given.flag(1, "first"), given.flag(2, "blank"));
     let mut out = String::new();
-    for (index, line) in text.split('\n').enumerate() {
+    let text = text + "\n";
+    for (index, line) in lines(&text, false).enumerate() {
         budget.take_bytes((before.len() + line.len() + 1) as u64)?;
         if index > 0 {
             out.push('\n');

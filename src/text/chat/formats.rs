@@ -4,7 +4,7 @@
 use super::arguments::fault;
 use super::budget::Budget;
 use super::compare;
-use super::python::{text_of, write_repr};
+use super::python::{ascii, text_of, write_repr};
 use super::strings::padded;
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::ValueKind;
@@ -56,7 +56,8 @@ pub(super) fn by_percent(budget: &Budget, pattern: &str, given: &Value) -> Resul
         };
         let (kind, value) = match kind {
             's' => ('s', Value::from(text_of(&value, budget)?)),
-            'r' | 'a' => ('s', Value::from(repr(&value, budget)?)),
+            'r' => ('s', Value::from(repr(&value, budget)?)),
+            'a' => ('s', Value::from(ascii(&repr(&value, budget)?))),
             'd' | 'i' | 'u' => ('d', truncated(&value)?),
             kind => (kind, value),
         };
@@ -163,9 +164,9 @@ fn truncated(value: &Value) -> Result<Value, Error> {
         return Ok(compare::number(value));
     }
     let number = (value.kind() == ValueKind::Number).then(|| f64::try_from(value.clone()).ok()).flatten();
-    let number = number.filter(|number| number.abs() < 1e18);
+    let number = number.filter(|number| number.abs() < 1e36);
     #[allow(clippy::cast_possible_truncation)]
-    number.map(|number| Value::from(number as i64)).ok_or_else(|| fault(format!("`%d` for a {}", value.kind())))
+    number.map(|number| Value::from(number as i128)).ok_or_else(|| fault(format!("`%d` for a {}", value.kind())))
 }
 
 /// `pattern.format(*by_place, **by_name)`.
@@ -217,10 +218,20 @@ impl Braces<'_> {
         let value = match conversion {
             None => value,
             Some("s") => Value::from(text_of(&value, self.budget)?),
-            Some("r" | "a") => Value::from(repr(&value, self.budget)?),
+            Some("r") => Value::from(repr(&value, self.budget)?),
+            Some("a") => Value::from(ascii(&repr(&value, self.budget)?)),
             Some(other) => return Err(fault(format!("`!{other}` in a format"))),
         };
-        let spec = self.nested(spec)?;
+        let mut spec = self.nested(spec)?;
+        // A zero before the width fills, also where a side is told.
+        if let Some(side) = spec.chars().next().filter(|c| matches!(c, '<' | '>' | '^'))
+            && spec[1..].starts_with('0')
+        {
+            spec = format!("0{side}{}", &spec[2..]);
+        }
+        // Only by itself a truth value is no number.
+        let is_truth = value.kind() == ValueKind::Bool && !spec.is_empty();
+        let value = if is_truth { compare::number(&value) } else { value };
         let mut numbers = spec.split(|c: char| !c.is_ascii_digit());
         numbers.try_for_each(bounded)?;
         match (value.as_str(), value.kind(), spec.strip_suffix('%')) {
@@ -230,9 +241,7 @@ impl Braces<'_> {
                 let hundredfold = f64::try_from(value)? * 100.0;
                 Ok(format(FormatStyle::StrFormat, &format!("{{:{spec}f}}%"), &[hundredfold.into()])?)
             }
-            (None, ValueKind::Number | ValueKind::Bool, None) => {
-                format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value])
-            }
+            (None, ValueKind::Number, None) => format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value]),
             _ => Err(fault(format!("a format `{spec}` for a {}", value.kind()))),
         }
     }

@@ -40,7 +40,9 @@ fn key(value: &Value, attributes: Option<&Value>, case_sensitive: bool) -> Resul
 fn ordered(mut keyed: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Value)>, Error> {
     let mut failure = None;
     keyed.sort_by(|(a, _), (b, _)| {
-        let order = compare::order(a, b).unwrap_or_else(|error| {
+        // Keys stand in lists in Jinja, and equal items of lists are not put in order.
+        let order = if compare::equal(a, b) { Ok(None) } else { compare::order(a, b) };
+        let order = order.unwrap_or_else(|error| {
             failure = Some(error);
             None
         });
@@ -63,6 +65,56 @@ fn keyed(
         keyed.push((key, item));
     }
     Ok(keyed)
+}
+
+/// Fails for what Python has no hash of, and so neither finds in a dict nor takes for a key.
+pub(super) fn hashable(value: &Value) -> Result<(), Error> {
+    match value.kind() {
+        ValueKind::Seq if value.is_tuple() => value.try_iter()?.try_for_each(|item| hashable(&item)),
+        kind @ (ValueKind::Seq | ValueKind::Map) => Err(fault(format!("a {kind} has no hash"))),
+        _ => Ok(()),
+    }
+}
+
+/// `unique(value, case_sensitive=False, attribute=None)`.
+pub(super) fn unique(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Value, Error> {
+    let case_sensitive = given.flag(0, "case_sensitive");
+    let attributes = given.take(1, "attribute").filter(|attributes| !attributes.is_none());
+    let (mut seen, mut kept): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
+    for (key, item) in keyed(budget, value, attributes.as_ref(), case_sensitive)? {
+        hashable(&key)?;
+        let mut is_new = true;
+        for one in &seen {
+            budget.measure(one)?;
+            is_new &= !compare::equal(one, &key);
+        }
+        if is_new {
+            seen.push(key);
+            kept.push(item);
+        }
+    }
+    Ok(methods::generator(kept))
+}
+
+/// `min(value, case_sensitive=False, attribute=None)` and `max`: the first item that no other one is less, or more, than.
+pub(super) fn extreme(budget: &Budget, value: &Value, given: &mut Arguments, wanted: Ordering) -> Result<Value, Error> {
+    let case_sensitive = given.flag(0, "case_sensitive");
+    let attributes = given.take(1, "attribute").filter(|attributes| !attributes.is_none());
+    let mut items = keyed(budget, value, attributes.as_ref(), case_sensitive)?.into_iter();
+    let Some(mut found) = items.next() else { return Ok(Value::UNDEFINED) };
+    for (key, item) in items {
+        let (a, b) =
+            if attributes.is_some() { (in_tuple(&key)?, in_tuple(&found.0)?) } else { (key.clone(), found.0.clone()) };
+        if compare::order(&a, &b)? == Some(wanted) {
+            found = (key, item);
+        }
+    }
+    Ok(found.1)
+}
+
+/// The one value of a key by an attribute.
+fn in_tuple(key: &Value) -> Result<Value, Error> {
+    key.get_item(&0.into())
 }
 
 /// `sort(value, reverse=False, case_sensitive=False, attribute=None)`.

@@ -16,6 +16,9 @@ fn is_break(c: char) -> bool {
 
 /// `wordwrap(s, width=79, break_long_words=True, wrapstring='\n', break_on_hyphens=True)`.
 pub(super) fn word_wrap(budget: &Budget, value: &Value, given: &mut Arguments) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(fault("the lines of what is not defined"));
+    }
     let text = text_of(value, budget)?;
     let width = given.whole(0, "width")?.unwrap_or(79);
     let flag = |value: Option<Value>| value.is_none_or(|value| value.is_true());

@@ -164,10 +164,23 @@ pub(super) fn call(
         (None, ValueKind::Seq) => of_list(budget, value, name, &mut arguments),
         _ => None,
     };
-    match ours {
-        Some(done) => done,
-        None => budget.made(pycompat::unknown_method_callback(state, value, name, given)?),
+    let done = match ours {
+        Some(done) => done?,
+        None => budget.made(pycompat::unknown_method_callback(state, value, name, given)?)?,
+    };
+    if value.is_safe() { safe(done) } else { Ok(done) }
+}
+
+/// What a method makes of a text that is marked as safe: texts that are so, too.
+fn safe(made: Value) -> Result<Value, Error> {
+    if let Some(text) = made.as_str() {
+        return Ok(Value::from_safe_string(text.to_owned()));
     }
+    if made.kind() != ValueKind::Seq {
+        return Ok(made);
+    }
+    let items = made.try_iter()?.map(safe).collect::<Result<Vec<_>, Error>>()?;
+    Ok(if made.is_tuple() { Tuple::new(items).into() } else { items.into() })
 }
 
 fn of_dict(budget: &Budget, dict: &Value, name: &str, given: &mut Arguments) -> Option<Result<Value, Error>> {

@@ -15,7 +15,10 @@ pub(super) fn int(_: &Budget, value: &Value, given: &mut Arguments) -> Result<Va
         Some(text) => whole(text, base),
         None => None,
     };
-    Ok(whole.map(Value::from).or_else(|| truncated(value)).unwrap_or(default))
+    match whole {
+        Some(whole) => Ok(whole.into()),
+        None => Ok(truncated(value)?.unwrap_or(default)),
+    }
 }
 
 /// The filter `float(value, default=0.0)`.
@@ -65,14 +68,17 @@ fn real(value: &Value) -> Option<f64> {
     }
 }
 
-fn truncated(value: &Value) -> Option<Value> {
+fn truncated(value: &Value) -> Result<Option<Value>, Error> {
     let value = compare::number(value);
     if value.is_integer() {
-        return Some(value);
+        return Ok(Some(value));
     }
-    let number = real(&value).filter(|number| number.abs() < 1e36)?;
+    let Some(number) = real(&value).filter(|number| !number.is_nan()) else { return Ok(None) };
+    if number.abs() >= 1e36 {
+        return Err(fault("a whole number of more than 36 digits"));
+    }
     #[allow(clippy::cast_possible_truncation)]
-    Some(Value::from(number as i128))
+    Ok(Some(Value::from(number as i128)))
 }
 
 /// `a op b` of two numbers, whole as long as both are; `None` if one is no number, or the result too large.

@@ -44,8 +44,8 @@ pub(super) const METHOD: &str = ".";
 pub(super) const MACRO: &str = "macro()";
 /// Charges a value that the library has made.
 pub(super) const MADE: &str = "[..]";
-/// Charges the work of going through a value.
-pub(super) const MEASURE: &str = "<>";
+/// The first of two comparisons, `a < b < c`, given a, b and the library's name of the operator: what came of it, and b.
+pub(super) const CHAINED: &str = "<<";
 
 /// `namespace()`: variables that loops may set. It stands in no other value, so it cannot hold itself.
 #[derive(Debug, Default)]
@@ -108,7 +108,30 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     let shared = budget.clone();
     environment.add_function(MADE, move |value: Value| shared.made(value));
     let shared = budget.clone();
-    environment.add_function(MEASURE, move |value: Value| shared.measure(&value).map(|()| value));
+    environment.add_function(CHAINED, move |a: Value, b: Value, by: &str| {
+        let name = match by {
+            "Eq" => EQUAL,
+            "Ne" => UNEQUAL,
+            "Lt" => LESS,
+            "Lte" => LESS_OR_EQUAL,
+            "Gt" => GREATER,
+            "Gte" => GREATER_OR_EQUAL,
+            "In" | "NotIn" => IN,
+            _ => return Err(fault("an unknown comparison")),
+        };
+        let operation = OPERATIONS.iter().find(|(known, _)| *known == name);
+        let values = [a, b];
+        let holds = match operation {
+            Some((_, operation)) => operation(&shared, &values)?.is_true(),
+            None => {
+                shared.measure(&values[0])?;
+                shared.measure(&values[1])?;
+                contains(&values[1], &values[0])? != (by == "NotIn")
+            }
+        };
+        let [_, b] = values;
+        Ok(Value::from(Tuple::new(vec![holds.into(), b])))
+    });
     let shared = budget.clone();
     environment.add_function(UNPACK, move |value: Value| match value.as_str() {
         Some(text) => shared.list(text.chars().map(Value::from)).map(Value::from),
@@ -116,7 +139,13 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
     });
     let shared = budget.clone();
     environment.add_function(METHOD, move |value: Value, name: &str| methods::attribute(&shared, &value, name));
-    environment.add_function(ITERABLE, |value: Value| match value.kind() {
+    let shared = budget.clone();
+    environment.add_function(ITERABLE, move |value: Value| match value.kind() {
+        // Of characters, whose number a loop can tell.
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            shared.list(text.chars().map(Value::from)).map(Value::from)
+        }
         ValueKind::None => Err(fault("None is no list that a loop could go through")),
         _ => Ok(value),
     });
@@ -207,6 +236,11 @@ fn add(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     arithmetic(&a, &b, i128::checked_add, |a, b| a + b).ok_or_else(|| fault(format!("{} + {}", a.kind(), b.kind())))
 }
 
+/// A text made of another one, which is marked as safe where that is.
+fn marked(of: &Value, text: String) -> Value {
+    if of.is_safe() { Value::from_safe_string(text) } else { text.into() }
+}
+
 /// The items as a tuple if the value is one, else as a list.
 fn alike(value: &Value, items: Vec<Value>) -> Value {
     if value.is_tuple() { Tuple::new(items).into() } else { items.into() }
@@ -215,10 +249,11 @@ fn alike(value: &Value, items: Vec<Value>) -> Value {
 fn multiply(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let (a, b) = two(values)?;
     let (value, n) = if a.as_str().is_some() || is_list(a) { (a, b) } else { (b, a) };
-    let n = number(n).as_i64().map(|n| usize::try_from(n).unwrap_or(0));
+    let n = number(n);
+    let n = n.as_i64().or_else(|| n.is_integer().then_some(i64::MAX)).map(|n| usize::try_from(n).unwrap_or(0));
     if let (Some(text), Some(n)) = (value.as_str(), n) {
         budget.take_bytes((text.len() as u64).saturating_mul(n as u64))?;
-        return Ok(text.repeat(n).into());
+        return Ok(marked(value, text.repeat(n)));
     }
     if let (true, Some(n)) = (is_list(value), n) {
         let items: Vec<Value> = value.try_iter()?.collect();
@@ -244,8 +279,8 @@ fn remainder(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
 /// Python's slice of a text or list: `value[start:stop:step]`.
 fn slice(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
     let [value, start, stop, step] = values else { return Err(fault("a slice without its bounds")) };
-    if value.is_undefined() || value.is_none() {
-        return Ok(Value::from(Vec::<Value>::new()));
+    if value.is_undefined() {
+        return Err(fault("a slice of what is not defined"));
     }
     budget.measure(value)?;
     let bound = |value: &Value| if value.is_none() { Ok(None) } else { value.as_i64().map(Some).ok_or(()) };
@@ -260,13 +295,14 @@ fn slice(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
         Some(text) => {
             budget.take_bytes(text.len() as u64)?;
             let chars: Vec<char> = text.chars().collect();
-            Ok(places(chars.len(), start, stop, step).map(|at| chars[at]).collect::<String>().into())
+            Ok(marked(value, places(chars.len(), start, stop, step).map(|at| chars[at]).collect()))
         }
         None if is_list(value) || is_range(value) => {
             let items: Vec<Value> = value.try_iter()?.collect();
             Ok(alike(value, places(items.len(), start, stop, step).map(|at| items[at].clone()).collect()))
         }
-        None => Err(fault(format!("a slice of a {}", value.kind()))),
+        // As every item that is not there.
+        None => Ok(Value::UNDEFINED),
     }
 }
 

@@ -79,8 +79,11 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
             });
         }
     }
-    environment.add_test("filter", |state: &State, name: &str| tests::is_filter(state, name));
-    environment.add_test("test", |state: &State, name: &str| tests::is_test(state, name));
+    environment.add_test("filter", |state: &State, name: &Value| {
+        name.as_str().is_some_and(|name| tests::is_filter(state, name))
+    });
+    environment
+        .add_test("test", |state: &State, name: &Value| name.as_str().is_some_and(|name| tests::is_test(state, name)));
 }
 
 /// What is left of a number divided by another, with its sign, as Python's `%`.

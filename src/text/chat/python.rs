@@ -57,6 +57,9 @@ pub(super) fn write_repr(out: &mut String, value: &Value, budget: &Budget) -> Re
         ValueKind::None => append(out, "None", budget),
         ValueKind::Bool => append(out, if value.is_true() { "True" } else { "False" }, budget),
         ValueKind::Number => append(out, &number(value)?, budget),
+        ValueKind::String if value.is_safe() => {
+            append(out, &format!("Markup({})", quoted(value.as_str().unwrap_or_default())), budget)
+        }
         ValueKind::String => append(out, &quoted(value.as_str().unwrap_or_default()), budget),
         ValueKind::Map => {
             append(out, "{", budget)?;
@@ -92,6 +95,20 @@ pub(super) fn number(value: &Value) -> Result<String, Error> {
     format(FormatStyle::StrFormat, "{}", std::slice::from_ref(value)).map_err(|_| fault("a number that is none"))
 }
 
+/// What `repr` wrote as `ascii` does.
+pub(super) fn ascii(text: &str) -> String {
+    let shown = |c: char| if c.is_ascii() { c.to_string() } else { escape(c) };
+    text.chars().map(shown).collect()
+}
+
+fn escape(c: char) -> String {
+    match u32::from(c) {
+        code @ ..=0xff => format!("\\x{code:02x}"),
+        code @ ..=0xffff => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    }
+}
+
 fn quoted(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::from(quote);
@@ -103,11 +120,7 @@ fn quoted(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             c if c == quote => out.extend(['\\', c]),
             c if is_printable(c) => out.push(c),
-            c => out.push_str(&match u32::from(c) {
-                code @ ..=0xff => format!("\\x{code:02x}"),
-                code @ ..=0xffff => format!("\\u{code:04x}"),
-                code => format!("\\U{code:08x}"),
-            }),
+            c => out.push_str(&escape(c)),
         }
     }
     out.push(quote);

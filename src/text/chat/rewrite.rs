@@ -172,10 +172,10 @@ fn replacement<'a>(instruction: &Instruction<'a>, place: &impl Fn(u32) -> u32) -
         I::PushLoop(_) => Ok(vec![I::CallFunction(ops::ITERABLE, Some(1)), instruction.clone()]),
         I::PushAutoEscape | I::PopAutoEscape => Err(Error::new(ErrorKind::SyntaxError, "autoescape is not supported")),
         I::BuildMacro(..) => Err(Error::new(ErrorKind::SyntaxError, "a macro in an odd place")),
-        // `a < b < c`: a and b are measured, and the library compares them and keeps b.
-        I::CompareAndPreserve(_) => {
-            let measure = I::CallFunction(ops::MEASURE, Some(1));
-            Ok(vec![I::Swap, measure.clone(), I::Swap, measure, instruction.clone()])
+        // `a < b < c`: what came of the first two, and b.
+        I::CompareAndPreserve(ref by) => {
+            let name = Value::from(format!("{by:?}"));
+            Ok(vec![I::LoadConst(name), I::CallFunction(ops::CHAINED, Some(3)), I::UnpackList(2)])
         }
         I::CallBlock(_) | I::LoadBlocks | I::FastSuper | I::Include(_) | I::ExportLocals => parts(),
         I::Slice => call(ops::SLICE, 4),

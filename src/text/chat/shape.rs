@@ -1,7 +1,6 @@
 //! What is asked of a template's text before it is compiled. The library's parser and compiler walk through an
-//! expression by recursion, and compute constants as they go; neither is bounded by them, so both are here.
+//! expression by recursion, which is bounded here, and compute constants as they go, which is left to the program.
 
-use super::budget::exhausted;
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Error, ErrorKind};
@@ -11,28 +10,17 @@ use minijinja::{Error, ErrorKind};
 const DEEPEST: usize = 400;
 /// Each `elif` is one level deeper than the one before.
 const MOST_ELIFS: usize = 200;
-/// What a product of constants may be long.
-const MOST_CONSTANT_BYTES: u128 = 1 << 20;
 
 /// What has been seen of a tag.
 #[derive(Default)]
 struct Tag {
-    n_tokens: usize,
     /// Parts so far, before each open bracket, and in the last one; see [`DEEPEST`].
     before: Vec<usize>,
     depth: usize,
-    multiplies: bool,
-    raises: bool,
-    /// It has a text or a list, which a product could repeat.
-    repeats: bool,
-    text_bytes: u128,
-    /// The product of the whole numbers in it.
-    product: u128,
 }
 
 impl Tag {
     fn see(&mut self, token: &Token<'_>) {
-        self.n_tokens += 1;
         self.depth += 1;
         match token {
             Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => self.before.push(self.depth),
@@ -43,23 +31,6 @@ impl Tag {
             Token::Comma => self.depth = self.before.last().copied().unwrap_or(self.depth),
             _ => {}
         }
-        match token {
-            Token::Mul => self.multiplies = true,
-            Token::Pow => self.raises = true,
-            // A list, or a tuple.
-            Token::BracketOpen | Token::Comma => self.repeats = true,
-            Token::Str(text) => self.see_text(text),
-            Token::String(text) => self.see_text(text),
-            // Sums of ones are no larger than products of twos.
-            Token::Int(n) => self.product = self.product.max(1).saturating_mul(u128::from(*n).max(2)),
-            Token::Int128(_) => self.product = u128::MAX,
-            _ => {}
-        }
-    }
-
-    fn see_text(&mut self, text: &str) {
-        self.repeats = true;
-        self.text_bytes += text.len() as u128;
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -67,16 +38,12 @@ impl Tag {
             let found = format!("an expression of more than {DEEPEST} parts");
             return Err(Error::new(ErrorKind::SyntaxError, found));
         }
-        let repeated = self.product.max(1).saturating_mul(self.text_bytes + self.n_tokens as u128);
-        if self.multiplies && self.repeats && (self.raises || repeated > MOST_CONSTANT_BYTES) {
-            return Err(exhausted("memory"));
-        }
         Ok(())
     }
 }
 
-/// The filter that stands behind a constant that is compared, until the program is rewritten: the library would compare
-/// constants by itself, and those of any kinds with each other.
+/// The filter that stands behind a constant that is compared, looked for, joined or repeated, until the program is
+/// rewritten: the library would do so by itself, without bounds, with constants of any kinds, and in its own spelling.
 pub(super) const COMPARED: &str = "compared__";
 
 /// The template in the library's words, where they differ from Jinja2's: `- -` for a `+` that is the sign of what follows
@@ -85,15 +52,29 @@ pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> Result<String, Err
     const BEFORE_A_VALUE: [&str; 8] = ["and", "or", "not", "in", "if", "elif", "else", "is"];
     let (mut out, mut done) = (String::new(), 0);
     let (mut follows_a_value, mut follows_a_constant, mut follows_a_dot) = (false, false, false);
+    // Whether each open bracket begins a constant, and no call or item; whether a loop's names come, and its `in`.
+    let (mut brackets, mut names_come, mut opens) = (Vec::new(), false, false);
     for token in tokenize(source, false, syntax.clone()) {
         let (token, span) = token?;
         let (at, end) = (span.start_offset as usize, span.end_offset as usize);
         let text = source.get(at..end).unwrap_or_default();
         let put = match &token {
             Token::Plus if !follows_a_value => "- -".to_owned(),
-            Token::Eq | Token::Ne | Token::Lt | Token::Lte | Token::Gt | Token::Gte if follows_a_constant => {
+            Token::Eq
+            | Token::Ne
+            | Token::Lt
+            | Token::Lte
+            | Token::Gt
+            | Token::Gte
+            | Token::Plus
+            | Token::Mul
+            | Token::Tilde
+                if follows_a_constant =>
+            {
                 format!("|{COMPARED} {text}")
             }
+            // `not` behind a value is that of `not in`.
+            Token::Ident("in" | "not") if follows_a_constant && !names_come => format!("|{COMPARED} {text}"),
             Token::Str(_) | Token::String(_) => literal(text)?,
             Token::Ident("self") if !follows_a_dot => {
                 return Err(Error::new(ErrorKind::SyntaxError, "self, which renders blocks, is not supported"));
@@ -105,13 +86,25 @@ pub(super) fn adapted(source: &str, syntax: &SyntaxConfig) -> Result<String, Err
             out += &put;
             done = end;
         }
+        names_come = match token {
+            Token::Ident("for") => opens,
+            Token::Ident("in") | Token::BlockEnd => false,
+            _ => names_come,
+        };
+        opens = matches!(token, Token::BlockStart);
         follows_a_constant = match token {
             Token::Str(_) | Token::String(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => true,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => true,
+            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => {
+                brackets.push(!follows_a_value);
+                false
+            }
+            Token::ParenClose | Token::BracketClose | Token::BraceClose => brackets.pop().unwrap_or(true),
             Token::Ident(name) => ["true", "false", "none", "True", "False", "None"].contains(&name),
             _ => false,
         };
-        follows_a_value = follows_a_constant || matches!(token, Token::Ident(name) if !BEFORE_A_VALUE.contains(&name));
+        let closes = matches!(token, Token::ParenClose | Token::BracketClose | Token::BraceClose);
+        follows_a_value =
+            follows_a_constant || closes || matches!(token, Token::Ident(name) if !BEFORE_A_VALUE.contains(&name));
         follows_a_dot = matches!(token, Token::Dot);
     }
     all_at_once(&(out + source.get(done..).unwrap_or_default()), syntax)

@@ -238,7 +238,7 @@ mod tests {
             ("[]", ["messages", "none"]),
             ("{}", ["messages", "none"]),
             ("[7]", ["message 1", "`role`"]),
-            (r#"[{"role": "user", "content": "a"}, {"role": "bot"}]"#, ["message 2: role", "developer"]),
+            (r#"[{"role": "user", "content": "a"}, {"role": "moderator"}]"#, ["message 2: role", "developer"]),
             (r#"[{"content": "a"}]"#, ["message 1: role", "user"]),
             (r#"[{"role": "user", "content": 7}]"#, ["message 1: content", "a text"]),
             (r#"[{"role": "user", "content": [{"type": "image_url"}]}]"#, ["message 1: content", "no text"]),
