@@ -462,9 +462,16 @@ fn what_stands_in_files_of_its_own_is_found_there() {
     let mut given = vec![model, file("config.json", &config("qwen2").to_string()), file("tokenizer.json", &tokenizer)];
     given.push(file("chat_template.json", r#"{"chat_template": "plain {{ messages[0].content }}"}"#));
     given.push(file("additional_chat_templates/tool_use.jinja", "tools {{ messages[0].content }}"));
+    // The vocabulary ends before the one, and has another token under the other.
+    given.push(file("added_tokens.json", r#"{"<mine>": 2048, "<other>": 900}"#));
+    given.push(file("special_tokens_map.json", r#"{"eos_token": {"content": "<mine>"}}"#));
     given.push(file("generation_config.json", r#"{"stop_strings": ["END", 7, "STOP"]}"#));
     let open = block_on(block_on(ModelFiles::of(given)).unwrap().open()).unwrap();
     assert_eq!(open.stop_strings, ["END", "STOP"]);
+    let tokenizer = open.tokenizer.as_ref().unwrap();
+    assert_eq!((tokenizer.id_of("<mine>"), tokenizer.special().eos), (Some(2048), Some(2048)));
+    assert_eq!(tokenizer.id_of("<other>"), None);
+    assert_says(&tokenizer.notices().join("; "), &["<other>", "900", "passed over"]);
     let chat = open.chat().unwrap().unwrap();
     let with = |tools: &[&str]| {
         let tools = tools.iter().map(|tool| (*tool).to_owned()).collect();
