@@ -14,15 +14,8 @@ use crate::model::shape::{Shape as V4, Yarn};
 pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
 pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
 pub(in crate::model) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-pub(in crate::model) const BASE: Key = key(
-    "rope.freq_base",
-    &[
-        "rope_parameters.rope_theta",
-        "rope_parameters.full_attention.rope_theta",
-        "rope_scaling.rope_theta",
-        "rope_theta",
-    ],
-);
+pub(in crate::model) const BASE: Key =
+    key("rope.freq_base", &["rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta", "rope_theta"]);
 pub(super) const LOCAL_BASE: Key =
     key("rope.freq_base_swa", &["rope_parameters.sliding_attention.rope_theta", "rope_local_base_freq"]);
 /// A head's width, by whose root products of queries and keys are divided. A GGUF has no key for it.
@@ -374,8 +367,7 @@ pub(in crate::model) fn scaling(
     context: u32,
     notices: &mut Vec<String>,
 ) -> Result<Scaling> {
-    // To llama.cpp, 0 is nothing.
-    let told = keys.number(&keys::YARN_FACTOR)?.filter(|factor| !is_gguf || *factor != 0.0);
+    let told = keys.number(&keys::YARN_FACTOR)?;
     let factor = || match told {
         None if !is_gguf => Err(keys.missing(&keys::YARN_FACTOR)),
         told => Ok(told.unwrap_or(1.0)),

@@ -114,6 +114,9 @@ fn one_rotation(config: &mut Value) -> Result<()> {
         Value::Object(_) => {}
         other => return Err(wrong("rope_scaling", other, "an object, or null")),
     }
+    if let Some(theta) = scaling.get("rope_theta").filter(|theta| !theta.is_null()) {
+        config["rope_theta"] = theta.clone();
+    }
     let Some(parameters) = config.get_mut("rope_parameters").filter(|value| value.is_object()) else { return Ok(()) };
     let theta = parameters["rope_theta"].take();
     *parameters = Value::Null;
