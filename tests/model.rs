@@ -431,7 +431,10 @@ fn other_architectures_are_refused_by_name() {
         let text = config_with("model_type", json!(name)).expect_err("another").to_string();
         assert_says(&text, &["model_type", name, "deepseek_v4", advice]);
     }
-    assert_says(&config_with("model_type", Value::Null).expect_err("nothing").to_string(), &["model_type"]);
+    // The name of its class tells, too, where there is one.
+    assert!(config_with("model_type", Value::Null).is_ok());
+    let nameless = r#"{"model_type": null, "num_hidden_layers": 1}"#;
+    assert_says(&Shape::from_config(nameless).expect_err("nothing").to_string(), &["model_type", "nothing"]);
     let mut bytes = fixture(GOLDEN_GGUF);
     let at = value_at(&bytes, "general.architecture");
     bytes[at + 8 + 8] = b'2';
