@@ -106,7 +106,7 @@ fn shells_get_their_completions() {
 fn requests_that_make_no_sense_are_refused() {
     refused(&headstart(&["run", "-p", "a", "-f", "b"]), 2, &["--prompt", "--file"]);
     refused(&headstart(&["run", "-p", "a", "-"]), 2, &["--prompt"]);
-    refused(&headstart(&["run", "--temp", "-1"]), 2, &["at least 0"]);
+    refused(&headstart(&["run", "--temp", "nan"]), 2, &["--temp", "nan"]);
     refused(&headstart(&["run", "--top-p", "2"]), 2, &["from 0 to 1"]);
     refused(&headstart(&["run", "-n", "0"]), 2, &["-n"]);
     refused(&headstart(&["eval"]), 2, &["--ids"]);
