@@ -110,7 +110,7 @@ fn requests_that_make_no_sense_are_refused() {
     refused(&headstart(&["run", "--top-p", "2"]), 2, &["from 0 to 1"]);
     refused(&headstart(&["run", "-n", "0"]), 2, &["-n"]);
     refused(&headstart(&["eval"]), 2, &["--ids"]);
-    refused(&headstart(&["eval", "--ids", "1,x"]), 2, &["--ids"]);
+    refused(&headstart(&["eval", "--ids", "1,x"]), 2, &["token ids", "\"x\""]);
     refused(&headstart(&["eval", "--ids", "1", "--adapter", "all"]), 2, &["--adapter", "one adapter"]);
     refused(&headstart(&["verify", "--adapter", "cpu"]), 4, &["no adapter"]);
     refused(&headstart(&["dance"]), 2, &["dance"]);
