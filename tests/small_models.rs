@@ -14,6 +14,7 @@ use headstart::format::{Memory, Source};
 use headstart::measure::Progress;
 use headstart::measure::report::Check;
 use headstart::measure::verify::{self, compare_stages};
+use headstart::model::AnyShape;
 use headstart::model::grouped::Shape;
 use pollster::block_on;
 use serde_json::{Value as Json, json};
@@ -99,7 +100,7 @@ fn logits_of_a_gguf_agree_with_transformers() {
 
 #[test]
 fn an_exported_gguf_computes_the_same_and_has_the_usual_keys() {
-    for (family, budget) in FAMILIES.into_iter().filter(|(family, _)| *family != "gpt_oss") {
+    for (family, budget) in FAMILIES {
         let folder = tempfile::tempdir().unwrap();
         for name in ["config.json", "model.safetensors"] {
             std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
@@ -278,7 +279,7 @@ fn a_config_that_leaves_things_out_has_transformers_defaults() {
     let full: Vec<usize> = (0..34).filter(|layer| shape.kind(*layer).window.is_none()).collect();
     assert_eq!(full, [5, 11, 17, 23, 29]);
     // 3.88 billion, as it is published without the tower that sees.
-    assert_eq!(shape.n_parameters(true), 3_880_263_168);
+    assert_eq!(AnyShape::Grouped(shape).n_parameters().unwrap(), 3_880_263_168);
 }
 
 #[test]
@@ -444,7 +445,25 @@ fn files_of_gpt_oss_that_are_not_as_published_are_refused_by_name() {
     assert!(error.contains("gate_up_proj_blocks"), "{error}");
     let error = refused(&with(&|all| drop(all.remove(&format!("{stack}_scales")))));
     assert!(error.contains("gate_up_proj_blocks"), "{error}");
-    assert!(block_on(with(&|_| ()).export()).err().unwrap().to_string().contains("GGUF"));
+    // What a GGUF has no key for is not lost in one.
+    for (key, value, words) in [
+        ("swiglu_limit", json!(6.0), "gates of experts"),
+        (
+            "rope_scaling",
+            {
+                let mut yarn = config("gpt_oss")["rope_scaling"].clone();
+                yarn["truncate"] = json!(true);
+                yarn
+            },
+            "truncate",
+        ),
+    ] {
+        let mut config = config("gpt_oss");
+        config[key] = value;
+        let files = ModelFiles { config: Some(config.to_string()), ..with(&|_| ()) };
+        let error = block_on(files.export()).err().unwrap().to_string();
+        assert!(error.contains(words) && error.contains("no key"), "{error}");
+    }
 }
 
 /// By hand (OpenAI's model, `transformers`' YaRN): the pairs that are interpolated are not rounded to whole ones.
@@ -462,5 +481,5 @@ fn frequencies_of_gpt_oss_are_those_of_openai() {
     assert!((shape.rope.scale() - 1.346_573_6).abs() < 1e-6);
     assert_eq!((shape.n_heads, shape.n_kv_heads, shape.head_dim, shape.n_vocab), (64, 8, 64, 201_088));
     // As it is published: 20.9 billion.
-    assert_eq!(shape.n_parameters(false), 20_914_757_184);
+    assert_eq!(AnyShape::Grouped(shape).n_parameters().unwrap(), 20_914_757_184);
 }

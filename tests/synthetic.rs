@@ -6,7 +6,7 @@ use crate::support::{places, spread};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
 use headstart::gpu::executor_gpu::ShaderChecks;
-use headstart::model::{Shape, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName};
+use headstart::model::{AnyShape, Shape, Synthetic, SyntheticName};
 use pollster::block_on;
 use std::rc::Rc;
 
@@ -24,11 +24,11 @@ fn config(n_embd: u32, n_hidden: u32) -> String {
     )
 }
 
-fn model(shape: Shape, options: &str) -> SyntheticModel {
+fn model(shape: Shape, options: &str) -> Synthetic {
     SyntheticName::parse(&format!("synthetic:config.json{options}")).unwrap().with_shape(shape).unwrap()
 }
 
-fn load(model: SyntheticModel, choice: ExecutorChoice, shard_bytes: Option<u64>) -> Session {
+fn load(model: Synthetic, choice: ExecutorChoice, shard_bytes: Option<u64>) -> Session {
     let options = LoadOptions { shader_checks: ShaderChecks::On, shard_bytes, ..LoadOptions::default() };
     block_on(Session::load(&ModelFiles::synthetic(model), choice, &options, &mut |_| ())).unwrap()
 }
@@ -53,12 +53,15 @@ fn worst(expected: &[Vec<f32>], found: &[Vec<f32>]) -> f32 {
     differences.fold(0.0, |worst: f32, d| if worst.is_nan() || d <= worst { worst } else { d })
 }
 
+/// With it no router and no indexer comes near a tie, at which rounding decides and logits part for good.
+const SEED: u32 = 5;
+
 #[test]
 fn every_format_gives_finite_and_equal_logits_on_every_executor() {
     let shape = Shape::from_config(&config(256, 256)).unwrap();
     let narrow = Shape::from_config(&config(100, 36)).unwrap();
-    let mut models: Vec<SyntheticModel> =
-        Format::WEIGHTS.iter().map(|format| model(shape.clone(), &format!(":format={format}"))).collect();
+    let mut models: Vec<Synthetic> =
+        Format::WEIGHTS.iter().map(|format| model(shape.clone(), &format!(":format={format}:seed={SEED}"))).collect();
     // Rows that end inside a block, which must be filled up with zeros.
     models.push(model(narrow.clone(), ":format=f32"));
     models.push(model(narrow, ":format=f16"));
@@ -67,7 +70,7 @@ fn every_format_gives_finite_and_equal_logits_on_every_executor() {
         let expected = logits(&mut load(model.clone(), ExecutorChoice::Cpu, None));
         assert!(expected.iter().flatten().all(|logit| logit.is_finite()), "{}", model.name);
         let (mean, deviation) = spread(&expected.concat());
-        println!("{}, width {}: logits {mean:.3} ± {deviation:.3}", model.name, model.shape.n_embd);
+        println!("{}: logits {mean:.3} ± {deviation:.3}", model.name);
         // A head of weights of size 1/√n_embd over a vector of size 1 gives logits of size 1.
         // Codes that are not even around zero have a mean of their own.
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{}: {mean} ± {deviation}", model.name);
@@ -105,7 +108,7 @@ fn what_does_not_fit_is_refused_before_it_is_allocated() {
         .replace("\"vocab_size\": 300", "\"vocab_size\": 4194304");
     let huge = model(Shape::from_config(&huge).unwrap(), ":format=f32");
     let options = LoadOptions { most_bytes: Some(1 << 30), ..LoadOptions::default() };
-    let refused = |model: &SyntheticModel, choice| {
+    let refused = |model: &Synthetic, choice| {
         let files = ModelFiles::synthetic(model.clone());
         block_on(Session::load(&files, choice, &options, &mut |_| ())).err().unwrap().to_string()
     };
@@ -136,68 +139,92 @@ fn file_of(mut synthesis: Synthesis) -> ModelFiles {
     ModelFiles::gguf(Rc::new(Memory::new("synthesis", file)))
 }
 
-/// A published model made narrow, of two layers.
-fn narrow(name: &str, format: Format) -> SyntheticGrouped {
+/// A published model made narrow, of two layers unless its name says which.
+fn narrow(name: &str, format: Format) -> Synthetic {
     let layers = if name.contains("layers") { "" } else { ":layers=0..2" };
     let name = SyntheticName::parse(&format!("synthetic:{name}{layers}:format={format}")).unwrap();
-    let mut model = SyntheticGrouped::of(&name).unwrap().unwrap();
-    let shape = &mut model.shape;
-    (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
-    (shape.n_heads, shape.n_kv_heads) = (4, 2);
-    if let Some(experts) = &mut shape.experts {
+    let mut model = Synthetic::of(&name).unwrap().unwrap();
+    let experts = match &mut model.shape {
+        AnyShape::V4(_) => panic!("{}: a V4 has a config of its own here", model.name),
+        AnyShape::Grouped(shape) => {
+            (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
+            (shape.n_heads, shape.n_kv_heads) = (4, 2);
+            &mut shape.experts
+        }
+        AnyShape::Mla(shape) => {
+            (shape.n_vocab, shape.n_embd, shape.n_hidden, shape.n_heads) = (300, 256, 512, 4);
+            (shape.q_lora, shape.kv_lora) = (shape.q_lora.min(64), 64);
+            &mut shape.experts
+        }
+        AnyShape::Delta(shape) => {
+            (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
+            (shape.n_heads, shape.n_kv_heads, shape.net.n_key_heads, shape.net.n_value_heads) = (2, 1, 2, 4);
+            &mut shape.experts
+        }
+    };
+    if let Some(experts) = experts {
         (experts.n_experts, experts.n_hidden) = (16, 256);
+        experts.shared_hidden = experts.shared_hidden.min(256);
     }
     model
 }
 
-/// The same with latent attention.
-fn narrow_mla(name: &str, format: Format) -> SyntheticMla {
-    let layers = if name.contains("layers") { "" } else { ":layers=0..2" };
-    let name = SyntheticName::parse(&format!("synthetic:{name}{layers}:format={format}")).unwrap();
-    let mut model = SyntheticMla::of(&name).unwrap().unwrap();
-    let shape = &mut model.shape;
-    (shape.n_vocab, shape.n_embd, shape.n_hidden, shape.n_heads) = (300, 256, 512, 4);
-    (shape.q_lora, shape.kv_lora) = (shape.q_lora.min(64), 64);
-    if let Some(experts) = &mut shape.experts {
-        (experts.n_experts, experts.n_hidden, experts.shared_hidden) = (16, 256, 256);
-    }
-    model
-}
+/// Models of every architecture that a `config.json` can be written of, small, with what is odd about each.
+const CONFIGS: [&str; 6] = [
+    r#"{"model_type": "gpt_oss", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 256,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
+    "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16, "rms_norm_eps": 1e-5,
+    "max_position_embeddings": 512, "rope_theta": 150000.0, "tie_word_embeddings": false, "rope_scaling":
+    {"rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0, "beta_slow": 1.0, "truncate": false,
+    "original_max_position_embeddings": 4096}}"#,
+    r#"{"model_type": "gemma3_text", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 256,
+    "sliding_window": 16, "rms_norm_eps": 1e-6, "max_position_embeddings": 512}"#,
+    r#"{"model_type": "smollm3", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 512, "rope_theta": 5000000.0}"#,
+    r#"{"model_type": "qwen3", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
+    "rms_norm_eps": 1e-6, "max_position_embeddings": 512, "tie_word_embeddings": true}"#,
+    r#"{"model_type": "deepseek_v3", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 512,
+    "moe_intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+    "q_lora_rank": 64, "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32,
+    "n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
+    "n_group": 2, "topk_group": 1, "scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": true,
+    "routed_scaling_factor": 2.5, "max_position_embeddings": 512, "rms_norm_eps": 1e-6}"#,
+    r#"{"model_type": "qwen3_5_text", "vocab_size": 300, "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 128,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 64,
+    "linear_value_head_dim": 64, "linear_conv_kernel_dim": 4, "full_attention_interval": 4,
+    "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+    "rope_parameters": {"rope_theta": 10000000.0, "partial_rotary_factor": 0.25}}"#,
+];
 
-/// The same of gated delta nets.
-fn narrow_delta(name: &str, format: Format) -> SyntheticDelta {
-    let name = SyntheticName::parse(&format!("synthetic:{name}:format={format}")).unwrap();
-    let mut model = SyntheticDelta::of(&name).unwrap().unwrap();
-    let shape = &mut model.shape;
-    (shape.n_vocab, shape.n_embd, shape.n_hidden) = (300, 256, 512);
-    (shape.n_heads, shape.n_kv_heads, shape.net.n_key_heads, shape.net.n_value_heads) = (2, 1, 2, 4);
-    if let Some(experts) = &mut shape.experts {
-        (experts.n_experts, experts.n_hidden, experts.shared_hidden) = (16, 256, 256);
-    }
-    model
+/// The model of a config, as `synthetic:PATH` asks for it.
+fn of_config(config: &str, format: Format) -> Synthetic {
+    let name = SyntheticName::parse(&format!("synthetic:config.json:format={format}")).unwrap();
+    name.with_shape(AnyShape::from_config(config, &mut Vec::new()).unwrap()).unwrap()
 }
 
 #[test]
 fn files_of_random_weights_are_loaded_and_give_finite_logits() {
-    let v4 = Synthesis::of_v4(&model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k"));
-    let grouped = [
+    let v4 = model(Shape::from_config(&config(256, 256)).unwrap(), ":format=q4_k");
+    let published = [
         ("llama-8b", Format::Q4_0),
         ("r1-distill-qwen-1.5b", Format::Q6_K),
         ("qwen3-30b-a3b", Format::MXFP4),
         ("lfm2-1.2b:layers=1..3", Format::Q8_0),
-    ];
-    let grouped = grouped.map(|(name, format)| Synthesis::of_grouped(&narrow(name, format)));
-    let mla = [
         ("deepseek-v2-lite", Format::Q4_0),
         ("deepseek-r1:layers=2..4", Format::Q8_0),
         ("deepseek-v3.2:layers=3..5", Format::Q4_0),
+        // Attention every few layers, and layers that are told one by one.
+        ("qwen3.5-9b:layers=0..4", Format::Q8_0),
+        ("qwen3.5-35b-a3b:layers=2..5", Format::Q4_0),
     ];
-    let mla = mla.map(|(name, format)| Synthesis::of_mla(&narrow_mla(name, format)));
-    // Attention every few layers, and layers that are told one by one.
-    let delta = [("qwen3.5-9b:layers=0..4", Format::Q8_0), ("qwen3.5-35b-a3b:layers=2..5", Format::Q4_0)];
-    let delta = delta.map(|(name, format)| Synthesis::of_delta(&narrow_delta(name, format)));
-    for synthesis in [v4].into_iter().chain(grouped).chain(mla).chain(delta) {
-        let synthesis = synthesis.unwrap();
+    let published = published.map(|(name, format)| narrow(name, format));
+    let configs = CONFIGS.map(|config| of_config(config, Format::Q8_0));
+    for model in [v4].into_iter().chain(published).chain(configs) {
+        let synthesis = Synthesis::new(&model).unwrap();
         let architecture = synthesis.keys["general.architecture"].clone();
         let options = LoadOptions { n_context: Some(256), ..LoadOptions::default() };
         let files = file_of(synthesis);
@@ -213,14 +240,19 @@ fn files_of_random_weights_are_loaded_and_give_finite_logits() {
 
 #[test]
 fn models_of_other_attention_run_without_a_file_and_equal_on_every_executor() {
-    let grouped =
-        [("llama-8b", Format::Q4_0), ("r1-distill-qwen-1.5b", Format::Q6_K), ("qwen3-30b-a3b", Format::MXFP4)];
-    let grouped = grouped.map(|(name, format)| (name, ModelFiles::synthetic(narrow(name, format))));
-    let mla = [("deepseek-r1:layers=2..4", Format::Q8_0), ("deepseek-v2-lite", Format::Q4_0)];
-    let mla = mla.map(|(name, format)| (name, ModelFiles::synthetic(narrow_mla(name, format))));
-    let delta = [("qwen3.5-9b:layers=2..4", Format::Q4_0), ("qwen3.5-35b-a3b:layers=2..4", Format::Q8_0)];
-    let delta = delta.map(|(name, format)| (name, ModelFiles::synthetic(narrow_delta(name, format))));
-    for (name, files) in grouped.into_iter().chain(mla).chain(delta) {
+    let published = [
+        ("llama-8b", Format::Q4_0),
+        ("r1-distill-qwen-1.5b", Format::Q6_K),
+        ("qwen3-30b-a3b", Format::MXFP4),
+        ("deepseek-r1:layers=2..4", Format::Q8_0),
+        ("deepseek-v2-lite", Format::Q4_0),
+        ("qwen3.5-9b:layers=2..4", Format::Q4_0),
+        ("qwen3.5-35b-a3b:layers=2..4", Format::Q8_0),
+    ];
+    let published = published.map(|(name, format)| narrow(name, format));
+    let gpt_oss = of_config(CONFIGS[0], Format::MXFP4);
+    for model in published.into_iter().chain([gpt_oss]) {
+        let (name, files) = (model.name.clone(), ModelFiles::synthetic(model));
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
         let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
         let expected = of(ExecutorChoice::Cpu);

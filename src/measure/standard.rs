@@ -226,10 +226,10 @@ impl Standard {
         report: &Report,
         watch: &mut Watch<'_>,
     ) -> Result<Option<Measured>> {
-        let whole = cut.whole();
+        let whole = cut.uncut();
         let mut result = StandardResult {
             model: self.name.to_owned(),
-            ran: cut.name().to_owned(),
+            ran: cut.name.clone(),
             n_layers: whole.n_layers(),
             n_measured_layers: cut.n_layers(),
             ..StandardResult::default()
@@ -247,7 +247,7 @@ impl Standard {
             ..Report::of_adapter(report.platform.clone(), report.adapter.clone())
         };
         let mut lanes = [Lane::new(session, blank)];
-        for plan in setting.plans(cut.n_experts() == whole.n_experts()) {
+        for plan in setting.plans(cut.shape.experts() == whole.shape.experts()) {
             let (deadline, n_least) = (setting.limited(TEST_PATIENCE), 1 + u32::from(plan.warm_up));
             bench(&mut lanes, &plan, &mut runs_until(deadline, n_least, &mut within((0.5, 0.8), watch))).await?;
             if let Some(failed) = lanes[0].failed.take() {
@@ -350,7 +350,7 @@ mod tests {
             let bytes: Vec<u64> = all.iter().map(|cut| cut.bytes().expect("a model")).collect();
             assert!(bytes.is_sorted_by(|a, b| a > b), "{}: {bytes:?}", model.name);
             for cut in &all {
-                assert_eq!(cut.whole().n_layers(), all[0].whole().n_layers(), "{}", cut.name());
+                assert_eq!(cut.whole.n_layers(), all[0].whole.n_layers(), "{}", cut.name);
             }
             for most in [MODEST_BYTES, SOFTWARE_BYTES] {
                 let fitting = model.cuts_within(most).expect("cuts");

@@ -1,7 +1,7 @@
 //! The families of architectures: which one a file is of, and its reading. Each has a shape and weights of its own.
 
 use super::shape::config::ConfigKeys;
-use super::{Model, Shape, Weights, delta, grouped, mla, unread};
+use super::{AnyShape, Model, Shape, delta, grouped, mla, unread};
 use crate::error::{Error, Result};
 use crate::format::Directory;
 use crate::format::directory::shown;
@@ -54,12 +54,13 @@ impl Model {
         let tensors = &file.directory;
         let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
         notices.extend(unread::in_gguf(&file.metadata, architecture));
-        match Family::of_gguf(architecture) {
-            Family::V4 => Self::bind_v4(Shape::from_gguf(file)?, tensors),
-            Family::Grouped => Self::bind_grouped(grouped::Shape::from_gguf_with(file, divisors, notices)?, tensors),
-            Family::Mla => Self::bind_mla(mla::Shape::from_gguf(file)?, tensors),
-            Family::Delta => Self::bind_delta(delta::Shape::from_gguf(file)?, tensors),
-        }
+        let shape = match Family::of_gguf(architecture) {
+            Family::V4 => AnyShape::V4(Shape::from_gguf(file)?),
+            Family::Grouped => AnyShape::Grouped(grouped::Shape::from_gguf_with(file, divisors, notices)?),
+            Family::Mla => AnyShape::Mla(mla::Shape::from_gguf(file)?),
+            Family::Delta => AnyShape::Delta(delta::Shape::from_gguf(file)?),
+        };
+        shape.bind(tensors)
     }
 
     /// Reads a `config.json` and binds the tensors beside it; what is odd but harmless goes to `notices`.
@@ -82,44 +83,11 @@ impl Model {
     }
 
     fn of_family(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
-        match Family::of_config(config) {
-            Family::V4 => Self::bind_v4(Shape::from_config(config)?, tensors),
-            Family::Grouped => {
-                let mut shape = grouped::Shape::from_config_with(config, notices)?;
-                count_rows(&mut shape.n_vocab, tensors, notices);
-                Self::bind_grouped(shape, tensors)
-            }
-            Family::Mla => {
-                let mut shape = mla::Shape::from_config(config)?;
-                count_rows(&mut shape.n_vocab, tensors, notices);
-                Self::bind_mla(shape, tensors)
-            }
-            Family::Delta => {
-                let mut shape = delta::Shape::from_config(config, notices)?;
-                count_rows(&mut shape.n_vocab, tensors, notices);
-                Self::bind_delta(shape, tensors)
-            }
+        let mut shape = AnyShape::from_config(config, notices)?;
+        if let Some(n_vocab) = shape.n_vocab_of_config() {
+            count_rows(n_vocab, tensors, notices);
         }
-    }
-
-    pub(super) fn bind_v4(shape: Shape, tensors: &Directory) -> Result<Self> {
-        let weights = Weights::bind(&shape, tensors)?;
-        Ok(Self::V4(shape, weights))
-    }
-
-    pub(super) fn bind_grouped(shape: grouped::Shape, tensors: &Directory) -> Result<Self> {
-        let weights = grouped::Weights::bind(&shape, tensors)?;
-        Ok(Self::Grouped(shape, weights))
-    }
-
-    pub(super) fn bind_mla(shape: mla::Shape, tensors: &Directory) -> Result<Self> {
-        let weights = mla::Weights::bind(&shape, tensors)?;
-        Ok(Self::Mla(shape, weights))
-    }
-
-    pub(super) fn bind_delta(shape: delta::Shape, tensors: &Directory) -> Result<Self> {
-        let weights = delta::Weights::bind(&shape, tensors)?;
-        Ok(Self::Delta(shape, weights))
+        shape.bind(tensors)
     }
 }
 

@@ -41,6 +41,7 @@
 //! * State at the ends of blocks and chunks: `golden::decode_after_a_prompt_of_any_length_agrees`.
 //! * A clamp of zero means none, and none must not become infinity: `model::a_limit_of_zero_is_no_limit`.
 
+mod any_shape;
 pub mod delta;
 mod family;
 pub mod grouped;
@@ -52,13 +53,13 @@ pub mod synthetic;
 mod unread;
 pub mod weights;
 
+pub use any_shape::AnyShape;
 pub use family::Family;
 pub use outline::{Model, Outline};
 pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
-pub use synthetic::{
-    Filling, Synthetic, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticName, SyntheticTensor,
-};
+pub use synthetic::{Synthetic, SyntheticName, published};
+pub use weights::take::{Made, Place};
 pub use weights::{
-    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Piece, Route, Scales, Scheme, TensorRef,
-    Weights,
+    Attention, Compressor, Experts, Ffn, Filling, Hyper, Indexer, Layer, Mapped, Mlp, Named, Piece, Route, Scales,
+    Scheme, TensorRef, Weights,
 };

@@ -44,11 +44,11 @@ impl Model {
     #[must_use]
     pub fn outline(&self) -> Outline {
         match self {
-            Self::V4(shape, _) => Outline {
+            Self::V4(shape, weights) => Outline {
                 architecture: "deepseek4".to_owned(),
                 n_vocab: shape.n_vocab,
                 n_embd: shape.n_embd,
-                n_parameters: shape.n_parameters(),
+                n_parameters: weights.n_parameters,
                 context_length: shape.context_length,
                 layer_kinds: shape.ratios.iter().map(|ratio| format!("ratio {ratio}")).collect(),
                 experts: Some((shape.n_experts, shape.n_used)),
@@ -65,7 +65,7 @@ impl Model {
                     architecture: shape.architecture.clone(),
                     n_vocab: shape.n_vocab,
                     n_embd: shape.n_embd,
-                    n_parameters: shape.n_parameters(weights.head.is_none()),
+                    n_parameters: weights.n_parameters,
                     context_length: shape.context_length,
                     layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
                     experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
@@ -79,7 +79,7 @@ impl Model {
                     architecture: shape.architecture().to_owned(),
                     n_vocab: shape.n_vocab,
                     n_embd: shape.n_embd,
-                    n_parameters: shape.n_parameters(weights.head.is_none()),
+                    n_parameters: weights.n_parameters,
                     context_length: shape.context_length,
                     layer_kinds: (0..shape.n_layers as usize).map(|layer| kind(layer).to_owned()).collect(),
                     experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
@@ -91,7 +91,7 @@ impl Model {
                 architecture: shape.architecture.to_owned(),
                 n_vocab: shape.n_vocab,
                 n_embd: shape.n_embd,
-                n_parameters: shape.n_parameters(weights.head.is_none()),
+                n_parameters: weights.n_parameters,
                 context_length: shape.context_length,
                 layer_kinds: (0..shape.attends.len()).map(|layer| shape.kind(layer).to_owned()).collect(),
                 experts: shape.experts.as_ref().map(|of| (of.n_experts, of.n_used)),
@@ -99,6 +99,18 @@ impl Model {
                 eos: shape.eos.filter(|id| *id < shape.n_vocab),
             },
         }
+    }
+
+    /// Counts of tensors that are passed over, and what they are for.
+    #[must_use]
+    pub fn left_out(&self) -> [(usize, &'static str); 2] {
+        let (n_mtp, n_vision) = match self {
+            Self::V4(_, weights) => (weights.n_mtp_tensors, 0),
+            Self::Grouped(..) => (0, 0),
+            Self::Mla(_, weights) => (weights.n_mtp_tensors, 0),
+            Self::Delta(_, weights) => (weights.n_mtp_tensors, weights.n_vision_tensors),
+        };
+        [(n_mtp, "of multi-token prediction"), (n_vision, "for pictures")]
     }
 
     /// What a person should know that was left out of the files.

@@ -2,8 +2,11 @@
 //! names are in `weights::names`; parameter counts and the check of a file's tensors both come from here.
 
 use super::shape::{N_STREAMS, Shape};
+use super::weights::Filling;
+use super::weights::take::fitting;
+use crate::format::Format;
 
-/// The part that a tensor runs. A layer has those of [`Part::LAYER`] for which [`Part::extent`] is not `None`.
+/// The part that a tensor runs. A layer has those for which [`Part::extent`] is not `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Embed,
@@ -54,6 +57,8 @@ pub(super) enum Part {
 pub(super) enum Kind {
     /// Weights of a product, in any weight format.
     Matrix,
+    /// The same, but few and deciding much, such as a router's: no converter makes them smaller.
+    Router,
     /// Few numbers that are used as they are: F32, F16 or BF16.
     Plain,
     /// Integers: I32 or I64.
@@ -69,16 +74,6 @@ pub(super) struct Extent {
     /// Rows, of one expert; 1 for a vector.
     pub(super) n_rows: u32,
     pub(super) n_in: u32,
-}
-
-impl Extent {
-    /// Numbers that were learned; a table's were not.
-    pub(super) fn n_parameters(self) -> u64 {
-        if self.kind == Kind::Table {
-            return 0;
-        }
-        u64::from(self.n_stacked) * u64::from(self.n_rows) * u64::from(self.n_in)
-    }
 }
 
 fn extent(kind: Kind, n_rows: u32, n_in: u32) -> Extent {
@@ -97,45 +92,6 @@ impl Part {
     /// The parts outside the layers.
     pub(super) const GLOBAL: [Self; 6] =
         [Self::Embed, Self::Head, Self::Norm, Self::HyperHeadFn, Self::HyperHeadBase, Self::HyperHeadScale];
-
-    /// The parts that a layer may have.
-    pub(super) const LAYER: [Self; 35] = [
-        Self::AttnNorm,
-        Self::FfnNorm,
-        Self::HyperAttnFn,
-        Self::HyperAttnBase,
-        Self::HyperAttnScale,
-        Self::HyperFfnFn,
-        Self::HyperFfnBase,
-        Self::HyperFfnScale,
-        Self::QA,
-        Self::QNorm,
-        Self::QB,
-        Self::Kv,
-        Self::KvNorm,
-        Self::OA,
-        Self::OB,
-        Self::Sinks,
-        Self::CompressKv,
-        Self::CompressGate,
-        Self::CompressApe,
-        Self::CompressNorm,
-        Self::IndexQB,
-        Self::IndexWeights,
-        Self::IndexCompressKv,
-        Self::IndexCompressGate,
-        Self::IndexCompressApe,
-        Self::IndexCompressNorm,
-        Self::Router,
-        Self::RouterBias,
-        Self::RouterTable,
-        Self::ExpertsGate,
-        Self::ExpertsUp,
-        Self::ExpertsDown,
-        Self::SharedGate,
-        Self::SharedUp,
-        Self::SharedDown,
-    ];
 
     /// The extent of a part outside the layers; `layer` does not matter there. `None` where the layer has no such
     /// part.
@@ -190,6 +146,57 @@ impl Part {
         })
     }
 
+    /// What its numbers are like.
+    pub(super) fn filling(self) -> Filling {
+        match self {
+            Self::Norm
+            | Self::AttnNorm
+            | Self::FfnNorm
+            | Self::QNorm
+            | Self::KvNorm
+            | Self::CompressNorm
+            | Self::IndexCompressNorm => Filling::NearOne,
+            Self::HyperHeadBase
+            | Self::HyperHeadScale
+            | Self::HyperAttnBase
+            | Self::HyperAttnScale
+            | Self::HyperFfnBase
+            | Self::HyperFfnScale
+            | Self::Sinks
+            | Self::CompressApe
+            | Self::IndexCompressApe
+            | Self::RouterBias => Filling::Small,
+            Self::RouterTable => Filling::Experts,
+            _ => Filling::Product,
+        }
+    }
+
+    /// How the published checkpoints and their conversions keep it, where routed experts are in `format`.
+    ///
+    /// The checkpoints keep routed experts in FP4, the other large matrices in FP8, embedding, head, compressors, router
+    /// and the indexer's weights in BF16, and the hyper-connections in F32 (spec 11.1). Without conversion that is MXFP4,
+    /// Q8_0 (as wide as FP8), BF16 and F32. Another format is given to every matrix but those of the router and the
+    /// hyper-connections, which no converter makes smaller, as long as rows are whole blocks of it.
+    pub(super) fn stored(self, extent: Extent, format: Format) -> Format {
+        match (extent.kind, self) {
+            (Kind::Table, _) => Format::I32,
+            (Kind::Plain, _) | (_, Self::HyperHeadFn | Self::HyperAttnFn | Self::HyperFfnFn) => Format::F32,
+            (_, Self::Router) => Format::BF16,
+            (_, Self::ExpertsGate | Self::ExpertsUp | Self::ExpertsDown) => fitting(format, extent.n_in),
+            (_, part) if format == Format::MXFP4 => match part {
+                Self::Embed
+                | Self::Head
+                | Self::CompressKv
+                | Self::CompressGate
+                | Self::IndexWeights
+                | Self::IndexCompressKv
+                | Self::IndexCompressGate => Format::BF16,
+                _ => fitting(Format::Q8_0, extent.n_in),
+            },
+            _ => fitting(format, extent.n_in),
+        }
+    }
+
     fn is_index(self) -> bool {
         matches!(
             self,
@@ -201,11 +208,4 @@ impl Part {
                 | Self::IndexCompressNorm
         )
     }
-}
-
-/// Every tensor of a model.
-pub(super) fn parts_of(shape: &Shape) -> impl Iterator<Item = (Part, Extent)> {
-    let global = Part::GLOBAL.into_iter().map(|part| (part, 0));
-    let layers = (0..shape.n_layers()).flat_map(|layer| Part::LAYER.into_iter().map(move |part| (part, layer)));
-    global.chain(layers).filter_map(|(part, layer)| Some((part, part.extent(shape, layer)?)))
 }

@@ -152,14 +152,13 @@ fn shown(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SyntheticName;
+    use crate::model::{Synthetic, SyntheticName};
 
     const GIB: u64 = 1 << 30;
 
     fn flash() -> Model {
         let name = SyntheticName::parse("synthetic:deepseek-v4-flash:layers=0..4:format=q8_0").expect("a name");
-        let made = name.with_shape(name.published().expect("a known model")).expect("a model");
-        Model::V4(made.shape.clone(), made.weights().expect("weights"))
+        Synthetic::of(&name).expect("layers").expect("a known model").model().expect("a model")
     }
 
     fn choices(n_context: u32) -> Choices {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::loose_json;
-use crate::format::{Format, Source, Stored, TensorInfo, gguf, shards};
+use crate::format::{Format, Source, Stored, TensorInfo, gguf, quant, shards};
 use crate::model::weights::{Mapped, Named, TensorRef};
-use crate::model::{Shape, Weights, delta, grouped, mla};
+use crate::model::{AnyShape, Place};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
 
@@ -39,6 +39,9 @@ pub struct ExportTensor {
     content: Content,
 }
 
+/// Whether the second of two is meant.
+type Second = bool;
+
 #[derive(Clone, Debug)]
 enum Content {
     /// Bytes that lie together.
@@ -47,6 +50,10 @@ enum Content {
     Rows(TensorRef),
     /// The same, with the parts of each row in another order: which part of the file's row stands at each place.
     Columns(TensorRef, Vec<u32>),
+    /// Every other row, the first or the second of each two.
+    Alternate(TensorRef, Second),
+    /// Blocks of so many rows, each transposed, as f32.
+    Transposed(TensorRef, u32),
     /// Numbers that no file has as such.
     Values(Vec<f32>),
     /// Numbers that stand for others, written as what they mean.
@@ -61,7 +68,7 @@ impl ExportTensor {
         Self { name, shape, stored, content: Content::Run(info) }
     }
 
-    fn rows(Named { name, shape, tensor }: Named) -> Self {
+    fn rows(Named { name, shape, tensor, .. }: Named) -> Self {
         if tensor.mapped != Mapped::AsIs {
             return Self { name, shape, stored: Stored::Supported(Format::F32), content: Content::Mapped(tensor) };
         }
@@ -72,7 +79,7 @@ impl ExportTensor {
     ///
     /// # Errors
     /// When a part is not whole blocks of the format.
-    fn columns(Named { name, shape, tensor }: Named, order: Vec<u32>) -> Result<Self> {
+    fn columns(Named { name, shape, tensor, .. }: Named, order: Vec<u32>) -> Result<Self> {
         let (n_in, n_parts, block) = (tensor.n_in as usize, order.len(), tensor.format.block_len());
         if !n_in.is_multiple_of(n_parts * block) {
             return Err(Error::file(
@@ -83,6 +90,21 @@ impl ExportTensor {
             .advice("Take safetensors in BF16."));
         }
         Ok(Self { name, shape, stored: Stored::Supported(tensor.format), content: Content::Columns(tensor, order) })
+    }
+
+    /// Of rows that alternate between two tensors, or elements of a single row that do, those of one: in a GGUF they lie apart.
+    fn alternate(Named { name, mut shape, tensor, .. }: Named, to: &str, second: Second) -> Self {
+        let is_bias = name.ends_with(".bias");
+        let n_rows = shape.len() - if is_bias { 1 } else { 2 };
+        shape[n_rows] /= 2;
+        let rows = if is_bias { tensor.as_column() } else { tensor };
+        let stored = Stored::Supported(rows.format);
+        Self { name: name.replace("gate_up", to), shape, stored, content: Content::Alternate(rows, second) }
+    }
+
+    /// One of blocks of `n_rows` rows that lie transposed in a GGUF: `[n_blocks, n_in, n_rows]`.
+    fn transposed(Named { name, shape, tensor, .. }: Named, n_rows: u32) -> Self {
+        Self { name, shape, stored: Stored::Supported(Format::F32), content: Content::Transposed(tensor, n_rows) }
     }
 
     /// The length of a row.
@@ -103,20 +125,21 @@ impl ExportTensor {
         match &self.content {
             Content::Run(info) => info.bytes,
             Content::Rows(tensor) | Content::Columns(tensor, _) => tensor.bytes(),
+            Content::Alternate(tensor, _) => tensor.bytes() / 2,
             Content::Values(values) => 4 * values.len() as u64,
-            Content::Mapped(tensor) => 4 * tensor.n_elements(),
+            Content::Mapped(tensor) | Content::Transposed(tensor, _) => 4 * tensor.n_elements(),
         }
     }
 
     /// How many bytes can be read at once of about `wanted`: whole rows, where rows lie apart.
     #[must_use]
     pub fn piece_bytes(&self, wanted: u64) -> u64 {
-        match &self.content {
-            Content::Rows(tensor) | Content::Columns(tensor, _) => {
-                (wanted / tensor.row_bytes()).max(1) * tensor.row_bytes()
-            }
-            Content::Run(_) | Content::Values(_) | Content::Mapped(_) => wanted,
-        }
+        let unit = match &self.content {
+            Content::Rows(tensor) | Content::Columns(tensor, _) | Content::Alternate(tensor, _) => tensor.row_bytes(),
+            Content::Transposed(tensor, n_rows) => 4 * u64::from(tensor.n_in) * u64::from(*n_rows),
+            Content::Run(_) | Content::Values(_) | Content::Mapped(_) => return wanted,
+        };
+        (wanted / unit).max(1) * unit
     }
 
     /// Fills `to` with the bytes from `at` on; both are multiples of what [`Self::piece_bytes`] gives, but at the end.
@@ -139,6 +162,15 @@ impl ExportTensor {
                 }
                 Ok(())
             }
+            Content::Alternate(tensor, second) => {
+                let row_bytes = tensor.row_bytes() as usize;
+                let mut both = vec![0; 2 * to.len()];
+                rows(sources, tensor, 2 * at, &mut both).await?;
+                let wanted = both.chunks_exact(row_bytes).skip(usize::from(*second)).step_by(2);
+                to.chunks_exact_mut(row_bytes).zip(wanted).for_each(|(row, wanted)| row.copy_from_slice(wanted));
+                Ok(())
+            }
+            Content::Transposed(tensor, n_rows) => transposed(sources, tensor, *n_rows as usize, at, to).await,
             Content::Values(values) => {
                 copy(values, at, to);
                 Ok(())
@@ -156,6 +188,28 @@ async fn rows(sources: &[Rc<dyn Source>], tensor: &TensorRef, at: u64, to: &mut 
     let row = |byte: u64| u32::try_from(byte / tensor.row_bytes()).unwrap_or(u32::MAX);
     let rows = row(at)..row(at + to.len() as u64);
     read_rows(sources, tensor, tensor.pieces_of(rows), to).await
+}
+
+/// Whole blocks of `n_rows` rows, each transposed, from byte `at` of their numbers on.
+async fn transposed(
+    sources: &[Rc<dyn Source>],
+    tensor: &TensorRef,
+    n_rows: usize,
+    at: u64,
+    to: &mut [u8],
+) -> Result<()> {
+    let n_in = tensor.n_in as usize;
+    let mut from = vec![0; n_rows * tensor.row_bytes() as usize];
+    let mut numbers = vec![0.0; n_rows * n_in];
+    for (index, block) in to.chunks_exact_mut(4 * numbers.len()).enumerate() {
+        let first = (at / 4 / n_in as u64 + (index * n_rows) as u64) * tensor.row_bytes();
+        rows(sources, tensor, first, &mut from).await?;
+        quant::decode_row(tensor.format, &from, &mut numbers)?;
+        for (place, number) in block.chunks_exact_mut(4).enumerate() {
+            number.copy_from_slice(&numbers[place % n_rows * n_in + place / n_rows].to_le_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of numbers, from `at` on.
@@ -177,66 +231,22 @@ impl ModelFiles {
         let directory = shards::read(&self.sources, self.index.as_ref()).await?;
         let config = self.require_config()?;
         let mut notices = Vec::new();
-        let (mut keys, tensors, special, n_vocab) = if grouped::is_config(config) {
-            let shape = grouped::Shape::from_config_with(config, &mut notices)?;
+        let shape = AnyShape::from_config(config, &mut notices)?;
+        if let AnyShape::Grouped(shape) = &shape {
             shape.check_said_by_gguf()?;
-            let (_, named) = grouped::Weights::bind_named(&shape, &directory)?;
-            let mut tensors: Vec<ExportTensor> =
-                shape.in_gguf_order(named).into_iter().map(ExportTensor::rows).collect();
-            tensors.extend(shape.rope_divisors().map(|divisors| ExportTensor {
-                name: "rope_freqs.weight".to_owned(),
-                shape: vec![divisors.len() as u64],
-                stored: Stored::Supported(Format::F32),
-                content: Content::Values(divisors),
-            }));
-            let special = special_ids(shape.bos, shape.eos, shape.n_vocab);
-            let architecture = ("general.architecture".to_owned(), Value::from(&*shape.architecture));
-            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
-        } else if mla::is_config(config) {
-            let shape = mla::Shape::from_config(config)?;
-            if shape.indexer.is_some() {
-                // llama.cpp reads it with keys and values apart only, and the keys' part transposed.
-                return Err(Error::usage("model", "safetensors of DeepSeek V3.2")
-                    .expected("a GGUF, or safetensors of another architecture")
-                    .advice("Take a GGUF of the model: this architecture is not converted"));
-            }
-            let (weights, named) = mla::Weights::bind_named(&shape, &directory)?;
-            if weights.n_mtp_tensors > 0 {
-                notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
-            }
-            let special = SpecialIds { bos: shape.bos, eos: shape.eos, ..SpecialIds::default() };
-            let architecture = ("general.architecture".to_owned(), Value::from("deepseek2"));
-            let tensors = named.into_iter().map(ExportTensor::rows).collect();
-            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
-        } else if delta::is_config(config) {
-            let shape = delta::Shape::from_config(config, &mut notices)?;
-            let (weights, named) = delta::Weights::bind_named(&shape, &directory)?;
-            for (n, what) in
-                [(weights.n_mtp_tensors, "of multi-token prediction"), (weights.n_vision_tensors, "for pictures")]
-            {
-                notices.extend((n > 0).then(|| format!("{n} tensors {what} are left out")));
-            }
-            let tensor = |named: Named| match shape.heads_of_columns(&named.name) {
-                Some(heads) => ExportTensor::columns(named, heads),
-                None => Ok(ExportTensor::rows(named)),
-            };
-            let tensors = shape.in_gguf_order(named).into_iter().map(tensor).collect::<Result<_>>()?;
-            let special = special_ids(shape.bos, shape.eos, shape.n_vocab);
-            let architecture = ("general.architecture".to_owned(), Value::from(shape.architecture));
-            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
-        } else {
-            let shape = Shape::from_config(config)?;
-            let (weights, named) = Weights::bind_named(&shape, &directory)?;
-            if weights.n_mtp_tensors > 0 {
-                notices.push(format!("{} tensors of multi-token prediction are left out", weights.n_mtp_tensors));
-            }
-            let special = special_ids(Some(shape.bos), Some(shape.eos), shape.n_vocab);
-            let architecture = ("general.architecture".to_owned(), Value::from("deepseek4"));
-            let tensors = named.into_iter().map(ExportTensor::rows).collect();
-            (with(shape.gguf_keys(), architecture), tensors, special, shape.n_vocab)
-        };
+        }
+        let (model, named) = shape.clone().bind_named(Place::Files(&directory))?;
+        for (n, what) in model.left_out() {
+            notices.extend((n > 0).then(|| format!("{n} tensors {what} are left out")));
+        }
+        let tensors = tensors_of(&shape, named)?;
+        // Ids that name no token are left out.
+        let outline = model.outline();
+        let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
+        let architecture = ("general.architecture".to_owned(), shape.architecture().into());
+        let mut keys: BTreeMap<String, Value> = shape.gguf_keys().into_iter().chain([architecture]).collect();
         keys.insert("general.type".to_owned(), "model".into());
-        self.export_tokenizer(&mut keys, &mut notices, special, n_vocab)?;
+        self.export_tokenizer(&mut keys, &mut notices, special, outline.n_vocab)?;
         Ok(Export { keys, tensors, notices })
     }
 
@@ -272,12 +282,46 @@ impl ModelFiles {
     }
 }
 
-/// Ids that name no token are left out.
-fn special_ids(bos: Option<u32>, eos: Option<u32>, n_vocab: u32) -> SpecialIds {
-    let known = |id: &u32| *id < n_vocab;
-    SpecialIds { bos: bos.filter(known), eos: eos.filter(known), ..SpecialIds::default() }
-}
-
-fn with(keys: Vec<(String, Value)>, more: (String, Value)) -> BTreeMap<String, Value> {
-    keys.into_iter().chain([more]).collect()
+/// The tensors as a GGUF of the architecture has them.
+fn tensors_of(shape: &AnyShape, named: Vec<Named>) -> Result<Vec<ExportTensor>> {
+    match shape {
+        AnyShape::V4(_) => Ok(named.into_iter().map(ExportTensor::rows).collect()),
+        AnyShape::Grouped(shape) => {
+            let mut tensors = Vec::new();
+            for named in shape.in_gguf_order(named) {
+                if named.name.contains("ffn_gate_up_exps.") {
+                    tensors.push(ExportTensor::alternate(named.clone(), "gate", false));
+                    tensors.push(ExportTensor::alternate(named, "up", true));
+                } else {
+                    tensors.push(ExportTensor::rows(named));
+                }
+            }
+            tensors.extend(shape.rope_divisors().map(|divisors| ExportTensor {
+                name: "rope_freqs.weight".to_owned(),
+                shape: vec![divisors.len() as u64],
+                stored: Stored::Supported(Format::F32),
+                content: Content::Values(divisors),
+            }));
+            Ok(tensors)
+        }
+        AnyShape::Mla(shape) => {
+            let mut tensors = Vec::new();
+            for named in named {
+                if shape.is_split_in_gguf() && named.name.ends_with("attn_kv_b.weight") {
+                    let [keys, values] = shape.split_key_values(&named);
+                    tensors.extend([ExportTensor::transposed(keys, shape.nope_dim), ExportTensor::rows(values)]);
+                } else {
+                    tensors.push(ExportTensor::rows(named));
+                }
+            }
+            Ok(tensors)
+        }
+        AnyShape::Delta(shape) => {
+            let tensor = |named: Named| match shape.heads_of_columns(&named.name) {
+                Some(heads) => ExportTensor::columns(named, heads),
+                None => Ok(ExportTensor::rows(named)),
+            };
+            shape.in_gguf_order(named).into_iter().map(tensor).collect()
+        }
+    }
 }

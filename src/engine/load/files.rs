@@ -83,8 +83,8 @@ impl ModelFiles {
     }
 
     /// No files, but random weights.
-    pub fn synthetic(model: impl Into<Synthetic>) -> Self {
-        Self { synthetic: Some(Box::new(model.into())), ..Self::default() }
+    pub fn synthetic(model: Synthetic) -> Self {
+        Self { synthetic: Some(Box::new(model)), ..Self::default() }
     }
 
     /// Reads directories and metadata, checks them, and binds names to fields, once: another call gives the same.

@@ -9,7 +9,7 @@ use crate::format::directory::shown;
 use crate::format::gguf::{NewTensor, Value};
 use crate::format::random::hash;
 use crate::format::random_rows::RandomRows;
-use crate::model::{Filling, SyntheticDelta, SyntheticGrouped, SyntheticMla, SyntheticModel, SyntheticTensor};
+use crate::model::{Filling, Named, Synthetic, TensorRef};
 use crate::text::gguf_keys_of_bytes;
 
 /// Bytes handed on at a time, about.
@@ -21,7 +21,7 @@ pub struct Synthesis {
     /// The keys of architecture and tokenizer.
     pub keys: BTreeMap<String, Value>,
     /// The tensors, in the order of the file.
-    pub tensors: Vec<SyntheticTensor>,
+    pub tensors: Vec<Named>,
     n_experts: u32,
     seed: u32,
     /// By format and length of a row.
@@ -29,59 +29,17 @@ pub struct Synthesis {
 }
 
 impl Synthesis {
-    /// Of a DeepSeek V4.
+    /// Of a model.
     ///
     /// # Errors
     /// When its vocabulary has fewer tokens than the tokenizer of bytes.
-    pub fn of_v4(model: &SyntheticModel) -> Result<Self> {
-        let (shape, tensors) = (&model.shape, model.tensors()?);
-        Self::new("deepseek4", shape.gguf_keys(), tensors, (shape.n_vocab, shape.n_experts), model.seed)
-    }
-
-    /// Of a model with grouped-query attention.
-    ///
-    /// # Errors
-    /// As [`Self::of_v4`].
-    pub fn of_grouped(model: &SyntheticGrouped) -> Result<Self> {
+    pub fn new(model: &Synthetic) -> Result<Self> {
         let shape = &model.shape;
-        let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
-        let sizes = (shape.n_vocab, n_experts);
-        Self::new(&shape.architecture, shape.gguf_keys(), model.tensors(), sizes, model.seed)
-    }
-
-    /// Of a model with latent attention.
-    ///
-    /// # Errors
-    /// As [`Self::of_v4`].
-    pub fn of_mla(model: &SyntheticMla) -> Result<Self> {
-        let shape = &model.shape;
-        let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
-        let sizes = (shape.n_vocab, n_experts);
-        Self::new(shape.architecture(), shape.gguf_keys(), model.tensors(), sizes, model.seed)
-    }
-
-    /// Of a model of gated delta nets.
-    ///
-    /// # Errors
-    /// As [`Self::of_v4`].
-    pub fn of_delta(model: &SyntheticDelta) -> Result<Self> {
-        let shape = &model.shape;
-        let n_experts = shape.experts.as_ref().map_or(0, |of| of.n_experts);
-        let sizes = (shape.n_vocab, n_experts);
-        Self::new(shape.architecture, shape.gguf_keys(), model.tensors(), sizes, model.seed)
-    }
-
-    fn new(
-        architecture: &str,
-        keys: Vec<(String, Value)>,
-        tensors: Vec<SyntheticTensor>,
-        (n_vocab, n_experts): (u32, u32),
-        seed: u32,
-    ) -> Result<Self> {
-        let general = [("general.architecture", architecture), ("general.type", "model")];
+        let general = [("general.architecture", shape.architecture()), ("general.type", "model")];
         let general = general.map(|(key, value)| (key.to_owned(), value.into()));
-        let keys = keys.into_iter().chain(general).chain(gguf_keys_of_bytes(n_vocab)?).collect();
-        Ok(Self { keys, tensors, n_experts, seed, pools: HashMap::new() })
+        let keys = shape.gguf_keys().into_iter().chain(general).chain(gguf_keys_of_bytes(shape.n_vocab())?).collect();
+        let (tensors, n_experts) = (model.tensors()?, shape.experts().0);
+        Ok(Self { keys, tensors, n_experts, seed: model.seed, pools: HashMap::new() })
     }
 
     /// The tensors as the head of a GGUF has them.
@@ -89,13 +47,11 @@ impl Synthesis {
     /// # Errors
     /// When one is in a format that GGUF does not have.
     pub fn new_tensors(&self) -> Result<Vec<NewTensor>> {
-        let new = |tensor: &SyntheticTensor| {
+        let new = |Named { name, shape, tensor, .. }: &Named| {
             let type_id = tensor.format.ggml_id().ok_or_else(|| {
-                Error::usage(format!("tensor {}", shown(&tensor.name)), tensor.format.name())
-                    .expected("a format of GGUF")
+                Error::usage(format!("tensor {}", shown(name)), tensor.format.name()).expected("a format of GGUF")
             })?;
-            let bytes = tensor.n_rows() * tensor.format.row_bytes(tensor.n_in());
-            Ok(NewTensor { name: tensor.name.clone(), shape: tensor.shape.clone(), type_id, bytes })
+            Ok(NewTensor { name: name.clone(), shape: shape.clone(), type_id, bytes: tensor.bytes() })
         };
         self.tensors.iter().map(new).collect()
     }
@@ -105,18 +61,20 @@ impl Synthesis {
     /// # Errors
     /// What `write` gives.
     pub fn write(&mut self, index: usize, write: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let tensor = self.tensors[index].clone();
-        let seed = hash(index as u32, self.seed);
+        let Named { filling, tensor, .. } = self.tensors[index].clone();
+        // As on an adapter, by the source that stands for the tensor.
+        let source_index = tensor.pieces.first().map_or(index, |piece| piece.source_index);
+        let seed = hash(source_index as u32, self.seed);
         let mut bytes = Vec::with_capacity(PIECE);
-        for row in 0..tensor.n_rows() as u32 {
-            match tensor.filling {
+        for row in 0..tensor.n_rows {
+            match filling {
                 Filling::Product => {
                     let [begin, rest] = self.pool(&tensor)?.row(row, seed);
                     bytes.extend_from_slice(begin);
                     bytes.extend_from_slice(rest);
                 }
-                Filling::Experts => bytes.extend(ids(row, tensor.n_in() as u32, self.n_experts, seed)),
-                filling => bytes.extend(plain(filling, tensor.n_in() as u32, hash(row, seed))),
+                Filling::Experts => bytes.extend(ids(row, tensor.n_in, self.n_experts, seed)),
+                filling => bytes.extend(plain(filling, tensor.n_in, hash(row, seed))),
             }
             if bytes.len() >= PIECE {
                 write(&bytes)?;
@@ -126,8 +84,8 @@ impl Synthesis {
         write(&bytes)
     }
 
-    fn pool(&mut self, tensor: &SyntheticTensor) -> Result<&RandomRows> {
-        let (format, n_in) = (tensor.format, tensor.n_in());
+    fn pool(&mut self, tensor: &TensorRef) -> Result<&RandomRows> {
+        let (format, n_in) = (tensor.format, u64::from(tensor.n_in));
         match self.pools.entry((format, n_in)) {
             std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
             std::collections::hash_map::Entry::Vacant(new) => {

@@ -11,6 +11,7 @@ use crate::model::weights::{Piece, TensorRef};
 use crate::model::{Filling, Synthetic};
 
 use super::upload::{Upload, Uploads};
+use std::collections::HashMap;
 
 /// Words filled in one submit, so that none takes long enough for a watchdog, on a software adapter either.
 const SUBMIT_WORDS: u64 = 16 << 20;
@@ -25,9 +26,9 @@ pub(in crate::engine) async fn fill(
     executor: &mut Executor,
     progress: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let (seed, n_experts, filling) = (model.seed(), model.n_experts(), model.fillings());
+    let (seed, n_experts, fillings) = (model.seed, model.shape.experts().0, model.fillings()?);
     let recording = Recording::default();
-    let mut filler = Filler { filling, seed, n_experts, executor, progress, recording, recorded: 0, done: 0 };
+    let mut filler = Filler { fillings, seed, n_experts, executor, progress, recording, recorded: 0, done: 0 };
     for step in &uploads.steps {
         match step {
             Upload::Planes { tensor, quants, scales } => filler.planes(tensor, *quants, *scales).await?,
@@ -39,7 +40,7 @@ pub(in crate::engine) async fn fill(
 
 struct Filler<'a> {
     /// With what a tensor is filled, by the `source_index` of its pieces.
-    filling: Box<dyn Fn(usize) -> Filling + 'a>,
+    fillings: HashMap<usize, Filling>,
     /// The begin of the random numbers.
     seed: u32,
     n_experts: u32,
@@ -99,19 +100,23 @@ impl Filler<'_> {
     /// A small tensor as f32, or a table as i32.
     async fn vector(&mut self, tensor: &TensorRef, to: Slice) -> Result<()> {
         let masked = |mask, bits| Words::Masked { mask, bits, used_words: tensor.n_in };
-        let Some(piece) = tensor.pieces.first() else { return Ok(()) };
-        let words = match (self.filling)(piece.source_index) {
-            // 1 to 1.125.
-            Filling::NearOne => masked(0x000f_ffff, &[0x3f80_0000]),
-            Filling::NearMinusOne => masked(0x000f_ffff, &[0xbf80_0000]),
-            // 1/16 to 1/8, of either sign.
-            Filling::Small | Filling::Product => masked(0x807f_ffff, &[0x3d80_0000]),
-            Filling::Experts => Words::Ids(self.n_experts),
-        };
         // Bindings begin at multiples of 256, so the buffer is bound from its beginning.
         let whole = Slice { offset: 0, bytes: to.offset + to.bytes, ..to };
-        let flow = self.flow(tensor, piece, whole, tensor.n_in, words);
-        self.rows(Flow { begin: (to.offset / 4) as u32, ..flow }).await
+        let mut begin = (to.offset / 4) as u32;
+        for piece in &tensor.pieces {
+            let words = match self.fillings.get(&piece.source_index) {
+                // 1 to 1.125.
+                Some(Filling::NearOne) => masked(0x000f_ffff, &[0x3f80_0000]),
+                Some(Filling::NearMinusOne) => masked(0x000f_ffff, &[0xbf80_0000]),
+                Some(Filling::Experts) => Words::Ids(self.n_experts),
+                // 1/16 to 1/8, of either sign.
+                Some(Filling::Small | Filling::Product) | None => masked(0x807f_ffff, &[0x3d80_0000]),
+            };
+            let flow = self.flow(tensor, piece, whole, tensor.n_in, words);
+            self.rows(Flow { begin, ..flow }).await?;
+            begin += piece.n_rows * tensor.n_in;
+        }
+        Ok(())
     }
 
     /// The rows of a piece, numbered as in their tensor.

@@ -101,7 +101,7 @@ impl Session {
         let timings = LoadTimings { directory_ms, upload_ms, compile_ms: 0.0 };
         // What is measured of a cut stands for the whole.
         let budget = files.synthetic.as_ref().map_or_else(PrefillBudget::default, |model| {
-            PrefillBudget::of_a_cut(model.n_layers() as usize, model.whole().n_layers() as usize)
+            PrefillBudget::of_a_cut(model.n_layers() as usize, model.whole.n_layers() as usize)
         });
         let mut session = Self {
             executor,

@@ -17,7 +17,7 @@ mod listing;
 mod names;
 mod reference;
 
-pub use catalogue::{CATALOGUE, KnownModel, KnownShape, Memory, Quant};
+pub use catalogue::{CATALOGUE, KnownModel, Memory, Quant};
 pub use choice::{BESIDE, Choice, choose, stands_beside};
 pub use endpoint::{ENDPOINT, Endpoint};
 pub use listing::{Entry, Listing, MOST_PAGE_BYTES, MOST_PAGES, next_page, parse_commit};

@@ -9,15 +9,15 @@ use crate::engine::{LoadProgress, Synthesis};
 use crate::error::{Error, Result};
 use crate::format::{Format, gguf};
 use crate::measure::panel;
-use crate::model::{Synthetic, SyntheticName};
+use crate::model::SyntheticName;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
-The model is llama-8b, r1-distill-qwen-1.5b, qwen3-30b-a3b, lfm2-1.2b, qwen3.5-9b, qwen3.5-35b-a3b
-(in Q4_0 unless told otherwise), deepseek-v2-lite, deepseek-r1, deepseek-v3.2 (in Q8_0 unless told otherwise),
-deepseek-v4-flash or deepseek-v4-pro (as published), or the config.json of a DeepSeek V4. All have the shapes of the real ones, random weights, and a tokenizer of bytes;
-what they write means nothing.
+The model is a published one, such as llama-8b, gpt-oss-20b, qwen3.5-9b (in Q4_0 unless told otherwise),
+deepseek-v2-lite, deepseek-r1, deepseek-v3.2 (in Q8_0), deepseek-v4-flash or deepseek-v4-pro (as
+published): `synthetic:?` lists them all. Or it is the path of a config.json. All have the shapes of
+the real ones, random weights, and a tokenizer of bytes; what they write means nothing.
 
 Examples:
   headstart synthesize synthetic:llama-8b:format=q4_0 llama-8b-q4_0.gguf
@@ -76,10 +76,7 @@ fn synthesis(text: &str) -> Result<(Synthesis, Format)> {
     SyntheticName::parse(text)?;
     let named = model_files::open(Some(Path::new(text)))?;
     match named.files.synthetic.as_deref() {
-        Some(Synthetic::V4(model)) => Ok((Synthesis::of_v4(model)?, model.format)),
-        Some(Synthetic::Grouped(model)) => Ok((Synthesis::of_grouped(model)?, model.format)),
-        Some(Synthetic::Mla(model)) => Ok((Synthesis::of_mla(model)?, model.format)),
-        Some(Synthetic::Delta(model)) => Ok((Synthesis::of_delta(model)?, model.format)),
+        Some(model) => Ok((Synthesis::new(model)?, model.format)),
         None => Err(Error::usage("synthesize", named.name).expected("a name that begins with synthetic:")),
     }
 }

@@ -44,14 +44,14 @@ pub fn predict(
         ExecutorChoice::Gpu(adapter) => adapter.binding_bytes(),
         ExecutorChoice::Cpu => 1 << 30,
     };
-    let (n_chunk, whole_model) = (session.n_chunk(), model.whole());
+    let (n_chunk, whole_model) = (session.n_chunk(), model.uncut());
     let planner = |model| Planner::new(model, binding_bytes, n_chunk, session.cache_types());
     let (cut, whole) = (planner(model)?, planner(&whole_model)?);
     let most = whole.outline().context_length;
     let contexts: Vec<u32> = CONTEXTS.into_iter().filter(|n| *n <= most).collect();
     Ok(Prediction {
         n_params: whole.outline().n_parameters,
-        n_active_params: whole_model.n_active_parameters(),
+        n_active_params: whole_model.n_active_parameters()?,
         n_layers: whole_model.n_layers(),
         n_measured_layers: model.n_layers(),
         memory: contexts.iter().map(|n| whole.memory(*n)).collect(),

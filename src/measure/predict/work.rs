@@ -95,12 +95,12 @@ impl Planner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Shape, SyntheticName};
+    use crate::model::SyntheticName;
 
     fn planner(name: &str) -> Planner {
         let name = SyntheticName::parse(name).expect("a name");
         let model = Synthetic::of(&name).expect("layers").expect("a known model");
-        Planner::new(&model.whole(), 1 << 30, 32, CacheTypes::default()).expect("a planner")
+        Planner::new(&model.uncut(), 1 << 30, 32, CacheTypes::default()).expect("a planner")
     }
 
     fn flash() -> Planner {
@@ -121,8 +121,8 @@ mod tests {
     fn a_token_of_r1_reads_what_takes_part_once() {
         let name = SyntheticName::parse("synthetic:deepseek-r1:layers=2..4:experts=16:vocab=1024:format=q4_0")
             .expect("a name");
-        let whole = Synthetic::of(&name).expect("layers").expect("a known model").whole();
-        let n = whole.n_active_parameters();
+        let whole = Synthetic::of(&name).expect("layers").expect("a known model").uncut();
+        let n = whole.n_active_parameters().expect("tensors");
         assert!((36_500_000_000..37_500_000_000).contains(&n), "{n}");
         let planner = Planner::new(&whole, 1 << 30, 32, CacheTypes::default()).expect("a planner");
         let bytes: u64 = planner.works(1, 0).values().map(|work| work.bytes).sum();
@@ -135,10 +135,10 @@ mod tests {
     #[test]
     fn a_token_of_qwen35_reads_its_weights_and_states_once() {
         let name = SyntheticName::parse("synthetic:qwen3.5-9b:layers=3..5:vocab=1024").expect("a name");
-        let whole = Synthetic::of(&name).expect("layers").expect("a known model").whole();
+        let whole = Synthetic::of(&name).expect("layers").expect("a known model").uncut();
         let planner = Planner::new(&whole, 1 << 30, 32, CacheTypes::default()).expect("a planner");
         let bytes: u64 = planner.works(1, 0).values().map(|work| work.bytes).sum();
-        let least = whole.n_active_parameters() / 32 * 18 + 24 * 2 * 4 * 32 * 128 * 128;
+        let least = whole.n_active_parameters().expect("tensors") / 32 * 18 + 24 * 2 * 4 * 32 * 128 * 128;
         assert!((least..least + least / 20).contains(&bytes), "{bytes}, not {least}");
     }
 
@@ -184,7 +184,9 @@ mod tests {
         assert!((10_000_000_000..13_000_000_000).contains(&all), "{all}");
         // Every weight of a matrix is multiplied and added once: 2 operations for each active parameter, and the keys'.
         let ops: u64 = works.values().map(|work| work.ops).sum();
-        let active = 2 * Shape::v4_flash().n_active_parameters();
+        let name = SyntheticName::parse("synthetic:deepseek-v4-flash").expect("a name");
+        let whole = Synthetic::of(&name).expect("layers").expect("a known model");
+        let active = 2 * whole.n_active_parameters().expect("tensors");
         assert!(ops > active / 100 * 99 && ops < active / 100 * 120, "{ops} operations, {active} of weights");
     }
 }

@@ -4,7 +4,8 @@ use super::{Layer, Mixer, Shape, Weights};
 use crate::error::Result;
 use crate::format::Directory;
 use crate::model::grouped::bind::{Binder, name, rows_of_heads};
-use crate::model::weights::{Mapped, Named};
+use crate::model::weights::take::Place;
+use crate::model::weights::{Filling, Mapped, Named};
 
 impl Weights {
     /// Finds every weight of a model of that shape, which must have passed its checks.
@@ -13,16 +14,16 @@ impl Weights {
     /// When a tensor is missing, of another extent, or of a format that does not suit it; the error names it, what was
     /// found and what was expected.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        Ok(Self::bind_named(shape, directory)?.0)
+        Ok(Self::bind_named(shape, Place::Files(directory))?.0)
     }
 
     /// As [`Self::bind`], and every tensor under the name that a GGUF has for it, its rows as they lie here.
     ///
     /// # Errors
     /// As [`Self::bind`].
-    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
+    pub fn bind_named(shape: &Shape, place: Place<'_>) -> Result<(Self, Vec<Named>)> {
         // Safetensors keep what is added to 1.
-        let mut binder = Binder::new(directory);
+        let mut binder = Binder::new(place);
         binder.norms_less_one = !shape.is_gguf;
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
@@ -32,6 +33,7 @@ impl Weights {
             layers: (0..shape.attends.len()).map(|index| layer(&mut binder, shape, index)).collect::<Result<_>>()?,
             n_mtp_tensors: 0,
             n_vision_tensors: 0,
+            n_parameters: binder.n_parameters(),
             ignored: Vec::new(),
         };
         weights.n_mtp_tensors = binder.pass_over_drafts(shape.n_layers()) + binder.pass_over_all(&["mtp."]);
@@ -83,9 +85,15 @@ fn net(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Mixer> {
         b: binder.matrix(of("ssm_beta.weight", "linear_attn.in_proj_b.weight"), heads, n_embd)?,
         a: binder.matrix(of("ssm_alpha.weight", "linear_attn.in_proj_a.weight"), heads, n_embd)?,
         taps: binder.filters(of("ssm_conv1d.weight", "linear_attn.conv1d.weight"), n_channels, net.n_taps)?,
-        decay: binder.mapped(of("ssm_a", "linear_attn.A_log"), heads, mapped)?,
+        decay: binder.mapped(of("ssm_a", "linear_attn.A_log"), heads, Filling::NearMinusOne, mapped)?,
         bias: binder.vector(of("ssm_dt.bias", "linear_attn.dt_bias"), heads)?,
-        norm: binder.vector(of("ssm_norm.weight", "linear_attn.norm.weight"), net.value_dim)?,
+        // It alone is kept as it is.
+        norm: binder.mapped(
+            of("ssm_norm.weight", "linear_attn.norm.weight"),
+            net.value_dim,
+            Filling::NearOne,
+            Mapped::AsIs,
+        )?,
         o: binder.matrix(of("ssm_out.weight", "linear_attn.out_proj.weight"), n_embd, values)?,
     })
 }

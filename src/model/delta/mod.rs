@@ -105,6 +105,8 @@ pub struct Weights {
     pub n_mtp_tensors: usize,
     /// How many tensors see pictures and are left alone.
     pub n_vision_tensors: usize,
+    /// Numbers that were learned; an embedding that serves twice counts once.
+    pub n_parameters: u64,
     /// Names of tensors that mean nothing here.
     pub ignored: Vec<String>,
 }
@@ -254,26 +256,5 @@ impl Shape {
             return wrong("epsilon of the norms", self.norm_eps.to_string(), "from 0 to 0.1".to_owned());
         }
         self.rope.check(file)
-    }
-
-    /// Parameters of the whole model; an embedding that serves twice counts once. `tied` says whether it does.
-    #[must_use]
-    pub fn n_parameters(&self, tied: bool) -> u64 {
-        let (n_embd, net) = (u64::from(self.n_embd), &self.net);
-        let [q, kv, head_dim] = [self.q_width(), self.kv_width(), self.head_dim].map(u64::from);
-        let attention = n_embd * (3 * q + 2 * kv) + 2 * head_dim;
-        let [channels, values, heads] = [net.n_channels(), net.value_width(), net.n_value_heads].map(u64::from);
-        let delta = n_embd * (channels + 2 * values + 2 * heads)
-            + channels * u64::from(net.n_taps)
-            + 2 * heads
-            + u64::from(net.value_dim);
-        let ffn = match &self.experts {
-            // The gate of the shared expert comes on top.
-            Some(of) => of.n_parameters(self.n_embd) + n_embd,
-            None => 3 * n_embd * u64::from(self.n_hidden),
-        };
-        let mixers: u64 = self.attends.iter().map(|attends| if *attends { attention } else { delta }).sum();
-        let tables = if tied { 1 } else { 2 };
-        mixers + self.attends.len() as u64 * (ffn + 2 * n_embd) + tables * u64::from(self.n_vocab) * n_embd + n_embd
     }
 }

@@ -7,8 +7,8 @@ use crate::format::directory::shown;
 use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use crate::model::weights::bind::is_draft;
-use crate::model::weights::take::{Rows, Taker, piece, tensor_error};
-use crate::model::weights::{Experts, Mapped, Mlp, Named, Piece, TensorRef};
+use crate::model::weights::take::{Origin, Place, Rows, piece, tensor_error};
+use crate::model::weights::{Experts, Filling, Mapped, Mlp, Named, Piece, TensorRef};
 use std::collections::BTreeSet;
 
 impl Weights {
@@ -18,22 +18,23 @@ impl Weights {
     /// When a tensor is missing, of another extent, or of a format that does not suit it; the error names it, what was
     /// found and what was expected.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        Ok(Self::bind_named(shape, directory)?.0)
+        Ok(Self::bind_named(shape, Place::Files(directory))?.0)
     }
 
     /// As [`Self::bind`], and every tensor under the name that a GGUF has for it, its rows as they lie here.
     ///
     /// # Errors
     /// As [`Self::bind`].
-    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
+    pub fn bind_named(shape: &Shape, place: Place<'_>) -> Result<(Self, Vec<Named>)> {
         let spelling = Architecture::named(&shape.architecture).spelling;
-        let mut binder = Binder { norms_less_one: shape.norms_less_one, spelling, ..Binder::new(directory) };
+        let mut binder = Binder { norms_less_one: shape.norms_less_one, spelling, ..Binder::new(place) };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
             head: binder.head(n_vocab, n_embd, shape.is_tied)?,
             norm: binder.norm(n_embd)?,
             layers: (0..shape.n_layers as usize).map(|layer| binder.layer(shape, layer)).collect::<Result<_>>()?,
+            n_parameters: binder.n_parameters(),
             ignored: Vec::new(),
         };
         weights.ignored = binder.sort_the_rest(&shape.architecture, shape.n_layers)?;
@@ -85,10 +86,15 @@ pub(in crate::model) fn name(layer: usize, gguf: &str, transformers: &str) -> Na
     Names { gguf: format!("blk.{layer}.{gguf}"), transformers: format!("model.layers.{layer}.{transformers}") }
 }
 
-/// Binds tensors, one after the other. Decoders with other attention use it too.
+/// What has no name in a GGUF.
+fn without_gguf(layer: usize, transformers: &str) -> Names {
+    Names { gguf: String::new(), transformers: format!("model.layers.{layer}.{transformers}") }
+}
+
+/// Binds tensors, one after the other. Decoders with other attention use it too. What they ask for is the description of a
+/// model's tensors that all else is made from: what is written, counted, made up and foretold.
 pub(in crate::model) struct Binder<'a> {
-    directory: &'a Directory,
-    taker: Taker<'a>,
+    origin: Origin<'a>,
     /// Whether the weights of norms are kept less 1.
     pub(in crate::model) norms_less_one: bool,
     /// Words of names, and what stands for them in this architecture.
@@ -98,13 +104,26 @@ pub(in crate::model) struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    pub(in crate::model) fn new(directory: &'a Directory) -> Self {
-        Self { directory, taker: Taker::new(directory), norms_less_one: false, spelling: &[], named: Vec::new() }
+    pub(in crate::model) fn new(place: Place<'a>) -> Self {
+        Self { origin: Origin::new(place), norms_less_one: false, spelling: &[], named: Vec::new() }
     }
 
-    /// Whether the file has a tensor, under any of its names.
+    /// Whether there is a tensor, under any of its names.
     pub(in crate::model) fn has(&self, names: &Names) -> bool {
-        self.spelled(names.clone()).found(self.directory).is_some()
+        self.found(&self.spelled(names.clone())).is_some()
+    }
+
+    /// The name that a tensor has, if it is there.
+    fn found(&self, names: &Names) -> Option<String> {
+        match &self.origin {
+            Origin::Files(taker) => names.found(taker.directory()),
+            Origin::Nowhere(_) => Some(names.gguf.clone()).filter(|name| !name.is_empty()),
+        }
+    }
+
+    /// The numbers that were learned of all that was bound.
+    pub(in crate::model) fn n_parameters(&self) -> u64 {
+        self.named.iter().map(Named::n_parameters).sum()
     }
 
     /// The names as this architecture has them.
@@ -132,12 +151,19 @@ impl<'a> Binder<'a> {
 
     /// The weights of a norm, in the way that this file keeps them.
     pub(in crate::model) fn norm_weights(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
-        self.mapped(names, n_in, if self.norms_less_one { Mapped::PlusOne } else { Mapped::AsIs })
+        self.mapped(names, n_in, Filling::NearOne, if self.norms_less_one { Mapped::PlusOne } else { Mapped::AsIs })
     }
 
-    /// A vector whose numbers stand for others.
-    pub(in crate::model) fn mapped(&mut self, names: Names, n_in: u32, mapped: Mapped) -> Result<TensorRef> {
-        let tensor = TensorRef { mapped, ..self.vector(names, n_in)? };
+    /// A vector whose numbers may stand for others.
+    pub(in crate::model) fn mapped(
+        &mut self,
+        names: Names,
+        n_in: u32,
+        filling: Filling,
+        mapped: Mapped,
+    ) -> Result<TensorRef> {
+        let extent = Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in };
+        let tensor = TensorRef { mapped, ..self.take(names, extent, filling)? };
         if let Some(named) = self.named.last_mut() {
             named.tensor.mapped = tensor.mapped;
         }
@@ -239,7 +265,7 @@ impl<'a> Binder<'a> {
             return Ok(Ffn::Biased(Box::new(self.biased_experts(layer, n_embd, of)?)));
         }
         let (n, n_hidden, n_shared) = (of.n_experts, of.n_hidden, of.shared_hidden);
-        let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
+        let router = self.router(name(layer, "ffn_gate_inp.weight", "mlp.gate.weight"), n, n_embd)?;
         let bias = name(layer, "exp_probs_b.bias", "mlp.gate.e_score_correction_bias");
         let bias = of.has_bias.then(|| self.vector(bias, n)).transpose()?;
         let gate = name(layer, "ffn_gate_exps.weight", "mlp.experts.*.gate_proj.weight");
@@ -267,7 +293,7 @@ impl<'a> Binder<'a> {
             down: self.matrix(down, n_embd, n_shared)?,
         };
         let shared_gate = name(layer, "ffn_gate_inp_shexp.weight", "mlp.shared_expert_gate.weight");
-        let shared_gate = of.has_shared_gate.then(|| self.matrix(shared_gate, 1, n_embd)).transpose()?;
+        let shared_gate = of.has_shared_gate.then(|| self.router(shared_gate, 1, n_embd)).transpose()?;
         Ok(Ffn::Experts {
             router,
             bias,
@@ -280,13 +306,13 @@ impl<'a> Binder<'a> {
     /// Experts with biases: in a GGUF gate and up lie apart, in safetensors their rows alternate.
     fn biased_experts(&mut self, layer: usize, n_embd: u32, of: &ExpertsShape) -> Result<BiasedExperts> {
         let (n, n_hidden) = (of.n_experts, of.n_hidden);
-        let plain = name(layer, "", "mlp.experts.gate_up_proj");
+        let plain = without_gguf(layer, "mlp.experts.gate_up_proj");
         if self.has(&plain) {
             return Err(tensor_error(&plain.transformers, "experts that are not quantized")
                 .expected("gate_up_proj_blocks and gate_up_proj_scales, as the model is published")
                 .advice("Take the published safetensors, or a GGUF."));
         }
-        let router = self.matrix(name(layer, "ffn_gate_inp.weight", "mlp.router.weight"), n, n_embd)?;
+        let router = self.router(name(layer, "ffn_gate_inp.weight", "mlp.router.weight"), n, n_embd)?;
         let router_bias = self.vector(name(layer, "ffn_gate_inp.bias", "mlp.router.bias"), n)?;
         let alternates = !self.has(&name(layer, "ffn_gate_exps.weight", ""));
         let (gate_up, gate_up_bias) = if alternates {
@@ -316,16 +342,21 @@ impl<'a> Binder<'a> {
     }
 
     pub(in crate::model) fn matrix(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
-        self.take(names, Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in })
+        self.stack(names, 1, n_rows, n_in)
+    }
+
+    /// The weights of a product that are few and decide much.
+    pub(in crate::model) fn router(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
+        self.take(names, Extent { kind: Kind::Router, n_stacked: 1, n_rows, n_in }, Filling::Product)
     }
 
     pub(in crate::model) fn vector(&mut self, names: Names, n_in: u32) -> Result<TensorRef> {
-        self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in })
+        self.rows(names, 1, n_in)
     }
 
     /// Few numbers in rows.
     fn rows(&mut self, names: Names, n_rows: u32, n_in: u32) -> Result<TensorRef> {
-        self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows, n_in })
+        self.take(names, Extent { kind: Kind::Plain, n_stacked: 1, n_rows, n_in }, Filling::Small)
     }
 
     pub(in crate::model) fn stack(
@@ -335,37 +366,52 @@ impl<'a> Binder<'a> {
         n_rows: u32,
         n_in: u32,
     ) -> Result<TensorRef> {
-        self.take(names, Extent { kind: Kind::Matrix, n_stacked, n_rows, n_in })
+        self.take(names, Extent { kind: Kind::Matrix, n_stacked, n_rows, n_in }, Filling::Product)
     }
 
-    fn take(&mut self, names: Names, extent: Extent) -> Result<TensorRef> {
+    fn take(&mut self, names: Names, extent: Extent, filling: Filling) -> Result<TensorRef> {
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
         let names = self.spelled(names);
-        let is_gguf = self.directory.get("token_embd.weight").is_some();
-        let (name, rows) = match (names.found(self.directory), self.fused(&names)) {
+        let (name, rows) = match (self.found(&names), self.fused(&names)) {
             (Some(name), _) => (name, Rows::Whole),
             (None, Some(fused)) => fused,
-            (None, None) if is_gguf => (names.gguf.clone(), Rows::Whole),
+            (None, None) if self.is_gguf() => (names.gguf.clone(), Rows::Whole),
             (None, None) => (names.transformers.clone(), Rows::Whole),
         };
-        let (format, pieces) = if name.contains('*') {
-            self.taker.take_each(&name, extent)?
-        } else {
-            self.taker.take_rows(&name, extent, rows)?
+        let (format, pieces) = match &mut self.origin {
+            Origin::Files(taker) if name.contains('*') => taker.take_each(&name, extent)?,
+            Origin::Files(taker) => taker.take_rows(&name, extent, rows)?,
+            Origin::Nowhere(made) => (made.stored(extent), vec![made.piece(&name, extent)]),
         };
         let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, mapped: Mapped::AsIs };
-        self.named.push(Named::new(names.gguf, extent, tensor.clone()));
+        self.named.push(Named::new(names.gguf, extent, filling, tensor.clone()));
         Ok(tensor)
+    }
+
+    /// Whether tensors are made as they are asked for.
+    pub(in crate::model) fn is_made(&self) -> bool {
+        matches!(self.origin, Origin::Nowhere(_))
+    }
+
+    /// Whether names are those of a GGUF.
+    fn is_gguf(&self) -> bool {
+        self.has(&Names { gguf: "token_embd.weight".to_owned(), transformers: String::new() })
+    }
+
+    /// A tensor of the files.
+    fn info(&self, names: &Names) -> Option<&'a TensorInfo> {
+        let Origin::Files(taker) = &self.origin else { return None };
+        taker.directory().get(&names.found(taker.directory())?)
     }
 
     /// The filters of a convolution over single channels, `[n_channels, n_taps]`; transformers has a dim of 1 between.
     pub(in crate::model) fn filters(&mut self, names: Names, n_channels: u32, n_taps: u32) -> Result<TensorRef> {
-        let tensor = names.found(self.directory).and_then(|name| self.directory.get(&name));
-        let (n_stacked, n_rows) = match tensor {
+        let (n_stacked, n_rows) = match self.info(&names) {
             Some(tensor) if tensor.shape.len() == 3 => (n_channels, 1),
             _ => (1, n_channels),
         };
-        let filters = self.take(names, Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps })?;
+        let extent = Extent { kind: Kind::Plain, n_stacked, n_rows, n_in: n_taps };
+        let filters = self.take(names, extent, Filling::Product)?;
         if let Some(named) = self.named.last_mut() {
             named.shape = [n_channels, n_taps].map(u64::from).to_vec();
         }
@@ -374,35 +420,37 @@ impl<'a> Binder<'a> {
 
     /// Passes over all tensors whose names begin with one of these; gives how many there are.
     pub(in crate::model) fn pass_over_all(&mut self, prefixes: &[&str]) -> usize {
+        let Origin::Files(taker) = &mut self.origin else { return 0 };
         let is_one = |tensor: &&TensorInfo| prefixes.iter().any(|prefix| tensor.name.starts_with(prefix));
-        let passed: Vec<&TensorInfo> = self.taker.rest().filter(is_one).collect();
-        passed.iter().for_each(|tensor| self.taker.mark(tensor));
+        let passed: Vec<&TensorInfo> = taker.rest().filter(is_one).collect();
+        passed.iter().for_each(|tensor| taker.mark(tensor));
         passed.len()
     }
 
     /// Passes over tensors that say what others say, where they are there.
     pub(in crate::model) fn pass_over(&mut self, names: &[Names]) {
         for names in names {
-            let found = names.found(self.directory).and_then(|name| self.directory.get(&name));
-            if let Some(tensor) = found {
-                self.taker.mark(tensor);
+            let tensor = self.info(names);
+            if let (Origin::Files(taker), Some(tensor)) = (&mut self.origin, tensor) {
+                taker.mark(tensor);
             }
         }
     }
 
     /// Passes over the layers of multi-token prediction, which follow the last one; gives how many tensors they have.
     pub(in crate::model) fn pass_over_drafts(&mut self, n_layers: u32) -> usize {
+        let Origin::Files(taker) = &mut self.origin else { return 0 };
         let block = |name: &str| {
             let rest = LAYER_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?;
             rest.split_once('.')?.0.parse::<u32>().ok()
         };
         let beyond = |tensor: &&TensorInfo| block(&tensor.name).is_some_and(|block| block >= n_layers);
-        let rest: Vec<&TensorInfo> = self.taker.rest().filter(beyond).collect();
+        let rest: Vec<&TensorInfo> = taker.rest().filter(beyond).collect();
         let has_mark = |tensor: &&&TensorInfo| is_draft(&tensor.name);
         let drafts: BTreeSet<_> = rest.iter().filter(has_mark).filter_map(|tensor| block(&tensor.name)).collect();
         let in_drafts = |tensor: &&&TensorInfo| block(&tensor.name).is_some_and(|block| drafts.contains(&block));
         let passed: Vec<&TensorInfo> = rest.iter().filter(in_drafts).copied().collect();
-        passed.iter().for_each(|tensor| self.taker.mark(tensor));
+        passed.iter().for_each(|tensor| taker.mark(tensor));
         passed.len()
     }
 
@@ -418,14 +466,15 @@ impl<'a> Binder<'a> {
         };
         let gguf = names.gguf.replace("ffn_gate_exps", "ffn_gate_up_exps").replace("ffn_up_exps", "ffn_gate_up_exps");
         let fused = Names { gguf, transformers: format!("{front}.{name}") };
-        Some((fused.found(self.directory)?, rows))
+        Some((self.found(&fused)?, rows))
     }
 
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
     /// norm, a gate or a scale in one of its layers.
     pub(in crate::model) fn sort_the_rest(&self, architecture: &str, n_layers: u32) -> Result<Vec<String>> {
         let mut ignored = Vec::new();
-        for tensor in self.taker.rest() {
+        let Origin::Files(taker) = &self.origin else { return Ok(ignored) };
+        for tensor in taker.rest() {
             let name = &tensor.name;
             let is_empty = tensor.shape.contains(&0);
             if !is_empty && in_layers(name, n_layers).is_some_and(changes) {

@@ -4,7 +4,7 @@
 use super::architecture::Architecture;
 use super::layers::{N_TAPS, PATTERN};
 use super::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, LOCAL_BASE, N_EXPERTS, ROPE_DIMS, TYPE};
-use super::{Rope, Scaling, Shape, Turn};
+use super::{Gating, Rope, Scaling, Shape, Turn};
 use crate::error::{Error, Result};
 use crate::format::gguf::Value;
 use crate::model::shape::keys::{self, Key};
@@ -21,12 +21,13 @@ impl Shape {
                 .expected(expected)
                 .advice("A GGUF of this architecture has no key for it."))
         };
-        if self.experts.as_ref().is_some_and(|experts| experts.biased.is_some()) {
-            return Err(Error::file(self.architecture.as_str(), "safetensors")
-                .expected("an architecture whose safetensors can be written as a GGUF")
-                .advice("Take one of the GGUF files that there are of it, or run the safetensors as they are."));
-        }
         let of = Architecture::named(&self.architecture);
+        if let (Some(gating), Some(of_name)) = (self.experts.as_ref().and_then(|of| of.biased), of.gating)
+            && gating != of_name
+        {
+            let shown = |Gating { limit, alpha }| format!("cut off at {limit}, alpha {alpha}");
+            return unsaid("gates of experts", shown(gating), shown(of_name));
+        }
         let of_name = of.scaled_by(self.n_layers, self.n_embd / self.n_heads.max(1), self.head_dim);
         let scale = f64::from(of_name).sqrt().recip() as f32;
         if (self.attention_scale - scale).abs() > 1e-6 * scale {
@@ -38,6 +39,11 @@ impl Shape {
             let word = |turns| if turns { "turns" } else { "does not turn" };
             let found = format!("layer {} {}", layer - 1, word(turns(layer)));
             return unsaid("rotation", found, format!("one that {}", word(!turns(layer))));
+        }
+        if let Scaling::Yarn(yarn, _) = &self.rope.scaling
+            && yarn.rounds != of.rounds
+        {
+            return unsaid("YaRN's \"truncate\"", yarn.rounds.to_string(), of.rounds.to_string());
         }
         if self.full_each().is_none() {
             return unsaid("layers with a window", "others".to_owned(), "all but every n-th".to_owned());
@@ -117,10 +123,7 @@ impl Shape {
             // A bias has an element for each of those rows.
             let bias = |name: &str| name.ends_with(".attn_q.bias") || name.ends_with(".attn_k.bias");
             for named in tensors.iter_mut().filter(|named| bias(&named.name)) {
-                let row = &named.tensor;
-                let pieces = row.pieces.iter().map(|piece| Piece { n_rows: row.n_in, ..*piece }).collect();
-                let column = TensorRef { n_rows: row.n_in, n_in: 1, pieces, ..row.clone() };
-                named.tensor = neighbours(&column, self.head_dim, self.rope.n_dims);
+                named.tensor = neighbours(&named.tensor.as_column(), self.head_dim, self.rope.n_dims);
             }
         }
         tensors

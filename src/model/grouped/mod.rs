@@ -171,15 +171,6 @@ impl ExpertsShape {
             biased: None,
         }
     }
-
-    /// Parameters of a layer with them, for a stream of that width.
-    #[must_use]
-    pub fn n_parameters(&self, n_embd: u32) -> u64 {
-        let (n_embd, n_experts) = (u64::from(n_embd), u64::from(self.n_experts));
-        let biases = self.biased.map_or(0, |_| n_experts * (1 + 2 * u64::from(self.n_hidden) + n_embd));
-        let bias = if self.has_bias { n_experts } else { 0 } + biases;
-        n_experts * n_embd * (1 + 3 * u64::from(self.n_hidden)) + 3 * n_embd * u64::from(self.shared_hidden) + bias
-    }
 }
 
 /// All weights of a model, checked against its shape.
@@ -193,6 +184,8 @@ pub struct Weights {
     pub norm: TensorRef,
     /// The layers in order.
     pub layers: Vec<Layer>,
+    /// Numbers that were learned; an embedding that serves twice counts once.
+    pub n_parameters: u64,
     /// Names of tensors that mean nothing here.
     pub ignored: Vec<String>,
 }
@@ -400,27 +393,5 @@ impl Shape {
         }
         self.local_rope.iter().try_for_each(|rope| rope.check(file))?;
         self.rope.check(file)
-    }
-
-    /// Parameters of the whole model; an embedding that serves twice counts once. `tied` says whether it does.
-    #[must_use]
-    pub fn n_parameters(&self, tied: bool) -> u64 {
-        let [n_embd, q, kv] = [self.n_embd, self.q_width(), self.kv_width()].map(u64::from);
-        let output_bias = if self.has_output_bias { n_embd } else { 0 };
-        let bias = if self.has_bias { q + 2 * kv } else { 0 } + output_bias;
-        let head_norm = if self.has_head_norm { 2 * u64::from(self.head_dim) } else { 0 };
-        let sinks = if self.has_sinks { u64::from(self.n_heads) } else { 0 };
-        let n_norms = if self.has_post_norms { 4 } else { 2 };
-        let attention = n_embd * (2 * q + 2 * kv) + bias + sinks + head_norm;
-        let n_taps = self.convolutions.as_ref().map_or(0, |of| u64::from(of.n_taps));
-        let convolution = n_embd * (4 * n_embd + n_taps);
-        let mixer = |layer| if self.convolves(layer) { convolution } else { attention };
-        let ffn = |layer| match &self.experts {
-            Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
-            _ => 3 * n_embd * u64::from(self.n_hidden),
-        };
-        let layers: u64 = (0..self.n_layers as usize).map(|layer| mixer(layer) + n_norms * n_embd + ffn(layer)).sum();
-        let tables = if tied { 1 } else { 2 };
-        layers + tables * u64::from(self.n_vocab) * n_embd + n_embd
     }
 }

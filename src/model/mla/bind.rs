@@ -4,6 +4,7 @@ use super::{Indexer, Keys, Layer, Queries, Shape, Weights};
 use crate::error::Result;
 use crate::format::Directory;
 use crate::model::grouped::bind::{Binder, name, rows_of_heads};
+use crate::model::weights::take::Place;
 use crate::model::weights::{Named, TensorRef};
 
 impl Weights {
@@ -13,15 +14,15 @@ impl Weights {
     /// When a tensor is missing, of another extent, or of a format that does not suit it; the error names it, what was
     /// found and what was expected.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        Ok(Self::bind_named(shape, directory)?.0)
+        Ok(Self::bind_named(shape, Place::Files(directory))?.0)
     }
 
     /// As [`Self::bind`], and every tensor under the name that a GGUF has for it.
     ///
     /// # Errors
     /// As [`Self::bind`].
-    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let mut binder = Binder::new(directory);
+    pub fn bind_named(shape: &Shape, place: Place<'_>) -> Result<(Self, Vec<Named>)> {
+        let mut binder = Binder::new(place);
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
             embed: binder.embed(n_vocab, n_embd)?,
@@ -31,6 +32,7 @@ impl Weights {
                 .map(|index| layer(&mut binder, shape, index))
                 .collect::<Result<_>>()?,
             n_mtp_tensors: 0,
+            n_parameters: binder.n_parameters(),
             ignored: Vec::new(),
         };
         weights.n_mtp_tensors = binder.pass_over_drafts(shape.n_layers);
@@ -45,7 +47,7 @@ fn layer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Layer> 
     let queries = if shape.q_lora > 0 {
         Queries::Latent {
             a: binder.matrix(of("attn_q_a.weight", "self_attn.q_a_proj.weight"), shape.q_lora, n_embd)?,
-            norm: binder.vector(of("attn_q_a_norm.weight", "self_attn.q_a_layernorm.weight"), shape.q_lora)?,
+            norm: binder.norm_weights(of("attn_q_a_norm.weight", "self_attn.q_a_layernorm.weight"), shape.q_lora)?,
             b: binder.matrix(of("attn_q_b.weight", "self_attn.q_b_proj.weight"), shape.q_width(), shape.q_lora)?,
         }
     } else {
@@ -53,10 +55,10 @@ fn layer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Layer> 
     };
     let kv_a = of("attn_kv_a_mqa.weight", "self_attn.kv_a_proj_with_mqa.weight");
     let kv_a = binder.matrix(kv_a, shape.row_dim(), n_embd)?;
-    let kv_norm = binder.vector(of("attn_kv_a_norm.weight", "self_attn.kv_a_layernorm.weight"), kv_lora)?;
+    let kv_norm = binder.norm_weights(of("attn_kv_a_norm.weight", "self_attn.kv_a_layernorm.weight"), kv_lora)?;
     let (keys, values) = key_values(binder, shape, index)?;
     Ok(Layer {
-        attn_norm: binder.vector(of("attn_norm.weight", "input_layernorm.weight"), n_embd)?,
+        attn_norm: binder.norm_weights(of("attn_norm.weight", "input_layernorm.weight"), n_embd)?,
         queries,
         kv_a,
         kv_norm,
@@ -64,7 +66,7 @@ fn layer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Layer> 
         values,
         o: binder.matrix(of("attn_output.weight", "self_attn.o_proj.weight"), n_embd, n_heads * value_dim)?,
         indexer: indexer(binder, shape, index)?.map(Box::new),
-        ffn_norm: binder.vector(of("ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
+        ffn_norm: binder.norm_weights(of("ffn_norm.weight", "post_attention_layernorm.weight"), n_embd)?,
         ffn: binder.ffn(index, n_embd, shape.n_hidden, shape.experts.as_ref())?,
     })
 }
@@ -79,11 +81,31 @@ fn indexer(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<Optio
         q_b: binder.matrix(of("attn_q_b.weight", "wq_b.weight"), indexer.width(), shape.q_lora)?,
         key: binder.matrix(of("attn_k.weight", "wk.weight"), head_dim, n_embd)?,
         key_norm: [
-            binder.vector(of("k_norm.weight", "k_norm.weight"), head_dim)?,
+            binder.norm_weights(of("k_norm.weight", "k_norm.weight"), head_dim)?,
             binder.vector(of("k_norm.bias", "k_norm.bias"), head_dim)?,
         ],
-        weights: binder.matrix(of("proj.weight", "weights_proj.weight"), indexer.n_heads, n_embd)?,
+        weights: binder.router(of("proj.weight", "weights_proj.weight"), indexer.n_heads, n_embd)?,
     }))
+}
+
+impl Shape {
+    /// The two tensors that stand in a GGUF of newer form for `attn_kv_b`: of each head what makes keys, which is transposed
+    /// there, and what makes values. Rows of the first are still those of the file.
+    #[must_use]
+    pub fn split_key_values(&self, whole: &Named) -> [Named; 2] {
+        let [n_heads, kv_lora, nope, value] =
+            [self.n_heads, self.kv_lora, self.nope_dim, self.value_dim].map(u64::from);
+        let part = |what: &str, shape: [u64; 3], rows: [u32; 2]| Named {
+            name: whole.name.replace("attn_kv_b", what),
+            shape: shape.to_vec(),
+            filling: whole.filling,
+            tensor: rows_of_heads(&whole.tensor, self.n_heads, rows, self.nope_dim + self.value_dim),
+        };
+        [
+            part("attn_k_b", [n_heads, kv_lora, nope], [0, self.nope_dim]),
+            part("attn_v_b", [n_heads, value, kv_lora], [self.nope_dim, self.nope_dim + self.value_dim]),
+        ]
+    }
 }
 
 /// What takes latents to keys and to values: one tensor with the rows of both, head by head, or two, where each head's
@@ -93,8 +115,11 @@ fn key_values(binder: &mut Binder<'_>, shape: &Shape, index: usize) -> Result<(K
     let both = || name(index, "attn_kv_b.weight", "self_attn.kv_b_proj.weight");
     // Transformers has no other form than the first.
     let split = |what: &str| name(index, &format!("attn_{what}_b.weight"), "self_attn.kv_b_proj.weight");
-    let is_split = |binder: &Binder<'_>| !binder.has(&both()) && binder.has(&split("k"));
-    if is_split(binder) {
+    let is_split = match binder.is_made() {
+        true => shape.is_split_in_gguf(),
+        false => !binder.has(&both()) && binder.has(&split("k")),
+    };
+    if is_split {
         let keys = binder.stack(split("k"), n_heads, kv_lora, nope_dim)?;
         return Ok((Keys::Columns(keys), binder.stack(split("v"), n_heads, value_dim, kv_lora)?));
     }

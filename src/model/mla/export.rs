@@ -1,8 +1,9 @@
-//! A model of this kind as a GGUF would have it, with keys and values made by one tensor, `attn_kv_b`: the older of the two
-//! forms, whose keys give the plain head's widths.
+//! A model of this kind as a GGUF would have it. Keys and values are made by one tensor, `attn_kv_b`, in the older of two forms,
+//! whose keys give the plain head's widths; V3.2 has the newer one alone, with the widths of what is kept, and the plain ones
+//! under keys of their own.
 
 use super::Shape;
-use super::read::{DENSE_LAYERS, KV_LORA, N_GROUPS, N_KEPT, YARN_LOG};
+use super::read::{DENSE_LAYERS, KEY_DIM_PLAIN, KV_LORA, N_GROUPS, N_KEPT, VALUE_DIM_PLAIN, YARN_LOG};
 use crate::format::gguf::Value;
 use crate::model::grouped::Scaling;
 use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, TYPE};
@@ -20,14 +21,25 @@ impl Shape {
             (&keys::N_VOCAB, self.n_vocab.into()),
             (&HIDDEN, self.n_hidden.into()),
             (&keys::N_HEADS, self.n_heads.into()),
-            (&keys::N_KV_HEADS, self.n_heads.into()),
             (&KV_LORA, self.kv_lora.into()),
-            (&keys::HEAD_DIM, self.head_dim().into()),
-            (&keys::VALUE_DIM, self.value_dim.into()),
             (&keys::NORM_EPS, self.norm_eps.into()),
             (&keys::ROPE_DIMS, self.rope.n_dims.into()),
             (&BASE, (self.rope.base as f32).into()),
         ];
+        keys.extend(match self.is_split_in_gguf() {
+            true => vec![
+                (&keys::N_KV_HEADS, 1.into()),
+                (&keys::HEAD_DIM, self.row_dim().into()),
+                (&keys::VALUE_DIM, self.kv_lora.into()),
+                (&KEY_DIM_PLAIN, self.head_dim().into()),
+                (&VALUE_DIM_PLAIN, self.value_dim.into()),
+            ],
+            false => vec![
+                (&keys::N_KV_HEADS, self.n_heads.into()),
+                (&keys::HEAD_DIM, self.head_dim().into()),
+                (&keys::VALUE_DIM, self.value_dim.into()),
+            ],
+        });
         // Also 0: llama.cpp would know V2-Lite by its 27 layers alone.
         keys.push((&keys::Q_LORA, self.q_lora.into()));
         let n_dense = (0..self.n_layers as usize).take_while(|layer| !self.has_experts(*layer)).count() as u32;

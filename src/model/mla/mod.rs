@@ -102,6 +102,8 @@ pub struct Weights {
     pub layers: Vec<Layer>,
     /// How many tensors belong to multi-token prediction and are left alone.
     pub n_mtp_tensors: usize,
+    /// Numbers that were learned; an embedding that serves twice counts once.
+    pub n_parameters: u64,
     /// Names of tensors that mean nothing here.
     pub ignored: Vec<String>,
 }
@@ -174,6 +176,12 @@ impl Shape {
     #[must_use]
     pub fn architecture(&self) -> &'static str {
         if self.indexer.is_some() { "deepseek32" } else { "deepseek2" }
+    }
+
+    /// Whether a GGUF has what makes keys and what makes values apart; of older architectures both forms are known.
+    #[must_use]
+    pub fn is_split_in_gguf(&self) -> bool {
+        self.indexer.is_some()
     }
 
     /// Elements of a query head.
@@ -283,26 +291,5 @@ impl Shape {
             }
         }
         self.rope.check(file)
-    }
-
-    /// Parameters of the whole model; an embedding that serves twice counts once. `tied` says whether it does.
-    #[must_use]
-    pub fn n_parameters(&self, tied: bool) -> u64 {
-        let [n_embd, q_lora, kv_lora, heads] = [self.n_embd, self.q_lora, self.kv_lora, self.n_heads].map(u64::from);
-        let [q_width, row, value_dim] = [self.q_width(), self.row_dim(), self.value_dim].map(u64::from);
-        let queries = if q_lora > 0 { q_lora * (n_embd + 1 + q_width) } else { q_width * n_embd };
-        let key_values = row * n_embd + kv_lora + heads * (u64::from(self.nope_dim) + value_dim) * kv_lora;
-        let indexer = self.indexer.map_or(0, |of| {
-            let [width, heads, head_dim] = [of.width(), of.n_heads, of.head_dim].map(u64::from);
-            width * q_lora + (heads + head_dim) * n_embd + 2 * head_dim
-        });
-        let attention = queries + key_values + indexer + heads * value_dim * n_embd + 2 * n_embd;
-        let ffn = |layer| match &self.experts {
-            Some(of) if self.has_experts(layer) => of.n_parameters(self.n_embd),
-            _ => 3 * n_embd * u64::from(self.n_hidden),
-        };
-        let layers: u64 = (0..self.n_layers as usize).map(|layer| attention + ffn(layer)).sum();
-        let tables = if tied { 1 } else { 2 };
-        layers + tables * u64::from(self.n_vocab) * n_embd + n_embd
     }
 }

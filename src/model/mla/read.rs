@@ -18,8 +18,8 @@ pub(super) const N_GROUPS: Key = key("expert_group_count", &["n_group"]);
 pub(super) const N_KEPT: Key = key("expert_group_used_count", &["topk_group"]);
 /// A tenth of `mscale_all_dim`.
 pub(super) const YARN_LOG: Key = key("rope.scaling.yarn_log_multiplier", &[]);
-const KEY_DIM_PLAIN: Key = key("attention.key_length_mla", &[]);
-const VALUE_DIM_PLAIN: Key = key("attention.value_length_mla", &[]);
+pub(super) const KEY_DIM_PLAIN: Key = key("attention.key_length_mla", &[]);
+pub(super) const VALUE_DIM_PLAIN: Key = key("attention.value_length_mla", &[]);
 const TEMPERATURE: Key = key("attention.temperature_scale", &[]);
 const NOPE_DIM: Key = key("", &["qk_nope_head_dim"]);
 const SCORING: Key = key("", &["scoring_func"]);

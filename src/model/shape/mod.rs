@@ -11,7 +11,6 @@ pub(super) mod gguf;
 pub(super) mod keys;
 mod rope;
 
-use super::part::{Part, parts_of};
 use std::ops::Range;
 
 /// Residual streams; the hyper-connections of V4 always have four.
@@ -212,25 +211,5 @@ impl Shape {
             index_kv: next(index_width),
             index_gate: next(index_width),
         }
-    }
-
-    /// Parameters of the whole model, tables of token ids and multi-token prediction not counted.
-    #[must_use]
-    pub fn n_parameters(&self) -> u64 {
-        parts_of(self).map(|(_, extent)| extent.n_parameters()).sum()
-    }
-
-    /// Parameters that take part in one token: all but the embedding, of which one row is read, and of the routed
-    /// experts those used.
-    #[must_use]
-    pub fn n_active_parameters(&self) -> u64 {
-        let active = parts_of(self).map(|(part, extent)| match part {
-            Part::Embed => 0,
-            Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown => {
-                extent.n_parameters() / u64::from(self.n_experts) * u64::from(self.n_used)
-            }
-            _ => extent.n_parameters(),
-        });
-        active.sum()
     }
 }

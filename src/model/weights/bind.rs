@@ -3,13 +3,13 @@
 
 use super::names::{self, Scheme};
 use super::scaled::scaled_by;
-use super::take::{Rows, Taker, tensor_error};
+use super::take::{Origin, Place, Rows, Taker, tensor_error};
 use super::{
-    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Named, Route, TensorRef, Weights,
+    Attention, Compressor, Experts, Ffn, Hyper, Indexer, Layer, Mapped, Mlp, Named, Piece, Route, TensorRef, Weights,
 };
 use crate::error::Result;
 use crate::format::directory::shown;
-use crate::format::{Directory, TensorInfo};
+use crate::format::{Directory, Format, TensorInfo};
 use crate::model::Shape;
 use crate::model::part::{Extent, Part};
 use std::collections::BTreeSet;
@@ -19,13 +19,16 @@ impl Weights {
     /// names the directory has. Fails, naming the tensor, what was found and what was expected, if one
     /// is missing, of another extent, or of a format that does not suit it.
     pub fn bind(shape: &Shape, directory: &Directory) -> Result<Self> {
-        Ok(Self::bind_named(shape, directory)?.0)
+        Ok(Self::bind_named(shape, Place::Files(directory))?.0)
     }
 
     /// As [`Self::bind`], and every tensor under the name that a GGUF has for it.
-    pub fn bind_named(shape: &Shape, directory: &Directory) -> Result<(Self, Vec<Named>)> {
-        let scheme = Scheme::of(directory)?;
-        let mut binder = Binder { shape, scheme, taker: Taker::new(directory), named: Vec::new() };
+    pub fn bind_named(shape: &Shape, place: Place<'_>) -> Result<(Self, Vec<Named>)> {
+        let scheme = match place {
+            Place::Files(directory) => Scheme::of(directory)?,
+            Place::Made(_) => Scheme::Gguf,
+        };
+        let mut binder = Binder { shape, scheme, origin: Origin::new(place), named: Vec::new() };
         let layers = (0..shape.n_layers()).map(|layer| binder.layer(layer)).collect::<Result<_>>()?;
         let mut weights = Self {
             scheme: binder.scheme,
@@ -34,9 +37,11 @@ impl Weights {
             norm: binder.require(Part::Norm, 0)?,
             hyper_head: binder.hyper([Part::HyperHeadFn, Part::HyperHeadBase, Part::HyperHeadScale], 0)?,
             layers,
+            n_parameters: 0,
             n_mtp_tensors: 0,
             ignored: Vec::new(),
         };
+        weights.n_parameters = binder.named.iter().map(Named::n_parameters).sum();
         binder.sort_the_rest(&mut weights)?;
         Ok((weights, binder.named))
     }
@@ -45,7 +50,7 @@ impl Weights {
 struct Binder<'a> {
     shape: &'a Shape,
     scheme: Scheme,
-    taker: Taker<'a>,
+    origin: Origin<'a>,
     /// What was bound so far.
     named: Vec<Named>,
 }
@@ -138,29 +143,29 @@ impl<'a> Binder<'a> {
 
     /// The tensor, or tensors, of a part that the layer has.
     fn require(&mut self, part: Part, layer: usize) -> Result<TensorRef> {
-        let found = names::find(self.taker.directory(), part, layer);
+        let found = match &self.origin {
+            Origin::Files(taker) => names::find(taker.directory(), part, layer),
+            Origin::Nowhere(_) => None,
+        };
         let (scheme, name) = found.unwrap_or_else(|| (self.scheme, self.scheme.name(part, layer)));
         let Some(extent) = part.extent(self.shape, layer) else {
             return Err(tensor_error(&name, "asked for, but not of this layer"));
         };
         let Extent { n_stacked, n_rows, n_in, .. } = extent;
-        let (format, pieces) = match (scheme, part) {
-            (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => {
-                self.taker.take_each(&name, extent)?
-            }
-            (Scheme::Transformers, Part::ExpertsGate) => self.taker.take_rows(&name, extent, Rows::First)?,
-            (Scheme::Transformers, Part::ExpertsUp) => self.taker.take_rows(&name, extent, Rows::Second)?,
-            _ => self.taker.take_rows(&name, extent, Rows::Whole)?,
+        let (format, pieces) = match &mut self.origin {
+            Origin::Files(taker) => taken(taker, scheme, part, &name, extent)?,
+            Origin::Nowhere(made) => (part.stored(extent, made.format), vec![made.piece(&name, extent)]),
         };
         let tensor = TensorRef { name, format, n_rows: n_stacked * n_rows, n_in, pieces, mapped: Mapped::AsIs };
-        self.named.push(Named::new(Scheme::Gguf.name(part, layer), extent, tensor.clone()));
+        self.named.push(Named::new(Scheme::Gguf.name(part, layer), extent, part.filling(), tensor.clone()));
         Ok(tensor)
     }
 
     /// Counts the tensors of multi-token prediction, and lists those that nobody asked for. Fails for what would
     /// change the model if it were ignored: a scale beside a weight in use, a layer beyond the last.
     fn sort_the_rest(&self, weights: &mut Weights) -> Result<()> {
-        let rest = || self.taker.rest();
+        let Origin::Files(taker) = &self.origin else { return Ok(()) };
+        let rest = || taker.rest();
         let mtp_blocks: BTreeSet<u64> =
             rest().filter(|tensor| is_draft(&tensor.name)).filter_map(|tensor| Self::block(&tensor.name)).collect();
         for TensorInfo { name, .. } in rest() {
@@ -174,7 +179,7 @@ impl<'a> Binder<'a> {
                 return Err(tensor_error(name, "a tensor of a layer beyond the last")
                     .expected(format!("layers 0 to {}, as the model's keys say", self.shape.n_layers() - 1))
                     .advice("The file's keys belong to another model."));
-            } else if let Some(weight) = scaled_by(name, |weight| self.taker.has(weight)) {
+            } else if let Some(weight) = scaled_by(name, |weight| taker.has(weight)) {
                 return Err(tensor_error(name, format!("a scale for {weight}"))
                     .expected("weights in FP8 or FP4 with the scales that belong to them, or weights that carry their scales in their blocks")
                     .advice("Convert the model to one of the supported formats."));
@@ -188,6 +193,22 @@ impl<'a> Binder<'a> {
     /// The number of the layer that a name belongs to.
     fn block(name: &str) -> Option<u64> {
         names::in_layer(name).map(|(layer, _)| layer)
+    }
+}
+
+/// A part from files, whose experts lie in one tensor or in one for each, beside others or alone.
+fn taken(
+    taker: &mut Taker<'_>,
+    scheme: Scheme,
+    part: Part,
+    name: &str,
+    extent: Extent,
+) -> Result<(Format, Vec<Piece>)> {
+    match (scheme, part) {
+        (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => taker.take_each(name, extent),
+        (Scheme::Transformers, Part::ExpertsGate) => taker.take_rows(name, extent, Rows::First),
+        (Scheme::Transformers, Part::ExpertsUp) => taker.take_rows(name, extent, Rows::Second),
+        _ => taker.take_rows(name, extent, Rows::Whole),
     }
 }
 

@@ -4,7 +4,7 @@
 pub(in crate::model) mod bind;
 mod names;
 mod scaled;
-pub(in crate::model) mod take;
+pub mod take;
 
 pub use names::Scheme;
 pub use scaled::Scales;
@@ -29,6 +29,8 @@ pub struct Weights {
     pub hyper_head: Hyper,
     /// The layers in order.
     pub layers: Vec<Layer>,
+    /// Numbers that were learned; tables of token ids and multi-token prediction are not counted.
+    pub n_parameters: u64,
     /// How many tensors belong to multi-token prediction and are left alone.
     pub n_mtp_tensors: usize,
     /// Names of tensors that mean nothing here.
@@ -264,6 +266,21 @@ pub struct Piece {
     pub scales: Option<Scales>,
 }
 
+/// What the numbers of a tensor are like: with what it is filled in a model of random weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filling {
+    /// Weights of a product, around zero, of size about `1/sqrt(n_in)`: the product of a vector of size 1 has size 1.
+    Product,
+    /// Numbers a little above 1: what norms multiply with.
+    NearOne,
+    /// Numbers a little below -1: how fast a state is forgotten.
+    NearMinusOne,
+    /// Numbers of either sign, a little off zero: biases, sinks, position embeddings and mixing scales.
+    Small,
+    /// Ids of experts, all valid and those of a token all different.
+    Experts,
+}
+
 /// A tensor under the name that llama.cpp has for it, and with the dims that it has there, outermost first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
@@ -271,21 +288,29 @@ pub struct Named {
     pub name: String,
     /// `[n_experts, n_out, n_in]`, `[n_out, n_in]` or `[n]`.
     pub shape: Vec<u64>,
+    /// What its numbers are like.
+    pub filling: Filling,
     /// Where it lies.
     pub tensor: TensorRef,
 }
 
 impl Named {
-    pub(in crate::model) fn new(name: String, extent: Extent, tensor: TensorRef) -> Self {
+    pub(in crate::model) fn new(name: String, extent: Extent, filling: Filling, tensor: TensorRef) -> Self {
         let Extent { kind, n_stacked, n_rows, n_in } = extent;
         let dims = [n_stacked, n_rows, n_in].map(u64::from);
         // A single expert is a stack of one; a matrix of one row is a matrix.
         let outer = match kind {
-            _ if name.contains("_exps.") => 0,
+            _ if n_stacked > 1 || name.contains("_exps.") => 0,
             Kind::Plain if n_rows == 1 => 2,
             _ => 1,
         };
-        Self { shape: dims[outer..].to_vec(), name, tensor }
+        Self { shape: dims[outer..].to_vec(), name, filling, tensor }
+    }
+
+    /// Numbers that were learned; those of a table were not.
+    #[must_use]
+    pub fn n_parameters(&self) -> u64 {
+        if self.filling == Filling::Experts { 0 } else { self.tensor.n_elements() }
     }
 }
 
@@ -314,6 +339,13 @@ impl TensorRef {
     #[must_use]
     pub fn n_elements(&self) -> u64 {
         u64::from(self.n_rows) * u64::from(self.n_in)
+    }
+
+    /// The same numbers as rows of one each, as long as they lie in no blocks.
+    #[must_use]
+    pub fn as_column(&self) -> Self {
+        let pieces = self.pieces.iter().map(|piece| Piece { n_rows: piece.n_rows * self.n_in, ..*piece }).collect();
+        Self { n_rows: self.n_rows * self.n_in, n_in: 1, pieces, ..self.clone() }
     }
 
     /// The same, and after its rows those of another of its format and row length.

@@ -4,6 +4,7 @@
 use super::Piece;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
+use crate::format::random::hash;
 use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use std::collections::HashSet;
@@ -14,6 +15,68 @@ pub(in crate::model) enum Rows {
     Whole,
     First,
     Second,
+}
+
+/// Where the tensors of a model are taken from.
+#[derive(Clone, Copy, Debug)]
+pub enum Place<'a> {
+    /// From files, each checked for its extent and format.
+    Files(&'a Directory),
+    /// From nowhere: whatever is asked for is there.
+    Made(Made),
+}
+
+/// Tensors that no file has: each is there under its name in a GGUF, as a source of its own. What a binder asks for here is
+/// all that a model of some shape consists of.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// The format of matrices, where rows are whole blocks of it.
+    pub format: Format,
+    /// Which layer of the whole model the first one is. A tensor is the same source whichever layers stand beside it.
+    pub first_layer: u32,
+}
+
+impl Made {
+    /// How a tensor is kept, as converters do it: vectors and routers as f32.
+    pub(in crate::model) fn stored(self, extent: Extent) -> Format {
+        match extent.kind {
+            Kind::Matrix => fitting(self.format, extent.n_in),
+            Kind::Router | Kind::Plain => Format::F32,
+            Kind::Table => Format::I32,
+        }
+    }
+
+    /// All rows of a tensor of that name, in which layers are counted from the first that is there.
+    pub(in crate::model) fn piece(self, name: &str, extent: Extent) -> Piece {
+        let of_layer = |name: &str| {
+            let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+            Some(format!("blk.{}.{rest}", layer.parse::<u32>().ok()? + self.first_layer))
+        };
+        let whole = of_layer(name).unwrap_or_else(|| name.to_owned());
+        let source_index = whole.bytes().fold(0, |sum, byte| hash(u32::from(byte), sum)) as usize;
+        Piece { source_index, offset: 0, n_rows: extent.n_stacked * extent.n_rows, scales: None }
+    }
+}
+
+/// The format, or the next one whose blocks the rows are made of.
+pub(in crate::model) fn fitting(format: Format, n_in: u32) -> Format {
+    let fits = |format: &Format| (n_in as usize).is_multiple_of(format.block_len());
+    [format, Format::Q8_0].into_iter().find(fits).unwrap_or(Format::BF16)
+}
+
+/// A [`Place`] from which tensors are being taken.
+pub(in crate::model) enum Origin<'a> {
+    Files(Taker<'a>),
+    Nowhere(Made),
+}
+
+impl<'a> Origin<'a> {
+    pub(in crate::model) fn new(place: Place<'a>) -> Self {
+        match place {
+            Place::Files(directory) => Self::Files(Taker::new(directory)),
+            Place::Made(made) => Self::Nowhere(made),
+        }
+    }
 }
 
 /// A directory, and which of its tensors found their place.
@@ -79,7 +142,7 @@ impl<'a> Taker<'a> {
             Rows::First => (2 * n_rows, 0),
             Rows::Second => (2 * n_rows, n_rows),
         };
-        if kind == Kind::Matrix
+        if matches!(kind, Kind::Matrix | Kind::Router)
             && let Some(scaled) = self.take_scaled(name, [n_stacked, of_each, n_in])?
         {
             let pieces = (0..n_stacked).map(|expert| scaled.rows(expert * of_each + before, n_rows)).collect();
@@ -109,7 +172,7 @@ impl<'a> Taker<'a> {
         }
         let format = tensor.require_supported()?;
         let formats = match extent.kind {
-            Kind::Matrix => &Format::WEIGHTS[..],
+            Kind::Matrix | Kind::Router => &Format::WEIGHTS[..],
             Kind::Plain => &[Format::F32, Format::F16, Format::BF16],
             Kind::Table => &[Format::I32, Format::I64],
         };

@@ -146,7 +146,7 @@ fn known(list: &List) -> Result<()> {
     let offers: Vec<Offer> = CATALOGUE
         .iter()
         .map(|model| {
-            let n_context = u64::from(list.ctx_size).min(model.shape.context_length);
+            let n_context = u64::from(list.ctx_size).min(model.shape.context_length().into());
             // Keys and values are as many, so bytes between theirs count them right.
             let needed = model.memory(n_context, (types.keys.bytes() + types.values.bytes()).div_ceil(2)).bytes();
             let longest = types.keys.bytes().max(types.values.bytes());
@@ -155,7 +155,7 @@ fn known(list: &List) -> Result<()> {
                 name: model.name,
                 model: model.reference(),
                 licence: model.licence,
-                file_bytes: model.weight_bytes(),
+                file_bytes: model.weight_bytes,
                 n_context,
                 memory_bytes: needed,
                 fits: free.map(|free| is_bound && needed + STEP_BYTES <= free),

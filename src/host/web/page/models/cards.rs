@@ -42,7 +42,7 @@ pub(crate) fn Cards(page: Page, link: LinkHandle) -> impl IntoView {
 #[component]
 fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'static str) -> impl IntoView {
     let fit = move || page.adapter.with(|adapter| Fit::of(model, page.models.n_context.get(), adapter.as_ref()));
-    let bytes = model.weight_bytes() as f64;
+    let bytes = model.weight_bytes as f64;
     let sizes = move || format!("{} to download, {} of memory", megabytes(bytes), megabytes(fit().bytes));
     let speed = move || match most_tokens_per_s(page, bytes) {
         Some(rate) => format!("At most {rate} tokens/s here."),

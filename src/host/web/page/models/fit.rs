@@ -20,7 +20,7 @@ pub(super) struct Fit {
 
 impl Fit {
     pub(super) fn of(model: &KnownModel, n_context: u32, adapter: Option<&AdapterCard>) -> Self {
-        let n_context = u64::from(n_context).min(model.shape.context_length);
+        let n_context = u64::from(n_context).min(model.shape.context_length().into());
         let element_bytes = CacheTypes::usual(adapter.is_some_and(|adapter| !adapter.takes_host_memory)).keys.bytes();
         let memory = model.memory(n_context, element_bytes);
         let bytes = memory.bytes() as f64;

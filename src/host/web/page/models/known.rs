@@ -8,11 +8,19 @@ use crate::host::web::page::model_card::megabytes;
 use crate::host::web::page::state::Page;
 use leptos::prelude::*;
 
+/// More than this no browser keeps, nor gives a tab of a GPU's memory; the native program lists those too.
+const MOST_BYTES: u64 = 32 << 30;
+
+/// What a page may run.
+fn offered() -> impl Iterator<Item = &'static KnownModel> {
+    CATALOGUE.iter().filter(|model| model.weight_bytes <= MOST_BYTES)
+}
+
 #[component]
 pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
     view! {
         <details id="known">
-            <summary>"Models known to run "<span class="hint">{format!("{} of them, R1's distills first", CATALOGUE.len())}</span></summary>
+            <summary>"Models known to run "<span class="hint">{format!("{} of them, R1's distills first", offered().count())}</span></summary>
             <div class="scroll" tabindex="0" role="group" aria-label="Table: models known to run">
                 <table>
                     <thead>
@@ -21,7 +29,7 @@ pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
                             <th scope="col">"Fits"</th><th scope="col">"Licence"</th><th scope="col"><span class="unseen">"Look up"</span></th>
                         </tr>
                     </thead>
-                    <tbody>{CATALOGUE.iter().map(|model| view! { <KnownRow page link model /> }).collect_view()}</tbody>
+                    <tbody>{offered().map(|model| view! { <KnownRow page link model /> }).collect_view()}</tbody>
                 </table>
             </div>
             <p class="hint">
@@ -40,7 +48,7 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
         let fit = fit();
         format!("{} at {} tokens", megabytes(fit.bytes), fit.n_context)
     };
-    let verdict = move || match (fit().obstacle, most_tokens_per_s(page, model.weight_bytes() as f64)) {
+    let verdict = move || match (fit().obstacle, most_tokens_per_s(page, model.weight_bytes as f64)) {
         (Some(obstacle), _) => obstacle,
         (None, Some(rate)) => format!("yes, at most {rate} tokens/s"),
         (None, None) => "yes".to_owned(),
@@ -53,7 +61,7 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
     view! {
         <tr>
             <th scope="row">{model.name}</th>
-            <td>{format!("{} ({})", megabytes(model.weight_bytes() as f64), model.quant.name())}</td>
+            <td>{format!("{} ({})", megabytes(model.weight_bytes as f64), model.quant.name())}</td>
             <td>{needed}</td>
             <td>{verdict}</td>
             <td>{model.licence}</td>
