@@ -2,7 +2,7 @@
 //! whether texts begin with one of them, and the chat template. Older files have some of it in `special_tokens_map.json`
 //! and `added_tokens.json`.
 
-use super::vocabulary::quote;
+use super::vocabulary::{Kind, Reach, Token, quote};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -53,6 +53,18 @@ pub struct Added {
     pub single_word: bool,
     /// It is looked for in the text as it is after the normalizer.
     pub normalized: bool,
+}
+
+impl Added {
+    /// It as a token of a vocabulary.
+    pub(super) fn token(&self) -> Token {
+        let Self { lstrip: left, rstrip: right, single_word, normalized, .. } = *self;
+        Token {
+            text: self.content.clone(),
+            kind: if self.special { Kind::Control } else { Kind::Added },
+            reach: Reach { left, right, single_word, normalized },
+        }
+    }
 }
 
 impl TokenizerConfig {

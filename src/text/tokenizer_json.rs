@@ -6,7 +6,7 @@
 use super::pre_tokenizer::{OwnSplit, OwnStep, PreTokenizer, Words};
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
 use super::tokenizer_config::Added;
-use super::vocabulary::{Kind, MAX_TOKENS, Reach, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
+use super::vocabulary::{Kind, MAX_TOKENS, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -191,14 +191,8 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
         place(&mut tokens, id, Token::new(text, byte.map_or(Kind::Normal, Kind::Byte)))?;
     }
     for added in file.added_tokens {
-        let kind = if added.special { Kind::Control } else { Kind::Added };
-        let reach = Reach {
-            left: added.lstrip,
-            right: added.rstrip,
-            single_word: added.single_word,
-            normalized: added.normalized,
-        };
-        place(&mut tokens, added.id, Token { text: added.content, kind, reach })?;
+        let AddedToken { id, content, single_word, lstrip, rstrip, special, normalized } = added;
+        place(&mut tokens, id, Added { id, content, special, lstrip, rstrip, single_word, normalized }.token())?;
     }
     let notices = add(&mut tokens, beside)?;
     let read_merge =
@@ -229,13 +223,6 @@ fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>>
         if at.is_some_and(|token| token.kind != Kind::Normal && token.text == added.content) {
             continue;
         }
-        let kind = if added.special { Kind::Control } else { Kind::Added };
-        let reach = Reach {
-            left: added.lstrip,
-            right: added.rstrip,
-            single_word: added.single_word,
-            normalized: added.normalized,
-        };
         match at.map(|token| token.text.as_str()).filter(|text| *text != added.content) {
             Some(text) => notices.push(format!(
                 "tokenizer_config.json: the token {} has the id {}, which is that of {} in {ORIGIN}: it is passed over",
@@ -243,7 +230,7 @@ fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>>
                 added.id,
                 quote(text)
             )),
-            None => place(tokens, added.id, Token { text: added.content.clone(), kind, reach })?,
+            None => place(tokens, added.id, added.token())?,
         }
     }
     Ok(notices)
