@@ -52,23 +52,6 @@ fn every_report_of_the_repository_is_valid_and_read() {
 }
 
 #[test]
-fn names_of_earlier_reports_are_read() {
-    let text = fixture("chromium.json");
-    let mut old = text.clone();
-    for (new, name) in [
-        ("\"kernels\": {\n    \"reduce\": \"thread\"", "\"knobs\": {\n    \"team\": \"single\""),
-        ("\"kernels\": {\n   \"reduce\": \"thread\"", "\"knobs\": {\n   \"team\": \"single\""),
-        ("\"threads\"", "\"single_workgroup\""),
-        ("\"f16_keys\"", "\"half_keys\""),
-        ("\"f16_values\"", "\"half_values\""),
-    ] {
-        old = old.replace(new, name);
-    }
-    assert!(old.contains("knobs") && old.contains("single_workgroup"), "{old:.800}");
-    assert_eq!(read(&old).expect("an old report"), read(&text).expect("a report"));
-}
-
-#[test]
 fn the_schema_refuses_what_is_no_report() {
     let validator = jsonschema::validator_for(&schema::schema()).expect("a schema");
     let mut report: Value = serde_json::from_str(&fixture("chromium.json")).expect("JSON");

@@ -24,7 +24,6 @@ pub struct AdapterFacts {
     /// The limits that matter.
     pub limits: Limits,
     /// How the kernels are set for it.
-    #[serde(alias = "knobs")]
     pub kernels: KernelSettings,
 }
 
@@ -32,10 +31,8 @@ pub struct AdapterFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelSettings {
     /// How the invocations that share one result add up.
-    #[serde(alias = "team")]
     pub reduce: Reduce,
     /// Invocations per workgroup where each works alone.
-    #[serde(alias = "single_workgroup")]
     pub threads: u32,
     /// Invocations that share a row of weights.
     pub row_lanes: u32,

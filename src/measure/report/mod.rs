@@ -220,10 +220,10 @@ pub struct Settings {
     /// Whether each test was run once before it counted.
     pub warm_up: bool,
     /// Whether keys were kept as f16, in models that give a choice.
-    #[serde(default, alias = "half_keys")]
+    #[serde(default)]
     pub f16_keys: bool,
     /// Whether values were.
-    #[serde(default, alias = "half_values")]
+    #[serde(default)]
     pub f16_values: bool,
 }
 
