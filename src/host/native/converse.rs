@@ -50,7 +50,7 @@ impl<'a> Turn<'a> {
     fn of(line: &'a str) -> Self {
         match line.trim() {
             "" => Self::Nothing,
-            "/exit" => Self::Exit,
+            "/exit" | "/quit" => Self::Exit,
             "/clear" => Self::Clear,
             "/regen" => Self::Again,
             "/help" | "/?" => Self::Help,
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn commands_are_whole_lines() {
-        assert_eq!(Turn::of(" /exit "), Turn::Exit);
+        assert_eq!((Turn::of(" /exit "), Turn::of("/quit")), (Turn::Exit, Turn::Exit));
         assert_eq!(Turn::of("/regen"), Turn::Again);
         assert_eq!(Turn::of("/clear"), Turn::Clear);
         assert_eq!(Turn::of("  "), Turn::Nothing);

@@ -63,7 +63,8 @@ impl Tally {
             let _ = writeln!(lines, "copied  {:>46} bytes", self.copied_bytes);
         }
         let share = 100.0 * after as f64 / before.max(1) as f64;
-        let _ = writeln!(lines, "size    {before} bytes, now {after} ({share:.1} %)");
+        let grown = if after > before { ": it is larger now, for the model was in smaller formats" } else { "" };
+        let _ = writeln!(lines, "size    {before} bytes, now {after} ({share:.1} %){grown}");
         lines
     }
 }
