@@ -45,8 +45,7 @@ const BRANDS: [&str; 4] = ["AMD", "ARM", "NVIDIA", "SwiftShader"];
 #[must_use]
 pub fn card_name(name: &str) -> String {
     if name.chars().any(char::is_uppercase) || name.starts_with("not named") {
-        let unnamed = "A GPU that the browser does not name";
-        return if name.starts_with("not named") { unnamed.into() } else { name.to_owned() };
+        return if name.starts_with("not named") { "Unnamed GPU".into() } else { name.to_owned() };
     }
     let word = |word: &str| match BRANDS.iter().find(|brand| brand.eq_ignore_ascii_case(word)) {
         Some(brand) => (*brand).to_owned(),
@@ -104,7 +103,8 @@ pub fn headline(report: &Report, others: &[&Report]) -> Option<Headline> {
 }
 
 /// The verdict of all its checks: right where none of them is anything else.
-fn verdict(report: &Report) -> Verdict {
+#[must_use]
+pub fn verdict(report: &Report) -> Verdict {
     let standard = report.standard.iter().map(StandardResult::verdict);
     let of_model = report.check.as_ref().map(|check| check.verdict);
     let has_model = of_model.is_some() || writing(report).is_some();
@@ -172,18 +172,31 @@ fn place(rate: f64, mut rates: Rates) -> String {
     }
 }
 
+/// Whether so much is read for a token that it comes from the memory and not from a cache.
+fn is_large(test: &Test) -> bool {
+    test.gb_per_s * test.ms_per_token * 1e6 >= LARGE_BYTES
+}
+
+/// The share of the memory's bandwidth that writing takes with the largest model tried; `None` where that is a small one, whose
+/// share says nothing of others.
+#[must_use]
+pub fn bandwidth_share(report: &Report) -> Option<f64> {
+    let standard = report.standard.iter().rev().find_map(StandardResult::writing);
+    let test = standard.or_else(|| writing(report)).filter(|test| is_large(test))?;
+    Some(test.gb_per_s / report.probes.limit(ProbeKind::Read)?)
+}
+
 /// What share of the memory's bandwidth the weights take, and what that means.
 fn bandwidth(report: &Report, test: &Test) -> Option<String> {
     let read = report.probes.limit(ProbeKind::Read)?;
     let share = test.gb_per_s / read;
-    let bytes = test.gb_per_s * test.ms_per_token * 1e6;
     let meaning = match share {
         share if share >= 0.5 => "its memory is what sets the speed",
-        _ if bytes < LARGE_BYTES => {
+        _ if !is_large(test) => {
             "the model is so small that starting each step takes the time, not the memory: real models come nearer to the limit"
         }
         share if share >= 0.2 => "there is room for faster kernels",
-        _ => "most of the time goes elsewhere",
+        _ => "reading the weights is not what takes most of the time",
     };
     Some(format!("That takes {} of its memory bandwidth ({} GB/s): {meaning}.", percent(share), figures(read)))
 }
@@ -211,6 +224,10 @@ fn gain(report: &Report) -> Option<String> {
 fn checked(report: &Report) -> String {
     match verdict(report) {
         Verdict::Right => "The numbers were checked against the CPU, and are right.".to_owned(),
+        // The model's own check says nothing of the others.
+        _ if report.check.as_ref().is_some_and(|check| check.verdict == Verdict::Right) => {
+            "The small model's numbers are right; those of the large ones were not checked.".to_owned()
+        }
         _ => "The numbers were not checked.".to_owned(),
     }
 }
@@ -237,8 +254,8 @@ mod tests {
 
     #[test]
     fn names_have_the_capitals_of_their_makers() {
-        let named = ["nvidia ampere", "google swiftshader", "apple metal-3", "NVIDIA H200"].map(card_name);
-        assert_eq!(named, ["NVIDIA Ampere", "Google SwiftShader", "Apple Metal-3", "NVIDIA H200"]);
+        let named = ["nvidia ampere", "google swiftshader", "NVIDIA H200", "not named by the browser"].map(card_name);
+        assert_eq!(named, ["NVIDIA Ampere", "Google SwiftShader", "NVIDIA H200", "Unnamed GPU"]);
     }
 
     #[test]
@@ -287,8 +304,16 @@ mod tests {
         let remarks = told.remarks.join(" ");
         assert!(remarks.contains("It writes 100 tokens/s with toy: faster than 2 results here"), "{remarks}");
         assert!(!remarks.contains("at most") && remarks.contains("are right"), "{remarks}");
+        assert_eq!(bandwidth_share(&mine), None, "all are small");
+        let large = &mut mine.standard[1].tests[0];
+        (large.gb_per_s, large.ms_per_token) = (49.0, 100.0);
+        assert_eq!(bandwidth_share(&mine), Some(0.1));
         mine.standard[0].check = None;
-        assert!(headline(&mine, &others).expect("it wrote").remarks.join(" ").contains("were not checked"));
+        assert!(headline(&mine, &others).expect("it wrote").remarks.join(" ").contains("large ones were not checked"));
+        let unchecked = Report { check: None, ..mine.clone() };
+        assert!(
+            headline(&unchecked, &others).expect("it wrote").remarks.join(" ").contains("The numbers were not checked")
+        );
         mine.standard[1].check = Some(Check { verdict: Verdict::Wrong, summary: "stage q".into(), ..Check::default() });
         let told = headline(&mine, &others).expect("it wrote");
         assert!(told.claim.contains("wrong numbers") && told.remarks == ["stage q"], "{told:?}");

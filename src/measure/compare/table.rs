@@ -5,6 +5,7 @@ use super::group::Set;
 use super::{Cell, Column, Group, Mark, Row, Section, pairs};
 use crate::format::sorted::sort;
 use crate::measure::Report;
+use crate::measure::headline::card_name;
 use crate::measure::report::read::printable;
 use crate::measure::report::{Check, Entry, Host, Published, Verdict};
 
@@ -58,10 +59,10 @@ fn of_report(entry: usize, report: &Report, check: Option<&Check>) -> Column {
             (None, Verdict::Unknown) => (Mark::NotChecked, format!("its numbers were not checked: {}", check.summary)),
         },
     };
-    let name = if identity.name.is_empty() { "adapter without a name" } else { &identity.name };
+    let name = if identity.name.is_empty() { "adapter without a name".to_owned() } else { card_name(&identity.name) };
     Column {
         entry,
-        name: printable(name),
+        name: printable(&name),
         detail: printable(&detail),
         mark,
         remark: printable(remark.trim_end_matches(['.', ' ', ':'])),

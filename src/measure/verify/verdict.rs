@@ -52,7 +52,7 @@ fn what_is_right(check: &Check) -> String {
     let rounded =
         (!check.rounded.is_empty()).then(|| format!("activations are rounded in {}", check.rounded.join(", ")));
     let parts: Vec<String> = [kernels, stages, tokens, rounded].into_iter().flatten().collect();
-    format!("as the CPU executor: {}", parts.join("; "))
+    format!("as the CPU computes them: {}", parts.join("; "))
 }
 
 /// A stage in words: `attend of layer 3 from position 120 on is off by 0.5, allowed 0.0001`.
@@ -83,13 +83,10 @@ fn describe_sampled(sampled: &SampledCheck, n_stages: usize) -> String {
 }
 
 fn describe_tokens(tokens: &TokenCheck) -> String {
-    let TokenCheck { n_tokens, n_same, kl_mean, kl_max, worst_position, .. } = *tokens;
-    let kl = |kl| divergence(kl);
+    let TokenCheck { n_tokens, n_same, kl_max, worst_position, .. } = *tokens;
+    let worst = divergence(kl_max);
     format!(
-        "{n_same} of {n_tokens} likeliest tokens are the same, KL divergence {} on average and {} at worst, at position \
-         {worst_position}",
-        kl(kl_mean),
-        kl(kl_max)
+        "{n_same} of {n_tokens} tokens would be chosen alike (KL divergence at most {worst}, at position {worst_position})"
     )
 }
 

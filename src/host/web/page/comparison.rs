@@ -4,7 +4,7 @@ use super::history::record::{Record, RecordId};
 use super::history::share::copy;
 use super::state::Page;
 use crate::measure::chart::{Chart, ROOFLINE, charts_within};
-use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, Section, compare};
+use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, Section, compare, times};
 use crate::measure::panel;
 use crate::measure::report::Entry;
 use leptos::prelude::*;
@@ -138,7 +138,7 @@ fn Figure(row: Row) -> impl IntoView {
         None => view! { <td>"–"</td> }.into_any(),
         Some(cell) => {
             let share = cell.share.as_ref().map(|share| view! { <small>{panel::share(share)}</small> });
-            let ratio = cell.ratio.map(|ratio| view! { <small>{format!("{ratio:.2} ×")}</small> });
+            let ratio = cell.ratio.map(|ratio| view! { <small>{times(ratio)}</small> });
             view! { <td data-verdict=key(cell.mark)>{cell.text}{share}{ratio}</td> }.into_any()
         }
     };
@@ -152,7 +152,7 @@ fn told(pair: &Pair, columns: &[Column], rows: &[Row]) -> Option<String> {
     let (native, browser) = (columns.get(pair.native)?, columns.get(pair.browser)?);
     // Speed is what people look for; the other figures stand in the table.
     let is_speed = |row: &&Row| matches!(row.section, Section::Standard | Section::Tests) && row.unit == "tokens/s";
-    let ratio = |at: &PairRatio| Some(format!("{} {:.2} ×", rows.get(at.row).filter(is_speed)?.figure, at.ratio));
+    let ratio = |at: &PairRatio| Some(format!("{} {}", rows.get(at.row).filter(is_speed)?.figure, times(at.ratio)));
     let ratios: Vec<String> = pair.ratios.iter().filter_map(ratio).collect();
     if ratios.is_empty() {
         return None;

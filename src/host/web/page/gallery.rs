@@ -7,8 +7,9 @@ use super::meters::{significant, thousands};
 use crate::format::sorted::{falling, sort};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
+use crate::measure::compare::times;
 use crate::measure::figures::Better;
-use crate::measure::headline::{card_name, host, reading, writing};
+use crate::measure::headline::{bandwidth_share, card_name, host, reading, verdict, writing};
 use crate::measure::panel::{figures, millis, percent};
 use crate::measure::report::{ProbeKind, Verdict};
 use crate::measure::standard::MODELS;
@@ -141,8 +142,7 @@ const LINES: [Line; 9] = [
     ("Reading a prompt, tokens/s", Better::More, |report| reading(report).map(|t| t.tokens_per_s.median).map(shown)),
     ("Memory bandwidth, GB/s", Better::More, |report| report.probes.limit(ProbeKind::Read).map(shown)),
     ("Bandwidth used while writing", Better::More, |report| {
-        let share = writing(report)?.gb_per_s / report.probes.limit(ProbeKind::Read)?;
-        Some((share, percent(share)))
+        bandwidth_share(report).map(|share| (share, percent(share)))
     }),
     ("Arithmetic in 32 bits, Gop/s", Better::More, |report| report.probes.limit(ProbeKind::FmaF32).map(shown)),
     ("First token", Better::Less, |report| writing(report)?.first_token_ms.map(|ms| (ms, millis(ms)))),
@@ -206,19 +206,18 @@ pub(crate) fn Pair(history: History) -> impl IntoView {
             let wins = [is_better(&a, &b), is_better(&b, &a)];
             (a.is_some() || b.is_some()).then(|| {
                 let ratio =
-                    a.as_ref().zip(b.as_ref()).filter(|(a, _)| a.0 > 0.0).map(|(a, b)| format!("{:.2} ×", b.0 / a.0));
+                    a.as_ref().zip(b.as_ref()).filter(|(a, _)| a.0 > 0.0).map(|(a, b)| times(b.0 / a.0));
                 let cell = |cell: Option<(f64, String)>| cell.map_or_else(|| "–".to_owned(), |(_, text)| text);
                 view! { <tr><th scope="row">{what}</th><td class:best=wins[0]>{cell(a)}</td><td class:best=wins[1]>{cell(b)}</td><td>{ratio}</td></tr> }
             })
         };
-        let verdict = |report: &Report| report.check.as_ref().map(|check| check.verdict).unwrap_or_default().label();
         Some(view! {
             {(!same_model).then(|| view! { <p class="note">"These two ran different models: only the limits of the cards compare."</p> })}
             <table class="pair">
                 <thead><tr><th scope="col">"Figure"</th><th scope="col">"First"</th><th scope="col">"Second"</th><th scope="col">"Second ÷ first"</th></tr></thead>
                 <tbody>
                     {LINES.map(line).collect_view()}
-                    <tr><th scope="row">"Numbers"</th><td>{verdict(&left)}</td><td>{verdict(&right)}</td><td></td></tr>
+                    <tr><th scope="row">"Numbers"</th><td>{verdict(&left).label()}</td><td>{verdict(&right).label()}</td><td></td></tr>
                 </tbody>
             </table>
         })
