@@ -115,7 +115,6 @@ export async function check_measure(browser, url, screenshots) {
     const plain = await start_chromium({ webgpu: false });
     try {
       const { tab } = await open_tab(plain, `${url}#chat`);
-      await tab.getByRole('button', { name: 'Run on the CPU' }).click();
       await ready(tab);
       await go(tab, 'test');
       const running = tab.evaluate(() => window.headstart.bench({ p: 0, n: 8, d: 0, r: 100 }));

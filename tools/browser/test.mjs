@@ -283,14 +283,18 @@ async function check_text(browser, server) {
 
 /** A browser that has the API and no adapter. */
 async function check_no_webgpu(server) {
-  await check('without WebGPU it says why, and what to do', async () => {
+  await check('without WebGPU it says why, and what to do, and writes on the CPU', async () => {
     const plain = await start_chromium({ webgpu: false });
     try {
       const { tab } = await open_tab(plain, server.url);
-      await until(tab, () => window.headstart?.state().status === 'no-webgpu');
-      const { message } = await state(tab);
-      assert.match(message, /GPU/);
-      assert.match(await tab.locator('body').innerText(), /WebGPU/);
+      await ready(tab);
+      const message = await tab.locator('.notice').innerText();
+      assert.match(message, /No GPU found: running on the CPU/);
+      assert.match(message, /WebGPU/);
+      assert.equal(await tab.locator('#test-gpu').innerText(), 'Test this CPU');
+      await tab.locator('.notice summary').click();
+      assert.match(await tab.locator('.notice').innerText(), /chrome:\/\/gpu/);
+      await until(tab, () => window.headstart.state().n_tokens > 4);
       await tab.screenshot({ path: path.join(screenshots, 'no-webgpu.png'), fullPage: true });
       return message.split('\n')[0];
     } finally {

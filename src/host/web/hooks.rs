@@ -105,20 +105,6 @@ struct Eval {
     ids: Vec<u32>,
 }
 
-/// What `verify()` takes; nothing means everything.
-#[derive(Deserialize)]
-struct Verify {
-    /// Whether every kernel is held against its reference too, which takes Firefox many minutes: it looks for what was
-    /// read back only now and then.
-    kernels: bool,
-}
-
-impl Default for Verify {
-    fn default() -> Self {
-        Self { kernels: true }
-    }
-}
-
 /// Hangs the hooks on the window, for as long as the page lives.
 pub(super) fn install(page: Page, link: &Rc<Link>) {
     let hooks = Object::new();
@@ -144,13 +130,8 @@ pub(super) fn install(page: Page, link: &Rc<Link>) {
     let probe = move || promise(measure(page, &to, Measurement::Probe));
     set("probe", Closure::<dyn Fn() -> Promise>::new(probe).into_js_value());
     let to = Rc::clone(link);
-    let verify = move |arguments: JsValue| {
-        let asked =
-            if arguments.is_undefined() { Ok(Verify::default()) } else { serde_wasm_bindgen::from_value(arguments) };
-        let asked = asked.map_err(|e| e.to_string());
-        promise(asked.and_then(|Verify { kernels }| measure(page, &to, Measurement::Verify { kernels })))
-    };
-    set("verify", Closure::<dyn Fn(JsValue) -> Promise>::new(verify).into_js_value());
+    let verify = move || promise(measure(page, &to, Measurement::Verify));
+    set("verify", Closure::<dyn Fn() -> Promise>::new(verify).into_js_value());
     let to = Rc::clone(link);
     let tune = move || promise(measure(page, &to, Measurement::Tune));
     set("tune", Closure::<dyn Fn() -> Promise>::new(tune).into_js_value());

@@ -73,9 +73,7 @@ fn wanted(what: &Measurement) -> (Wanted, Standard) {
     match what {
         Measurement::Probe => (Wanted { probes: true, ..single }, Standard::None),
         Measurement::Tune => (Wanted { tune: Some(tune::Extent::Quick), ..single }, Standard::None),
-        Measurement::Verify { kernels } => {
-            (Wanted { check: Some(Extent::Full), kernels: *kernels, ..single }, Standard::None)
-        }
+        Measurement::Verify => (Wanted { check: Some(Extent::Full), kernels: true, ..single }, Standard::None),
         Measurement::Bench(asked) => (tests(asked), Standard::None),
         Measurement::Test(asked, standard) => {
             (Wanted { standard: *standard != Standard::None, ..tests(asked) }, *standard)

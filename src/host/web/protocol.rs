@@ -124,8 +124,8 @@ pub(crate) enum Measurement {
     Probe,
     /// How fast the model is on it.
     Bench(BenchPlan),
-    /// Whether its numbers are right: the model's, and if wanted every kernel's by itself.
-    Verify { kernels: bool },
+    /// Whether its numbers are right: the model's, and every kernel's by itself.
+    Verify,
     /// Which kernels are the fastest for the model; it runs on them from then on.
     Tune,
     /// All that a person wants to know of an adapter: its limits, a bench and a check of the model that is loaded, and
@@ -326,6 +326,13 @@ pub(crate) struct AdapterCard {
     pub(crate) identity: Vec<Row>,
     /// Limits that matter for a language model.
     pub(crate) limits: Vec<Row>,
+}
+
+impl AdapterCard {
+    /// Whether the CPU stands in its place.
+    pub(crate) fn is_cpu(&self) -> bool {
+        self.binding_bytes == 0.0
+    }
 }
 
 /// One fact about an adapter in the browser's words and in wgpu's; empty where one of them is silent.

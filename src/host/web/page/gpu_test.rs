@@ -9,7 +9,7 @@ use super::meters::significant;
 use super::models::kept::duration;
 use super::route::View;
 use super::state::{Page, Status};
-use crate::host::web::protocol::{BenchPlan, Measurement, Standard};
+use crate::host::web::protocol::{AdapterCard, BenchPlan, Measurement, Standard};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
 use crate::measure::headline::{Headline, card_name, headline, writing};
@@ -28,18 +28,22 @@ pub(crate) fn GpuTest(page: Page, link: LinkHandle) -> impl IntoView {
         }
     };
     let is_busy = move || !is_testing.get() && page.status.get() != Status::Ready;
-    let label = move || if is_testing.get() { "Cancel" } else { "Test this GPU" };
-    let slow = move || page.adapter.with(|card| card.as_ref().is_some_and(|card| card.takes_host_memory));
-    let hint = move || match slow() {
+    let is = move |of: fn(&AdapterCard) -> bool| page.adapter.with(|card| card.as_ref().is_some_and(of));
+    let label = move || match is_testing.get() {
+        true => "Cancel",
+        false if is(AdapterCard::is_cpu) => "Test this CPU",
+        false => "Test this GPU",
+    };
+    let hint = move || match is(|card| card.takes_host_memory) {
+        true if is(AdapterCard::is_cpu) => "How fast the small test model is without a GPU: a minute or two.",
         true => {
-            "What real models would do here, measured on some of their layers and checked: up to three minutes on a processor."
+            "What real models would do here, measured on some of their layers and checked: up to three minutes on a CPU."
         }
         false => {
             "What DeepSeek V4-Flash and an 8B would do here, measured on some of their layers, tuned and checked: under a minute. Nothing is sent."
         }
     };
     view! {
-        <Received page />
         <section id="gpu-test" class="hero" aria-label="Test" aria-busy=move || is_testing.get().to_string()>
             <Rate page />
             <div class="act">
@@ -65,17 +69,19 @@ fn Rate(page: Page) -> impl IntoView {
         _ => tested().or_else(last).or_else(written),
     };
     let shown = move || rate().map_or_else(|| "–".to_owned(), significant);
+    let is_speed = move || page.measuring.with(|m| m.as_ref().is_some_and(|m| matches!(m.label, "Test" | "Bench")));
     let what = move || match (page.status.get(), page.is_introducing.get()) {
         (Status::Loading, _) => "The test model is being loaded.",
         (Status::Generating, true) => "A small test model is writing here, on your GPU.",
-        (Status::Measuring, _) => "Being measured.",
+        (Status::Measuring, _) if is_speed() => "Being measured.",
+        _ if rate().is_none() => "No speed is known yet.",
         _ => "Text written by a small test model. It is a toy: judge the speed by it, not the words.",
     };
     let text =
         move || page.run.with(|run| run.as_ref().map(|run| format!("{}{}", run.prompt, run.text))).unwrap_or_default();
     view! {
         <div class="rate">
-            <p class="figure"><strong>{shown}</strong>" tokens/s"</p>
+            <p class="figure"><strong class:none=move || rate().is_none()>{shown}</strong>" tokens/s"</p>
             <p class="hint">{what}</p>
             <p class="sample" aria-hidden="true"><span>{text}</span></p>
         </div>
@@ -152,7 +158,7 @@ fn Result(page: Page) -> impl IntoView {
 
 /// A result that somebody sent: theirs first, and the way to one's own.
 #[component]
-fn Received(page: Page) -> impl IntoView {
+pub(super) fn Received(page: Page) -> impl IntoView {
     let received = move || {
         let id = page.history.received.get()?;
         page.history.records.with(|all| all.iter().find(|record| record.id == id).cloned())

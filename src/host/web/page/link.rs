@@ -187,7 +187,7 @@ impl Link {
         self.page.begin_measurement(match what {
             Measurement::Probe => "Probe",
             Measurement::Bench(_) => "Bench",
-            Measurement::Verify { .. } => "Verify",
+            Measurement::Verify => "Verify",
             Measurement::Tune => "Tune",
             Measurement::Test(..) => "Test",
         });
@@ -298,6 +298,8 @@ impl Link {
             | Event::Models(Told::Shelf(_)) => {}
         }
         let arrived = matches!(event, Event::Loaded { .. });
+        // The CPU is fast enough for the toy, and for nothing else.
+        let is_without_gpu = matches!(event, Event::NoGpu { .. });
         let written_ms = if let Event::Token { elapsed_ms, .. } = event { elapsed_ms } else { 0.0 };
         self.page.hear(match event {
             Event::NoGpu { reason: NoGpu::NoApi } if window_has_webgpu() => {
@@ -307,6 +309,10 @@ impl Link {
         });
         if arrived {
             self.introduce();
+        }
+        if is_without_gpu && self.is_embedded() {
+            self.executor.set(Executor::Cpu);
+            drop(self.load(ModelFile::Embedded));
         }
         if written_ms > INTRODUCTION_MS && self.page.is_introducing.get_untracked() {
             self.stop();
@@ -318,11 +324,15 @@ impl Link {
         let is_first = !self.has_introduced.replace(true);
         let is_watched =
             self.page.view.get_untracked() == View::Test && self.page.history.received.get_untracked().is_none();
-        if is_first && is_watched && matches!(*self.model.borrow(), ModelFile::Embedded) {
+        if is_first && is_watched && self.is_embedded() {
             self.page.is_introducing.set(true);
             let settings = Settings { seed: random_seed(), ..Settings::default() };
             drop(self.generate(OPENINGS[0].into(), INTRODUCTION_TOKENS, settings));
         }
+    }
+
+    fn is_embedded(&self) -> bool {
+        matches!(*self.model.borrow(), ModelFile::Embedded)
     }
 
     /// The worker listens now: sends it what was held back.

@@ -37,7 +37,7 @@ pub(crate) fn Measure(page: Page, link: LinkHandle) -> impl IntoView {
                         "Bench"
                     </button>
                     <button id="probe" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Probe)>"Probe"</button>
-                    <button id="verify" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Verify { kernels: true })>"Verify"</button>
+                    <button id="verify" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Verify)>"Verify"</button>
                     <button id="tune" type="button" disabled=is_busy on:click=move |_| begin(Measurement::Tune)>"Tune"</button>
                 </div>
                 <dl class="what">

@@ -9,8 +9,9 @@ use crate::host::web::protocol::{ModelCard, Step};
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
+/// The way to models on the disk.
 #[component]
-pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
+pub(crate) fn Pick(page: Page, link: LinkHandle) -> impl IntoView {
     let picked = move |event| {
         let input = event_target::<HtmlInputElement>(&event);
         if let Some(files) = input.files().filter(|files| files.length() > 0) {
@@ -19,6 +20,17 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
         // The same files may be picked again, after they were mended.
         input.set_value("");
     };
+    view! {
+        <p class="pick">
+            <input id="file" class="unseen" type="file" accept=".gguf,.safetensors,.json,.jinja" multiple on:change=picked />
+            <label class="button small" for="file">"Open files"</label>
+            <span class="hint">"from your disk: a GGUF, all its parts, or safetensors with their JSON files; or drop them on the page"</span>
+        </p>
+    }
+}
+
+#[component]
+pub(crate) fn Model(page: Page) -> impl IntoView {
     let facts = move || page.model.get().map(|model| view! { <Facts model /> });
     let progress = move || {
         (page.status.get() == Status::Loading).then(|| page.loading.get().map(|loading| view! { <Bar loading /> }))
@@ -28,11 +40,6 @@ pub(crate) fn Model(page: Page, link: LinkHandle) -> impl IntoView {
             <h2 id="model-title">"Loaded model"</h2>
             {facts}
             {progress}
-            <p class="pick">
-                <input id="file" class="unseen" type="file" accept=".gguf,.safetensors,.json,.jinja" multiple on:change=picked />
-                <label class="button small" for="file">"Open files"</label>
-                <span class="hint">"a GGUF, all its parts, or safetensors with their JSON files; or drop them on the page"</span>
-            </p>
         </section>
     }
 }

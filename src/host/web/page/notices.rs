@@ -2,7 +2,7 @@
 
 use super::LinkHandle;
 use super::advice::{Advice, advice, user_agent};
-use super::state::{Notice, Page};
+use super::state::{Notice, Page, Status};
 use crate::host::web::protocol::{Executor, NoGpu};
 use leptos::prelude::*;
 
@@ -11,8 +11,8 @@ pub(crate) fn Notices(page: Page, link: LinkHandle) -> impl IntoView {
     let start = move |executor| link.with_value(|link| link.start(executor));
     view! {
         <div class="notices" role="alert">
+            {move || page.no_gpu.get().map(|reason| view! { <Missing page reason start /> })}
             {move || page.notice.get().map(|notice| match notice {
-                Notice::NoGpu(reason) => view! { <Missing reason start /> }.into_any(),
                 Notice::Lost(message) => view! { <Lost message start /> }.into_any(),
                 Notice::Failed { title, message } => view! { <Failed page title message start /> }.into_any(),
             })}
@@ -20,22 +20,26 @@ pub(crate) fn Notices(page: Page, link: LinkHandle) -> impl IntoView {
     }
 }
 
-/// No adapter: why, what to do in this browser, and the way without one.
+/// No adapter: why, what to do in this browser, and the way without one, on which the small model is already.
 #[component]
-fn Missing(reason: NoGpu, start: impl Fn(Executor) + Copy + 'static) -> impl IntoView {
+fn Missing(page: Page, reason: NoGpu, start: impl Fn(Executor) + Copy + 'static) -> impl IntoView {
     let Advice { title, why, steps } = advice(reason, &user_agent());
+    let stands_still = move || page.status.get() == Status::NoWebgpu;
     view! {
         <section class="notice">
-            <h2>{title}</h2>
+            <h2>{title}<span hidden=stands_still>": running on the CPU"</span></h2>
             <p>{why}</p>
-            <ul>{steps.into_iter().map(|step| view! { <li>{step}</li> }).collect_view()}</ul>
-            <p>
-                <a href="https://webgpureport.org" rel="noreferrer">"webgpureport.org"</a>
-                " shows what this browser offers."
-            </p>
+            <details>
+                <summary>"What helps"</summary>
+                <ul>{steps.into_iter().map(|step| view! { <li>{step}</li> }).collect_view()}</ul>
+                <p>
+                    <a href="https://webgpureport.org" rel="noreferrer">"webgpureport.org"</a>
+                    " shows what this browser offers."
+                </p>
+            </details>
             <p class="buttons">
-                <button class="primary" on:click=move |_| start(Executor::Cpu)>"Run on the CPU"</button>
-                <button on:click=move |_| start(Executor::Gpu)>"Look again"</button>
+                <button class="primary" hidden=move || !stands_still() on:click=move |_| start(Executor::Cpu)>"Run on the CPU"</button>
+                <button on:click=move |_| start(Executor::Gpu)>"Look for a GPU again"</button>
                 <span class="hint">"The CPU writes the same text in this tab: well enough for the small model, slowly for larger ones."</span>
             </p>
         </section>

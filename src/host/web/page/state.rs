@@ -1,6 +1,5 @@
 //! What the page shows, as signals, and how each of the worker's words changes it.
 
-use super::advice::{Advice, advice, user_agent};
 use super::history::History;
 use super::models::Models;
 use super::route::{self, View};
@@ -56,8 +55,6 @@ impl Measuring {
 /// Something that a person has to know, and may have to act on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Notice {
-    /// No adapter: what to do about it depends on the browser.
-    NoGpu(NoGpu),
     /// A request failed; what was there before goes on working.
     Failed { title: &'static str, message: String },
     /// The adapter or the worker is gone.
@@ -68,10 +65,6 @@ impl Notice {
     /// The notice in a line.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::NoGpu(reason) => {
-                let Advice { title, why, .. } = advice(*reason, &user_agent());
-                format!("{title}: {why}")
-            }
             Self::Failed { title, message } => format!("{title}: {message}"),
             Self::Lost(message) => message.clone(),
         }
@@ -133,6 +126,8 @@ pub(crate) struct Page {
     pub(crate) is_introducing: RwSignal<bool>,
     pub(crate) status: RwSignal<Status>,
     pub(crate) notice: RwSignal<Option<Notice>>,
+    /// Why there is no GPU to run on, while the CPU stands in its place.
+    pub(crate) no_gpu: RwSignal<Option<NoGpu>>,
     pub(crate) loading: RwSignal<Option<Loading>>,
     pub(crate) model: RwSignal<Option<ModelCard>>,
     pub(crate) adapter: RwSignal<Option<AdapterCard>>,
@@ -157,6 +152,7 @@ impl Page {
             is_introducing: RwSignal::new(false),
             status: RwSignal::new(Status::Loading),
             notice: RwSignal::new(None),
+            no_gpu: RwSignal::new(None),
             loading: RwSignal::new(None),
             model: RwSignal::new(None),
             adapter: RwSignal::new(None),
@@ -177,11 +173,16 @@ impl Page {
         match event {
             Event::Up | Event::Evaluated { .. } => {}
             Event::NoGpu { reason } => {
-                self.notice.set(Some(Notice::NoGpu(reason)));
+                self.no_gpu.set(Some(reason));
                 self.loading.set(None);
                 self.status.set(Status::NoWebgpu);
             }
-            Event::Adapter(card) => self.adapter.set(Some(*card)),
+            Event::Adapter(card) => {
+                if !card.is_cpu() {
+                    self.no_gpu.set(None);
+                }
+                self.adapter.set(Some(*card));
+            }
             Event::Progress(progress) => self.advance(progress),
             Event::Loaded { model, times, .. } => {
                 self.model.set(Some(model));

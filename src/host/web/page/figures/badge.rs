@@ -1,4 +1,4 @@
-//! The numeric check: a badge that says right, WRONG or not checked, and opens what was compared.
+//! The numeric check: a badge that says whether the numbers are right, WRONG or not checked, and opens what was compared.
 
 use crate::measure::panel;
 use crate::measure::report::{Check, Verdict as Found};
@@ -19,19 +19,23 @@ fn key(verdict: Found) -> &'static str {
     }
 }
 
+fn of_numbers(verdict: Found) -> String {
+    format!("Numbers {}", verdict.label())
+}
+
 /// The verdict, which opens the details where there are some.
 #[component]
 pub(crate) fn CheckBadge(check: Option<Check>) -> impl IntoView {
     let Some(check) = check else {
-        let verdict = Signal::stored(Found::default());
-        return view! { <p class="check"><Verdict verdict /></p> }.into_any();
+        let unknown = Found::default();
+        return view! { <p class="check"><span class="verdict" data-verdict=key(unknown)>{of_numbers(unknown)}</span></p> }.into_any();
     };
     let (verdict, rows) = (check.verdict, verify::rows(&check));
     let row = |(what, how): panel::Row| view! { <tr><th scope="row">{what}</th><td>{how}</td></tr> };
     view! {
         <details class="check">
             <summary>
-                <span class="verdict" data-verdict=key(verdict)>{verdict.label()}</span>
+                <span class="verdict" data-verdict=key(verdict)>{of_numbers(verdict)}</span>
                 <span class="hint">{check.summary}</span>
             </summary>
             <table>

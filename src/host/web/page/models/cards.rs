@@ -14,7 +14,7 @@ use leptos::prelude::*;
 /// Names in the catalogue, with what each is good for.
 const FIRST: [(&str, &str); 2] = [
     ("R1-Distill-Qwen-1.5B", "Thinks before it answers: sums, puzzles, code."),
-    ("Qwen3-0.6B", "Answers short questions. The smallest download."),
+    ("Qwen3-0.6B", "Answers short questions. The smaller download."),
 ];
 
 #[component]

@@ -26,7 +26,7 @@ pub(crate) fn Known(page: Page, link: LinkHandle) -> impl IntoView {
                     <thead>
                         <tr>
                             <th scope="col">"Model"</th><th scope="col">"Download"</th><th scope="col">"On the adapter"</th>
-                            <th scope="col">"Fits"</th><th scope="col">"Licence"</th><th scope="col"><span class="unseen">"Look up"</span></th>
+                            <th scope="col">"Fits"</th><th scope="col">"Licence"</th><th scope="col"><span class="unseen">"Run"</span></th>
                         </tr>
                     </thead>
                     <tbody>{offered().map(|model| view! { <KnownRow page link model /> }).collect_view()}</tbody>
@@ -53,11 +53,7 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
         (None, Some(rate)) => format!("yes, at most {rate} tokens/s"),
         (None, None) => "yes".to_owned(),
     };
-    let look_up = move |_| {
-        models.begin();
-        models.words.set(model.reference());
-        models.look_up(link, model.reference());
-    };
+    let run = move |_| models.run(link, model.reference());
     view! {
         <tr>
             <th scope="row">{model.name}</th>
@@ -65,7 +61,7 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
             <td>{needed}</td>
             <td>{verdict}</td>
             <td>{model.licence}</td>
-            <td><button type="button" class="small" aria-label=format!("Look up {}", model.name) on:click=look_up>"Look up"</button></td>
+            <td><button type="button" class="small" aria-label=format!("Run {}", model.name) disabled=move || models.is_looking.get() on:click=run>"Run"</button></td>
         </tr>
     }
 }

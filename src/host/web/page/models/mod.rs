@@ -7,7 +7,7 @@ pub(crate) mod kept;
 mod known;
 
 use super::LinkHandle;
-use super::model_card::{Model, megabytes};
+use super::model_card::{Model, Pick, megabytes};
 use super::route::View;
 use super::state::Page;
 use crate::host::arrival::Plan;
@@ -160,9 +160,10 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
                 {move || trouble().map(|message| view! { <Trouble models message /> })}
             </div>
             <cards::Cards page link />
+            <Pick page link />
             <kept::Kept models link />
             <details id="more-models">
-            <summary>"More models "<span class="hint">"by name from the web, or from your disk"</span></summary>
+            <summary>"More models "<span class="hint">"by name from the web"</span></summary>
             <form class="buttons look-up" on:submit=submit>
                 <input
                     id="model-words"
@@ -184,7 +185,7 @@ pub(crate) fn ModelsPanel(page: Page, link: LinkHandle) -> impl IntoView {
             <known::Known page link />
             </details>
         </section>
-        <Model page link />
+        <Model page />
     }
 }
 
