@@ -69,8 +69,13 @@ export async function check_prompts(browser, url, dist, screenshots) {
       await go(tab, 'models');
       await tab.locator('#remove-prompts').waitFor();
       await tab.locator('#choose').screenshot({ path: path.join(screenshots, 'prompts.png') });
-      await tab.locator('#remove-prompts').click();
-      await until(tab, () => window.headstart.models().prompts === 0);
+      // What is being written just now is not deleted: on a busy machine the last answer still is.
+      const prompts = () => tab.evaluate(() => window.headstart.models().prompts);
+      for (let tries = 0; tries < 60 && (await prompts()) > 0; tries += 1) {
+        await tab.locator('#remove-prompts').evaluate((button) => button.click());
+        await tab.waitForTimeout(500);
+      }
+      assert.equal(await prompts(), 0);
       return `${second.n_known} of ${second.n_prompt} tokens were known`;
     }),
   );
