@@ -103,11 +103,11 @@ fn plans_and_records(shape: &Shape, n_context: u32, weight_gib: std::ops::Range<
     let forward = Forward::plan(&mut arena, &mut uploads, shape, &weights, n_context, n_chunk);
     let gib = arena.bytes(Purpose::Weights) >> 30;
     assert!(weight_gib.contains(&gib), "{gib} GiB of weights");
-    let mut decode = forward.record_body(1);
+    let mut decode = forward.record_body(1, false);
     forward.record_head(&mut decode, 1, true);
     forward.record_sample(&mut decode);
     check(&decode, &arena);
-    check(&forward.record_body(n_chunk), &arena);
+    check(&forward.record_body(n_chunk, false), &arena);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A weight matrix on the GPU: its format, its two planes, and the text that decodes it.
 
-use crate::format::Format;
 use crate::format::quant::row::{BlockCodes, Shader};
+use crate::format::{Format, repack};
 use crate::gpu::op::Spec;
 use crate::gpu::{Caps, Config, Nibbles, Slice, Stage};
 
@@ -32,6 +32,21 @@ impl Matrix {
     pub fn bytes(&self) -> u64 {
         let scales = if self.scales == self.quants { 0 } else { self.scales.bytes };
         self.quants.bytes + scales
+    }
+
+    /// The first `n` rows, or all where there are no more.
+    #[must_use]
+    pub fn first_rows(self, n: u32) -> Self {
+        if n >= self.n_rows {
+            return self;
+        }
+        let (rows, n_in) = (u64::from(n), u64::from(self.n_in));
+        let cut =
+            |slice: Slice, words: u64| Slice { bytes: (words * 4).next_multiple_of(16).min(slice.bytes), ..slice };
+        let quants = cut(self.quants, repack::quant_words(self.format, rows, n_in));
+        let has_scales = self.scales != self.quants;
+        let scales = if has_scales { cut(self.scales, repack::scale_words(self.format, rows, n_in)) } else { quants };
+        Self { n_rows: n, quants, scales, ..self }
     }
 
     /// Adds the format's decoder to a variant.

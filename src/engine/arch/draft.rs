@@ -24,9 +24,11 @@ impl Draft {
         &self.0.arena
     }
 
-    /// A step of `n` tokens: of 1 a decode step, with the choice of the next token; of more a prompt's, without its head.
+    /// A step of `n` tokens at a position: of 1 a decode step, with the choice of the next token; of more a prompt's, without
+    /// its head.
     #[must_use]
-    pub fn step(&self, n: u32) -> Recording {
-        self.0.network.record(if n == 1 { Kind::Decode } else { Kind::Body(n) })
+    pub fn step(&self, n: u32, position: u32) -> Recording {
+        let network = &self.0.network;
+        network.record(if n == 1 { network.decode_at(position) } else { Kind::Body(n) })
     }
 }

@@ -82,12 +82,12 @@ impl Network {
     fn record_parts(&self, kind: Kind) -> Recording {
         let mut recording = Recording::default();
         match kind {
-            Kind::Decode => {
-                recording = self.record_body(1);
+            Kind::Decode | Kind::DecodeDense => {
+                recording = self.record_body(1, kind == Kind::DecodeDense);
                 self.record_head(&mut recording, 1, true);
                 self.record_sample(&mut recording);
             }
-            Kind::Body(n) => recording = self.record_body(n),
+            Kind::Body(n) => recording = self.record_body(n, false),
             Kind::HeadLast(n) => {
                 self.record_head(&mut recording, n, true);
                 self.record_sample(&mut recording);
@@ -97,10 +97,30 @@ impl Network {
         recording
     }
 
-    /// Records a step of up to `n` tokens through all layers.
-    pub(in crate::engine) fn record_body(&self, n: u32) -> Recording {
+    /// The kinds of step that generation takes, for prompts' steps of these sizes.
+    pub(in crate::engine) fn kinds(&self, capacities: &[u32]) -> Vec<Kind> {
+        let of_prompts = capacities.iter().filter(|n| **n > 1).flat_map(|n| [Kind::Body(*n), Kind::HeadLast(*n)]);
+        let dense = (self.dense_until() > 0).then_some(Kind::DecodeDense);
+        std::iter::once(Kind::Decode).chain(dense).chain(of_prompts).collect()
+    }
+
+    /// The kind of a decode step at a position.
+    pub(in crate::engine) fn decode_at(&self, position: u32) -> Kind {
+        if position < self.dense_until() { Kind::DecodeDense } else { Kind::Decode }
+    }
+
+    /// Positions whose decode steps have nothing to choose.
+    pub(in crate::engine) fn dense_until(&self) -> u32 {
         match self {
-            Self::V4(forward) => forward.record_body(n),
+            Self::V4(forward) => forward.dense_until(),
+            Self::Decoder(_) => 0,
+        }
+    }
+
+    /// Records a step of up to `n` tokens through all layers.
+    fn record_body(&self, n: u32, dense: bool) -> Recording {
+        match self {
+            Self::V4(forward) => forward.record_body(n, dense),
             Self::Decoder(forward) => forward.record_body(n),
         }
     }

@@ -16,7 +16,7 @@ const LEAST_CONTEXT: u32 = 512;
 
 /// Bytes of scratch that the recordings of generation take once they are lowered.
 pub(in crate::engine) fn program_bytes(executor: &Executor, network: &Network, n_chunk: u32) -> u64 {
-    let kinds = Kind::at_load(&Kind::capacities(n_chunk));
+    let kinds = network.kinds(&Kind::capacities(n_chunk));
     kinds.into_iter().map(|kind| executor.scratch_bytes(&network.record(kind))).sum()
 }
 

@@ -9,6 +9,8 @@ use crate::kernels::linear::{Flow, record_linear};
 pub enum Kind {
     /// One token through all layers, head and sampling.
     Decode,
+    /// The same at a position where no layer has more to attend to than it chooses, so that none has to choose.
+    DecodeDense,
     /// Up to so many tokens through all layers.
     Body(u32),
     /// Logits of the last of up to so many tokens, and sampling.
@@ -23,12 +25,6 @@ impl Kind {
         let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();
         capacities.dedup();
         capacities
-    }
-
-    /// What generation takes, for steps of these sizes.
-    pub(in crate::engine) fn at_load(capacities: &[u32]) -> Vec<Self> {
-        let of_prompts = capacities.iter().filter(|n| **n > 1).flat_map(|n| [Self::Body(*n), Self::HeadLast(*n)]);
-        std::iter::once(Self::Decode).chain(of_prompts).collect()
     }
 }
 

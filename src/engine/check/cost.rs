@@ -30,11 +30,14 @@ impl Session {
     /// position `depth`: the prompt, its head, and all steps but that of the last id, which is not computed.
     #[must_use]
     pub fn work_of_generation(&self, depth: u32, n_prompt: u32, n_new: u32) -> Cost {
-        let decode = self.record(Kind::Decode);
         let first = depth.saturating_add(n_prompt);
         let mut work = sum(self.work_of_prompt(depth, n_prompt), of_step(&self.record(Kind::HeadLast(1)), first));
-        for step in 0..n_new.saturating_sub(1) {
-            work = sum(work, of_step(&decode, first.saturating_add(step)));
+        let mut decode: Option<(Kind, Recording)> = None;
+        for position in (0..n_new.saturating_sub(1)).map(|step| first.saturating_add(step)) {
+            let kind = self.network.decode_at(position);
+            let same = decode.take().filter(|(of, _)| *of == kind);
+            let (_, recording) = decode.insert(same.unwrap_or_else(|| (kind, self.record(kind))));
+            work = sum(work, of_step(recording, position));
         }
         work
     }
@@ -47,7 +50,7 @@ impl Session {
     /// When the adapter fails.
     pub async fn profile_step(&mut self, position: u32, n: u32) -> Result<(Recording, Option<Vec<f64>>)> {
         let n = n.clamp(1, self.largest_capacity());
-        let kind = if n == 1 { Kind::Decode } else { Kind::Body(n) };
+        let kind = if n == 1 { self.network.decode_at(position) } else { Kind::Body(n) };
         let prepared = self.prepare(kind).await?;
         self.write_step(position, n, &Sampling::default());
         let times = self.executor.profile(prepared).await?;

@@ -78,16 +78,31 @@ impl Session {
         found
     }
 
-    /// The problem of each stage of a step, in order.
+    /// The problems of steps that no search looks at, each with that of the same stage of a step that one does look at: of
+    /// smaller steps of a prompt and the largest, and of decode steps with less to do and one with everything.
     #[must_use]
-    pub fn problems(&self, n_tokens: u32) -> Vec<Problem> {
-        self.record(self.kind_of(n_tokens)).stages.iter().map(Problem::of).collect()
-    }
-
-    /// Sizes of steps that are recorded, in tokens, ascending.
-    #[must_use]
-    pub fn step_sizes(&self) -> Vec<u32> {
-        self.capacities.clone()
+    pub fn heirs(&self) -> Vec<[Problem; 2]> {
+        let largest = Kind::Body(self.largest_capacity());
+        let mut heirs = Vec::new();
+        for kind in self.network.kinds(&self.capacities) {
+            let from = match kind {
+                Kind::Body(n) if Kind::Body(n) != largest => largest,
+                Kind::DecodeDense => Kind::Decode,
+                _ => continue,
+            };
+            let from = self.record(from).stages;
+            let mut from = from.iter();
+            for stage in &self.record(kind).stages {
+                let is_same = |of: &&Stage| (of.name, of.layer, of.op.name) == (stage.name, stage.layer, stage.op.name);
+                // Where steps are fused otherwise, none is like it.
+                let rest = from.clone();
+                match from.find(is_same) {
+                    Some(of) => heirs.push([Problem::of(stage), Problem::of(of)]),
+                    None => from = rest,
+                }
+            }
+        }
+        heirs
     }
 
     fn kind_of(&self, n_tokens: u32) -> Kind {

@@ -65,7 +65,10 @@ pub(in crate::engine) struct Prompted {
 /// A text being written.
 pub struct Generation<'a> {
     session: &'a mut Session,
+    /// Decode steps at any position.
     decode: Prepared,
+    /// Those before [`Network::dense_until`](crate::engine::arch::network::Network::dense_until); others where there are none.
+    decode_dense: Prepared,
     in_flight: VecDeque<(Ticket, u32)>,
     ready: VecDeque<u32>,
     /// New ids that are known on the host, handed out or not.
@@ -98,11 +101,13 @@ impl<'a> Generation<'a> {
         let Prompted { head, n_prompt, n_known, prefix, stops, sampler, begin, prefill_ms } = prompted;
         let room = session.n_context() - n_prompt;
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).min(room);
+        let decode_dense = session.prepare(session.network.decode_at(n_prompt)).await?;
         let decode = session.prepare(Kind::Decode).await?;
         let timings = Timings { n_prompt, n_known, prefill_ms, ..Timings::default() };
         let mut generation = Self {
             session,
             decode,
+            decode_dense,
             in_flight: VecDeque::new(),
             ready: VecDeque::new(),
             written: Vec::new(),
@@ -163,8 +168,11 @@ impl<'a> Generation<'a> {
         let depth = if self.runs_ahead() { IN_FLIGHT } else { 1 };
         while self.in_flight.len() < depth && self.issued < self.wanted {
             let before = self.session.executor.encoding_ms();
-            let n = self.burst.min(self.wanted - self.issued);
-            self.issue(self.decode, n)?;
+            // The step begins with the last token asked for.
+            let position = self.first + self.issued - 1;
+            let n_dense = self.session.network.dense_until().saturating_sub(position);
+            let (decode, most) = if n_dense > 0 { (self.decode_dense, n_dense) } else { (self.decode, u32::MAX) };
+            self.issue(decode, self.burst.min(self.wanted - self.issued).min(most))?;
             self.timings.encode_ms += self.session.executor.encoding_ms() - before;
         }
         Ok(())
@@ -273,6 +281,7 @@ mod tests {
     use crate::format::Memory;
     use crate::gpu::Adapter;
     use crate::gpu::executor_gpu::lose_after;
+    use crate::model::{Shape, SyntheticName};
     use pollster::block_on;
     use std::rc::Rc;
 
@@ -326,5 +335,84 @@ mod tests {
             (n_lost, n_calls) = (n_lost + 1, n_calls + 1 + n_calls / 3);
         }
         assert!(n_lost > 8, "{n_calls} calls");
+    }
+
+    /// A layer of each ratio; the second chooses 5 entries, so that from position 23 on it has to.
+    const DENSE_UNTIL: u32 = 23;
+
+    fn v4(choice: ExecutorChoice) -> Session {
+        let config = r#"{"model_type": "deepseek_v4", "vocab_size": 64, "hidden_size": 32, "moe_intermediate_size": 32,
+            "num_hidden_layers": 3, "num_attention_heads": 2, "head_dim": 16, "q_lora_rank": 32, "o_groups": 1,
+            "o_lora_rank": 32, "num_experts_per_tok": 1, "n_routed_experts": 2, "max_position_embeddings": 256,
+            "compress_ratios": [0, 4, 128], "num_hash_layers": 1, "sliding_window": 8, "index_n_heads": 2,
+            "index_head_dim": 16, "index_topk": 5, "qk_rope_head_dim": 8, "hc_sinkhorn_iters": 2}"#;
+        let name = SyntheticName::parse("synthetic:config.json:format=q8_0:seed=3").expect("a name");
+        let shape = Shape::from_config(config).expect("a shape");
+        let files = ModelFiles::synthetic(name.with_shape(shape).expect("a model"));
+        block_on(Session::load(&files, choice, &LoadOptions::default(), &mut |_| ())).expect("a session")
+    }
+
+    fn places() -> impl Iterator<Item = ExecutorChoice> {
+        let adapters = block_on(Adapter::all()).into_iter().filter(|adapter| adapter.identity.backend != "gl");
+        std::iter::once(ExecutorChoice::Cpu).chain(adapters.map(ExecutorChoice::Gpu))
+    }
+
+    /// What a step at a position leaves, in bits.
+    fn left_by(session: &mut Session, kind: Kind, position: u32) -> Vec<u8> {
+        let prepared = block_on(session.prepare(kind)).expect("a recording");
+        session.write_step(position, 1, &Sampling::default());
+        block_on(session.run_and_wait(prepared)).expect("a step");
+        let mut slices = session.network.held(position + 1);
+        slices.push(session.network.logits().0);
+        block_on(session.executor.read_all(&slices)).expect("bytes")
+    }
+
+    #[test]
+    fn steps_that_choose_nothing_equal_those_that_choose_all() {
+        for choice in places() {
+            let mut session = v4(choice);
+            let ids: Vec<u32> = (0..40).map(|i| 2 + i * i * 7 % 61).collect();
+            for position in 0..=DENSE_UNTIL {
+                let is_dense = position < DENSE_UNTIL;
+                let expected = if is_dense { Kind::DecodeDense } else { Kind::Decode };
+                assert_eq!(session.network.decode_at(position), expected, "position {position}");
+                // The reference has no entries beyond those that are chosen.
+                if is_dense || matches!(session.choice, ExecutorChoice::Gpu(_)) {
+                    session.write_tokens(&ids).expect("ids");
+                    let [dense, chosen] =
+                        [Kind::DecodeDense, Kind::Decode].map(|kind| left_by(&mut session, kind, position));
+                    assert_eq!(dense == chosen, is_dense, "position {position}");
+                }
+            }
+        }
+    }
+
+    fn written(session: &mut Session, prompt: &[u32], n: usize) -> Vec<u32> {
+        let sampling = Sampling { temperature: 1.0, seed: 5, ..Sampling::default() };
+        let mut generation = block_on(session.go_on(prompt, &sampling, n, &[])).expect("a text");
+        let mut ids = Vec::new();
+        while let Some(id) = block_on(generation.next()).expect("an id") {
+            ids.push(id);
+        }
+        block_on(generation.finish()).expect("an end");
+        ids
+    }
+
+    #[test]
+    fn a_text_goes_over_from_one_kind_of_step_to_the_other_wherever_it_begins() {
+        for choice in places() {
+            let (mut session, mut fresh) = (v4(choice.clone()), v4(choice));
+            // All steps are of the kind that fits every position.
+            let decode = block_on(fresh.prepare(Kind::Decode)).expect("a recording");
+            fresh.prepared.insert(Kind::DecodeDense, decode);
+            let text = written(&mut session, &[1, 2, 3], 90);
+            assert_eq!(text, written(&mut fresh, &[1, 2, 3], 90));
+            let whole = [&[1, 2, 3], text.as_slice()].concat();
+            // Further on, then back to the last positions of one kind and the first of the other.
+            for n in [whole.len(), 22, 23, 24, 21, 9] {
+                let prompt = [&whole[..n - 1], &[60]].concat();
+                assert_eq!(written(&mut session, &prompt, 40), written(&mut fresh, &prompt, 40), "after {n}");
+            }
+        }
     }
 }

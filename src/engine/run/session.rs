@@ -130,7 +130,7 @@ impl Session {
     /// first use do it now.
     pub(in crate::engine) async fn compile(&mut self, progress: &mut dyn FnMut(LoadProgress)) -> Result<()> {
         let begin = Instant::now();
-        let kinds = Kind::at_load(&self.capacities);
+        let kinds = self.network.kinds(&self.capacities);
         let total = kinds.len() as u32;
         self.write_step(0, 0, &Sampling::default());
         for (index, kind) in kinds.into_iter().enumerate() {
@@ -231,13 +231,13 @@ impl Session {
     /// The variants that round activations in the steps of a text, by name.
     #[must_use]
     pub fn rounded(&self) -> Vec<String> {
-        let stages = Kind::at_load(&self.capacities).into_iter().flat_map(|kind| self.network.record(kind).stages);
+        let stages = self.network.kinds(&self.capacities).into_iter().flat_map(|kind| self.network.record(kind).stages);
         let variants = stages.flat_map(|stage| self.executor.variants(&stage, None));
         let rounded = variants.filter(|variant| variant.precision != Precision::Exact);
         rounded.map(|variant| variant.name.to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// The recording of one decode step, for counting and for reports.
+    /// The recording of one decode step at any position, for counting and for reports.
     pub fn decode_recording(&self) -> Recording {
         self.record(Kind::Decode)
     }

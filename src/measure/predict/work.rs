@@ -59,7 +59,7 @@ impl Planner {
         let draft = self.plan(depth.saturating_add(n_tokens).max(4096));
         let kind = |layer: u32| self.outline.layer_kinds.get(layer as usize).map_or(OUTSIDE, String::as_str);
         let mut works = Works::new();
-        for stage in &draft.step(n_tokens).stages {
+        for stage in &draft.step(n_tokens, depth).stages {
             let kind = stage.layer.map_or(OUTSIDE, kind).to_owned();
             let (sum, work) = (works.entry((kind, stage.name)).or_default(), stage.work(depth));
             *sum = Cost { bytes: sum.bytes + work.bytes, ops: sum.ops + work.ops };

@@ -113,7 +113,7 @@ pub async fn tune_within(
     if extent == Extent::Full {
         tuner.facts.single = single::best_single(&tuner.searched, &tuner.spaces, guess.config);
     }
-    let tuning = inherit(session, tuning, n_chunk);
+    let tuning = inherit(session, tuning);
     session.retune(tuning).await?;
     tuner.facts.source = if extent == Extent::Quick { TuningSource::Quick } else { TuningSource::Full };
     tuner.facts.rounded = session.rounded();
@@ -147,18 +147,14 @@ impl Known {
     }
 }
 
-/// Smaller steps of a prompt take over what was chosen for the largest, stage by stage.
-fn inherit(session: &Session, mut tuning: Tuning, n_chunk: u32) -> Tuning {
-    let of_step = |n_tokens| -> Vec<Problem> { session.problems(n_tokens) };
-    let largest = of_step(n_chunk);
-    for n_tokens in session.step_sizes().into_iter().filter(|n| (2..n_chunk).contains(n)) {
-        for (problem, from) in of_step(n_tokens).into_iter().zip(&largest) {
-            let choice = tuning.choices().get(from).filter(|_| problem.kernel == from.kernel).cloned();
-            if let Some(choice) = choice
-                && !tuning.choices().contains_key(&problem)
-            {
-                tuning = tuning.with(problem, choice);
-            }
+/// Steps that no search looks at take over what was chosen for others, stage by stage.
+fn inherit(session: &Session, mut tuning: Tuning) -> Tuning {
+    for [problem, from] in session.heirs() {
+        let choice = tuning.choices().get(&from).cloned();
+        if let Some(choice) = choice
+            && !tuning.choices().contains_key(&problem)
+        {
+            tuning = tuning.with(problem, choice);
         }
     }
     tuning

@@ -1,6 +1,8 @@
 //! Attention of one layer, in the order of the paper: projections, queries and window key, compression, index, attention,
 //! grouped output.
 
+use std::borrow::Cow;
+
 use crate::gpu::{Arena, Recording, Slice};
 use crate::kernels::attend::record_attend;
 use crate::kernels::attend_score::record_attend_score;
@@ -29,6 +31,8 @@ pub struct LayerStep<'a> {
     pub step: Slice,
     /// Tokens in the step at most.
     pub n: u32,
+    /// Whether no token sees more entries than are chosen: then all are, and what chooses is left out.
+    pub dense: bool,
 }
 
 /// Weights of a layer's attention, on the executor.
@@ -82,7 +86,7 @@ impl Attention {
 
     /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot) out.
     pub fn record(&self, recording: &mut Recording, at: &LayerStep<'_>) {
-        let LayerStep { shape, state, scratch, rope, step, n } = *at;
+        let LayerStep { shape, state, scratch, rope, step, n, dense } = *at;
         let layout = &state.layout;
         let rope_pairs = shape.rope_dims / 2;
         let input = Flow {
@@ -120,8 +124,12 @@ impl Attention {
             },
         );
         let rows = |x, x_stride, y, y_stride| Flow { x, x_stride, y, y_stride, y_ring: 0, ..input };
-        record_all(recording, "q", &self.q, rows(scratch.qr, shape.q_lora, scratch.queries, scratch.queries_stride));
         let indexed = state.ratio == 4;
+        // Where all entries that there can be are attended to, there is nothing to choose.
+        let chooses = indexed && !dense && scratch.n_index_entries > shape.index_top_k;
+        let heads = shape.n_heads * shape.head_dim;
+        let q = if chooses { Cow::Borrowed(&self.q) } else { Cow::Owned(first_rows(&self.q, heads)) };
+        record_all(recording, "q", &q, rows(scratch.qr, shape.q_lora, scratch.queries, scratch.queries_stride));
         rotate::record_rotate(
             recording,
             &rotate::Flow {
@@ -132,15 +140,13 @@ impl Attention {
                 stride: scratch.queries_stride,
                 n_heads: shape.n_heads,
                 head_dim: shape.head_dim,
-                n_index_heads: if indexed { shape.index_heads } else { 0 },
+                n_index_heads: if chooses { shape.index_heads } else { 0 },
                 index_head_dim: shape.index_head_dim,
                 eps: shape.norm_eps,
                 max_tokens: n,
             },
         );
         self.record_compression(recording, at);
-        // Where all entries that there can be are attended to, there is nothing to choose.
-        let chooses = indexed && scratch.n_index_entries > shape.index_top_k;
         if chooses {
             record_index(recording, at);
         }
@@ -149,7 +155,7 @@ impl Attention {
             window: state.window,
             window_len: shape.window,
             window_ring: state.window_ring,
-            entries: state.entries,
+            entries: if indexed && !chooses { state.first_entries(shape.index_top_k) } else { state.entries },
             selected: if chooses { scratch.selected } else { state.window },
             ratio: state.ratio,
             top_k: if chooses { shape.index_top_k } else { 0 },
@@ -162,7 +168,6 @@ impl Attention {
         let scale = (shape.head_dim as f32).sqrt().recip();
         record_attend_score(recording, &keys, scratch.queries, scratch.queries_stride, self.sinks, scale);
         record_attend(recording, &keys, rope, rope_pairs, scratch.attended);
-        let heads = shape.n_heads * shape.head_dim;
         let latent = shape.o_groups * shape.o_lora;
         let grouped = Flow { rows_per_group: shape.o_lora, ..rows(scratch.attended, heads, scratch.o_latent, latent) };
         record_all(recording, "o_a", &self.o_a, grouped);
@@ -201,6 +206,12 @@ impl Attention {
             compress::record_compress(recording, "index_compress", &flow);
         }
     }
+}
+
+/// The matrices that have the first `n` rows of a stack, the last one cut.
+fn first_rows(stack: &[Matrix], n: u32) -> Vec<Matrix> {
+    let within = stack.iter().take_while(|matrix| matrix.first_row < n);
+    within.map(|matrix| matrix.first_rows(n - matrix.first_row)).collect()
 }
 
 impl Compress {

@@ -84,6 +84,12 @@ impl LayerState {
 }
 
 impl LayerState {
+    /// The first `n` compressed entries, or all.
+    pub fn first_entries(&self, n: u32) -> Slice {
+        let bytes = u64::from(n) * u64::from(self.widths[0]) * 4;
+        Slice { bytes: bytes.min(self.entries.bytes), ..self.entries }
+    }
+
     /// What a text of `n` tokens left here: the rings, and the entries and keys that it filled.
     pub fn held(&self, n: u32) -> Vec<Slice> {
         let n_entries = n.checked_div(self.ratio).map_or(0, |n| n.min(self.n_entries));

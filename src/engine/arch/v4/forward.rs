@@ -14,6 +14,9 @@ use super::ffn::Ffn;
 use crate::engine::arch::step::{MAX_AHEAD, record_all};
 use crate::engine::load::upload::Uploads;
 
+/// Tokens of a compressed entry in the layers that choose among them.
+const INDEXED: u32 = 4;
+
 /// A model planned on an executor: weights, state and scratch as slices of one arena.
 pub struct Forward {
     /// The model's shape.
@@ -111,8 +114,17 @@ impl Forward {
         self.ropes.into_iter().zip([false, true]).map(move |(slice, compressed)| (slice, table(compressed)))
     }
 
-    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out.
-    pub fn record_body(&self, n: u32) -> Recording {
+    /// The first position whose token sees more compressed entries than a layer chooses. Before it, a layer that chooses
+    /// would choose all; 0 where no layer ever chooses.
+    pub fn dense_until(&self) -> u32 {
+        let has_ratio = |ratio| self.states.iter().any(|state| state.ratio == ratio);
+        let chooses = has_ratio(INDEXED) && self.scratch.n_index_entries > self.shape.index_top_k;
+        if chooses { INDEXED * (self.shape.index_top_k + 1) - 1 } else { 0 }
+    }
+
+    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, streams out. A dense one is for tokens before
+    /// [`Self::dense_until`].
+    pub fn record_body(&self, n: u32, dense: bool) -> Recording {
         let mut recording = Recording::default();
         let scratch = &self.scratch;
         let embed = embed::Flow {
@@ -130,7 +142,7 @@ impl Forward {
             recording.layer = Some(index as u32);
             let rope = self.ropes[usize::from(state.ratio > 0)];
             self.record_collapse(&mut recording, &layer.attn_hyper, layer.attn_norm, 0, n);
-            let at = LayerStep { shape: &self.shape, state, scratch, rope, step: self.step, n };
+            let at = LayerStep { shape: &self.shape, state, scratch, rope, step: self.step, n, dense };
             layer.attention.record(&mut recording, &at);
             self.record_expand(&mut recording, 1, 0, n);
             self.record_collapse(&mut recording, &layer.ffn_hyper, layer.ffn_norm, 1, n);

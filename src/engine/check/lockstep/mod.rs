@@ -156,7 +156,7 @@ pub async fn lockstep(
 fn kinds(session: &Session, step: LockstepStep) -> Vec<Kind> {
     let capacity = session.capacity(step.n_tokens);
     match step.head {
-        Head::Last if step.n_tokens == 1 => vec![Kind::Decode],
+        Head::Last if step.n_tokens == 1 => vec![session.network.decode_at(step.position)],
         Head::Last => vec![Kind::Body(capacity), Kind::HeadLast(capacity)],
         Head::All => vec![Kind::Body(capacity), Kind::HeadAll(capacity.min(session.n_logits()))],
     }
