@@ -15,12 +15,16 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;       // [n_tokens, n_blocks, 5]
+@group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;       // [n_tokens, n_blocks, FIXED_QUADS]
 @group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
 @group(0) @binding(4) var<storage, read> weights: array<f32>;       // [n_tokens, n_slots]
 @group(0) @binding(5) var<storage, read> quants: array<vec4<u32>>;  // [2 (gate, up), n_experts, n_hidden, n_blocks, …]
 @group(0) @binding(6) var<storage, read> scales: array<u32>;
 @group(0) @binding(7) var<storage, read_write> hidden: array<f32>;  // [n_tokens, n_slots, n_hidden]
+
+fn fixed_at(at: u32) -> vec4<u32> {
+    return x[at];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn experts_in_fixed(
@@ -49,8 +53,9 @@ fn experts_in_fixed(
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let j = quarter & 3u;
-            let v = x[x_at + block * 5u + j];
-            let head = x[x_at + block * 5u + 4u];
+            let x_block = x_at + (block * FIXED_QUADS);
+            let v = fixed_quads(x_block, j);
+            let head = fixed_head(x_block);
             let unit = bitcast<f32>(head.x);
             // One of the four adds what belongs to the whole block.
             let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
@@ -64,12 +69,12 @@ fn experts_in_fixed(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let x_block = x_at + block * 5u;
-            let v0 = x[x_block];
-            let v1 = x[x_block + 1u];
-            let v2 = x[x_block + 2u];
-            let v3 = x[x_block + 3u];
-            let head = x[x_block + 4u];
+            let x_block = x_at + (block * FIXED_QUADS);
+            let v0 = fixed_quads(x_block, 0u);
+            let v1 = fixed_quads(x_block, 1u);
+            let v2 = fixed_quads(x_block, 2u);
+            let v3 = fixed_quads(x_block, 3u);
+            let head = fixed_head(x_block);
             let unit = bitcast<f32>(head.x);
             let v_sums = bitcast<vec2<i32>>(head.yz);
             for (var r = 0u; r < ROWS; r += 1u) {

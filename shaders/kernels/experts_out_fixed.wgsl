@@ -14,11 +14,15 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> hidden: array<vec4<u32>>;  // [n_tokens, n_slots, n_blocks, 5]
+@group(0) @binding(2) var<storage, read> hidden: array<vec4<u32>>;  // [n_tokens, n_slots, n_blocks, FIXED_QUADS]
 @group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
 @group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;  // [n_experts, n_embd, n_blocks, …]
 @group(0) @binding(5) var<storage, read> scales: array<u32>;
 @group(0) @binding(6) var<storage, read_write> outputs: array<f32>; // [n_tokens, n_slots, n_embd]
+
+fn fixed_at(at: u32) -> vec4<u32> {
+    return hidden[at];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn experts_out_fixed(
@@ -45,8 +49,9 @@ fn experts_out_fixed(
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
             let block = quarter / 4u;
             let j = quarter & 3u;
-            let v = hidden[hidden_at + block * 5u + j];
-            let head = hidden[hidden_at + block * 5u + 4u];
+            let from_block = hidden_at + (block * FIXED_QUADS);
+            let v = fixed_quads(from_block, j);
+            let head = fixed_head(from_block);
             // One of the four adds what belongs to the whole block.
             let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
             for (var r = 0u; r < ROWS; r += 1u) {
@@ -56,12 +61,12 @@ fn experts_out_fixed(
         }
     } else {
         for (var block = lane; block < params.n_blocks; block += LANES) {
-            let from_block = hidden_at + block * 5u;
-            let v0 = hidden[from_block];
-            let v1 = hidden[from_block + 1u];
-            let v2 = hidden[from_block + 2u];
-            let v3 = hidden[from_block + 3u];
-            let head = hidden[from_block + 4u];
+            let from_block = hidden_at + (block * FIXED_QUADS);
+            let v0 = fixed_quads(from_block, 0u);
+            let v1 = fixed_quads(from_block, 1u);
+            let v2 = fixed_quads(from_block, 2u);
+            let v3 = fixed_quads(from_block, 3u);
+            let head = fixed_head(from_block);
             let v_sums = bitcast<vec2<i32>>(head.yz);
             for (var r = 0u; r < ROWS; r += 1u) {
                 let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);

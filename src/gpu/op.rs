@@ -112,6 +112,8 @@ pub enum Precision {
     /// Activations are rounded first. A result may be off by this much, relative to the greater of it and the root mean square
     /// of its stage's results.
     Rounded(f64),
+    /// The same, to 8 bits: what a whole model predicts moves about as far as with weights of 8 bits.
+    Quantized(f64),
 }
 
 impl Precision {
@@ -120,7 +122,7 @@ impl Precision {
     pub fn budget(self, exact: f64) -> f64 {
         match self {
             Self::Exact => exact,
-            Self::Rounded(budget) => budget.max(exact),
+            Self::Rounded(budget) | Self::Quantized(budget) => budget.max(exact),
         }
     }
 }

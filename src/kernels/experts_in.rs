@@ -41,6 +41,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only("experts_in", shader_text!("../../shaders/kernels/experts_in.wgsl"), &[STEP, INPUT_PLAIN], WAY),
         experts_in_fixed::VARIANT,
+        experts_in_fixed::OF_INT8,
     ],
     bindings: &[
         ("step", Access::Read),

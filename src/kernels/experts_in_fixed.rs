@@ -1,15 +1,18 @@
-//! `experts_in_fixed`: `experts_in` by packed dot products over x in 16-bit fixed point, as `linear_fixed`.
+//! `experts_in_fixed` and `experts_in_int8`: `experts_in` by packed dot products over x in fixed point, as `linear_fixed`.
 
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Precision;
 use crate::gpu::{Caps, Config, Stage, Variant, space};
 
 use super::experts_in::{Params, sharing};
-use super::{STEP, fixed_point, linear_fixed};
+use super::fixed_point::{self, FIXED, INT8};
+use super::{STEP, linear_fixed};
 
 /// What results may be off by. Each is a product of two sums, and the curve of the activation makes more of one's error: four times
 /// that of one matrix.
 const BUDGET: f64 = 4.0 * linear_fixed::BUDGET;
+/// With 8 bits, where that leaves room enough for the worst: twice.
+const INT8_BUDGET: f64 = 2.0 * linear_fixed::INT8_BUDGET;
 
 /// A variant of `experts_in`.
 pub(super) const VARIANT: Variant = Variant {
@@ -23,10 +26,18 @@ pub(super) const VARIANT: Variant = Variant {
     // Where one more dispatch takes longer than it gains, a search finds out.
     pays: |_| true,
     precision: Precision::Rounded(BUDGET),
-    way: Way { lower, space: space::rows_of_codes },
+    way: Way { lower: |stage, caps, config| lower(stage, caps, config, FIXED), space: space::rows_of_codes },
 };
 
-fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+/// The same in 8 bits.
+pub(super) const OF_INT8: Variant = Variant {
+    name: "experts_in_int8",
+    precision: Precision::Quantized(INT8_BUDGET),
+    way: Way { lower: |stage, caps, config| lower(stage, caps, config, INT8), space: space::rows_of_codes },
+    ..VARIANT
+};
+
+fn lower(stage: &Stage, caps: &Caps, config: &Config, planes: u32) -> Lowered {
     let p: Params = stage.params();
     let form = fixed_point::Params {
         n_blocks: p.n_blocks,
@@ -35,6 +46,6 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
         row_stride: 0,
         max_tokens: p.max_tokens,
     };
-    let params = Params { x_stride: p.n_blocks * fixed_point::QUADS, ..p };
-    fixed_point::lowered(stage, sharing(&p, caps, config), &form, &params)
+    let params = Params { x_stride: p.n_blocks * fixed_point::quads(planes), ..p };
+    fixed_point::lowered(stage, sharing(&p, caps, config), (planes, &form), &params)
 }

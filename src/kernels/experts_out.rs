@@ -38,6 +38,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only("experts_out", SOURCE, &[STEP, INPUT_HIDDEN, OUTPUT_PLAIN], WAY),
         experts_out_fixed::VARIANT,
+        experts_out_fixed::OF_INT8,
     ],
     bindings: &[
         ("step", Access::Read),

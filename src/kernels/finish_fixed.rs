@@ -132,7 +132,7 @@ fn join(parts: &[Stage], op: &'static Op, form: Option<fixed_point::Params>) -> 
     let fits = is_same && first.bindings.first() == Some(&step) && first.bindings.last() == Some(&x);
     fits.then(|| Stage {
         op,
-        spec: first.spec.clone().constant(BINDING, first.bindings.len() as u32 + 1),
+        spec: first.spec.clone().constant(BINDING, first.bindings.len() as u32 + 1).with(&change.spec),
         bindings: first.bindings.iter().copied().chain([fixed]).collect(),
         cost: Cost { bytes: first.cost.bytes + change.cost.bytes, ops: first.cost.ops + change.cost.ops },
         ..first.clone()
@@ -163,8 +163,10 @@ fn reference(call: &mut Call<'_>, first: &Op, form: Option<fixed_point::Params>)
 /// Appends the change of form of what a case's stage wrote last.
 fn record_change(case: &mut CaseBuilder, step: Slice, x: Slice, form: Option<fixed_point::Params>) {
     let form = form.expect("a case of whole blocks");
-    let fixed = case.output("fixed", form.bytes() as usize / 4, 0.0);
-    fixed_point::record_fixed_point(&mut case.recording, [step, x, fixed], &form);
+    // Any number of planes will do.
+    let planes = 1 + form.max_tokens % 2;
+    let fixed = case.output("fixed", form.bytes(planes) as usize / 4, 0.0);
+    fixed_point::record_fixed_point(&mut case.recording, [step, x, fixed], planes, &form);
 }
 
 /// Values of −1 and 1: whose mean square is 1 on every adapter, so that words of integers can be equal.

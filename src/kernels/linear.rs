@@ -52,6 +52,7 @@ pub static OP: Op = Op {
         linear_tiled::VARIANT,
         linear_shared::VARIANT,
         linear_fixed::VARIANT,
+        linear_fixed::OF_INT8,
         linear_shared::HALVES,
         linear_shared::COOPERATIVE,
         FEW_ROWS,

@@ -19,6 +19,7 @@ pub static OP: Op = Op {
             ..Variant::only("linear_add", linear::SOURCE, &[STEP, INPUT_PLAIN, OUTPUT_ADDED], linear::WAY)
         },
         linear_fixed::ADDED,
+        linear_fixed::ADDED_INT8,
     ],
     bindings: &[
         ("step", Access::Read),

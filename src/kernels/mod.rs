@@ -89,7 +89,7 @@ pub use matrix::Matrix;
 use crate::format::Format;
 use crate::gpu::Op;
 use crate::gpu::fuse::Rule;
-use crate::gpu::op::Spec;
+use crate::gpu::op::{Precision, Spec};
 use cache::{CacheType, CacheTypes};
 use sha2::{Digest, Sha256};
 
@@ -203,6 +203,13 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         _ => &[],
     };
     if integers.contains(&binding) { Words::Integers } else { Words::Floats }
+}
+
+/// Whether a variant of this name rounds activations to 8 bits.
+#[must_use]
+pub fn quantizes(variant: &str) -> bool {
+    let mut variants = ALL.iter().flat_map(|kernel| kernel.variants);
+    variants.any(|of| of.name == variant && matches!(of.precision, Precision::Quantized(_)))
 }
 
 /// Where attention's stats begin in what a dispatch writes to one of its kernel's bindings, in words: of each run of keys its

@@ -142,7 +142,7 @@ impl Passes<'_, '_> {
         let Some(again) = self.feed("the same again", session, feed).await? else { return Ok(None) };
         check.twice_the_same = Some(found.is_same(&again));
         let Some(together) = self.feed("the same together", session, &FULL_TOGETHER).await? else { return Ok(None) };
-        check.prefill_equals_decode = Some(is_right(&found.against(&together)));
+        check.prefill_equals_decode = Some(is_right(&found.against(&together), &check.rounded));
         Ok(Some(()))
     }
 

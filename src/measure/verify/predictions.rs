@@ -2,6 +2,7 @@
 
 use crate::engine::Session;
 use crate::error::{Error, Result};
+use crate::kernels;
 use crate::measure::report::{NO_NUMBER, TokenCheck};
 use crate::measure::spread::quantile;
 use crate::measure::{Progress, Watch};
@@ -15,6 +16,8 @@ use crate::measure::{Progress, Watch};
 pub const KL_MEAN_BUDGET: f64 = 1e-4;
 /// The same for the worst token.
 pub const KL_WORST_BUDGET: f64 = 1e-2;
+/// How many times as much each may be where activations are rounded to 8 bits, which costs about what weights of 8 bits do.
+const QUANTIZED: f64 = 10.0;
 
 /// Logits after each token of a text.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,15 +91,17 @@ impl Predictions {
     }
 }
 
-/// Whether tokens are predicted as the CPU executor predicts them. Where the divergence is within its budget, another token
-/// can only be the likeliest where two are all but equally likely: one in fifty may be, and one in a short text.
+/// Whether tokens are predicted as the CPU executor predicts them, by a session with these variants that round. Where the
+/// divergence is within its budget, another token can only be the likeliest where two are all but equally likely: one in fifty
+/// may be, and one in a short text; with activations of 8 bits one in twenty.
 #[must_use]
-pub(super) fn is_right(tokens: &TokenCheck) -> bool {
+pub(super) fn is_right(tokens: &TokenCheck, rounded: &[String]) -> bool {
+    let (factor, share) = if rounded.iter().any(|name| kernels::quantizes(name)) { (QUANTIZED, 20) } else { (1.0, 50) };
     let n_other = tokens.n_tokens.saturating_sub(tokens.n_same);
     tokens.n_tokens > 0
-        && tokens.kl_mean <= KL_MEAN_BUDGET
-        && tokens.kl_max <= KL_WORST_BUDGET
-        && n_other <= (tokens.n_tokens / 50).max(1)
+        && tokens.kl_mean <= factor * KL_MEAN_BUDGET
+        && tokens.kl_max <= factor * KL_WORST_BUDGET
+        && n_other <= (tokens.n_tokens / share).max(1)
 }
 
 /// Σ p (log p − log q) in nats, for logits; [`NO_NUMBER`] where a logit is none, or there is no other for it.
@@ -142,22 +147,35 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_never_right() {
-        let right = predictions(&[1.0, 2.0, 3.0, 4.0]);
-        assert!(is_right(&right.against(&right)));
+        let (right, quantized) = (predictions(&[1.0, 2.0, 3.0, 4.0]), ["linear_int8".to_owned()]);
+        assert!(is_right(&right.against(&right), &[]));
         for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let found = predictions(&[1.0, 2.0, 3.0, wrong]);
             for tokens in [right.against(&found), found.against(&right), found.against(&found)] {
-                assert!(!is_right(&tokens) && tokens.kl_max == NO_NUMBER && tokens.kl_mean.is_finite(), "{tokens:?}");
+                assert!(
+                    !is_right(&tokens, &quantized) && tokens.kl_max == NO_NUMBER && tokens.kl_mean.is_finite(),
+                    "{tokens:?}"
+                );
                 assert_eq!(tokens.worst_position, 1);
             }
         }
-        assert!(!is_right(&TokenCheck::default()), "nothing compared is not right");
+        assert!(!is_right(&TokenCheck::default(), &quantized), "nothing compared is not right");
+    }
+
+    #[test]
+    fn eight_bits_have_a_budget_of_their_own() {
+        let tokens = TokenCheck { n_tokens: 100, n_same: 96, kl_mean: 5e-4, kl_max: 2e-2, ..TokenCheck::default() };
+        let is_right = |name: &str| is_right(&tokens, &[name.to_owned()]);
+        assert!(is_right("linear_int8") && is_right("experts_in_int8"));
+        assert!(!is_right("linear_fixed") && !is_right("linear_shared_f16") && !is_right("no_such_variant"));
     }
 
     #[test]
     fn a_flipped_sign_is_not_right() {
         let right = predictions(&[1.0, 2.0, 3.0, 4.0]);
-        assert!(!is_right(&right.against(&predictions(&[1.0, -2.0, 3.0, 4.0]))));
+        for rounded in [vec![], vec!["linear_int8".to_owned()]] {
+            assert!(!is_right(&right.against(&predictions(&[1.0, -2.0, 3.0, 4.0])), &rounded));
+        }
         assert!(!right.is_same(&predictions(&[1.0, 2.0, 3.0, -4.0])));
         assert!(right.is_same(&right.clone()));
     }

@@ -28,7 +28,7 @@ fn first_wrong(check: &Check) -> Option<String> {
     };
     let stage = || check.first_wrong_stage.as_ref().map(|stage| format!("stage {}", describe(stage)));
     let tokens = || {
-        let tokens = check.tokens.as_ref().filter(|tokens| !is_right(tokens))?;
+        let tokens = check.tokens.as_ref().filter(|tokens| !is_right(tokens, &check.rounded))?;
         Some(format!("the logits are not the CPU executor's: {}", describe_tokens(tokens)))
     };
     let flag = |flag: Option<bool>, wrong: &str| flag.is_some_and(|right| !right).then(|| wrong.to_owned());
