@@ -1,5 +1,5 @@
 // y[t, r] = Σ_i w[r, i] · x[t, i], as `linear`, for many tokens on a GPU: a workgroup takes a tile of rows and tokens in
-// workgroup memory (lib/gemm.wgsl). Sums in f32.
+// workgroup memory (lib/gemm.wgsl, or lib/gemm_packed.wgsl over x in fixed point). Sums in f32.
 struct Params {
     n_rows: u32,         // rows of this shard
     n_blocks: u32,       // blocks of 32 weights in a row
@@ -17,7 +17,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;      // [n_tokens, n_in]
+@group(0) @binding(2) var<storage, read> x: array<TokenQuad>;      // [n_tokens, n_in], or in fixed point
 @group(0) @binding(3) var<storage, read> quants: array<vec4<u32>>; // [n_rows, n_blocks, …]
 @group(0) @binding(4) var<storage, read> scales: array<u32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;      // [n_tokens, y_stride]
@@ -26,7 +26,7 @@ struct Params {
 var<private> tile_row: u32;
 var<private> tile_token: u32;
 
-fn x_quad(at: u32) -> vec4<f32> {
+fn x_quad(at: u32) -> TokenQuad {
     return x[at];
 }
 

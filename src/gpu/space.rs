@@ -129,6 +129,12 @@ pub(crate) fn tiles(caps: &Caps) -> Space {
     vec![Tile::ALL.into_iter().filter(|tile| tile.runs_on(caps)).map(Change::Tile).collect()]
 }
 
+/// Tiles of packed bytes.
+pub(crate) fn packed_tiles(caps: &Caps) -> Space {
+    let whole = Tile::ALL.into_iter().filter(|tile| tile.packed() == *tile && tile.runs_on(caps));
+    vec![whole.map(Change::Tile).collect()]
+}
+
 /// Tiles by cooperative matrices.
 pub(crate) fn cooperative(caps: &Caps) -> Space {
     let made = Tile::COOPERATIVE.into_iter().filter(|tile| tile.is_made_of(caps.cooperative));

@@ -35,6 +35,7 @@ const SUMS_4X4: &str = shader_text!("../../shaders/lib/sums_4x4.wgsl");
 const SUMS_8X4: &str = shader_text!("../../shaders/lib/sums_8x4.wgsl");
 const SUMS_8X8: &str = shader_text!("../../shaders/lib/sums_8x8.wgsl");
 
+const PACKED: &str = shader_text!("../../shaders/lib/gemm_packed.wgsl");
 const COOPERATIVE: &str = shader_text!("../../shaders/lib/gemm_cooperative.wgsl");
 const MATRICES_8: &str = shader_text!("../../shaders/lib/matrices_8.wgsl");
 const MATRICES_16: &str = shader_text!("../../shaders/lib/matrices_16.wgsl");
@@ -51,6 +52,8 @@ pub(crate) enum Units {
     F16,
     /// By cooperative matrices of 16-bit floats.
     Cooperative,
+    /// By invocations, as packed bytes.
+    Packed,
 }
 
 /// What a sum of products of 16-bit floats may be off by, relative to the size of such sums. Both factors are rounded by
@@ -85,6 +88,11 @@ impl Tile {
     /// Those worth trying by cooperative matrices, of 8 subgroups each.
     pub const COOPERATIVE: [Self; 3] =
         [tile(64, 64, 32, 16, 32), tile(128, 64, 32, 32, 32), tile(128, 128, 32, 32, 64)];
+
+    /// As packed bytes, of which an invocation always sums up four rows for four tokens, a block at a time.
+    pub(crate) fn packed(self) -> Self {
+        if (self.rows_each, self.tokens_each) == (4, 4) { Self { depth: 32, ..self } } else { Self::ALL[0] }
+    }
 
     /// Parts that are summed up side by side, each by an invocation or a subgroup.
     #[must_use]
@@ -161,6 +169,7 @@ impl Tile {
         };
         let spec = spec.constant("WORKGROUP", self.parts());
         match units {
+            Units::Packed => spec.part(PACKED).with_packed_dot(),
             Units::F16 => spec.part(HALVES).part(sums).part(GEMM).with_f16(),
             _ => spec.part(FLOATS).part(sums).part(GEMM),
         }

@@ -23,6 +23,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/gemm_cooperative.wgsl"),
     shader_text!("../../shaders/lib/gemm_f16.wgsl"),
     shader_text!("../../shaders/lib/gemm_f32.wgsl"),
+    shader_text!("../../shaders/lib/gemm_packed.wgsl"),
     shader_text!("../../shaders/lib/input_hidden.wgsl"),
     shader_text!("../../shaders/lib/input_normed.wgsl"),
     shader_text!("../../shaders/lib/input_plain.wgsl"),

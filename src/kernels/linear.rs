@@ -54,6 +54,8 @@ pub static OP: Op = Op {
         linear_fixed::VARIANT,
         linear_fixed::OF_INT8,
         linear_shared::HALVES,
+        linear_shared::FIXED_TILES,
+        linear_shared::INT8_TILES,
         linear_shared::COOPERATIVE,
         FEW_ROWS,
     ],
