@@ -2,6 +2,7 @@
 //! tensors; a file has a few MB more, its vocabulary. The exact size and the hash are asked of the hub before anything is
 //! downloaded.
 
+use crate::error::Result;
 use crate::format::Format;
 use crate::model::{AnyShape, Named, published};
 use std::sync::LazyLock;
@@ -21,6 +22,8 @@ pub struct KnownModel {
     pub shape: AnyShape,
     /// Bytes of all tensors, as llama.cpp quantizes them, and about those of the file.
     pub weight_bytes: u64,
+    /// Those of them that a token reads: of experts the ones it uses, and an embedding only where it is the head as well.
+    pub token_bytes: u64,
 }
 
 /// How the matrices of a GGUF file are quantized: what the name in the file's name stands for.
@@ -170,14 +173,16 @@ impl Quant {
         }
     }
 
-    /// Bytes of tensors in their order, as llama.cpp quantizes them: the head, and some layers' values and `ffn_down` in
-    /// more bits.
-    fn bytes(self, tensors: &[Named], n_layers: u64) -> u64 {
+    /// Bytes of a model's tensors, as llama.cpp quantizes them: the head, and some layers' values and `ffn_down` in more
+    /// bits. First those of all, then those that a token reads.
+    fn bytes(self, shape: &AnyShape) -> Result<[u64; 2]> {
+        let (tensors, n_layers) = (shape.tensors(ANY_MATRIX)?, u64::from(shape.n_layers()));
+        let (n_experts, n_used) = shape.experts();
         let has_head = tensors.iter().any(|named| named.name == "output.weight");
         let is_value = |named: &&Named| named.name.ends_with("attn_v.weight");
         let (n_values, mut value) = (tensors.iter().filter(is_value).count() as u64, 0);
-        let mut bytes = 0;
-        for named in tensors {
+        let [mut all, mut of_token] = [0; 2];
+        for named in &tensors {
             let (name, tensor) = (named.name.as_str(), &named.tensor);
             let is_careful = match name {
                 "token_embd.weight" => !has_head,
@@ -194,17 +199,23 @@ impl Quant {
                 ANY_MATRIX => self.format(name, n_in, is_careful),
                 other => other,
             };
-            bytes += format.row_bytes(n_in) * u64::from(tensor.n_rows);
+            let bytes = format.row_bytes(n_in) * u64::from(tensor.n_rows);
+            all += bytes;
+            of_token += match name {
+                "token_embd.weight" if has_head => 0,
+                name if name.contains("_exps.") => bytes / u64::from(n_experts) * u64::from(n_used),
+                _ => bytes,
+            };
         }
-        bytes
+        Ok([all, of_token])
     }
 }
 
 impl KnownModel {
     fn of((name, repo, quant, licence, shape): Row) -> Option<Self> {
         let shape = published::shape(shape).ok()??;
-        let weight_bytes = quant.bytes(&shape.tensors(ANY_MATRIX).ok()?, u64::from(shape.n_layers()));
-        Some(Self { name, repo, quant, licence, shape, weight_bytes })
+        let [weight_bytes, token_bytes] = quant.bytes(&shape).ok()?;
+        Some(Self { name, repo, quant, licence, shape, weight_bytes, token_bytes })
     }
 
     /// What `-hf` takes.
@@ -318,6 +329,11 @@ mod tests {
             assert!((2.3..8.6).contains(&bits), "{}: {bits}", model.name);
             let memory = model.memory(1000, 2);
             assert_eq!(memory.bytes(), memory.cache + memory.weights);
+            // Of mixtures a token reads a part: 3 of 30 thousand million weights of Qwen3-30B-A3B, and more of the small ones.
+            let (share, is_mixture) =
+                (model.token_bytes as f64 / model.weight_bytes as f64, model.shape.experts().0 > 0);
+            assert_eq!((0.02..0.25).contains(&share), is_mixture, "{}: {share}", model.name);
+            assert!((0.02..=1.0).contains(&share), "{}: {share}", model.name);
         }
     }
 

@@ -5,7 +5,9 @@ use crate::model::AnyShape;
 use crate::model::shape::{RATIO_HEAVY, RATIO_SPARSE, Shape, Yarn};
 
 /// The models of DeepSeek V4, by value.
-const V4: [(&str, fn() -> Shape); 2] = [("deepseek-v4-flash", Shape::v4_flash), ("deepseek-v4-pro", Shape::v4_pro)];
+const V4: [(&str, Make); 2] = [("deepseek-v4-flash", Shape::v4_flash), ("deepseek-v4-pro", Shape::v4_pro)];
+
+type Make = fn() -> Shape;
 
 /// The others: names, and what their `config.json` says, but for what tokenizers are made of.
 const CONFIGS: [(&str, &str); 28] = [

@@ -44,7 +44,7 @@ fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'st
     let fit = move || page.adapter.with(|adapter| Fit::of(model, page.models.n_context.get(), adapter.as_ref()));
     let bytes = model.weight_bytes as f64;
     let sizes = move || format!("{} to download, {} of memory", megabytes(bytes), megabytes(fit().bytes));
-    let speed = move || match most_tokens_per_s(page, bytes) {
+    let speed = move || match most_tokens_per_s(page, model.token_bytes as f64) {
         Some(rate) => format!("At most {rate} tokens/s here."),
         None => "Test this GPU to see how fast it can be here.".to_owned(),
     };
@@ -61,9 +61,9 @@ fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'st
     }
 }
 
-/// Every weight is read once for a token: faster than the memory it cannot be. None until that was measured.
-pub(super) fn most_tokens_per_s(page: Page, weight_bytes: f64) -> Option<String> {
-    bandwidth(page).map(|gb_per_s| significant(gb_per_s * 1e9 / weight_bytes))
+/// What a token reads of the weights is read once: faster than the memory it cannot be. None until that was measured.
+pub(super) fn most_tokens_per_s(page: Page, token_bytes: f64) -> Option<String> {
+    bandwidth(page).map(|gb_per_s| significant(gb_per_s * 1e9 / token_bytes))
 }
 
 /// What this adapter's memory was measured to give, in 10^9 bytes per second.

@@ -48,7 +48,7 @@ fn KnownRow(page: Page, link: LinkHandle, model: &'static KnownModel) -> impl In
         let fit = fit();
         format!("{} at {} tokens", megabytes(fit.bytes), fit.n_context)
     };
-    let verdict = move || match (fit().obstacle, most_tokens_per_s(page, model.weight_bytes as f64)) {
+    let verdict = move || match (fit().obstacle, most_tokens_per_s(page, model.token_bytes as f64)) {
         (Some(obstacle), _) => obstacle,
         (None, Some(rate)) => format!("yes, at most {rate} tokens/s"),
         (None, None) => "yes".to_owned(),
