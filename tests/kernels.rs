@@ -13,7 +13,7 @@ use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::{Precision, Spec, Step, compose};
 use headstart::gpu::{
-    Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Slice, Tile, Tuning, Variant,
+    Access, Caps, Case, Choice, Config, Executor, Op, Problem, Recording, Rounding, Slice, Tile, Tuning, Variant,
 };
 use headstart::kernels::case::CaseBuilder;
 use headstart::kernels::linear::{Flow, record_linear};
@@ -243,11 +243,17 @@ fn a_helper_runs_again_only_where_it_must_and_scratch_goes_by_turns() {
     assert!(scratch.len() == 7 && scratch.windows(2).all(|two| two[0] != two[1]), "{scratch:?}");
     assert_eq!((program.scratch.len(), program.scratch_bytes()), (4, 4 * 2 * 80));
     // Without packed dots, or where all is to be exact, none of it.
-    for (caps, exact) in [(Caps { packed_dot: false, ..CAPS }, false), (CAPS, true)] {
-        let choice = Choice { variant: "linear_fixed".to_owned(), config: Config::default() };
-        let tuning = Tuning::default().only_exact(exact).with(Problem::of(&apart.stages[0]), choice);
-        let program = lower(&apart, &caps, &tuning);
-        assert!(program.scratch.is_empty() && program.dispatches.len() == apart.stages.len());
+    let is_plain = |variant: &str, caps: &Caps, rounding: Rounding| {
+        let choice = Choice { variant: variant.to_owned(), config: Config::default() };
+        let tuning = Tuning::default().rounded(rounding).with(Problem::of(&apart.stages[0]), choice);
+        let program = lower(&apart, caps, &tuning);
+        program.scratch.is_empty() && program.dispatches.len() == apart.stages.len()
+    };
+    assert!(is_plain("linear_fixed", &Caps { packed_dot: false, ..CAPS }, Rounding::Usual));
+    assert!(is_plain("linear_fixed", &CAPS, Rounding::Exact));
+    // Those of 8 bits are for who asks for them.
+    for (rounding, plain) in [(Rounding::Exact, true), (Rounding::Usual, true), (Rounding::Int8, false)] {
+        assert_eq!(is_plain("linear_int8", &CAPS, rounding), plain, "{rounding:?}");
     }
 }
 
@@ -274,6 +280,23 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
         println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
         assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
         assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
+    }
+}
+
+/// What the test above takes for granted: a choice that is passed over would be another variant, tried twice.
+#[test]
+fn every_variant_is_the_choice_for_some_case() {
+    for kernel in kernels::ALL {
+        let cases = (kernel.cases)();
+        for variant in kernel.variants.iter().filter(|variant| (variant.needs)(&CAPS)) {
+            let is_chosen = |case: &Case| {
+                tunings(case, Config::guess(&CAPS)).iter().any(|tuning| {
+                    let stages = case.recording.stages.iter();
+                    stages.flat_map(|stage| tuning.variants(stage, &CAPS)).any(|chosen| chosen.name == variant.name)
+                })
+            };
+            assert!(cases.iter().any(is_chosen), "{} of {}", variant.name, kernel.name);
+        }
     }
 }
 

@@ -22,4 +22,4 @@ pub use executor::{Executor, Ticket};
 pub use op::{Access, Call, Case, Field, Op, Sample, Variant};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};
 pub use tile::Tile;
-pub use tuning::{APART, Choice, Problem, Tuning};
+pub use tuning::{APART, Choice, Problem, Rounding, Tuning};

@@ -52,13 +52,35 @@ pub struct Choice {
     pub config: Config,
 }
 
+/// How far variants may round activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// Not at all.
+    Exact,
+    /// As far as a model's predictions do not tell: to 16 bits.
+    #[default]
+    Usual,
+    /// To 8 bits too, which costs about as much as weights of 8 bits do: for who asks for it.
+    Int8,
+}
+
+impl Rounding {
+    fn allows(self, precision: Precision) -> bool {
+        match precision {
+            Precision::Exact => true,
+            Precision::Rounded(_) => self != Self::Exact,
+            Precision::Quantized(_) => self == Self::Int8,
+        }
+    }
+}
+
 /// What is chosen for an adapter. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
     /// The config of every stage without a choice of its own.
     pub config: Config,
-    /// Whether variants that round activations are left out.
-    exact: bool,
+    /// How far variants may round activations.
+    rounding: Rounding,
     /// Choices by problem.
     choices: Arc<BTreeMap<Problem, Choice>>,
 }
@@ -67,7 +89,7 @@ impl Tuning {
     /// One config for everything.
     #[must_use]
     pub fn uniform(config: Config) -> Self {
-        Self { config, exact: false, choices: Arc::default() }
+        Self { config, rounding: Rounding::default(), choices: Arc::default() }
     }
 
     /// What an adapter gets where nothing was measured.
@@ -83,17 +105,17 @@ impl Tuning {
         self
     }
 
-    /// The same, without variants that round activations, or with them: by default they are allowed.
+    /// The same, with variants that round activations so far.
     #[must_use]
-    pub fn only_exact(mut self, exact: bool) -> Self {
-        self.exact = exact;
+    pub fn rounded(mut self, rounding: Rounding) -> Self {
+        self.rounding = rounding;
         self
     }
 
-    /// Whether variants that round activations are left out.
+    /// How far variants may round activations.
     #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.exact
+    pub fn rounding(&self) -> Rounding {
+        self.rounding
     }
 
     /// The choices by problem.
@@ -150,6 +172,6 @@ impl Tuning {
     /// Whether a variant can compute a stage on an adapter, and is as exact as is asked for.
     #[must_use]
     pub fn can(&self, variant: &Variant, stage: &Stage, caps: &Caps) -> bool {
-        variant.can(stage, caps) && !(self.exact && variant.precision != Precision::Exact)
+        variant.can(stage, caps) && self.rounding.allows(variant.precision)
     }
 }

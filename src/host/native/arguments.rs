@@ -5,6 +5,7 @@ use super::quantize::Quantize;
 use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
 use crate::engine::{ExecutorChoice, Session};
+use crate::gpu::Rounding;
 use crate::kernels::cache::{CacheType, CacheTypes};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -206,9 +207,30 @@ pub(super) struct Model {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now
     #[arg(long, value_name = "HOW", default_value = "kept")]
     pub(super) tune: Tune,
+    #[command(flatten)]
+    pub(super) rounds: Rounds,
+}
+
+/// How far kernels may round activations.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(super) struct Rounds {
     /// Leave out kernels that round activations, also where they were found to be fast
     #[arg(long)]
-    pub(super) exact: bool,
+    exact: bool,
+    /// Let a search, and what it found, round activations to 8 bits too: faster in places, and as far off as weights of 8 bits
+    #[arg(long, conflicts_with = "exact")]
+    int8: bool,
+}
+
+impl Rounds {
+    /// The same, as tunings have it.
+    pub(super) fn rounding(self) -> Rounding {
+        match self {
+            Self { exact: true, .. } => Rounding::Exact,
+            Self { int8: true, .. } => Rounding::Int8,
+            _ => Rounding::Usual,
+        }
+    }
 }
 
 impl Model {

@@ -251,7 +251,7 @@ pub(super) async fn load_untuned(model: &Named, options: &arguments::Model, choi
         shader_checks,
         most_bytes,
         cache: options.cache.types(&choice),
-        tuning: tune::at_load(&choice, options.tune, options.exact),
+        tuning: tune::at_load(&choice, options.tune, options.rounds),
         ..LoadOptions::default()
     };
     let mut progress = Progress::new();

@@ -210,7 +210,7 @@ async fn verify_one(
         true => None,
         false => Some(verify::kernels(adapter, load.shader_checks, Configs::All, &mut watch).await?),
     };
-    let tuning = tune::at_load(&choice, options.model.tune, options.model.exact);
+    let tuning = tune::at_load(&choice, options.model.tune, options.model.rounds);
     let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let ids = verify::built_in_ids(&session)?;
     let Checked { mut check, predictions } = match oracle {

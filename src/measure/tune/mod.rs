@@ -75,7 +75,7 @@ pub async fn tune_within(
     let ExecutorChoice::Gpu(adapter) = session.choice() else {
         return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
     };
-    let guess = adapter.tuning().only_exact(session.tuning().is_exact());
+    let guess = adapter.tuning().rounded(session.tuning().rounding());
     let (caps, begin) = (adapter.caps, Instant::now());
     session.retune(guess.clone()).await?;
     let most = session.n_context().saturating_sub(1).max(1);

@@ -5,7 +5,7 @@ use crate::format::Format;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
-use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Tile, Tuning};
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Rounding, Tile, Tuning};
 
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
@@ -132,7 +132,7 @@ pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
     let config = Config { tile, ..config };
     let n_variants = stages.iter().map(|stage| stage.op.variants.len()).max().unwrap_or(0);
     let with_variant = |number: usize| {
-        stages.iter().fold(Tuning::uniform(config), |tuning, stage| {
+        stages.iter().fold(Tuning::uniform(config).rounded(Rounding::Int8), |tuning, stage| {
             let variant = stage.op.variants.get(number).filter(|variant| (variant.allows)(stage));
             let variant = variant.unwrap_or(&stage.op.variants[0]);
             tuning.with(Problem::of(stage), Choice { variant: variant.name.to_owned(), config })

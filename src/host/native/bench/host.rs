@@ -51,7 +51,7 @@ pub(super) struct Native<'a> {
 
 impl Host for Native<'_> {
     async fn place(&mut self, _lane: usize, choice: &ExecutorChoice) -> Result<Place> {
-        let tuning = tune::at_load(choice, self.options.tune, self.options.exact);
+        let tuning = tune::at_load(choice, self.options.tune, self.options.rounds);
         Ok(Place { choice: choice.clone(), tuning })
     }
 

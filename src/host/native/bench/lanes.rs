@@ -112,8 +112,8 @@ impl<'a> Bench<'a> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
         let ctx_size = self.options.n_context(self.plan);
-        let (cache, tune, exact) = (self.options.cache, self.options.tune, self.options.exact);
-        let options = arguments::Model { ctx_size, shader_checks, cache, tune, exact, ..arguments::Model::default() };
+        let (cache, tune, rounds) = (self.options.cache, self.options.tune, self.options.rounds);
+        let options = arguments::Model { ctx_size, shader_checks, cache, tune, rounds, ..arguments::Model::default() };
         let session = block_on(load_untuned(&model.named, &options, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };

@@ -1,7 +1,7 @@
 //! The words of `headstart bench`; options are named as llama-bench's are.
 
 use super::numbers::{Numbers, Pair};
-use crate::host::native::arguments::Cache;
+use crate::host::native::arguments::{Cache, Rounds};
 use crate::host::native::hub::HubModel;
 use crate::host::native::tune::Tune;
 use crate::measure::bench::{Plan, TestPlan};
@@ -65,9 +65,8 @@ pub(in crate::host::native) struct Options {
     /// How kernels are chosen: as guessed, by what `headstart tune` found before, or by a search now, which is kept
     #[arg(long, value_name = "HOW", default_value = "quick")]
     pub(super) tune: Tune,
-    /// Leave out kernels that round activations, also where they were found to be fast
-    #[arg(long)]
-    pub(super) exact: bool,
+    #[command(flatten)]
+    pub(super) rounds: Rounds,
     /// Time each stage of a step, by the adapter's own clock, for the whole model and for each kind of layer
     #[arg(long)]
     profile: bool,

@@ -79,9 +79,8 @@ pub(super) struct Options {
     /// Every combination, some minutes
     #[arg(long, conflicts_with = "quick")]
     full: bool,
-    /// Leave out what rounds activations
-    #[arg(long)]
-    exact: bool,
+    #[command(flatten)]
+    rounds: arguments::Rounds,
     /// The report as JSON, in place of the table
     #[arg(long)]
     json: bool,
@@ -143,7 +142,7 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let of_load = arguments::Model {
         ctx_size: Some(options.ctx_size),
         tune: Tune::Off,
-        exact: options.exact,
+        rounds: options.rounds,
         ..arguments::Model::default()
     };
     let mut session = block_on(run::load(&model, &of_load, place.clone()))?;
@@ -163,9 +162,9 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
 }
 
 /// The choices that a session on a place is loaded with; none for the reference.
-pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, exact: bool) -> Option<Tuning> {
+pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, rounds: arguments::Rounds) -> Option<Tuning> {
     let ExecutorChoice::Gpu(adapter) = place else { return None };
-    let guess = adapter.tuning().only_exact(exact);
+    let guess = adapter.tuning().rounded(rounds.rounding());
     Some(if tune == Tune::Off { guess } else { shelf::find(&adapter.identity).over(guess) })
 }
 
