@@ -58,11 +58,31 @@ impl GrammarOptions {
 /// What may stand between the parts of JSON, as in llama.cpp: a weak model would write line ends for ever.
 const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 
-fn of_schema(mut schema: Value) -> TopLevelGrammar {
+fn of_schema(schema: Value) -> TopLevelGrammar {
+    let mut schema = unwrapped(schema);
     if let Some(schema) = schema.as_object_mut() {
         schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE }));
     }
     TopLevelGrammar::from_json_schema(schema)
+}
+
+/// The schema within what services take in its place: `{"type": "json_schema", "json_schema": {"name": …, "schema": …}}`,
+/// what stands in there alone, or `{"type": "json_object"}`, with a schema or for any object. None of these words is one
+/// of a schema, which would allow everything.
+fn unwrapped(schema: Value) -> Value {
+    let kind = schema.get("type").and_then(Value::as_str);
+    let within = match kind {
+        Some("json_schema") => schema.get("json_schema").or_else(|| schema.get("schema")),
+        Some("json_object") => schema.get("schema"),
+        None if schema.get("name").is_some_and(Value::is_string) => schema.get("schema"),
+        _ => None,
+    };
+    match (within.filter(|within| within.is_object()), kind) {
+        (Some(within), Some("json_schema")) => unwrapped(within.clone()),
+        (Some(within), _) => within.clone(),
+        (None, Some("json_object")) => json!({"type": "object"}),
+        (None, _) => schema,
+    }
 }
 
 /// A grammar, and its parser once there is a vocabulary.
@@ -189,6 +209,25 @@ mod tests {
             &["{\"n\": 20}", "{\"n\": 0, \"s\": \"b\"}"],
             &["{}", "{\"n\": 21}", "{\"n\": 1, \"s\": \"c\"}", "1"],
         );
+    }
+
+    #[test]
+    fn a_schema_is_found_in_what_services_take() {
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"],
+            "additionalProperties": false});
+        let named = json!({"name": "answer", "strict": true, "schema": schema.clone()});
+        for whole in [
+            json!({"type": "json_schema", "json_schema": named.clone()}),
+            json!({"type": "json_schema", "schema": schema.clone()}),
+            json!({"type": "json_object", "schema": schema.clone()}),
+            named,
+        ] {
+            check(&of_schema(whole), &["{\"n\": 1}"], &["{}", "{\"name\": 1}", "[1]"]);
+        }
+        check(&of_schema(json!({"type": "json_object"})), &["{}", "{\"a\": [1]}"], &["[1]", "1"]);
+        // Properties of that name are no such form.
+        let own = json!({"type": "object", "properties": {"name": {}, "schema": {}}, "required": ["name"]});
+        check(&of_schema(own), &["{\"name\": 1}"], &["{}"]);
     }
 
     #[test]
