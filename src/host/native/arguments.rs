@@ -2,10 +2,10 @@
 
 use super::bench::Options as Bench;
 use super::quantize::Quantize;
+use super::rounds::Rounds;
 use super::tune::{Options as TuneOptions, Tune};
 use super::verify::Options as Verify;
 use crate::engine::{ExecutorChoice, Session};
-use crate::gpu::Rounding;
 use crate::kernels::cache::{CacheType, CacheTypes};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -209,28 +209,6 @@ pub(super) struct Model {
     pub(super) tune: Tune,
     #[command(flatten)]
     pub(super) rounds: Rounds,
-}
-
-/// How far kernels may round activations.
-#[derive(Clone, Copy, Debug, Default, Args)]
-pub(super) struct Rounds {
-    /// Leave out kernels that round activations, also where they were found to be fast
-    #[arg(long)]
-    exact: bool,
-    /// Let a search, and what it found, round activations to 8 bits too: faster in places, and as far off as weights of 8 bits
-    #[arg(long, conflicts_with = "exact")]
-    int8: bool,
-}
-
-impl Rounds {
-    /// The same, as tunings have it.
-    pub(super) fn rounding(self) -> Rounding {
-        match self {
-            Self { exact: true, .. } => Rounding::Exact,
-            Self { int8: true, .. } => Rounding::Int8,
-            _ => Rounding::Usual,
-        }
-    }
 }
 
 impl Model {

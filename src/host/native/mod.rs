@@ -38,6 +38,7 @@ mod progress;
 mod prompt;
 mod prompt_cache;
 mod quantize;
+mod rounds;
 mod run;
 pub mod source;
 mod synthesize;

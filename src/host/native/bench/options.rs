@@ -1,8 +1,9 @@
 //! The words of `headstart bench`; options are named as llama-bench's are.
 
 use super::numbers::{Numbers, Pair};
-use crate::host::native::arguments::{Cache, Rounds};
+use crate::host::native::arguments::Cache;
 use crate::host::native::hub::HubModel;
+use crate::host::native::rounds::Rounds;
 use crate::host::native::tune::Tune;
 use crate::measure::bench::{Plan, TestPlan};
 use clap::{Parser, ValueEnum};

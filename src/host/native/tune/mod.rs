@@ -6,6 +6,7 @@ mod shelf;
 use super::hub::HubModel;
 use super::new_file::NewFile;
 use super::progress::Progress;
+use super::rounds::Rounds;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ pub(super) struct Options {
     #[arg(long, conflicts_with = "quick")]
     full: bool,
     #[command(flatten)]
-    rounds: arguments::Rounds,
+    rounds: Rounds,
     /// The report as JSON, in place of the table
     #[arg(long)]
     json: bool,
@@ -162,7 +163,7 @@ fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
 }
 
 /// The choices that a session on a place is loaded with; none for the reference.
-pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, rounds: arguments::Rounds) -> Option<Tuning> {
+pub(super) fn at_load(place: &ExecutorChoice, tune: Tune, rounds: Rounds) -> Option<Tuning> {
     let ExecutorChoice::Gpu(adapter) = place else { return None };
     let guess = adapter.tuning().rounded(rounds.rounding());
     Some(if tune == Tune::Off { guess } else { shelf::find(&adapter.identity).over(guess) })
