@@ -7,7 +7,7 @@
 use crate::delta_models::{Slip, architecture, gguf_keys, gguf_tensors, texts};
 use crate::family::{expected, in_memory, options, refused, with_config};
 use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
-use crate::support::{adapters, fixture, load, logits, places, worst};
+use crate::support::{adapters, exported, load, logits, places, worst};
 use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -350,15 +350,7 @@ fn weights_in_shards_compute_the_same() {
 #[test]
 fn an_exported_gguf_has_the_usual_keys_and_tensors_and_computes_the_same() {
     for family in FAMILIES {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["config.json", "model.safetensors"] {
-            std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
-        }
-        let to = folder.path().join("out.gguf");
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
-        let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let bytes = std::fs::read(to).unwrap();
+        let bytes = exported(family);
         let config = config(family);
         let written = block_on(gguf::read(&Memory::new("out.gguf", bytes.clone()), 0)).unwrap();
         for (key, value) in gguf_keys(&config) {

@@ -8,7 +8,7 @@ use crate::family::{Change, expected, in_memory, options, refused, with_config};
 use crate::mla_models::{
     Form, Tensor, architecture, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
-use crate::support::{fixture, load, logits, places, worst};
+use crate::support::{exported, load, logits, places, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -241,15 +241,7 @@ fn weights_in_shards_compute_the_same() {
 #[test]
 fn an_exported_gguf_computes_the_same() {
     for family in ["deepseek_v3", "deepseek_v32"] {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["config.json", "model.safetensors"] {
-            std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
-        }
-        let to = folder.path().join("out.gguf");
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
-        let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let files = in_memory(std::fs::read(to).unwrap());
+        let files = in_memory(exported(family));
         let expected = expected(family);
         let worst =
             worst(&expected.logits, &logits(&mut load(&files, ExecutorChoice::Cpu, &options()), &expected.ids, &[]));

@@ -7,7 +7,7 @@
 use crate::family::{Change, expected, in_memory, options, with_config};
 use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
 use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
-use crate::support::{fixture, places};
+use crate::support::{exported, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
@@ -101,15 +101,7 @@ fn logits_of_a_gguf_agree_with_transformers() {
 #[test]
 fn an_exported_gguf_computes_the_same_and_has_the_usual_keys() {
     for (family, budget) in FAMILIES {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["config.json", "model.safetensors"] {
-            std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
-        }
-        let to = folder.path().join("out.gguf");
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
-        let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let bytes = std::fs::read(to).unwrap();
+        let bytes = exported(family);
         let written = block_on(gguf::read(&Memory::new("out.gguf", bytes.clone()), 0)).unwrap();
         for (key, value) in gguf_keys(family) {
             assert_eq!(written.metadata.get(&key), Some(&value), "{family}: {key}");

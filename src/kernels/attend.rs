@@ -165,7 +165,7 @@ fn case(n_heads: u32, selection: [u32; 2], head_dim: u32, rope_pairs: u32, token
     let mut keys = case_keys(&mut case, n_heads, selection, head_dim, tokens, window_len);
     let mut scores: Vec<f32> =
         case.random_values((tokens[2] * keys.n_heads * keys.scores_stride) as usize).iter().map(|z| z * 20.0).collect();
-    // One head's scores outweigh its sink, wherever among them that stands; another's do not.
+    // One head's scores outweigh its sink, in any place among them; another's do not.
     for (head, scores) in scores.chunks_mut(keys.scores_stride as usize).enumerate() {
         let n_keys = keys.n_keys() as usize;
         scores[n_keys..].fill(if head % 2 == 0 { 60.0 } else { -60.0 });

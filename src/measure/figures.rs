@@ -273,7 +273,7 @@ pub const GAINS: [Figure<StepGain>; 3] = [
     Figure { of: Number(|step| Some(step.gain())), shown: &[Compared], ..figure("gain", "times as fast", "", More) },
 ];
 
-/// A figure that is told wherever it is, as three figures or as milliseconds, and is a column of CSV and no more.
+/// A figure that is shown where it was measured, as three figures or as milliseconds, and is a column of CSV and no more.
 const fn figure<T>(id: &'static str, title: &'static str, unit: &'static str, better: Better) -> Figure<T> {
     let round = if matches!(unit.as_bytes(), b"ms") { Round::Millis } else { Round::Figures };
     Figure { id, title, unit, round, better, of: Number(|_| None), tells: |_| true, shown: &[Column] }

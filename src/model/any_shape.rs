@@ -248,7 +248,7 @@ impl AnyShape {
                 shape.n_layers = layers.len() as u32;
                 shape.kinds = shape.kinds.get(range.clone()).unwrap_or_default().to_vec();
                 if let Some(of) = &mut shape.convolutions {
-                    of.layers = of.layers[range.clone()].to_vec();
+                    of.layers = of.layers.get(range.clone()).unwrap_or_default().to_vec();
                 }
                 &mut shape.experts
             }
@@ -262,7 +262,7 @@ impl AnyShape {
             }
         };
         if let Some(of) = experts {
-            of.layers = of.layers[range].to_vec();
+            of.layers = of.layers.get(range).unwrap_or_default().to_vec();
         }
         // Dense layers alone are a model without experts.
         *experts = experts.take().filter(|of| of.layers.contains(&true));

@@ -15,6 +15,19 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
+/// A small model of `tests/fixtures/families`, as `headstart quantize --to f32` writes its safetensors.
+pub(crate) fn exported(family: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixture(&format!("families/{family}/{name}")), folder.path().join(name)).unwrap();
+    }
+    let to = folder.path().join("out.gguf");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headstart"));
+    let output = command.arg("quantize").args([folder.path(), &to]).args(["--to", "f32"]).output().unwrap();
+    assert!(output.status.success(), "{family}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(to).unwrap()
+}
+
 /// A fixture as a source.
 pub(crate) fn memory(name: &str) -> Rc<dyn Source> {
     Rc::new(Memory::new(name, std::fs::read(fixture(name)).unwrap()))

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_goes_over_from_one_kind_of_step_to_the_other_wherever_it_begins() {
+    fn a_text_goes_over_from_one_kind_of_step_to_the_other() {
         for choice in places() {
             let (mut session, mut fresh) = (v4(choice.clone()), v4(choice));
             // All steps are of the kind that fits every position.

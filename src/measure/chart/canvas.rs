@@ -18,7 +18,7 @@ const LINE: f64 = 16.0;
 /// Colours that tell series apart; the ninth is for the rest.
 pub(super) const N_SERIES: usize = 9;
 
-/// Light and dark as the page's own: the ground is the chart's, so that it is readable wherever it stands.
+/// Light and dark as the page's own: the ground is the chart's, so that it is readable on any page.
 const STYLE: &str = "\
 .hs-chart{font-family:system-ui,'Segoe UI',Roboto,'Helvetica Neue',sans-serif;font-variant-numeric:tabular-nums}\
 .hs-chart .ground{fill:#fff}.hs-chart .ink{fill:#14191d}.hs-chart .soft{fill:#55606a}.hs-chart .bad{fill:#b3261e}\
@@ -199,7 +199,7 @@ fn title(text: &str) -> Title {
     title.add(Text::new(printable(text)))
 }
 
-/// A coordinate with a hundredth of a pixel: the same text wherever it is made.
+/// A coordinate with a hundredth of a pixel: the same text on every machine.
 pub(super) fn px(n: f64) -> String {
     let text = format!("{:.2}", if n.is_finite() { n.clamp(-1e6, 1e6) } else { 0.0 });
     let text = text.trim_end_matches('0').trim_end_matches('.');

@@ -179,7 +179,7 @@ impl Step<'_> {
     }
 
     /// The time and work that a stage's time is in proportion to: of the stage in its kind of layer, else of the stage
-    /// wherever it was timed, else of the whole step.
+    /// in any layer, else of the whole step.
     fn measured_stage(&self, kind: &str, name: &str) -> (f64, Cost) {
         let Some(profile) = self.profile else { return (self.measured.ms, sum(self.of_cut.values())) };
         let of_kind = profile.layers.iter().find(|layers| layers.kind == kind).map_or(&[][..], |layers| &layers.stages);
