@@ -38,6 +38,7 @@ mod hub;
 mod kernels;
 mod long_context;
 mod mla;
+mod mla_forms;
 mod model;
 mod models;
 mod order;

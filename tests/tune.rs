@@ -40,8 +40,9 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
         let mut session = session(&adapter);
         let guess = Tuning::guess(&adapter.caps);
         for n_tokens in [1, 16] {
-            block_on(session.stand_in_step(&[5; 17], 16 % (n_tokens + 15), n_tokens)).unwrap();
-            let all = session.alike(n_tokens);
+            let at = session.stand(16 % (n_tokens + 15), n_tokens);
+            block_on(session.stand_in_step(&[5; 17], at)).unwrap();
+            let all = session.alike(at);
             let alike = all.into_iter().find(|alike| alike.problem.kernel == "linear").unwrap();
             for (from, to, is_wrong) in [
                 ("factor * sum)", "1.001 * factor * sum)", true),

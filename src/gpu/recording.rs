@@ -231,8 +231,12 @@ pub struct KeyCost {
     pub ratio: u32,
     /// Most entries that a token sees; 0: all.
     pub top_k: u32,
+    /// Whether the step's own tokens are left out, since the dispatch's other cost has them.
+    pub only_before: bool,
     /// Bytes of a key.
     pub key_bytes: u64,
+    /// Multiplications and additions for a key.
+    pub key_ops: u64,
     /// Bytes read and written for a score.
     pub score_bytes: u64,
     /// Multiplications and additions for a score.
@@ -240,6 +244,12 @@ pub struct KeyCost {
 }
 
 impl KeyCost {
+    /// Of a step of `n_tokens` that does something for every position up to its own, beside what it does for these.
+    #[must_use]
+    pub fn before(n_tokens: u32, key_bytes: u64, key_ops: u64) -> Self {
+        Self { n_tokens, window: u32::MAX, only_before: true, key_bytes, key_ops, ..Self::default() }
+    }
+
     /// The cost of a step whose first token is at `position`.
     pub fn at(&self, position: u32) -> Cost {
         let last = u64::from(position) + u64::from(self.n_tokens.max(1));
@@ -248,9 +258,10 @@ impl KeyCost {
         // Tokens that see a part of the entries choose differently, in the worst case.
         let distinct = last.checked_div(u64::from(self.ratio)).unwrap_or(0).min(entries * u64::from(self.n_tokens));
         let recent = if self.window > 0 { last.min(u64::from(self.window) + u64::from(self.n_tokens) - 1) } else { 0 };
+        let n_keys = recent + distinct - if self.only_before { recent.min(self.n_tokens.into()) } else { 0 };
         Cost {
-            bytes: (recent + distinct) * self.key_bytes + n_scores * self.score_bytes,
-            ops: n_scores * self.score_ops,
+            bytes: n_keys * self.key_bytes + n_scores * self.score_bytes,
+            ops: n_keys * self.key_ops + n_scores * self.score_ops,
         }
     }
 
@@ -271,8 +282,16 @@ mod tests {
 
     #[test]
     fn keys_cost_what_a_token_sees() {
-        let keys =
-            KeyCost { n_tokens: 1, window: 128, ratio: 4, top_k: 512, key_bytes: 100, score_bytes: 8, score_ops: 2 };
+        let keys = KeyCost {
+            n_tokens: 1,
+            window: 128,
+            ratio: 4,
+            top_k: 512,
+            key_bytes: 100,
+            score_bytes: 8,
+            score_ops: 2,
+            ..KeyCost::default()
+        };
         assert_eq!(keys.at(0), Cost { bytes: 108, ops: 2 });
         // 128 recent tokens and 250 entries.
         assert_eq!(keys.at(999), Cost { bytes: 378 * 108, ops: 378 * 2 });
@@ -281,5 +300,8 @@ mod tests {
         // Three tokens from position 0 share keys 0 to 2, and see 1 + 2 + 3 of them.
         let step = KeyCost { n_tokens: 3, ratio: 0, ..keys };
         assert_eq!(step.at(0), Cost { bytes: 300 + 48, ops: 12 });
+        // What is done for every position: nothing before the first token, and the positions before a later one.
+        assert_eq!(KeyCost::before(5, 100, 3).at(0), Cost::default());
+        assert_eq!(KeyCost::before(5, 100, 3).at(7), Cost { bytes: 700, ops: 21 });
     }
 }

@@ -127,12 +127,11 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
     let cost = Cost { bytes: 4 * tokens * heads * (head_dim + 1), ops: 0 };
     let entries = KeyCost {
         n_tokens: flow.max_tokens,
-        window: 0,
         ratio: flow.ratio,
-        top_k: 0,
         key_bytes: 4 * head_dim,
         score_bytes: 4,
         score_ops: 2 * heads * head_dim,
+        ..KeyCost::default()
     };
     let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
     let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);

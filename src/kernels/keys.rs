@@ -70,6 +70,7 @@ impl Keys {
             key_bytes: 4 * head_dim,
             score_bytes: 4 * heads,
             score_ops: 2 * heads * head_dim,
+            ..KeyCost::default()
         }
     }
 }

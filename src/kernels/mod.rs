@@ -64,8 +64,10 @@ pub mod linear_tiled;
 pub mod linear_transposed;
 pub mod matrix;
 mod mix_sums;
+pub mod mla_expand;
 pub mod mla_latents;
 pub mod mla_queries;
+pub mod mla_rows;
 pub mod norm_rows;
 pub mod probe_copy;
 pub mod probe_dispatch;
@@ -137,6 +139,8 @@ pub const ALL: &[&Op] = &[
     &linear_transposed::OP,
     &mla_latents::OP,
     &mla_queries::OP,
+    &mla_rows::OP,
+    &mla_expand::OP,
     &experts_spread::OP,
     &experts_gate::OP,
     &experts_bias::OP,
@@ -189,6 +193,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "experts_group" => &["lists", "counts"],
         "route" => &["experts"],
         "index_top_k" => &["selected"],
+        "mla_rows" => &["seen"],
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
         "fill" => &["words"],
@@ -197,7 +202,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
-        "grouped_heads" | "grouped_heads_attend" | "mla_latents" if f16_written(spec, binding) => {
+        "grouped_heads" | "grouped_heads_attend" | "mla_expand" | "mla_latents" if f16_written(spec, binding) => {
             return Words::F16;
         }
         _ => &[],
@@ -235,6 +240,7 @@ pub fn can_sample(kernel: &Op) -> bool {
         "hyper_expand",
         "index_score",
         "linear_transposed",
+        "mla_expand",
         "selected_attend",
         "swiglu",
     ];

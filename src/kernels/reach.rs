@@ -9,7 +9,7 @@ use super::cache::{CacheTypes, KeyOrder};
 use super::{
     add, add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
     head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, hyper_mix, index_score, index_top_k, linear,
-    norm_rows, rotate, rotate_compress, selected_attend, swiglu,
+    mla_expand, norm_rows, rotate, rotate_compress, selected_attend, swiglu,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -112,6 +112,10 @@ fn words_of_positions(stage: &Stage, binding: &str, end: u32) -> Option<Vec<Rang
         "grouped_heads" => {
             let p: grouped_heads::Params = stage.params();
             (p.n_kv_heads, p.n_positions, p.head_dim)
+        }
+        "mla_expand" => {
+            let p: mla_expand::Params = stage.params();
+            (p.n_heads, p.n_positions, 4 * (p.nope_quads + p.turned_quads))
         }
         "grouped_attend" | "grouped_heads_attend" => {
             let p: grouped_attend::Params = stage.params();

@@ -8,6 +8,7 @@ use crate::kernels::cache::{CacheTypes, KEY_BLOCK};
 use crate::kernels::{Matrix, add, embed, norm_rows, rope, sample};
 use crate::model::grouped::Rope;
 
+use super::mla_plain::Plain;
 use super::mlp::{Mlp, Mlps};
 use super::state::State;
 use super::step::MAX_AHEAD;
@@ -34,6 +35,8 @@ pub struct Decoder {
     pub n_logits: u32,
     /// How keys and values are kept.
     pub types: CacheTypes,
+    /// The plain form of latent attention, where there is one.
+    pub plain: Option<Plain>,
     /// What sub-layers share; its `n` is that of the largest step.
     common: Sublayer,
     /// Normed output of the last token, `[n_embd]`.
@@ -147,7 +150,8 @@ impl Decoder {
             logits: rows("logits", n_logits, n_vocab),
             n_logits,
             types,
-            common: Sublayer { step, tokens, rope, x, outputs, n_vocab, n_embd, eps, n: n_chunk },
+            plain: None,
+            common: Sublayer { step, tokens, rope, x, outputs, n_vocab, n_embd, eps, n: n_chunk, plain: false },
             head_x: rows("head_x", 1, n_embd),
             attn_outputs,
             embed,
@@ -167,8 +171,9 @@ impl Decoder {
         self.ropes.iter().map(move |(slice, frequencies)| (*slice, rope::table(frequencies, n)))
     }
 
-    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, the stream out.
-    pub fn record_body(&self, n: u32) -> Recording {
+    /// Records a step of up to `n` tokens through all layers: ids in `tokens`, the stream out. Latent attention is taken in
+    /// plain form where that is asked for.
+    pub fn record_body(&self, n: u32, plain: bool) -> Recording {
         let mut recording = Recording::default();
         let embed = embed::Flow {
             step: self.step,
@@ -183,7 +188,7 @@ impl Decoder {
         }
         for (index, layer) in self.layers.iter().enumerate() {
             recording.layer = Some(index as u32);
-            let at = Sublayer { n, rope: self.ropes[usize::from(layer.turns_apart)].0, ..self.common };
+            let at = Sublayer { n, plain, rope: self.ropes[usize::from(layer.turns_apart)].0, ..self.common };
             let norm = |norm, values| norm_rows::Flow { max_tokens: n, ..self.norm_flow(norm, values) };
             norm_rows::record_norm_rows(&mut recording, "attn_norm", &norm(layer.attn_norm, self.streams[0]));
             layer.attention.record(&mut recording, &Sublayer { outputs: self.attn_outputs, ..at });

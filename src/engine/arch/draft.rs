@@ -1,6 +1,6 @@
 //! A model planned with no executor at hand: what its steps do and what its buffers take, of a model of any size.
 
-use crate::gpu::{Arena, Recording};
+use crate::gpu::{Arena, Recording, Tuning};
 use crate::model::Model;
 
 use super::fit::{Plan, Room};
@@ -28,7 +28,8 @@ impl Draft {
     /// its head.
     #[must_use]
     pub fn step(&self, n: u32, position: u32) -> Recording {
-        let network = &self.0.network;
-        network.record(if n == 1 { network.decode_at(position) } else { Kind::Body(n) })
+        let (network, capacities) = (&self.0.network, Kind::capacities(self.0.n_chunk));
+        let body = || network.body_at(position, n, &capacities, &Tuning::default()).sized(n);
+        network.record(if n == 1 { network.decode_at(position) } else { body() })
     }
 }

@@ -8,6 +8,7 @@ pub mod fit;
 pub(super) mod grouped;
 pub(super) mod heads;
 pub(super) mod mla;
+pub mod mla_plain;
 pub(super) mod mlp;
 pub(super) mod network;
 pub(super) mod planning;

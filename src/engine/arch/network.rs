@@ -1,12 +1,13 @@
 //! The forward pass of whatever architecture a model has, behind one face: the session does not ask which it is.
 
 use crate::gpu::fuse::fuse_where;
-use crate::gpu::{Arena, Recording, Slice, Stage};
+use crate::gpu::{Arena, Recording, Slice, Stage, Tuning};
 use crate::kernels;
 use crate::kernels::cache::CacheTypes;
 use crate::model::Model;
 
 use super::decoder::Decoder;
+use super::mla_plain::Plain;
 use super::state::State;
 use super::step::{Kind, MAX_AHEAD};
 use super::v4::buffers::Scratch;
@@ -83,11 +84,11 @@ impl Network {
         let mut recording = Recording::default();
         match kind {
             Kind::Decode | Kind::DecodeDense => {
-                recording = self.record_body(1, kind == Kind::DecodeDense);
+                recording = self.record_body(1, kind);
                 self.record_head(&mut recording, 1, true);
                 self.record_sample(&mut recording);
             }
-            Kind::Body(n) => recording = self.record_body(n, false),
+            Kind::Body(n) | Kind::BodyPlain(n) => recording = self.record_body(n, kind),
             Kind::HeadLast(n) => {
                 self.record_head(&mut recording, n, true);
                 self.record_sample(&mut recording);
@@ -101,7 +102,26 @@ impl Network {
     pub(in crate::engine) fn kinds(&self, capacities: &[u32]) -> Vec<Kind> {
         let of_prompts = capacities.iter().filter(|n| **n > 1).flat_map(|n| [Kind::Body(*n), Kind::HeadLast(*n)]);
         let dense = (self.dense_until() > 0).then_some(Kind::DecodeDense);
-        std::iter::once(Kind::Decode).chain(dense).chain(of_prompts).collect()
+        // Only the largest step is worth it: what is made of latents is made for all positions in each.
+        let plain = self.plain().and(capacities.last()).map(|n| Kind::BodyPlain(*n));
+        std::iter::once(Kind::Decode).chain(dense).chain(of_prompts).chain(plain).collect()
+    }
+
+    /// The kind of a prompt's step of `n_tokens` at a position, among `capacities` as [`Self::kinds`] has them.
+    pub(in crate::engine) fn body_at(&self, position: u32, n_tokens: u32, capacities: &[u32], tuning: &Tuning) -> Kind {
+        let fitting = capacities.iter().copied().find(|n| *n >= n_tokens).unwrap_or(1);
+        let is_plain = self.plain().is_some_and(|plain| {
+            capacities.last() == Some(&fitting) && plain.is_better(position, n_tokens, fitting, tuning)
+        });
+        if is_plain { Kind::BodyPlain(fitting) } else { Kind::Body(fitting) }
+    }
+
+    /// The plain form of latent attention, where there is one.
+    pub(in crate::engine) fn plain(&self) -> Option<&Plain> {
+        match self {
+            Self::V4(_) => None,
+            Self::Decoder(forward) => forward.plain.as_ref(),
+        }
     }
 
     /// The kind of a decode step at a position.
@@ -118,10 +138,10 @@ impl Network {
     }
 
     /// Records a step of up to `n` tokens through all layers.
-    fn record_body(&self, n: u32, dense: bool) -> Recording {
+    fn record_body(&self, n: u32, kind: Kind) -> Recording {
         match self {
-            Self::V4(forward) => forward.record_body(n, dense),
-            Self::Decoder(forward) => forward.record_body(n),
+            Self::V4(forward) => forward.record_body(n, kind == Kind::DecodeDense),
+            Self::Decoder(forward) => forward.record_body(n, matches!(kind, Kind::BodyPlain(_))),
         }
     }
 

@@ -13,6 +13,8 @@ pub enum Kind {
     DecodeDense,
     /// Up to so many tokens through all layers.
     Body(u32),
+    /// The same, with latent attention in plain form.
+    BodyPlain(u32),
     /// Logits of the last of up to so many tokens, and sampling.
     HeadLast(u32),
     /// Logits of all of up to so many tokens.
@@ -20,6 +22,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The same for up to `n` tokens, of a kind that has a number of them.
+    #[must_use]
+    pub(in crate::engine) fn sized(self, n: u32) -> Self {
+        match self {
+            Self::Decode | Self::DecodeDense => self,
+            Self::Body(_) => Self::Body(n),
+            Self::BodyPlain(_) => Self::BodyPlain(n),
+            Self::HeadLast(_) => Self::HeadLast(n),
+            Self::HeadAll(_) => Self::HeadAll(n),
+        }
+    }
+
     /// Sizes of steps that are recorded where a step takes `n_chunk` tokens at most, ascending.
     pub(in crate::engine) fn capacities(n_chunk: u32) -> Vec<u32> {
         let mut capacities: Vec<u32> = [1, 32, n_chunk].into_iter().filter(|n| *n <= n_chunk).collect();

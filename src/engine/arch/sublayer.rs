@@ -75,6 +75,8 @@ pub(in crate::engine) struct Sublayer {
     pub eps: f32,
     /// Tokens in the step at most.
     pub n: u32,
+    /// Whether latent attention is taken in plain form.
+    pub plain: bool,
 }
 
 impl Sublayer {

@@ -15,15 +15,16 @@ impl Session {
     #[must_use]
     pub fn work_of_prompt(&self, depth: u32, n: u32) -> Cost {
         let chunk = self.largest_capacity();
-        let whole = self.record(Kind::Body(chunk));
         let mut work = Cost::default();
+        let mut whole: Option<(Kind, Recording)> = None;
         for begin in (0..n / chunk).map(|step| depth.saturating_add(step * chunk)) {
-            work = sum(work, of_step(&whole, begin));
+            work = sum(work, of_step(self.recorded(&mut whole, self.body_at(begin, chunk)), begin));
         }
-        match n % chunk {
-            0 => work,
-            rest => sum(work, of_step(&self.record(Kind::Body(rest)), depth.saturating_add(n - rest))),
+        let (rest, begin) = (n % chunk, depth.saturating_add(n - n % chunk));
+        if rest > 0 {
+            work = sum(work, of_step(&self.record(self.body_at(begin, rest).sized(rest)), begin));
         }
+        work
     }
 
     /// What [`Self::generate_from`] must move and do for `n_new` ids after a prompt of `n_prompt` tokens that begins at
@@ -34,12 +35,15 @@ impl Session {
         let mut work = sum(self.work_of_prompt(depth, n_prompt), of_step(&self.record(Kind::HeadLast(1)), first));
         let mut decode: Option<(Kind, Recording)> = None;
         for position in (0..n_new.saturating_sub(1)).map(|step| first.saturating_add(step)) {
-            let kind = self.network.decode_at(position);
-            let same = decode.take().filter(|(of, _)| *of == kind);
-            let (_, recording) = decode.insert(same.unwrap_or_else(|| (kind, self.record(kind))));
-            work = sum(work, of_step(recording, position));
+            work = sum(work, of_step(self.recorded(&mut decode, self.network.decode_at(position)), position));
         }
         work
+    }
+
+    /// The recording of a kind of step, which is the last one if that is of the kind.
+    fn recorded<'a>(&self, last: &'a mut Option<(Kind, Recording)>, kind: Kind) -> &'a Recording {
+        let same = last.take().filter(|(of, _)| *of == kind);
+        &last.insert(same.unwrap_or_else(|| (kind, self.record(kind)))).1
     }
 
     /// Runs one step of `n` tokens at `position` stage by stage, and gives its recording and the time of each of its
@@ -50,7 +54,7 @@ impl Session {
     /// When the adapter fails.
     pub async fn profile_step(&mut self, position: u32, n: u32) -> Result<(Recording, Option<Vec<f64>>)> {
         let n = n.clamp(1, self.largest_capacity());
-        let kind = if n == 1 { self.network.decode_at(position) } else { Kind::Body(n) };
+        let kind = if n == 1 { self.network.decode_at(position) } else { self.body_at(position, n).sized(n) };
         let prepared = self.prepare(kind).await?;
         self.write_step(position, n, &Sampling::default());
         let times = self.executor.profile(prepared).await?;

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::gpu::{Recording, Slice, Stage};
 use crate::kernels::rows::has_matrix;
 
-use crate::engine::arch::step::Kind;
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 
@@ -42,7 +41,7 @@ impl Session {
         let mut position = 0;
         while position < ids.len() as u32 {
             let n = STEP.min(ids.len() as u32 - position).min(self.largest_capacity());
-            let body = self.record(Kind::Body(self.capacity(n)));
+            let body = self.record(self.body_at(position, n));
             self.write_step(position, n, &Sampling::default());
             // What stands there is of the run that went wrong.
             for buffer in buffers {

@@ -7,6 +7,7 @@ use crate::gpu::{Access, Call, Problem, Recording, Slice, Stage, Tuning};
 use crate::kernels::{self, Words};
 
 use super::lockstep::compare::{Deviation, Written};
+use crate::engine::arch::mla_plain::FORMS;
 use crate::engine::arch::planning::program_bytes;
 use crate::engine::arch::step::Kind;
 use crate::engine::run::parts::{Output, number_budget, outputs, with_scores};
@@ -23,6 +24,25 @@ const MOST_OPS: u64 = 50_000_000;
 /// Tokens of a small model that are computed in one submit to bring a clock up, and the weights of one that is not small.
 const WARM_TIMES: u32 = 8;
 const LARGE_BYTES: u64 = 1 << 30;
+
+/// A step that stages are tried in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Where its first token stands.
+    pub position: u32,
+    /// Its tokens: one that is written, or those of a prompt.
+    pub n_tokens: u32,
+    kind: Kind,
+}
+
+/// A prompt's step in two forms.
+#[derive(Clone, Debug)]
+pub struct Forms {
+    /// What the choice between them goes by.
+    pub problem: Problem,
+    /// Each by its name among the choices.
+    pub steps: [(&'static str, Stand); 2],
+}
 
 /// Stages of one step that are the same problem: those of all layers, as a rule.
 #[derive(Clone, Debug)]
@@ -50,13 +70,34 @@ pub struct Expected {
 }
 
 impl Session {
-    /// The stages of a step of `n_tokens` that could be computed in several ways, by problem: of a decode step, or of the
-    /// layers of a prompt's step; with them the parts of fused ones. Those that advance the step are left out: they cannot
+    /// A step at a position, as the session would take it: of one token a decode step, of more the layers of a prompt's step.
+    #[must_use]
+    pub fn stand(&self, position: u32, n_tokens: u32) -> Stand {
+        let most = n_tokens.min(self.largest_capacity());
+        let kind = if n_tokens <= 1 { Kind::Decode } else { self.body_at(position, most) };
+        Stand { position, n_tokens, kind }
+    }
+
+    /// The largest step of a prompt at the begin of a text in each of its forms, where it has two.
+    #[must_use]
+    pub fn forms(&self, n_tokens: u32) -> Option<Forms> {
+        let n_chunk = self.largest_capacity();
+        let plain = self.network.plain().filter(|plain| n_tokens > 1 && n_tokens <= plain.until)?;
+        let at = |kind| Stand { position: 0, n_tokens, kind };
+        let [absorbed, own] = FORMS;
+        let is_largest = self.capacity(n_tokens.min(n_chunk)) == n_chunk;
+        is_largest.then(|| Forms {
+            problem: plain.problem(n_chunk),
+            steps: [(absorbed, at(Kind::Body(n_chunk))), (own, at(Kind::BodyPlain(n_chunk)))],
+        })
+    }
+
+    /// The stages of a step that could be computed in several ways, by problem; with them the parts of fused ones. Those that advance the step are left out: they cannot
     /// be computed for nothing.
     #[must_use]
-    pub fn alike(&self, n_tokens: u32) -> Vec<Alike> {
+    pub fn alike(&self, at: Stand) -> Vec<Alike> {
         let mut found: Vec<Alike> = Vec::new();
-        let stages = self.record(self.kind_of(n_tokens)).stages;
+        let stages = self.record(at.kind).stages;
         let with_parts = stages.iter().flat_map(|whole| {
             let parts = whole.with_parts().into_iter().skip(1).filter(|part| part.op.variants.len() > 1);
             std::iter::once((whole, false)).chain(parts.map(|part| (part, true)))
@@ -105,21 +146,17 @@ impl Session {
         heirs
     }
 
-    fn kind_of(&self, n_tokens: u32) -> Kind {
-        if n_tokens <= 1 { Kind::Decode } else { Kind::Body(self.capacity(n_tokens.min(self.largest_capacity()))) }
-    }
-
-    /// Runs a step of `n_tokens` of `ids` at `position`, and sets the step as it was before: stages of it can now be
-    /// computed by themselves, with inputs as in a real text.
+    /// Runs a step of `ids`, and sets the step as it was before: stages of it can now be computed by themselves, with inputs
+    /// as in a real text.
     ///
     /// # Errors
     /// When the ids have no room, or the adapter fails.
-    pub async fn stand_in_step(&mut self, ids: &[u32], position: u32, n_tokens: u32) -> Result<()> {
+    pub async fn stand_in_step(&mut self, ids: &[u32], at: Stand) -> Result<()> {
         self.write_tokens(ids)?;
-        let prepared = self.prepare(self.kind_of(n_tokens)).await?;
-        self.write_step(position, n_tokens, &Sampling::default());
+        let prepared = self.prepare(at.kind).await?;
+        self.set_step(at);
         self.run_and_wait(prepared).await?;
-        self.write_step(position, n_tokens, &Sampling::default());
+        self.set_step(at);
         Ok(())
     }
 
@@ -132,12 +169,12 @@ impl Session {
         self.executor.prepare_with(&recording, tuning).await
     }
 
-    /// Makes a whole step of `n_tokens` ready under other choices.
+    /// Makes a whole step ready under other choices.
     ///
     /// # Errors
     /// When the adapter refuses a shader.
-    pub async fn try_step(&mut self, n_tokens: u32, tuning: &Tuning) -> Result<Prepared> {
-        let recording = self.record(self.kind_of(n_tokens));
+    pub async fn try_step(&mut self, at: Stand, tuning: &Tuning) -> Result<Prepared> {
+        let recording = self.record(at.kind);
         self.executor.prepare_with(&recording, tuning).await
     }
 
@@ -166,8 +203,8 @@ impl Session {
     }
 
     /// Sets the step for another run of what was tried.
-    pub fn set_step(&mut self, position: u32, n_tokens: u32) {
-        self.write_step(position, n_tokens, &Sampling::default());
+    pub fn set_step(&mut self, at: Stand) {
+        self.write_step(at.position, at.n_tokens, &Sampling::default());
     }
 
     /// Forgets what was made ready from this one on.
@@ -204,7 +241,7 @@ impl Session {
         let before = self.read_all(&outputs).await?;
         let marked: Vec<_> = outputs.iter().zip(&before).map(|(output, words)| marked(output.words, words)).collect();
         let bound: u64 = stage.bindings.iter().map(|slice| slice.bytes).sum();
-        let (wanted, budget) = if stage.cost.ops <= MOST_OPS && bound <= MOST_BYTES {
+        let (wanted, budget) = if stage.work(0).ops <= MOST_OPS && bound <= MOST_BYTES {
             (self.by_reference(stage, &outputs, &marked).await?, 0.0)
         } else {
             let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(trusted));

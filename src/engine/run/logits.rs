@@ -78,7 +78,7 @@ impl Session {
             let wanted = steps.get(index).or(steps.last()).copied().unwrap_or(1);
             index += 1;
             let n = wanted.min(ids.len() as u32 - position).clamp(1, self.largest_capacity());
-            let body = self.record(Kind::Body(self.capacity(n)));
+            let body = self.record(self.body_at(position, n));
             self.write_step(position, n, &Sampling::default());
             // The embedding's stages carry no layer and go with the first.
             for part in body.stages.chunk_by(|a, b| a.layer.or(Some(0)) == b.layer.or(Some(0))) {

@@ -117,7 +117,7 @@ impl Session {
             return Ok(());
         }
         self.write_tokens(&vec![0; n as usize])?;
-        let prepared = self.prepare(Kind::Body(self.capacity(n))).await?;
+        let prepared = self.prepare(self.body_at(0, n)).await?;
         let mut fastest = f64::INFINITY;
         // The first wakes the adapter up.
         for _ in 0..3 {

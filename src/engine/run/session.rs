@@ -83,8 +83,8 @@ impl Session {
         progress(LoadProgress::Planned { n_context: plan.network.n_context(), memory });
         let Plan { arena, uploads, network, n_chunk, .. } = plan;
         if let Some(name) = &options.fault {
-            let kinds = [Kind::Decode, Kind::Body(n_chunk), Kind::HeadLast(n_chunk), Kind::HeadAll(1)];
-            fault::check_name(name, &kinds.map(|kind| network.record(kind)))?;
+            let kinds = network.kinds(&Kind::capacities(n_chunk)).into_iter().chain([Kind::HeadAll(1)]);
+            fault::check_name(name, &kinds.map(|kind| network.record(kind)).collect::<Vec<_>>())?;
         }
         executor.allocate(&arena).await?;
         for (slice, table) in network.tables() {
@@ -329,6 +329,11 @@ impl Session {
         self.capacities.iter().copied().find(|c| *c >= n).unwrap_or(1)
     }
 
+    /// The kind of a prompt's step of `n` tokens at a position.
+    pub(in crate::engine) fn body_at(&self, position: u32, n: u32) -> Kind {
+        self.network.body_at(position, n, &self.capacities, &self.tuning)
+    }
+
     pub(in crate::engine) fn largest_capacity(&self) -> u32 {
         self.capacities.last().copied().unwrap_or(1)
     }
@@ -343,7 +348,7 @@ impl Session {
     ) -> Result<(u32, u32)> {
         let n = prescribed.unwrap_or(self.budget.allowed()).min(end - begin).clamp(1, self.largest_capacity());
         let capacity = self.capacity(n);
-        let prepared = self.prepare(Kind::Body(capacity)).await?;
+        let prepared = self.prepare(self.body_at(begin, n)).await?;
         self.write_step(begin, n, &Sampling::default());
         let start = Instant::now();
         self.run_and_wait(prepared).await?;

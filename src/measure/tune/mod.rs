@@ -14,7 +14,7 @@ use super::report::{StepGain, TunedProblem, TuningFacts, TuningSource};
 use super::settle::settle;
 use super::spread::median;
 use super::{Progress, Watch, bench};
-use crate::engine::check::trial::Alike;
+use crate::engine::check::trial::{Alike, Forms, Stand};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::recording::Stage;
@@ -30,6 +30,8 @@ use web_time::{Duration, Instant};
 const SHARE_THAT_MATTERS: f64 = 0.98;
 /// A step that is slower than this, against the guess, keeps none of its choices.
 const LEAST_GAIN: f64 = 0.98;
+/// Where a prompt's step has two forms, the share of a search's time after which the second is looked at.
+const SHARE_OF_ONE_FORM: f64 = 0.8;
 /// Whole steps that are timed by turns at the end.
 const N_STEPS: usize = 5;
 /// They are timed once each at least, and no more often once it has taken this long.
@@ -82,7 +84,7 @@ pub async fn tune_within(
     let n_chunk = session.n_chunk().min(most);
     let ids = bench::ids(n_chunk + 1, session.outline().n_vocab);
     // The cache holds a text where a decode step stands.
-    session.stand_in_step(&ids, 0, n_chunk).await?;
+    session.stand_in_step(&ids, session.stand(0, n_chunk)).await?;
     let facts = TuningFacts::default();
     let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts, searched: Vec::new(), spaces: Vec::new() };
     let mut tuning = guess.clone();
@@ -92,13 +94,19 @@ pub async fn tune_within(
             continue;
         }
         let deadline = begin + limit.mul_f64(share);
-        let choices = tuner.tune_step(session, (position, n_tokens), deadline, watch).await?;
-        let candidate =
+        let (guessed, forms) = (session.stand(position, n_tokens), session.forms(n_tokens));
+        let first = if forms.is_some() { begin + limit.mul_f64(SHARE_OF_ONE_FORM) } else { deadline };
+        let choices = tuner.tune_step(session, guessed, first, watch).await?;
+        let mut candidate =
             choices.into_iter().fold(guess.clone(), |tuning, (problem, choice)| tuning.with(problem, choice));
+        let mut chosen = guessed;
+        if let Some(forms) = forms {
+            (chosen, candidate) = tuner.tune_forms(session, &forms, guessed, candidate, deadline, watch).await?;
+        }
         if candidate == guess {
             continue;
         }
-        let gain = tuner.gain(session, (position, n_tokens), &candidate).await?;
+        let gain = tuner.gain(session, [guessed, chosen], &candidate).await?;
         if gain.gain() >= LEAST_GAIN {
             for (problem, choice) in candidate.choices() {
                 tuning = tuning.with(problem.clone(), choice.clone());
@@ -136,8 +144,11 @@ impl Known {
     /// What is known for a session's steps.
     #[must_use]
     pub fn of(session: &Session) -> Self {
-        let problems: Vec<Problem> =
-            [1, session.n_chunk()].into_iter().flat_map(|n| session.alike(n)).map(|alike| alike.problem).collect();
+        let forms = session.forms(session.n_chunk());
+        let steps = [1, session.n_chunk()].map(|n| session.stand(0, n));
+        let steps = steps.into_iter().chain(forms.iter().flat_map(|forms| forms.steps.map(|(_, at)| at)));
+        let mut problems: Vec<Problem> = steps.flat_map(|at| session.alike(at)).map(|alike| alike.problem).collect();
+        problems.extend(forms.map(|forms| forms.problem));
         let n_known = problems.iter().filter(|problem| session.tuning().choices().contains_key(problem)).count();
         match n_known {
             0 => Self::Nothing,
@@ -187,21 +198,25 @@ struct Tuner {
 }
 
 impl Tuner {
-    /// Tunes the problems of a step at a position, those that take the most time first.
+    /// Tunes the problems of a step that were not looked at yet, those that take the most time first.
     async fn tune_step(
         &mut self,
         session: &mut Session,
-        (position, n_tokens): (u32, u32),
+        at: Stand,
         deadline: Instant,
         watch: &mut Watch<'_>,
     ) -> Result<BTreeMap<Problem, Choice>> {
+        let n_tokens = at.n_tokens;
         let what = if n_tokens == 1 { "decode".to_owned() } else { format!("prefill of {n_tokens}") };
-        session.stand_in_step(&self.ids, position, n_tokens).await?;
+        session.stand_in_step(&self.ids, at).await?;
         if !self.caps.is_software {
-            self.bring_clock_up(session, (position, n_tokens)).await?;
+            self.bring_clock_up(session, at).await?;
         }
         let mut tasks = Vec::new();
-        for alike in session.alike(n_tokens) {
+        for alike in session.alike(at) {
+            if self.facts.problems.iter().any(|known| known.problem == alike.problem) {
+                continue;
+            }
             let Some(stage) = alike.stages.first() else { continue };
             let guess = self.guess.choice(stage, &self.caps);
             let prepared = session.try_stages(&alike.stages, &self.guess).await?;
@@ -232,7 +247,7 @@ impl Tuner {
             if !alike.is_part {
                 covered += ms;
             }
-            session.stand_in_step(&self.ids, position, n_tokens).await?;
+            session.stand_in_step(&self.ids, at).await?;
             let Some(stage) = alike.stages.first() else { continue };
             let Some(expected) = session.expect(stage, &self.guess).await? else {
                 self.facts.problems.push(untried(n_tokens, alike, guess, ms));
@@ -289,39 +304,80 @@ impl Tuner {
         })
     }
 
-    async fn bring_clock_up(&self, session: &mut Session, (position, n_tokens): (u32, u32)) -> Result<()> {
-        let prepared = session.try_step(n_tokens, &self.guess).await?;
+    async fn bring_clock_up(&self, session: &mut Session, at: Stand) -> Result<()> {
+        let prepared = session.try_step(at, &self.guess).await?;
         settle(&mut async || {
-            session.set_step(position, n_tokens);
+            session.set_step(at);
             session.time_tried(prepared, 1).await
         })
         .await?;
         session.forget_tried(prepared);
-        session.set_step(position, n_tokens);
+        session.set_step(at);
         Ok(())
     }
 
-    /// Whole steps by the guess and by `tuning`, by turns.
-    async fn gain(&self, session: &mut Session, (position, n_tokens): (u32, u32), tuning: &Tuning) -> Result<StepGain> {
-        session.stand_in_step(&self.ids, position, n_tokens).await?;
-        let steps = [session.try_step(n_tokens, &self.guess).await?, session.try_step(n_tokens, tuning).await?];
+    /// Tunes the form of a prompt's step that was not `guessed`, over what was chosen for that one, and chooses between them.
+    async fn tune_forms(
+        &mut self,
+        session: &mut Session,
+        forms: &Forms,
+        guessed: Stand,
+        known: Tuning,
+        deadline: Instant,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Stand, Tuning)> {
+        let mut steps = forms.steps;
+        if steps[0].1 != guessed {
+            steps.reverse();
+        }
+        let [(guess, _), (other, other_at)] = steps;
+        let choices = self.tune_step(session, other_at, deadline, watch).await?;
+        let tuning = choices.into_iter().fold(known, |tuning, (problem, choice)| tuning.with(problem, choice));
+        let [guess_ms, other_ms] = self.race(session, steps.map(|(_, at)| at), [&tuning, &tuning]).await?;
+        let is_faster = other_ms <= guess_ms * search::WORTH;
+        let (form, at) = steps[usize::from(is_faster)];
+        let choice = |form: &str| Choice { variant: form.to_owned(), config: self.guess.config };
+        self.facts.problems.push(TunedProblem {
+            n_tokens: guessed.n_tokens,
+            stage: format!("attention, {guess} or {other}"),
+            n_stages: 1,
+            problem: forms.problem.clone(),
+            guess: choice(guess),
+            choice: choice(form),
+            n_tried: 2,
+            guess_ms,
+            choice_ms: if is_faster { other_ms } else { guess_ms },
+        });
+        let tuning = if is_faster { tuning.with(forms.problem.clone(), choice(form)) } else { tuning };
+        Ok((at, tuning))
+    }
+
+    /// Whole steps by the guess and by `tuning`, by turns, each in the form that comes with it.
+    async fn gain(&self, session: &mut Session, steps: [Stand; 2], tuning: &Tuning) -> Result<StepGain> {
+        let [untuned_ms, tuned_ms] = self.race(session, steps, [&self.guess, tuning]).await?;
+        Ok(StepGain { n_tokens: steps[0].n_tokens, untuned_ms, tuned_ms })
+    }
+
+    /// Medians of two steps that are timed by turns.
+    async fn race(&self, session: &mut Session, steps: [Stand; 2], tunings: [&Tuning; 2]) -> Result<[f64; 2]> {
+        session.stand_in_step(&self.ids, steps[0]).await?;
+        let prepared = [session.try_step(steps[0], tunings[0]).await?, session.try_step(steps[1], tunings[1]).await?];
         let mut times = [Vec::new(), Vec::new()];
         let begin = Instant::now();
         for round in 0..=N_STEPS {
             if round > 1 && begin.elapsed() > STEPS_PATIENCE {
                 break;
             }
-            for (step, times) in steps.iter().zip(&mut times) {
-                session.set_step(position, n_tokens);
-                let ms = session.time_tried(*step, 1).await?;
+            for ((prepared, at), times) in prepared.iter().zip(steps).zip(&mut times) {
+                session.set_step(at);
+                let ms = session.time_tried(*prepared, 1).await?;
                 // The first round does not count: drivers compile at first use.
                 if round > 0 {
                     times.push(ms);
                 }
             }
         }
-        session.forget_tried(steps[0]);
-        let [untuned_ms, tuned_ms] = times.map(|times| median(&times));
-        Ok(StepGain { n_tokens, untuned_ms, tuned_ms })
+        session.forget_tried(prepared[0]);
+        Ok(times.map(|times| median(&times)))
     }
 }

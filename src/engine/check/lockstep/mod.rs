@@ -155,10 +155,11 @@ pub async fn lockstep(
 /// The recordings of a step, in order.
 fn kinds(session: &Session, step: LockstepStep) -> Vec<Kind> {
     let capacity = session.capacity(step.n_tokens);
+    let body = session.body_at(step.position, step.n_tokens);
     match step.head {
         Head::Last if step.n_tokens == 1 => vec![session.network.decode_at(step.position)],
-        Head::Last => vec![Kind::Body(capacity), Kind::HeadLast(capacity)],
-        Head::All => vec![Kind::Body(capacity), Kind::HeadAll(capacity.min(session.n_logits()))],
+        Head::Last => vec![body, Kind::HeadLast(capacity)],
+        Head::All => vec![body, Kind::HeadAll(capacity.min(session.n_logits()))],
     }
 }
 
