@@ -143,6 +143,41 @@ export async function check_prompts(browser, url, dist, screenshots) {
     }),
   );
 
+  await check('where conversations take more than their share of the room, the oldest go first, and no other', () =>
+    on_the_page(async (tab) => {
+      await chat(tab, { text: 'Why?' });
+      await kept(tab);
+      const { prompts } = await tab.evaluate(() => window.headstart.models());
+      // What other models left: each far larger than what is written here.
+      await tab.evaluate(async (bytes) => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('prompts');
+        for (const name of ['older', 'newer']) {
+          const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
+          await writable.write(new Uint8Array(bytes));
+          await writable.close();
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+      }, 10 * prompts);
+      const names = () =>
+        tab.evaluate(async () => {
+          const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('prompts');
+          return (await Array.fromAsync(folder.keys())).sort();
+        });
+      assert.equal((await names()).length, 3);
+      // A tenth of the room is for conversations: it holds one of the two, and five times what is written here.
+      await tab.workers()[0].evaluate((quota) => { navigator.storage.estimate = async () => ({ usage: 0, quota }); }, 150 * prompts);
+      const { n_known } = await chat(tab, { text: 'And then?' });
+      assert.ok(n_known > 0);
+      let left = await names();
+      while (left.includes('older') || left.some((name) => name.endsWith('.new'))) {
+        await tab.waitForTimeout(100);
+        left = await names();
+      }
+      assert.equal(left.length, 2, `${left}`);
+      assert.ok(left.includes('newer'), `${left}`);
+    }),
+  );
+
   await check('what is kept of a conversation goes with its model', async () => {
     const hub = await serve_hub({ v4: [embedded] });
     try {
