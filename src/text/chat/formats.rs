@@ -126,29 +126,65 @@ fn repr(value: &Value, budget: &Budget) -> Result<String, Error> {
 /// A text by a specification: `[[fill]align][width][.most][s]`, counted in characters.
 fn text_field(text: &str, spec: &str, budget: &Budget) -> Result<String, Error> {
     let wrong = || fault(format!("a format `{spec}` for a text"));
-    let mut rest = spec.strip_suffix('s').unwrap_or(spec);
-    let is_side = |c: Option<char>| matches!(c, Some('<' | '>' | '^'));
-    let (first, second) = (rest.chars().next(), rest.chars().nth(1));
-    let (fill, side) = match (first, second) {
-        (Some(fill), side) if is_side(side) => {
-            rest = &rest[fill.len_utf8() + 1..];
-            (fill, side)
-        }
-        (side, _) if is_side(side) => {
-            rest = &rest[1..];
-            (' ', side)
-        }
-        _ => (' ', Some('<')),
-    };
+    let (fill, side, rest) = aligned(spec.strip_suffix('s').unwrap_or(spec));
+    let fill = fill.unwrap_or(' ');
     let (width, most) = rest.split_once('.').map_or((rest, None), |(width, most)| (width, Some(most)));
     let number = |digits: &str| if digits.is_empty() { Ok(0) } else { digits.parse::<i64>().map_err(|_| wrong()) };
     let most = most.map(number).transpose()?.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0));
     let kept: String = text.chars().take(most).collect();
     match side {
+        Some('=') => Err(wrong()),
         Some('^') => centred(budget, &kept, number(width)?, fill),
         Some('>') => padded(budget, &kept, "rjust", number(width)?, fill),
         _ => padded(budget, &kept, "ljust", number(width)?, fill),
     }
+}
+
+/// What a specification begins with, and the rest: the character that fills, and the side.
+fn aligned(spec: &str) -> (Option<char>, Option<char>, &str) {
+    let is_side = |c: Option<char>| matches!(c, Some('<' | '>' | '^' | '='));
+    let mut rest = spec.chars();
+    match (rest.next(), rest.next()) {
+        (Some(fill), side) if is_side(side) => (Some(fill), side, rest.as_str()),
+        (side, _) if is_side(side) => (None, side, &spec[1..]),
+        _ => (None, None, spec),
+    }
+}
+
+/// A number by a specification. The library lacks the type `n`, which without a locale is another's name, and what fills
+/// between sign and digits; and it takes a precision for whole numbers.
+fn number_field(number: Value, spec: &str, budget: &Budget) -> Result<String, Error> {
+    let wrong = || fault(format!("a format `{spec}` for a number"));
+    let (fill, side, rest) = aligned(spec);
+    let of_whole = number.is_integer() && !rest.ends_with(['e', 'E', 'f', 'F', 'g', 'G', '%']);
+    if of_whole && rest.contains('.') || rest.ends_with('n') && rest.contains([',', '_']) {
+        return Err(wrong());
+    }
+    let before = &spec[..spec.len() - rest.len()];
+    let rest =
+        rest.strip_suffix('n').map_or(rest.to_owned(), |rest| rest.to_owned() + if of_whole { "d" } else { "g" });
+    let by_library = |spec: &str, number| format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[number]);
+    if side != Some('=') {
+        return by_library(&format!("{before}{rest}"), number);
+    }
+    let mut after = rest.as_str();
+    let flags = prefix(&mut after, |c| matches!(c, '+' | '-' | ' ' | '#'));
+    let is_zero = after.starts_with('0');
+    let width = prefix(&mut after, |c| c.is_ascii_digit());
+    if width.is_empty() || fill.map_or(is_zero, |fill| fill == '0') {
+        // Zeros are grouped like digits.
+        let zero = if width.is_empty() || is_zero { "" } else { "0" };
+        return by_library(&format!("{flags}{zero}{width}{after}"), number);
+    }
+    let shown = by_library(&format!("{flags}{after}"), number)?;
+    let mut digits = shown.as_str();
+    prefix(&mut digits, |c| matches!(c, '+' | '-' | ' '));
+    if flags.contains('#') && after.ends_with(['b', 'o', 'x', 'X']) {
+        digits = digits.get(2..).ok_or_else(wrong)?;
+    }
+    let sign = &shown[..shown.len() - digits.len()];
+    let width = width.parse::<i64>().map_err(|_| wrong())? - sign.len() as i64;
+    Ok(format!("{sign}{}", padded(budget, digits, "rjust", width, fill.unwrap_or(' '))?))
 }
 
 /// In the middle as formats have it: the odd one stands behind, whatever the width.
@@ -241,7 +277,7 @@ impl Braces<'_> {
                 let hundredfold = f64::try_from(value)? * 100.0;
                 Ok(format(FormatStyle::StrFormat, &format!("{{:{spec}f}}%"), &[hundredfold.into()])?)
             }
-            (None, ValueKind::Number, None) => format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[value]),
+            (None, ValueKind::Number, None) => number_field(value, &spec, self.budget),
             _ => Err(fault(format!("a format `{spec}` for a {}", value.kind()))),
         }
     }

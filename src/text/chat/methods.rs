@@ -56,7 +56,7 @@ pub(super) const OF_DICTS: [&str; 11] =
 const OF_LISTS: [&str; 3] = ["copy", "count", "index"];
 
 /// Those of texts.
-const OF_TEXTS: [&str; 46] = [
+const OF_TEXTS: [&str; 47] = [
     "capitalize",
     "casefold",
     "center",
@@ -101,6 +101,7 @@ const OF_TEXTS: [&str; 46] = [
     "strip",
     "swapcase",
     "title",
+    "translate",
     "upper",
     "zfill",
 ];

@@ -4,7 +4,7 @@ use super::arguments::{Arguments, fault};
 use super::budget::Budget;
 use super::formats;
 use super::python::{is_decimal, is_printable, text_of};
-use minijinja::value::Tuple;
+use minijinja::value::{Tuple, ValueKind};
 use minijinja::{Error, Value};
 
 /// The method's result, charged; `None` if it is none of these.
@@ -28,6 +28,7 @@ pub(super) fn method(budget: &Budget, text: &str, name: &str, given: &mut Argume
         "swapcase" => made(budget, text.chars().flat_map(swapped).collect()),
         "casefold" => made(budget, text.to_lowercase().replace('ß', "ss").replace('ς', "σ")),
         "replace" => replace(budget, text, given),
+        "translate" => translate(budget, text, given),
         "join" => join(budget, text, given),
         "format" => {
             let named = given.take_named();
@@ -314,6 +315,28 @@ pub(super) fn replaced(
     let n_found = text.matches(old).take(count).count() as u64;
     budget.take_bytes((text.len() as u64).saturating_add(n_found.saturating_mul(new.len() as u64)))?;
     Ok(text.replacen(old, new, count))
+}
+
+/// Each character by a dict of the numbers of characters: a text, the number of another, or nothing in its place.
+fn translate(budget: &Budget, text: &str, given: &mut Arguments) -> Result<Value, Error> {
+    let table = given.need(0, "table")?;
+    if table.kind() != ValueKind::Map {
+        return Err(fault(format!("a {} where a dict of characters is due", table.kind())));
+    }
+    let mut out = String::new();
+    for c in text.chars() {
+        let found = table.get_item(&Value::from(u32::from(c)))?;
+        let number = || u32::try_from(found.clone()).ok().filter(|_| found.is_integer()).and_then(char::from_u32);
+        let before = out.len();
+        match found.as_str() {
+            Some(text) => out += text,
+            None if found.is_none() => {}
+            None if found.is_undefined() => out.push(c),
+            None => out.push(number().ok_or_else(|| fault(format!("a character becomes a {}", found.kind())))?),
+        }
+        budget.take_bytes((out.len() - before) as u64)?;
+    }
+    Ok(out.into())
 }
 
 fn join(budget: &Budget, joiner: &str, given: &mut Arguments) -> Result<Value, Error> {
