@@ -67,7 +67,7 @@ impl Plain {
     }
 
     /// Whether a step of `n_tokens` at `position` is better taken so, by what a tuner found for steps of up to `n_chunk` tokens at
-    /// the begin of a text, and by the number of multiplications: absorbed, what is made of latents is made of the step's own
+    /// the beginning of a text, and by the number of multiplications: absorbed, what is made of latents is made of the step's own
     /// tokens only, and the two are as many there.
     pub(in crate::engine) fn is_better(&self, position: u32, n_tokens: u32, n_chunk: u32, tuning: &Tuning) -> bool {
         let end = position.saturating_add(n_tokens);
@@ -217,7 +217,7 @@ mod tests {
     fn it_is_taken_where_it_is_fewer_multiplications_and_has_room() {
         let guess = Tuning::default();
         let is_better = |position, n| v3(4096).is_better(position, n, 512, &guess);
-        // At the begin of a text always, later from 512 · 256 / (1,088 - 320) = 171 tokens on.
+        // At the beginning of a text always, later from 512 · 256 / (1,088 - 320) = 171 tokens on.
         assert!(is_better(0, 2) && is_better(0, 512) && !is_better(0, 1));
         assert!(!is_better(2048, 128) && is_better(2048, 192));
         assert!(is_better(3584, 512) && !is_better(3585, 512) && !is_better(u32::MAX, 512));
@@ -232,7 +232,7 @@ mod tests {
         };
         let [absorbed, chosen] = FORMS.map(with);
         assert!(!plain.is_better(0, 512, 512, &absorbed) && plain.is_better(0, 512, 512, &chosen));
-        // What was found at the begin of a text says nothing of a few tokens behind many.
+        // What was found at the beginning of a text says nothing of a few tokens behind many.
         assert!(!plain.is_better(2048, 128, 512, &chosen) && plain.is_better(2048, 512, 512, &chosen));
         assert!(plain.is_better(0, 512, 256, &absorbed), "steps of another size have a choice of their own");
     }

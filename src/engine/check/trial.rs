@@ -78,7 +78,7 @@ impl Session {
         Stand { position, n_tokens, kind }
     }
 
-    /// The largest step of a prompt at the begin of a text in each of its forms, where it has two.
+    /// The largest step of a prompt at the beginning of a text in each of its forms, where it has two.
     #[must_use]
     pub fn forms(&self, n_tokens: u32) -> Option<Forms> {
         let n_chunk = self.largest_capacity();

@@ -92,7 +92,7 @@ fn without_gguf(layer: usize, transformers: &str) -> Names {
 }
 
 /// Binds tensors, one after the other. Decoders with other attention use it too. What they ask for is the description of a
-/// model's tensors that all else is made from: what is written, counted, made up and foretold.
+/// model's tensors that all else is made from: what is written, counted, made up and predicted.
 pub(in crate::model) struct Binder<'a> {
     origin: Origin<'a>,
     /// Whether the weights of norms are kept less 1.
