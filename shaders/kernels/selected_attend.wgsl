@@ -78,10 +78,22 @@ fn selected_attend(
             for (var h = 0u; h < HEADS; h += 1u) {
                 z[h] = 0.0;
             }
-            for (var i = 0u; i < n; i += 1u) {
-                let row = unpack_key(rows[row_at + i]);
+            // Four at a time: loops cost turns (`Config::within_turns`).
+            var i = 0u;
+            for (; i + 3u < n; i += 4u) {
+                let a = unpack_key(rows[row_at + i]);
+                let b = unpack_key(rows[row_at + i + 1u]);
+                let c = unpack_key(rows[row_at + i + 2u]);
+                let d = unpack_key(rows[row_at + i + 3u]);
                 for (var h = 0u; h < HEADS; h += 1u) {
-                    z[h] += dot(row, heads[query_at[h] + i]);
+                    let at = query_at[h] + i;
+                    z[h] += dot(a, heads[at]) + dot(b, heads[at + 1u]) + dot(c, heads[at + 2u]) + dot(d, heads[at + 3u]);
+                }
+            }
+            for (; i < n; i += 1u) {
+                let a = unpack_key(rows[row_at + i]);
+                for (var h = 0u; h < HEADS; h += 1u) {
+                    z[h] += dot(a, heads[query_at[h] + i]);
                 }
             }
             for (var h = 0u; h < HEADS; h += 1u) {
@@ -91,17 +103,22 @@ fn selected_attend(
             }
         }
         var kept: array<f32, HEADS>;
+        var added: array<f32, HEADS>;
         for (var h = 0u; h < HEADS; h += 1u) {
             let m = max(greatest[h], reduce_max(lane, most[h]));
             kept[h] = exp(greatest[h] - m);
             greatest[h] = m;
-            var sum = 0.0;
-            for (var k = lane; k < n_here; k += LANES) {
-                let weight = exp(block_weights[h * BLOCK + k] - m);
+            added[h] = 0.0;
+        }
+        for (var k = lane; k < n_here; k += LANES) {
+            for (var h = 0u; h < HEADS; h += 1u) {
+                let weight = exp(block_weights[h * BLOCK + k] - greatest[h]);
                 block_weights[h * BLOCK + k] = weight;
-                sum += weight;
+                added[h] += weight;
             }
-            totals[h] = kept[h] * totals[h] + reduce_sum(lane, sum);
+        }
+        for (var h = 0u; h < HEADS; h += 1u) {
+            totals[h] = kept[h] * totals[h] + reduce_sum(lane, added[h]);
         }
         block_barrier(); // All weights of the block are there.
         for (var i = lane; i < params.value_quads; i += LANES) {
@@ -109,10 +126,22 @@ fn selected_attend(
             for (var h = 0u; h < HEADS; h += 1u) {
                 sums[h] = vec4<f32>();
             }
-            for (var k = 0u; k < n_here; k += 1u) {
-                let value = unpack_key(rows[selected[selected_at + block + k] * n + i]);
+            var k = 0u;
+            for (; k + 3u < n_here; k += 4u) {
+                let a = unpack_key(rows[selected[selected_at + block + k] * n + i]);
+                let b = unpack_key(rows[selected[selected_at + block + k + 1u] * n + i]);
+                let c = unpack_key(rows[selected[selected_at + block + k + 2u] * n + i]);
+                let d = unpack_key(rows[selected[selected_at + block + k + 3u] * n + i]);
                 for (var h = 0u; h < HEADS; h += 1u) {
-                    sums[h] += block_weights[h * BLOCK + k] * value;
+                    let w = h * BLOCK + k;
+                    sums[h] += block_weights[w] * a + block_weights[w + 1u] * b;
+                    sums[h] += block_weights[w + 2u] * c + block_weights[w + 3u] * d;
+                }
+            }
+            for (; k < n_here; k += 1u) {
+                let a = unpack_key(rows[selected[selected_at + block + k] * n + i]);
+                for (var h = 0u; h < HEADS; h += 1u) {
+                    sums[h] += block_weights[h * BLOCK + k] * a;
                 }
             }
             for (var h = 0u; h < HEADS; h += 1u) {

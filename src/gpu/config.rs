@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::op::Spec;
+use super::space::MOST_INVOCATIONS;
 use super::{Caps, Tile};
 
 /// How the invocations that share one result add up.
@@ -90,6 +91,13 @@ const fn first_cooperative() -> Tile {
 /// The constant that says how many rows a group of lanes takes.
 pub(crate) const ROWS: &str = "ROWS";
 
+/// Turns that all loops of an invocation may take together. llvmpipe, and with it lavapipe, leaves every loop after 65,535 in all
+/// (`LP_MAX_TGSI_LOOP_ITERATIONS` of its source), without a word, and goes on with what it has so far. Loops of few turns that are known
+/// beforehand are unrolled and do not count; counts are estimates, so this leaves some room.
+const MOST_TURNS: u64 = 48_000;
+/// Invocations to a result where one is not enough, at least: fewer would leave the CPU's vectors empty.
+const LEAST_LANES: u32 = 16;
+
 const ROW_GROUPS: &str = shader_text!("../../shaders/lib/row_groups.wgsl");
 const REDUCE_THREAD: &str = shader_text!("../../shaders/lib/reduce_thread.wgsl");
 const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.wgsl");
@@ -108,6 +116,21 @@ impl Config {
         let tile = Tile::ALL.into_iter().find(|tile| tile.runs_on(caps)).unwrap_or(Tile::LEAST);
         let base = Self { reduce, nibbles, tile, ..Self::default() };
         if caps.is_software { base } else { Self { threads: 64, weight_lanes: 128, block_lanes: 4, rows: 2, ..base } }
+    }
+
+    /// This config; on a program on the CPU with so many invocations to a result that none goes through more than
+    /// [`MOST_TURNS`] turns of loops, where one alone would take `n_turns` for it.
+    pub(crate) fn within_turns(&self, caps: &Caps, n_turns: u64) -> Self {
+        let needed = n_turns.div_ceil(MOST_TURNS).next_power_of_two().min(u64::from(MOST_INVOCATIONS)) as u32;
+        if !caps.is_software || needed == 1 {
+            return *self;
+        }
+        Self {
+            reduce: if self.reduce == Reduce::Thread { Reduce::Workgroup } else { self.reduce },
+            row_lanes: needed.max(if self.reduce == Reduce::Thread { LEAST_LANES } else { self.row_lanes }),
+            vector_lanes: self.vector_lanes.max(needed),
+            ..*self
+        }
     }
 
     /// A text in which `lanes` invocations share a result, and how many results a workgroup has.

@@ -248,6 +248,11 @@ pub struct Way {
 pub(crate) const VECTOR: Way =
     Way { lower: |stage, caps, config| shared(stage, config.sharing(caps, config.vector_lanes)), space: space::vector };
 
+/// As [`VECTOR`], of so many turns of loops that one invocation might not be let go through them.
+pub(crate) fn long_vector(stage: &Stage, caps: &Caps, config: &Config, n_turns: u64) -> Lowered {
+    (VECTOR.lower)(stage, caps, &config.within_turns(caps, n_turns))
+}
+
 /// Results that a few invocations share, each along a row or a head.
 pub(crate) const ROW: Way =
     Way { lower: |stage, caps, config| shared(stage, config.sharing(caps, config.row_lanes)), space: space::row };

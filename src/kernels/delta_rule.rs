@@ -1,9 +1,9 @@
 //! `delta_rule`: the recurrence of a gated delta net over the tokens of a step, one or many.
 
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, delta_rule_chunked, dot};
@@ -30,7 +30,15 @@ crate::params! {
 pub static OP: Op = Op {
     name: "delta_rule",
     variants: &[
-        Variant::only("delta_rule", shader_text!("../../shaders/kernels/delta_rule.wgsl"), &[STEP], lower::ROW),
+        Variant::only(
+            "delta_rule",
+            shader_text!("../../shaders/kernels/delta_rule.wgsl"),
+            &[STEP],
+            Way {
+                lower: |stage, caps, config| (lower::ROW.lower)(stage, caps, &config.within_turns(caps, turns(stage))),
+                ..lower::ROW
+            },
+        ),
         delta_rule_chunked::VARIANT,
     ],
     bindings: &[
@@ -44,6 +52,12 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// Turns of loops of one invocation that keeps a column alone: it goes over it twice for each token.
+fn turns(stage: &Stage) -> u64 {
+    let key_dim = stage.spec.value_of("KEY_DIM").unwrap_or(0);
+    u64::from(stage.params::<Params>().max_tokens) * u64::from(2 * key_dim + 3)
+}
 
 impl Params {
     /// The key head that a value head reads.
@@ -176,6 +190,8 @@ fn cases() -> Vec<Case> {
         case(heads(3, 3, 100, 4, true), [7, 7, 64], Kind::Random),
         // Those of models, in several chunks behind a text.
         case(heads(1, 2, 128, 128, false), [160, 150, 64], Kind::Random),
+        // More tokens than llvmpipe lets one invocation go over (`Config::within_turns`).
+        case(heads(1, 1, 128, 24, false), [700, 700, 64], Kind::Random),
         case(heads(2, 4, 128, 20, true), [130, 129, 1], Kind::Forgetful),
         case(heads(2, 4, 100, 36, false), [128, 96, 0], Kind::Repeated),
     ];

@@ -157,6 +157,8 @@ const WAY: Way = Way { lower, space: space::row };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
+    let n_keys = p.window.min(p.n_positions).div_ceil(p.n_splits) + BLOCK;
+    let config = config.within_turns(caps, turns(n_keys, p.n_quads, p.value_quads));
     let group = p.n_heads / p.n_kv_heads;
     let heads = group.min(MOST_HEADS);
     let block = match config.reduce {
@@ -168,6 +170,13 @@ fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let runs = u64::from(p.max_tokens) * u64::from(p.n_splits);
     let n_results = runs * u64::from(p.n_kv_heads) * u64::from(group.div_ceil(heads));
     (spec, n_results.div_ceil(u64::from(per_workgroup))).into()
+}
+
+/// Turns of loops of one invocation that attends to so many keys alone, with `quads` vectors of 4 in a key and in a value: four of these
+/// are a turn, and of a value those of four keys.
+pub(super) fn turns(n_keys: u32, quads: u32, value_quads: u32) -> u64 {
+    let of_block = BLOCK * (5 + quads / 4) + value_quads * (4 + BLOCK / 4);
+    u64::from(n_keys.div_ceil(BLOCK)) * u64::from(of_block)
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -238,7 +247,10 @@ fn cases() -> Vec<Case> {
         case([12, 2, 128], [CacheType::F16; 2], None, 1, 1, 199, 256),
         case([8, 2, 128], [CacheType::F32; 2], None, 1, 1, 320, 352),
         case([4, 1, 256], [CacheType::F16; 2], None, 1, 1, 128, 160),
+        // More keys than llvmpipe lets one invocation go over (`Config::within_turns`).
+        case([4, 1, 128], [CacheType::F16; 2], None, 3, 2, 4_000, 4_096),
         latent_case(6, [24, 16], CacheType::F32, 3, 3, 70),
+        latent_case(6, [576, 512], CacheType::F32, 3, 2, 700),
         latent_case(5, [576, 512], CacheType::F16, 1, 1, 300),
         latent_case(40, [72, 64], CacheType::F32, 1, 1, 130),
     ]

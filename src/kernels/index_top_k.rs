@@ -1,13 +1,13 @@
 //! `index_top_k`: the compressed entries that each token attends to, by the indexer's scores.
 
 use crate::format::sorted::{falling, sort};
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
-use super::STEP;
 use super::case::CaseBuilder;
+use super::STEP;
 
 crate::params! {
     /// Parameters of `index_top_k`; the WGSL says what each is.
@@ -26,17 +26,24 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "index_top_k",
-    variants: &[Variant::only(
-        "index_top_k",
-        shader_text!("../../shaders/kernels/index_top_k.wgsl"),
-        &[STEP],
-        lower::VECTOR,
-    )],
+    variants: &[
+        Variant::only(
+            "index_top_k",
+            shader_text!("../../shaders/kernels/index_top_k.wgsl"),
+            &[STEP],
+            Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
+        ),
+    ],
     bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
+
+/// Turns of loops of one invocation alone: it goes over the scores for each bit of the threshold, and twice more.
+fn turns(stage: &Stage) -> u64 {
+    34 * u64::from(stage.params::<Params>().n_entries)
+}
 
 /// Where the selection is read and written.
 #[derive(Clone, Copy, Debug)]
@@ -96,12 +103,13 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases() -> Vec<Case> {
     // Scores apart, in runs of unequal length; many ties, where a token sees fewer, as many and more than top_k;
-    // ties between zeros of both signs; one of many.
+    // ties between zeros of both signs; one of many; many more than a workgroup takes in one turn, with ties among them.
     vec![
         case(|r| r as f32, 4, 24, [602, 2, 3]),
         case(|r| (r % 3) as f32 - 1.0, 2, 16, [30, 4, 4]),
         case(|r| if r % 2 == 0 { 0.0 } else { -0.0 }, 1, 7, [50, 1, 1]),
         case(|r| -(r as f32), 4, 1, [163, 1, 1]),
+        case(|r| (r % 5000) as f32, 1, 300, [4500, 1, 1]),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! have nothing to do with each other, for a few tokens.
 
 use crate::gpu::fuse::Rule;
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Way};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 
@@ -54,7 +54,13 @@ pub static OP: Op = Op {
         "rotate_compress",
         shader_text!("../../shaders/kernels/rotate_compress.wgsl"),
         &[STEP, ROPE, rotate::HEAD, compress::ENTRY],
-        lower::VECTOR,
+        Way {
+            lower: |stage, caps, config| {
+                let p: Params = stage.params();
+                lower::long_vector(stage, caps, config, compress::turns(p.n, p.n_slots))
+            },
+            ..lower::VECTOR
+        },
     )],
     bindings: &[
         ("step", Access::Read),

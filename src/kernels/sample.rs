@@ -1,9 +1,9 @@
 //! `sample`: the next token, chosen on the GPU, and the step moved on to it.
 
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Way};
 use crate::gpu::op::{MAX_STOPS, Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 
@@ -24,7 +24,7 @@ pub static OP: Op = Op {
         "sample",
         shader_text!("../../shaders/kernels/sample.wgsl"),
         &[super::STEP],
-        lower::VECTOR,
+        Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
     )],
     bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
     params: Params::FIELDS,
@@ -41,6 +41,15 @@ pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, toke
     let params = Params { n_vocab, n_positions: (tokens.bytes / 4) as u32 };
     let cost = Cost { bytes: u64::from(n_vocab) * 4, ops: u64::from(n_vocab) };
     recording.push("sample", &OP, Spec::default(), 1, &params, &[step, logits, tokens], cost);
+}
+
+/// Recent tokens that a penalty may look at: each is compared with all of them, by one invocation.
+pub const MOST_RECENT: u32 = 128;
+
+/// Turns of loops of one invocation alone: it goes over the logits for the greatest, eight times for each of two thresholds, for the sum
+/// between them and for the choice, and over the recent tokens.
+fn turns(stage: &Stage) -> u64 {
+    19 * u64::from(stage.params::<Params>().n_vocab.div_ceil(4)) + u64::from(MOST_RECENT * MOST_RECENT)
 }
 
 const LEAST: f32 = -1e30;
@@ -182,6 +191,8 @@ fn cases() -> Vec<Case> {
         let all = Step { presence_penalty: 0.5, frequency_penalty: -0.25, ..all };
         cases.push(case("all", 261, all));
     }
+    // As many ids as models have, which is more than llvmpipe lets one invocation go over (`Config::within_turns`).
+    cases.push(case("many ids", 151_936, Step { top_k: 40, top_p: 0.95, temperature: 0.7, ..plain }));
     cases.extend(stops(plain));
     cases
 }

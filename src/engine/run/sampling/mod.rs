@@ -138,8 +138,8 @@ impl Default for Sampling {
     }
 }
 
-/// Recent tokens that the kernel's penalty may look at: each is compared with those before it.
-const MAX_KERNEL_WINDOW: u32 = 4096;
+/// Recent tokens that the kernel's penalty may look at: each is compared with all of them.
+const MAX_KERNEL_WINDOW: u32 = crate::kernels::sample::MOST_RECENT;
 
 impl Sampling {
     /// Refuses what makes no sense.
