@@ -1,7 +1,9 @@
-// The same as `attend` for many tokens on a GPU. A workgroup takes HEADS heads of one token, which share its keys:
+// The same as `attend` on a GPU. A workgroup takes HEADS heads of one token, which share its keys, and one of RUNS runs of these:
 //   greatest: HEAD_LANES invocations take a head
 //   weights:  the same, BLOCK keys at a time, into workgroup memory
-//   sums:     an invocation takes QUADS vectors of 4 of every head, and reads each key once for all of them
+//   sums:     an invocation takes QUADS vectors of 4 of every head, and reads each key once for all of them, four keys at a time
+// With RUNS = 1 that is the result. Else out is [n_tokens, n_heads, RUNS, n_quads + 1]: a run's sums, neither divided nor turned, and
+// behind them its greatest score and the sum of its weights; attend_merge makes the result of them. The sink counts in the first run.
 // All in f32.
 struct Params {
     n_heads: u32,
@@ -25,11 +27,20 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>; // [max_tokens, n_heads, n_quads]
 
 const HEAD_LANES = WORKGROUP / HEADS;
-const BLOCK = 64u;
+const LEAST = -1e30;
+const ENTRY = 0x80000000u; // marks the place of a key in entries
 
+var<workgroup> key_at: array<u32, BLOCK>; // first vector of 4 of each key, in window or entries
 var<workgroup> weights: array<f32, HEADS * BLOCK>;
 var<workgroup> shares: array<f32, WORKGROUP>; // what each invocation found of its head
 var<workgroup> factors: array<f32, HEADS>;    // 1 / the sum of a head's weights
+
+fn value_of(at: u32, quad: u32) -> vec4<f32> {
+    if at >= ENTRY {
+        return entries[(at ^ ENTRY) + quad];
+    }
+    return window[at + quad];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn attend_shared(
@@ -39,20 +50,25 @@ fn attend_shared(
 ) {
     let index = workgroup.y * n_workgroups.x + workgroup.x;
     let n_head_tiles = (params.n_heads + HEADS - 1u) / HEADS;
-    let first_head = index % n_head_tiles * HEADS;
-    let token = index / n_head_tiles;
+    let run = index % RUNS;
+    let first_head = index / RUNS % n_head_tiles * HEADS;
+    let token = index / RUNS / n_head_tiles;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
     let seen = seen_by(token);
     let n_keys = seen.n_window + seen.n_entries;
+    let n_blocks = (n_keys + BLOCK - 1u) / BLOCK;
+    let run_keys = (n_blocks + RUNS - 1u) / RUNS * BLOCK;
+    let begin = min(run * run_keys, n_keys);
+    let end = min(begin + run_keys, n_keys);
     // Heads past the end repeat the last one; their results are not written.
     let slot = local / HEAD_LANES;
     let lane = local % HEAD_LANES;
     let z_at = (token * params.n_heads + min(first_head + slot, params.n_heads - 1u)) * params.scores_stride;
-    let sink = scores[z_at + n_keys];
+    let sink = select(LEAST, scores[z_at + n_keys], run == 0u);
     var greatest = sink;
-    for (var k = lane; k < n_keys; k += HEAD_LANES) {
+    for (var k = begin + lane; k < end; k += HEAD_LANES) {
         greatest = max(greatest, scores[z_at + k]);
     }
     shares[local] = greatest;
@@ -68,31 +84,37 @@ fn attend_shared(
     }
     var total = 0.0;
     var sums: array<array<vec4<f32>, QUADS>, HEADS>;
-    for (var block = 0u; block < n_keys; block += BLOCK) {
-        let n_here = min(n_keys - block, BLOCK);
+    for (var block = begin; block < end; block += BLOCK) {
+        let n_here = min(end - block, BLOCK);
         workgroupBarrier(); // The weights of the block before are used up.
-        for (var k = lane; k < n_here; k += HEAD_LANES) {
-            let weight = exp(scores[z_at + block + k] - greatest);
+        for (var k = local; k < BLOCK; k += WORKGROUP) {
+            // Keys past the end repeat the last one, with a weight of 0.
+            let key = block + min(k, n_here - 1u);
+            if key < seen.n_window {
+                key_at[k] = window_key(seen, key);
+            } else {
+                key_at[k] = entry_key(token, key - seen.n_window) | ENTRY;
+            }
+        }
+        for (var k = lane; k < BLOCK; k += HEAD_LANES) {
+            var weight = 0.0;
+            if k < n_here {
+                weight = exp(scores[z_at + block + k] - greatest);
+            }
             weights[slot * BLOCK + k] = weight;
             total += weight;
         }
         workgroupBarrier();
-        let n_window = min(max(seen.n_window, block) - block, n_here);
-        for (var k = 0u; k < n_window; k += 1u) {
-            let key = window_key(seen, block + k);
+        for (var k = 0u; k < n_here; k += 4u) {
             for (var q = 0u; q < QUADS; q += 1u) {
-                let value = window[key + quads[q]];
+                let a = value_of(key_at[k], quads[q]);
+                let b = value_of(key_at[k + 1u], quads[q]);
+                let c = value_of(key_at[k + 2u], quads[q]);
+                let d = value_of(key_at[k + 3u], quads[q]);
                 for (var h = 0u; h < HEADS; h += 1u) {
-                    sums[h][q] += weights[h * BLOCK + k] * value;
-                }
-            }
-        }
-        for (var k = n_window; k < n_here; k += 1u) {
-            let key = entry_key(token, block + k - seen.n_window);
-            for (var q = 0u; q < QUADS; q += 1u) {
-                let value = entries[key + quads[q]];
-                for (var h = 0u; h < HEADS; h += 1u) {
-                    sums[h][q] += weights[h * BLOCK + k] * value;
+                    let w = h * BLOCK + k;
+                    sums[h][q] += weights[w] * a + weights[w + 1u] * b;
+                    sums[h][q] += weights[w + 2u] * c + weights[w + 3u] * d;
                 }
             }
         }
@@ -101,22 +123,31 @@ fn attend_shared(
     shares[local] = total;
     workgroupBarrier();
     if lane == 0u {
-        var sum = exp(sink - greatest);
+        var sum = select(0.0, exp(sink - greatest), run == 0u);
         for (var l = 0u; l < HEAD_LANES; l += 1u) {
             sum += shares[slot * HEAD_LANES + l];
         }
         factors[slot] = 1.0 / sum;
+        if RUNS > 1u && first_head + slot < params.n_heads {
+            let at = ((token * params.n_heads + first_head + slot) * RUNS + run) * (params.n_quads + 1u);
+            out[at + params.n_quads] = vec4<f32>(greatest, sum, 0.0, 0.0);
+        }
     }
     workgroupBarrier();
     for (var q = 0u; q < QUADS; q += 1u) {
         let quad = local + q * WORKGROUP;
         for (var h = 0u; h < HEADS; h += 1u) {
-            let head = first_head + h;
-            if head < params.n_heads && quad < params.n_quads {
+            let head = token * params.n_heads + first_head + h;
+            if first_head + h >= params.n_heads || quad >= params.n_quads {
+                continue;
+            }
+            if RUNS > 1u {
+                out[(head * RUNS + run) * (params.n_quads + 1u) + quad] = sums[h][q];
+            } else {
                 let sum = sums[h][q] * factors[h];
                 let low = turned_back(sum.xy, seen.position, 2u * quad);
                 let high = turned_back(sum.zw, seen.position, 2u * quad + 1u);
-                out[(token * params.n_heads + head) * params.n_quads + quad] = vec4<f32>(low, high);
+                out[head * params.n_quads + quad] = vec4<f32>(low, high);
             }
         }
     }

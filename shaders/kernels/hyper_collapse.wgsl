@@ -5,7 +5,8 @@
 //   comb = sinkhorn(m[8..24] · scale[2] + base[8..24]): softmax of each row, + hyper_eps, columns divided by their
 //          sums + hyper_eps; then rows and columns alike, sinkhorn_iterations − 1 times. Columns come last.
 //   x    = norm ⊙ y / sqrt(mean(y²) + norm_eps), y = Σ_i pre_i · X_i
-// A group of lanes takes one token; every lane works out the 24 coefficients for itself, in registers. All in f32.
+// A group of lanes takes one token; every lane works out the 24 coefficients for itself, in registers, and keeps its part of y as
+// lib/kept_*.wgsl says. All in f32.
 struct Params {
     n_quads: u32,             // vectors of 4 in a stream
     n_parts: u32,             // parts of mix (see lib/mix_sums.wgsl)
@@ -86,17 +87,22 @@ fn hyper_collapse(
         coefficients[m + 5u] = c3;
     }
 
-    // Each lane keeps its part of y in x, and reads only that back.
     var part = 0.0;
-    for (var i = lane; i < n; i += LANES) {
-        let first = at + i;
-        let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]
-            + pre.w * streams[first + 3u * n];
-        x[token * n + i] = y;
-        part += dot(y, y);
+    for (var turn = 0u; turn < n_turns(); turn += 1u) {
+        let i = lane + turn * LANES;
+        if i < n {
+            let first = at + i;
+            let y = pre.x * streams[first] + pre.y * streams[first + n] + pre.z * streams[first + 2u * n]
+                + pre.w * streams[first + 3u * n];
+            keep(token * n + i, turn, y);
+            part += dot(y, y);
+        }
     }
     let norm_scale = inverseSqrt(reduce_sum(lane, part) / f32(4u * n) + params.norm_eps);
-    for (var i = lane; i < n; i += LANES) {
-        x[token * n + i] *= norm_scale * norm[i];
+    for (var turn = 0u; turn < n_turns(); turn += 1u) {
+        let i = lane + turn * LANES;
+        if i < n {
+            x[token * n + i] = kept(token * n + i, turn) * norm_scale * norm[i];
+        }
     }
 }

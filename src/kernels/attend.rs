@@ -42,6 +42,7 @@ pub static OP: Op = Op {
     variants: &[
         Variant::only("attend", shader_text!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE, TURN_BACK], WAY),
         attend_shared::VARIANT,
+        attend_shared::DECODE,
     ],
     bindings: &[
         ("step", Access::Read),
@@ -154,6 +155,9 @@ fn cases() -> Vec<Case> {
         // More keys than a block has, selected and not; more heads than a tile.
         case(19, [4, 40], 20, 3, [300, 15, 16], 70),
         case(9, [4, 0], 260, 2, [500, 1, 2], 9),
+        // As many keys as a layer of V4 has behind a million tokens, and with a tile to each invocation.
+        case(4, [1, 0], 16, 2, [8_300, 1, 1], 9),
+        case(4, [1, 0], 16, 2, [8_300, 8, 8], 9),
     ]
 }
 
@@ -171,7 +175,7 @@ fn case(n_heads: u32, selection: [u32; 2], head_dim: u32, rope_pairs: u32, token
         scores[n_keys..].fill(if head % 2 == 0 { 60.0 } else { -60.0 });
     }
     keys.scores = case.input("scores", &scores);
-    let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 160_000.0), 600));
+    let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 160_000.0), 9_000));
     let out = case.output("out", (tokens[2] * keys.n_heads * head_dim) as usize, 1e-4);
     record_attend(&mut case.recording, &keys, rope, rope_pairs, out);
     case.finish()

@@ -13,14 +13,14 @@ const TILE_HEADS: u32 = 16;
 const TILE_KEYS: u32 = 32;
 /// Scores of an invocation: 4 heads by 2 keys.
 const EACH: u32 = 8;
-/// From so many tokens on it is thought to pay: with fewer, tiles would be too few to fill a GPU.
-const MANY_TOKENS: u32 = 4;
+/// From so many keys of tokens on it is thought to pay: with fewer, tiles would be too few to fill a GPU.
+const MANY_SCORES: u32 = 512;
 
 /// A variant of `attend_score`, whose groups of lanes each read a key and a head for one score: that took 36 of 283 ms of a
 /// prompt of 256 on an H100.
 pub(super) const VARIANT: Variant = Variant {
     waits: true,
-    pays: |stage| stage.params::<Params>().max_tokens >= MANY_TOKENS,
+    pays: |stage| stage.params::<Params>().n_scores.saturating_mul(stage.params::<Params>().max_tokens) >= MANY_SCORES,
     ..Variant::only(
         "attend_score_shared",
         shader_text!("../../shaders/kernels/attend_score_shared.wgsl"),

@@ -7,7 +7,7 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, dot};
+use super::{STEP, dot, index_score_shared};
 
 crate::params! {
     /// Parameters of `index_score`; the WGSL says what each is.
@@ -42,7 +42,10 @@ crate::params! {
 /// The kernel.
 pub static OP: Op = Op {
     name: "index_score",
-    variants: &[Variant::only("index_score", shader_text!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)],
+    variants: &[
+        Variant::only("index_score", shader_text!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY),
+        index_score_shared::VARIANT,
+    ],
     bindings: &[
         ("step", Access::Read),
         ("queries", Access::Read),
@@ -179,6 +182,8 @@ fn cases() -> Vec<Case> {
         case(33, 8, 4, 2, true, [10, 3, 3]),
         case(2, 4, 1, 1, true, [6, 1, 1]),
         case(3, 8, 1, 5, false, [9, 3, 3]),
+        // Several tiles of entries, of heads and of their depth, none of them whole.
+        case(37, 44, 2, 7, true, [139, 2, 2]),
     ]
 }
 

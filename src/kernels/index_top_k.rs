@@ -7,7 +7,7 @@ use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::STEP;
+use super::{STEP, index_top_k_radix};
 
 crate::params! {
     /// Parameters of `index_top_k`; the WGSL says what each is.
@@ -33,6 +33,7 @@ pub static OP: Op = Op {
             &[STEP],
             Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
         ),
+        index_top_k_radix::VARIANT,
     ],
     bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,

@@ -30,6 +30,8 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/inputs_own.wgsl"),
     shader_text!("../../shaders/lib/inputs_shared.wgsl"),
     shader_text!("../../shaders/lib/key_order.wgsl"),
+    shader_text!("../../shaders/lib/kept_in_registers.wgsl"),
+    shader_text!("../../shaders/lib/kept_in_x.wgsl"),
     shader_text!("../../shaders/lib/keys.wgsl"),
     shader_text!("../../shaders/lib/matrices_16.wgsl"),
     shader_text!("../../shaders/lib/matrices_1x2.wgsl"),

@@ -4,6 +4,7 @@
 pub mod add;
 pub mod add_norm;
 pub mod attend;
+pub mod attend_merge;
 pub mod attend_score;
 mod attend_score_shared;
 mod attend_shared;
@@ -51,7 +52,9 @@ pub mod hyper_expand_mix;
 pub mod hyper_mix;
 pub mod index_heads;
 pub mod index_score;
+mod index_score_shared;
 pub mod index_top_k;
+mod index_top_k_radix;
 pub mod keys;
 pub mod latents;
 mod library;
@@ -106,6 +109,7 @@ pub const ALL: &[&Op] = &[
     &rotate::OP,
     &attend_score::OP,
     &attend::OP,
+    &attend_merge::OP,
     &compress::OP,
     &index_score::OP,
     &index_top_k::OP,
