@@ -25,8 +25,10 @@ const RUN_BLOCK: u32 = 32;
 const MOST_RUNS: u32 = 32;
 /// From so many tokens on a workgroup takes all keys: with fewer, these would be too few to fill a GPU.
 const MANY_TOKENS: u32 = 16;
-/// Up to so many runs are thought to pay, and up to so many there is room for them: of V4-Flash each token has 4 MB.
+/// Up to so many tokens, and from so many keys on, runs are thought to pay: they take one more dispatch.
 const FEW_TOKENS: u32 = 4;
+const MANY_KEYS: u32 = 256;
+/// Up to so many tokens there is room for runs: of V4-Flash each token has 4 MB.
 const MOST_TOKENS: u32 = 8;
 
 /// A variant of `attend`.
@@ -47,7 +49,10 @@ pub(super) const DECODE: Variant = Variant {
     name: "attend_decode",
     entry: "attend_shared",
     allows: |stage| allows(stage) && stage.params::<Params>().max_tokens <= MOST_TOKENS,
-    pays: |stage| stage.params::<Params>().max_tokens <= FEW_TOKENS,
+    pays: |stage| {
+        let p: Params = stage.params();
+        p.max_tokens <= FEW_TOKENS && n_keys(&p) >= MANY_KEYS
+    },
     way: Way { lower: lower_runs, space },
     ..VARIANT
 };
@@ -75,12 +80,16 @@ fn n_workgroups(stage: &Stage, n_runs: u32) -> u64 {
     u64::from(p.max_tokens) * u64::from(p.n_heads.div_ceil(TILE_HEADS)) * u64::from(n_runs)
 }
 
+/// Keys of a token at most. Any layer's scores have the room that is told, so it may be more than this one's keys; runs without keys
+/// stop at once.
+fn n_keys(p: &Params) -> u32 {
+    if p.top_k > 0 { p.window_len + p.top_k } else { p.scores_stride }
+}
+
 fn lower_runs(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    // Any layer's scores have this room, so it may be more than this one's keys; runs without keys stop at once.
-    let most = if p.top_k > 0 { p.window_len + p.top_k } else { p.scores_stride };
-    // One more than one, so that the text leaves runs.
-    let n_runs = most.div_ceil(RUN_BLOCK).clamp(2, MOST_RUNS);
+    // Two at least, so that the text leaves runs.
+    let n_runs = n_keys(&p).div_ceil(RUN_BLOCK).clamp(2, MOST_RUNS);
     let merge = attend_merge::Params {
         n_heads: p.n_heads,
         n_quads: p.n_quads,

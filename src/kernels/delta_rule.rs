@@ -191,7 +191,7 @@ fn cases() -> Vec<Case> {
         // Those of models, in several chunks behind a text.
         case(heads(1, 2, 128, 128, false), [160, 150, 64], Kind::Random),
         // More tokens than llvmpipe lets one invocation go over (`Config::within_turns`).
-        case(heads(1, 1, 128, 24, false), [700, 700, 64], Kind::Random),
+        case(heads(1, 1, 128, 4, false), [400, 400, 64], Kind::Random),
         case(heads(2, 4, 128, 20, true), [130, 129, 1], Kind::Forgetful),
         case(heads(2, 4, 100, 36, false), [128, 96, 0], Kind::Repeated),
     ];
