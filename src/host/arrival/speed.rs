@@ -29,10 +29,10 @@ impl Speed {
         }
     }
 
-    /// Bytes per second; 0 while nobody can tell.
+    /// Bytes per second; None while nobody can tell.
     #[must_use]
-    pub fn per_s(&self) -> f64 {
-        self.per_s.unwrap_or(0.0)
+    pub fn per_s(&self) -> Option<f64> {
+        self.per_s
     }
 }
 
@@ -43,15 +43,16 @@ mod tests {
     #[test]
     fn it_follows_what_arrives() {
         let mut speed = Speed::default();
+        assert_eq!(speed.per_s(), None);
         for step in 0..40_u32 {
             speed.at(f64::from(step) * 0.25, u64::from(step) * 250);
         }
-        assert!((speed.per_s() - 1000.0).abs() < 1.0, "{}", speed.per_s());
+        assert!(speed.per_s().is_some_and(|per_s| (per_s - 1000.0).abs() < 1.0), "{speed:?}");
         for step in 40..80_u32 {
             speed.at(f64::from(step) * 0.25, 9750);
         }
-        assert!(speed.per_s() < 10.0 && speed.per_s() >= 0.0);
+        assert!(speed.per_s().is_some_and(|per_s| (0.0..10.0).contains(&per_s)), "{speed:?}");
         speed.at(100.0, 0);
-        assert!(speed.per_s() >= 0.0);
+        assert!(speed.per_s().is_some_and(|per_s| per_s >= 0.0), "{speed:?}");
     }
 }

@@ -28,11 +28,15 @@ use js_sys::Float32Array;
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use web_time::Instant;
+
+/// The window hears of the progress of a load no more often than this.
+const TELL_EVERY: Duration = Duration::from_millis(100);
 
 /// The engine with the window at its other side.
 struct Worker {
@@ -216,7 +220,15 @@ impl Worker {
         };
         self.post(&Event::Adapter(Box::new(card.clone())));
         let opening = Opening::of(&scope, &self.models, model).await?;
-        let mut progress = |at: LoadProgress| post(&scope, &Event::Progress(progress(at)));
+        let (mut step, mut told) = (None, Instant::now());
+        let mut progress = |at: LoadProgress| {
+            let at = progress(at);
+            // Each makes the page draw, which takes time from the load where cores are few.
+            if step.replace(at.step) != Some(at.step) || told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                post(&scope, &Event::Progress(at));
+            }
+        };
         let tuning = match &choice {
             ExecutorChoice::Gpu(adapter) => Some(tunings::find(adapter).await.over(adapter.tuning())),
             ExecutorChoice::Cpu => None,

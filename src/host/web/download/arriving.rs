@@ -11,6 +11,7 @@ use crate::host::arrival::{
     Answer, Asked, Piece, PieceMap, Plan, PlanFile, Progress, Record, Refusal, Serving, Speed, judge, unreachable,
 };
 use crate::host::web::giving_way::turn;
+use crate::host::web::source::get;
 use futures_channel::oneshot;
 use js_sys::{Date, Uint8Array};
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,10 @@ const PATIENCE_MS: f64 = 30_000.0;
 const SAVE_SHARE: f64 = 0.05;
 /// Bytes that are hashed at once.
 const HASH_BYTES: u64 = 1 << 20;
+/// On so few cores the hash waits until all has come, where more bytes than these come a second: it is a third of all the
+/// work on the way to the GPU. Where less comes, it takes nothing from anybody.
+const FEW_CORES: f64 = 2.0;
+const FAST_PER_S: f64 = 100e6;
 
 /// A model on its way.
 pub(super) struct Arriving {
@@ -105,7 +110,7 @@ impl Arriving {
 
     /// Bytes that are there, and bytes per second.
     pub(super) fn progress(&self) -> (u64, f64) {
-        (self.pieces.borrow().bytes(), self.speed.get().per_s())
+        (self.pieces.borrow().bytes(), self.speed.get().per_s().unwrap_or(0.0))
     }
 
     /// What it is.
@@ -380,6 +385,9 @@ impl Arriving {
         let mut buffer = Vec::new();
         let mut at = 0;
         while at < bytes {
+            while self.needs_all_cores() {
+                self.bell.rung().await;
+            }
             buffer.resize(HASH_BYTES.min(bytes - at) as usize, 0);
             self.read(file, &name, at, &mut buffer, false).await?;
             if hasher.update(&buffer).await.is_none() {
@@ -390,6 +398,15 @@ impl Arriving {
             turn().await;
         }
         Ok(hasher.finish().await)
+    }
+
+    /// Whether to hash now would keep others waiting; never once all has come, or nothing more will.
+    fn needs_all_cores(&self) -> bool {
+        let n_cores = get(&self.scope.navigator(), "hardwareConcurrency").as_f64();
+        n_cores.is_some_and(|n| n <= FEW_CORES)
+            && self.speed.get().per_s().is_none_or(|per_s| per_s > FAST_PER_S)
+            && self.ended.borrow().is_none()
+            && !self.pieces.borrow().is_complete()
     }
 
     /// Fills `buffer` as soon as its bytes are there; they are fetched next if they are wanted.
