@@ -3,9 +3,9 @@
 
 use super::history::files::{file_name, offer};
 use super::history::record::Record;
-use super::meters::significant;
 use crate::host::web::source::{get, message_of};
 use crate::measure::headline::{Headline, card_name};
+use crate::measure::panel::figures;
 use js_sys::{Array, Function, Reflect};
 use leptos::prelude::*;
 use wasm_bindgen::prelude::Closure;
@@ -51,7 +51,7 @@ fn draw(record: &Record, told: &Headline) -> Result<JsValue, JsValue> {
     pen.colour(INK)?;
     pen.line(&name, MARGIN, 112.0, 52.0, "600")?;
     pen.colour(ACCENT)?;
-    let width = pen.line(&significant(told.tokens_per_s), MARGIN, 262.0, 144.0, "700")?;
+    let width = pen.line(&figures(told.tokens_per_s), MARGIN, 262.0, 144.0, "700")?;
     pen.colour(SOFT)?;
     pen.line("tokens/s", MARGIN + width + 24.0, 262.0, 44.0, "400")?;
 

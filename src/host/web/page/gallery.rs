@@ -3,7 +3,6 @@
 
 use super::history::History;
 use super::history::record::{Record, RecordId};
-use super::meters::{significant, thousands};
 use crate::format::sorted::{falling, sort};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
@@ -114,10 +113,10 @@ fn Bars(cards: Vec<Card>) -> impl IntoView {
     let bar = |card: Card| {
         let width = format!("--for: {:.1}%", card.rate / most * 100.0);
         let is_wrong = card.verdict == Verdict::Wrong;
-        let rate = if is_wrong { "WRONG numbers".to_owned() } else { format!("{} tokens/s", significant(card.rate)) };
+        let rate = if is_wrong { "WRONG numbers".to_owned() } else { format!("{} tokens/s", figures(card.rate)) };
         let note = match (card.verdict, card.reads) {
             (Verdict::Unknown, _) => "numbers not checked".to_owned(),
-            (_, Some(reads)) => format!("reads a prompt at {}", significant(reads)),
+            (_, Some(reads)) => format!("reads a prompt at {}", figures(reads)),
             _ => String::new(),
         };
         let mark = if card.is_own { "Yours: " } else { "" };
@@ -156,7 +155,7 @@ fn of_standard(report: &Report, index: usize) -> Option<(f64, String)> {
 }
 
 fn shown(n: f64) -> (f64, String) {
-    (n, thousands(figures(n)))
+    (n, figures(n))
 }
 
 /// Two that a person chooses, line by line.

@@ -5,7 +5,6 @@ use super::card;
 use super::figures::EntryFigures;
 use super::history::record::Record;
 use super::history::share::{clear_address, copy_link};
-use super::meters::significant;
 use super::models::kept::duration;
 use super::route::View;
 use super::state::{Page, Status};
@@ -13,6 +12,7 @@ use crate::host::web::protocol::{AdapterCard, BenchPlan, Measurement, Standard};
 use crate::host::web::store::Origin;
 use crate::measure::Report;
 use crate::measure::headline::{Headline, card_name, headline, writing};
+use crate::measure::panel::figures;
 use leptos::prelude::*;
 
 /// The part of the view that stands first.
@@ -68,7 +68,7 @@ fn Rate(page: Page) -> impl IntoView {
         Status::Generating => written(),
         _ => tested().or_else(last).or_else(written),
     };
-    let shown = move || rate().map_or_else(|| "–".to_owned(), significant);
+    let shown = move || rate().map_or_else(|| "–".to_owned(), figures);
     let is_speed = move || page.measuring.with(|m| m.as_ref().is_some_and(|m| matches!(m.label, "Test" | "Bench")));
     let what = move || match (page.status.get(), page.is_introducing.get()) {
         (Status::Loading, _) => "The test model is being loaded.",

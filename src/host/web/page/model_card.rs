@@ -2,10 +2,10 @@
 
 use super::LinkHandle;
 use super::history::files::load_model;
-use super::meters::significant;
 use super::models::kept::duration;
 use super::state::{Loading, Page, Status};
 use crate::host::web::protocol::{ModelCard, Step};
+use crate::measure::panel::figures;
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
@@ -83,8 +83,8 @@ fn Bar(loading: Loading) -> impl IntoView {
 /// Bytes as a download shows them.
 pub(crate) fn megabytes(bytes: f64) -> String {
     match bytes {
-        b if b >= 1e9 => format!("{} GB", significant(b / 1e9)),
-        b if b >= 1e6 => format!("{} MB", significant(b / 1e6)),
+        b if b >= 1e9 => format!("{} GB", figures(b / 1e9)),
+        b if b >= 1e6 => format!("{} MB", figures(b / 1e6)),
         b => format!("{:.0} kB", b / 1e3),
     }
 }

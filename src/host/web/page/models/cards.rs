@@ -3,11 +3,11 @@
 use super::fit::Fit;
 use crate::host::hub::{CATALOGUE, KnownModel};
 use crate::host::web::page::LinkHandle;
-use crate::host::web::page::meters::significant;
 use crate::host::web::page::model_card::megabytes;
 use crate::host::web::page::state::Page;
 use crate::host::web::protocol::{ModelCard, ModelFile};
 use crate::host::web::store::Origin;
+use crate::measure::panel::figures;
 use crate::measure::report::ProbeKind;
 use leptos::prelude::*;
 
@@ -63,7 +63,7 @@ fn Card(page: Page, link: LinkHandle, model: &'static KnownModel, good_for: &'st
 
 /// What a token reads of the weights is read once: faster than the memory it cannot be. None until that was measured.
 pub(super) fn most_tokens_per_s(page: Page, token_bytes: f64) -> Option<String> {
-    bandwidth(page).map(|gb_per_s| significant(gb_per_s * 1e9 / token_bytes))
+    bandwidth(page).map(|gb_per_s| figures(gb_per_s * 1e9 / token_bytes))
 }
 
 /// What this adapter's memory was measured to give, in 10^9 bytes per second.
