@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { check } from './check.mjs';
 import { bench_of } from './reports.mjs';
-import { go, ready, state, until, visit } from './visitor.mjs';
+import { go, ready, state, unfold, until, visit } from './visitor.mjs';
 
 const SHORT = { p: 16, n: 8, d: 0, r: 2 };
 const VIEWS = ['test', 'compare', 'models', 'chat'];
@@ -64,9 +64,31 @@ export async function check_views(browser, url, screenshots) {
         assert.match(received, /Sent to you: test yours/);
         const [claim] = said.match(/writes [\d.]+ tokens\/s/);
         assert.ok(received.includes(claim), `${claim}: ${received}`);
-        assert.ok(await other.locator('#test-gpu').isEnabled());
+        await other.locator('#received').getByRole('button', { name: 'Test yours' }).click();
+        await other.locator('#gpu-test .progress', { hasText: /left/ }).waitFor({ timeout: 60_000 });
+        assert.equal(await other.locator('#received').count(), 0);
+        assert.equal(await other.evaluate(() => document.activeElement.id), 'test-gpu');
+        await other.locator('#test-gpu').click();
+        await ready(other);
+        // What was done is said over what is behind it, so not for ever.
+        assert.match(await other.locator('#told').innerText(), /was cancelled/);
+        await until(other, () => document.querySelector('#told').innerText === '');
       });
       return `${link.length} characters: ${said.split('\n')[0]}`;
+    }),
+  );
+
+  await check('charts are drawn anew where the window gets another width', () =>
+    visit(browser, `${url}#compare`, async (tab) => {
+      await unfold(tab, '#tables');
+      const drawn = () => tab.locator('.charts svg').first().evaluate((svg) => Number(svg.getAttribute('width')));
+      const wide = await drawn();
+      await tab.setViewportSize({ width: 360, height: 740 });
+      await until(tab, () => Number(document.querySelector('.charts svg').getAttribute('width')) < 360);
+      const narrow = await drawn();
+      await tab.setViewportSize({ width: 1280, height: 900 });
+      await until(tab, (wide) => Number(document.querySelector('.charts svg').getAttribute('width')) === wide, wide);
+      return `${wide} and ${narrow} px`;
     }),
   );
 

@@ -7,6 +7,7 @@ use crate::measure::chart::{Chart, ROOFLINE, charts_within};
 use crate::measure::compare::{Cell, Column, Comparison, Group, Mark, Pair, PairRatio, Row, Section, compare, times};
 use crate::measure::panel;
 use crate::measure::report::Entry;
+use leptos::ev::resize;
 use leptos::prelude::*;
 
 #[component]
@@ -30,7 +31,14 @@ pub(crate) fn ComparisonPanel(page: Page) -> impl IntoView {
     });
     // Charts and tables are long, and cost time to draw: they wait until somebody asks.
     let is_open = RwSignal::new(false);
-    let drawn = Memo::new(move |_| if is_open.get() { charts_within(&entries(), room()) } else { Vec::new() });
+    let width = RwSignal::new(room());
+    // A phone is turned, a window drawn wider: a chart of the old width would be stretched, and its type with it.
+    window_event_listener(resize, move |_| {
+        if width.get_untracked() != room() {
+            width.set(room());
+        }
+    });
+    let drawn = Memo::new(move |_| if is_open.get() { charts_within(&entries(), width.get()) } else { Vec::new() });
     // One or two for each adapter: together they are longer than the rest of the page.
     let rooflines =
         Memo::new(move |_| drawn.get().into_iter().filter(|chart| chart.name == ROOFLINE).collect::<Vec<_>>());

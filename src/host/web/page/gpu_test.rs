@@ -14,6 +14,16 @@ use crate::measure::Report;
 use crate::measure::headline::{Headline, card_name, headline, writing};
 use crate::measure::panel::figures;
 use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlElement;
+
+/// Tests, where nothing else is being done. What somebody sent gives way to it.
+fn begin(page: Page, link: LinkHandle) {
+    if page.status.get_untracked() == Status::Ready {
+        page.history.received.set(None);
+        link.with_value(|link| drop(link.measure(Measurement::Test(BenchPlan::of_test(), Standard::Full))));
+    }
+}
 
 /// The part of the view that stands first.
 #[component]
@@ -22,9 +32,8 @@ pub(crate) fn GpuTest(page: Page, link: LinkHandle) -> impl IntoView {
     let press = move |_| {
         if is_testing.get_untracked() {
             link.with_value(|link| link.stop());
-        } else if page.status.get_untracked() == Status::Ready {
-            page.history.received.set(None);
-            link.with_value(|link| drop(link.measure(Measurement::Test(BenchPlan::of_test(), Standard::Full))));
+        } else {
+            begin(page, link);
         }
     };
     let is_busy = move || !is_testing.get() && page.status.get() != Status::Ready;
@@ -158,7 +167,15 @@ fn Result(page: Page) -> impl IntoView {
 
 /// A result that somebody sent: theirs first, and the way to one's own.
 #[component]
-pub(super) fn Received(page: Page) -> impl IntoView {
+pub(super) fn Received(page: Page, link: LinkHandle) -> impl IntoView {
+    let is_busy = move || page.status.get() != Status::Ready;
+    let test = move |_| {
+        begin(page, link);
+        // This button is gone: the one that cancels comes into view.
+        if let Some(button) = document().get_element_by_id("test-gpu") {
+            let _ = button.unchecked_into::<HtmlElement>().focus();
+        }
+    };
     let received = move || {
         let id = page.history.received.get()?;
         page.history.records.with(|all| all.iter().find(|record| record.id == id).cloned())
@@ -188,6 +205,7 @@ pub(super) fn Received(page: Page) -> impl IntoView {
                 <ul class="remarks">{remarks.into_iter().map(|remark| view! { <li>{remark}</li> }).collect_view()}</ul>
                 <p class="hint">"The sender's own words, received by a link, not measured here."</p>
                 <div class="buttons">
+                    <button type="button" class="small primary" disabled=is_busy on:click=test>"Test yours"</button>
                     {is_passing.then(|| view! { <button type="button" class="small" on:click=keep>"Keep it here"</button> })}
                     <button type="button" class="small" on:click=move |_| View::Compare.open()>"Compare"</button>
                     {is_passing.then(|| view! { <button type="button" class="small" on:click=dismiss>"Dismiss"</button> })}

@@ -67,7 +67,7 @@ fn App() -> impl IntoView {
         <history::Troubles history=page.history />
         <main id="main" tabindex="-1">
             <div class="view" hidden=not(View::Test)>
-                <gpu_test::Received page />
+                <gpu_test::Received page link />
                 <adapter_panel::AdapterPanel page link />
                 <gpu_test::GpuTest page link />
                 <measure::Measure page link />

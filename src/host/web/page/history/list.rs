@@ -11,6 +11,7 @@ use crate::host::web::store::Origin;
 use crate::measure::compare::compare;
 use leptos::html::{Input, Textarea};
 use leptos::prelude::*;
+use std::time::Duration;
 use web_sys::HtmlInputElement;
 
 /// So many are listed before somebody asks for all.
@@ -76,10 +77,25 @@ pub(crate) fn Runs(history: History, link: LinkHandle) -> impl IntoView {
     }
 }
 
+/// What was done last is said for so long.
+const TOLD_FOR: Duration = Duration::from_secs(8);
+
 /// What was done last, in any part of the page; and a text to be copied by hand.
 #[component]
 pub(crate) fn Told(history: History) -> impl IntoView {
     let is_silent = move || history.said.with(String::is_empty);
+    // It lies over what is behind it: once it could be read, it goes by itself.
+    Effect::new(move |_| {
+        let said = history.said.get();
+        let close = move || {
+            if history.said.with_untracked(|now| *now == said) {
+                history.said.set(String::new());
+            }
+        };
+        if !is_silent() {
+            set_timeout(close, TOLD_FOR);
+        }
+    });
     view! {
         <div class="told" class:silent=is_silent>
             <p id="told" role="status">{move || history.said.get()}</p>
