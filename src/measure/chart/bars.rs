@@ -83,6 +83,12 @@ impl Bars<'_> {
         let n_beside = if is_narrow { 1 } else { self.panels.len().min(self.n_beside) };
         let width = (wide - 2.0 * MARGIN - names - GAP * (n_beside - 1) as f64) / n_beside as f64;
         for panels in self.panels.chunks(n_beside) {
+            // Below each other, panels have the rows that they show, and no others.
+            let has_bar = |row: &usize| panels.iter().any(|panel| panel.bars[*row].is_some());
+            let rows: Vec<usize> = rows.iter().copied().filter(has_bar).collect();
+            if rows.is_empty() {
+                continue;
+            }
             for (place, &row) in rows.iter().enumerate() {
                 let room = if is_narrow { width } else { names - 12.0 };
                 name(&mut canvas, &self.columns[row], top + HEAD + row_height * place as f64, room);

@@ -202,14 +202,14 @@ pub(super) fn Received(page: Page, link: LinkHandle) -> impl IntoView {
             <section id="received" class="received" aria-labelledby="received-title">
                 <h2 id="received-title">"Sent to you: test yours"</h2>
                 <p class="claim">{claim}</p>
-                <ul class="remarks">{remarks.into_iter().map(|remark| view! { <li>{remark}</li> }).collect_view()}</ul>
-                <p class="hint">"The sender's own words, received by a link, not measured here."</p>
                 <div class="buttons">
                     <button type="button" class="small primary" disabled=is_busy on:click=test>"Test yours"</button>
                     {is_passing.then(|| view! { <button type="button" class="small" on:click=keep>"Keep it here"</button> })}
                     <button type="button" class="small" on:click=move |_| View::Compare.open()>"Compare"</button>
                     {is_passing.then(|| view! { <button type="button" class="small" on:click=dismiss>"Dismiss"</button> })}
                 </div>
+                <ul class="remarks">{remarks.into_iter().map(|remark| view! { <li>{remark}</li> }).collect_view()}</ul>
+                <p class="hint">"The sender's own words, received by a link, not measured here."</p>
             </section>
         })
     };
