@@ -8,6 +8,8 @@
 # llama:   what the program writes and computes, against llama.cpp; says so and goes on where that cannot be installed.
 # browser: clippy for wasm32, the page's build (and that Trunk, where there is one, builds the same), and its tests in
 #          Chromium and Firefox.
+# What llama and browser begin with (downloads, and the page, which keeps one core busy) is done in the background where another
+# part comes before them, and shown in its place.
 # Native builds are of cargo's dev profile, the page's of `web`: so clippy shares macros and build scripts with them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,10 +26,15 @@ scratch=$(mktemp -d)
 n_passed=0
 n_failed=0
 has_texts=no
+# What is to be done ahead, and the process that does it.
+commands_ahead=()
+ahead=
 
 # Whatever happens, the last line says how it went.
 finish() {
   local code=$?
+  # What it is at goes on to its end: nobody breaks off an installation.
+  [ -z "$ahead" ] || ! kill "$ahead" 2>/dev/null || echo "an installation, or the page's build, goes on in the background"
   rm -rf "$scratch"
   [ "$code" = 0 ] || [ "$n_failed" -gt 0 ] || n_failed=1
   echo "all of it took $SECONDS s"
@@ -49,6 +56,26 @@ step() {
   cpu_s && before=$cpu
   "$@" || { echo "FAILED: $heading (after $((SECONDS - start)) s)" && exit 1; }
   cpu_s && echo "--- $((SECONDS - start)) s, $((cpu - before)) s of processor time"
+}
+
+# Begins what is to be done ahead, one after the other, since apt serves only one. For root alone: of others sudo asks something.
+go_ahead() {
+  [ "$(id -u)" = 0 ] && [ ${#commands_ahead[@]} -gt 0 ] && [ -z "$ahead" ] || return 0
+  for command in "${commands_ahead[@]}"; do
+    if "$command" >"$scratch/$command" 2>&1; then mv "$scratch/$command"{,.done}; else mv "$scratch/$command"{,.failed}; fi
+  done &
+  ahead=$!
+}
+
+# What a command says and how it ends, whether it was begun ahead or is run now.
+outcome() {
+  local log=$scratch/$1
+  [[ -n $ahead && " ${commands_ahead[*]} " == *" $1 "* ]] || { "$1"; return; }
+  until [ -e "$log.done" ] || [ -e "$log.failed" ]; do
+    kill -0 "$ahead" 2>/dev/null || break
+    sleep 1
+  done
+  cat "$log".* && [ -e "$log.done" ]
 }
 
 # Adds up the lines with which cargo and the browser tests end: "… N passed … N failed …". No such line is a failure.
@@ -92,8 +119,13 @@ same_by_trunk() {
     diff -r -x .trunk-lock dist "$scratch/dist"
 }
 
+install_llama_cpp() { bash tools/setup.sh llama; }
+install_browsers() { bash tools/setup.sh browser; }
+build_page() { with_web_tools cargo page; }
+
 lint() {
   step "set up, native" bash tools/setup.sh native
+  go_ahead
   step "format" cargo fmt --check
   step "clippy, native" cargo clippy --locked --all-targets -- -D warnings
   [ ! -d fuzz ] || step "fuzz targets" cargo check --manifest-path fuzz/Cargo.toml --target-dir "$target"
@@ -101,27 +133,32 @@ lint() {
 
 native() {
   step "set up, native" bash tools/setup.sh native
+  go_ahead
   step "cargo test" counted native_tests
   has_texts=yes
 }
 
 # llama.cpp is another's program: no wheel for a machine is no fault of this one.
 llama() {
-  bash tools/setup.sh llama || { echo "=== against llama.cpp: SKIPPED, since it is not installed" && return 0; }
+  outcome install_llama_cpp || { echo "=== against llama.cpp: SKIPPED, since it is not installed" && return 0; }
+  go_ahead
   step "the program" cargo build --locked
   step "against llama.cpp" counted against_llama_cpp
 }
 
 browser() {
-  step "set up, browsers" bash tools/setup.sh browser
+  step "set up, browsers" outcome install_browsers
   step "clippy, wasm32" with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings
   step "clippy, the page's builder" with_web_tools cargo clippy --manifest-path tools/page/Cargo.toml --all-targets -- -D warnings
   step "tests of the page's builder" counted with_web_tools cargo test --manifest-path tools/page/Cargo.toml
-  step "page" with_web_tools cargo page
+  step "page" outcome build_page
   ! command -v trunk >/dev/null || step "page, by Trunk" same_by_trunk
   # The native part has left them in out/wgsl.
   [ "$has_texts" = yes ] || step "texts of the kernels" cargo test --locked --test main kernels::composed
   step "browser tests" counted node tools/browser/test.mjs
 }
 
+for part in "${parts[@]:1}"; do
+  case $part in llama) commands_ahead+=(install_llama_cpp) ;; browser) commands_ahead+=(install_browsers build_page) ;; esac
+done
 for part in "${parts[@]}"; do "$part"; done
