@@ -25,19 +25,19 @@ const greedy = JSON.parse(readFileSync(path.join(root, 'tests/fixtures/greedy.js
 const screenshots = path.join(root, 'out/screenshots');
 mkdirSync(screenshots, { recursive: true });
 
-// Two browsers side by side: neither keeps two cores busy by itself.
+// Two browsers side by side, of which neither keeps two cores busy by itself; each has about half of what there is to do.
 await Promise.all([
   in_chromium(async (browser, server) => {
     await check_text(browser, server, dist, greedy, screenshots);
     await check_views(browser, server.url, screenshots);
     await check_chat(browser, server.url, screenshots);
-    await check_prompts(browser, server.url, dist, screenshots);
     await check_measure(browser, server.url, screenshots);
   }),
   in_chromium(async (browser, server) => {
     await check_firefox();
     await check_runs(browser, server.url, screenshots);
     await check_models(browser, server.url, dist, greedy, screenshots);
+    await check_prompts(browser, server.url, dist, screenshots);
     await check_trouble(browser, server.url, greedy);
     await check_no_webgpu(server);
   }),
