@@ -8,8 +8,8 @@
 # llama:   what the program writes and computes, against llama.cpp; says so and goes on where that cannot be installed.
 # browser: clippy for wasm32, the page's build (and that Trunk, where there is one, builds the same), and its tests in
 #          Chromium and Firefox.
-# What llama and browser begin with (downloads, and the page, which keeps one core busy) is done in the background where another
-# part comes before them, and shown in its place.
+# What llama and browser begin with (downloads, and what the compiler does for the page, which keeps one core busy) is done in the
+# background where another part comes before them, and shown in its place.
 # Native builds are of cargo's dev profile, the page's of `web`: so clippy shares macros and build scripts with them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -121,6 +121,7 @@ same_by_trunk() {
 
 install_llama_cpp() { bash tools/setup.sh llama; }
 install_browsers() { bash tools/setup.sh browser; }
+check_page() { with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings; }
 build_page() { with_web_tools cargo page; }
 
 lint() {
@@ -148,7 +149,7 @@ llama() {
 
 browser() {
   step "set up, browsers" outcome install_browsers
-  step "clippy, wasm32" with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings
+  step "clippy, wasm32" outcome check_page
   step "clippy, the page's builder" with_web_tools cargo clippy --manifest-path tools/page/Cargo.toml --all-targets -- -D warnings
   step "tests of the page's builder" counted with_web_tools cargo test --manifest-path tools/page/Cargo.toml
   step "page" outcome build_page
@@ -159,6 +160,6 @@ browser() {
 }
 
 for part in "${parts[@]:1}"; do
-  case $part in llama) commands_ahead+=(install_llama_cpp) ;; browser) commands_ahead+=(install_browsers build_page) ;; esac
+  case $part in llama) commands_ahead+=(install_llama_cpp) ;; browser) commands_ahead+=(install_browsers check_page build_page) ;; esac
 done
 for part in "${parts[@]}"; do "$part"; done
