@@ -30,12 +30,36 @@ pub(super) static ROW: Row = Row {
 pub(super) const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// The table, for the search of scales.
-pub(super) const CODES: Codes =
-    Codes { ends: (-127.0, 113.0), nearest: |x| f32::from(UNEVEN[code_of(x)]), margin: 10.0 };
+pub(super) struct Uneven;
+
+impl Codes for Uneven {
+    const ENDS: [f32; 2] = [-127.0, 113.0];
+    const MARGIN: f32 = 10.0;
+
+    fn nearest(x: f32) -> f32 {
+        f32::from(UNEVEN[code_of(x)])
+    }
+}
+
+/// Half-way between the numbers of the table.
+const BETWEEN: [f32; 15] = {
+    let (mut between, mut code) = ([0.0; 15], 0);
+    while code < between.len() {
+        between[code] = (UNEVEN[code] as f32 + UNEVEN[code + 1] as f32) / 2.0;
+        code += 1;
+    }
+    between
+};
 
 /// The code whose number is nearest; a tie goes to the lower.
 fn code_of(x: f32) -> usize {
-    UNEVEN.windows(2).filter(|pair| x > (f32::from(pair[0]) + f32::from(pair[1])) / 2.0).count()
+    let mut code = 0;
+    for half in [8, 4, 2, 1] {
+        if x > BETWEEN[code + half - 1] {
+            code += half;
+        }
+    }
+    code
 }
 
 /// The code for a value at a scale; where there is none, whichever, as all are zero then.
@@ -44,7 +68,7 @@ pub(super) fn code_at(value: f32, scale: f32) -> u8 {
 }
 
 fn encode(values: &[f32; 32]) -> [u8; 18] {
-    let d = finite_f16(scale_only::fit(values, CODES));
+    let d = finite_f16(scale_only::fit::<Uneven, _>(values));
     let mut block = [0; 18];
     block[..2].copy_from_slice(&d.to_le_bytes());
     for (i, byte) in block[2..].iter_mut().enumerate() {
@@ -66,6 +90,12 @@ mod tests {
     fn numbers_of_the_table_find_themselves() {
         for (code, number) in UNEVEN.into_iter().enumerate() {
             assert_eq!(code_of(f32::from(number)), code);
+        }
+        for (code, between) in BETWEEN.into_iter().enumerate() {
+            assert_eq!((code_of(between), code_of(between.next_up())), (code, code + 1));
+        }
+        for (code, between) in BETWEEN.into_iter().enumerate() {
+            assert_eq!((code_of(between), code_of(between.next_up())), (code, code + 1));
         }
         assert_eq!((code_of(-1e9), code_of(1e9)), (0, 15));
     }

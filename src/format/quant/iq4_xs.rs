@@ -5,7 +5,7 @@
 //! Planes: 1 vec4 for each sub-block of 32, as Q4_0; scales: 2 words, `d` and the high bits of the scales `<< 16`, then
 //! their low bits.
 
-use super::iq4_nl::{CODES, UNEVEN, code_at};
+use super::iq4_nl::{UNEVEN, Uneven, code_at};
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
 use super::scale_only;
 use super::{encode_blocks, sub_blocks_of};
@@ -37,7 +37,7 @@ fn unpack_scale(high: u16, low: u32, j: usize) -> i8 {
 
 fn encode(values: &[f32; 256]) -> [u8; 136] {
     let sub_blocks = sub_blocks_of::<32, 8>(values);
-    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-32.0, 31.0]);
+    let fitted = scale_only::fit_all::<Uneven, _, _>(&sub_blocks, [-32.0, 31.0]);
     let (mut high, mut low) = (0u16, 0u32);
     let mut block = [0; 136];
     for (j, (sub_block, &stored)) in sub_blocks.iter().zip(&fitted.stored).enumerate() {

@@ -50,8 +50,7 @@ fn encode(values: &[f32; 32]) -> [u8; 17] {
     for e in [fitting, fitting + 1, fitting - 1] {
         let block = encode_with(values, e.clamp(0, 254) as u8);
         let d = half_power(block[0]);
-        let codes = (0..32).map(|i| block[1 + i % 16] >> (i / 16 * 4) & 15);
-        let error = squared_error(values, codes.map(|code| DOUBLED_E2M1[usize::from(code)] * d));
+        let error = squared_error(values, |value| DOUBLED_E2M1[usize::from(nearest_code(value / d))] * d);
         if error < best.1 {
             best = (block, error);
         }

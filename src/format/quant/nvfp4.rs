@@ -55,7 +55,7 @@ fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
     /// The greatest scale that is a number: 448.
     const GREATEST: u8 = 0x7e;
     let largest = group.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-    let mut best = ((0, [0; 8]), squared_error(group, group.iter().map(|_| 0.0)));
+    let mut best = ((0, [0; 8]), squared_error(group, |_| 0.0));
     for doubled in [12.0, 8.0] {
         let wanted = (0..=GREATEST).take_while(|&scale| half_scale(scale) * doubled < largest).count() as u8;
         for scale in wanted.saturating_sub(2)..=wanted.saturating_add(1).min(GREATEST) {
@@ -64,7 +64,7 @@ fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
                 continue;
             }
             let codes = group.map(|value| nearest_code(value / d));
-            let error = squared_error(group, codes.iter().map(|&code| DOUBLED_E2M1[usize::from(code)] * d));
+            let error = squared_error(group, |value| DOUBLED_E2M1[usize::from(nearest_code(value / d))] * d);
             if error < best.1 {
                 best = ((scale, std::array::from_fn(|i| codes[i] | codes[i + 8] << 4)), error);
             }

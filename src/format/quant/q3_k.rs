@@ -7,7 +7,7 @@
 
 use super::q2_k::place_of;
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::scale_only::{self, Codes};
+use super::scale_only::{self, Whole};
 use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, add_bits, half_of, packed_scales, two_bits};
 use crate::format::repack::{bit_column, two_bit_words, words};
@@ -30,7 +30,8 @@ pub(super) static ROW: Row = Row {
     }),
 };
 
-const CODES: Codes = Codes { ends: (-4.0, 3.0), nearest: |x| x.round().clamp(-4.0, 3.0), margin: 1.0 };
+/// What codes stand for.
+type Codes = Whole<-4, 3>;
 /// Where the two-bit codes, the scales and d begin.
 const LOW: usize = 32;
 const SCALES: usize = 96;
@@ -52,7 +53,7 @@ fn pack_scale(packed: &mut [u8; 12], j: usize, scale: i8) {
 
 fn encode(values: &[f32; 256]) -> [u8; 110] {
     let sub_blocks = sub_blocks_of::<16, 16>(values);
-    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-32.0, 31.0]);
+    let fitted = scale_only::fit_all::<Codes, _, _>(&sub_blocks, [-32.0, 31.0]);
     let mut block = [0; 110];
     let mut packed = [0; 12];
     block[D..].copy_from_slice(&fitted.d.to_le_bytes());
@@ -60,7 +61,7 @@ fn encode(values: &[f32; 256]) -> [u8; 110] {
         pack_scale(&mut packed, j, scale);
         for (i, &value) in sub_block.iter().enumerate() {
             let index = 16 * j + i;
-            let q = (scale_only::nearest(value, fitted.d.to_f32() * f32::from(scale), CODES) + 4.0) as u8;
+            let q = (scale_only::nearest::<Codes>(value, fitted.d.to_f32() * f32::from(scale)) + 4.0) as u8;
             let (byte, shift) = place_of(index);
             block[LOW + byte] |= (q & 3) << shift;
             block[index % 32] |= q >> 2 << (index / 32);

@@ -8,7 +8,7 @@
 //! 2(i mod 16) of word i / 16; scales: 5 words, 16 signed bytes, then `d`.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::scale_only::{self, Codes};
+use super::scale_only::{self, Whole};
 use super::{encode_blocks, sub_blocks_of};
 use crate::format::plane::{Block, half_of, nibbles};
 use crate::format::repack::{high_nibbles, low_nibbles, two_bit_words, words};
@@ -31,7 +31,8 @@ pub(super) static ROW: Row = Row {
     }),
 };
 
-const CODES: Codes = Codes { ends: (-32.0, 31.0), nearest: |x| x.round().clamp(-32.0, 31.0), margin: 1.0 };
+/// What codes stand for.
+type Codes = Whole<-32, 31>;
 
 /// Where the high bits, the scales and d begin.
 const HIGH: usize = 128;
@@ -60,14 +61,14 @@ impl Place {
 
 fn encode(values: &[f32; 256]) -> [u8; 210] {
     let sub_blocks = sub_blocks_of::<16, 16>(values);
-    let fitted = scale_only::fit_all(&sub_blocks, CODES, [-128.0, 127.0]);
+    let fitted = scale_only::fit_all::<Codes, _, _>(&sub_blocks, [-128.0, 127.0]);
     let mut block = [0; 210];
     block[D..].copy_from_slice(&fitted.d.to_le_bytes());
     for (j, (sub_block, &scale)) in sub_blocks.iter().zip(&fitted.stored).enumerate() {
         block[SCALES + j] = scale as u8;
         for (i, &value) in sub_block.iter().enumerate() {
             let place = Place::of(16 * j + i);
-            let q = (scale_only::nearest(value, fitted.d.to_f32() * f32::from(scale), CODES) + 32.0) as u8;
+            let q = (scale_only::nearest::<Codes>(value, fitted.d.to_f32() * f32::from(scale)) + 32.0) as u8;
             block[place.low_byte] |= (q & 15) << place.low_shift;
             block[place.high_byte] |= (q >> 4) << place.high_shift;
         }

@@ -3,7 +3,7 @@
 //! Planes: 2 vec4 of 32 signed bytes in order; scales: f16 per block, two to a word.
 
 use super::row::{BlockCodes, Blocks, Planes, Row, Shader, Usual, Weights, Written};
-use super::{encode_blocks, finite_f16};
+use super::{encode_blocks, finite_f16, round};
 use crate::format::plane::{Block, half_of};
 use crate::format::repack::{extend_scales, words};
 
@@ -29,7 +29,7 @@ fn encode(values: &[f32; 32]) -> [u8; 34] {
     let mut block = [0; 34];
     block[..2].copy_from_slice(&finite_f16(d).to_le_bytes());
     for (byte, value) in block[2..].iter_mut().zip(values) {
-        *byte = (value * inverse).round() as i8 as u8;
+        *byte = round(value * inverse) as i8 as u8;
     }
     block
 }

@@ -2,7 +2,7 @@
 //! q from zero on: Q2_K, Q4_K and Q5_K. Scales and minima are at least zero there, and are themselves stored as small
 //! multiples of the super-block's `d` and `dmin`.
 
-use super::{finite_f16, squared_error};
+use super::{finite_f16, round, squared_error};
 use half::f16;
 
 /// What the codes and the stored scales of a format reach.
@@ -44,7 +44,7 @@ impl<const M: usize> Fitted<M> {
 
 /// The code nearest to `value`, as a number.
 fn code(value: f32, scale: f32, min: f32, largest: f32) -> f32 {
-    if scale > 0.0 { ((value + min) / scale).round().clamp(0.0, largest) } else { 0.0 }
+    if scale > 0.0 { round((value + min) / scale).clamp(0.0, largest) } else { 0.0 }
 }
 
 /// The scale and minimum, both at least zero, that bring `scale · q − min` nearest to the values. Spacings around
@@ -91,13 +91,13 @@ fn least_squares<const N: usize>(values: &[f32; N], code: impl Fn(f32) -> f32) -
 }
 
 fn error_of<const N: usize>(values: &[f32; N], scale: f32, min: f32, largest: f32) -> f64 {
-    squared_error(values, values.iter().map(|&value| scale * code(value, scale, min, largest) - min))
+    squared_error(values, |value| scale * code(value, scale, min, largest) - min)
 }
 
 /// The stored scale and minimum with the least error among the rounded ones and their neighbours.
 fn best_pair<const N: usize>(values: &[f32; N], (scale, min): (f32, f32), d: f32, dmin: f32, reach: Reach) -> (u8, u8) {
     let around = |wanted: f32, unit: f32| {
-        let rounded = if unit > 0.0 { (wanted / unit).round() } else { 0.0 };
+        let rounded = if unit > 0.0 { round(wanted / unit) } else { 0.0 };
         [rounded, rounded - 1.0, rounded + 1.0].map(|candidate| candidate.clamp(0.0, reach.scale) as u8)
     };
     let mut best = ((0, 0), f64::INFINITY);
