@@ -38,43 +38,75 @@ pub async fn kernels(
     let total = (configs.len() * ALL.len()) as u32;
     let mut check = KernelCheck::default();
     let mut done = 0;
-    // Many kernels have one text whatever is chosen: each text runs a case once.
-    let mut seen = BTreeSet::new();
-    for config in configs {
-        for kernel in ALL {
+    for kernel in ALL {
+        let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
+        let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
+        for config in configs.iter().copied() {
             let what = format!("kernel {}, {:?}", kernel.name, config.reduce);
             if watch(&Progress { what, done, total }).is_break() {
                 return Ok(check);
             }
             done += 1;
-            let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
-            let all = (kernel.cases)();
-            let tried = all
-                .iter()
-                .filter(|case| runs(case))
-                .flat_map(|case| tunings(case, config).into_iter().map(move |tuning| (case, tuning)));
-            for (case, tuning) in tried {
-                if !seen.insert((kernel.name, case.name.clone(), texts(case, &adapter.caps, &tuning))) {
-                    continue;
-                }
-                check.n_cases += 1;
-                executor.tune(tuning);
-                let found = wrong_in(&mut executor, case).await;
-                let is_lost = found.is_err();
-                if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
-                    let words = || format!("{} {config:?}, {}: {place}", kernel.name, case.name);
-                    check.first_wrong.get_or_insert_with(words);
-                    check.n_wrong += 1;
-                }
-                if is_lost {
-                    // A device that has reported a fault does nothing any more.
-                    let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
-                    executor = another;
+            for held in &mut cases {
+                for tuning in tunings(&held.case, config) {
+                    if !held.seen.insert(texts(&held.case, &adapter.caps, &tuning)) {
+                        continue;
+                    }
+                    check.n_cases += 1;
+                    executor.tune(tuning);
+                    let found = held.wrong_in(&mut executor).await;
+                    let is_lost = found.is_err();
+                    if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
+                        let words = || format!("{} {config:?}, {}: {place}", kernel.name, held.case.name);
+                        check.first_wrong.get_or_insert_with(words);
+                        check.n_wrong += 1;
+                    }
+                    if is_lost {
+                        // A device that has reported a fault does nothing any more.
+                        let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
+                        executor = another;
+                    }
                 }
             }
         }
     }
     Ok(check)
+}
+
+/// A case, and what is kept of it from config to config.
+struct Held {
+    case: Case,
+    /// Its outputs by the references, once they are wanted: those of many tokens take longer than an adapter.
+    expected: Option<Vec<Vec<u8>>>,
+    /// Many kernels have one text whatever is chosen: each text runs a case once.
+    seen: BTreeSet<Vec<String>>,
+}
+
+impl Held {
+    fn new(case: Case) -> Self {
+        Self { case, expected: None, seen: BTreeSet::new() }
+    }
+
+    /// What is wrong with the case on an executor, if anything is; an error is that, too.
+    async fn wrong_in(&mut self, executor: &mut Executor) -> Result<Option<String>> {
+        let case = &self.case;
+        let expected = match self.expected.take() {
+            Some(expected) => expected,
+            None => run_case(&mut Executor::Cpu(Box::default()), case).await?,
+        };
+        let expected = &*self.expected.insert(expected);
+        let found = run_case(executor, case).await?;
+        let variants = case.recording.stages.iter().flat_map(|stage| executor.variants(stage, None));
+        let budget = variants.map(|variant| variant.precision.budget(0.0)).fold(0.0, f64::max) as f32;
+        let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
+        Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
+            let difference = match *tolerance > 0.0 && budget > 0.0 {
+                true => rounded_difference(expected, found, budget),
+                false => difference(expected, found, *tolerance),
+            };
+            difference.map(|place| format!("output {index} {place}"))
+        }))
+    }
 }
 
 async fn open(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<Executor> {
@@ -157,22 +189,6 @@ pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8
         read.push(executor.finish(ticket).await?);
     }
     Ok(read)
-}
-
-/// What is wrong with a case on an executor, if anything is; an error is that, too.
-async fn wrong_in(executor: &mut Executor, case: &Case) -> Result<Option<String>> {
-    let expected = run_case(&mut Executor::Cpu(Box::default()), case).await?;
-    let found = run_case(executor, case).await?;
-    let variants = case.recording.stages.iter().flat_map(|stage| executor.variants(stage, None));
-    let budget = variants.map(|variant| variant.precision.budget(0.0)).fold(0.0, f64::max) as f32;
-    let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
-    Ok(outputs.find_map(|(index, ((expected, found), (_, tolerance)))| {
-        let difference = match *tolerance > 0.0 && budget > 0.0 {
-            true => rounded_difference(expected, found, budget),
-            false => difference(expected, found, *tolerance),
-        };
-        difference.map(|place| format!("output {index} {place}"))
-    }))
 }
 
 /// As [`difference`], by the measure of variants that round: relative to the root mean square of what is expected, of which
