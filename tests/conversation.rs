@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::support::{fixture, memory, places};
+use crate::support::{FromNothing, fixture, memory, places};
 use headstart::engine::{
     Conversation, ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings,
 };
@@ -25,14 +25,21 @@ fn grouped(family: &str) -> ModelFiles {
     ModelFiles { sources, config: Some(config), ..ModelFiles::default() }
 }
 
-fn load(files: &ModelFiles, choice: ExecutorChoice, n_chunk: u32) -> Session {
-    let options = LoadOptions {
+fn options(n_chunk: u32, n_context: u32) -> LoadOptions {
+    LoadOptions {
         n_chunk: Some(n_chunk),
         shader_checks: ShaderChecks::On,
-        n_context: Some(512),
+        n_context: Some(n_context),
         ..LoadOptions::default()
-    };
-    block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
+    }
+}
+
+fn load(files: &ModelFiles, choice: ExecutorChoice, n_chunk: u32) -> Session {
+    block_on(Session::load(files, choice, &options(n_chunk, 512), &mut |_| ())).unwrap()
+}
+
+fn from_nothing(files: &ModelFiles) -> FromNothing {
+    FromNothing::of(files, &options(256, 512))
 }
 
 /// All ids of a text, and what it took.
@@ -76,14 +83,14 @@ const TURNS: [(usize, u32, usize); 11] = [
 ];
 
 /// Runs the turns, each compared with the same text from nothing, and gives how many tokens of each were known.
-fn turns(what: &str, going: &mut Session, whole: &mut Session) -> Vec<u32> {
+fn turns(what: &str, going: &mut Session, whole: &mut FromNothing) -> Vec<u32> {
     let mut text: Vec<u32> = Vec::new();
     let mut known = Vec::new();
     for (index, (back, n_new, n_answer)) in TURNS.into_iter().enumerate() {
         text.truncate(text.len() - back);
         text.extend(ids(index as u32 + 1, n_new));
         let (found, timings) = go_on(going, &text, n_answer, &[]);
-        assert_eq!(found, afresh(whole, &text, n_answer), "{what}, turn {index}");
+        assert_eq!(found, whole.text(&text, n_answer), "{what}, turn {index}");
         assert_eq!((timings.n_prompt as usize, found.len()), (text.len(), n_answer), "{what}, turn {index}");
         known.push(timings.n_known);
         text.extend(found);
@@ -105,13 +112,16 @@ fn all_known() -> Vec<u32> {
 
 #[test]
 fn texts_that_go_on_are_as_those_computed_from_nothing() {
-    for (place, choice) in places() {
-        for family in ["llama", "qwen3"] {
-            let mut whole = load(&grouped(family), choice.clone(), 256);
+    let places = places();
+    for family in ["llama", "qwen3"] {
+        let mut whole = from_nothing(&grouped(family));
+        for (place, choice) in &places {
             let known = turns(family, &mut load(&grouped(family), choice.clone(), 64), &mut whole);
             assert_eq!(known, all_known(), "{family} on {place}");
         }
-        let mut whole = load(&v4(), choice.clone(), 256);
+    }
+    let mut whole = from_nothing(&v4());
+    for (place, choice) in places {
         let mut expected = all_known();
         let known = turns("V4", &mut load(&v4(), choice.clone(), 256), &mut whole);
         assert_eq!(known, expected, "V4 on {place}");
@@ -124,11 +134,13 @@ fn texts_that_go_on_are_as_those_computed_from_nothing() {
 
 #[test]
 fn a_stop_ends_the_text_and_the_cache_exactly_there() {
-    for (place, choice) in places() {
-        for (name, files, n_chunk) in [("V4", v4(), 4), ("llama", grouped("llama"), 256)] {
-            let (mut going, mut whole) = (load(&files, choice.clone(), n_chunk), load(&files, choice.clone(), 256));
+    let all_places = places();
+    for (name, files, n_chunk) in [("V4", v4(), 4), ("llama", grouped("llama"), 256)] {
+        let mut whole = from_nothing(&files);
+        for (place, choice) in &all_places {
+            let mut going = load(&files, choice.clone(), n_chunk);
             let prompt: Vec<u32> = ids(5, 37).collect();
-            let text = afresh(&mut whole, &prompt, 90);
+            let text = whole.text(&prompt, 90);
             // The very first token, and others in the midst of submits; each the first of its kind.
             let is_first = |at: &usize| !text[..*at].contains(&text[*at]);
             let places: Vec<usize> = (0..text.len()).filter(is_first).collect();
@@ -141,7 +153,7 @@ fn a_stop_ends_the_text_and_the_cache_exactly_there() {
                 let next = [&prompt[..], &found, &[text[at], 7, 8, 9]].concat();
                 let (found, timings) = go_on(&mut going, &next, 5, &[]);
                 assert_eq!(timings.n_known as usize, prompt.len() + at, "{what}");
-                assert_eq!(found, afresh(&mut whole, &next, 5), "{what}");
+                assert_eq!(found, whole.text(&next, 5), "{what}");
             }
         }
     }
@@ -149,11 +161,14 @@ fn a_stop_ends_the_text_and_the_cache_exactly_there() {
 
 #[test]
 fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
-    for (place, choice) in places() {
-        for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
-            let (mut going, mut whole) = (load(&files, choice.clone(), 64), load(&files, choice.clone(), 64));
-            let prompt: Vec<u32> = ids(3, 499).collect();
-            let text = afresh(&mut whole, &prompt, 1000);
+    // Past the 128th token, where V4 has an entry of every kind.
+    let options = options(64, 160);
+    for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
+        let mut whole = FromNothing::of(&files, &options);
+        for (place, choice) in places() {
+            let mut going = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
+            let prompt: Vec<u32> = ids(3, 147).collect();
+            let text = whole.text(&prompt, 1000);
             assert_eq!(text.len(), 13, "{name} on {place}");
             let (found, _) = go_on(&mut going, &prompt, 1000, &[]);
             assert_eq!(found, text, "{name} on {place}");
@@ -161,9 +176,9 @@ fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
             if !text[..12].contains(&text[12]) {
                 assert_eq!(go_on(&mut going, &prompt, 1000, &[text[12]]).0, text[..12], "{name} on {place}");
             }
-            let next = [&prompt[..495], &[1, 2, 3]].concat();
+            let next = [&prompt[..143], &[1, 2, 3]].concat();
             let (found, timings) = go_on(&mut going, &next, 4, &[]);
-            assert_eq!((found, timings.n_known), (afresh(&mut whole, &next, 4), 495), "{name} on {place}");
+            assert_eq!((found, timings.n_known), (whole.text(&next, 4), 143), "{name} on {place}");
         }
     }
 }
@@ -171,11 +186,12 @@ fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
 /// The executor knows eight ends, and runs on behind any other: the text ends there all the same, and goes on rightly.
 #[test]
 fn an_end_beyond_those_that_a_step_has_room_for_ends_a_text() {
-    for (place, choice) in places() {
-        for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
-            let (mut going, mut whole) = (load(&files, choice.clone(), 64), load(&files, choice.clone(), 64));
+    for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
+        let mut whole = from_nothing(&files);
+        for (place, choice) in places() {
+            let mut going = load(&files, choice, 64);
             let prompt: Vec<u32> = ids(3, 40).collect();
-            let text = afresh(&mut whole, &prompt, 60);
+            let text = whole.text(&prompt, 60);
             let at = (3..text.len()).find(|&at| !text[..at].contains(&text[at])).unwrap();
             let others = (0..).filter(|id| !text.contains(id)).take(8);
             let stops: Vec<u32> = others.chain([text[at]]).collect();
@@ -183,7 +199,7 @@ fn an_end_beyond_those_that_a_step_has_room_for_ends_a_text() {
             assert_eq!(found, text[..at], "{name} on {place}");
             let next: Vec<u32> = prompt.into_iter().chain(found).chain(ids(5, 4)).collect();
             let (found, timings) = go_on(&mut going, &next, 6, &stops[..8]);
-            assert_eq!(found, afresh(&mut whole, &next, 6), "{name} on {place}");
+            assert_eq!(found, whole.text(&next, 6), "{name} on {place}");
             assert!(timings.n_known >= 40, "{name} on {place}: {}", timings.n_known);
         }
     }
@@ -191,11 +207,12 @@ fn an_end_beyond_those_that_a_step_has_room_for_ends_a_text() {
 
 #[test]
 fn a_text_left_off_in_the_middle_goes_on_from_what_was_handed_out() {
+    let mut whole = from_nothing(&v4());
     for (place, choice) in places() {
-        let (mut going, mut whole) = (load(&v4(), choice.clone(), 64), load(&v4(), choice, 64));
+        let mut going = load(&v4(), choice, 64);
         let mut text: Vec<u32> = ids(9, 21).collect();
         for n in [1, 2, 11, 23] {
-            let expected = afresh(&mut whole, &text, n);
+            let expected = whole.text(&text, n);
             let found = block_on(async {
                 let mut generation = going.go_on(&text, &Sampling::default(), 400, &[]).await.unwrap();
                 let mut found = Vec::new();

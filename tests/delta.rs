@@ -7,7 +7,7 @@
 use crate::delta_models::{Slip, architecture, gguf_keys, gguf_tensors, texts};
 use crate::family::{expected, in_memory, options, refused, with_config};
 use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
-use crate::support::{adapters, exported, load, logits, places, worst};
+use crate::support::{FromNothing, adapters, exported, load, logits, places, worst};
 use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -170,9 +170,9 @@ fn texts_that_go_back_are_as_those_computed_from_nothing() {
     ];
     let ids = |seed: usize, n: usize| (0..n).map(move |at| ((seed * 7919 + at * 104_729) % 509 + 2) as u32);
     for family in RECURRENT {
+        let mut whole = FromNothing::of(&safetensors_files(family), &options());
         for (place, choice) in places() {
-            let mut going = load(&safetensors_files(family), choice.clone(), &options());
-            let mut whole = load(&safetensors_files(family), choice, &options());
+            let mut going = load(&safetensors_files(family), choice, &options());
             let mut text: Vec<u32> = Vec::new();
             for (index, (n_kept, n_new, n_answer, n_known)) in turns.into_iter().enumerate() {
                 text.truncate(n_kept);
@@ -181,9 +181,7 @@ fn texts_that_go_back_are_as_those_computed_from_nothing() {
                 let sampling = Sampling::default();
                 let (found, timings) =
                     block_on(async { all(going.go_on(&text, &sampling, n_answer, &[]).await).await });
-                let (wanted, _) =
-                    block_on(async { all(whole.generate_from(0, &text, &sampling, n_answer).await).await });
-                assert_eq!(found, wanted, "{family} on {place}, turn {index}");
+                assert_eq!(found, whole.text(&text, n_answer), "{family} on {place}, turn {index}");
                 assert_eq!(timings.n_known, n_known, "{family} on {place}, turn {index}");
                 text.extend(found);
             }

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where it cannot go on")]
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source};
 use headstart::gpu::Adapter;
 use pollster::block_on;
@@ -69,6 +70,34 @@ pub(crate) fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f
     };
     block_on(session.logits_in_steps(ids, steps, &mut each)).unwrap();
     all
+}
+
+/// Texts that the CPU executor writes from nothing, each once: what every place must write that goes on from another text.
+pub(crate) struct FromNothing {
+    session: Session,
+    known: BTreeMap<(Vec<u32>, usize), Vec<u32>>,
+}
+
+impl FromNothing {
+    pub(crate) fn of(files: &ModelFiles, options: &LoadOptions) -> Self {
+        Self { session: load(files, ExecutorChoice::Cpu, options), known: BTreeMap::new() }
+    }
+
+    /// What follows a prompt: the likeliest tokens, as many as are asked for or there is room for, an end like any other.
+    pub(crate) fn text(&mut self, prompt: &[u32], n: usize) -> Vec<u32> {
+        let write = || {
+            block_on(async {
+                let mut generation = self.session.generate_from(0, prompt, &Sampling::default(), n).await.unwrap();
+                let mut ids = Vec::new();
+                while let Some(id) = generation.next().await.unwrap() {
+                    ids.push(id);
+                }
+                generation.finish().await.unwrap();
+                ids
+            })
+        };
+        self.known.entry((prompt.to_vec(), n)).or_insert_with(write).clone()
+    }
 }
 
 /// The largest difference, and NaN where anything is not a number.
