@@ -30,7 +30,7 @@ pub static OP: Op = Op {
         Variant::only(
             "index_top_k",
             shader_text!("../../shaders/kernels/index_top_k.wgsl"),
-            &[STEP],
+            &[STEP, FLOAT_ORDER],
             Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
         ),
         index_top_k_radix::VARIANT,
@@ -40,6 +40,9 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// The order that scores are compared in.
+pub(super) const FLOAT_ORDER: &str = shader_text!("../../shaders/lib/float_order.wgsl");
 
 /// Turns of loops of one invocation alone: it goes over the scores for each bit of the threshold, and twice more.
 fn turns(stage: &Stage) -> u64 {

@@ -5,7 +5,7 @@ use crate::gpu::op::Spec;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
-use super::index_top_k::Params;
+use super::index_top_k::{FLOAT_ORDER, Params};
 
 /// A variant of `index_top_k`, which goes over all scores 34 times, twice of them in a run for each lane; here five times, and neighbours
 /// read neighbours. What it takes of workgroup memory, 9 KiB, every adapter has.
@@ -14,7 +14,7 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "index_top_k_radix",
         shader_text!("../../shaders/kernels/index_top_k_radix.wgsl"),
-        &[STEP],
+        &[STEP, FLOAT_ORDER],
         Way { lower, space: |_| Vec::new() },
     )
 };

@@ -19,6 +19,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/fixed_dots.wgsl"),
     shader_text!("../../shaders/lib/float_f16.wgsl"),
     shader_text!("../../shaders/lib/float_f32.wgsl"),
+    shader_text!("../../shaders/lib/float_order.wgsl"),
     shader_text!("../../shaders/lib/gemm.wgsl"),
     shader_text!("../../shaders/lib/gemm_cooperative.wgsl"),
     shader_text!("../../shaders/lib/gemm_f16.wgsl"),

@@ -236,7 +236,7 @@ fn sub_blocks_of<const N: usize, const M: usize>(values: &[f32; 256]) -> [[f32; 
 
 /// As `f32::round`, for which x86-64 has no instruction: a search of scales rounds a thousand times for each weight.
 fn round(x: f32) -> f32 {
-    // Cut towards zero. Where that saturates, whoever rounds to a code cuts it off anyway.
+    // Truncated. Where that saturates, callers clamp to the range of their codes.
     let whole = x as i32 as f32;
     if (x - whole).abs() >= 0.5 { whole + 1.0f32.copysign(x) } else { whole }
 }
