@@ -80,12 +80,12 @@ fn a_rule_takes_nothing_that_another_stage_reads() {
 fn only_stages_that_share_what_one_writes_are_in_order() {
     let parts = |rule: &Rule| (rule.cases)().remove(0).recording.stages;
     let n_ordered_steps = |stages: &[Stage]| n_ordered_steps(stages.iter().map(bound));
-    let beside = parts(&kernels::rotate_compress::RULE);
-    assert_eq!((beside.len(), n_ordered_steps(&beside)), (2, 1), "both read the step and the rotation");
+    let beside = parts(&kernels::window_rotate_compress::RULE);
+    assert_eq!((beside.len(), n_ordered_steps(&beside)), (3, 1), "all read the step and the rotation");
     let in_line = parts(&kernels::gate_up_swiglu::RULE);
     assert_eq!((in_line.len(), n_ordered_steps(&in_line)), (2, 2), "one reads what the other wrote");
     let twice = [beside[0].clone(), beside[0].clone()];
-    assert_eq!((n_ordered_steps(&twice), n_ordered_steps(&[])), (2, 0), "both write the queries");
+    assert_eq!((n_ordered_steps(&twice), n_ordered_steps(&[])), (2, 0), "both write the window");
 }
 
 fn load(files: &ModelFiles) -> Session {
@@ -97,14 +97,14 @@ fn bound(stage: &Stage) -> (&'static Op, &[Slice]) {
     (stage.op, stage.bindings.as_slice())
 }
 
-/// A GPU without anything but what every one has.
+/// A GPU without anything but what every one has on a desk: in browsers some others have 8 storage buffers.
 const GPU: Caps = Caps {
     is_software: false,
     subgroup: 0,
     subgroups_directive: false,
     f16: false,
     packed_dot: false,
-    storage_buffers: 8,
+    storage_buffers: 10,
     workgroup_bytes: 16 << 10,
     cooperative: 0,
 };
@@ -125,9 +125,12 @@ fn what_is_chosen_apart_becomes_the_parts_and_gives_the_same() {
                 .map(|dispatch| (dispatch.stage, dispatch.op.name))
                 .collect()
         };
-        let ops = stage.parts.iter().map(|part| (0, part.op.name));
-        assert_eq!(names(&fused.recording, &chosen), ops.collect::<Vec<_>>(), "{}", parts.name);
-        assert_eq!(names(&fused.recording, &Tuning::guess(&GPU)), [(0, stage.op.name)], "{}", parts.name);
+        // A part may be cut into runs, which are then merged.
+        let guess = Tuning::guess(&GPU);
+        let of_parts: Vec<_> = names(&parts.recording, &guess).into_iter().map(|(_, name)| (0, name)).collect();
+        assert!(of_parts.len() >= stage.parts.len(), "{}: {of_parts:?}", parts.name);
+        assert_eq!(names(&fused.recording, &chosen), of_parts, "{}", parts.name);
+        assert_eq!(names(&fused.recording, &guess)[0], (0, stage.op.name), "{}", parts.name);
         for adapter in &adapters {
             let mut open = block_on(GpuExecutor::open(adapter, ShaderChecks::On)).unwrap();
             open.tune(chosen.clone());
@@ -161,6 +164,9 @@ fn steps(session: &Session, caps: &Caps) -> (usize, usize) {
     (counts.iter().map(|(n, _)| *n).max().unwrap(), counts.iter().map(|(_, n)| *n).max().unwrap())
 }
 
+/// A program on the CPU, with the storage buffers that those at hand have at least.
+const SOFTWARE: Caps = Caps { is_software: true, storage_buffers: 16, ..GPU };
+
 /// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a
 /// program on the CPU, where fewer fusions pay.
 #[test]
@@ -169,13 +175,13 @@ fn a_layer_decodes_in_few_ordered_steps() {
     let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        ("V4", v4, [(18, 19), (18, 19)]),
+        ("V4", v4, [(16, 17), (18, 19)]),
         ("llama", family("llama"), [(6, 6), (9, 9)]),
-        ("qwen3moe", family("qwen3moe"), [(8, 8), (11, 11)]),
+        ("qwen3moe", family("qwen3moe"), [(7, 7), (11, 11)]),
     ];
     for (name, files, most) in models {
         let session = load(&files);
-        for (caps, most) in [GPU, Caps::default()].iter().zip(most) {
+        for (caps, most) in [GPU, SOFTWARE].iter().zip(most) {
             let found = steps(&session, caps);
             println!("{name}: {} ordered steps, {} dispatches", found.0, found.1);
             assert!(
@@ -197,7 +203,17 @@ fn activations_get_their_form_where_they_are_born() {
         let [values, other] = ["values", "other"].map(|name| case.random_input(name, 2 * WIDTH as usize));
         let norm = case.random_input("norm", WIDTH as usize);
         let [x, y, z] = [("x", 1e-4), ("y", 2e-3), ("z", 2e-3)].map(|(name, off)| case.output(name, 192, off));
-        let flow = norm_rows::Flow { step, values, norm, x, width: WIDTH, last_only: false, eps: 1e-6, max_tokens: 2 };
+        let flow = norm_rows::Flow {
+            step,
+            values,
+            ring: None,
+            norm,
+            x,
+            width: WIDTH,
+            last_only: false,
+            eps: 1e-6,
+            max_tokens: 2,
+        };
         record_norm_rows(&mut case.recording, "attn_norm", &flow);
         let of = |x, y| Flow {
             step,

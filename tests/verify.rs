@@ -59,7 +59,16 @@ fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
     let session = session(files, ExecutorChoice::Cpu, None);
     let mut names: BTreeSet<_> = session.decode_recording().stages.iter().map(|stage| stage.name).collect();
     // What stands in a prompt's steps alone.
-    names.extend(["experts_group", "hyper_expand", "head_mix", "compress"]);
+    names.extend([
+        "attend_score",
+        "compress",
+        "experts_group",
+        "head_mix",
+        "hyper_expand",
+        "q_norm",
+        "rotate",
+        "route",
+    ]);
     names
 }
 
@@ -114,9 +123,8 @@ macro_rules! faults {
 
 faults! {
     attend attend_score compress embed experts_group experts_in experts_out gate head head_collapse head_mix
-    hyper_collapse hyper_expand hyper_expand_mix hyper_mix index_compress index_score index_top_k latents o_a o_b project q rotate rotate_compress
-    route
-    sample
+    hyper_collapse hyper_expand hyper_expand_mix hyper_mix index_compress index_score index_top_k kv o_a o_b project q q_norm rotate
+    route sample window_rotate_compress
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // hidden[t, slot, i] = silu(min(g, limit)) · clamp(u, −limit, limit) · weights[t, slot], as `experts_in`, with x in fixed point (see
 // fixed_point.wgsl) and weights as four codes of 8 bits in a word; sums over a block are exact, as in `linear_fixed`.
 // A group of lanes takes ROWS hidden units of one slot and walks along their gate and up rows together; lanes take blocks in turn, or
-// BLOCK_LANES of them a block together.
+// BLOCK_LANES of them a block together. Slots as in `experts_in`.
 struct Params {
     n_blocks: u32,     // blocks of 32 weights in a row
     x_stride: u32,     // vectors of 4 words from token to token in x
@@ -16,8 +16,6 @@ struct Params {
 @group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> x: array<vec4<u32>>;       // [n_tokens, n_blocks, FIXED_QUADS]
-@group(0) @binding(3) var<storage, read> experts: array<u32>;       // [n_tokens, n_slots]
-@group(0) @binding(4) var<storage, read> weights: array<f32>;       // [n_tokens, n_slots]
 @group(0) @binding(5) var<storage, read> quants: array<vec4<u32>>;  // [2 (gate, up), n_experts, n_hidden, n_blocks, …]
 @group(0) @binding(6) var<storage, read> scales: array<u32>;
 @group(0) @binding(7) var<storage, read_write> hidden: array<f32>;  // [n_tokens, n_slots, n_hidden]
@@ -38,12 +36,13 @@ fn experts_in_fixed(
     if entry >= min(step.n_tokens, params.max_tokens) * params.n_slots {
         return;
     }
-    // The whole group reads the same word of a read-only buffer, so it leaves or stays together.
-    let expert = experts[entry];
+    let group = row_group(workgroup, n_workgroups, local, n_row_groups);
+    // The whole workgroup has one slot, so it leaves or stays together.
+    let expert = slot_expert(entry, local, group < GROUPS);
     if expert < params.first_expert || expert - params.first_expert >= params.n_experts {
         return;
     }
-    let first = row_group(workgroup, n_workgroups, local, n_row_groups) * ROWS;
+    let first = group * ROWS;
     let gate_row = (expert - params.first_expert) * params.n_hidden;
     let up_offset = params.n_experts * params.n_hidden * params.n_blocks;
     let x_at = entry / params.n_slots * params.x_stride;
@@ -86,13 +85,14 @@ fn experts_in_fixed(
             }
         }
     }
+    let weight = slot_weight(entry);
     for (var r = 0u; r < ROWS; r += 1u) {
         let g = min(reduce_sum(lane, gates[r]), params.limit);
         let u = clamp(reduce_sum(lane, ups[r]), -params.limit, params.limit);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it silu is 0 to rounding.
             let silu = g / (1.0 + exp(-max(g, -80.0)));
-            hidden[entry * params.n_hidden + first + r] = silu * u * weights[entry];
+            hidden[entry * params.n_hidden + first + r] = silu * u * weight;
         }
     }
 }

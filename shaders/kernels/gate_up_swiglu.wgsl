@@ -38,7 +38,7 @@ fn gate_up_swiglu(
     }
     let row_group = row_group(workgroup, n_workgroups, local, n_row_groups);
     let first = row_group * ROWS;
-    let x_at = token * params.x_stride;
+    let x_at = input_row(token) * params.x_stride;
     let up_offset = params.n_hidden * params.n_blocks;
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;

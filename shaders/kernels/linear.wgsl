@@ -41,7 +41,7 @@ fn linear(
     let row_group = row_group(workgroup, n_workgroups, local, n_row_groups);
     let first = row_group * ROWS;
     let group = (params.first_row + min(first, params.n_rows - 1u)) / params.rows_per_group;
-    let x_at = token * params.x_stride + group * params.group_stride;
+    let x_at = input_row(token) * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
         for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {

@@ -21,7 +21,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: Step;
 @group(0) @binding(2) var<storage, read> tokens: array<u32>;        // by position
 @group(0) @binding(3) var<storage, read> logits: array<f32>;        // [n_tokens, n_experts]
-@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [n_experts]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [n_experts], where BIASED = 1
 @group(0) @binding(5) var<storage, read> table: array<i32>;         // [n_vocab, N_USED]
 @group(0) @binding(6) var<storage, read_write> experts: array<u32>; // [n_tokens, n_slots]
 @group(0) @binding(7) var<storage, read_write> weights: array<f32>; // [n_tokens, n_slots]
@@ -29,10 +29,17 @@ struct Params {
 const NONE = 0xffffffffu;
 const LEAST = -1e30;
 
+fn bias_of(expert: u32) -> f32 {
+    if BIASED == 1u {
+        return bias[expert];
+    }
+    return 0.0;
+}
+
 // What an expert is weighed by; `at` is the token's first logit.
 fn weighed(at: u32, expert: u32) -> f32 {
     if WEIGHS_BIAS == 1u {
-        return logits[at + expert] + bias[expert];
+        return logits[at + expert] + bias_of(expert);
     }
     return logits[at + expert];
 }
@@ -48,7 +55,7 @@ fn kept_groups(lane: u32, at: u32) -> u32 {
         var best = LEAST;
         var second = select(LEAST, 0.0, size == 1u);
         for (var i = group * size; i < (group + 1u) * size; i += 1u) {
-            let value = rank(logits[at + i]) + bias[i];
+            let value = rank(logits[at + i]) + bias_of(i);
             second = max(second, min(value, best));
             best = max(best, value);
         }
@@ -101,7 +108,7 @@ fn route(
             if ((kept >> (i / group_size)) & 1u) == 0u {
                 continue;
             }
-            var value = rank(logits[at + i]) + bias[i];
+            var value = rank(logits[at + i]) + bias_of(i);
             var id = i;
             for (var k = 0u; k < N_USED; k += 1u) {
                 if value > values[k] || (value == values[k] && id < ids[k]) {

@@ -5,6 +5,14 @@
 
 var<private> input_squares: f32;
 
+// Of a ring over positions where X_RING says how many rows it has.
+fn input_row(token: u32) -> u32 {
+    if X_RING > 0u {
+        return (step.position + token) % max(X_RING, 1u);
+    }
+    return token;
+}
+
 fn input_quad(at: u32, i: u32) -> vec4<f32> {
     let v = x[at + i];
     // The last block may reach beyond the row.

@@ -79,7 +79,9 @@ impl Variant {
     /// Whether it can compute a stage on an adapter.
     #[must_use]
     pub fn can(&self, stage: &Stage, caps: &Caps) -> bool {
-        (self.needs)(caps) && (self.allows)(stage)
+        // The parameters are bound too.
+        let is_bound = stage.op.bindings.len() < caps.storage_buffers as usize;
+        is_bound && (self.needs)(caps) && (self.allows)(stage)
     }
 
     /// The one variant that a kernel has, or its first.

@@ -69,7 +69,14 @@ impl Params {
     }
 
     fn norm(&self) -> norm_rows::Params {
-        norm_rows::Params { n_quads: self.n_quads, last_only: 0, eps: self.eps, max_tokens: self.max_tokens }
+        norm_rows::Params {
+            n_quads: self.n_quads,
+            stride: self.n_quads,
+            ring: 0,
+            last_only: 0,
+            eps: self.eps,
+            max_tokens: self.max_tokens,
+        }
     }
 }
 
@@ -105,6 +112,7 @@ fn part_cases() -> Vec<Case> {
             let norm = norm_rows::Flow {
                 step: flow.step,
                 values: flow.next,
+                ring: None,
                 norm: case.random_input("norm", n_embd as usize),
                 x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
                 width: n_embd,

@@ -21,13 +21,13 @@ const MOST_QUADS: u32 = 4;
 /// Keys whose weights are made at once.
 const BLOCK: u32 = 64;
 /// The same in a run, which has whole ones, and runs of a head at most.
-const RUN_BLOCK: u32 = 32;
+pub(super) const RUN_BLOCK: u32 = 32;
 const MOST_RUNS: u32 = 32;
 /// From so many tokens on a workgroup takes all keys: with fewer, these would be too few to fill a GPU.
 const MANY_TOKENS: u32 = 16;
 /// Up to so many tokens, and from so many keys on, runs are thought to pay: they take one more dispatch.
-const FEW_TOKENS: u32 = 4;
-const MANY_KEYS: u32 = 256;
+pub(super) const FEW_TOKENS: u32 = 4;
+pub(super) const MANY_KEYS: u32 = 256;
 /// Up to so many tokens there is room for runs: of V4-Flash each token has 4 MB.
 const MOST_TOKENS: u32 = 8;
 
@@ -40,7 +40,7 @@ pub(super) const VARIANT: Variant = Variant {
         "attend_shared",
         shader_text!("../../shaders/kernels/attend_shared.wgsl"),
         &[STEP, KEYS, ROPE, TURN_BACK],
-        Way { lower: |stage, _, config| (spec(stage, config, 1, BLOCK), n_workgroups(stage, 1)).into(), space },
+        Way { lower: |stage, _, config| lowered(stage, config, 1, BLOCK).into(), space },
     )
 };
 
@@ -58,26 +58,39 @@ pub(super) const DECODE: Variant = Variant {
 };
 
 fn allows(stage: &Stage) -> bool {
-    stage.params::<Params>().n_quads <= INVOCATIONS[0] * MOST_QUADS
+    allows_quads(stage.params::<Params>().n_quads)
 }
 
-fn space(_: &Caps) -> Space {
+/// Whether a head is narrow enough for a workgroup.
+pub(super) fn allows_quads(n_quads: u32) -> bool {
+    n_quads <= INVOCATIONS[0] * MOST_QUADS
+}
+
+pub(super) fn space(_: &Caps) -> Space {
     vec![INVOCATIONS.map(Change::VectorLanes).into()]
 }
 
-fn spec(stage: &Stage, config: &Config, n_runs: u32, block: u32) -> Spec {
+/// A text for so many heads of so many vectors of 4 and runs of keys in blocks, and its workgroups for a token.
+pub(super) fn spec([n_heads, n_quads]: [u32; 2], config: &Config, n_runs: u32, block: u32) -> (Spec, u64) {
     let workgroup = config.vector_lanes.clamp(INVOCATIONS[0], INVOCATIONS[2]);
-    Spec::default()
+    let spec = Spec::default()
         .constant("WORKGROUP", workgroup)
         .constant("HEADS", TILE_HEADS)
-        .constant("QUADS", stage.params::<Params>().n_quads.div_ceil(workgroup))
+        .constant("QUADS", n_quads.div_ceil(workgroup))
         .constant("RUNS", n_runs)
-        .constant("BLOCK", block)
+        .constant("BLOCK", block);
+    (spec, u64::from(n_heads.div_ceil(TILE_HEADS)) * u64::from(n_runs))
 }
 
-fn n_workgroups(stage: &Stage, n_runs: u32) -> u64 {
+/// Runs for so many keys. Two at least, so that the text leaves runs.
+pub(super) fn n_runs(n_keys: u32) -> u32 {
+    n_keys.div_ceil(RUN_BLOCK).clamp(2, MOST_RUNS)
+}
+
+fn lowered(stage: &Stage, config: &Config, n_runs: u32, block: u32) -> (Spec, u64) {
     let p: Params = stage.params();
-    u64::from(p.max_tokens) * u64::from(p.n_heads.div_ceil(TILE_HEADS)) * u64::from(n_runs)
+    let (spec, per_token) = spec([p.n_heads, p.n_quads], config, n_runs, block);
+    (spec, u64::from(p.max_tokens) * per_token)
 }
 
 /// Keys of a token at most. Any layer's scores have the room that is told, so it may be more than this one's keys; runs without keys
@@ -88,8 +101,7 @@ fn n_keys(p: &Params) -> u32 {
 
 fn lower_runs(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let p: Params = stage.params();
-    // Two at least, so that the text leaves runs.
-    let n_runs = n_keys(&p).div_ceil(RUN_BLOCK).clamp(2, MOST_RUNS);
+    let n_runs = n_runs(n_keys(&p));
     let merge = attend_merge::Params {
         n_heads: p.n_heads,
         n_quads: p.n_quads,
@@ -103,9 +115,10 @@ fn lower_runs(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
     let out = std::mem::replace(&mut bindings[6], runs);
     let mut helpers = Recording::default();
     record_attend_merge(&mut helpers, [step, runs, rope, out], &merge);
+    let (spec, n_workgroups) = lowered(stage, config, n_runs, RUN_BLOCK);
     Lowered {
-        spec: spec(stage, config, n_runs, RUN_BLOCK),
-        n_workgroups: n_workgroups(stage, n_runs),
+        spec,
+        n_workgroups,
         bindings: Some(bindings),
         scratch: vec![runs.bytes],
         after: helpers.stages,

@@ -39,7 +39,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "experts_in",
     variants: &[
-        Variant::only("experts_in", shader_text!("../../shaders/kernels/experts_in.wgsl"), &[STEP, INPUT_PLAIN], WAY),
+        Variant::only("experts_in", SOURCE, &[STEP, INPUT_PLAIN, SLOTS_GIVEN], WAY),
         experts_in_fixed::VARIANT,
         experts_in_fixed::OF_INT8,
     ],
@@ -56,6 +56,12 @@ pub static OP: Op = Op {
     reference,
     cases,
 };
+
+/// The text, for another contract of its slots too.
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/experts_in.wgsl");
+
+/// How it knows the experts of slots.
+pub(super) const SLOTS_GIVEN: &str = shader_text!("../../shaders/lib/slots_given.wgsl");
 
 /// Appends `hidden = silu(min(gate · x, limit)) · clamp(up · x, ±limit) · weight` for the slots whose expert is in the
 /// shard; by tiles over tokens when the tokens are grouped by expert.
@@ -88,7 +94,7 @@ pub fn record_experts_in(recording: &mut Recording, shard: &Shard, flow: &Flow) 
     recording.push("experts_in", &OP, w.decode_with(Spec::default()), n_results, &params, &bindings, cost);
 }
 
-const WAY: Way = Way { lower, space: space::rows_of_weights };
+pub(super) const WAY: Way = Way { lower, space: space::rows_of_weights };
 
 fn lower(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
     let (spec, n_workgroups) = sharing(&stage.params(), caps, config);

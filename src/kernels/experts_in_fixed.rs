@@ -4,7 +4,7 @@ use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Precision;
 use crate::gpu::{Caps, Config, Stage, Variant, space};
 
-use super::experts_in::{Params, sharing};
+use super::experts_in::{Params, SLOTS_GIVEN, sharing};
 use super::fixed_point::{self, FIXED, INT8};
 use super::{STEP, linear_fixed};
 
@@ -19,7 +19,7 @@ pub(super) const VARIANT: Variant = Variant {
     name: "experts_in_fixed",
     source: shader_text!("../../shaders/kernels/experts_in_fixed.wgsl"),
     entry: "experts_in_fixed",
-    parts: &[STEP, fixed_point::DOTS],
+    parts: &[STEP, fixed_point::DOTS, SLOTS_GIVEN],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows: |stage| fixed_point::suits(stage, 4 * stage.params::<Params>().x_stride),

@@ -40,7 +40,6 @@ pub static ADD_NORM: Op = Op {
     name: "add_norm_fixed",
     variants: &[Variant {
         entry: "add_norm",
-        needs: |caps| caps.storage_buffers >= 9,
         ..Variant::only("add_norm_fixed", add_norm::SOURCE, &[STEP, fixed_point::BLOCK, FINISH], lower::VECTOR)
     }],
     bindings: &[
@@ -182,6 +181,7 @@ fn norm_cases() -> Vec<Case> {
             let flow = norm_rows::Flow {
                 step: case.step(3, n_tokens),
                 values: case.input("values", &values),
+                ring: None,
                 norm: case.random_input("norm", width as usize),
                 x: case.output("x", values.len(), 1e-6),
                 width,

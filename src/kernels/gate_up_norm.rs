@@ -8,7 +8,7 @@ use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::gate_up_swiglu::{self, Params};
-use super::linear_norm::{norm_input, record_norm, with_eps};
+use super::linear_norm::{norm_input, normed_facts, record_norm};
 use super::rows::Needed;
 use super::swiglu::Activation;
 use super::{INPUT_NORMED, STEP, norm_rows};
@@ -44,11 +44,11 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
     let [step, values, weights, normed] = norm.bindings[..] else { return None };
     let [_, x, quants, scales, hidden] = network.bindings[..] else { return None };
     let fits = x == normed
-        && (n.n_quads, n.last_only, n.max_tokens) == (p.n_in / 4, 0, p.max_tokens)
+        && (n.n_quads, n.last_only, n.ring, n.max_tokens) == (p.n_in / 4, 0, 0, p.max_tokens)
         && p.x_stride == n.n_quads;
     fits.then(|| Stage {
         op: &OP,
-        spec: with_eps(network.spec.clone(), n.eps),
+        spec: normed_facts(network.spec.clone(), &n),
         bindings: vec![step, values, quants, scales, hidden, weights, normed],
         cost: Cost { bytes: norm.cost.bytes + network.cost.bytes, ops: norm.cost.ops + network.cost.ops },
         ..network.clone()
@@ -66,7 +66,7 @@ fn reference(call: &mut Call<'_>) {
     let [step, x, quants, scales, norm] = call.inputs[..] else { unreachable!("five inputs") };
     let mut outputs = std::mem::take(&mut call.outputs);
     let [hidden, normed] = &mut outputs[..] else { unreachable!("two outputs") };
-    norm_input(call, [p.n_in, p.max_tokens], [step, x, norm], normed);
+    norm_input(call, [p.n_in, p.x_stride, p.max_tokens], [step, x, norm], normed);
     (gate_up_swiglu::OP.reference)(&mut Call {
         params: call.params,
         spec: call.spec,
@@ -95,7 +95,7 @@ fn case(format: Format, n_hidden: u32, n_in: u32, activation: Activation, tokens
         CaseBuilder::new(format!("{format}, {n_hidden} hidden of {n_in}, {activation:?}, [of, tokens] {tokens:?}"));
     let w = case.matrix("w", format, 2 * n_hidden as usize, n_in as usize);
     let step = case.step(3, n_tokens);
-    let x = record_norm(&mut case, step, n_in, max_tokens);
+    let x = record_norm(&mut case, step, n_in, None, max_tokens);
     gate_up_swiglu::record_parts(&mut case, &w, [step, x], n_hidden, activation, max_tokens);
     let recording = fuse_parts(&case.recording, &[&gate_up_swiglu::RULE]);
     Case { recording, ..case.finish() }

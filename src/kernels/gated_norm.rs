@@ -6,8 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
-use super::latents::rms_norm;
-use super::{STEP, sigmoid};
+use super::{STEP, rms_norm, sigmoid};
 
 crate::params! {
     /// Parameters of `gated_norm`; the WGSL says what each is.

@@ -2,6 +2,8 @@
 
 /// The texts, by the names of their files.
 pub(super) const TEXTS: &[&str] = &[
+    shader_text!("../../shaders/lib/bias_bound.wgsl"),
+    shader_text!("../../shaders/lib/bias_none.wgsl"),
     shader_text!("../../shaders/lib/block_dot.wgsl"),
     shader_text!("../../shaders/lib/block_shared.wgsl"),
     shader_text!("../../shaders/lib/block_single.wgsl"),
@@ -9,6 +11,8 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/cached_keys_f32.wgsl"),
     shader_text!("../../shaders/lib/cached_values_f16.wgsl"),
     shader_text!("../../shaders/lib/cached_values_f32.wgsl"),
+    shader_text!("../../shaders/lib/choice_best.wgsl"),
+    shader_text!("../../shaders/lib/choice_table.wgsl"),
     shader_text!("../../shaders/lib/compress_entry.wgsl"),
     shader_text!("../../shaders/lib/e2m1_bits.wgsl"),
     shader_text!("../../shaders/lib/e2m1_convert.wgsl"),
@@ -56,6 +60,8 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/score_sigmoid.wgsl"),
     shader_text!("../../shaders/lib/score_softmax.wgsl"),
     shader_text!("../../shaders/lib/slots_added.wgsl"),
+    shader_text!("../../shaders/lib/slots_chosen.wgsl"),
+    shader_text!("../../shaders/lib/slots_given.wgsl"),
     shader_text!("../../shaders/lib/step.wgsl"),
     shader_text!("../../shaders/lib/sums_4x4.wgsl"),
     shader_text!("../../shaders/lib/sums_8x4.wgsl"),
@@ -63,6 +69,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/tile.wgsl"),
     shader_text!("../../shaders/lib/turn_back.wgsl"),
     shader_text!("../../shaders/lib/wait_workgroup.wgsl"),
+    shader_text!("../../shaders/lib/window_row.wgsl"),
 ];
 
 #[cfg(test)]

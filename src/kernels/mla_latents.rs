@@ -6,11 +6,10 @@ use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
-use super::STEP;
 use super::cache::{CacheType, CacheTypes};
 use super::case::CaseBuilder;
-use super::latents::rms_norm;
 use super::rope::{self, ROPE};
+use super::{STEP, rms_norm};
 
 crate::params! {
     /// Parameters of `mla_latents`; the WGSL says what each is.

@@ -4,6 +4,7 @@
 pub mod add;
 pub mod add_norm;
 pub mod attend;
+pub mod attend_flash;
 pub mod attend_merge;
 pub mod attend_score;
 mod attend_score_shared;
@@ -56,7 +57,6 @@ mod index_score_shared;
 pub mod index_top_k;
 mod index_top_k_radix;
 pub mod keys;
-pub mod latents;
 mod library;
 pub mod linear;
 pub mod linear_add;
@@ -80,14 +80,16 @@ pub mod probe_read;
 pub mod reach;
 pub mod rope;
 pub mod rotate;
-pub mod rotate_compress;
 pub mod route;
+pub mod route_experts_in;
 pub mod rows;
 pub mod sample;
 pub mod selected_attend;
 pub mod short_conv;
 pub mod sigmoid_gate;
 pub mod swiglu;
+pub mod window_keys;
+pub mod window_rotate_compress;
 
 pub use matrix::Matrix;
 
@@ -105,15 +107,19 @@ pub const ALL: &[&Op] = &[
     &hyper_collapse::OP,
     &hyper_expand::OP,
     &head_collapse::OP,
-    &latents::OP,
+    &window_keys::OP,
     &rotate::OP,
     &attend_score::OP,
     &attend::OP,
+    &attend_flash::OP,
     &attend_merge::OP,
     &compress::OP,
     &index_score::OP,
     &index_top_k::OP,
     &route::OP,
+    &route_experts_in::OP,
+    &route_experts_in::OF_BIAS,
+    &route_experts_in::OF_TABLE,
     &experts_in::OP,
     &experts_out::OP,
     &experts_out_add::OP,
@@ -154,7 +160,7 @@ pub const ALL: &[&Op] = &[
     &linear_add::OP,
     &linear_norm::OP,
     &gate_up_norm::OP,
-    &rotate_compress::OP,
+    &window_rotate_compress::OP,
     &delta_conv::OP,
     &delta_heads::OP,
     &delta_rule::OP,
@@ -171,9 +177,11 @@ pub const ALL: &[&Op] = &[
 pub static RULES: &[&Rule] = &[
     &hyper_expand_mix::RULE,
     &gate_up_swiglu::RULE,
-    &rotate_compress::RULE,
+    &window_rotate_compress::RULE,
+    &attend_flash::RULE,
     &grouped_heads_attend::RULE,
     &linear_add::RULE,
+    &route_experts_in::RULE,
     &experts_out_add::RULE,
     &add_norm::RULE,
     &linear_norm::RULE,
@@ -195,7 +203,7 @@ pub enum Words {
 pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
     let integers: &[&str] = match kernel.name {
         "experts_group" => &["lists", "counts"],
-        "route" => &["experts"],
+        "route" | "route_experts_in" | "route_experts_in_of_bias" | "route_experts_in_of_table" => &["experts"],
         "index_top_k" => &["selected"],
         "mla_rows" => &["seen"],
         "sample" => &["step", "tokens"],
@@ -238,6 +246,7 @@ pub fn stats_begin(spec: &Spec, binding: &str) -> Option<usize> {
 pub fn can_sample(kernel: &Op) -> bool {
     let others = [
         "attend",
+        "attend_flash",
         "attend_score",
         "gated_norm",
         "grouped_attend",
@@ -302,6 +311,12 @@ pub(crate) const N_STREAMS: u32 = 4;
 /// Mean of the squares, in f32.
 pub(crate) fn mean_square(values: &[f32]) -> f32 {
     dot(values, values) / values.len() as f32
+}
+
+/// `x / sqrt(mean(x²) + eps) · weight`.
+pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let factor = 1.0 / (mean_square(x) + eps).sqrt();
+    x.iter().zip(weight).map(|(x, weight)| x * factor * weight).collect()
 }
 
 /// The logistic function.

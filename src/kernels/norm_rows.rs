@@ -13,6 +13,10 @@ crate::params! {
     pub struct Params {
         /// Vectors of 4 in a row.
         pub n_quads: u32,
+        /// Vectors of 4 from row to row of the values.
+        pub stride: u32,
+        /// Rows of the values when they are a ring over positions; 0 when row t is token t.
+        pub ring: u32,
         /// 1 to do only the last token.
         pub last_only: u32,
         /// Added to the mean square.
@@ -39,8 +43,10 @@ pub static OP: Op = Op {
 pub struct Flow {
     /// The step buffer.
     pub step: Slice,
-    /// Input `[max_tokens, width]`.
+    /// Input `[max_tokens, width]`, or the first `width` of each row of `ring`.
     pub values: Slice,
+    /// Where the values are a ring over positions: its rows, and elements from row to row, a multiple of 4.
+    pub ring: Option<[u32; 2]>,
     /// Weights of the norm: `[width]`.
     pub norm: Slice,
     /// Output `[max_tokens, width]`, or `[1, width]` with `last_only`.
@@ -60,9 +66,12 @@ pub struct Flow {
 /// # Panics
 /// When the width is no multiple of 4: shapes are checked before they come here.
 pub fn record_norm_rows(recording: &mut Recording, name: &'static str, flow: &Flow) {
-    assert!(flow.width.is_multiple_of(4), "{name}: the width is a multiple of 4");
+    let [ring, stride] = flow.ring.unwrap_or([0, flow.width]);
+    assert!(flow.width.is_multiple_of(4) && stride.is_multiple_of(4), "{name}: rows are multiples of 4");
     let params = Params {
         n_quads: flow.width / 4,
+        stride: stride / 4,
+        ring,
         last_only: u32::from(flow.last_only),
         eps: flow.eps,
         max_tokens: flow.max_tokens,
@@ -83,7 +92,8 @@ fn reference(call: &mut Call<'_>) {
     let [x] = call.outputs::<f32, 1>();
     let width = p.n_quads as usize * 4;
     for token in tokens.into_iter().filter(|token| *token >= first) {
-        let row = &values[token as usize * width..][..width];
+        let row = if p.ring > 0 { (step.position + token) % p.ring } else { token };
+        let row = &values[row as usize * p.stride as usize * 4..][..width];
         let factor = 1.0 / (mean_square(row) + p.eps).sqrt();
         let x = &mut x[(token - first) as usize * width..][..width];
         x.iter_mut().zip(row.iter().zip(norm)).for_each(|(x, (v, norm))| *x = factor * norm * *v);
@@ -91,14 +101,19 @@ fn reference(call: &mut Call<'_>) {
 }
 
 fn cases() -> Vec<Case> {
-    vec![case(36, true, 5, 4), case(256, false, 3, 2), case(4, true, 1, 1), case(36, false, 5, 4)]
+    let plain = [case(36, true, None, 5, 4), case(256, false, None, 3, 2), case(4, true, None, 1, 1)];
+    let rings = [case(36, false, None, 5, 4), case(36, false, Some([6, 44]), 5, 4), case(8, true, Some([3, 8]), 2, 2)];
+    plain.into_iter().chain(rings).collect()
 }
 
-fn case(width: u32, last_only: bool, max_tokens: u32, n_tokens: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("width {width}, last only {last_only}, {n_tokens} of {max_tokens}"));
+fn case(width: u32, last_only: bool, ring: Option<[u32; 2]>, max_tokens: u32, n_tokens: u32) -> Case {
+    let mut case =
+        CaseBuilder::new(format!("width {width}, last only {last_only}, ring {ring:?}, {n_tokens} of {max_tokens}"));
+    let n_values = ring.map_or(max_tokens * width, |[rows, stride]| rows * stride);
     let flow = Flow {
         step: case.step(9, n_tokens),
-        values: case.random_input("values", (max_tokens * width) as usize),
+        values: case.random_input("values", n_values as usize),
+        ring,
         norm: case.random_input("norm", width as usize),
         x: case.output("x", (max_tokens * width) as usize, 1e-4),
         width,

@@ -7,9 +7,9 @@ use crate::gpu::Stage;
 
 use super::cache::{CacheTypes, KeyOrder};
 use super::{
-    add, add_norm, attend, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend, grouped_heads,
-    head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, hyper_mix, index_score, index_top_k, linear,
-    mla_expand, norm_rows, rotate, rotate_compress, selected_attend, swiglu,
+    add, add_norm, attend, attend_flash, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend,
+    grouped_heads, head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, hyper_mix, index_score, index_top_k,
+    linear, linear_norm, mla_expand, norm_rows, rotate, selected_attend, swiglu, window_rotate_compress,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -26,6 +26,7 @@ pub fn words_reached(stage: &Stage, binding: &str, position: u32, n_tokens: u32)
 /// Words of a token in a binding that has a row for each token of the step; `None` where it has none, or is small.
 fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
     let words = match (stage.op.name, binding) {
+        ("linear_norm", "x") if linear_norm::ring(&stage.spec) > 0 => return None,
         ("linear" | "linear_add" | "linear_norm", "x") => 4 * stage.params::<linear::Params>().x_stride,
         ("linear" | "linear_add" | "linear_norm", "y" | "stream") => {
             let p: linear::Params = stage.params();
@@ -38,8 +39,17 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
         ("gate_up_norm", "normed") => stage.params::<gate_up_swiglu::Params>().n_in,
         ("gate_up_swiglu" | "gate_up_norm", "x") => 4 * stage.params::<gate_up_swiglu::Params>().x_stride,
         ("gate_up_swiglu" | "gate_up_norm", "hidden") => stage.params::<gate_up_swiglu::Params>().n_hidden,
-        ("experts_in", "x") => 4 * stage.params::<experts_in::Params>().x_stride,
-        ("experts_in" | "experts_in_tiled", "hidden") => {
+        ("experts_in" | "route_experts_in" | "route_experts_in_of_bias" | "route_experts_in_of_table", "x") => {
+            4 * stage.params::<experts_in::Params>().x_stride
+        }
+        (
+            "experts_in"
+            | "experts_in_tiled"
+            | "route_experts_in"
+            | "route_experts_in_of_bias"
+            | "route_experts_in_of_table",
+            "hidden",
+        ) => {
             let p: experts_in::Params = stage.params();
             p.n_slots * p.n_hidden
         }
@@ -52,6 +62,11 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             p.n_slots * p.n_embd
         }
         ("experts_out_add", "outputs" | "stream") => stage.params::<experts_out::Params>().n_embd,
+        ("attend_flash", "queries") => 4 * stage.params::<attend_flash::Params>().queries_stride,
+        ("attend_flash", "out") => {
+            let p: attend_flash::Params = stage.params();
+            4 * p.n_heads * p.n_quads
+        }
         ("attend_score", "queries") => 4 * stage.params::<attend_score::Params>().queries_stride,
         ("attend_score", "scores") => {
             let p: attend_score::Params = stage.params();
@@ -66,7 +81,7 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             4 * p.n_heads * p.n_quads
         }
         ("rotate", "queries") => stage.params::<rotate::Params>().stride,
-        ("rotate_compress", "queries") => stage.params::<rotate_compress::Params>().stride,
+        ("window_rotate_compress", "queries") => stage.params::<window_rotate_compress::Params>().stride,
         ("hyper_collapse", "streams") => 16 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_collapse", "x") => 4 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_expand", "streams" | "next") => 16 * stage.params::<hyper_expand::Params>().n_quads,
@@ -93,7 +108,13 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             let p: add::Params = stage.params();
             4 * p.n_quads * p.n_slots
         }
-        ("norm_rows", "values") => 4 * stage.params::<norm_rows::Params>().n_quads,
+        ("norm_rows", "values") => {
+            let p: norm_rows::Params = stage.params();
+            if p.ring > 0 {
+                return None;
+            }
+            4 * p.n_quads
+        }
         ("add_norm", "stream" | "next" | "x") => 4 * stage.params::<add_norm::Params>().n_quads,
         ("add_norm", "outputs") => {
             let p: add_norm::Params = stage.params();

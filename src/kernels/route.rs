@@ -66,8 +66,10 @@ pub enum Scoring {
     },
 }
 
+/// The constant that is 1 where there is a bias.
+pub(super) const BIASED: &str = "BIASED";
 /// The constant that is 1 where the bias belongs to the logits.
-const WEIGHS_BIAS: &str = "WEIGHS_BIAS";
+pub(super) const WEIGHS_BIAS: &str = "WEIGHS_BIAS";
 /// The constant that tells variants apart in the reference: [`Scoring::number`].
 const SCORING: &str = "SCORING";
 const ROOT: u32 = 0;
@@ -113,14 +115,12 @@ pub struct Flow {
     pub tokens: Slice,
     /// The gate's outputs `[max_tokens, n_experts]`, f32.
     pub logits: Slice,
-    /// Added to scores for the choice: `[n_experts]`, f32; any slice when `hash`.
-    pub bias: Slice,
+    /// Added to scores for the choice: `[n_experts]`, f32.
+    pub bias: Option<Slice>,
     /// Whether the bias counts for the weights too, since it belongs to the logits.
     pub weighs_bias: bool,
-    /// Experts by token id: `[n_vocab, n_used]`, i32; any slice when not `hash`.
-    pub table: Slice,
-    /// Take experts from the table instead of the scores.
-    pub hash: bool,
+    /// Experts by token id, `[n_vocab, n_used]`, i32, to be taken instead of those of the best scores.
+    pub table: Option<Slice>,
     /// How experts are ranked and weighed.
     pub scoring: Scoring,
     /// Rows of the table.
@@ -161,24 +161,32 @@ pub fn record_route(recording: &mut Recording, flow: &Flow) {
         n_positions: (flow.tokens.bytes / 4) as u32,
         n_experts: flow.n_experts,
         n_slots: flow.n_used + flow.n_shared,
-        hash: u32::from(flow.hash),
+        hash: u32::from(flow.table.is_some()),
         divisor: flow.scoring.divisor(),
         scale: flow.scale,
         max_tokens: flow.max_tokens,
     };
     let facts = Spec::default().constant("N_USED", flow.n_used).constant(SCORING, flow.scoring.number());
-    let facts = facts.constant(WEIGHS_BIAS, u32::from(flow.weighs_bias));
+    let facts =
+        facts.constant(WEIGHS_BIAS, u32::from(flow.weighs_bias)).constant(BIASED, u32::from(flow.bias.is_some()));
     let facts = facts.constant("N_GROUPS", flow.n_groups).constant("N_KEPT", flow.n_kept).part(flow.scoring.part());
     let tokens = u64::from(flow.max_tokens);
     let scores = tokens * u64::from(flow.n_experts);
     let cost = Cost { bytes: scores * 4 + tokens * 8 * u64::from(params.n_slots), ops: scores * 8 };
-    let bindings = [flow.step, flow.tokens, flow.logits, flow.bias, flow.table, flow.experts, flow.weights];
+    // Where there is none, any slice will do.
+    let [bias, table] = [flow.bias, flow.table].map(|slice| slice.unwrap_or(flow.logits));
+    let bindings = [flow.step, flow.tokens, flow.logits, bias, table, flow.experts, flow.weights];
     recording.push("route", &OP, facts, tokens, &params, &bindings, cost);
 }
 
 /// Which of the stage's bindings are the logits, and the bias.
 pub(crate) const LOGITS: usize = 2;
 pub(crate) const BIAS: usize = 3;
+
+/// Whether a bias is added to the ranks, in a variant of the kernel.
+pub(crate) fn is_biased(spec: &Spec) -> bool {
+    spec.value_of(BIASED) == Some(1)
+}
 
 /// What an expert is chosen by, in a variant of the kernel.
 pub(crate) fn rank(spec: &Spec, logit: f32, bias: f32) -> f32 {
@@ -223,9 +231,10 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let (n_used, n_kept) = (call.constant("N_USED") as usize, call.constant("N_KEPT") as usize);
     let (spec, scoring) = (call.spec, call.constant(SCORING));
-    let weighs_bias = call.constant(WEIGHS_BIAS) == 1;
+    let (biased, weighs_bias) = (call.constant(BIASED) == 1, call.constant(WEIGHS_BIAS) == 1);
     let step = call.input::<Step>(0)[0];
     let (tokens, logits, bias) = (call.inputs[1], call.input::<f32>(2), call.input::<f32>(3));
+    let bias_of = |expert: usize| if biased { bias[expert] } else { 0.0 };
     let table = call.input::<i32>(4);
     let [experts, weights] = call.outputs::<u32, 2>();
     let (n_experts, n_slots) = (p.n_experts as usize, p.n_slots as usize);
@@ -237,13 +246,14 @@ fn reference(call: &mut Call<'_>) {
             let row = &table[id as usize * n_used..][..n_used];
             chosen = row.iter().map(|e| (*e).max(0) as u32).map(|e| e.min(p.n_experts - 1)).collect();
         } else {
-            let ranks: Vec<f32> = logits.iter().zip(bias).map(|(logit, bias)| rank(spec, *logit, *bias)).collect();
+            let ranks = logits.iter().enumerate().map(|(expert, logit)| rank(spec, *logit, bias_of(expert)));
+            let ranks: Vec<f32> = ranks.collect();
             chosen = candidates(spec, &ranks, n_kept);
             // The sort is stable, so that ties stay in order of their ids.
             sort(&mut chosen, |expert| falling(ranks[*expert as usize].into()));
         }
         chosen.truncate(n_used);
-        let weighed = |e: u32| logits[e as usize] + if weighs_bias { bias[e as usize] } else { 0.0 };
+        let weighed = |e: u32| logits[e as usize] + if weighs_bias { bias_of(e as usize) } else { 0.0 };
         let greatest = chosen.iter().map(|e| weighed(*e)).fold(f32::MIN, f32::max);
         let of = |expert: u32| weigh(scoring, weighed(expert), greatest);
         let divisor = match p.divisor {
@@ -276,17 +286,20 @@ fn cases() -> Vec<Case> {
         case([16, 2, 0], [16, 2], Scoring::Sigmoid { normed: true }, false, false, 2, 2),
         with_biased_logits([32, 4, 1], Scoring::Softmax { normed: true }),
         with_biased_logits([7, 2, 0], Scoring::Softmax { normed: false }),
+        with(BIASED, 0, "no bias", case([16, 4, 1], [1, 1], Scoring::Softmax { normed: true }, false, false, 3, 2)),
     ]
 }
 
 /// The bias counts for the weights too.
 fn with_biased_logits(experts: [u32; 3], scoring: Scoring) -> Case {
-    let mut case = case(experts, [1, 1], scoring, false, false, 3, 2);
-    case.name += ", biased logits";
-    for stage in &mut case.recording.stages {
-        let constants = stage.spec.constants.iter_mut();
-        constants.filter(|(name, _)| *name == WEIGHS_BIAS).for_each(|(_, value)| *value = 1);
-    }
+    with(WEIGHS_BIAS, 1, "biased logits", case(experts, [1, 1], scoring, false, false, 3, 2))
+}
+
+/// A case with another fact.
+fn with(fact: &str, value: u32, name: &str, mut case: Case) -> Case {
+    case.name = format!("{}, {name}", case.name);
+    let constants = case.recording.stages.iter_mut().flat_map(|stage| &mut stage.spec.constants);
+    constants.filter(|(name, _)| *name == fact).for_each(|(_, of)| *of = value);
     case
 }
 
@@ -321,9 +334,8 @@ fn case(
         step,
         tokens: case.input("tokens", &[0u32, 1, 4, 2, 9, 1]),
         logits: case.input("logits", &logits),
-        bias: case.input("bias", &bias),
-        table: case.input("table", &table),
-        hash,
+        bias: Some(case.input("bias", &bias)),
+        table: hash.then(|| case.input("table", &table)),
         weighs_bias: false,
         scoring,
         n_vocab,

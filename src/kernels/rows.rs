@@ -10,7 +10,7 @@ use crate::gpu::{Call, Op};
 use super::matrix::format_of;
 use super::{
     embed, experts_in, experts_in_tiled, experts_out, experts_out_add, experts_out_tiled, gate_up_norm, gate_up_swiglu,
-    linear, linear_add, linear_norm,
+    linear, linear_add, linear_norm, route_experts_in,
 };
 
 /// Blocks after which every format's planes stand at a whole word.
@@ -90,6 +90,9 @@ const MATRICES: &[(&str, Needs)] = &[
     ("gate_up_norm", gate_up_norm::needed),
     ("embed", embed::needed),
     ("experts_in", experts_in::needed),
+    ("route_experts_in", route_experts_in::needed),
+    ("route_experts_in_of_bias", route_experts_in::needed),
+    ("route_experts_in_of_table", route_experts_in::needed),
     ("experts_in_tiled", experts_in_tiled::needed),
     ("experts_out", experts_out::needed),
     ("experts_out_add", experts_out_add::needed),

@@ -230,7 +230,7 @@ impl Decoder {
     /// A norm of `values` that makes a sub-layer's input.
     fn norm_flow(&self, norm: Slice, values: Slice) -> norm_rows::Flow {
         let Sublayer { step, x, n_embd: width, eps, n: max_tokens, .. } = self.common;
-        norm_rows::Flow { step, values, norm, x, width, last_only: false, eps, max_tokens }
+        norm_rows::Flow { step, values, ring: None, norm, x, width, last_only: false, eps, max_tokens }
     }
 
     /// What joins the stream in one of its buffers and leaves it in the other.

@@ -115,8 +115,6 @@ pub(in crate::engine) struct Mlps {
     chosen_weights: Slice,
     /// Tokens by expert, for steps of many tokens.
     groups: Groups,
-    /// What a router without bias adds, `[n_experts]`: zeros.
-    no_bias: Slice,
     /// Inputs of experts with biases, `[n_slots, n_embd]`, and their products with gate and up,
     /// `[n_slots, 2, n_hidden]`; empty where there are none.
     spread: Slice,
@@ -176,7 +174,6 @@ impl Mlps {
             chosen: each("experts", slots),
             chosen_weights: each("expert_weights", slots),
             groups: Groups { lists: each("expert_lists", n_experts + 1), counts: each("expert_counts", n_experts + 1) },
-            no_bias: each("no_bias", n_experts),
             spread: each("expert_inputs", spread),
             raw: each("expert_products", raw),
         }
@@ -193,7 +190,7 @@ impl Mlps {
             (Mlp::Experts { router, bias, experts_in, experts_out, shared }, Some(of)) => {
                 let slots = n_slots(of);
                 record_all(recording, "gate", router, at.rows(at.x, at.n_embd, self.router, of.n_experts));
-                self.record_route(recording, of, bias.unwrap_or(self.no_bias), at);
+                self.record_route(recording, of, *bias, at);
                 let flow = record_grouping(recording, self.experts_flow(of, at), self.groups);
                 experts_in.iter().for_each(|shard| record_experts_in(recording, shard, &flow));
                 experts_out.iter().for_each(|shard| record_experts_out(recording, shard, &flow));
@@ -218,7 +215,7 @@ impl Mlps {
         let Some(gating) = of.biased else { unreachable!("a shape without biases plans none") };
         let slots = n_slots(of);
         record_all(recording, "gate", &biased.router, at.rows(at.x, at.n_embd, self.router, of.n_experts));
-        self.record_route(recording, of, biased.router_bias, at);
+        self.record_route(recording, of, Some(biased.router_bias), at);
         let out = record_grouping(recording, self.experts_flow(of, at), self.groups);
         record_experts_spread(recording, at.step, [at.x, self.spread], at.n_embd, slots, at.n);
         let into = experts::Flow {
@@ -294,7 +291,7 @@ impl Mlps {
         record_all(recording, out, &dense.down, linear::Flow { y_offset: slot * at.n_embd, ..flow });
     }
 
-    fn record_route(&self, recording: &mut Recording, of: &ExpertsShape, bias: Slice, at: &Sublayer) {
+    fn record_route(&self, recording: &mut Recording, of: &ExpertsShape, bias: Option<Slice>, at: &Sublayer) {
         let normed = of.normed;
         route::record_route(
             recording,
@@ -304,8 +301,7 @@ impl Mlps {
                 logits: self.router,
                 bias,
                 weighs_bias: of.biased.is_some(),
-                table: self.no_bias,
-                hash: false,
+                table: None,
                 scoring: if of.is_sigmoid { Scoring::Sigmoid { normed } } else { Scoring::Softmax { normed } },
                 n_vocab: at.n_vocab,
                 n_experts: of.n_experts,

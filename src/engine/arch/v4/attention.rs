@@ -8,7 +8,7 @@ use crate::kernels::attend::record_attend;
 use crate::kernels::attend_score::record_attend_score;
 use crate::kernels::keys::Keys;
 use crate::kernels::linear::Flow;
-use crate::kernels::{Matrix, compress, index_score, index_top_k, latents, rotate};
+use crate::kernels::{Matrix, compress, index_score, index_top_k, norm_rows, rotate, window_keys};
 use crate::model::Shape;
 use crate::model::weights;
 
@@ -101,24 +101,19 @@ impl Attention {
             max_tokens: n,
         };
         record_all(recording, "project", &self.project, input);
-        latents::record_latents(
+        // The query latent is the first part of a row.
+        debug_assert_eq!(layout.q_a.start, 0, "project: q first");
+        norm_rows::record_norm_rows(
             recording,
-            &latents::Flow {
+            "q_norm",
+            &norm_rows::Flow {
                 step,
-                projections: state.projections,
-                projection_stride: state.projection_stride,
-                projection_ring: state.projection_ring,
-                q_at: layout.q_a.start,
-                n_q: shape.q_lora,
-                kv_at: layout.kv.start,
-                n_kv: shape.head_dim,
-                q_norm: self.q_norm,
-                kv_norm: self.kv_norm,
-                rope,
-                rope_pairs,
-                qr: scratch.qr,
-                window: state.window,
-                window_ring: state.window_ring,
+                values: state.projections,
+                ring: Some([state.projection_ring, state.projection_stride]),
+                norm: self.q_norm,
+                x: scratch.qr,
+                width: shape.q_lora,
+                last_only: false,
                 eps: shape.norm_eps,
                 max_tokens: n,
             },
@@ -130,6 +125,24 @@ impl Attention {
         let heads = shape.n_heads * shape.head_dim;
         let q = if chooses { Cow::Borrowed(&self.q) } else { Cow::Owned(first_rows(&self.q, heads)) };
         record_all(recording, "q", &q, rows(scratch.qr, shape.q_lora, scratch.queries, scratch.queries_stride));
+        window_keys::record_window_keys(
+            recording,
+            &window_keys::Flow {
+                step,
+                projections: state.projections,
+                projection_stride: state.projection_stride,
+                projection_ring: state.projection_ring,
+                key_at: layout.kv.start,
+                key_dim: shape.head_dim,
+                kv_norm: self.kv_norm,
+                rope,
+                rope_pairs,
+                window: state.window,
+                window_ring: state.window_ring,
+                eps: shape.norm_eps,
+                max_tokens: n,
+            },
+        );
         rotate::record_rotate(
             recording,
             &rotate::Flow {

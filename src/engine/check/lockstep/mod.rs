@@ -18,9 +18,9 @@ use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 use crate::error::{Error, Result};
 use crate::gpu::{Executor, Recording, Slice, Stage};
-use crate::kernels::{Words, route};
+use crate::kernels::Words;
 use compare::{Deviation, Written};
-use ties::Ties;
+use ties::{Ties, choice_among};
 
 /// One step to run in lock step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +88,11 @@ impl StageDeviation {
             let Deviation { n_words, error } = match (ties, output.words) {
                 (Some(ties), Words::Integers) => written.integers(&|place, a, b| ties.excuse(place, a, b)),
                 (None, Words::Integers) => written.integers(&|_, _, _| false),
-                // Where other experts were chosen, their weights are others too; the experts are the first output.
-                (Some(ties), Words::Floats) => written.floats(&|place| ties.parted(place, &wanted[0], &found[0])),
+                // Where other experts were chosen, what follows from them is other too; the experts are the first output.
+                (Some(ties), Words::Floats) => {
+                    let n_each = (wanted[at].len() / wanted[0].len()).max(1);
+                    written.floats(&|place| ties.parted(place / n_each, &wanted[0], &found[0]))
+                }
                 (None, Words::Floats) => written.floats(&|_| false),
                 (_, Words::F16) => written.f16s(),
             };
@@ -255,7 +258,7 @@ impl Session {
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
                 budget: number_budget(&self.executor, stages, None),
-                route: stages.iter().find(|stage| stage.op.name == route::OP.name).cloned(),
+                route: choice_among(stages).cloned(),
             });
         }
         let parts = Rc::new(parts);

@@ -13,9 +13,9 @@ use crate::format::random::hash;
 use crate::gpu::{Access, Call, Executor, Recording, Sample, Slice, Stage};
 use crate::kernels::reach::words_reached;
 use crate::kernels::rows::{Needed, needed, places, strata};
-use crate::kernels::{self, Words, can_sample, route, rows};
+use crate::kernels::{self, Words, can_sample, rows};
 
-use super::ties::Ties;
+use super::ties::{Ties, choice_among};
 use super::{LockstepStep, StageDeviation, check_steps, give, kinds, words};
 use crate::engine::run::fault::is_same_stage;
 use crate::engine::run::parts::{Output, number_budget, outputs};
@@ -150,9 +150,9 @@ async fn run_unit(
         true => written.iter().map(|view| vec![UNTOUCHED; view.n_words() as usize]).collect(),
         false => inputs.split_off(n_inputs),
     };
-    let ties = match stage.op.name == route::OP.name {
-        true => Some(Ties::read(executor, stage).await?),
-        false => None,
+    let ties = match choice_among(unit) {
+        Some(choice) => Some(Ties::read(executor, choice).await?),
+        None => None,
     };
     executor.run(prepared, 1).await?;
     let mut found = read(executor, &written).await?;
@@ -178,10 +178,12 @@ async fn run_unit(
     let outputs = outputs(unit);
     let budget = number_budget(executor, unit, None);
     let deviation = nothing.of(&outputs, budget, ties.as_ref(), [&before, &expected, &found]);
-    // Wrong integers would lead the references of what follows astray.
+    // Wrong integers would lead the references of what follows astray. Where there is a sample, of numbers no others are known.
     if outputs.iter().any(|output| output.words == Words::Integers) {
-        for (at, Output { slice, .. }) in outputs.iter().enumerate() {
-            give(executor, *slice, &found[at], &expected[at]);
+        for (at, Output { slice, words, .. }) in outputs.iter().enumerate() {
+            if !is_sampled || *words == Words::Integers {
+                give(executor, *slice, &found[at], &expected[at]);
+            }
         }
     }
     Ok(SampledStage { deviation, n_drawn })

@@ -11,6 +11,11 @@ use super::words;
 /// How near two scores must be, relative to 1 and the score: what `route` is allowed for its weights, see its cases.
 const TIE: f32 = 1e-4;
 
+/// The choice of experts among some stages and what they were fused of.
+pub(super) fn choice_among(stages: &[Stage]) -> Option<&Stage> {
+    stages.iter().flat_map(Stage::with_parts).find(|stage| stage.op.name == route::OP.name)
+}
+
 /// What a dispatch of `route` chose by.
 pub(super) struct Ties {
     params: route::Params,
@@ -43,7 +48,8 @@ impl Ties {
         let token = place / self.params.n_slots as usize;
         let rank = |expert: u32| {
             let logit = self.logits.get(token * n_experts as usize + expert as usize)?;
-            Some(route::rank(&self.spec, *logit, *self.bias.get(expert as usize)?))
+            let bias = if route::is_biased(&self.spec) { *self.bias.get(expert as usize)? } else { 0.0 };
+            Some(route::rank(&self.spec, *logit, bias))
         };
         let near = |a: f32, b: f32| (a - b).abs() <= TIE * (1.0 + a.abs());
         if rank(a).zip(rank(b)).is_some_and(|(a, b)| near(a, b)) {

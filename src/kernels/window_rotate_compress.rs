@@ -1,5 +1,5 @@
-//! `rotate_compress`: queries made ready and, beside them, compressed entries. A fusion of `rotate` and `compress`, which
-//! have nothing to do with each other, for a few tokens.
+//! `window_rotate_compress`: tokens' keys and queries made ready and, beside them, compressed entries. A fusion of `window_keys`, `rotate`
+//! and `compress`, which have nothing to do with each other, for a few tokens.
 
 use crate::gpu::fuse::Rule;
 use crate::gpu::lower::{self, Way};
@@ -9,10 +9,10 @@ use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
-use super::{STEP, compress, rotate};
+use super::{STEP, compress, rotate, window_keys};
 
 crate::params! {
-    /// Parameters of `rotate_compress`: those of `rotate`, and those of `compress`.
+    /// Parameters of `window_rotate_compress`: those of its parts.
     pub struct Params {
         /// Elements from token to token of the queries.
         pub stride: u32,
@@ -28,7 +28,13 @@ crate::params! {
         pub projection_stride: u32,
         /// Rows of the projections, a ring over positions.
         pub projection_ring: u32,
-        /// First element of kv in a row.
+        /// First element of the key in a row.
+        pub key_at: u32,
+        /// Width of the key.
+        pub key_dim: u32,
+        /// Rows of the window, a ring over positions.
+        pub window_ring: u32,
+        /// First element of an entry's kv in a row.
         pub kv_at: u32,
         /// First element of gate in a row.
         pub gate_at: u32,
@@ -49,11 +55,11 @@ crate::params! {
 
 /// The kernel.
 pub static OP: Op = Op {
-    name: "rotate_compress",
+    name: "window_rotate_compress",
     variants: &[Variant::only(
-        "rotate_compress",
-        shader_text!("../../shaders/kernels/rotate_compress.wgsl"),
-        &[STEP, ROPE, rotate::HEAD, compress::ENTRY],
+        "window_rotate_compress",
+        shader_text!("../../shaders/kernels/window_rotate_compress.wgsl"),
+        &[STEP, ROPE, rotate::HEAD, window_keys::ROW, compress::ENTRY],
         Way {
             lower: |stage, caps, config| {
                 let p: Params = stage.params();
@@ -68,20 +74,24 @@ pub static OP: Op = Op {
         ("projections", Access::Read),
         ("ape", Access::Read),
         ("norm", Access::Read),
+        ("kv_norm", Access::Read),
         ("queries", Access::Write),
         ("entries", Access::Write),
+        ("window", Access::Write),
     ],
     params: Params::FIELDS,
     reference,
     cases: || RULE.fused_cases(),
 };
 
-/// Takes `rotate` and a compressor of the same layer.
-pub static RULE: Rule = Rule { parts: &["rotate", "compress"], fuse, writers: &[], cases: part_cases };
+/// Takes keys, queries and a compressor of one layer.
+pub static RULE: Rule = Rule { parts: &["window_keys", "rotate", "compress"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
-    let [rotate, compress] = parts else { return None };
-    let (r, c): (rotate::Params, compress::Params) = (rotate.params(), compress.params());
+    let [keys, rotate, compress] = parts else { return None };
+    let (k, r, c): (window_keys::Params, rotate::Params, compress::Params) =
+        (keys.params(), rotate.params(), compress.params());
+    let [_, _, of_keys, kv_norm, window] = keys.bindings[..] else { return None };
     let [step, rope, queries] = rotate.bindings[..] else { return None };
     let [_, projections, ape, norm, same_rope, entries] = compress.bindings[..] else { return None };
     let p = Params {
@@ -92,6 +102,9 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
         index_head_dim: r.index_head_dim,
         projection_stride: c.projection_stride,
         projection_ring: c.projection_ring,
+        key_at: k.key_at,
+        key_dim: k.key_dim,
+        window_ring: k.window_ring,
         kv_at: c.kv_at,
         gate_at: c.gate_at,
         ratio: c.ratio,
@@ -101,22 +114,39 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
         eps: r.eps,
         max_tokens: r.max_tokens,
     };
-    let fits = rope == same_rope
+    let fits = (rope, of_keys, keys.bindings[1]) == (same_rope, projections, rope)
         && queries.buffer != projections.buffer
+        && bytemuck::bytes_of(&p.keys()) == keys.params
         && bytemuck::bytes_of(&p.compress()) == compress.params
         && p.max_tokens < MIN_TOKENS;
     fits.then(|| Stage {
         name: OP.name,
         op: &OP,
         params: bytemuck::bytes_of(&p).to_vec(),
-        bindings: vec![step, rope, projections, ape, norm, queries, entries],
-        n_results: rotate.n_results + compress.n_results,
-        cost: Cost { bytes: rotate.cost.bytes + compress.cost.bytes, ops: rotate.cost.ops + compress.cost.ops },
+        bindings: vec![step, rope, projections, ape, norm, kv_norm, queries, entries, window],
+        n_results: parts.iter().map(|part| part.n_results).sum(),
+        cost: Cost {
+            bytes: parts.iter().map(|part| part.cost.bytes).sum(),
+            ops: parts.iter().map(|part| part.cost.ops).sum(),
+        },
         ..rotate.clone()
     })
 }
 
 impl Params {
+    fn keys(&self) -> window_keys::Params {
+        window_keys::Params {
+            projection_stride: self.projection_stride,
+            projection_ring: self.projection_ring,
+            key_at: self.key_at,
+            key_dim: self.key_dim,
+            rope_pairs: self.rope_pairs,
+            window_ring: self.window_ring,
+            eps: self.eps,
+            max_tokens: self.max_tokens,
+        }
+    }
+
     fn rotate(&self) -> rotate::Params {
         rotate::Params {
             stride: self.stride,
@@ -149,9 +179,16 @@ impl Params {
 /// Its parts' references, one after the other.
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
-    let [step, rope, projections, ape, norm] = call.inputs[..] else { unreachable!("five inputs") };
-    let [queries, entries] = &mut call.outputs[..] else { unreachable!("two outputs") };
+    let [step, rope, projections, ape, norm, kv_norm] = call.inputs[..] else { unreachable!("six inputs") };
+    let [queries, entries, window] = &mut call.outputs[..] else { unreachable!("three outputs") };
     let spec = call.spec;
+    (window_keys::OP.reference)(&mut Call {
+        params: bytemuck::bytes_of(&p.keys()),
+        spec,
+        inputs: vec![step, rope, projections, kv_norm],
+        outputs: vec![&mut **window],
+        sample: None,
+    });
     (rotate::OP.reference)(&mut Call {
         params: bytemuck::bytes_of(&p.rotate()),
         spec,
@@ -191,11 +228,29 @@ fn case(heads: [u32; 4], [ratio, n]: [u32; 2], tokens: [u32; 3]) -> Case {
     let queries = case.random_input("queries", (max_tokens * stride) as usize);
     case.also_compare(queries, 1e-4);
     let width = if overlap { 2 * n } else { n };
-    let (projection_ring, projection_stride) = (2 * ratio + max_tokens, 2 * width + 7);
+    let key_dim = head_dim;
+    let (projection_ring, projection_stride) = (2 * ratio + max_tokens, 2 * width + key_dim + 9);
     let projections = case.random_input("projections", (projection_ring * projection_stride) as usize);
     let (ape, norm) = (case.random_input("ape", (ratio * width) as usize), case.random_input("norm", n as usize));
     let n_entries = (position + n_tokens) / ratio + 1;
     let entries = case.output("entries", (n_entries * n) as usize, 1e-4);
+    let window_ring = max_tokens + 1;
+    let flow = window_keys::Flow {
+        step,
+        projections,
+        projection_stride,
+        projection_ring,
+        key_at: 2 * width + 5,
+        key_dim,
+        kv_norm: case.random_input("kv_norm", key_dim as usize),
+        rope,
+        rope_pairs,
+        window: case.output("window", (window_ring * key_dim) as usize, 1e-4),
+        window_ring,
+        eps: 1e-6,
+        max_tokens,
+    };
+    window_keys::record_window_keys(&mut case.recording, &flow);
     let flow = rotate::Flow {
         step,
         rope,
