@@ -34,6 +34,7 @@ pub static OP: Op = Op {
             Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
         ),
         index_top_k_radix::VARIANT,
+        index_top_k_radix::TOURNAMENT,
     ],
     bindings: &[("step", Access::Read), ("scores", Access::Read), ("selected", Access::Write)],
     params: Params::FIELDS,
@@ -114,6 +115,9 @@ fn cases() -> Vec<Case> {
         case(|r| if r % 2 == 0 { 0.0 } else { -0.0 }, 1, 7, [50, 1, 1]),
         case(|r| -(r as f32), 4, 1, [163, 1, 1]),
         case(|r| (r % 5000) as f32, 1, 300, [4500, 1, 1]),
+        // More than a part, its last one with fewer than are chosen; all visible entries in the first.
+        case(|r| (r % 9000) as f32, 1, 40, [16_390, 2, 3]),
+        case(|r| r as f32, 2, 9, [16_400, 1, 1]),
     ]
 }
 

@@ -55,6 +55,7 @@ pub mod index_heads;
 pub mod index_score;
 mod index_score_shared;
 pub mod index_top_k;
+pub mod index_top_k_parts;
 mod index_top_k_radix;
 pub mod keys;
 mod library;
@@ -116,6 +117,7 @@ pub const ALL: &[&Op] = &[
     &compress::OP,
     &index_score::OP,
     &index_top_k::OP,
+    &index_top_k_parts::OP,
     &route::OP,
     &route_experts_in::OP,
     &route_experts_in::OF_BIAS,
@@ -205,6 +207,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "experts_group" => &["lists", "counts"],
         "route" | "route_experts_in" | "route_experts_in_of_bias" | "route_experts_in_of_table" => &["experts"],
         "index_top_k" => &["selected"],
+        "index_top_k_parts" => &["parts"],
         "mla_rows" => &["seen"],
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
