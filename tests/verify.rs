@@ -10,7 +10,9 @@ use crate::support::{fixture, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Memory;
 use headstart::gpu::executor_gpu::ShaderChecks;
-use headstart::gpu::{Config, Reduce, Tuning};
+use headstart::gpu::lower::lower;
+use headstart::gpu::op::Precision;
+use headstart::gpu::{Caps, Choice, Config, Problem, Reduce, Tuning, Variant};
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{Extent, built_in_ids, check, compare_stages};
@@ -165,6 +167,44 @@ fn stages_agree_in_every_variant() {
         block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
         let first = check.first_wrong_stage.map(|stage| stage.stage);
         assert_eq!(first.as_deref(), fault, "{place}, shards of {shard_bytes:?} bytes");
+    }
+}
+
+/// For every stage of a token, fused or not, the last exact variant that an adapter can run: what GPUs are given, and a program on the
+/// CPU is not.
+fn as_on_a_gpu(session: &Session, caps: &Caps) -> Tuning {
+    let gpu = Tuning::guess(&Caps { is_software: false, ..*caps });
+    session.decode_recording().stages.iter().fold(gpu, |tuning, stage| {
+        let fits = |variant: &&Variant| variant.precision == Precision::Exact && variant.can(stage, caps);
+        let Some(variant) = stage.op.variants.iter().rev().find(fits) else { return tuning };
+        let choice = Choice { variant: variant.name.to_owned(), config: tuning.config };
+        tuning.with(Problem::of(stage), choice)
+    })
+}
+
+#[test]
+fn stages_agree_in_the_variants_of_a_gpu() {
+    let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
+    let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
+    let models = [
+        (small(), ["attend_flash", "route_experts_in_of_bias", "window_rotate_compress"]),
+        (family("qwen3moe"), ["route_experts_in", "experts_out_add", "linear_norm"]),
+    ];
+    for (files, fused) in models {
+        let mut oracle = session(&files, ExecutorChoice::Cpu, None);
+        let tuning = as_on_a_gpu(&oracle, &adapter.caps);
+        let program = lower(&oracle.decode_recording(), &adapter.caps, &tuning);
+        for name in fused {
+            assert!(program.dispatches.iter().any(|dispatch| dispatch.op.name == name), "{name} is used");
+        }
+        let options =
+            LoadOptions { n_context: Some(256), n_chunk: Some(64), tuning: Some(tuning), ..LoadOptions::default() };
+        let choice = ExecutorChoice::Gpu(adapter.clone());
+        let mut session = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
+        let ids = built_in_ids(&session).unwrap();
+        let mut check = Check::default();
+        block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
+        assert_eq!(check.first_wrong_stage, None, "{:?}", check.stages);
     }
 }
 
