@@ -12,7 +12,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;      // [n_tokens, x_stride]
+@group(0) @binding(1) var<storage, read> x: array<TokenQuad>;      // [n_tokens, x_stride]
 @group(0) @binding(2) var<storage, read> lists: array<u32>;        // [all experts, max_tokens]: token · n_slots + slot
 @group(0) @binding(3) var<storage, read> counts: array<u32>;       // [all experts]
 @group(0) @binding(4) var<storage, read> weights: array<f32>;      // [n_tokens, n_slots]
@@ -25,7 +25,7 @@ var<private> tile_unit: u32;
 var<private> tile_list: u32;
 var<private> tile_entries: u32;
 
-fn x_quad(at: u32) -> vec4<f32> {
+fn x_quad(at: u32) -> TokenQuad {
     return x[at];
 }
 

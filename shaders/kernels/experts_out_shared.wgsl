@@ -11,7 +11,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
-@group(0) @binding(1) var<storage, read> hidden: array<vec4<f32>>;        // [n_tokens, n_slots, hidden_stride]
+@group(0) @binding(1) var<storage, read> hidden: array<TokenQuad>;        // [n_tokens, n_slots, hidden_stride]
 @group(0) @binding(2) var<storage, read> lists: array<u32>;               // [all experts, max_tokens]
 @group(0) @binding(3) var<storage, read> counts: array<u32>;              // [all experts]
 @group(0) @binding(4) var<storage, read> quants: array<vec4<u32>>;        // [n_experts, n_embd, n_blocks, …]
@@ -23,7 +23,7 @@ var<private> tile_row: u32;
 var<private> tile_list: u32;
 var<private> tile_entries: u32;
 
-fn x_quad(at: u32) -> vec4<f32> {
+fn x_quad(at: u32) -> TokenQuad {
     return hidden[at];
 }
 

@@ -259,17 +259,17 @@ pub(super) fn odd_shapes(tiled: bool) -> Vec<Odd> {
         odd(Format::Q4_K, 256, 256, 6, 1, 2, 2),
         odd(Format::MXFP4, 64, 32, 4, 2, 11, 11),
     ];
-    if !tiled {
-        // What else comes as codes of 8 bits.
-        let simple = [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::NVFP4];
-        shapes.extend(simple.map(|format| odd(format, 64, 64, 6, 1, 2, 2)));
-        let of_256 = [Format::Q2_K, Format::Q3_K, Format::Q5_K, Format::Q6_K, Format::TQ2_0];
-        shapes.extend(of_256.map(|format| odd(format, 256, 256, 6, 1, 1, 1)));
-    }
+    // What else comes as codes of 8 bits.
+    let simple = [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::NVFP4];
+    shapes.extend(simple.map(|format| odd(format, 64, 64, 6, 1, 2, 2)));
+    let of_256 = [Format::Q2_K, Format::Q3_K, Format::Q5_K, Format::Q6_K, Format::TQ2_0];
+    shapes.extend(of_256.map(|format| odd(format, 256, 256, 6, 1, 1, 1)));
     if tiled {
         // More than one tile in workgroup memory each way, none of them whole; and several experts to a shard.
         shapes.push(odd(Format::F32, 132, 68, 6, 1, 140, 133));
         shapes.push(odd(Format::F32, 72, 36, 1, 4, 50, 47));
+        shapes.push(odd(Format::Q8_0, 160, 96, 6, 1, 70, 67));
+        shapes.push(odd(Format::Q4_1, 96, 160, 1, 4, 50, 47));
     }
     shapes
 }

@@ -10,9 +10,9 @@ use super::{STEP, linear_fixed};
 
 /// What results may be off by. Each is a product of two sums, and the curve of the activation makes more of one's error: four times
 /// that of one matrix.
-const BUDGET: f64 = 4.0 * linear_fixed::BUDGET;
+pub(super) const BUDGET: f64 = 4.0 * linear_fixed::BUDGET;
 /// With 8 bits, where that leaves room enough for the worst: twice.
-const INT8_BUDGET: f64 = 2.0 * linear_fixed::INT8_BUDGET;
+pub(super) const INT8_BUDGET: f64 = 2.0 * linear_fixed::INT8_BUDGET;
 
 /// A variant of `experts_in`.
 pub(super) const VARIANT: Variant = Variant {

@@ -24,6 +24,8 @@ pub static OP: Op = Op {
         experts_in_shared::VARIANT,
         experts_in_shared::HALVES,
         experts_in_shared::COOPERATIVE,
+        experts_in_shared::FIXED_TILES,
+        experts_in_shared::INT8_TILES,
     ],
     bindings: &[
         ("x", Access::Read),

@@ -24,6 +24,8 @@ pub static OP: Op = Op {
         experts_out_shared::VARIANT,
         experts_out_shared::HALVES,
         experts_out_shared::COOPERATIVE,
+        experts_out_shared::FIXED_TILES,
+        experts_out_shared::INT8_TILES,
     ],
     bindings: &[
         ("hidden", Access::Read),

@@ -88,30 +88,35 @@ pub(super) fn suits(stage: &Stage, n_in: u32) -> bool {
 
 /// A dispatch of a stage that binds the step first and its activations second: with these in so many planes of fixed point, which
 /// a helper makes of them, and with parameters by which it reads them so.
-pub(super) fn lowered(
+pub(super) fn lowered(stage: &Stage, shape: (Spec, u64), (planes, form): (u32, &Params), params: &impl Pod) -> Lowered {
+    let fixed = Slice::scratch(0, form.bytes(planes));
+    let mut helpers = Recording::default();
+    record_fixed_point(&mut helpers, [stage.bindings[0], stage.bindings[1], fixed], planes, form);
+    Lowered { joins: finish_fixed::RULES, ..reading(stage, shape, planes, (1, fixed), helpers, params) }
+}
+
+/// A dispatch of a stage that reads its activations in so many planes of fixed point: at one of its bindings, what a helper leaves in
+/// scratch.
+pub(super) fn reading(
     stage: &Stage,
     (spec, n_workgroups): (Spec, u64),
-    (planes, form): (u32, &Params),
+    planes: u32,
+    (at, fixed): (usize, Slice),
+    helpers: Recording,
     params: &impl Pod,
 ) -> Lowered {
     let words = stage_format(stage).map_or(&[][..], |format| shader_of(format).words);
     let spec = spec.with_packed_dot().constant(PLANES, planes);
-    let spec = words.iter().fold(spec, |spec, text| spec.part(text));
-    let bytes = form.bytes(planes);
-    let fixed = Slice::scratch(0, bytes);
     let mut bindings = stage.bindings.clone();
-    let x = std::mem::replace(&mut bindings[1], fixed);
-    let mut helpers = Recording::default();
-    record_fixed_point(&mut helpers, [bindings[0], x, fixed], planes, form);
+    bindings[at] = fixed;
     Lowered {
-        spec,
+        spec: words.iter().fold(spec, |spec, text| spec.part(text)),
         n_workgroups,
         params: Some(bytemuck::bytes_of(params).to_vec()),
         bindings: Some(bindings),
-        scratch: vec![bytes],
+        scratch: vec![fixed.bytes],
         before: helpers.stages,
-        joins: finish_fixed::RULES,
-        after: Vec::new(),
+        ..Lowered::default()
     }
 }
 
@@ -133,7 +138,7 @@ fn reference(call: &mut Call<'_>) {
 }
 
 /// A block of the result.
-fn block(x: &[f32; 32], planes: u32) -> Vec<u32> {
+pub(super) fn block(x: &[f32; 32], planes: u32) -> Vec<u32> {
     let mut fixed = vec![0; 4 * quads(planes) as usize];
     let (head, places) = (8 * planes as usize, 8 * planes as i32 - 2);
     // Bits without a sign grow with the value, and those of what is no number are the greatest.

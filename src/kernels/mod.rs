@@ -35,6 +35,7 @@ pub mod experts_spread;
 pub mod fault;
 pub mod fill;
 pub mod finish_fixed;
+pub mod fixed_blocks;
 pub mod fixed_point;
 pub mod gate_up_norm;
 pub mod gate_up_swiglu;
@@ -137,6 +138,7 @@ pub const ALL: &[&Op] = &[
     &probe_dispatch::OP,
     &fill::OP,
     &fixed_point::OP,
+    &fixed_blocks::OP,
     &finish_fixed::NORM_ROWS,
     &finish_fixed::ADD_NORM,
     &finish_fixed::GROUPED_MERGE,
@@ -212,7 +214,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
         "fill" => &["words"],
-        "fixed_point" | "norm_rows_fixed" | "add_norm_fixed" | "grouped_merge_fixed" => &["fixed"],
+        "fixed_point" | "fixed_blocks" | "norm_rows_fixed" | "add_norm_fixed" | "grouped_merge_fixed" => &["fixed"],
         "probe_copy" => &["copied"],
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
