@@ -1,12 +1,6 @@
 // A part of grouped-query attention: the token at position p sees keys 0 … p, or the last `window` of them (its own among
-// them), cut into n_splits runs of whole blocks.
-// For each query head and each run, over its keys k, with z_k = scale · query · key_k and M = max z_k:
-//   partial = Σ_k exp(z_k − M) · value_k;   stats = (M, Σ_k exp(z_k − M))
-// and (−1e30, 0) where a run has no keys. `grouped_merge` makes one of them. A value may be the begin of its key's row, as
-// with latents: keys and values are then the same buffer.
-// A group of lanes takes HEADS query heads that share a key head, over one run, block by block of BLOCK keys: M and the sums are
-// carried from block to block, the older ones scaled down when M rises. Lanes take keys in turn for the scores, and
-// vectors of 4 for the sums. All in f32.
+// them), cut into n_splits runs of whole blocks. lib/attend_run.wgsl says what becomes of a run: here of up to HEADS query heads that
+// share a key head. A value may be the begin of its key's row, as with latents: keys and values are then the same buffer.
 struct Params {
     n_heads: u32,
     n_kv_heads: u32,
@@ -28,7 +22,18 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [n_tokens, n_heads, n_splits, value_quads]
 @group(0) @binding(6) var<storage, read_write> stats: array<vec2<f32>>;   // [n_tokens, n_heads, n_splits]
 
-const LEAST = -1e30;
+// Keys are counted over all key heads, of which each has whole blocks.
+fn key_place(n: u32, k: u32) -> u32 {
+    return key_quad(k, 0u, n);
+}
+
+fn key_at(place: u32, i: u32) -> vec4<f32> {
+    return unpack_key(keys[place + i * KEYS_TOGETHER]);
+}
+
+fn value_at(n: u32, k: u32, i: u32) -> vec4<f32> {
+    return unpack_value(values[k * n + i]);
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn grouped_attend(
@@ -38,7 +43,6 @@ fn grouped_attend(
 ) {
     let index = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
-    let n = params.n_quads;
     let group = params.n_heads / params.n_kv_heads;
     let n_tiles = (group + HEADS - 1u) / HEADS;
     let run = index % params.n_splits;
@@ -52,121 +56,8 @@ fn grouped_attend(
     let n_keys = min(n_before, params.window);
     let n_blocks = (n_keys + BLOCK - 1u) / BLOCK;
     let run_keys = (n_blocks + params.n_splits - 1u) / params.n_splits * BLOCK;
-    let skipped = n_before - n_keys;
-    let first = skipped + min(run * run_keys, n_keys);
-    let end = min(first + run_keys, n_before);
-    let cache_at = kv_head * params.n_positions * n;
-
-    // Heads past the group's end repeat its last one, and are not written.
-    var query_at: array<u32, HEADS>;
-    var out_at: array<u32, HEADS>;
-    var is_there: array<bool, HEADS>;
-    var greatest: array<f32, HEADS>;
-    var totals: array<f32, HEADS>;
-    for (var h = 0u; h < HEADS; h += 1u) {
-        let member = tile * HEADS + h;
-        let head = kv_head * group + min(member, group - 1u);
-        query_at[h] = token * params.heads_stride + head * n;
-        out_at[h] = (token * params.n_heads + head) * params.n_splits + run;
-        is_there[h] = member < group;
-        greatest[h] = LEAST;
-        totals[h] = 0.0;
-    }
-    for (var block = first; block < end; block += BLOCK) {
-        let n_here = min(BLOCK, end - block);
-        block_barrier(); // Readers of the block before are done.
-        var most: array<f32, HEADS>;
-        for (var h = 0u; h < HEADS; h += 1u) {
-            most[h] = LEAST;
-        }
-        for (var k = lane; k < n_here; k += LANES) {
-            let key_at = cache_at + key_quad(block + k, 0u, n);
-            // Cleared by hand: SwiftShader under Chromium keeps a loop's arrays from turn to turn.
-            var z: array<f32, HEADS>;
-            for (var h = 0u; h < HEADS; h += 1u) {
-                z[h] = 0.0;
-            }
-            // Four at a time: loops cost turns (`Config::within_turns`).
-            var i = 0u;
-            for (; i + 3u < n; i += 4u) {
-                let a = unpack_key(keys[key_at + i * KEYS_TOGETHER]);
-                let b = unpack_key(keys[key_at + (i + 1u) * KEYS_TOGETHER]);
-                let c = unpack_key(keys[key_at + (i + 2u) * KEYS_TOGETHER]);
-                let d = unpack_key(keys[key_at + (i + 3u) * KEYS_TOGETHER]);
-                for (var h = 0u; h < HEADS; h += 1u) {
-                    let at = query_at[h] + i;
-                    z[h] += dot(a, heads[at]) + dot(b, heads[at + 1u]) + dot(c, heads[at + 2u]) + dot(d, heads[at + 3u]);
-                }
-            }
-            for (; i < n; i += 1u) {
-                let a = unpack_key(keys[key_at + i * KEYS_TOGETHER]);
-                for (var h = 0u; h < HEADS; h += 1u) {
-                    z[h] += dot(a, heads[query_at[h] + i]);
-                }
-            }
-            for (var h = 0u; h < HEADS; h += 1u) {
-                let score = params.scale * z[h];
-                block_weights[h * BLOCK + k] = score;
-                most[h] = max(most[h], score);
-            }
-        }
-        var kept: array<f32, HEADS>;
-        var added: array<f32, HEADS>;
-        for (var h = 0u; h < HEADS; h += 1u) {
-            let m = max(greatest[h], reduce_max(lane, most[h]));
-            kept[h] = exp(greatest[h] - m);
-            greatest[h] = m;
-            added[h] = 0.0;
-        }
-        for (var k = lane; k < n_here; k += LANES) {
-            for (var h = 0u; h < HEADS; h += 1u) {
-                let weight = exp(block_weights[h * BLOCK + k] - greatest[h]);
-                block_weights[h * BLOCK + k] = weight;
-                added[h] += weight;
-            }
-        }
-        for (var h = 0u; h < HEADS; h += 1u) {
-            totals[h] = kept[h] * totals[h] + reduce_sum(lane, added[h]);
-        }
-        block_barrier(); // All weights of the block are there.
-        for (var i = lane; i < params.value_quads; i += LANES) {
-            var sums: array<vec4<f32>, HEADS>;
-            for (var h = 0u; h < HEADS; h += 1u) {
-                sums[h] = vec4<f32>();
-            }
-            var k = 0u;
-            for (; k + 3u < n_here; k += 4u) {
-                let a = unpack_value(values[cache_at + (block + k) * n + i]);
-                let b = unpack_value(values[cache_at + (block + k + 1u) * n + i]);
-                let c = unpack_value(values[cache_at + (block + k + 2u) * n + i]);
-                let d = unpack_value(values[cache_at + (block + k + 3u) * n + i]);
-                for (var h = 0u; h < HEADS; h += 1u) {
-                    let w = h * BLOCK + k;
-                    sums[h] += block_weights[w] * a + block_weights[w + 1u] * b;
-                    sums[h] += block_weights[w + 2u] * c + block_weights[w + 3u] * d;
-                }
-            }
-            for (; k < n_here; k += 1u) {
-                let a = unpack_value(values[cache_at + (block + k) * n + i]);
-                for (var h = 0u; h < HEADS; h += 1u) {
-                    sums[h] += block_weights[h * BLOCK + k] * a;
-                }
-            }
-            for (var h = 0u; h < HEADS; h += 1u) {
-                if is_there[h] {
-                    let at = out_at[h] * params.value_quads + i;
-                    // What lies there from another step may be no number, which a product with 0 would keep.
-                    let older = select(kept[h] * partial[at], vec4<f32>(), block == first);
-                    partial[at] = older + sums[h];
-                }
-            }
-        }
-    }
-    if lane == 0u {
-        for (var h = 0u; h < HEADS; h += 1u) {
-            if is_there[h] {
-                stats[out_at[h]] = vec2<f32>(greatest[h], totals[h]);
-            }
-        }
-    }
+    let begin = kv_head * params.n_positions;
+    let first = begin + n_before - n_keys + min(run * run_keys, n_keys);
+    let end = min(first + run_keys, begin + n_before);
+    attend_run(lane, Run(token, run, first, end, kv_head * group, group, tile, params.n_quads));
 }

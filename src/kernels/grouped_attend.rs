@@ -42,7 +42,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "grouped_attend",
     variants: &[
-        Variant::only("grouped_attend", shader_text!("../../shaders/kernels/grouped_attend.wgsl"), &[STEP], WAY),
+        Variant::only("grouped_attend", shader_text!("../../shaders/kernels/grouped_attend.wgsl"), &[STEP, RUN], WAY),
         grouped_attend_decode::VARIANT,
         grouped_attend_tiled::VARIANT,
     ],
@@ -61,6 +61,9 @@ pub static OP: Op = Op {
 
 /// Keys whose weights a group of lanes holds at a time; runs are whole blocks.
 pub(super) const BLOCK: u32 = 64;
+
+/// What a group of lanes does with a run of keys, for who says where a key lies.
+pub(super) const RUN: &str = shader_text!("../../shaders/lib/attend_run.wgsl");
 
 /// Query heads that a group of lanes takes together at most, since they share the keys.
 const MOST_HEADS: u32 = 4;

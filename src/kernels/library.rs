@@ -2,6 +2,7 @@
 
 /// The texts, by the names of their files.
 pub(super) const TEXTS: &[&str] = &[
+    shader_text!("../../shaders/lib/attend_run.wgsl"),
     shader_text!("../../shaders/lib/bias_bound.wgsl"),
     shader_text!("../../shaders/lib/bias_none.wgsl"),
     shader_text!("../../shaders/lib/block_dot.wgsl"),

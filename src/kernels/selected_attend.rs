@@ -41,7 +41,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "selected_attend",
         shader_text!("../../shaders/kernels/selected_attend.wgsl"),
-        &[STEP],
+        &[STEP, grouped_attend::RUN],
         WAY,
     )],
     bindings: &[
