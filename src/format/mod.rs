@@ -96,6 +96,12 @@ impl Format {
         self.row().weights.as_ref().map_or((u8::MAX, &[]), |weights| (weights.usual.place, weights.usual.names))
     }
 
+    /// This format, or else Q8_0, if rows of `n_in` elements are whole blocks of it.
+    #[must_use]
+    pub fn or_finer_for(self, n_in: u64) -> Option<Self> {
+        [self, Self::Q8_0].into_iter().find(|format| n_in.is_multiple_of(format.block_len() as u64))
+    }
+
     /// The bytes of a row of `n_in` elements in the file. `n_in` is a multiple of [`Self::block_len`] in every
     /// directory; otherwise the last block counts whole.
     #[must_use]

@@ -58,10 +58,9 @@ impl Made {
     }
 }
 
-/// The format, or the next one whose blocks the rows are made of.
+/// The format, or the next one whose blocks the rows are made of; in the end the one in which checkpoints are published.
 pub(in crate::model) fn fitting(format: Format, n_in: u32) -> Format {
-    let fits = |format: &Format| (n_in as usize).is_multiple_of(format.block_len());
-    [format, Format::Q8_0].into_iter().find(fits).unwrap_or(Format::BF16)
+    format.or_finer_for(n_in.into()).unwrap_or(Format::BF16)
 }
 
 /// A [`Place`] from which tensors are being taken.

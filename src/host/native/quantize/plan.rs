@@ -79,10 +79,9 @@ fn is_matrix(tensor: &ExportTensor) -> bool {
         && !KEPT.iter().any(|part| tensor.name.contains(part))
 }
 
-/// The format, or the next one whose blocks the rows are made of.
+/// The format, or the next one whose blocks the rows are made of; in the end the one that llama.cpp's quantize takes.
 fn fitting(format: Format, n_in: u64) -> Format {
-    let fits = |format: &Format| n_in.is_multiple_of(format.block_len() as u64);
-    [format, Format::Q8_0].into_iter().find(fits).unwrap_or(Format::F16)
+    format.or_finer_for(n_in).unwrap_or(Format::F16)
 }
 
 /// What a person should know of the plan.
