@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 
-use crate::support::{fixture, memory, places};
+use crate::support::{all_places, fixture, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::gpu::recording::Cost;
 use headstart::measure::bench::{Lane, Plan, TestPlan, bench};
@@ -256,7 +256,7 @@ fn the_command_measures_and_checks_every_adapter_and_reports_it() {
     let more = ["-p", "16", "-n", "8", "-r", "2", "-d", "32", "--adapter", "all,cpu", "-o", "json", "--report", file];
     let rows: Vec<Value> = serde_json::from_str(&stdout(&output(&more))).unwrap();
     let reports: Vec<Report> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    assert_eq!(reports.len(), places().len());
+    assert_eq!(reports.len(), all_places().len());
     assert_eq!(rows.len(), reports.len() * 2);
     for (report, rows) in reports.iter().zip(rows.chunks(2)) {
         let (name, backend) = (&report.adapter.identity.name, &report.adapter.identity.backend);

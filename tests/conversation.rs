@@ -35,7 +35,7 @@ fn options(n_chunk: u32, n_context: u32) -> LoadOptions {
 }
 
 fn load(files: &ModelFiles, choice: ExecutorChoice, n_chunk: u32) -> Session {
-    block_on(Session::load(files, choice, &options(n_chunk, 512), &mut |_| ())).unwrap()
+    crate::support::load(files, choice, &options(n_chunk, 512))
 }
 
 fn from_nothing(files: &ModelFiles) -> FromNothing {
@@ -166,7 +166,7 @@ fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
     for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
         let mut whole = FromNothing::of(&files, &options);
         for (place, choice) in places() {
-            let mut going = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
+            let mut going = crate::support::load(&files, choice, &options);
             let prompt: Vec<u32> = ids(3, 147).collect();
             let text = whole.text(&prompt, 1000);
             assert_eq!(text.len(), 13, "{name} on {place}");

@@ -3,18 +3,17 @@
 
 use std::rc::Rc;
 
-use crate::support::{divergence, fixture, log_softmax, places};
+use crate::support::{divergence, fixture, load, log_softmax, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source, quant, safetensors};
-use headstart::gpu::executor_gpu::ShaderChecks;
 use pollster::block_on;
 
 static MODEL: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
 
 fn session(choice: ExecutorChoice) -> Session {
     let files = ModelFiles::gguf(Rc::new(Memory::new("embedded model", MODEL)));
-    let options = LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(1024), ..LoadOptions::default() };
-    block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap()
+    let options = LoadOptions { n_context: Some(1024), ..LoadOptions::default() };
+    load(&files, choice, &options)
 }
 
 fn top(row: &[f64]) -> usize {

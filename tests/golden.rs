@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::support::{fixture, memory, places};
+use crate::support::{all_places, fixture, load, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
 use headstart::gpu::executor_gpu::ShaderChecks;
@@ -58,7 +58,7 @@ fn golden_session(choice: ExecutorChoice, options: &LoadOptions) -> Session {
     let config = std::fs::read_to_string(fixture("golden/config.json")).unwrap();
     let sources = vec![memory("golden/model.safetensors")];
     let files = ModelFiles { sources, config: Some(config), ..ModelFiles::default() };
-    block_on(Session::load(&files, choice, options, &mut |_| ())).unwrap()
+    load(&files, choice, options)
 }
 
 /// The larger of two differences; one that is not a number stays.
@@ -84,7 +84,7 @@ const WAYS: [&[u32]; 3] = [&[u32::MAX], &[7, 1, 30, 2, 64, 3, 5], &[1]];
 fn logits_agree_in_one_chunk_in_uneven_chunks_and_token_by_token() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
-    for (place, choice) in places() {
+    for (place, choice) in all_places() {
         let mut session = golden_session(choice, &options());
         for way in WAYS {
             let steps: Vec<u32> = way.iter().copied().cycle().take(300).collect();
@@ -109,7 +109,7 @@ fn streams_and_compressed_entries_agree_after_every_layer() {
     let ids = expected.integers("ids");
     let positions = expected.integers("stream_positions");
     let streams = expected.floats("streams");
-    for (place, choice) in places() {
+    for (place, choice) in all_places() {
         let mut session = golden_session(choice, &options());
         for steps in [&[256u32, 44] as &[u32], &[33, 6, 32]] {
             let mut each = |layer: u32, first: usize, found: &[f32]| {
@@ -136,7 +136,7 @@ fn streams_and_compressed_entries_agree_after_every_layer() {
 fn decode_after_a_prompt_of_any_length_agrees() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
-    for (place, choice) in places() {
+    for (place, choice) in all_places() {
         let mut session = golden_session(choice, &options());
         for n_prompt in [1, 4, 5, 6, 7, 126, 127, 128, 129, 254, 255, 256, 257] {
             let steps: Vec<u32> = std::iter::once(n_prompt).chain(std::iter::repeat_n(1, 5)).collect();
@@ -225,9 +225,9 @@ fn greedy_tokens_of_the_gguf_agree() {
         json[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
     };
     let (prompt, tokens) = (ids("prompt"), ids("tokens"));
-    for (place, choice) in places() {
+    for (place, choice) in all_places() {
         let files = ModelFiles::gguf(memory("golden/gguf/v4_random_f32.gguf"));
-        let mut session = block_on(Session::load(&files, choice, &options(), &mut |_| ())).unwrap();
+        let mut session = load(&files, choice, &options());
         let mut written = prompt.clone();
         block_on(async {
             let mut generation = session.generate(&prompt, &Sampling::default(), 20).await.unwrap();

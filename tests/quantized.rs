@@ -10,11 +10,9 @@
 use std::rc::Rc;
 
 use crate::gguf_writer::{GgufModel, Tensor};
-use crate::support::{divergence, fixture, log_softmax, memory};
-use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
+use crate::support::{divergence, fixture, load, log_softmax, memory};
+use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles};
 use headstart::format::{Format, Memory, quant, safetensors};
-use headstart::gpu::Adapter;
-use headstart::gpu::executor_gpu::ShaderChecks;
 use pollster::block_on;
 
 /// Tokens fed: more than 128, so that every kind of compressed entry is in use.
@@ -100,8 +98,8 @@ impl Original {
 /// Logits after each id, `[n_tokens][n_vocab]`, fed in uneven steps.
 fn logits(model: &GgufModel, ids: &[u32], choice: ExecutorChoice) -> Vec<Vec<f32>> {
     let files = ModelFiles::gguf(Rc::new(Memory::new("written.gguf", model.bytes())));
-    let options = LoadOptions { shader_checks: ShaderChecks::On, n_context: Some(512), ..LoadOptions::default() };
-    let mut session = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
+    let options = LoadOptions { n_context: Some(512), ..LoadOptions::default() };
+    let mut session = load(&files, choice, &options);
     let mut rows = Vec::new();
     let mut each = |_: usize, row: &[f32]| {
         rows.push(row.to_vec());
@@ -116,25 +114,20 @@ fn logits(model: &GgufModel, ids: &[u32], choice: ExecutorChoice) -> Vec<Vec<f32
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Places {
     All,
-    /// Not on SwiftShader, which takes 4 to 12 s for each file of the wide model where Mesa takes 1 to 2; and not
-    /// through GL, where the same devices come a second time and compile all shaders again. Both have every format in
-    /// the mixed files.
+    /// Not on SwiftShader, which takes 4 to 12 s for each file of the wide model where Mesa takes 1 to 2; it has every format
+    /// in the mixed files.
     Fast,
-}
-
-impl Places {
-    fn skips(self, adapter: &Adapter) -> bool {
-        let identity = &adapter.identity;
-        self == Self::Fast && (identity.name.contains("SwiftShader") || identity.backend == "gl")
-    }
 }
 
 /// Holds each adapter's logits of a model against the CPU executor's. Returns how far these are from the model in F32.
 fn check(what: &str, original: &Original, model: &GgufModel, places: Places) -> Gap {
     let expected = logits(model, &original.ids, ExecutorChoice::Cpu);
-    for adapter in crate::support::adapters().into_iter().filter(|adapter| !places.skips(adapter)) {
-        let place = format!("{what} on {} ({})", adapter.identity.name, adapter.identity.backend);
-        let gap = Gap::between(&expected, &logits(model, &original.ids, ExecutorChoice::Gpu(adapter)));
+    for (place, choice) in crate::support::places().into_iter().skip(1) {
+        if places == Places::Fast && place.contains("SwiftShader") {
+            continue;
+        }
+        let place = format!("{what} on {place}");
+        let gap = Gap::between(&expected, &logits(model, &original.ids, choice));
         println!("{place}: {gap:?} from the CPU executor");
         assert!(gap.is_within(BUDGET), "{place}: {gap:?} from the CPU executor");
     }

@@ -6,11 +6,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use crate::support::{fixture, memory, places};
+use crate::support::{fixture, load, memory, places};
 use headstart::engine::check::lockstep::{Head, LockstepStep, SampledStage, sampled};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Format;
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{built_in_ids, check_sampled};
@@ -46,13 +45,12 @@ fn grouped(family: &str) -> ModelFiles {
 
 fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> Session {
     let options = LoadOptions {
-        shader_checks: ShaderChecks::On,
         n_context: Some(256),
         n_chunk: Some(64),
         fault: fault.map(str::to_owned),
         ..LoadOptions::default()
     };
-    block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
+    load(files, choice, &options)
 }
 
 fn adapters() -> impl Iterator<Item = (String, ExecutorChoice)> {

@@ -33,7 +33,7 @@ fn gguf_files(family: &str) -> ModelFiles {
 }
 
 fn load(files: &ModelFiles, choice: ExecutorChoice) -> Session {
-    block_on(Session::load(files, choice, &options(), &mut |_| ())).unwrap()
+    crate::support::load(files, choice, &options())
 }
 
 fn logits(session: &mut Session, ids: &[u32], steps: &[u32]) -> Vec<f32> {

@@ -2,7 +2,7 @@
 //! the same. It takes as long as it is told, and other tests beside it would be counted, so it is run by itself:
 //! `tools/soak.sh MINUTES`.
 
-use crate::support::{memory, places};
+use crate::support::{all_places, memory};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use pollster::block_on;
 use std::collections::HashMap;
@@ -53,7 +53,7 @@ fn round(files: &ModelFiles, choice: &ExecutorChoice) -> Vec<u32> {
 fn memory_stays_flat() {
     let minutes = std::env::var("HEADSTART_SOAK_MINUTES").map_or(1, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(60 * minutes);
-    let places = places();
+    let places = all_places();
     let mut texts: HashMap<(usize, usize), Vec<u32>> = HashMap::new();
     let (mut n_rounds, mut after_warm, mut told) = (0, None, Instant::now());
     while Instant::now() < end || after_warm.is_none() {

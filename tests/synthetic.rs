@@ -5,7 +5,6 @@
 use crate::support::{places, spread};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::model::{AnyShape, Shape, Synthetic, SyntheticName};
 use pollster::block_on;
 use std::rc::Rc;
@@ -29,8 +28,8 @@ fn model(shape: Shape, options: &str) -> Synthetic {
 }
 
 fn load(model: Synthetic, choice: ExecutorChoice, shard_bytes: Option<u64>) -> Session {
-    let options = LoadOptions { shader_checks: ShaderChecks::On, shard_bytes, ..LoadOptions::default() };
-    block_on(Session::load(&ModelFiles::synthetic(model), choice, &options, &mut |_| ())).unwrap()
+    let options = LoadOptions { shard_bytes, ..LoadOptions::default() };
+    crate::support::load(&ModelFiles::synthetic(model), choice, &options)
 }
 
 /// Logits after each of a few ids, `[n_tokens][n_vocab]`.
@@ -254,7 +253,7 @@ fn models_of_other_attention_run_without_a_file_and_equal_on_every_executor() {
     for model in published.into_iter().chain([gpt_oss]) {
         let (name, files) = (model.name.clone(), ModelFiles::synthetic(model));
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
-        let of = |choice| logits(&mut block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap());
+        let of = |choice| logits(&mut crate::support::load(&files, choice, &options));
         let expected = of(ExecutorChoice::Cpu);
         let (mean, deviation) = spread(&expected.concat());
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{name}: {mean} ± {deviation}");

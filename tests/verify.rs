@@ -6,10 +6,9 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::support::{fixture, memory, places};
+use crate::support::{fixture, load, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Memory;
-use headstart::gpu::executor_gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::Precision;
 use headstart::gpu::{Caps, Choice, Config, Problem, Reduce, Tuning, Variant};
@@ -33,13 +32,12 @@ fn small() -> ModelFiles {
 
 fn session(files: &ModelFiles, choice: ExecutorChoice, fault: Option<&str>) -> Session {
     let options = LoadOptions {
-        shader_checks: ShaderChecks::On,
         n_context: Some(256),
         n_chunk: Some(64),
         fault: fault.map(str::to_owned),
         ..LoadOptions::default()
     };
-    block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
+    load(files, choice, &options)
 }
 
 fn go_on(_: &Progress) -> ControlFlow<()> {

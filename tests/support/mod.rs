@@ -9,6 +9,7 @@ use std::rc::Rc;
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source};
 use headstart::gpu::Adapter;
+use headstart::gpu::executor_gpu::ShaderChecks;
 use pollster::block_on;
 
 /// The path of a fixture.
@@ -47,18 +48,43 @@ pub(crate) fn adapters() -> Vec<Adapter> {
 }
 
 /// Every place to run, by name: the CPU executor and each adapter.
-pub(crate) fn places() -> Vec<(String, ExecutorChoice)> {
-    let mut places = vec![("CPU executor".to_owned(), ExecutorChoice::Cpu)];
-    for adapter in adapters() {
-        places
-            .push((format!("{} ({})", adapter.identity.name, adapter.identity.backend), ExecutorChoice::Gpu(adapter)));
-    }
-    places
+pub(crate) fn all_places() -> Vec<(String, ExecutorChoice)> {
+    places_of(adapters())
 }
 
-/// A model that must load.
+/// Where most whole models are run: of a device that is there by Vulkan and by OpenGL once. Through OpenGL it runs every
+/// kernel in every variant (`kernels`) and the golden models.
+pub(crate) fn places() -> Vec<(String, ExecutorChoice)> {
+    let mut adapters = adapters();
+    let by_vulkan: Vec<String> = adapters
+        .iter()
+        .filter(|adapter| adapter.identity.backend == "vulkan")
+        .map(|a| a.identity.name.clone())
+        .collect();
+    adapters.retain(|adapter| adapter.identity.backend != "gl" || !by_vulkan.contains(&adapter.identity.name));
+    places_of(adapters)
+}
+
+fn places_of(adapters: Vec<Adapter>) -> Vec<(String, ExecutorChoice)> {
+    let named = |adapter: Adapter| {
+        (format!("{} ({})", adapter.identity.name, adapter.identity.backend), ExecutorChoice::Gpu(adapter))
+    };
+    std::iter::once(("CPU executor".to_owned(), ExecutorChoice::Cpu)).chain(adapters.into_iter().map(named)).collect()
+}
+
+/// Whole models run with bounds checks in their shaders, but on SwiftShader as people run them, without: so both forms are
+/// tried, and checks take half of its time. Every kernel runs with them on every adapter (`kernels`).
+pub(crate) fn checks(choice: &ExecutorChoice) -> ShaderChecks {
+    match choice {
+        ExecutorChoice::Gpu(adapter) if adapter.identity.name.contains("SwiftShader") => ShaderChecks::Off,
+        _ => ShaderChecks::On,
+    }
+}
+
+/// A model that must load, its shaders checked as [`checks`] has it.
 pub(crate) fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
-    block_on(Session::load(files, choice, options, &mut |_| ())).unwrap()
+    let options = LoadOptions { shader_checks: checks(&choice), ..options.clone() };
+    block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 
 /// Logits after each of `ids`, the first steps of these sizes.
