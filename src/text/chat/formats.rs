@@ -187,6 +187,32 @@ fn number_field(number: Value, spec: &str, budget: &Budget) -> Result<String, Er
     Ok(format!("{sign}{}", padded(budget, digits, "rjust", width, fill.unwrap_or(' '))?))
 }
 
+/// A number as hundredths by a specification without its `%`, which the library does not count in a width.
+fn percent_field(number: f64, spec: &str, budget: &Budget) -> Result<String, Error> {
+    let wrong = || fault(format!("a format `{spec}%` for a number"));
+    let (fill, side, mut rest) = aligned(spec);
+    let flags = prefix(&mut rest, |c| matches!(c, '+' | '-' | ' ' | '#'));
+    let is_zero = rest.starts_with('0');
+    let width = prefix(&mut rest, |c| c.is_ascii_digit());
+    if is_zero && rest.starts_with([',', '_']) {
+        // Zeros are grouped like digits.
+        return Err(wrong());
+    }
+    let shown = format(FormatStyle::StrFormat, &format!("{{:{flags}{rest}f}}%"), &[(100.0 * number).into()])?;
+    let width = if width.is_empty() { 0 } else { width.parse::<i64>().map_err(|_| wrong())? };
+    let fill = fill.unwrap_or(if is_zero { '0' } else { ' ' });
+    match side.unwrap_or(if is_zero { '=' } else { '>' }) {
+        '=' => {
+            let mut digits = shown.as_str();
+            let sign = prefix(&mut digits, |c| matches!(c, '+' | '-' | ' '));
+            Ok(format!("{sign}{}", padded(budget, digits, "rjust", width - sign.len() as i64, fill)?))
+        }
+        '^' => centred(budget, &shown, width, fill),
+        '<' => padded(budget, &shown, "ljust", width, fill),
+        _ => padded(budget, &shown, "rjust", width, fill),
+    }
+}
+
 /// In the middle as formats have it: the odd one stands behind, whatever the width.
 fn centred(budget: &Budget, text: &str, width: i64, fill: char) -> Result<String, Error> {
     let n = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
@@ -273,10 +299,7 @@ impl Braces<'_> {
         match (value.as_str(), value.kind(), spec.strip_suffix('%')) {
             _ if spec.is_empty() => text_of(&value, self.budget),
             (Some(text), _, _) => text_field(text, &spec, self.budget),
-            (None, ValueKind::Number, Some(spec)) if !spec.starts_with(|c: char| c.is_ascii_digit()) => {
-                let hundredfold = f64::try_from(value)? * 100.0;
-                Ok(format(FormatStyle::StrFormat, &format!("{{:{spec}f}}%"), &[hundredfold.into()])?)
-            }
+            (None, ValueKind::Number, Some(spec)) => percent_field(f64::try_from(value)?, spec, self.budget),
             (None, ValueKind::Number, None) => number_field(value, &spec, self.budget),
             _ => Err(fault(format!("a format `{spec}` for a {}", value.kind()))),
         }

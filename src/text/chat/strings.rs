@@ -317,15 +317,22 @@ pub(super) fn replaced(
     Ok(text.replacen(old, new, count))
 }
 
-/// Each character by a dict of the numbers of characters: a text, the number of another, or nothing in its place.
+/// Each character by a dict of the numbers of characters, or by what stands at its number in a list or a text: a text, the number of
+/// another, or nothing in its place.
 fn translate(budget: &Budget, text: &str, given: &mut Arguments) -> Result<Value, Error> {
     let table = given.need(0, "table")?;
-    if table.kind() != ValueKind::Map {
+    if !matches!(table.kind(), ValueKind::Map | ValueKind::Seq | ValueKind::String) {
         return Err(fault(format!("a {} where a dict of characters is due", table.kind())));
     }
+    budget.take_bytes(4 * table.as_str().map_or(0, str::len) as u64)?;
+    let by_number: Option<Vec<char>> = table.as_str().map(|table| table.chars().collect());
+    let at = |number: u32| match &by_number {
+        Some(table) => Ok(table.get(number as usize).map_or(Value::UNDEFINED, |c| Value::from(*c))),
+        None => table.get_item(&Value::from(number)),
+    };
     let mut out = String::new();
     for c in text.chars() {
-        let found = table.get_item(&Value::from(u32::from(c)))?;
+        let found = at(u32::from(c))?;
         let number = || u32::try_from(found.clone()).ok().filter(|_| found.is_integer()).and_then(char::from_u32);
         let before = out.len();
         match found.as_str() {
