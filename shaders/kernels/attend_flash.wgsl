@@ -99,7 +99,11 @@ fn attend_flash(
                 key_at[local] = entry_key(token, k - seen.n_window) | ENTRY;
             }
         }
+        // WGSL begins every turn with zeros; Chromium on SwiftShader keeps those of the turn before.
         var scores: array<f32, EACH>;
+        for (var e = 0u; e < EACH; e += 1u) {
+            scores[e] = 0.0;
+        }
         for (var chunk = 0u; chunk < params.n_quads; chunk += DEPTH) {
             workgroupBarrier(); // The places of keys are there, and the tiles before are used up.
             for (var j = local; j < HEADS * DEPTH; j += WORKGROUP) {
