@@ -120,6 +120,22 @@ const RULES: &[Rule] = &[
         keeps: &[&[("shaders/kernels/a.wgsl", "// enable f16;\nlet enabled = 1;\n@diagnostic(off, x) fn f() {}")]],
     },
     Rule {
+        name: "what a block of a shader declares without a value is set before it is added to",
+        check: added_to_nothing,
+        breaches: &[
+            &[("shaders/kernels/a.wgsl", "        var sums: array<f32, N>;\n        sums[i] += 1.0;")],
+            &[(
+                "shaders/lib/a.wgsl",
+                "            var z: array<f32, N>;\n            if b {\n                z[0] -= x;\n",
+            )],
+        ],
+        keeps: &[
+            &[("shaders/kernels/a.wgsl", "    var sums: array<f32, N>;\n    sums[i] += 1.0;")],
+            &[("shaders/kernels/a.wgsl", "        var z: array<f32, N>;\n        z[i] = 0.0;\n        z[i] += 1.0;")],
+            &[("shaders/kernels/a.wgsl", "        var z = array<f32, N>();\n        z[i] += 1.0;")],
+        ],
+    },
+    Rule {
         name: "a WGSL file has at most 300 lines, a Rust file at most 600",
         check: long_files,
         breaches: &[&[("shaders/kernels/a.wgsl", LINES_301)], &[("src/a.rs", LINES_602)], &[("tests/a.rs", LINES_602)]],
@@ -312,6 +328,24 @@ fn directives(files: &[File]) -> Vec<String> {
                 .map(move |line| format!("{path}: directive `{}`", line.trim()))
         })
         .collect()
+}
+
+/// In a loop WGSL begins every turn with zeros; Chromium on SwiftShader keeps what the turn before left.
+fn added_to_nothing(files: &[File]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".wgsl")) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let within = line.strip_prefix("        ").map(str::trim).filter(|line| !line.contains('='));
+            let Some((name, _)) = within.and_then(|line| line.strip_prefix("var ")?.split_once(':')) else { continue };
+            let element = format!("{name}[");
+            let first = lines[at + 1..].iter().map(|line| line.trim()).find(|line| line.starts_with(&element));
+            if first.is_some_and(|line| line.contains("] += ") || line.contains("] -= ")) {
+                found.push(format!("{path}: {name} is added to before it is set"));
+            }
+        }
+    }
+    found
 }
 
 fn long_files(files: &[File]) -> Vec<String> {
