@@ -34,7 +34,6 @@ const EACH = HEADS * BLOCK / WORKGROUP; // scores of an invocation
 const DEPTH = 16u;
 const STRIDE = DEPTH + 1u; // rows of a tile lie in other banks
 const LEAST = -1e30;
-const ENTRY = 0x80000000u; // marks the place of a key in entries
 
 var<workgroup> head_tile: array<vec4<f32>, HEADS * STRIDE>;
 var<workgroup> key_tile: array<vec4<f32>, BLOCK * STRIDE>;
@@ -42,13 +41,6 @@ var<workgroup> key_at: array<u32, BLOCK>; // first vector of 4 of each key, in w
 var<workgroup> weights: array<f32, HEADS * BLOCK>; // scores at first
 var<workgroup> shares: array<f32, WORKGROUP>; // what each invocation found of its head
 var<workgroup> factors: array<f32, HEADS>;    // what a head's sums so far are scaled by
-
-fn value_of(at: u32, quad: u32) -> vec4<f32> {
-    if at >= ENTRY {
-        return entries[(at ^ ENTRY) + quad];
-    }
-    return window[at + quad];
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn attend_flash(
@@ -92,12 +84,7 @@ fn attend_flash(
         workgroupBarrier(); // The block before is used up.
         if local < BLOCK {
             // Keys past the end repeat the last one, with a weight of 0.
-            let k = block + min(local, n_here - 1u);
-            if k < seen.n_window {
-                key_at[local] = window_key(seen, k);
-            } else {
-                key_at[local] = entry_key(token, k - seen.n_window) | ENTRY;
-            }
+            key_at[local] = place_of(seen, token, block + min(local, n_here - 1u));
         }
         // WGSL begins every turn with zeros; Chromium on SwiftShader keeps those of the turn before.
         var scores: array<f32, EACH>;

@@ -28,19 +28,11 @@ struct Params {
 
 const HEAD_LANES = WORKGROUP / HEADS;
 const LEAST = -1e30;
-const ENTRY = 0x80000000u; // marks the place of a key in entries
 
 var<workgroup> key_at: array<u32, BLOCK>; // first vector of 4 of each key, in window or entries
 var<workgroup> weights: array<f32, HEADS * BLOCK>;
 var<workgroup> shares: array<f32, WORKGROUP>; // what each invocation found of its head
 var<workgroup> factors: array<f32, HEADS>;    // 1 / the sum of a head's weights
-
-fn value_of(at: u32, quad: u32) -> vec4<f32> {
-    if at >= ENTRY {
-        return entries[(at ^ ENTRY) + quad];
-    }
-    return window[at + quad];
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn attend_shared(
@@ -89,12 +81,7 @@ fn attend_shared(
         workgroupBarrier(); // The weights of the block before are used up.
         for (var k = local; k < BLOCK; k += WORKGROUP) {
             // Keys past the end repeat the last one, with a weight of 0.
-            let key = block + min(k, n_here - 1u);
-            if key < seen.n_window {
-                key_at[k] = window_key(seen, key);
-            } else {
-                key_at[k] = entry_key(token, key - seen.n_window) | ENTRY;
-            }
+            key_at[k] = place_of(seen, token, block + min(k, n_here - 1u));
         }
         for (var k = lane; k < BLOCK; k += HEAD_LANES) {
             var weight = 0.0;

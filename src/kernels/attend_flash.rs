@@ -13,7 +13,7 @@ use super::attend_merge::{self, record_attend_merge};
 use super::attend_score::{self, record_attend_score};
 use super::attend_shared::{FEW_TOKENS, MANY_KEYS, RUN_BLOCK, allows_quads, n_runs, space, spec};
 use super::case::CaseBuilder;
-use super::keys::{KEYS, case_keys};
+use super::keys::{KEY_PLACES, KEYS, case_keys};
 use super::linear_tiled::MIN_TOKENS;
 use super::rope;
 
@@ -59,7 +59,7 @@ pub static OP: Op = Op {
         ..Variant::only(
             "attend_flash",
             shader_text!("../../shaders/kernels/attend_flash.wgsl"),
-            &[STEP, KEYS],
+            &[STEP, KEYS, KEY_PLACES],
             Way { lower, space },
         )
     }],

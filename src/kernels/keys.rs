@@ -6,6 +6,8 @@ use crate::gpu::recording::KeyCost;
 use super::case::CaseBuilder;
 
 pub(crate) const KEYS: &str = shader_text!("../../shaders/lib/keys.wgsl");
+/// Places of keys in one word, for the texts of kernels that have the one above.
+pub(super) const KEY_PLACES: &str = shader_text!("../../shaders/lib/key_places.wgsl");
 
 /// The keys of a layer, each its own value, and the room for their scores.
 #[derive(Clone, Copy, Debug)]

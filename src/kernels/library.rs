@@ -38,6 +38,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/key_order.wgsl"),
     shader_text!("../../shaders/lib/kept_in_registers.wgsl"),
     shader_text!("../../shaders/lib/kept_in_x.wgsl"),
+    shader_text!("../../shaders/lib/key_places.wgsl"),
     shader_text!("../../shaders/lib/keys.wgsl"),
     shader_text!("../../shaders/lib/matrices_16.wgsl"),
     shader_text!("../../shaders/lib/matrices_1x2.wgsl"),
