@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::support::{FromNothing, fixture, memory, places};
+use crate::support::{FromNothing, fixture, memory, places, places_in_turn};
 use headstart::engine::{
     Conversation, ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings,
 };
@@ -112,16 +112,15 @@ fn all_known() -> Vec<u32> {
 
 #[test]
 fn texts_that_go_on_are_as_those_computed_from_nothing() {
-    let places = places();
-    for family in ["llama", "qwen3"] {
+    for (turn, family) in ["llama", "qwen3"].into_iter().enumerate() {
         let mut whole = from_nothing(&grouped(family));
-        for (place, choice) in &places {
-            let known = turns(family, &mut load(&grouped(family), choice.clone(), 64), &mut whole);
+        for (place, choice) in places_in_turn(turn) {
+            let known = turns(family, &mut load(&grouped(family), choice, 64), &mut whole);
             assert_eq!(known, all_known(), "{family} on {place}");
         }
     }
     let mut whole = from_nothing(&v4());
-    for (place, choice) in places {
+    for (place, choice) in places() {
         let mut expected = all_known();
         let known = turns("V4", &mut load(&v4(), choice.clone(), 256), &mut whole);
         assert_eq!(known, expected, "V4 on {place}");
@@ -134,11 +133,10 @@ fn texts_that_go_on_are_as_those_computed_from_nothing() {
 
 #[test]
 fn a_stop_ends_the_text_and_the_cache_exactly_there() {
-    let all_places = places();
-    for (name, files, n_chunk) in [("V4", v4(), 4), ("llama", grouped("llama"), 256)] {
+    for (turn, (name, files, n_chunk)) in [("V4", v4(), 4), ("llama", grouped("llama"), 256)].into_iter().enumerate() {
         let mut whole = from_nothing(&files);
-        for (place, choice) in &all_places {
-            let mut going = load(&files, choice.clone(), n_chunk);
+        for (place, choice) in places_in_turn(turn) {
+            let mut going = load(&files, choice, n_chunk);
             let prompt: Vec<u32> = ids(5, 37).collect();
             let text = whole.text(&prompt, 90);
             // The very first token, and others in the midst of submits; each the first of its kind.
@@ -163,9 +161,9 @@ fn a_stop_ends_the_text_and_the_cache_exactly_there() {
 fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
     // Past the 128th token, where V4 has an entry of every kind.
     let options = options(64, 160);
-    for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
+    for (turn, (name, files)) in [("V4", v4()), ("qwen3", grouped("qwen3"))].into_iter().enumerate() {
         let mut whole = FromNothing::of(&files, &options);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut going = crate::support::load(&files, choice, &options);
             let prompt: Vec<u32> = ids(3, 147).collect();
             let text = whole.text(&prompt, 1000);
@@ -186,9 +184,9 @@ fn the_context_s_end_ends_a_text_and_the_next_goes_on() {
 /// The executor knows eight ends, and runs on behind any other: the text ends there all the same, and goes on rightly.
 #[test]
 fn an_end_beyond_those_that_a_step_has_room_for_ends_a_text() {
-    for (name, files) in [("V4", v4()), ("qwen3", grouped("qwen3"))] {
+    for (turn, (name, files)) in [("V4", v4()), ("qwen3", grouped("qwen3"))].into_iter().enumerate() {
         let mut whole = from_nothing(&files);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut going = load(&files, choice, 64);
             let prompt: Vec<u32> = ids(3, 40).collect();
             let text = whole.text(&prompt, 60);

@@ -7,7 +7,7 @@
 use crate::delta_models::{Slip, architecture, gguf_keys, gguf_tensors, texts};
 use crate::family::{expected, in_memory, options, refused, with_config};
 use crate::mla_models::{Tensor, config, gguf_bytes, safetensors_bytes, tensors};
-use crate::support::{FromNothing, adapters, exported, load, logits, places, worst};
+use crate::support::{FromNothing, adapters, exported, load, logits, places, places_in_turn, worst};
 use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -81,9 +81,9 @@ fn the_rule_agrees_with_its_reference_by_chunks_of_every_length() {
 
 #[test]
 fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
-    for family in FAMILIES {
+    for (turn, family) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&safetensors_files(family), choice, &options());
             for steps in [&[][..], &[1, 37, 2, 64, 3, 53], &[1; 160]] {
                 let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
@@ -101,9 +101,9 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
 
 #[test]
 fn logits_of_a_gguf_agree_with_transformers() {
-    for family in FAMILIES {
+    for (turn, family) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&gguf_files(family, None), choice, &options());
             assert_eq!(session.outline().architecture, architecture(&config(family)));
             for steps in [&[][..], &[1, 30, 1, 90]] {
@@ -169,9 +169,9 @@ fn texts_that_go_back_are_as_those_computed_from_nothing() {
         (1, 0, 5, 0),
     ];
     let ids = |seed: usize, n: usize| (0..n).map(move |at| ((seed * 7919 + at * 104_729) % 509 + 2) as u32);
-    for family in RECURRENT {
+    for (turn, family) in RECURRENT.into_iter().enumerate() {
         let mut whole = FromNothing::of(&safetensors_files(family), &options());
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut going = load(&safetensors_files(family), choice, &options());
             let mut text: Vec<u32> = Vec::new();
             for (index, (n_kept, n_new, n_answer, n_known)) in turns.into_iter().enumerate() {

@@ -5,7 +5,7 @@
 
 use crate::family::{expected, options, with_config};
 use crate::mla_models::config;
-use crate::support::{divergence, fixture, load, log_softmax, logits, memory, places, worst};
+use crate::support::{divergence, fixture, load, log_softmax, logits, memory, places, places_in_turn, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::gpu::adapter::Identity;
 use headstart::kernels::cache::{CacheType, CacheTypes};
@@ -29,9 +29,9 @@ fn gguf_files(family: &str) -> ModelFiles {
 
 #[test]
 fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
-    for family in FAMILIES {
+    for (turn, family) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&safetensors_files(family), choice, &options());
             for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
                 let found = logits(&mut session, &expected.ids, steps);

@@ -8,7 +8,7 @@ use crate::family::{Change, expected, in_memory, options, refused, with_config};
 use crate::mla_models::{
     Form, Tensor, architecture, config, gguf_bytes, gguf_keys, gguf_tensors, in_fp8, safetensors_bytes, tensors,
 };
-use crate::support::{exported, load, logits, places, worst};
+use crate::support::{exported, load, logits, places, places_in_turn, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling};
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
@@ -38,9 +38,9 @@ fn gguf_files(family: &str, form: Form) -> ModelFiles {
 
 #[test]
 fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
-    for family in FAMILIES {
+    for (turn, family) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&safetensors_files(family), choice, &options());
             for steps in [&[][..], &[7, 64, 1, 40], &[1; 160]] {
                 let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
@@ -62,11 +62,11 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
 
 #[test]
 fn logits_of_both_forms_of_gguf_agree_with_transformers() {
-    for family in FAMILIES {
+    for (turn, family) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for form in [Form::Split, Form::Whole] {
+        for (form, turn) in [(Form::Split, turn), (Form::Whole, turn + 1)] {
             let files = gguf_files(family, form);
-            for (place, choice) in places() {
+            for (place, choice) in places_in_turn(turn) {
                 let mut session = load(&files, choice, &options());
                 assert_eq!(session.outline().architecture, architecture(&config(family)));
                 for steps in [&[][..], &[1, 30, 1, 90]] {

@@ -5,7 +5,7 @@
 
 use crate::family::{expected, in_memory, options};
 use crate::mla_models::{Form, config, gguf_bytes, gguf_keys, gguf_tensors};
-use crate::support::{adapters, load, logits, places, worst};
+use crate::support::{adapters, load, logits, places, places_in_turn, worst};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::gpu::{Choice, Config};
 use headstart::kernels::cache::{CacheType, CacheTypes};
@@ -37,11 +37,12 @@ fn session(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions, fo
 #[test]
 fn a_prompt_in_either_form_agrees_with_transformers() {
     // Of V3.2 only the first positions can be plain: those that the indexer would choose all of.
-    for (family, n_chunk) in [("deepseek_v2_lite", 64), ("deepseek_v3", 64), ("deepseek_v32", 20)] {
+    let models = [("deepseek_v2_lite", 64), ("deepseek_v3", 64), ("deepseek_v32", 20)];
+    for (turn, (family, n_chunk)) in models.into_iter().enumerate() {
         let expected = expected(family);
-        for of_file in [Form::Split, Form::Whole] {
+        for (of_file, turn) in [(Form::Split, turn), (Form::Whole, turn + 1)] {
             let files = files(family, of_file);
-            for (place, choice) in places() {
+            for (place, choice) in places_in_turn(turn) {
                 let options = LoadOptions { n_chunk: Some(n_chunk), ..options() };
                 let both = FORMS.map(|form| {
                     let mut session = session(&files, choice.clone(), &options, form);

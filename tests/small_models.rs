@@ -7,7 +7,7 @@
 use crate::family::{Change, expected, in_memory, options, with_config};
 use crate::mla_models::{config, gguf_bytes, safetensors_bytes, tensors};
 use crate::small_files::{Stored, architecture, gguf_keys, gguf_tensors, gpt_oss_gguf, stored};
-use crate::support::{exported, places};
+use crate::support::{exported, places, places_in_turn};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
@@ -61,9 +61,9 @@ fn off(family: &str, files: &ModelFiles) -> f32 {
 
 #[test]
 fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
-    for (family, budget) in FAMILIES {
+    for (turn, (family, budget)) in FAMILIES.into_iter().enumerate() {
         let expected = expected(family);
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&with_config(family, &config(family)), choice);
             for steps in [&[][..], &[7, 64, 1, 40], &[2, 1, 3, 37, 1], &[1; 160]] {
                 let worst = worst(&expected.logits, &logits(&mut session, &expected.ids, steps));
@@ -85,9 +85,9 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
 
 #[test]
 fn logits_of_a_gguf_agree_with_transformers() {
-    for (family, budget) in FAMILIES {
+    for (turn, (family, budget)) in FAMILIES.into_iter().enumerate() {
         let (expected, files) = (expected(family), gguf_files(family));
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let mut session = load(&files, choice);
             assert_eq!(session.outline().architecture, architecture(family));
             for steps in [&[][..], &[1, 30, 1, 90]] {

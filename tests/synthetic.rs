@@ -2,7 +2,7 @@
 //! names and configurations that must be refused before anything is allocated.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may stop where it is, and tells what it measured")]
 
-use crate::support::{places, spread};
+use crate::support::{places, places_in_turn, spread};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session, Synthesis};
 use headstart::format::{Format, Memory, gguf};
 use headstart::model::{AnyShape, Shape, Synthetic, SyntheticName};
@@ -250,14 +250,14 @@ fn models_of_other_attention_run_without_a_file_and_equal_on_every_executor() {
     ];
     let published = published.map(|(name, format)| narrow(name, format));
     let gpt_oss = of_config(CONFIGS[0], Format::MXFP4);
-    for model in published.into_iter().chain([gpt_oss]) {
+    for (turn, model) in published.into_iter().chain([gpt_oss]).enumerate() {
         let (name, files) = (model.name.clone(), ModelFiles::synthetic(model));
         let options = LoadOptions { n_context: Some(256), n_chunk: Some(32), ..LoadOptions::default() };
         let of = |choice| logits(&mut crate::support::load(&files, choice, &options));
         let expected = of(ExecutorChoice::Cpu);
         let (mean, deviation) = spread(&expected.concat());
         assert!((0.3..3.0).contains(&deviation) && mean.abs() < 2.0, "{name}: {mean} ± {deviation}");
-        for (place, choice) in places() {
+        for (place, choice) in places_in_turn(turn) {
             let worst = worst(&expected, &of(choice));
             assert!(worst <= 1e-3, "{name} on {place}: logits differ by {worst}");
         }

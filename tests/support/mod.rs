@@ -65,6 +65,16 @@ pub(crate) fn places() -> Vec<(String, ExecutorChoice)> {
     places_of(adapters)
 }
 
+/// As [`places`], of software adapters only the one whose turn it is: for tests that go over several models. That adapters compute
+/// alike is what `kernels` shows of every kernel on each, and `golden`, `verify` and `synthetic` of whole models.
+pub(crate) fn places_in_turn(turn: usize) -> Vec<(String, ExecutorChoice)> {
+    let is_software = |choice: &ExecutorChoice| matches!(choice, ExecutorChoice::Gpu(of) if of.caps.is_software);
+    let (software, mut places): (Vec<_>, Vec<_>) = places().into_iter().partition(|(_, choice)| is_software(choice));
+    let n = software.len().max(1);
+    places.extend(software.into_iter().skip(turn % n).step_by(n));
+    places
+}
+
 fn places_of(adapters: Vec<Adapter>) -> Vec<(String, ExecutorChoice)> {
     let named = |adapter: Adapter| {
         (format!("{} ({})", adapter.identity.name, adapter.identity.backend), ExecutorChoice::Gpu(adapter))

@@ -1,14 +1,32 @@
 // Checks of the page's conversation: by its controls and by its hook; thoughts apart from answers, and text as text.
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { check } from './check.mjs';
-import { assert_operable, ready, state, take_looks, until, visit } from './visitor.mjs';
+import { serve_hub } from './hub.mjs';
+import { assert_operable, go, ready, state, take_looks, unfold, until, visit } from './visitor.mjs';
 
 const SHORT = { n: 12, temperature: 0, seed: 0, thinking: false };
 const chat = (tab, request) => tab.evaluate((request) => window.headstart.chat(request), { ...SHORT, ...request });
 
-export async function check_chat(browser, url, screenshots) {
+export async function check_chat(browser, url, dist, screenshots) {
   const on_the_page = (body, options) => visit(browser, `${url}#chat`, body, options);
+  // The embedded model once more, with the smallest context that the page offers: to fill another takes minutes.
+  const in_a_short_context = async (body) => {
+    const models = path.join(dist, 'models');
+    const hub = await serve_hub({ v4: [path.join(models, readdirSync(models).find((name) => name.endsWith('.gguf')))] });
+    try {
+      return await visit(browser, `${url}?hub=${encodeURIComponent(hub.url)}#models`, async (tab) => {
+        await unfold(tab, '#more-models');
+        await tab.locator('#context').selectOption('1024');
+        await tab.evaluate(async () => window.headstart.load_model(await window.headstart.find_model('ranges/v4')));
+        await go(tab, 'chat');
+        return body(tab);
+      });
+    } finally {
+      hub.close();
+    }
+  };
 
   await check('a conversation goes on from what the cache holds, and says the same from nothing', () =>
     on_the_page(async (tab) => {
@@ -73,23 +91,22 @@ export async function check_chat(browser, url, screenshots) {
   );
 
   await check('what is too long is refused and can be typed again; turns without room are dropped and named', () =>
-    on_the_page(async (tab) => {
+    in_a_short_context(async (tab) => {
       await chat(tab, { text: 'Why?' });
-      const long = 'a very long story '.repeat(1200);
+      const long = 'a very long story '.repeat(300);
       const refusal = await chat(tab, { text: long }).catch((error) => error.message);
       assert.match(refusal, /message: \d+ tokens.*expected at most/);
       await ready(tab);
       assert.equal(await tab.locator('#said li').count(), 2);
       assert.equal(await tab.locator('#say').inputValue(), long);
       // Two that fit, but not beside each other.
-      const story = 'a very long story '.repeat(420);
+      const story = 'a very long story '.repeat(105);
       await chat(tab, { text: story, n: 2 });
       const { dropped } = await chat(tab, { text: story, n: 2 });
       assert.match(dropped, /^dropped turns 1-2, \d+ tokens$/);
       assert.match(await tab.locator('#said li').last().innerText(), /The context is full: dropped turns 1-2/);
       return dropped;
     }),
-    { timeout_ms: 300_000 },
   );
 
   await check('a conversation from a file goes on here, and what is no conversation is refused with a reason', () =>

@@ -137,35 +137,32 @@ export async function check_views(browser, url, screenshots) {
     }),
   );
 
-  for (const width of [360, 768, 1440]) {
-    await check(`looks: every view, ${width} px`, () =>
-      visit(
-        browser,
-        `${url}#chat`,
-        async (tab) => {
-          const card = bench_of(await report_of(tab), 'NVIDIA GeForce RTX 4070', 2100);
-          await tab.evaluate((text) => window.headstart.import_reports(text, 'card.json'), JSON.stringify(card));
-          await go(tab, 'compare');
-          // What was imported opens by itself; how long a view is, is asked before anything is unfolded.
-          await tab.locator('.run.open .run-head').click();
-          for (const view of VIEWS) {
-            await go(tab, view);
-            const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-            assert.ok(wider <= 0, `${view}: ${wider} px wider than the window`);
-            const screens = await tab.evaluate(() => document.documentElement.scrollHeight / innerHeight);
-            assert.ok(screens <= 3, `${view}: ${screens.toFixed(1)} screens`);
-            const small = await tab.evaluate(smallest_type);
-            assert.ok(small.px >= 12, `${view}: ${small.px} px: ${small.text}`);
-            for (const colorScheme of ['light', 'dark']) {
-              await tab.emulateMedia({ colorScheme });
-              await tab.screenshot({ path: path.join(screenshots, `view-${view}-${width}-${colorScheme}.png`), fullPage: true });
-            }
+  await check('looks: every view, narrow to wide', () =>
+    visit(browser, `${url}#chat`, async (tab) => {
+      const card = bench_of(await report_of(tab), 'NVIDIA GeForce RTX 4070', 2100);
+      await tab.evaluate((text) => window.headstart.import_reports(text, 'card.json'), JSON.stringify(card));
+      await go(tab, 'compare');
+      // What was imported opens by itself; how long a view is, is asked before anything is unfolded.
+      await tab.locator('.run.open .run-head').click();
+      for (const [width, height] of [[360, 800], [768, 900], [1440, 900]]) {
+        await tab.setViewportSize({ width, height });
+        for (const view of VIEWS) {
+          await go(tab, view);
+          const at = `${view} of ${width} px`;
+          const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          assert.ok(wider <= 0, `${at}: ${wider} px wider than the window`);
+          const screens = await tab.evaluate(() => document.documentElement.scrollHeight / innerHeight);
+          assert.ok(screens <= 3, `${at}: ${screens.toFixed(1)} screens`);
+          const small = await tab.evaluate(smallest_type);
+          assert.ok(small.px >= 12, `${at}: ${small.px} px: ${small.text}`);
+          for (const colorScheme of ['light', 'dark']) {
+            await tab.emulateMedia({ colorScheme });
+            await tab.screenshot({ path: path.join(screenshots, `view-${view}-${width}-${colorScheme}.png`), fullPage: true });
           }
-        },
-        { viewport: { width, height: width < 500 ? 800 : 900 } },
-      ),
-    );
-  }
+        }
+      }
+    }),
+  );
 }
 
 /** Any report of the page's own, to make others of. */
