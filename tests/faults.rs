@@ -83,7 +83,7 @@ fn a_full_disk_ends_whatever_writes_and_leaves_what_was_there() {
     ];
     for command in commands {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("file"), b"before").unwrap();
+        fs::write(folder.path().join("file"), b"hdstpast").unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_headstart")]);
         let output = shell.args(command).current_dir(folder.path()).output().unwrap();
@@ -91,8 +91,27 @@ fn a_full_disk_ends_whatever_writes_and_leaves_what_was_there() {
         assert_eq!(output.status.code(), Some(5), "{command:?}: {said}");
         assert!(said.contains("the space left on the disk") && said.contains("file"), "{command:?}: {said}");
         assert_eq!(names(folder.path()), ["file"], "{command:?}");
-        assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"before", "{command:?}");
+        assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"hdstpast", "{command:?}");
     }
+}
+
+#[test]
+fn a_prompt_cache_is_not_written_over_another_kind_of_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let command = |options: &[&str]| {
+        let fixed = ["run", "-a", "cpu", "-n", "1", "-p", "a", "--prompt-cache"];
+        Command::new(env!("CARGO_BIN_EXE_headstart")).args(fixed).arg(&path).args(options).output().unwrap()
+    };
+    fs::write(&path, b"GGUF and more").unwrap();
+    let output = command(&[]);
+    let said = stderr(&output);
+    assert!(output.status.code() == Some(2) && said.contains("another kind"), "{said}");
+    assert_eq!(fs::read(&path).unwrap(), b"GGUF and more");
+    // An empty file is a name that was made for it.
+    fs::write(&path, b"").unwrap();
+    let output = command(&[]);
+    assert!(output.status.success() && fs::read(&path).unwrap().starts_with(b"hdstpast"), "{}", stderr(&output));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::rc::Rc;
 use super::prefix_cache::PrefixCache;
 use super::session::Session;
 
-const MARK: [u8; 8] = *b"hdstpast";
+/// What such a file begins with.
+pub const MARK: [u8; 8] = *b"hdstpast";
 const VERSION: u32 = 2;
 /// Bytes that are on their way to the executor at once.
 const PIECE_BYTES: u64 = 16 << 20;

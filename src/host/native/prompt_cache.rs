@@ -3,7 +3,7 @@
 use super::model_files::Named;
 use super::new_file::NewFile;
 use crate::engine::Session;
-use crate::engine::run::prompt_cache::{ModelHash, fingerprint};
+use crate::engine::run::prompt_cache::{MARK, ModelHash, fingerprint};
 use crate::error::{Error, Result};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -21,6 +21,7 @@ impl PromptCache {
         let Some(path) = path else { return Ok(None) };
         // A place that cannot be written to is found before the work and not after.
         drop(NewFile::create(path)?);
+        refuse_other_kinds(path)?;
         Ok(Some(Self { path: path.to_owned(), model: pollster::block_on(fingerprint(&model.files.sources))? }))
     }
 
@@ -69,4 +70,15 @@ impl PromptCache {
             None => Ok(()),
         }
     }
+}
+
+/// Nothing else is written over: the name is then a mistake, and may be that of a model.
+fn refuse_other_kinds(path: &Path) -> Result<()> {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut begin));
+    if read.is_ok() && !MARK.starts_with(&begin) {
+        return Err(Error::usage(path.display().to_string(), "a file of another kind")
+            .expected("one that --prompt-cache wrote, or the name of a new one"));
+    }
+    Ok(())
 }
