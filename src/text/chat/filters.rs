@@ -4,7 +4,7 @@
 use super::arguments::{Arguments, fault};
 use super::budget::{Budget, exhausted};
 use super::python::text_of;
-use super::strings::{joined, lines, padded, replaced};
+use super::strings::{is_space, joined, lines, padded, replaced};
 use super::{formats, groups, json, layout, methods, numbers};
 use minijinja::value::{Rest, Tuple, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
@@ -17,7 +17,7 @@ const WIDEST_INDENT: i64 = 64;
 type Filter = fn(&Budget, &Value, &mut Arguments) -> Result<Value, Error>;
 
 /// Filters of our own: they charge what they make.
-const OURS: [(&str, Filter); 35] = [
+const OURS: [(&str, Filter); 36] = [
     ("replace", |budget, value, given| {
         let (old, new) = (given.need(0, "old")?, given.need(1, "new")?);
         let count = given.whole(2, "count")?.and_then(|count| usize::try_from(count).ok());
@@ -43,6 +43,15 @@ const OURS: [(&str, Filter); 35] = [
             (false, false) => return Err(fault("values both by place and by name")),
         };
         formats::by_percent(budget, pattern, &values).map(Value::from)
+    }),
+    ("trim", |budget, value, given| {
+        let text = text_of(value, budget)?;
+        let kept = match given.text(0, "chars")? {
+            Some(chars) => text.trim_matches(|c| chars.contains(c)),
+            None => text.trim_matches(is_space),
+        };
+        budget.take_bytes(kept.len() as u64)?;
+        Ok(if value.is_safe() { Value::from_safe_string(kept.to_owned()) } else { kept.into() })
     }),
     ("length", |budget, value, _| length(budget, value)),
     ("count", |budget, value, _| length(budget, value)),
@@ -128,7 +137,6 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         ("upper", Value::from_function(filters::upper)),
         ("title", Value::from_function(filters::title)),
         ("capitalize", Value::from_function(filters::capitalize)),
-        ("trim", Value::from_function(filters::trim)),
         ("reverse", Value::from_function(filters::reverse)),
         ("list", Value::from_function(filters::list)),
         ("map", Value::from_function(filters::map)),
@@ -149,7 +157,11 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
             if name == "round" {
                 directed(&mut values)?;
             }
-            let made = budget.made(filter.call(state, &values)?)?;
+            let made = match values.get(1).and_then(Value::as_str).filter(|_| name == "map") {
+                Some(filter) => each(state, filter, &values)?,
+                None => filter.call(state, &values)?,
+            };
+            let made = budget.made(made)?;
             if !GENERATORS.contains(&name) {
                 return Ok(made);
             }
@@ -161,6 +173,12 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
         shared.measure(value)?;
         json::to_json(&shared, value, Arguments::new(&given.into_values())?)
     });
+}
+
+/// What a filter makes of each item, with what else it is given: the library's own `map` loses what has a name.
+fn each(state: &mut State, filter: &str, values: &[Value]) -> Result<Value, Error> {
+    let of = |item| state.apply_filter(filter, &[&[item], &values[2..]].concat());
+    values[0].try_iter()?.map(of).collect::<Result<Vec<_>, Error>>().map(Value::from)
 }
 
 /// Python rounds whole numbers up and down to numbers with a point.

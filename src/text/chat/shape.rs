@@ -136,6 +136,8 @@ fn literal(text: &str) -> Result<String, Error> {
                 }
             }
             Some('N') => return Err(Error::new(ErrorKind::SyntaxError, "\\N{name} in a text is not supported")),
+            // The literal goes on in the next line.
+            Some('\n') => {}
             Some('a') => out += "\\x07",
             Some('v') => out += "\\x0b",
             Some('/') => out += "\\\\/",

@@ -23,7 +23,8 @@ const BYTES_A_BYTE: u64 = 32;
 const FUEL: u64 = 300_000;
 const FUEL_A_MESSAGE: u64 = 3_000;
 const STEPS: u64 = 4 << 20;
-const RECURSION: usize = 64;
+/// A macro within a macro counts for five to seven: schemas of tools are objects in objects.
+const RECURSION: usize = 128;
 /// Before a template's own words for why it refuses.
 const REFUSED: &str = "refused: ";
 
