@@ -2,7 +2,8 @@
 //!
 //! - V3.2's and V4's blocks of `<｜DSML｜invoke>`;
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
-//! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3), or with `<function=…>` in it (Qwen3-Coder);
+//! - Kimi K2's blocks between `<|tool_call_begin|>` and `<|tool_call_end|>`;
+//! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder);
 //! - a message to a tool in a channel (gpt-oss);
 //! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
 //! - a list of Python's calls between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or alone (Llama 3.2 and 4);
@@ -34,15 +35,18 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
         FORMS.iter().filter_map(|form| Some((rest.find(form.begin)?, form))).min_by_key(|it| it.0)
     {
         let inside = &rest[place + form.begin.len()..];
-        let (inside, behind) = inside.split_once(form.end).unwrap_or((inside, ""));
-        match (form.read)(inside, tools) {
-            Some(calls) if !calls.is_empty() => {
+        let read = |(inside, behind)| Some(((form.read)(inside, tools).filter(|calls| !calls.is_empty())?, behind));
+        // A text among the arguments may have the end in it.
+        let ends = inside.match_indices(form.end).map(|(at, end)| (&inside[..at], &inside[at + end.len()..]));
+        let whole = (!inside.contains(form.end)).then_some((inside, ""));
+        match ends.take(MOST_ENDS).chain(whole).find_map(read) {
+            Some((calls, behind)) => {
                 called.text += rest[..place].trim_end();
                 called.calls.extend(calls);
                 rest = behind;
             }
             // The mark is passed over, so that what follows it is looked at too.
-            _ => {
+            None => {
                 let (text, behind) = rest.split_at(place + form.begin.len());
                 called.text += text;
                 rest = behind;
@@ -50,7 +54,10 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
         }
     }
     called.text += if called.calls.is_empty() { rest } else { rest.trim_end() };
-    match called.calls.is_empty().then(|| llama(answer).or_else(|| listed(answer))).flatten() {
+    // Nothing marks these as calls but the names of tools, where any are known.
+    let are_known =
+        |calls: &Vec<ToolCall>| tools.is_empty() || calls.iter().all(|call| told(tools, &call.name).is_some());
+    match called.calls.is_empty().then(|| llama(answer).or_else(|| listed(answer)).filter(are_known)).flatten() {
         Some(calls) => Called { text: String::new(), calls },
         None => called,
     }
@@ -64,10 +71,14 @@ struct Form {
     read: fn(&str, &[String]) -> Option<Vec<ToolCall>>,
 }
 
-const FORMS: [Form; 7] = [
+/// More of them no call has in its arguments: each is tried.
+const MOST_ENDS: usize = 8;
+
+const FORMS: [Form; 8] = [
     Form { begin: "<｜DSML｜tool_calls>", end: "</｜DSML｜tool_calls>", read: dsml },
     Form { begin: "<｜DSML｜function_calls>", end: "</｜DSML｜function_calls>", read: dsml },
     Form { begin: "<｜tool▁calls▁begin｜>", end: "<｜tool▁calls▁end｜>", read: marked },
+    Form { begin: "<|tool_calls_section_begin|>", end: "<|tool_calls_section_end|>", read: kimi },
     Form { begin: "<tool_call>", end: "</tool_call>", read: tagged },
     Form { begin: "<|channel|>commentary to=functions.", end: "<|call|>", read: sent },
     Form { begin: "<|tool_call_start|>", end: "<|tool_call_end|>", read: |block, _| python(block) },
@@ -118,12 +129,31 @@ fn marked(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
     Some(calls)
 }
 
+/// A name with `functions.` before it and a number behind it, and JSON.
+fn kimi(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    let mut calls = Vec::new();
+    let mut block = block;
+    while let Some((one, rest)) = between(block, "<|tool_call_begin|>", "<|tool_call_end|>") {
+        block = rest;
+        let (id, arguments) = one.split_once("<|tool_call_argument_begin|>")?;
+        let name = id.trim().trim_start_matches("functions.").split(':').next()?.to_owned();
+        calls.push(ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() });
+    }
+    Some(calls)
+}
+
 fn tagged(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
     let block = block.trim();
-    if block.starts_with("<function=") {
-        functions(block, tools)
+    if block.starts_with("<function=") { functions(block, tools) } else { one_or_more(block) }
+}
+
+/// A call as JSON, or a list of them.
+fn one_or_more(json: &str) -> Option<Vec<ToolCall>> {
+    let read = json::read("calls", json).ok()?;
+    if read.kind() == ValueKind::Seq {
+        read.try_iter().ok()?.map(|one| named(&one)).collect()
     } else {
-        Some(vec![named(&json::read("a call", block).ok()?)?])
+        Some(vec![named(&read)?])
     }
 }
 
@@ -148,14 +178,20 @@ fn functions(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
     Some(calls)
 }
 
-/// Whether a tool's parameter is a text; so is one that nobody told of.
-fn is_text(tools: &[String], tool: &str, parameter: &str) -> bool {
-    let types = tools.iter().find_map(|text| {
+/// What the model was told of a tool.
+fn told(tools: &[String], tool: &str) -> Option<serde_json::Value> {
+    tools.iter().find_map(|text| {
         let known: serde_json::Value = serde_json::from_str(text).ok()?;
         let function = known.get("function").unwrap_or(&known);
-        (function.get("name")? == tool).then(|| function.pointer("/parameters/properties").cloned())?
-    });
-    types.as_ref().and_then(|types| types.get(parameter)?.get("type")).is_none_or(|of| of == "string")
+        (function.get("name")? == tool).then(|| function.clone())
+    })
+}
+
+/// Whether a tool's parameter is a text; so is one that nobody told of.
+fn is_text(tools: &[String], tool: &str, parameter: &str) -> bool {
+    let told = told(tools, tool);
+    let types = told.as_ref().and_then(|told| told.pointer("/parameters/properties"));
+    types.and_then(|types| types.get(parameter)?.get("type")).is_none_or(|of| of == "string")
 }
 
 /// A name, perhaps what form its arguments have, and they.
@@ -173,9 +209,7 @@ fn mistral(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
             let name = name.split("[CALL_ID]").next().unwrap_or(name).trim().to_owned();
             calls.push(ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() });
         } else {
-            let list = json::read("calls", block).ok().filter(|list| list.kind() == ValueKind::Seq)?;
-            let read: Option<Vec<ToolCall>> = list.try_iter().ok()?.map(|one| named(&one)).collect();
-            calls.extend(read?);
+            calls.extend(one_or_more(block)?);
         }
     }
     Some(calls)
@@ -275,6 +309,9 @@ mod tests {
         let tools = [
             r#"{"name": "add", "parameters": {"properties": {"a": {"type": "integer"}, "to": {"type": "string"}}}}"#,
             r#"{"type": "function", "function": {"name": "go", "parameters": {"properties": {"far": {"type": "boolean"}}}}}"#,
+            r#"{"name": "f"}"#,
+            r#"{"name": "g"}"#,
+            r#"{"name": "g.h"}"#,
         ];
         let called = tool_calls(answer, &tools.map(str::to_owned));
         (called.text, called.calls.into_iter().map(|call| format!("{} {}", call.name, call.arguments)).collect())
@@ -329,8 +366,22 @@ mod tests {
             <parameter=more>\n[1]\n\n</parameter>\n</function>\n</tool_call> \
             <tool_call>\n<function=go>\n<parameter=far>\nfalse\n</parameter>\n</function>\n</tool_call>";
         check(xml, "", &["add {\"a\": 12, \"to\": \"34\", \"more\": \"[1]\\n\"}", "go {\"far\": false}"]);
+        // SmolLM2 writes a list; and a text may have the tag's name in it.
+        let list = "<tool_call>[{\"name\": \"go\", \"arguments\": {}}, {\"name\": \"add\", \"arguments\": {\"to\": \"</tool_call>\"}}]</tool_call>";
+        check(list, "", &["go {}", "add {\"to\": \"</tool_call>\"}"]);
         // The last tag may be missing: some models end their turn there.
         check("<tool_call>{\"name\": \"go\", \"arguments\": {}}", "", &["go {}"]);
+    }
+
+    #[test]
+    fn kimi_numbers_its_calls() {
+        let one = |call: &str| format!("<|tool_call_begin|>{call}<|tool_call_end|>");
+        let calls = one("functions.add:0<|tool_call_argument_begin|>{\"a\": 1}")
+            + &one(" go:12<|tool_call_argument_begin|> {}");
+        let answer = format!("So.<|tool_calls_section_begin|>{calls}<|tool_calls_section_end|>");
+        check(&answer, "So.", &["add {\"a\": 1}", "go {}"]);
+        let cut = answer.replace("<|tool_call_argument_begin|>", "");
+        check(&cut, &cut, &[]);
     }
 
     #[test]
@@ -369,9 +420,14 @@ mod tests {
         check(" <|python_tag|>{\"name\": \"f\", \"parameters\": {\"q\": \"a;b\"}}", "", &["f {\"q\": \"a;b\"}"]);
         let two = "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {\"x\": 2}}";
         check(two, "", &["f {}", "g {\"x\": 2}"]);
-        for text in
-            ["{\"name\": \"f\"}", "{\"name\": \"f\", \"parameters\": {}} and more", "{", "{}", "Say {\"name\": 1}"]
-        {
+        for text in [
+            "{\"name\": \"f\"}",
+            "{\"name\": \"f\", \"parameters\": {}} and more",
+            "{",
+            "{}",
+            "Say {\"name\": 1}",
+            "{\"name\": \"Bo\", \"parameters\": {}}",
+        ] {
             check(text, text, &[]);
         }
     }

@@ -165,12 +165,13 @@ fn functions(what: &str, tools: &Value) -> Result<Vec<String>> {
     list(what, tools)?.iter().map(function).collect()
 }
 
-/// A call; its arguments are a JSON object, or a text of one.
+/// A call; its arguments are a JSON object, or a text of one; none are empty.
 fn tool_call(what: &str, call: &Value) -> Result<ToolCall> {
     let function = field(call, "function");
     let function = if function.is_none() { call.clone() } else { function };
     let arguments = field(&function, "arguments");
     let arguments = match arguments.as_str() {
+        Some(text) if text.trim().is_empty() => "{}".to_owned(),
         Some(text) => text.to_owned(),
         None if arguments.is_none() => "{}".to_owned(),
         None => as_json(what, &arguments)?,
@@ -225,9 +226,10 @@ mod tests {
         let one = Transcript::from_json(r#"{"role": "user", "content": [{"type": "text", "text": null}]}"#).unwrap();
         assert_eq!(one.messages, [Message::from("")]);
         let called = Transcript::from_json(
-            r#"[{"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{}"}}]"#,
+            r#"[{"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": ""}}]"#,
         );
-        assert_eq!(called.unwrap().messages[0].tool_calls[0].name, "f");
+        let call = ToolCall { name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+        assert_eq!(called.unwrap().messages[0].tool_calls, [call]);
     }
 
     #[test]
