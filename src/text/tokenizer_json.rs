@@ -13,8 +13,11 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::fmt;
 use tokenizers::SplitDelimiterBehavior as Behavior;
+use tokenizers::models::bpe::Vocab as Ids;
 
 const ORIGIN: &str = "tokenizer.json";
+/// No token has this id.
+const NONE: u32 = u32::MAX;
 
 #[derive(Deserialize)]
 struct File {
@@ -186,12 +189,20 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
     let begins = begin_token(&file.post_processor).map(str::to_owned);
     let scheme = read_scheme(&file.model, file.normalizer, file.pre_tokenizer)?;
     let mut tokens = Vec::new();
+    // An added token that the vocabulary has keeps that id, whatever else it is listed under.
+    let mut ids: Ids = file.added_tokens.iter().map(|added| (added.content.clone(), NONE)).collect();
     for (text, id) in file.model.vocab.0 {
+        if let Some(known) = ids.get_mut(&text) {
+            *known = id;
+        }
         let byte = byte_of(&text).filter(|_| file.model.byte_fallback);
         place(&mut tokens, id, Token::new(text, byte.map_or(Kind::Normal, Kind::Byte)))?;
     }
     for added in file.added_tokens {
         let AddedToken { id, content, single_word, lstrip, rstrip, special, normalized } = added;
+        let known = ids.get(&content).copied().filter(|known| *known != NONE).unwrap_or(id);
+        ids.insert(content.clone(), known);
+        let id = known;
         place(&mut tokens, id, Added { id, content, special, lstrip, rstrip, single_word, normalized }.token())?;
     }
     let notices = add(&mut tokens, beside)?;
