@@ -58,10 +58,12 @@ impl GrammarOptions {
 /// What may stand between the parts of JSON, as in llama.cpp: a weak model would write line ends for ever.
 const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 
+/// What the library cannot keep to (`oneOf` beyond `anyOf`, `not`, formats that it does not know) is told, as elsewhere
+/// what is not used: programs write such schemas without meaning much by it.
 fn of_schema(schema: Value) -> TopLevelGrammar {
     let mut schema = unwrapped(schema);
     if let Some(schema) = schema.as_object_mut() {
-        schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE }));
+        schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE, "lenient": true }));
     }
     TopLevelGrammar::from_json_schema(schema)
 }
@@ -116,6 +118,9 @@ fn compile(source: &TopLevelGrammar, vocabulary: &TokEnv) -> Result<Matcher> {
     factory.quiet().limits_mut().verbose_errors = false;
     let parser = factory.create_parser(source.clone()).map_err(wrong)?;
     let mut matcher = Matcher::new(Ok(parser));
+    for told in matcher.grammar_warnings() {
+        eprintln!("headstart: grammar: {told}");
+    }
     // A grammar that fails does so at its first token.
     matcher.compute_mask_or_eos().map_err(wrong)?;
     Ok(matcher)
@@ -228,6 +233,16 @@ mod tests {
         // Properties of that name are no such form.
         let own = json!({"type": "object", "properties": {"name": {}, "schema": {}}, "required": ["name"]});
         check(&of_schema(own), &["{\"name\": 1}"], &["{}"]);
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_schema_is_left_out_and_told() {
+        let wide = json!({"oneOf": [{"const": 1}, {"type": "string", "format": "made-up"}], "not": {"const": 2}});
+        let source = of_schema(wide);
+        check(&source, &["1", "\"a\""], &["2", "[]"]);
+        let factory = ParserFactory::new_simple(&ApproximateTokEnv::single_byte_env()).expect("a factory");
+        let told = Matcher::new(factory.create_parser(source)).grammar_warnings().join("; ");
+        assert!(told.contains("made-up") && told.contains("\"not\""), "{told}");
     }
 
     #[test]
