@@ -319,4 +319,8 @@ fn any_path_of_a_model_in_several_files_leads_to_all_of_it() {
     let expected = nats(&fixture("families/llama/model.safetensors"));
     let found = ["", INDEX, "model-00002-of-00003.safetensors"].map(|name| nats(&folder.path().join(name)));
     assert_eq!(found, [expected; 3]);
+    // transformers saves a model as one file over its parts, and leaves their index behind.
+    std::fs::remove_file(folder.path().join("model-00002-of-00003.safetensors")).unwrap();
+    std::fs::copy(fixture("families/llama/model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    assert_eq!(nats(folder.path()), expected);
 }

@@ -117,6 +117,11 @@ fn with_path(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// The one model in a folder.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    // What transformers would take. An index beside it may be that of parts which are gone.
+    let usual = folder.join("model.safetensors");
+    if usual.is_file() {
+        return with_path(&usual);
+    }
     let name = folder.display().to_string();
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io(&name, error))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -136,10 +141,6 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
             found.retain(|path| is_model(path));
         }
         let Some(first) = found.first() else { continue };
-        // What transformers would take.
-        if let Some(usual) = found.iter().find(|path| path.ends_with("model.safetensors")) {
-            return with_path(usual);
-        }
         let is_one = found.len() == 1 || are_parts(&found);
         if !is_one {
             return Err(Error::usage(name, format!("a folder with {} {extension} files", found.len()))
