@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::support::{fixture, memory, safetensors_of};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::error::Result;
-use headstart::format::{Memory, Source, quant, safetensors};
+use headstart::format::{Memory, Source, gguf, quant, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
 use headstart::text::chat::{Message, RenderOptions};
 use pollster::block_on;
@@ -71,6 +71,13 @@ fn names_without_model_and_fused_experts_are_read() {
         .map(|(name, dtype, shape, bytes)| (name.trim_start_matches("model.").to_owned(), dtype, shape, bytes))
         .collect();
     assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &bare), "");
+    // The text part of a model that also sees, with and without its head, as transformers 4 and 5 have it.
+    for before in ["language_model.", "language_model.model.", "model.language_model."] {
+        let mut seeing = bare.clone();
+        let parts = seeing.iter_mut().filter(|tensor| tensor.0 != "lm_head.weight");
+        parts.for_each(|tensor| tensor.0 = format!("{before}{}", tensor.0));
+        assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &seeing), "", "{before}");
+    }
 
     // transformers keeps the experts of a layer in one tensor, of each the rows of gate before those of up.
     let all = tensors("qwen3moe");
@@ -146,6 +153,7 @@ fn what_a_layer_has_beyond_its_own_is_told_or_refused() {
         assert_says(&same_as("qwen3", &config_text, &with(name)), &["1 unknown tensors", name]);
     }
     for name in [
+        "output.scale",
         "model.layers.0.mlp.down_proj.bias",
         "model.layers.0.mlp.down_proj.weight_scale",
         "model.layers.1.post_feedforward_layernorm.weight",
@@ -327,7 +335,8 @@ fn scaling_that_is_told_in_part_is_as_in_transformers_or_refused() {
     assert_eq!(scaling.unwrap(), Scaling::None);
     assert_says(&notices, &["dynamic", "beyond the context of 4096"]);
     let dynamic = json!({"type": "dynamic", "factor": 8.0, "original_max_position_embeddings": 2048});
-    assert_says(&read(dynamic).0.unwrap_err().to_string(), &["dynamic", "not supported"]);
+    assert_eq!(read(dynamic).0.unwrap(), Scaling::None);
+    assert_says(&read(json!({"type": "longrope"})).0.unwrap_err().to_string(), &["longrope", "not supported"]);
     let yarn = |more: Value| {
         let mut rope = json!({"rope_type": "yarn", "original_max_position_embeddings": 512});
         rope.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -360,13 +369,86 @@ fn a_window_that_no_layer_has_is_no_reason_to_refuse() {
     for (window, first) in [(json!(4), json!(99)), (Value::Null, json!(0)), (json!(1 << 20), json!(0))] {
         assert_eq!(same_as("qwen2", &with(window, first).to_string(), &tensors("qwen2")), "");
     }
-    for (window, first) in [(json!(4), json!(1)), (json!(4), Value::Null)] {
-        let error = Shape::from_config(&with(window, first).to_string()).unwrap_err().to_string();
-        assert_says(&error, &["use_sliding_window", "true"]);
+    for (window, first) in [(json!(64), json!(1)), (json!(64), Value::Null)] {
+        let notices = same_as("qwen2", &with(window, first).to_string(), &tensors("qwen2"));
+        assert_says(&notices, &["the context is 64 tokens", "window"]);
     }
+    // Llamas have no such setting, nor a scale of their own.
+    let mut llama = config("llama");
+    (llama["use_sliding_window"], llama["sliding_window"]) = (json!(true), json!(4));
+    llama["query_pre_attn_scalar"] = json!(4);
+    assert_eq!(same_as("llama", &llama.to_string(), &tensors("llama")), "");
     let mut listed = with(json!(4), json!(0));
     listed["layer_types"] = json!(["full_attention", "full_attention"]);
     assert_eq!(same_as("qwen2", &listed.to_string(), &tensors("qwen2")), "");
+}
+
+/// Under the old key, without a type, and with a factor of 0, which is none.
+#[test]
+fn scaling_in_a_gguf_is_as_in_llama_cpp() {
+    let source = Memory::new("model.gguf", std::fs::read(fixture("families/llama/model.gguf")).unwrap());
+    let metadata = block_on(gguf::read(&source, 0)).unwrap().metadata;
+    let read = |more: &[(&str, gguf::Value)]| {
+        let n_vocab = ("llama.vocab_size".to_owned(), gguf::Value::from(256u32));
+        let more = more.iter().map(|(name, value)| (format!("llama.rope.{name}"), value.clone()));
+        let more: Vec<_> = more.chain([n_vocab]).collect();
+        let keys: Vec<_> = metadata.iter().chain(more.iter().map(|(name, value)| (name.as_str(), value))).collect();
+        let mut bytes = gguf::head(keys.into_iter(), &[]).unwrap();
+        bytes.resize(bytes.len() + 32, 0);
+        let file = block_on(gguf::read(&Memory::new("keys", bytes), 0)).unwrap();
+        Shape::from_gguf(&file, Vec::new()).unwrap().rope.scaling
+    };
+    let kind = |kind: &str| ("scaling.type", gguf::Value::from(kind));
+    let factor = |factor: f32| ("scaling.factor", gguf::Value::from(factor));
+    let old = ("scale_linear", gguf::Value::from(8.0f32));
+    assert_eq!(read(&[]), Scaling::None);
+    assert_eq!(read(&[kind("linear"), factor(0.0)]), Scaling::Linear { factor: 1.0 });
+    for eight in [&[kind("linear"), factor(8.0)][..], &[factor(8.0)], &[old.clone()], &[factor(0.0), old]] {
+        assert_eq!(read(eight), Scaling::Linear { factor: 8.0 }, "{eight:?}");
+    }
+}
+
+/// By kinds of layers, and with the length of before beside it, as transformers reads both.
+#[test]
+fn rotations_are_found_wherever_they_stand() {
+    let plain = config("llama");
+    let rotation = plain["rope_parameters"].clone();
+    assert_eq!(rotation["rope_type"], "llama3");
+    let same = |name: &str, room: Value, original: Value| {
+        let mut config = plain.clone();
+        config["rope_parameters"] = Value::Null;
+        config[name] = room;
+        config["original_max_position_embeddings"] = original;
+        assert_eq!(same_as("llama", &config.to_string(), &tensors("llama")), "", "{config}");
+    };
+    for name in ["rope_parameters", "rope_scaling"] {
+        same(name, json!({"full_attention": rotation, "sliding_attention": null}), Value::Null);
+    }
+    let mut other = rotation.clone();
+    let original = std::mem::replace(&mut other["original_max_position_embeddings"], json!(1024));
+    same("rope_parameters", other, original);
+    let mut gemma = config("gemma3");
+    gemma["rope_scaling"] = Value::Null;
+    gemma["rope_parameters"] = json!({"sliding_attention": {"rope_type": "linear", "factor": 2.0}});
+    assert_says(&Shape::from_config(&gemma.to_string()).unwrap_err().to_string(), &["sliding_attention", "linear"]);
+}
+
+/// As `DeepseekV3Config` has them; `null` is none.
+#[test]
+fn experts_that_a_config_of_deepseek_leaves_out_are_as_in_transformers() {
+    use headstart::model::AnyShape;
+    let mut deepseek = config("deepseek_v3");
+    let read = |config: &Value| AnyShape::from_config(&config.to_string(), &mut Vec::new());
+    let AnyShape::Mla(told) = read(&deepseek).unwrap() else { panic!("no latent attention") };
+    deepseek.as_object_mut().unwrap().remove("n_shared_experts");
+    let AnyShape::Mla(found) = read(&deepseek).unwrap() else { panic!("no latent attention") };
+    let (told, found) = (told.experts.unwrap(), found.experts.unwrap());
+    assert_eq!((found.shared_hidden, found.n_experts), (found.n_hidden, told.n_experts));
+    deepseek["n_shared_experts"] = Value::Null;
+    let AnyShape::Mla(none) = read(&deepseek).unwrap() else { panic!("no latent attention") };
+    assert_eq!(none.experts.unwrap().shared_hidden, 0);
+    deepseek["rope_interleave"] = json!(false);
+    assert_says(&read(&deepseek).unwrap_err().to_string(), &["rope_interleave", "false", "not supported"]);
 }
 
 /// As in transformers, where a default stands in for what is missing, and not for what is empty.

@@ -194,8 +194,11 @@ fn odd_keys_are_kept_until_somebody_needs_them() -> Result<()> {
 
 #[test]
 fn values_of_the_wrong_type_are_no_defaults() -> Result<()> {
-    let gguf = read_gguf(GgufFile::sample().key("nan", 6, &f32::NAN.to_le_bytes()).bytes())?;
+    let file = GgufFile::sample().key("nan", 6, &f32::NAN.to_le_bytes());
+    let gguf = read_gguf(file.key("none", 10, &[0xff; 8]).key("no", 5, &[0xff; 4]).bytes())?;
     let metadata = &gguf.metadata;
+    // An id of -1, in whatever type, is that of no token.
+    assert_eq!((metadata.get_id("none")?, metadata.get_id("no")?), (None, None));
     let errors = [
         metadata.get_u32("general.architecture").err(),
         metadata.get_u32("deepseek4.scale").err(),

@@ -315,7 +315,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gpt-oss", "expert_count", (1u32 << 30).into(), "experts"),
         ("gpt-oss", "expert_used_count", 7u32.into(), "experts used"),
         ("gpt-oss", "expert_feed_forward_length", 6u32.into(), "hidden width of an expert"),
-        ("gpt-oss", "rope.scaling.factor", 0.0f32.into(), "factor"),
+        ("gpt-oss", "rope.scaling.factor", (-1.0f32).into(), "factor"),
         ("gpt-oss", "attention.value_length", 64u32.into(), "value_length"),
         ("lfm2", "shortconv.l_cache", 1u32.into(), "convolution"),
         ("lfm2", "shortconv.l_cache", u32::MAX.into(), "convolution"),

@@ -52,7 +52,7 @@ impl Metadata {
     /// A token's id; a number below zero means that there is none.
     pub fn get_id(&self, key: &str) -> Result<Option<u32>> {
         match self.get(key) {
-            Some(Value::Scalar(_, Scalar::Signed(..0))) => Ok(None),
+            Some(Value::Scalar(_, Scalar::Signed(..0) | Scalar::Unsigned(0x1_0000_0000..))) => Ok(None),
             _ => self.get_u32(key),
         }
     }

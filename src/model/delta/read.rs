@@ -104,8 +104,8 @@ impl Shape {
             context_length,
             // A head that is there is used.
             is_tied: false,
-            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+            bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
         };
         read(&keys, metadata.file(), rest)
     }

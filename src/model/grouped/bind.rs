@@ -51,16 +51,13 @@ pub(in crate::model) struct Names {
 
 impl Names {
     /// The name that a directory has: a GGUF's, that of the whole model, that of the model without its head, which has
-    /// no `model.` before it, or that of the text part of a model that also sees. For experts, `*` stands for their numbers.
+    /// no `model.` before it, or those of the text part of a model that also sees. For experts, `*` stands for their numbers.
     fn found(&self, directory: &Directory) -> Option<String> {
         let is_there = |name: &str| directory.get(&name.replace('*', "0")).is_some();
-        if let Some(name) = [&self.gguf, &self.transformers].into_iter().find(|name| is_there(name)) {
-            return Some(name.clone());
-        }
-        let bare = self.transformers.strip_prefix("model.");
-        let of_text = format!("language_model.{}", self.transformers);
-        let text = bare.map(|bare| format!("model.language_model.{bare}"));
-        [bare.map(str::to_owned), Some(of_text), text].into_iter().flatten().find(|name| is_there(name))
+        let bare = self.transformers.strip_prefix("model.").unwrap_or(&self.transformers);
+        let before = ["model.", "", "language_model.", "language_model.model.", "model.language_model."];
+        let names = before.map(|before| format!("{before}{bare}"));
+        std::iter::once(&self.gguf).chain(&names).find(|name| is_there(name)).cloned()
     }
 }
 
@@ -470,14 +467,14 @@ impl<'a> Binder<'a> {
     }
 
     /// Lists the tensors that nobody asked for. Fails for what would change the model if it were ignored: a bias, a
-    /// norm, a gate or a scale in one of its layers.
+    /// norm, a gate or a scale in one of its layers, or of a GGUF's head.
     pub(in crate::model) fn sort_the_rest(&self, architecture: &str, n_layers: u32) -> Result<Vec<String>> {
         let mut ignored = Vec::new();
         let Origin::Files(taker) = &self.origin else { return Ok(ignored) };
         for tensor in taker.rest() {
             let name = &tensor.name;
             let is_empty = tensor.shape.contains(&0);
-            if !is_empty && in_layers(name, n_layers).is_some_and(changes) {
+            if !is_empty && in_layers(name, n_layers).or(name.strip_prefix("output.")).is_some_and(changes) {
                 return Err(tensor_error(name, "a tensor that this architecture does not have")
                     .expected(format!("the tensors of {architecture}, with {n_layers} layers"))
                     .advice("The file holds a variant that is not supported, or its keys belong to another model."));
@@ -535,8 +532,14 @@ pub(in crate::model) fn rows_of_heads(
 }
 
 /// What the names of a layer's tensors begin with.
-const LAYER_PREFIXES: [&str; 5] =
-    ["blk.", "model.layers.", "layers.", "language_model.model.layers.", "model.language_model.layers."];
+const LAYER_PREFIXES: [&str; 6] = [
+    "blk.",
+    "model.layers.",
+    "layers.",
+    "language_model.layers.",
+    "language_model.model.layers.",
+    "model.language_model.layers.",
+];
 
 /// The tensor that divides the frequencies, in a GGUF.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";

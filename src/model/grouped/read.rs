@@ -14,8 +14,7 @@ use crate::model::shape::{Shape as V4, Yarn};
 pub(in crate::model) const HIDDEN: Key = key("feed_forward_length", &["intermediate_size"]);
 pub(in crate::model) const EXPERT_HIDDEN: Key = key("expert_feed_forward_length", &["moe_intermediate_size"]);
 pub(in crate::model) const N_EXPERTS: Key = key("expert_count", &["num_experts", "num_local_experts"]);
-pub(in crate::model) const BASE: Key =
-    key("rope.freq_base", &["rope_parameters.rope_theta", "rope_parameters.full_attention.rope_theta", "rope_theta"]);
+pub(in crate::model) const BASE: Key = key("rope.freq_base", &["rope_parameters.rope_theta", "rope_theta"]);
 pub(super) const LOCAL_BASE: Key =
     key("rope.freq_base_swa", &["rope_parameters.sliding_attention.rope_theta", "rope_local_base_freq"]);
 /// A head's width, by whose root products of queries and keys are divided. A GGUF has no key for it.
@@ -50,15 +49,8 @@ const TIED_BLOCK: Key = key("", &["tie_embedding"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
-pub(in crate::model) const TYPE: Key = key(
-    "rope.scaling.type",
-    &[
-        "rope_parameters.rope_type",
-        "rope_parameters.full_attention.rope_type",
-        "rope_scaling.rope_type",
-        "rope_scaling.type",
-    ],
-);
+pub(in crate::model) const TYPE: Key =
+    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
 
 /// Whether a `config.json` is that of one of these architectures.
 #[must_use]
@@ -158,17 +150,16 @@ impl Shape {
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
         let defaults = &architecture.defaults;
-        let window = if architecture.is_within_window { keys.whole(&keys::WINDOW)? } else { None };
+        let is_within = architecture.is_within_window || some_layer_slides(&keys, architecture)?;
+        let window = if is_within { keys.whole(&keys::WINDOW)? } else { None };
         match architecture.activation {
             Activation::Silu if keys.at("hidden_act").is_some_and(|name| name == "swish") => {}
             Activation::Silu => keys.refuse_other("hidden_act", &"silu".into())?,
             Activation::GeluTanh => keys.refuse_other("hidden_activation", &"gelu_pytorch_tanh".into())?,
         }
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
+        keys.refuse_other("rope_parameters.sliding_attention.rope_type", &"default".into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
-        if keys.at("use_sliding_window").is_some_and(|uses| uses != false) && some_layer_slides(&keys)? {
-            keys.refuse_other("use_sliding_window", &false.into())?;
-        }
         keys.refuse_other("conv_bias", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
         if architecture.needs_scaling && keys.text(&TYPE)?.is_none() {
@@ -202,8 +193,11 @@ impl Shape {
 }
 
 /// Whether a config that uses a window has a layer with one: those behind `max_window_layers`, unless they are listed, and
-/// only where the window is shorter than the context.
-fn some_layer_slides(keys: &ConfigKeys) -> Result<bool> {
+/// only where the window is shorter than the context. Llamas have no such setting.
+fn some_layer_slides(keys: &ConfigKeys, of: &Architecture) -> Result<bool> {
+    if of.gguf == "llama" || keys.at("use_sliding_window").is_none_or(|uses| uses == false) {
+        return Ok(false);
+    }
     let Some(window) = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0) else { return Ok(false) };
     if keys.whole(&keys::CONTEXT)?.is_some_and(|context| window >= context) {
         return Ok(false);
@@ -282,7 +276,10 @@ fn read(keys: &dyn Keys, of: &Architecture, file: &str, rest: Rest, notices: &mu
         }
     }
     let by_width = of.scaled_by(n_layers, equal_part, head_dim);
-    let scaled_by = keys.number(&ATTENTION_SCALE)?.or(defaults.attention_scale).unwrap_or(f64::from(by_width));
+    let scaled_by = match defaults.attention_scale {
+        Some(usual) => keys.number(&ATTENTION_SCALE)?.unwrap_or(usual),
+        None => f64::from(by_width),
+    };
     let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(defaults.context);
     let mut experts = of.has_experts.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
     if let (Some(experts), Some(gating)) = (&mut experts, of.gating) {
@@ -367,7 +364,8 @@ pub(in crate::model) fn scaling(
     context: u32,
     notices: &mut Vec<String>,
 ) -> Result<Scaling> {
-    let told = keys.number(&keys::YARN_FACTOR)?;
+    // To llama.cpp a factor of 0 is none.
+    let told = keys.number(&keys::YARN_FACTOR)?.filter(|factor| !is_gguf || *factor != 0.0);
     let factor = || match told {
         None if !is_gguf => Err(keys.missing(&keys::YARN_FACTOR)),
         told => Ok(told.unwrap_or(1.0)),
@@ -383,8 +381,7 @@ pub(in crate::model) fn scaling(
     Ok(match keys.text(&TYPE)?.as_deref() {
         // llama.cpp takes a factor without a type for a linear one.
         None if is_gguf => {
-            let factor =
-                keys.number(&keys::YARN_FACTOR)?.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
+            let factor = told.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
             factor.filter(|factor| *factor != 0.0).map_or(Scaling::None, |factor| Scaling::Linear { factor })
         }
         // Of texts, a rotation by place and picture is the plain one.
@@ -396,7 +393,7 @@ pub(in crate::model) fn scaling(
             Scaling::None
         }
         // transformers changes the rotation of texts that are longer than this, and no text is here.
-        Some("dynamic") if keys.whole(&keys::YARN_ORIGINAL)?.is_none_or(|original| original >= context) => {
+        Some("dynamic") => {
             notices.push(format!("{} is \"dynamic\": that begins beyond the context of {context}", keys.thing(&TYPE)));
             Scaling::None
         }

@@ -96,8 +96,8 @@ impl Shape {
             scaling,
             yarn_m,
             indexer: (architecture == "deepseek32").then(|| indexer(&keys)).transpose()?,
-            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+            bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
             notices,
         };
         read(&keys, metadata.file(), rest)
@@ -112,6 +112,7 @@ impl Shape {
         keys.refuse_other("hidden_act", &"silu".into())?;
         keys.refuse_other("attention_bias", &false.into())?;
         keys.refuse_other("moe_layer_freq", &1.into())?;
+        keys.refuse_other("rope_interleave", &true.into())?;
         let mut notices = Vec::new();
         let (scaling, yarn_m) = config_scaling(&keys, &mut notices)?;
         let n_layers = keys.require(&keys::N_LAYERS)?;
@@ -253,7 +254,12 @@ fn gguf_experts(
 /// The defaults are those of transformers for the architecture.
 fn config_experts(keys: &ConfigKeys, n_layers: u32) -> Result<Option<ExpertsShape>> {
     let is_v2 = keys.at("model_type").and_then(serde_json::Value::as_str) == Some("deepseek_v2");
-    let n_experts = keys.whole(&keys::N_EXPERTS)?.unwrap_or(0);
+    // A file that says `null` means none.
+    let or = |key: &Key, default: u32| match keys.whole(key)? {
+        None if key.config.iter().any(|name| keys.is_null(name)) => Ok(0),
+        told => Ok::<_, Error>(told.unwrap_or(default)),
+    };
+    let n_experts = or(&keys::N_EXPERTS, if is_v2 { 64 } else { 256 })?;
     let n_dense = keys.whole(&DENSE_LAYERS)?.unwrap_or(if is_v2 { 0 } else { 3 });
     if n_experts == 0 || n_dense >= n_layers {
         return Ok(None);
@@ -285,7 +291,7 @@ fn config_experts(keys: &ConfigKeys, n_layers: u32) -> Result<Option<ExpertsShap
         (true, false) => (groups(&N_GROUPS, 8)?, groups(&N_KEPT, 4)?),
     };
     let n_hidden = keys.require(&EXPERT_HIDDEN)?;
-    let n_shared = keys.whole(&keys::N_SHARED)?.unwrap_or(0);
+    let n_shared = or(&keys::N_SHARED, if is_v2 { 2 } else { 1 })?;
     Ok(Some(ExpertsShape {
         shared_hidden: together(n_shared, n_hidden),
         is_sigmoid,

@@ -28,6 +28,14 @@ impl ConfigKeys {
             all.extend(text);
         }
         name_by_class(&mut config);
+        // Where rotations stand by the kinds of layers, the usual one is that of full attention.
+        for name in ["rope_parameters", "rope_scaling"] {
+            if let Some(Value::Object(all)) = config.get_mut(name)
+                && let Some(Value::Object(full)) = all.remove("full_attention")
+            {
+                all.extend(full);
+            }
+        }
         one_rotation(&mut config)?;
         Ok(Self { config })
     }
@@ -74,7 +82,9 @@ impl ConfigKeys {
     /// Fails unless the value at a path is absent or the one that every V4 has.
     pub(in crate::model) fn refuse_other(&self, path: &str, only: &Value) -> Result<()> {
         match self.at(path) {
-            Some(value) if value != only => Err(wrong(path, value, &format!("{only}, as in every published V4"))),
+            Some(value) if value != only => {
+                Err(wrong(path, value, &format!("{only}: models that differ are not supported")))
+            }
             _ => Ok(()),
         }
     }

@@ -73,8 +73,8 @@ impl Shape {
             swiglu_limit,
             rope_dims: keys.whole(&keys::ROPE_DIMS)?.unwrap_or(default.rope_dims),
             yarn_by_default: true,
-            bos: metadata.get_u32("tokenizer.ggml.bos_token_id")?,
-            eos: metadata.get_u32("tokenizer.ggml.eos_token_id")?,
+            bos: metadata.get_id("tokenizer.ggml.bos_token_id")?,
+            eos: metadata.get_id("tokenizer.ggml.eos_token_id")?,
         };
         keys::read(&keys, rest)
     }

@@ -52,18 +52,13 @@ pub(in crate::model) const YARN_TYPE: Key = key(
     "rope.scaling.type",
     &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"],
 );
-pub(in crate::model) const YARN_FACTOR: Key = key(
-    "rope.scaling.factor",
-    &[
-        "rope_parameters.compress.factor",
-        "rope_parameters.factor",
-        "rope_parameters.full_attention.factor",
-        "rope_scaling.factor",
-    ],
-);
+pub(in crate::model) const YARN_FACTOR: Key =
+    key("rope.scaling.factor", &["rope_parameters.compress.factor", "rope_parameters.factor", "rope_scaling.factor"]);
 pub(in crate::model) const YARN_ORIGINAL: Key = key(
     "rope.scaling.original_context_length",
     &[
+        // Where it stands beside, transformers takes that one.
+        "original_max_position_embeddings",
         "rope_parameters.compress.original_max_position_embeddings",
         "rope_parameters.original_max_position_embeddings",
         "rope_scaling.original_max_position_embeddings",
