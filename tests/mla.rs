@@ -361,7 +361,7 @@ fn shapes_that_make_no_sense_are_refused_by_name() {
     for (key, value, words) in [
         ("rope.scaling.yarn_log_multiplier", f32::NAN, "yarn_log_multiplier"),
         ("rope.scaling.yarn_log_multiplier", 1e30, "YaRN"),
-        ("rope.scaling.factor", 0.0, "factor"),
+        ("rope.scaling.factor", -1.0, "factor"),
         ("expert_weights_scale", f32::INFINITY, "expert_weights_scale"),
         ("attention.layer_norm_rms_epsilon", -1.0, "epsilon"),
         ("attention.temperature_scale", 1.0, "temperature"),
