@@ -354,6 +354,8 @@ mod tests {
         put("generation_config.json", "");
         assert_eq!(found()?, ["model.safetensors", "config.json", "generation_config.json"]);
         put("model.safetensors.index.json", r#"{"weight_map": {"x": "b.safetensors", "y": "absent.safetensors"}}"#);
+        assert_eq!(found()?, ["model.safetensors", "config.json", "generation_config.json"]);
+        std::fs::remove_file(folder.path().join("model.safetensors")).expect("a file");
         assert_eq!(
             found()?,
             ["model.safetensors.index.json", "b.safetensors", "config.json", "generation_config.json"]

@@ -1,7 +1,8 @@
 //! A file that appears whole or not at all: it is written beside its place under another name, and renamed.
 
 use crate::error::{Error, Result};
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -13,9 +14,18 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
+    /// As [`Self::of_model`], of anything but a model. A model in its place is refused: its name was meant for another option.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        if is_model(path) {
+            return Err(Error::usage(path.display().to_string(), "a model, which would be lost")
+                .expected("the name of another file to write"));
+        }
+        Self::of_model(path)
+    }
+
     /// Begins a file that will stand at `path`, in a folder that must exist. A folder, a device or a pipe in its place
     /// is refused, because a rename would not write to it but remove it.
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    pub(super) fn of_model(path: &Path) -> Result<Self> {
         let shown = path.display().to_string();
         if path.file_name().is_none() || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Error::usage(shown, "not a plain file").expected("the name of a file to write"));
@@ -39,6 +49,13 @@ impl NewFile {
         file.persist(&self.path).map_err(|error| failed(&self.path, &error.error))?;
         Ok(())
     }
+}
+
+/// Whether a file begins as a GGUF or as safetensors: the length of its JSON, and that.
+fn is_model(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(9).read_to_end(&mut begin));
+    read.is_ok() && (begin.starts_with(b"GGUF") || begin.len() == 9 && begin[4..] == *b"\0\0\0\0{")
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
@@ -71,6 +88,20 @@ mod tests {
         file.finish()?;
         assert_eq!(std::fs::read(&path).expect("the file"), b"whole");
         assert!(NewFile::create(folder.path()).is_err() && NewFile::create(&folder.path().join("no/such")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_model_is_not_written_over() -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|error| Error::io("a folder", error))?;
+        let path = folder.path().join("m");
+        for (begin, is_model) in
+            [(&b"GGUF\x03\0\0\0"[..], true), (b"\x20\x01\0\0\0\0\0\0{\"a\"", true), (b"{\"schema\": 1}", false)]
+        {
+            std::fs::write(&path, begin).expect("a file");
+            assert_eq!(NewFile::create(&path).is_err(), is_model);
+            assert!(NewFile::of_model(&path).is_ok(), "a model is written anew by its own commands");
+        }
         Ok(())
     }
 }

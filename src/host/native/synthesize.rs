@@ -44,7 +44,7 @@ pub(super) fn synthesize(arguments: &Synthesize) -> Result<Ending> {
     let head = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors)?;
 
     let _watch = interrupt::watch();
-    let mut file = NewFile::create(&arguments.output)?;
+    let mut file = NewFile::of_model(&arguments.output)?;
     file.write(&head)?;
     let mut progress = Progress::new();
     let total: u64 = tensors.iter().map(|tensor| tensor.bytes).sum();

@@ -105,7 +105,7 @@ pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
     let head = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &tensors)?;
 
     let _watch = interrupt::watch();
-    let mut new_file = NewFile::create(output)?;
+    let mut new_file = NewFile::of_model(output)?;
     new_file.write(&head)?;
     let Some(tally) = write_tensors(&model.files.sources, &planned, &mut new_file)? else { return Ok(ending()) };
     new_file.finish()?;
