@@ -103,11 +103,13 @@ fn a_prompt_cache_is_not_written_over_another_kind_of_file() {
         let fixed = ["run", "-a", "cpu", "-n", "1", "-p", "a", "--prompt-cache"];
         Command::new(env!("CARGO_BIN_EXE_headstart")).args(fixed).arg(&path).args(options).output().unwrap()
     };
-    fs::write(&path, b"GGUF and more").unwrap();
-    let output = command(&[]);
-    let said = stderr(&output);
-    assert!(output.status.code() == Some(2) && said.contains("another kind"), "{said}");
-    assert_eq!(fs::read(&path).unwrap(), b"GGUF and more");
+    for (bytes, words) in [("GGUF and more", "a model, which would be lost"), ("A letter", "a file of another kind")] {
+        fs::write(&path, bytes).unwrap();
+        let output = command(&[]);
+        let said = stderr(&output);
+        assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), bytes);
+    }
     // An empty file is a name that was made for it.
     fs::write(&path, b"").unwrap();
     let output = command(&[]);

@@ -51,11 +51,12 @@ impl NewFile {
     }
 }
 
-/// Whether a file begins as a GGUF or as safetensors: the length of its JSON, and that.
+/// Whether a file begins as a GGUF or as safetensors: the length of its JSON, and that. Whoever opens a pipe would wait.
 fn is_model(path: &Path) -> bool {
     let mut begin = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(9).read_to_end(&mut begin));
-    read.is_ok() && (begin.starts_with(b"GGUF") || begin.len() == 9 && begin[4..] == *b"\0\0\0\0{")
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let is_read = is_file && File::open(path).and_then(|file| file.take(9).read_to_end(&mut begin)).is_ok();
+    is_read && (begin.starts_with(b"GGUF") || begin.len() == 9 && begin[4..] == *b"\0\0\0\0{")
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {

@@ -72,7 +72,7 @@ impl PromptCache {
     }
 }
 
-/// Nothing else is written over: the name is then a mistake, and may be that of a model.
+/// Nothing else is written over: the name is then a mistake.
 fn refuse_other_kinds(path: &Path) -> Result<()> {
     let mut begin = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut begin));
