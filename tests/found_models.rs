@@ -168,11 +168,14 @@ fn what_a_layer_has_beyond_its_own_is_told_or_refused() {
 #[test]
 fn ends_and_numbers_as_people_write_them_are_read() {
     let text = config("qwen3").to_string();
-    for (bos, eos) in [(json!(null), json!([])), (json!(-1), json!(-1)), (json!([3]), json!([4, 5]))] {
+    let (list, null) = (json!([null, 4, 5]), json!(null));
+    for (bos, eos) in
+        [(null, json!([null])), (json!([]), json!(-1)), (json!(-1), json!([])), (json!([3]), list.clone())]
+    {
         let mut odd = config("qwen3");
         (odd["bos_token_id"], odd["eos_token_id"]) = (bos.clone(), eos.clone());
         let shape = Shape::from_config(&odd.to_string()).unwrap();
-        let is_list = eos == json!([4, 5]);
+        let is_list = eos == list;
         assert_eq!((shape.bos, shape.eos), if is_list { (Some(3), Some(4)) } else { (None, None) }, "{bos} {eos}");
     }
     let mut whole = config("qwen3");

@@ -271,11 +271,15 @@ fn rope_dims(keys: &ConfigKeys, default: &Shape) -> Result<u32> {
     Ok((f64::from(keys.require(&keys::HEAD_DIM)?) * part) as u32)
 }
 
-/// A token's id: a number, or a list of which the first is the one. An empty list and a number below zero name none.
+/// A token's id: a number, or a list of which the first is the one. An empty list, `null` and a number below zero name none.
 pub(in crate::model) fn token(keys: &ConfigKeys, key: &Key) -> Result<Option<u32>> {
-    let id = keys.get(key, "a token's id", |value| match value.as_array().map_or(Some(value), |ids| ids.first()) {
+    let first = |value: &Value| match value {
+        Value::Array(ids) => ids.iter().find(|id| !id.is_null()).cloned(),
+        one => Some(one.clone()),
+    };
+    let id = keys.get(key, "a token's id", |value| match first(value) {
         Some(id) if id.as_i64().is_some_and(|id| id < 0) => Some(None),
-        Some(id) => to_u32(id).map(Some),
+        Some(id) => to_u32(&id).map(Some),
         None => Some(None),
     })?;
     Ok(id.flatten())
