@@ -370,6 +370,8 @@ fn a_chat_comes_from_the_file_or_from_the_config() {
     let begin = "<｜begin▁of▁sentence｜>";
     assert_eq!(chat.render(&[user("x")], &RenderOptions::default()).unwrap(), format!("{begin}x"));
     assert!(Chat::from_config(&TokenizerConfig::default(), &TOKENIZER).unwrap().is_none());
+    let empty = TokenizerConfig { chat_template: Some(" \n".into()), ..TokenizerConfig::default() };
+    assert!(Chat::from_config(&empty, &TOKENIZER).unwrap().is_none());
     let file = pollster::block_on(gguf::read(&Memory::new("fixture", VOCABULARY), 0)).unwrap();
     assert!(Chat::from_gguf(&file.metadata, &TOKENIZER).unwrap().is_none());
     let mut tokenizer = Tokenizer::from_json(include_str!("fixtures/tokenizer.json"), SpecialIds::default()).unwrap();

@@ -199,6 +199,16 @@ fn text_is_composed_where_the_json_says_so() {
 fn sentence_piece_has_the_ids_of_llama_cpp_transformers_and_sentencepiece() {
     let facts = &FACTS["spm"];
     check("spm from gguf", &spm(), &expected(facts, "llama_cpp"));
+    let unnamed = with_vocabulary(SPM, |vocabulary| {
+        let special = SpecialIds { bos: None, eos: None, ..vocabulary.special };
+        Tokenizer::from_gguf(GgufVocabulary { special, ..vocabulary }).unwrap().unwrap()
+    });
+    let spm_named = spm();
+    for text in TEXTS.iter() {
+        let [unnamed, named] =
+            [&unnamed, &spm_named].map(|of| (of.encode(text, Bos::AsModelSays).unwrap(), of.special()));
+        assert_eq!((unnamed.0, unnamed.1.eos), (named.0, Some(2)), "{text:?}");
+    }
     // Sentencepiece itself does not look for control tokens in a text, and gives no prefix after user-defined ones.
     let others = facts["sentencepiece"].as_object().unwrap();
     assert!(others.len() <= 3 && others.keys().all(|index| TEXTS[index.parse::<usize>().unwrap()].contains('<')));

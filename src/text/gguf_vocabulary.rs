@@ -170,6 +170,12 @@ impl<'a> GgufVocabulary<'a> {
             return Err(Error::file("tokenizer.ggml.scores", found).expected("one for each token"));
         }
         let prefix = if self.add_space_prefix.unwrap_or(true) { SpacePrefix::Always } else { SpacePrefix::Never };
+        // Where none are named, llama.cpp takes the places that they have in SentencePiece's own files.
+        let is_control =
+            |id: &u32| self.token_types.get(*id as usize).is_some_and(|of| matches!(kind_of(*of), Kind::Control));
+        let usual = |id: u32| Some(id).filter(is_control);
+        let SpecialIds { bos, eos, .. } = self.special;
+        (self.special.bos, self.special.eos) = (bos.or(usual(1)), eos.or(usual(2)));
         let special = self.special_ids(true);
         let scores = if has_scores { std::mem::take(&mut self.scores) } else { vec![0.0; n_tokens] };
         let guessed = "tokenizer.ggml.scores is missing: all tokens count the same, which may not be the model's way";

@@ -79,7 +79,10 @@ impl Chat {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &TokenizerConfig, tokenizer: &Tokenizer) -> Result<Option<Self>> {
-        let Some(template) = &config.chat_template else { return Ok(None) };
+        // An empty one would make prompts of no tokens.
+        let Some(template) = config.chat_template.as_ref().filter(|template| !template.trim().is_empty()) else {
+            return Ok(None);
+        };
         let mut chat = Self::from_template(template, tokenizer)?;
         if let Encoding::Template(_, for_tools) = &mut chat.0 {
             *for_tools = config.tool_template.as_ref().map(|template| read(template, tokenizer));
