@@ -51,7 +51,7 @@ impl NewFile {
     }
 }
 
-/// Whether a file begins as a GGUF or as safetensors: the length of its JSON, and that. Whoever opens a pipe would wait.
+/// Whether a file begins as a GGUF or as safetensors: the length of its JSON, and that. A pipe is not opened: reading would block.
 fn is_model(path: &Path) -> bool {
     let mut begin = Vec::new();
     let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());

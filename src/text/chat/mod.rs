@@ -80,12 +80,11 @@ impl Chat {
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &TokenizerConfig, tokenizer: &Tokenizer) -> Result<Option<Self>> {
         // An empty one would make prompts of no tokens.
-        let Some(template) = config.chat_template.as_ref().filter(|template| !template.trim().is_empty()) else {
-            return Ok(None);
-        };
+        let is_there = |template: &&String| !template.trim().is_empty();
+        let Some(template) = config.chat_template.as_ref().filter(is_there) else { return Ok(None) };
         let mut chat = Self::from_template(template, tokenizer)?;
         if let Encoding::Template(_, for_tools) = &mut chat.0 {
-            *for_tools = config.tool_template.as_ref().map(|template| read(template, tokenizer));
+            *for_tools = config.tool_template.as_ref().filter(is_there).map(|template| read(template, tokenizer));
         }
         Ok(Some(chat))
     }

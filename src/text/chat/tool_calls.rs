@@ -92,11 +92,19 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a st
     text.split_once(begin)?.1.split_once(end)
 }
 
-fn dsml(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
-    let mut calls = Vec::new();
+/// The calls between such marks, one after the other.
+fn each_between(block: &str, begin: &str, end: &str, read: fn(&str) -> Option<ToolCall>) -> Option<Vec<ToolCall>> {
     let mut block = block;
-    while let Some((invoke, rest)) = between(block, "<｜DSML｜invoke name=\"", "</｜DSML｜invoke>") {
+    let next = || {
+        let (one, rest) = between(block, begin, end)?;
         block = rest;
+        Some(one)
+    };
+    std::iter::from_fn(next).map(read).collect()
+}
+
+fn dsml(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
+    each_between(block, "<｜DSML｜invoke name=\"", "</｜DSML｜invoke>", |invoke| {
         let (name, mut parameters) = invoke.split_once("\">")?;
         let mut arguments = Vec::new();
         while let Some((parameter, rest)) = between(parameters, "<｜DSML｜parameter name=\"", "</｜DSML｜parameter>")
@@ -110,36 +118,27 @@ fn dsml(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
             };
             arguments.push((key.to_owned(), value));
         }
-        calls.push(call(name, arguments)?);
-    }
-    Some(calls)
+        call(name, arguments)
+    })
 }
 
 /// V3.1 writes a name and JSON; R1 and V3 before it write `function`, the name, and JSON between fences.
 fn marked(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
-    let mut calls = Vec::new();
-    let mut block = block;
-    while let Some((one, rest)) = between(block, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>") {
-        block = rest;
+    each_between(block, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", |one| {
         let (first, second) = one.split_once("<｜tool▁sep｜>")?;
         let fenced = second.split_once("```json").and_then(|(name, json)| Some((name, json.rsplit_once("```")?.0)));
         let (name, arguments) = fenced.unwrap_or((first, second));
-        calls.push(ToolCall { name: name.trim().to_owned(), arguments: object(arguments)?, ..ToolCall::default() });
-    }
-    Some(calls)
+        Some(ToolCall { name: name.trim().to_owned(), arguments: object(arguments)?, ..ToolCall::default() })
+    })
 }
 
 /// A name with `functions.` before it and a number behind it, and JSON.
 fn kimi(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
-    let mut calls = Vec::new();
-    let mut block = block;
-    while let Some((one, rest)) = between(block, "<|tool_call_begin|>", "<|tool_call_end|>") {
-        block = rest;
+    each_between(block, "<|tool_call_begin|>", "<|tool_call_end|>", |one| {
         let (id, arguments) = one.split_once("<|tool_call_argument_begin|>")?;
         let name = id.trim().trim_start_matches("functions.").split(':').next()?.to_owned();
-        calls.push(ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() });
-    }
-    Some(calls)
+        Some(ToolCall { name, arguments: object(arguments)?, ..ToolCall::default() })
+    })
 }
 
 fn tagged(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
