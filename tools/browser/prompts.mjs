@@ -38,6 +38,18 @@ const on_the_file = (tab, work) =>
     return (0, eval)(`(${work})`)({ bytes, set });
   }, work.toString());
 
+/** Waits until a whole file is kept and, for a second, none is written. Of two tabs, one may count what the other has half written. */
+const at_rest = (tab) =>
+  tab.evaluate(async () => {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle('prompts');
+    for (let quiet = 0; quiet < 10; ) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const names = await Array.fromAsync(folder.keys());
+      quiet = names.length === 1 && !names[0].endsWith('.new') ? quiet + 1 : 0;
+    }
+  });
+
 /** Waits long enough for something to be kept, and demands that nothing is. */
 async function none_is_kept(tab) {
   await tab.waitForTimeout(1000);
@@ -114,7 +126,7 @@ export async function check_prompts(browser, url, dist, screenshots) {
         const [a, b] = await Promise.all(pair.map((tab) => chat(tab, { text: LONG, clear: true })));
         assert.deepEqual(a.ids, b.ids);
       }
-      await Promise.all(pair.map(kept));
+      await at_rest(pair[0]);
       await Promise.all(pair.map(reload));
       const both = await Promise.all(pair.map((tab) => chat(tab, { text: LONG })));
       const n_known = both.map((answered) => answered.n_known);
