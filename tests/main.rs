@@ -49,6 +49,7 @@ mod real_shapes;
 mod reports;
 mod sampled;
 mod sampling;
+mod scales_apart;
 mod shards;
 mod small_models;
 mod soak;

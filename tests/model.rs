@@ -3,7 +3,7 @@
 use crate::support::in_transformers;
 use headstart::Error;
 use headstart::format::gguf::{self, Gguf};
-use headstart::format::scaled::ScaleType;
+use headstart::format::scaled::{Layout, ScaleType};
 use headstart::format::{Directory, Format, Memory, Stored, TensorInfo, safetensors};
 use headstart::model::Model;
 use headstart::model::shape::{NO_LIMIT, Shape, Yarn};
@@ -303,6 +303,7 @@ fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
         n_rows,
         scales: Some(Scales {
             stored: ScaleType::F32,
+            layout: Layout::usual(Format::FP8_F32).expect("scales apart"),
             source_index: 3,
             offset: begin(stack) + scale_row * 4,
             first_row,

@@ -3,13 +3,17 @@
 //!
 //! | weights in the file | scales in the file | blocks |
 //! |---|---|---|
-//! | F8_E4M3 `[n_rows, n_in]` | F8_E8M0 `[n_rows / 128, n_in / 128]` | FP8 |
-//! | F8_E4M3 `[n_rows, n_in]` | F32, BF16 or F16 `[n_rows / 128, n_in / 128]` | FP8_F32 |
+//! | F8_E4M3 `[n_rows, n_in]` | F8_E8M0, or U8 for its bits, as below | FP8 |
+//! | F8_E4M3 `[n_rows, n_in]` | F32, BF16 or F16, as below | FP8_F32 |
 //! | I8 `[n_rows, n_in / 2]`: element 2j in the low nibble of byte j, 2j + 1 in the high one | F8_E8M0 `[n_rows, n_in / 32]` | MXFP4 |
 //! | U8 `[n_rows, n_in / 32, 16]`, likewise: gpt-oss's | U8 `[n_rows, n_in / 32]`: the bits of E8M0 | MXFP4 |
+//! | I32 `[n_rows, n_in / 8]`, likewise, each number with 8 added: compressed-tensors', as in Kimi K2 Thinking | BF16 or F16, as below | Q4_0 |
+//! | I8 `[n_rows, n_in]`: compressed-tensors' | BF16 or F16, as below | Q8_0 |
 //!
-//! Numbers of scales are rounded up. Refused: rows that are no whole blocks of 32, and whatever these formats call no
-//! number.
+//! Scales are shared by blocks, `[n_rows / 128, n_in / 128]` (DeepSeek), by a row, `[n_rows, 1]` (compressed-tensors,
+//! FBGEMM), by a tensor, `[1]` (ModelOpt), or by what else their shape tells ([`Layout::told_by`]).
+//! Numbers of scales are rounded up. In Q4_0 and Q8_0 they are F16: what BF16 has below 2^-17 loses digits. Refused: rows that are no
+//! whole blocks of 32, scales that are too large, and whatever these formats call no number.
 
 use super::Format;
 use super::repack::BLOCK_LEN;
@@ -63,7 +67,7 @@ impl ScaleType {
         }
     }
 
-    /// Writes a scale as blocks have it.
+    /// Writes a scale as blocks have it: as a byte, an f16 or an f32.
     fn write(self, scale: &[u8], to: &mut [u8]) -> Result<()> {
         let number = match (self, scale) {
             (Self::E8M0, &[byte]) => {
@@ -75,34 +79,65 @@ impl ScaleType {
             (Self::F16, &[a, b]) => f16::from_le_bytes([a, b]).to_f32(),
             _ => f32::NAN,
         };
-        to.copy_from_slice(&number.to_le_bytes());
-        if number.is_finite() { Ok(()) } else { Err(no_number(number.to_string())) }
+        let stored = match to.len() {
+            2 => {
+                let half = f16::from_f32(number);
+                to.copy_from_slice(&half.to_le_bytes());
+                half.to_f32()
+            }
+            _ => {
+                to.copy_from_slice(&number.to_le_bytes());
+                number
+            }
+        };
+        if stored.is_finite() { Ok(()) } else { Err(no_number(number.to_string())) }
     }
 }
 
 fn no_number(found: String) -> Error {
-    Error::file("a scale", found).expected("a finite number").advice("The file is damaged: download it again.")
+    Error::file("a scale", found)
+        .expected("a finite number, and in integer formats one that f16 has")
+        .advice("The file is damaged: download it again.")
 }
 
 impl Layout {
-    /// How the tensors lie that become blocks of a format; `None` where there are no such tensors.
+    /// How tensors usually lie that become blocks of a format; `None` where there are no such tensors.
     #[must_use]
-    pub const fn of(format: Format) -> Option<Self> {
+    pub const fn usual(format: Format) -> Option<Self> {
         match format {
-            Format::FP8 => Some(Self { per_byte: 1, scale_rows: 128, scale_len: 128 }),
-            Format::FP8_F32 => Some(Self { per_byte: 1, scale_rows: 128, scale_len: 128 }),
-            Format::MXFP4 => Some(Self { per_byte: 2, scale_rows: 1, scale_len: 32 }),
+            Format::FP8 | Format::FP8_F32 => Some(Self { per_byte: 1, scale_rows: 128, scale_len: 128 }),
+            Format::MXFP4 | Format::Q4_0 => Some(Self { per_byte: 2, scale_rows: 1, scale_len: 32 }),
+            Format::Q8_0 => Some(Self { per_byte: 1, scale_rows: 1, scale_len: 32 }),
             _ => None,
         }
+    }
+
+    /// How weights `[n_rows, n_in]` lie whose scales are `[n_scale_rows, n_scales]`: one is shared by a row or all of them, by an
+    /// element's whole row, or by runs whose length is a power of two. `None` where no length gives such a number of scales, and
+    /// where a block of 32 would have several.
+    #[must_use]
+    pub fn told_by(format: Format, [n_rows, n_in]: [u32; 2], [n_scale_rows, n_scales]: [u64; 2]) -> Option<Self> {
+        let usual = Self::usual(format)?;
+        let shared = |n: u32, usual: u32, least: u32, n_found: u64| {
+            let runs = (least.ilog2()..=15).map(|log| 1 << log);
+            [usual, n.max(1)].into_iter().chain(runs).find(|&run| u64::from(n.div_ceil(run)) == n_found)
+        };
+        Some(Self {
+            scale_rows: shared(n_rows, usual.scale_rows, 1, n_scale_rows)?,
+            scale_len: shared(n_in, usual.scale_len, BLOCK_LEN as u32, n_scales)?,
+            ..usual
+        })
     }
 
     /// The format of the blocks, from the types of weights and scales as a safetensors file names them.
     #[must_use]
     pub fn format_of(weights: &str, scales: &str) -> Option<Format> {
         match (weights, scales) {
-            ("F8_E4M3", "F8_E8M0") => Some(Format::FP8),
+            ("F8_E4M3", "F8_E8M0" | "U8") => Some(Format::FP8),
             ("F8_E4M3", "F32" | "BF16" | "F16") => Some(Format::FP8_F32),
             ("I8" | "U8", "F8_E8M0") | ("U8", "U8") => Some(Format::MXFP4),
+            ("I32", "BF16" | "F16") => Some(Format::Q4_0),
+            ("I8", "BF16" | "F16") => Some(Format::Q8_0),
             _ => None,
         }
     }
@@ -120,13 +155,20 @@ impl Layout {
     }
 }
 
-/// Joins a row's weights and its scales, which are stored as `scale_type`, into blocks of `format`, which fill `blocks`.
+/// Joins a row's weights and its scales, which lie as `layout` says and are stored as `scale_type`, into blocks of `format`, which
+/// fill `blocks`.
 ///
 /// # Errors
 /// For what is no number, and where the lengths do not fit each other.
-pub fn join_row(format: Format, scale_type: ScaleType, weights: &[u8], scales: &[u8], blocks: &mut [u8]) -> Result<()> {
+pub fn join_row(
+    format: Format,
+    layout: Layout,
+    scale_type: ScaleType,
+    weights: &[u8],
+    scales: &[u8],
+    blocks: &mut [u8],
+) -> Result<()> {
     let wrong = || Error::usage(format!("a row of {format} to join"), format!("{} bytes", weights.len()));
-    let layout = Layout::of(format).ok_or_else(wrong)?;
     let per_block = BLOCK_LEN / layout.per_byte as usize;
     let per_scale = layout.scale_len as usize / BLOCK_LEN;
     let size = format.block_bytes();
@@ -134,8 +176,9 @@ pub fn join_row(format: Format, scale_type: ScaleType, weights: &[u8], scales: &
     let n = weights.len() / per_block;
     if !weights.len().is_multiple_of(per_block)
         || blocks.len() != n * size
+        || per_scale == 0
         || scales.len() != n.div_ceil(per_scale) * scale_bytes
-        || (format == Format::FP8_F32) == (scale_type == ScaleType::E8M0)
+        || matches!(format, Format::FP8 | Format::MXFP4) != (scale_type == ScaleType::E8M0)
     {
         return Err(wrong().expected("whole blocks, and a scale for each or for every few of them"));
     }
@@ -147,11 +190,13 @@ pub fn join_row(format: Format, scale_type: ScaleType, weights: &[u8], scales: &
         for (weights, block) in weights.chunks_exact(per_block).zip(blocks.chunks_exact_mut(size)) {
             let (head, codes) = block.split_at_mut(size - codes_bytes);
             scale_type.write(scale, head)?;
-            if layout.per_byte == 2 {
-                join_nibbles(weights, codes);
-            } else {
-                check_e4m3(weights)?;
-                codes.copy_from_slice(weights);
+            match format {
+                Format::MXFP4 | Format::Q4_0 => join_nibbles(weights, codes),
+                Format::Q8_0 => codes.copy_from_slice(weights),
+                _ => {
+                    check_e4m3(weights)?;
+                    codes.copy_from_slice(weights);
+                }
             }
         }
     }
@@ -180,6 +225,39 @@ mod tests {
     use super::*;
     use crate::format::quant::decode_row;
 
+    /// [`super::join_row`] of what lies as usual.
+    fn join_row(format: Format, stored: ScaleType, weights: &[u8], scales: &[u8], blocks: &mut [u8]) -> Result<()> {
+        let usual = Layout { per_byte: 1, scale_rows: 128, scale_len: 128 };
+        super::join_row(format, Layout::usual(format).unwrap_or(usual), stored, weights, scales, blocks)
+    }
+
+    #[test]
+    fn the_shape_of_the_scales_tells_who_shares_one() -> Result<()> {
+        let told = |dims, scales| {
+            Layout::told_by(Format::FP8_F32, dims, scales).map(|layout| (layout.scale_rows, layout.scale_len))
+        };
+        assert_eq!(told([300, 160], [3, 2]), Some((128, 128)));
+        assert_eq!(told([300, 160], [5, 3]), Some((64, 64)));
+        assert_eq!(told([300, 160], [300, 1]), Some((1, 160)));
+        assert_eq!(told([300, 160], [300, 5]), Some((1, 32)));
+        assert_eq!(told([300, 160], [1, 1]), Some((300, 160)));
+        assert_eq!(told([96, 96], [1, 1]), Some((128, 128)));
+        for odd in [[4, 1], [300, 4], [300, 6], [301, 1], [0, 1], [3, 160]] {
+            assert_eq!(told([300, 160], odd), None, "{odd:?}");
+        }
+        assert_eq!(Layout::told_by(Format::MXFP4, [3, 64], [3, 2]), Layout::usual(Format::MXFP4));
+        assert_eq!(Layout::told_by(Format::MXFP4, [3, 64], [3, 4]), None);
+        assert_eq!(Layout::format_of("F8_E4M3", "U8"), Some(Format::FP8));
+        // One scale for a whole row.
+        let layout = Layout { per_byte: 1, scale_rows: 1, scale_len: 160 };
+        let mut blocks = [0; 5 * 36];
+        super::join_row(Format::FP8_F32, layout, ScaleType::F32, &[0x38; 160], &3.0f32.to_le_bytes(), &mut blocks)?;
+        let mut values = [0.0; 160];
+        decode_row(Format::FP8_F32, &blocks, &mut values)?;
+        assert!(values.iter().all(|&value| value == 3.0));
+        Ok(())
+    }
+
     #[test]
     fn a_row_of_fp8_takes_the_scale_of_each_128() -> Result<()> {
         // 160 elements: one whole run of 128, and one of 32.
@@ -202,6 +280,30 @@ mod tests {
             join_row(Format::FP8_F32, scale_type, &weights, &scales, &mut wide)?;
             assert_eq!(wide, blocks, "{scale_type:?}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn integers_take_the_scale_as_an_f16() -> Result<()> {
+        // The numbers -8 to 7 twice, in the order of the row, with 8 added; of each 32 in a scale of its own.
+        let packed: Vec<u8> = (0..16).map(|j| ((2 * j) % 16) | (((2 * j + 1) % 16) << 4)).collect();
+        let scales = [0.5, -2.0].map(|scale| bf16::from_f32(scale).to_le_bytes()).concat();
+        let mut blocks = [0; 2 * 18];
+        join_row(Format::Q4_0, ScaleType::BF16, &[packed.clone(), packed].concat(), &scales, &mut blocks)?;
+        let mut values = [0.0; 64];
+        decode_row(Format::Q4_0, &blocks, &mut values)?;
+        for (i, value) in values.iter().enumerate() {
+            let number = (i % 16) as f32 - 8.0;
+            assert_eq!(*value, number * if i < 32 { 0.5 } else { -2.0 }, "{i}");
+        }
+        let bytes: Vec<u8> = (0..32).map(|i: i8| (i - 20).to_le_bytes()[0]).collect();
+        let mut blocks = [0; 34];
+        join_row(Format::Q8_0, ScaleType::F16, &bytes, &f16::from_f32(0.25).to_le_bytes(), &mut blocks)?;
+        let mut values = [0.0; 32];
+        decode_row(Format::Q8_0, &blocks, &mut values)?;
+        assert!(values.iter().enumerate().all(|(i, value)| *value == (i as f32 - 20.0) * 0.25));
+        let large = bf16::from_f32(1e6).to_le_bytes();
+        assert!(join_row(Format::Q8_0, ScaleType::BF16, &bytes, &large, &mut blocks).is_err());
         Ok(())
     }
 
@@ -240,5 +342,6 @@ mod tests {
         );
         assert!(join(0, &[1], 33, 33).is_err() && join(0, &[1], 32, 34).is_err() && join(0, &[1, 1], 32, 33).is_err());
         assert!(join_row(Format::Q8_0, ScaleType::E8M0, &[0; 32], &[0], &mut [0; 34]).is_err());
+        assert!(join_row(Format::Q4_1, ScaleType::F16, &[0; 32], &[0; 2], &mut [0; 20]).is_err());
     }
 }

@@ -132,7 +132,8 @@ pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<D
 }
 
 /// The name of a tensor without what training put around the model when it was saved: `torch.compile`, data parallelism,
-/// checkpoints of activations, adapters that were merged. `None` where nothing is around it.
+/// checkpoints of activations, adapters that were merged; and weights that compressed-tensors packed as weights. `None` where nothing
+/// is around it.
 fn unwrapped(name: &str) -> Option<String> {
     const WITHIN: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
     const BEFORE: [&str; 2] = ["module.", "base_model.model."];
@@ -140,6 +141,9 @@ fn unwrapped(name: &str) -> Option<String> {
     let mut plain = parts.join(".");
     while let Some(inner) = BEFORE.iter().find_map(|before| plain.strip_prefix(before)) {
         plain = inner.to_owned();
+    }
+    if plain.ends_with(".weight_packed") {
+        plain.truncate(plain.len() - "_packed".len());
     }
     (plain != name).then_some(plain)
 }

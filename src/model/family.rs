@@ -68,6 +68,9 @@ impl Model {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
+        if let Some(error) = transformed(config) {
+            return Err(error);
+        }
         let model = Self::of_family(config, tensors, notices).map_err(|error| quantized(config).unwrap_or(error))?;
         let is_headless = match &model {
             Self::Grouped(shape, weights) => weights.head.is_none() && !shape.is_tied,
@@ -94,12 +97,35 @@ impl Model {
 /// What a model cannot be read for, where its config says that its weights are quantized in a way that is not known.
 fn quantized(config: &str) -> Option<Error> {
     let keys = ConfigKeys::parse(config).ok()?;
-    let method = keys.at("quantization_config.quant_method")?.as_str()?;
-    let is_known = matches!(method, "fp8" | "mxfp4");
-    let thing = "config.json: key \"quantization_config.quant_method\"";
+    let text = |key: &str| keys.at(&format!("quantization_config.{key}"))?.as_str();
+    let method = text("quant_method")?;
+    // Those of which some are read say further which one it is.
+    let (key, found) = match method {
+        "fp8" | "fbgemm_fp8" | "mxfp4" => return None,
+        "compressed-tensors" => ("format", text("format").unwrap_or_default()),
+        "modelopt" => ("quant_algo", text("quant_algo").unwrap_or_default()),
+        _ => ("quant_method", method),
+    };
+    let is_known = matches!(
+        found,
+        "float-quantized" | "mxfp8-quantized" | "int-quantized" | "pack-quantized" | "naive-quantized" | "FP8"
+    );
     (!is_known).then(|| {
-        Error::file(thing, shown(method))
-            .expected("\"fp8\", \"mxfp4\" or none")
+        Error::file(format!("config.json: key \"quantization_config.{key}\""), format!("{} ({method})", shown(found)))
+            .expected("\"fp8\", \"fbgemm_fp8\", \"mxfp4\", \"compressed-tensors\" in float-, int- or pack-quantized, \"modelopt\" in FP8, or none")
+            .advice("Take the model as it was published, or as a GGUF.")
+    })
+}
+
+/// What a model cannot be read for whose activations are to be turned before they are multiplied, which weights do not show.
+fn transformed(config: &str) -> Option<Error> {
+    let keys = ConfigKeys::parse(config).ok()?;
+    let key = "quantization_config.transform_config.config_groups";
+    let groups = keys.at(key)?.as_object()?;
+    (!groups.is_empty()).then(|| {
+        let names: Vec<&str> = groups.keys().map(String::as_str).collect();
+        Error::file(format!("config.json: key \"{key}\""), shown(&names.join(", ")))
+            .expected("none: activations that are transformed before a product are not known here")
             .advice("Take the model as it was published, or as a GGUF.")
     })
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 use crate::support::{fixture, memory};
+use half::bf16;
 use headstart::format::gguf::{self, NewTensor, Value};
 use headstart::format::{Format, quant, safetensors};
 use pollster::block_on;
@@ -229,13 +230,13 @@ fn e4m3(byte: u8) -> f32 {
     if byte < 128 { size } else { -size }
 }
 
-/// A matrix as V3 and R1 are published: bytes of FP8, and for each block of 128 rows and columns what they are multiplied
-/// by; and the values that these stand for.
-pub(crate) fn in_fp8(tensor: &Tensor) -> (Vec<u8>, Vec<f32>, Tensor) {
+/// A matrix in bytes of FP8, and for each block of so many rows and columns what they are multiplied by (of V3 and R1 as they are
+/// published, 128 of both); and the values that these stand for.
+pub(crate) fn in_fp8(tensor: &Tensor, [rows, columns]: [usize; 2]) -> (Vec<u8>, Vec<f32>, Tensor) {
     let (n_rows, n_in) = (tensor.shape[0] as usize, tensor.shape[1] as usize);
-    let blocks = n_in.div_ceil(128);
-    let mut scales = vec![0.0f32; n_rows.div_ceil(128) * blocks];
-    let block_of = |i: usize| i / n_in / 128 * blocks + i % n_in / 128;
+    let blocks = n_in.div_ceil(columns);
+    let mut scales = vec![0.0f32; n_rows.div_ceil(rows) * blocks];
+    let block_of = |i: usize| i / n_in / rows * blocks + i % n_in / columns;
     for (i, value) in tensor.values.iter().enumerate() {
         scales[block_of(i)] = scales[block_of(i)].max(value.abs() / 448.0);
     }
@@ -246,6 +247,29 @@ pub(crate) fn in_fp8(tensor: &Tensor) -> (Vec<u8>, Vec<f32>, Tensor) {
     };
     let codes = tensor.values.iter().enumerate().map(|(i, value)| (i, nearest(value / scales[block_of(i)])));
     let (bytes, values) = codes.map(|(i, (byte, number))| (byte, number * scales[block_of(i)])).unzip();
+    (bytes, scales, Tensor { shape: tensor.shape.clone(), values })
+}
+
+/// A matrix in integers, of a row so many with a scale in BF16, as compressed-tensors has them: two in a byte with 8 added, or in
+/// bytes; the scales; and the values that these stand for.
+pub(crate) fn in_integers(tensor: &Tensor, bits: u32, run: usize) -> (Vec<u8>, Vec<u8>, Tensor) {
+    let n_in = tensor.shape[1] as usize;
+    let most = (1i32 << (bits - 1)) - 1;
+    let (mut numbers, mut scales, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for row in tensor.values.chunks(n_in) {
+        for run in row.chunks(run) {
+            let largest = run.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let scale = bf16::from_f32(largest / most as f32);
+            scales.extend(scale.to_le_bytes());
+            let of_run = run.iter().map(|value| ((value / scale.to_f32()).round() as i32).clamp(-most - 1, most));
+            values.extend(of_run.clone().map(|number| number as f32 * scale.to_f32()));
+            numbers.extend(of_run);
+        }
+    }
+    let bytes = match bits {
+        4 => numbers.chunks(2).map(|pair| ((pair[0] + 8) | ((pair[1] + 8) << 4)) as u8).collect(),
+        _ => numbers.iter().map(|number| *number as u8).collect(),
+    };
     (bytes, scales, Tensor { shape: tensor.shape.clone(), values })
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
-use crate::format::scaled::{self, Layout};
+use crate::format::scaled;
 use crate::format::{Format, Source, quant};
 use crate::model::weights::{Piece, Scales, TensorRef};
 
@@ -20,9 +20,9 @@ pub(in crate::engine) async fn read_rows(
 ) -> Result<()> {
     for piece in pieces {
         let (part, rest) = to.split_at_mut((u64::from(piece.n_rows) * tensor.row_bytes()) as usize);
-        match (piece.scales, Layout::of(tensor.format)) {
-            (Some(scales), Some(layout)) => read_scaled(sources, tensor, &piece, &scales, layout, part).await?,
-            _ => sources[piece.source_index].read_at(piece.offset, part).await?,
+        match piece.scales {
+            Some(scales) => read_scaled(sources, tensor, &piece, &scales, part).await?,
+            None => sources[piece.source_index].read_at(piece.offset, part).await?,
         }
         to = rest;
     }
@@ -48,9 +48,9 @@ async fn read_scaled(
     tensor: &TensorRef,
     piece: &Piece,
     scales: &Scales,
-    layout: Layout,
     to: &mut [u8],
 ) -> Result<()> {
+    let layout = scales.layout;
     let row_bytes = layout.row_bytes(tensor.n_in);
     let mut weights = vec![0; (u64::from(piece.n_rows) * row_bytes) as usize];
     sources[piece.source_index].read_at(piece.offset, &mut weights).await?;
@@ -65,7 +65,7 @@ async fn read_scaled(
     for (row, (weights, blocks)) in (scales.first_row..).zip(rows) {
         let at = (u64::from(row / layout.scale_rows - first) * scale_row_bytes) as usize;
         let factors = &factors[at..at + scale_row_bytes as usize];
-        scaled::join_row(tensor.format, scales.stored, weights, factors, blocks)
+        scaled::join_row(tensor.format, layout, scales.stored, weights, factors, blocks)
             .map_err(|error| named(tensor, tensor.format, error))?;
     }
     Ok(())

@@ -11,7 +11,6 @@ pub use scaled::Scales;
 
 use super::part::{Extent, Kind};
 use crate::format::Format;
-use crate::format::scaled::Layout;
 use std::ops::Range;
 
 /// All weights of a model, and what else its directory holds.
@@ -317,8 +316,7 @@ impl Named {
 impl Piece {
     /// The bytes of a row of `n_in` elements as they lie there: where the scales lie apart, fewer than the blocks'.
     fn row_bytes(&self, format: Format, n_in: u32) -> u64 {
-        let apart = self.scales.and_then(|_| Layout::of(format));
-        apart.map_or_else(|| format.row_bytes(n_in.into()), |layout| layout.row_bytes(n_in))
+        self.scales.map_or_else(|| format.row_bytes(n_in.into()), |scales| scales.layout.row_bytes(n_in))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Matrices of DeepSeek's FP8 and FP4, whose scales are tensors of their own beside them.
+//! Matrices of FP8, FP4 and integers whose scales are tensors of their own beside them, as DeepSeek's are.
 
 use super::Piece;
 use super::take::{Taker, piece, significant, tensor_error};
@@ -12,6 +12,8 @@ use crate::format::{Format, TensorInfo};
 pub struct Scales {
     /// How they are stored.
     pub stored: ScaleType,
+    /// Who shares one.
+    pub layout: Layout,
     /// Which source they lie in.
     pub source_index: usize,
     /// Where those of the tensor's first row begin, in bytes.
@@ -55,6 +57,7 @@ impl Scaled<'_> {
             * self.scale_type.bytes();
         let scales = Scales {
             stored: self.scale_type,
+            layout,
             source_index: self.scales.source_index,
             offset: self.scales.offset + u64::from(first / of_each) * scale_bytes,
             first_row: first % of_each,
@@ -71,7 +74,8 @@ impl<'a> Taker<'a> {
         let weights = self.directory().require(name)?;
         let Some(scales) = self.scales_of(name) else { return Ok(None) };
         let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else { return Ok(None) };
-        let (Some(layout), Some(scale_type)) = (Layout::of(format), ScaleType::from_name(scales.stored.name())) else {
+        let (Some(usual), Some(scale_type)) = (Layout::usual(format), ScaleType::from_name(scales.stored.name()))
+        else {
             return Ok(None);
         };
         let [n_stacked, n_rows, n_in] = dims;
@@ -80,33 +84,67 @@ impl<'a> Taker<'a> {
                 tensor_error(name, format!("rows of {n_in}")).expected("a multiple of 32, as blocks have scales")
             );
         }
-        let check = |tensor: &TensorInfo, rows: u32, width: u64| {
-            let expected = [n_stacked.into(), rows.into(), width];
-            let found = match tensor.shape.as_slice() {
-                [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) && tensor.name == name => {
-                    outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
-                }
-                found => found.to_vec(),
-            };
-            if significant(&found) == significant(&expected) {
-                return Ok(());
-            }
-            let expected = &expected[usize::from(n_stacked == 1)..];
+        let wrong = |tensor: &TensorInfo, rows: u32, width: u64| {
+            let expected = &[n_stacked.into(), rows.into(), width][usize::from(n_stacked == 1)..];
             let whole = &dims[usize::from(n_stacked == 1)..];
-            Err(tensor_error(&tensor.name, format!("of shape {:?}", tensor.shape))
+            tensor_error(&tensor.name, format!("of shape {:?}", tensor.shape))
                 .expected(format!("{expected:?} (rows first), for a weight of {whole:?}"))
-                .advice("The file is damaged, or of a version with other blocks."))
+                .advice("The file is damaged, or of a version with other blocks.")
         };
-        check(weights, n_rows, layout.row_bytes(n_in))?;
-        check(scales, n_rows.div_ceil(layout.scale_rows), layout.scales_per_row(n_in).into())?;
+        // In bytes, whatever they were counted in.
+        let found = match weights.shape.as_slice() {
+            [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) => {
+                outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
+            }
+            [outer @ .., n_words] if weights.stored.name() == "I32" => {
+                outer.iter().copied().chain(n_words.checked_mul(4)).collect()
+            }
+            found => found.to_vec(),
+        };
+        let width = usual.row_bytes(n_in);
+        if significant(&found) != significant(&[n_stacked.into(), n_rows.into(), width]) {
+            return Err(wrong(weights, n_rows, width));
+        }
+        let layout = of_each(&scales.shape, n_stacked)
+            .and_then(|scales| Layout::told_by(format, [n_rows, n_in], scales))
+            .ok_or_else(|| wrong(scales, n_rows.div_ceil(usual.scale_rows), usual.scales_per_row(n_in).into()))?;
         self.mark(weights);
         self.mark(scales);
+        self.take_beside(name)?;
         Ok(Some(Scaled { format, layout, weights, scales, scale_type, of_each: n_rows, n_in }))
+    }
+
+    /// What compressed-tensors has beside weights: their shape, which is known, and what would change their numbers, which is refused.
+    fn take_beside(&mut self, name: &str) -> Result<()> {
+        for (ending, is_known) in [("_shape", true), ("_zero_point", false), ("_g_idx", false)] {
+            match self.directory().get(&format!("{name}{ending}")) {
+                Some(shape) if is_known => self.mark(shape),
+                Some(other) => {
+                    return Err(tensor_error(&other.name, format!("beside {}", shown(name)))
+                        .expected("weights that are multiplied by scales alone, in the order of their rows")
+                        .advice("Take the model as it was published, or as a GGUF."));
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     fn scales_of(&self, name: &str) -> Option<&'a TensorInfo> {
         let names = ENDINGS.iter().filter_map(|(weight, scale)| Some(format!("{}{scale}", name.strip_suffix(weight)?)));
         names.filter_map(|name| self.directory().get(&name)).next()
+    }
+}
+
+/// The scales of each of the stacked matrices, `[n_rows, n_in]`, of a tensor of this shape: dims of 1 at its end may be left out.
+fn of_each(shape: &[u64], n_stacked: u32) -> Option<[u64; 2]> {
+    let stacked: &[u64] = if n_stacked == 1 { &[] } else { &[n_stacked.into()] };
+    let shape = &shape[shape.iter().take_while(|&&n| n == 1).count().min(shape.len().saturating_sub(2))..];
+    match shape.strip_prefix(stacked)? {
+        [] => Some([1, 1]),
+        [rows] => Some([*rows, 1]),
+        [rows, scales] => Some([*rows, *scales]),
+        _ => None,
     }
 }
 
