@@ -5,9 +5,7 @@ use crate::format::Format;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
-use crate::gpu::{
-    Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Rounding, Ticket, Tile, Tuning,
-};
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Rounding, Tile, Tuning};
 
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
@@ -92,14 +90,12 @@ impl Held {
     /// What is wrong with the case on an executor, if anything is; an error is that, too.
     async fn wrong_in(&mut self, executor: &mut Executor) -> Result<Option<String>> {
         let case = &self.case;
-        // The adapter compiles and computes while the reference does.
-        let tickets = begin_case(executor, case).await?;
         let expected = match self.expected.take() {
             Some(expected) => expected,
             None => run_case(&mut Executor::Cpu(Box::default()), case).await?,
         };
         let expected = &*self.expected.insert(expected);
-        let found = end_case(executor, tickets).await?;
+        let found = run_case(executor, case).await?;
         let variants = case.recording.stages.iter().flat_map(|stage| executor.variants(stage, None));
         let budget = variants.map(|variant| variant.precision.budget(0.0)).fold(0.0, f64::max) as f32;
         let mut outputs = expected.iter().zip(&found).zip(&case.outputs).enumerate();
@@ -182,30 +178,17 @@ pub fn tunings(case: &Case, config: Config) -> Vec<Tuning> {
 /// # Errors
 /// When the adapter refuses a shader, or is lost.
 pub async fn run_case(executor: &mut Executor, case: &Case) -> Result<Vec<Vec<u8>>> {
-    let tickets = begin_case(executor, case).await?;
-    end_case(executor, tickets).await
-}
-
-/// Hands a case to an executor, and asks for its outputs.
-async fn begin_case(executor: &mut Executor, case: &Case) -> Result<Vec<Ticket>> {
     executor.allocate(&case.arena).await?;
     for (buffer, bytes) in &case.inputs {
         executor.write(case.arena.whole(*buffer), 0, bytes);
     }
     let prepared = executor.prepare(&case.recording).await?;
-    let outputs = case.outputs.iter().enumerate();
-    outputs
-        .map(|(index, (buffer, _))| executor.submit(prepared, u32::from(index == 0), case.arena.whole(*buffer)))
-        .collect()
-}
-
-/// Waits for what [`begin_case`] asked for.
-async fn end_case(executor: &mut Executor, tickets: Vec<Ticket>) -> Result<Vec<Vec<u8>>> {
-    let mut outputs = Vec::with_capacity(tickets.len());
-    for ticket in tickets {
-        outputs.push(executor.finish(ticket).await?);
+    let mut read = Vec::new();
+    for (index, (buffer, _)) in case.outputs.iter().enumerate() {
+        let ticket = executor.submit(prepared, u32::from(index == 0), case.arena.whole(*buffer))?;
+        read.push(executor.finish(ticket).await?);
     }
-    Ok(outputs)
+    Ok(read)
 }
 
 /// As [`difference`], by the measure of variants that round: relative to the root mean square of what is expected, of which

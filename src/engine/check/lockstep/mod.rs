@@ -17,7 +17,7 @@ use crate::engine::run::parts::{NUMBER_BUDGET, Output, Part, check_same, key, nu
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 use crate::error::{Error, Result};
-use crate::gpu::{Executor, Recording, Slice, Stage, Ticket};
+use crate::gpu::{Executor, Recording, Slice, Stage};
 use crate::kernels::Words;
 use compare::{Deviation, Written};
 use ties::{Ties, choice_among};
@@ -196,11 +196,10 @@ async fn run_part(
     step: LockstepStep,
 ) -> Result<StageDeviation> {
     let before = read(&mut oracle.executor, expected).await?;
-    // The adapter computes while the oracle does.
-    let tickets = begin(&mut session.executor, part)?;
-    let wanted = begin(&mut oracle.executor, expected)?;
-    let wanted = end(&mut oracle.executor, wanted).await?;
-    let found = end(&mut session.executor, tickets).await?;
+    session.run_and_wait(part.prepared).await?;
+    oracle.run_and_wait(expected.prepared).await?;
+    let found = read(&mut session.executor, part).await?;
+    let wanted = read(&mut oracle.executor, expected).await?;
     let ties = match &expected.route {
         Some(stage) => Some(Ties::read(&mut oracle.executor, stage).await?),
         None => None,
@@ -211,21 +210,6 @@ async fn run_part(
         give(&mut session.executor, output.slice, &found[at], &wanted[at]);
     }
     Ok(deviation)
-}
-
-/// Runs a part, and asks for what its outputs then hold.
-fn begin(executor: &mut Executor, part: &Part) -> Result<Vec<Ticket>> {
-    let outputs = part.outputs.iter().enumerate();
-    outputs.map(|(at, output)| executor.submit(part.prepared, u32::from(at == 0), output.slice)).collect()
-}
-
-/// Waits for what [`begin`] asked for.
-async fn end(executor: &mut Executor, tickets: Vec<Ticket>) -> Result<Vec<Vec<u32>>> {
-    let mut outputs = Vec::with_capacity(tickets.len());
-    for ticket in tickets {
-        outputs.push(words(&executor.finish(ticket).await?));
-    }
-    Ok(outputs)
 }
 
 /// What a part's outputs hold.
