@@ -68,9 +68,6 @@ impl Model {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
-        if let Some(error) = transformed(config) {
-            return Err(error);
-        }
         let model = Self::of_family(config, tensors, notices).map_err(|error| quantized(config).unwrap_or(error))?;
         let is_headless = match &model {
             Self::Grouped(shape, weights) => weights.head.is_none() && !shape.is_tied,
@@ -106,26 +103,12 @@ fn quantized(config: &str) -> Option<Error> {
         "modelopt" => ("quant_algo", text("quant_algo").unwrap_or_default()),
         _ => ("quant_method", method),
     };
-    let is_known = matches!(
-        found,
-        "float-quantized" | "mxfp8-quantized" | "int-quantized" | "pack-quantized" | "naive-quantized" | "FP8"
-    );
+    let is_known = found == "FP8" || method == "compressed-tensors" && found.ends_with("-quantized");
     (!is_known).then(|| {
-        Error::file(format!("config.json: key \"quantization_config.{key}\""), format!("{} ({method})", shown(found)))
-            .expected("\"fp8\", \"fbgemm_fp8\", \"mxfp4\", \"compressed-tensors\" in float-, int- or pack-quantized, \"modelopt\" in FP8, or none")
-            .advice("Take the model as it was published, or as a GGUF.")
-    })
-}
-
-/// What a model cannot be read for whose activations are to be turned before they are multiplied, which weights do not show.
-fn transformed(config: &str) -> Option<Error> {
-    let keys = ConfigKeys::parse(config).ok()?;
-    let key = "quantization_config.transform_config.config_groups";
-    let groups = keys.at(key)?.as_object()?;
-    (!groups.is_empty()).then(|| {
-        let names: Vec<&str> = groups.keys().map(String::as_str).collect();
-        Error::file(format!("config.json: key \"{key}\""), shown(&names.join(", ")))
-            .expected("none: activations that are transformed before a product are not known here")
+        Error::file(format!("config.json: key \"quantization_config.{key}\""), shown(found))
+            .expected(
+                "FP8, FP4 or symmetric integers by \"fp8\", \"mxfp4\", \"compressed-tensors\" or \"modelopt\", or none",
+            )
             .advice("Take the model as it was published, or as a GGUF.")
     })
 }

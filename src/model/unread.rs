@@ -43,6 +43,9 @@ const IN_CONFIG: [(&str, &[f64]); 11] = [
 ];
 const PARTIAL: &str = "partial_rotary_factor";
 
+/// Of compressed-tensors: weights that were turned as well do not show it.
+const TRANSFORMS: &str = "quantization_config.transform_config.config_groups";
+
 /// What is known of a rotation, or says nothing.
 const OF_ROTATIONS: [&str; 20] = [
     "type",
@@ -106,6 +109,9 @@ pub(super) fn in_config(config: &str) -> Vec<String> {
         if let Some(value) = keys.at(name).filter(|value| value.as_f64().is_some_and(|n| !neutral.contains(&n))) {
             notices.push(ignored(name, &value.to_string(), architecture));
         }
+    }
+    if keys.at(TRANSFORMS).and_then(Value::as_object).is_some_and(|groups| !groups.is_empty()) {
+        notices.push(ignored(TRANSFORMS, "how activations are turned", architecture));
     }
     // V4 has rotations by name, and checks them itself.
     for room in ["rope_parameters", "rope_scaling"].into_iter().filter(|_| family != Family::V4) {
