@@ -23,7 +23,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Cargo tells where it runs this; another clone may have built it, where they share a target folder.
+    let here = env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let root = Path::new(&here).join("../..");
     let (mut quick, mut dist) = (false, root.join("dist"));
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
