@@ -92,9 +92,11 @@ enum Value {
     Never,
     Always,
     IfNumber,
-    /// If it is one of `on`, `off`, `auto`, 0 and 1.
+    /// If it is one of `on`, `off`, `auto`, 0 and 1, another word for these, or several with commas between.
     IfSwitch,
 }
+
+const SWITCHES: [&str; 10] = ["on", "off", "auto", "0", "1", "-1", "true", "false", "enabled", "disabled"];
 
 /// Options whose next word is a text of the user's own, also where it looks like an option.
 const TEXTS: [&str; 8] =
@@ -177,7 +179,7 @@ impl Value {
             Self::Never => false,
             Self::Always => !next.starts_with('-') || next.parse::<i64>().is_ok(),
             Self::IfNumber => next.parse::<i64>().is_ok(),
-            Self::IfSwitch => matches!(next, "on" | "off" | "auto" | "0" | "1"),
+            Self::IfSwitch => next.split(',').all(|word| SWITCHES.contains(&word)),
         }
     }
 }
@@ -234,6 +236,8 @@ mod tests {
             ("headstart run -no-cnv x", "headstart run --no-conversation x", 1),
             ("headstart run -fa on -t 8 --jinja -ub=64 x", "headstart run x", 4),
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
+            ("headstart run -fa true -p a", "headstart run -p a", 1),
+            ("headstart bench -fa 0,1", "headstart bench", 1),
             ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
             ("headstart run --n_gpu_layers 9 -ot x=CPU --cpu-moe --keep -1 a", "headstart run a", 4),
             ("headstart tokenize -t", "headstart tokenize -t", 0),

@@ -53,8 +53,10 @@ impl Settings {
         let home = variable("HF_HOME")
             .or_else(|| variable("XDG_CACHE_HOME").map(|caches| caches.join("huggingface")))
             .or_else(|| variable(HOME).map(|home| home.join(".cache/huggingface")));
-        let cache =
-            variable("HF_HUB_CACHE").or_else(|| home.as_ref().map(|home| home.join("hub"))).ok_or_else(|| {
+        let cache = variable("HF_HUB_CACHE")
+            .or_else(|| variable("HUGGINGFACE_HUB_CACHE"))
+            .or_else(|| home.as_ref().map(|home| home.join("hub")))
+            .ok_or_else(|| {
                 Error::usage("the folder for models", "none: there is no home folder")
                     .advice("Name one with HF_HUB_CACHE.")
             })?;
@@ -85,7 +87,7 @@ const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
 /// A folder whose path begins with `~`, which a shell leaves as it is in quotes and files, is in the home folder.
 fn expanded(path: PathBuf, variable: &str, home: Option<PathBuf>) -> PathBuf {
-    let is_folder = matches!(variable, "HF_HOME" | "HF_HUB_CACHE" | "XDG_CACHE_HOME");
+    let is_folder = matches!(variable, "HF_HOME" | "HF_HUB_CACHE" | "HUGGINGFACE_HUB_CACHE" | "XDG_CACHE_HOME");
     match (path.strip_prefix("~"), home) {
         (Ok(rest), Some(home)) if is_folder => home.join(rest),
         _ => path,
@@ -130,6 +132,8 @@ mod tests {
             (&[(HOME, "/h"), ("XDG_CACHE_HOME", "/x")], "/x/huggingface/hub"),
             (&[(HOME, "/h"), ("HF_HOME", "/f")], "/f/hub"),
             (&[("HF_HOME", "/f"), ("HF_HUB_CACHE", "/c")], "/c"),
+            (&[("HF_HOME", "/f"), ("HUGGINGFACE_HUB_CACHE", "/o")], "/o"),
+            (&[("HUGGINGFACE_HUB_CACHE", "/o"), ("HF_HUB_CACHE", "/c")], "/c"),
             (&[(HOME, "/h"), ("HF_HOME", "~/f")], "/h/f/hub"),
             (&[(HOME, "/h"), ("HF_HUB_CACHE", "~")], "/h"),
             (&[(HOME, "/h"), ("HF_HOME", "/f~/~")], "/f~/~/hub"),
