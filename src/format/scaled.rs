@@ -174,7 +174,8 @@ pub fn join_row(
     let size = format.block_bytes();
     let scale_bytes = scale_type.bytes() as usize;
     let n = weights.len() / per_block;
-    if !weights.len().is_multiple_of(per_block)
+    if Layout::usual(format).is_none_or(|usual| usual.per_byte != layout.per_byte)
+        || !weights.len().is_multiple_of(per_block)
         || blocks.len() != n * size
         || per_scale == 0
         || scales.len() != n.div_ceil(per_scale) * scale_bytes
