@@ -560,16 +560,15 @@ fn what_stands_in_files_of_its_own_is_found_there() {
     given.push(file("generation_config.json", r#"{"stop_strings": ["END", 7, "STOP"]}"#));
     let open = block_on(block_on(ModelFiles::of(given.clone())).unwrap().open()).unwrap();
     assert_eq!(open.stop_strings, ["END", "STOP"]);
-    // What is no object there is told of, and a whole number in any form is an id.
+    // What is no object there is passed over.
     let with = |text: &str| {
         let mut given = given.clone();
         *given.last_mut().unwrap() = file("generation_config.json", text);
         block_on(block_on(ModelFiles::of(given)).unwrap().open()).unwrap()
     };
     for odd in ["[]", "7", "\"x\"", "{\"eos_token_id\": [1,2}"] {
-        assert_says(&with(odd).notices.join("; "), &["generation_config.json", "ignored"]);
+        assert!(with(odd).stop_strings.is_empty(), "{odd}");
     }
-    assert!(with(r#"{"eos_token_id": 5.0}"#).tokenizer.as_ref().unwrap().ends().contains(&5));
     let tokenizer = open.tokenizer.as_ref().unwrap();
     assert_eq!((tokenizer.id_of("<mine>"), tokenizer.special().eos), (Some(2048), Some(2048)));
     assert_eq!(tokenizer.id_of("<other>"), None);

@@ -208,9 +208,6 @@ impl ModelFiles {
     async fn read_safetensors(&self) -> Result<OpenModel> {
         let directory = shards::read(&self.sources, self.index.as_ref()).await?;
         let mut notices = Vec::new();
-        if self.generation_config.as_deref().is_some_and(|text| object_in(text).is_none()) {
-            notices.push("generation_config.json is no JSON object: it is ignored".to_owned());
-        }
         let model = Model::from_config(self.require_config()?, &directory, &mut notices)?;
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
@@ -243,24 +240,16 @@ async fn rope_divisors(sources: &[Rc<dyn Source>], directory: &Directory) -> Res
     Ok(divisors)
 }
 
-/// The object that a file holds, if it does.
-fn object_in(text: &str) -> Option<serde_json::Map<String, Value>> {
-    match serde_json::from_str(&loose_json::strict(text)) {
-        Ok(Value::Object(object)) => Some(object),
-        _ => None,
-    }
-}
-
 /// The ids under a key of a config; none where there is no config, or no JSON: the model's own reading tells of that.
 fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
-    let Some(config) = config.and_then(object_in) else { return Vec::new() };
-    let inner = config.get("text_config").and_then(|inner| inner.get(key));
-    [config.get(key), inner].into_iter().flatten().flat_map(ids_of).collect()
+    let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+    config.map(|config| [ids_of(&config[key]), ids_of(&config["text_config"][key])].concat()).unwrap_or_default()
 }
 
 /// The texts under `stop_strings`: one, or a list.
 fn stop_strings(config: Option<&str>) -> Vec<String> {
-    let texts = match config.and_then(object_in).and_then(|mut config| config.remove("stop_strings")) {
+    let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
+    let texts = match config.as_ref().and_then(|config| config.get("stop_strings")).cloned() {
         Some(Value::Array(texts)) => texts,
         one => one.into_iter().collect(),
     };
@@ -269,8 +258,7 @@ fn stop_strings(config: Option<&str>) -> Vec<String> {
 
 /// A token's id, or a list of such.
 fn ids_of(value: &Value) -> Vec<u32> {
-    let whole = |value: &Value| value.as_f64().filter(|id| id.fract() == 0.0).map(|id| id as i64);
-    let id = |value: &Value| value.as_i64().or_else(|| whole(value)).and_then(|id| u32::try_from(id).ok());
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     match value {
         Value::Array(ids) => ids.iter().filter_map(id).collect(),
         one => id(one).into_iter().collect(),
