@@ -20,7 +20,7 @@ impl Normalizer for Normal {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         match self {
             Self::Composed => {
-                text.nfc();
+                compose(text);
                 Ok(())
             }
             Self::MarksSpaces { prefixes } => {
@@ -33,6 +33,18 @@ impl Normalizer for Normal {
             }
         }
     }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn compose(text: &mut NormalizedString) {
+    text.nfc();
+}
+
+/// By the browser, which has the tables: the library's are 40 KB of the page as it is fetched. The places that characters came
+/// from are lost, and nobody here asks for them.
+#[cfg(target_arch = "wasm32")]
+fn compose(text: &mut NormalizedString) {
+    *text = NormalizedString::from(String::from(js_sys::JsString::from(text.get()).normalize("NFC")));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 // Checks of models from the web and from disk: found on a hub, streamed while they are loaded, kept, resumed, deleted; and
 // whatever a server, a disk or a browser may do to that.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { check } from './check.mjs';
@@ -39,6 +39,18 @@ const greedy_after = (ids, greedy) => `(async () => {
   const { top } = await window.headstart.eval({ ids: ${JSON.stringify([...ids, ...greedy])} });
   return Array.from(top).slice(${ids.length - 1}, -1);
 })()`;
+
+/** A tokenizer.json of bytes alone, behind characters that are composed (NFC). */
+function composing() {
+  const is_itself = (byte) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !is_itself(byte));
+  const spelled = (byte) => String.fromCodePoint(is_itself(byte) ? byte : 256 + others.indexOf(byte));
+  return {
+    normalizer: { type: 'NFC' },
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+    model: { type: 'BPE', vocab: Object.fromEntries(Array.from({ length: 256 }, (_, byte) => [spelled(byte), byte])), merges: [] },
+  };
+}
 
 export async function check_models(browser, url, dist, greedy, screenshots) {
   const embedded = path.join(dist, 'models', readdirSync(path.join(dist, 'models')).find((name) => name.endsWith('.gguf')));
@@ -301,6 +313,21 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       assert.equal((await state(tab)).model.file, 'model.safetensors');
       const { ids, greedy } = of_families.find(({ name }) => name === 'qwen3');
       assert.deepEqual(await tab.evaluate(greedy_after(ids, greedy)), greedy);
+      // A tokenizer that composes characters: the browser has Unicode's tables, and the program none.
+      const kept = mkdtempSync(path.join(os.tmpdir(), 'composed-'));
+      try {
+        const tokenizer = path.join(kept, 'tokenizer.json');
+        writeFileSync(tokenizer, JSON.stringify(composing()));
+        await tab.locator('#file').setInputFiles([...of('qwen3', 'config.json', 'model.safetensors'), tokenizer]);
+        await until(tab, () => window.headstart.state().status === 'loading');
+        await ready(tab);
+        const written = async (prompt) => (await generate(tab, { prompt, n: 6, temperature: 0, seed: 0 })).ids;
+        const composed = await written('\u00e9');
+        assert.deepEqual(await written('e\u0301'), composed);
+        assert.notDeepEqual(await written('e\u0302'), composed);
+      } finally {
+        rmSync(kept, { recursive: true });
+      }
       return of_families.map(({ name }) => name).join(', ');
     }),
   );
