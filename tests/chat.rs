@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use headstart::format::{Memory, gguf};
-use headstart::text::chat::{Chat, Message, RenderOptions, Role, ToolCall};
+use headstart::text::chat::{Chat, Message, RenderOptions, Role, ToolCall, Transcript};
 use headstart::text::{Bos, GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -40,7 +40,7 @@ fn message(value: &Value) -> Message {
         } else {
             call["function"]["arguments"].to_string()
         };
-        ToolCall { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments }
+        ToolCall { id: text(&call["id"]), name: text(&call["function"]["name"]), arguments, ..ToolCall::default() }
     };
     Message {
         reasoning: text(&value["reasoning_content"]),
@@ -251,6 +251,36 @@ fn assistant(reasoning: &str, content: &str) -> Message {
     Message { reasoning: reasoning.into(), ..Message::new(Role::Assistant, content) }
 }
 
+/// As transformers hands them to a template, but for two kindnesses: arguments that are a text are read where the template takes
+/// objects, and parts of a text are one where it takes no lists.
+#[test]
+fn messages_of_a_file_are_shown_as_they_were_given() {
+    let file = r#"[{"role": "user", "name": "Ada", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "Assistant", "content": null, "thinking": "hm",
+            "tool_calls": [{"function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
+        {"role": "tool", "content": {"y": [2]}}, {"role": "assistant", "content": null},
+        {"role": "assistant", "tool_calls": [{"name": "f"}]}]"#;
+    let messages = Transcript::from_json(file).unwrap().messages;
+    for (template, right) in [
+        ("{{ messages[0].name }}, {{ messages[1].role }} {{ messages[1].thinking }}", "Ada, assistant hm"),
+        ("{% for part in messages[0].content %}<{{ part.text }}>{% endfor %}", "<a><b>"),
+        ("{{ messages[0].content }}", "a\nb"),
+        ("{{ '>' + messages[0].content }}", ">a\nb"),
+        ("{% if messages[0].content is string %}{{ messages[0].content }}{% endif %}", "a\nb"),
+        ("{{ messages[1].content is none }}{{ messages[0].content[0].text }}b", "Trueab"),
+        ("ab{{ messages[1].tool_calls[0].function.arguments | tojson }}", "ab{\"x\": 1}"),
+        ("ab{{ '=' + messages[1].tool_calls[0].function.arguments }}", "ab={\"x\": 1}"),
+        ("ab{{ messages[2].content.y[0] }}{{ messages[3].content }}{{ messages[4].content }}", "ab2"),
+    ] {
+        let found = chat(template).unwrap().render(&messages, &RenderOptions::default());
+        assert_eq!(found.as_deref(), Ok(right), "{template}");
+    }
+    let raw = chat("{% raw %}\n{{x}}\n{% endraw %}\ny").unwrap().render(&messages[2..3], &RenderOptions::default());
+    assert_eq!(raw.as_deref(), Ok("\n{{x}}\ny"));
+    let error = chat("{{ '=' + messages[9] + 1 }}").unwrap().render(&messages, &RenderOptions::default());
+    assert!(error.is_err());
+}
+
 #[test]
 fn v4_is_encoded_as_it_was_trained() {
     let v4 = |messages: &[Message], thinking| {
@@ -278,7 +308,12 @@ fn v4_is_encoded_as_it_was_trained() {
 
 #[test]
 fn v4_calls_tools() {
-    let call = |id: &str, arguments: &str| ToolCall { id: id.into(), name: "f".into(), arguments: arguments.into() };
+    let call = |id: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        ..ToolCall::default()
+    };
     let result = |id: &str, text: &str| Message { tool_call_id: id.into(), ..Message::new(Role::Tool, text) };
     let calls = Message {
         tool_calls: vec![call("1", r#"{"z": "a b", "n": [1, 2.0, null]}"#), call("2", "{}")],

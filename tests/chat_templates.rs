@@ -30,6 +30,7 @@ fn message(value: &Value) -> Message {
         id: text(&call["id"]),
         name: text(&call["function"]["name"]),
         arguments: in_order(&call["function"]["arguments"], &["place", "days", "sure", "parts", "share"]),
+        ..ToolCall::default()
     };
     Message {
         reasoning: text(&value["reasoning_content"]),

@@ -13,7 +13,12 @@ static TOKENIZER: LazyLock<Option<Tokenizer>> = LazyLock::new(|| {
 fuzz_target!(|source: &str| {
     let Some(tokenizer) = TOKENIZER.as_ref() else { return };
     if let Ok(chat) = Chat::from_template(source, tokenizer) {
-        let call = ToolCall { id: "1".into(), name: "f".into(), arguments: r#"{"x": [1, null, "y"]}"#.into() };
+        let call = ToolCall {
+            id: "1".into(),
+            name: "f".into(),
+            arguments: r#"{"x": [1, null, "y"]}"#.into(),
+            ..ToolCall::default()
+        };
         let called = Message { tool_calls: vec![call], ..Message::new(Role::Assistant, "<think>a</think>b") };
         let messages = [
             Message::new(Role::System, "s"),

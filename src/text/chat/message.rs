@@ -45,6 +45,8 @@ pub struct ToolCall {
     pub name: String,
     /// Its arguments: a JSON object.
     pub arguments: String,
+    /// Whether they were given as a text of JSON, as services do: templates that join them to a text want one.
+    pub is_text: bool,
 }
 
 /// One turn of a conversation.
@@ -69,6 +71,8 @@ pub struct Message {
     pub response_format: String,
     /// Whether the model is to go on with this turn of its own, so that V4 writes no end behind it.
     pub unfinished: bool,
+    /// The JSON object that this message was read from, which templates are shown with all that is in it; may be empty.
+    pub given: String,
 }
 
 impl Message {

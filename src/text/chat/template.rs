@@ -8,6 +8,7 @@ use super::{clock, filters, json, methods, operations, predicates, shape};
 use crate::error::{Error, Result};
 use crate::text::vocabulary::quote;
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, ErrorKind, Value, context, machinery};
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ const REFUSED: &str = "refused: ";
 /// Tags that write nothing of their own, see [`plain`].
 static BEGINS: LazyLock<Option<Regex>> = LazyLock::new(|| tag(r"(?:generation|block\s+\w+(?:\s+scoped|\s+required)*)"));
 static ENDS: LazyLock<Option<Regex>> = LazyLock::new(|| tag(r"(?:endgeneration|endblock(?:\s+\w+)?)"));
+
+static RAW: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(\{%[-+]?\s*raw\s*%\})\n").ok());
 
 fn tag(names: &str) -> Option<Regex> {
     Regex::new(&format!(r"\{{%([-+]?)\s*{names}\s*([-+]?)%\}}")).ok()
@@ -67,7 +70,7 @@ impl Template {
             .map(|message| {
                 let calls: usize = message.tool_calls.iter().map(|call| call.arguments.len() + call.name.len()).sum();
                 let tools: usize = message.tools.iter().map(String::len).sum();
-                message.content.len() + message.reasoning.len() + calls + tools + 64
+                message.content.len() + message.reasoning.len() + message.given.len() + calls + tools + 64
             })
             .sum::<usize>()
             + options.tools.iter().map(String::len).sum::<usize>();
@@ -75,8 +78,15 @@ impl Template {
         let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
         let mut environment = environment(&budget, options.now)?;
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
-        let root = self.variables(messages, options)?;
-        self.run(&environment, root).map_err(|error| fault(&error))
+        let given = messages.iter().map(|message| message_value(message, Form::Given)).collect::<Result<Vec<_>>>()?;
+        let text = self.run(&environment, self.variables(given.clone(), options)?);
+        let is_whole = text.as_ref().is_ok_and(|text| given.iter().all(|message| has_parts_of(text, message)));
+        if is_whole || messages.iter().all(|message| message.given.is_empty()) {
+            return text.map_err(|error| fault(&error));
+        }
+        // Most templates want texts, where services take lists of parts, and some want arguments of calls as these have them.
+        let texts = messages.iter().map(|message| message_value(message, Form::Texts)).collect::<Result<Vec<_>>>()?;
+        self.run(&environment, self.variables(texts, options)?).or(text).map_err(|error| fault(&error))
     }
 
     fn run(&self, environment: &Environment<'_>, root: Value) -> Result<String, minijinja::Error> {
@@ -90,8 +100,7 @@ impl Template {
     }
 
     /// What a template finds: as transformers names it.
-    fn variables(&self, messages: &[Message], options: &RenderOptions) -> Result<Value> {
-        let messages: Vec<Value> = messages.iter().map(message_value).collect::<Result<_>>()?;
+    fn variables(&self, messages: Vec<Value>, options: &RenderOptions) -> Result<Value> {
         let tools: Vec<Value> = options.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
         Ok(context! {
             messages,
@@ -107,27 +116,56 @@ impl Template {
     }
 }
 
-fn message_value(message: &Message) -> Result<Value> {
-    let mut fields =
-        vec![("role", Value::from(message.role.name())), ("content", Value::from(message.content.as_str()))];
+/// How a template is shown messages that were read from JSON.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With all that was given; arguments of calls as objects.
+    Given,
+    /// Parts of a text as one, and arguments as texts where they were.
+    Texts,
+}
+
+/// Whether what was rendered has the parts of a message's text, and not as Python shows lists.
+fn has_parts_of(text: &str, message: &Value) -> bool {
+    let content = message.get_attr("content").unwrap_or_default();
+    let is_there = |part: &Value| part.as_str().is_some_and(|part| text.contains(part.trim()));
+    content.kind() != ValueKind::Seq
+        || !text.contains("[{'t")
+            && content
+                .try_iter()
+                .is_ok_and(|mut parts| parts.all(|part| part.get_attr("text").is_ok_and(|text| is_there(&text))))
+}
+
+fn message_value(message: &Message, form: Form) -> Result<Value> {
+    let (mut fields, text) = (Vec::new(), ("content".into(), message.content.as_str().into()));
+    if message.given.is_empty() {
+        fields.extend([("role".into(), message.role.name().into()), text]);
+    } else {
+        let given = json::read("a message", &message.given)?;
+        let keys = given.try_iter().into_iter().flatten();
+        fields.extend(keys.map(|key| (key.clone(), given.get_item(&key).unwrap_or_default())));
+        let has_parts = given.get_attr("content").is_ok_and(|content| content.kind() == ValueKind::Seq);
+        fields.extend((form == Form::Texts && has_parts).then_some(text));
+    }
     if !message.reasoning.is_empty() {
-        fields.push(("reasoning_content", Value::from(message.reasoning.as_str())));
+        fields.push(("reasoning_content".into(), message.reasoning.as_str().into()));
+    }
+    if !message.tool_call_id.is_empty() {
+        fields.push(("tool_call_id".into(), message.tool_call_id.as_str().into()));
     }
     if !message.tool_calls.is_empty() {
         let call = |call: &super::ToolCall| -> Result<Value> {
-            let arguments = json::read("the arguments of a tool call", &call.arguments)?;
+            let read = json::read("the arguments of a tool call", &call.arguments)?;
+            let arguments = if call.is_text && form == Form::Texts { call.arguments.as_str().into() } else { read };
             let function = context! { name => call.name.as_str(), arguments };
             Ok(context! { type => "function", id => call.id.as_str(), function })
         };
         let calls: Vec<Value> = message.tool_calls.iter().map(call).collect::<Result<_>>()?;
-        fields.push(("tool_calls", calls.into()));
+        fields.push(("tool_calls".into(), calls.into()));
     }
     if !message.tools.is_empty() {
         let tools: Vec<Value> = message.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
-        fields.push(("tools", tools.into()));
-    }
-    if !message.tool_call_id.is_empty() {
-        fields.push(("tool_call_id", Value::from(message.tool_call_id.as_str())));
+        fields.push(("tools".into(), tools.into()));
     }
     Ok(Value::from_pairs(fields))
 }
@@ -176,6 +214,11 @@ fn environment(budget: &Budget, now: u64) -> Result<Environment<'static>> {
 /// templates that extend others.
 fn plain(source: &str) -> String {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
+    // The line end behind `raw` stays, where the library takes it for one behind any tag.
+    let source = match &*RAW {
+        Some(raw) => raw.replace_all(&source, "$1\n\n").into_owned(),
+        None => source,
+    };
     let tag = |names: &Option<Regex>, plain: &str, source: String| match names {
         Some(names) => names.replace_all(&source, format!("{{%$1 {plain} $2%}}")).into_owned(),
         None => source,

@@ -17,9 +17,9 @@ pub struct Transcript {
 
 impl Transcript {
     /// Reads a list of messages, one message, an object of `messages` and `tools`, or JSON lines with a message each. A
-    /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other), and may have
-    /// `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`. Other keys are
-    /// passed over. `conversations` with `from` and `value` are the same, as ShareGPT has them.
+    /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other where a template takes no
+    /// list), and may have `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`.
+    /// Other keys are for templates. `conversations` with `from` and `value` are the same, as ShareGPT has them.
     ///
     /// # Errors
     /// What is no JSON, or no conversation: with the message's number, from 1.
@@ -82,13 +82,29 @@ fn message(number: usize, item: &Value) -> Result<Message> {
     let mut calls = list(&format!("{what}: tool_calls"), &field(item, "tool_calls"))?;
     // What `tool_calls` was before.
     calls.extend(Some(field(item, "function_call")).filter(|call| !call.is_none()));
-    let calls = calls.iter().map(|call| tool_call(&format!("{what}: tool_calls"), call)).collect::<Result<_>>()?;
+    let calls: Vec<ToolCall> =
+        calls.iter().map(|call| tool_call(&format!("{what}: tool_calls"), call)).collect::<Result<_>>()?;
     let text_of = |key: &str| text(&format!("{what}: {key}"), &field(item, key));
     let reasoning = text_of("reasoning_content")?;
     let response_format = field(item, "response_format");
+    let parts = first_of(item, ["content", "value"]);
+    // What a tool gives may be an object.
+    let is_result = role == Role::Tool && parts.kind() == ValueKind::Map && !is_typed(&parts);
+    let content = if is_result { as_json(&what, &parts)? } else { content(&format!("{what}: content"), &parts)? };
+    let shown = match parts.kind() {
+        ValueKind::Map if is_result => parts,
+        ValueKind::None if !calls.is_empty() => parts,
+        ValueKind::Seq if list(&what, &parts)?.iter().all(is_typed) => parts,
+        _ => content.as_str().into(),
+    };
+    let keys = item.try_iter().into_iter().flatten();
+    let fields = keys.map(|key| (key.clone(), item.get_item(&key).unwrap_or_default()));
+    let is_left_out = shown.is_none() && item.get_attr("content").is_ok_and(|content| content.is_undefined());
+    let content_field = (!is_left_out).then(|| ("content".into(), shown));
+    let given = fields.chain([("role".into(), role.name().into())]).chain(content_field);
     Ok(Message {
         role,
-        content: content(&format!("{what}: content"), &first_of(item, ["content", "value"]))?,
+        content,
         reasoning: if reasoning.is_empty() { text_of("reasoning")? } else { reasoning },
         tool_calls: calls,
         tool_call_id: text_of("tool_call_id")?,
@@ -96,6 +112,7 @@ fn message(number: usize, item: &Value) -> Result<Message> {
         task: text_of("task")?,
         response_format: if response_format.is_true() { as_json(&what, &response_format)? } else { String::new() },
         unfinished: field(item, "wo_eos").is_true(),
+        given: as_json(&what, &Value::from_pairs(given))?,
     })
 }
 
@@ -146,6 +163,11 @@ fn content(what: &str, value: &Value) -> Result<String> {
     Ok(parts.iter().map(part).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
+/// Whether it is a part as services have them, which templates know.
+fn is_typed(part: &Value) -> bool {
+    field(part, "type").as_str() == Some("text") && field(part, "text").as_str().is_some()
+}
+
 fn as_json(what: &str, value: &Value) -> Result<String> {
     json::line(value).map_err(|_| Error::usage(what, "a value that JSON cannot say"))
 }
@@ -170,6 +192,7 @@ fn tool_call(what: &str, call: &Value) -> Result<ToolCall> {
     let function = field(call, "function");
     let function = if function.is_none() { call.clone() } else { function };
     let arguments = field(&function, "arguments");
+    let is_text = arguments.as_str().is_some();
     let arguments = match arguments.as_str() {
         Some(text) if text.trim().is_empty() => "{}".to_owned(),
         Some(text) => text.to_owned(),
@@ -180,7 +203,7 @@ fn tool_call(what: &str, call: &Value) -> Result<ToolCall> {
     if name.is_empty() {
         return Err(Error::usage(what, "a call without a name").expected("`function`, with `name` and `arguments`"));
     }
-    Ok(ToolCall { id: text(what, &field(call, "id"))?, name, arguments })
+    Ok(ToolCall { id: text(what, &field(call, "id"))?, name, arguments, is_text })
 }
 
 #[cfg(test)]
@@ -209,11 +232,17 @@ mod tests {
         assert!(messages[2].unfinished && messages[2].reasoning == "r" && messages[3].tool_call_id == "1");
     }
 
+    /// The messages without what they were read from.
+    fn spoken(read: Transcript) -> Vec<Message> {
+        read.messages.into_iter().map(|message| Message { given: String::new(), ..message }).collect()
+    }
+
     #[test]
     fn other_programs_forms_are_the_same_conversation() {
         let plain = Transcript::from_json(
             r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "tool", "content": "c"}]"#,
-        );
+        )
+        .map(spoken);
         for other in [
             "{\"role\": \"user\", \"content\": \"a\"}\r\n\n{\"role\": \"Model\", \"content\": [\"b\"]}\n\
              {\"role\": \"function\", \"content\": \"c\"}\n",
@@ -221,14 +250,14 @@ mod tests {
             r#"{"messages": [{"role": "User", "content": {"type": "text", "text": "a"}},
                 {"role": "assistant", "content": [{"type": "text", "content": "b"}]}, {"role": "tool", "content": "c"}]}"#,
         ] {
-            assert_eq!(Transcript::from_json(other), plain, "{other}");
+            assert_eq!(Transcript::from_json(other).map(spoken), plain, "{other}");
         }
         let one = Transcript::from_json(r#"{"role": "user", "content": [{"type": "text", "text": null}]}"#).unwrap();
-        assert_eq!(one.messages, [Message::from("")]);
+        assert_eq!(spoken(one), [Message::from("")]);
         let called = Transcript::from_json(
             r#"[{"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": ""}}]"#,
         );
-        let call = ToolCall { name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+        let call = ToolCall { name: "f".into(), arguments: "{}".into(), is_text: true, ..ToolCall::default() };
         assert_eq!(called.unwrap().messages[0].tool_calls, [call]);
     }
 
