@@ -174,9 +174,13 @@ fn tokenizer_and_chat_template_go_along() {
         serde_json::json!({"eos_token": bytes[end], "add_bos_token": false, "chat_template": "{{ messages }}"});
     std::fs::write(folder.path().join("tokenizer_config.json"), settings.to_string()).unwrap();
     config["bos_token_id"] = serde_json::Value::Null;
+    config["eos_token_id"] = serde_json::json!([end, 7, 9, 11]);
+    let generation = serde_json::json!({"eos_token_id": [9, end], "stop_strings": ["!"]});
+    std::fs::write(folder.path().join("generation_config.json"), generation.to_string()).unwrap();
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let told = done(&quantize(folder.path(), &output, "q8_0"));
     assert!(!told.contains("no tokenizer.json"), "{told}");
+    assert!(told.contains("may end with the tokens 11, too") && told.contains("stop_strings"), "{told}");
     let made = source(&output);
     let metadata = read(made.as_ref()).metadata;
     assert_eq!(metadata.get_str("tokenizer.chat_template").unwrap(), Some("{{ messages }}"));
@@ -184,6 +188,8 @@ fn tokenizer_and_chat_template_go_along() {
     assert_eq!(metadata.get_str("tokenizer.ggml.pre").unwrap(), Some("joyai-llm"));
     assert_eq!(metadata.get_u32("tokenizer.ggml.eos_token_id").unwrap(), Some(end as u32));
     assert_eq!(metadata.get_u32("tokenizer.ggml.bos_token_id").unwrap(), None);
+    assert_eq!(metadata.get_u32("tokenizer.ggml.eot_token_id").unwrap(), Some(7));
+    assert_eq!(metadata.get_u32("tokenizer.ggml.eom_token_id").unwrap(), Some(9));
     assert_eq!(metadata.get_bool("tokenizer.ggml.add_bos_token").unwrap(), Some(false));
     let types = metadata.get_u32s("tokenizer.ggml.token_type").unwrap().unwrap();
     assert_eq!((types.len(), types[end - 1], types[end]), (256, 1, 3));

@@ -331,6 +331,12 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         let error = Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap(), Vec::new()).expect_err(key).to_string();
         assert!(error.contains(words), "{key}: {error}");
     }
+    for (kind, is_model) in [("adapter", false), ("mmproj", false), ("model", true)] {
+        let mut keys = gguf_keys("gemma3");
+        keys.insert("general.type".to_owned(), kind.into());
+        let opened = block_on(in_memory(gguf_bytes(&keys, &gguf_tensors("gemma3"))).open());
+        assert!(opened.map_or_else(|error| error.to_string().contains(kind) && !is_model, |_| is_model), "{kind}");
+    }
     for (family, key, value, words) in [
         ("gemma3", "sliding_window", json!(0), "sliding_window"),
         ("gemma3", "sliding_window", json!("wide"), "sliding_window"),
@@ -341,6 +347,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
         ("gemma3", "query_pre_attn_scalar", json!(-64), "scale of attention"),
         ("gemma3", "hidden_activation", json!("gelu"), "hidden_activation"),
         ("gemma3", "use_bidirectional_attention", json!(true), "use_bidirectional_attention"),
+        ("gemma3", "attention_bias", json!(true), "attention_bias"),
         ("gemma3", "final_logit_softcapping", json!(30.0), "final_logit_softcapping"),
         ("smollm3", "no_rope_layers", json!([1, 1]), "no_rope_layers"),
         ("smollm3", "no_rope_layers", json!([1, 1, 1, 2, 1]), "no_rope_layers"),

@@ -188,7 +188,8 @@ type Spoil = fn(&mut GgufVocabulary<'_>);
 /// What is odd and does no harm is said, and passed over.
 #[test]
 fn an_odd_gguf_vocabulary_is_read_with_a_notice() {
-    let oddities: [(&str, Spoil); 6] = [
+    let oddities: [(&str, Spoil); 7] = [
+        ("merges is missing", |v| v.merges.clear()),
         ("1 tokens are empty, the first of them 2040", |v| v.tokens[2040].clear()),
         ("the bos token is 2048", |v| v.special.bos = Some(2048)),
         ("the eos token is 4294967295", |v| v.special.eos = Some(u32::MAX)),
@@ -388,6 +389,13 @@ fn a_text_ends_at_every_token_that_any_file_names() {
     }
     let keys = GgufVocabulary { ends: vec![9, u32::MAX], ..gguf_vocabulary() };
     assert_eq!(Tokenizer::from_gguf(keys).unwrap().unwrap().ends(), [1, 9]);
+    // Whatever a GGUF says of its kind, such a token is looked for in texts.
+    let mut normal = gguf_vocabulary();
+    normal.tokens.push("<|im_end|>".into());
+    normal.token_types.push(1);
+    let tokenizer = Tokenizer::from_gguf(normal).unwrap().unwrap();
+    assert_eq!(tokenizer.encode("A<|im_end|>", Bos::Omit).unwrap().last(), Some(&2048));
+    assert!(tokenizer.ends().contains(&2048));
 }
 
 #[test]

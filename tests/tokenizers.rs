@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use headstart::format::gguf::Value as GgufValue;
 use headstart::format::{Memory, gguf};
 use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer, export};
 use serde_json::{Map, Value, json};
@@ -298,6 +299,14 @@ fn texts_begin_as_the_file_says() {
         {"SpecialToken": {"id": "<｜begin▁of▁sentence｜>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]});
     json["post_processor"] = json!({"type": "Sequence", "processors": [{"type": "ByteLevel"}, template]});
     assert_eq!(first(&from_json(&json)), 0);
+    // A stale id of the model's config does not change that.
+    let stale = SpecialIds { bos: Some(5), ..SpecialIds::default() };
+    assert_eq!(first(&Tokenizer::from_json(&json.to_string(), stale).unwrap()), 0);
+    let beyond = |mut v: GgufVocabulary<'_>| {
+        v.special.bos = Some(u32::MAX);
+        Tokenizer::from_gguf(v).unwrap().unwrap()
+    };
+    assert_eq!(first(&with_vocabulary(SPM, beyond)), 1, "as SentencePiece's own files have it");
 }
 
 #[test]
@@ -400,7 +409,7 @@ fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
 fn through_gguf(json: &Value) -> Tokenizer {
     let n_vocab = json["model"]["vocab"].as_object().unwrap().len() as u32 + 7;
     let special = SpecialIds { bos: Some(0), ..SpecialIds::default() };
-    let keys = export::gguf_keys(&json.to_string(), None, special, n_vocab).unwrap();
+    let keys = export::gguf_keys(&json.to_string(), None, special, &[], n_vocab, &mut Vec::new()).unwrap();
     let file = gguf::head(keys.iter().map(|(key, value)| (key.as_str(), value)), &[]).unwrap();
     let file = pollster::block_on(gguf::read(&Memory::new("made", file), 0)).unwrap();
     let tokenizer = Tokenizer::from_gguf(GgufVocabulary::from_metadata(&file.metadata).unwrap()).unwrap().unwrap();
@@ -429,11 +438,23 @@ fn what_a_gguf_cannot_be_told_is_refused() {
     json["model"]["ignore_merges"] = json!(true);
     let n_vocab = json["model"]["vocab"].as_object().unwrap().len() as u32;
     let refused = |json: &Value, n_vocab| {
-        export::gguf_keys(&json.to_string(), None, SpecialIds::default(), n_vocab).expect_err("refused").to_string()
+        let keys = export::gguf_keys(&json.to_string(), None, SpecialIds::default(), &[], n_vocab, &mut Vec::new());
+        keys.expect_err("refused").to_string()
     };
     assert!(refused(&json, n_vocab).contains("ignore_merges"));
     json["model"]["ignore_merges"] = json!(false);
     assert!(refused(&json, n_vocab - 1).contains("rows of the embedding"));
+    // What was added behind the rows is left out, as `run` leaves it out, and what has no key is told.
+    json["added_tokens"] = json!([{"id": n_vocab, "content": "<beyond>", "special": true},
+        {"id": n_vocab - 1, "content": json["model"]["vocab"].as_object().unwrap().iter().find(|(_, id)| **id == n_vocab - 1)
+            .unwrap().0, "special": true, "lstrip": true}]);
+    let mut told = Vec::new();
+    let keys = export::gguf_keys(&json.to_string(), None, SpecialIds::default(), &[], n_vocab, &mut told).unwrap();
+    let Some((_, GgufValue::Texts(texts))) = keys.iter().find(|(key, _)| key == "tokenizer.ggml.tokens") else {
+        panic!()
+    };
+    assert!(texts.len() == n_vocab as usize && told[0].contains("1 added tokens have no row"), "{told:?}");
+    assert!(told[1].contains("lstrip"), "{told:?}");
     let mut json = spm_json();
     json["pre_tokenizer"] = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": true});
     assert!(refused(&json, n_vocab).contains("splits of its own"));

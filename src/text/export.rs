@@ -1,5 +1,6 @@
 //! The tokenizer of a `tokenizer.json` as the keys of a GGUF, as llama.cpp's converter writes them.
 
+use super::tokenizer::ENDS;
 use super::tokenizer_config::TokenizerConfig;
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary};
 use super::{Tokenizer, tokenizer_json};
@@ -16,28 +17,63 @@ const UNUSED: i32 = 5;
 const BYTE: i32 = 6;
 
 /// The keys `tokenizer.*` for a model with `n_vocab` rows in its embedding. `special` are the ids that `config.json`
-/// names; `config` goes before them.
+/// names; `config` goes before them. `ends` are all that a text may end with. What a GGUF has no key for is told in `notices`.
 ///
 /// # Errors
-/// As [`Tokenizer::from_json`], and for a tokenizer of which a GGUF cannot tell all, or that has more tokens than rows.
+/// As [`Tokenizer::from_json`], and for a tokenizer that a GGUF cannot describe, or whose own tokens, those that were added left
+/// aside, are more than the rows.
 pub fn gguf_keys(
     json: &str,
     config: Option<&TokenizerConfig>,
     special: SpecialIds,
+    ends: &[u32],
     n_vocab: u32,
+    notices: &mut Vec<String>,
 ) -> Result<Vec<(String, Value)>> {
     let tokenizer = Tokenizer::from_files(json, special, config)?;
     let vocabulary = tokenizer_json::read(json, special, config.map_or(&[][..], |config| &config.added))?;
-    if vocabulary.tokens.len() > n_vocab as usize {
+    let beyond = vocabulary.tokens.get(n_vocab as usize..).unwrap_or_default().iter().flatten();
+    let n_added = beyond.clone().filter(|token| matches!(token.kind, Kind::Added | Kind::Control)).count();
+    if beyond.count() > n_added {
         let found = format!("{} tokens", vocabulary.tokens.len());
         return Err(vocabulary.fault(found).expected(format!("at most {n_vocab}, the rows of the embedding")));
+    }
+    if n_added > 0 {
+        notices.push(format!("{n_added} added tokens have no row in the embedding: they are left out"));
+    }
+    let reaches = |token: &&Token| token.reach.left || token.reach.right || token.reach.single_word;
+    let n_reaching = vocabulary.tokens.iter().flatten().filter(reaches).count();
+    if n_reaching > 0 {
+        notices.push(format!(
+            "{n_reaching} added tokens take the space beside them or stand alone (lstrip, rstrip, single_word): a GGUF cannot say \
+             that, and the new file does without"
+        ));
     }
     let mut keys: Vec<(&str, Value)> = scheme_keys(&vocabulary, n_vocab)?;
     let (texts, types) = tokens(&vocabulary, n_vocab);
     let SpecialIds { bos, eos, eot, pad, add_bos } = tokenizer.special();
     keys.extend([("tokens", texts[..].into()), ("token_type", types[..].into()), ("add_bos_token", add_bos.into())]);
-    let ids = [("bos_token_id", bos), ("eos_token_id", eos), ("eot_token_id", eot), ("padding_token_id", pad)];
-    keys.extend(ids.into_iter().filter_map(|(key, id)| Some((key, id?.into()))));
+    // Those that every program ends at need no key.
+    let is_known =
+        |id: u32| [eos, eot].contains(&Some(id)) || tokenizer.text_of(id).is_some_and(|t| ENDS.contains(&&*t));
+    let mut ends: Vec<u32> = ends.iter().copied().filter(|id| *id < n_vocab && !is_known(*id)).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mut ends = ends.into_iter();
+    let (eot, eom) = (eot.or_else(|| ends.next()), ends.next());
+    let rest: Vec<String> = ends.map(|id| id.to_string()).collect();
+    if !rest.is_empty() {
+        notices.push(format!("a text may end with the tokens {}, too: a GGUF has no key for them", rest.join(", ")));
+    }
+    let ids = [
+        ("bos_token_id", bos),
+        ("eos_token_id", eos),
+        ("eot_token_id", eot),
+        ("eom_token_id", eom),
+        ("padding_token_id", pad),
+    ];
+    let is_there = |id: &u32| *id < n_vocab;
+    keys.extend(ids.into_iter().filter_map(|(key, id)| Some((key, id.filter(is_there)?.into()))));
     let mut keys: Vec<(String, Value)> =
         keys.into_iter().map(|(key, value)| (format!("tokenizer.ggml.{key}"), value)).collect();
     if let Some(template) = config.and_then(|config| config.chat_template.as_deref()) {

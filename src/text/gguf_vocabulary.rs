@@ -2,6 +2,7 @@
 
 use super::pre_tokenizer::{DEFAULT, PreTokenizer, Words};
 use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
+use super::tokenizer::ENDS;
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use crate::format::gguf::Metadata;
@@ -117,6 +118,12 @@ impl<'a> GgufVocabulary<'a> {
         let n_unknown = self.token_types.iter().filter(|kind| is_unknown(kind)).count();
         self.token_types.resize(n_tokens, 1);
         self.token_types.iter_mut().filter(|kind| is_unknown(kind)).for_each(|kind| *kind = 1);
+        // llama.cpp, too, takes a token that ends texts for one that is looked for in them, whatever its type.
+        for (text, kind) in self.tokens.iter().zip(&mut self.token_types) {
+            if *kind == 1 && ENDS.contains(&text.as_str()) {
+                *kind = 3;
+            }
+        }
         let is_odd = n_unknown > 0 || n_types > 0 && n_types != n_tokens;
         is_odd.then(|| {
             let found = format!("{n_types} types for {n_tokens} tokens, {n_unknown} of them unknown");
@@ -151,6 +158,12 @@ impl<'a> GgufVocabulary<'a> {
         let pre_tokenizer = PreTokenizer::named(pre)?;
         let guessed = "tokenizer.ggml.pre is missing: texts are cut as by `default`, which may not be the model's way";
         let mut notices = if self.pre.is_empty() { vec![guessed.to_owned()] } else { Vec::new() };
+        if self.merges.is_empty() {
+            notices.push(
+                "tokenizer.ggml.merges is missing: texts are read byte by byte, which is hardly the model's way"
+                    .to_owned(),
+            );
+        }
         let (whole_words, begins) = (pre_tokenizer.whole_words, pre_tokenizer.begins);
         Ok(Vocabulary {
             merges: self.read_merges(&mut notices),
@@ -165,7 +178,7 @@ impl<'a> GgufVocabulary<'a> {
     fn read_sentence_piece(mut self) -> Result<Vocabulary> {
         let n_tokens = self.tokens.len();
         let has_scores = !self.scores.is_empty();
-        if has_scores && self.scores.len() != n_tokens {
+        if has_scores && self.scores.len() < n_tokens {
             let found = format!("{} scores for {n_tokens} tokens", self.scores.len());
             return Err(Error::file("tokenizer.ggml.scores", found).expected("one for each token"));
         }
@@ -175,7 +188,8 @@ impl<'a> GgufVocabulary<'a> {
             |id: &u32| self.token_types.get(*id as usize).is_some_and(|of| matches!(kind_of(*of), Kind::Control));
         let usual = |id: u32| Some(id).filter(is_control);
         let SpecialIds { bos, eos, .. } = self.special;
-        (self.special.bos, self.special.eos) = (bos.or(usual(1)), eos.or(usual(2)));
+        let is_there = |id: &u32| (*id as usize) < n_tokens;
+        (self.special.bos, self.special.eos) = (bos.filter(is_there).or(usual(1)), eos.filter(is_there).or(usual(2)));
         let special = self.special_ids(true);
         let scores = if has_scores { std::mem::take(&mut self.scores) } else { vec![0.0; n_tokens] };
         let guessed = "tokenizer.ggml.scores is missing: all tokens count the same, which may not be the model's way";

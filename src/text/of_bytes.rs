@@ -32,7 +32,7 @@ pub fn gguf_keys_of_bytes(n_vocab: u32) -> Result<Vec<(String, Value)>> {
         "model": {"type": "BPE", "vocab": vocab, "merges": [format!("{space} {space}")]},
     });
     let special = SpecialIds { bos: Some(BOS), eos: Some(EOS), ..SpecialIds::default() };
-    export::gguf_keys(&tokenizer.to_string(), None, special, n_vocab)
+    export::gguf_keys(&tokenizer.to_string(), None, special, &[], n_vocab, &mut Vec::new())
 }
 
 #[cfg(test)]

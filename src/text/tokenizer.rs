@@ -14,7 +14,7 @@ use tokenizers::{AddedToken, TokenizerImpl};
 
 /// Tokens that end a text or a turn wherever a vocabulary has them: llama.cpp's end-of-generation set, the likelier
 /// first.
-const ENDS: [&str; 33] = [
+pub(super) const ENDS: [&str; 38] = [
     "<｜end▁of▁sentence｜>",
     "<|im_end|>",
     "<|eot_id|>",
@@ -45,9 +45,14 @@ const ENDS: [&str; 33] = [
     // Those of filling in the middle: what follows them is another file.
     "<|fim_pad|>",
     "<fim-pad>",
+    "<fim_pad>",
+    "<PAD>",
+    "[PAD]",
     "<|fim_repo|>",
     "<|repo_name|>",
     "<fim-repo>",
+    "<REPO>",
+    "<reponame>",
     "<|file_sep|>",
 ];
 

@@ -261,8 +261,8 @@ fn with_begin_token(special: SpecialIds, begins: Option<&str>, tokens: &[Option<
     let names = |token: &Option<Token>| token.as_ref().is_some_and(|token| Some(token.text.as_str()) == begins);
     let id = (0..).zip(tokens).find(|(_, token)| names(token)).map(|(id, _)| id);
     match id {
-        Some(id) if special.bos.is_none_or(|bos| bos == id) => SpecialIds { bos: Some(id), add_bos: true, ..special },
-        _ => special,
+        Some(id) => SpecialIds { bos: Some(id), add_bos: true, ..special },
+        None => special,
     }
 }
 

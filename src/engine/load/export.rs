@@ -14,7 +14,7 @@ use crate::model::{AnyShape, Place};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
 
-use super::files::ModelFiles;
+use super::files::{ModelFiles, stop_strings};
 use super::read_rows::{read_rows, read_vector};
 
 /// Keys and tensors of a model.
@@ -277,7 +277,12 @@ impl ModelFiles {
             return Ok(());
         };
         let config = self.tokenizer_config();
-        keys.extend(export::gguf_keys(&loose_json::strict(json), Some(&config), special, n_vocab)?);
+        let ends = self.ends();
+        let json = loose_json::strict(json);
+        keys.extend(export::gguf_keys(&json, Some(&config), special, &ends, n_vocab, notices)?);
+        if !stop_strings(self.generation_config.as_deref()).is_empty() {
+            notices.push("stop_strings of generation_config.json have no key in a GGUF: they are left out".to_owned());
+        }
         Ok(())
     }
 }

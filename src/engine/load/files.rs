@@ -76,6 +76,9 @@ impl OpenModel {
     }
 }
 
+/// What a GGUF may be instead of a model.
+const NO_MODELS: [&str; 5] = ["adapter", "imatrix", "mmproj", "clip", "controlvector"];
+
 impl ModelFiles {
     /// One GGUF.
     pub fn gguf(source: Rc<dyn Source>) -> Self {
@@ -169,15 +172,26 @@ impl ModelFiles {
         let Some(json) = &self.tokenizer else { return Ok(None) };
         let config = self.tokenizer_config();
         let mut tokenizer = Tokenizer::from_files(&loose_json::strict(json), special, Some(&config))?;
-        // A text may end with any of several tokens, and the two files need not name the same.
-        for config in [&self.generation_config, &self.config] {
-            tokenizer.end_at(ids_in(config.as_deref(), "eos_token_id"));
-        }
+        tokenizer.end_at(self.ends());
         Ok(Some(tokenizer))
+    }
+
+    /// The tokens that a text may end with: any of several, and the two files need not name the same.
+    pub(in crate::engine) fn ends(&self) -> Vec<u32> {
+        let of = |config: &Option<String>| ids_in(config.as_deref(), "eos_token_id");
+        [of(&self.generation_config), of(&self.config)].concat()
     }
 
     async fn read_gguf(&self) -> Result<OpenModel> {
         let file = gguf::read_parts(&self.sources).await?;
+        let kinds =
+            ["general.type", "general.architecture"].map(|key| (key, file.metadata.get_str(key).ok().flatten()));
+        let other = |(_, kind): &(&str, Option<&str>)| kind.is_some_and(|kind| NO_MODELS.contains(&kind));
+        if let Some((key, Some(kind))) = kinds.into_iter().find(other) {
+            return Err(Error::file(key, format!("{kind:?}, which is no model by itself"))
+                .expected("a model's file")
+                .advice("Take the model's own file; an adapter has to be merged into it."));
+        }
         let architecture = file.metadata.get_str("general.architecture")?.unwrap_or_default();
         let divisors = match Family::of_gguf(architecture) {
             Family::Grouped => rope_divisors(&self.sources, &file.directory).await?,
@@ -247,7 +261,7 @@ fn ids_in(config: Option<&str>, key: &str) -> Vec<u32> {
 }
 
 /// The texts under `stop_strings`: one, or a list.
-fn stop_strings(config: Option<&str>) -> Vec<String> {
+pub(in crate::engine) fn stop_strings(config: Option<&str>) -> Vec<String> {
     let config: Option<Value> = config.and_then(|config| serde_json::from_str(&loose_json::strict(config)).ok());
     let texts = match config.as_ref().and_then(|config| config.get("stop_strings")).cloned() {
         Some(Value::Array(texts)) => texts,
