@@ -383,7 +383,8 @@ fn vocabulary(name: &str) -> String {
 fn texts_become_ids_and_ids_texts() {
     for name in ["bpe", "spm"] {
         let (model, text) = (vocabulary(name), "  12 naïve 😀 lines\n\n");
-        let tokenized = headstart_reading(text.as_bytes(), &["tokenize", "-m", &model]);
+        // As a prompt is read: without the line end that editors and echo put behind it.
+        let tokenized = headstart_reading(format!("{text}\n").as_bytes(), &["tokenize", "-m", &model]);
         done(&tokenized);
         let ids = stdout(&tokenized);
         assert!(ids.ends_with('\n') && ids.split(',').count() > 5, "{ids}");
@@ -400,6 +401,10 @@ fn texts_become_ids_and_ids_texts() {
         let lines = headstart(&["tokenize", "-m", &model, "-p", text, "--pieces"]);
         assert_eq!(stdout(&lines).lines().count(), listed.len());
     }
+    let [read, typed] = [vec!["-p", r"a\nb"], vec!["-p", r"a\nb", "--no-escape"]]
+        .map(|given| stdout(&headstart(&[vec!["tokenize", "--no-bos"], given].concat())));
+    assert_ne!(read, typed);
+    assert_eq!(stdout(&headstart_reading(b"a\nb", &["tokenize", "--no-bos"])), read);
     let begun = headstart(&["tokenize", "-p", "It was"]);
     let bare = headstart(&["tokenize", "-p", "It was", "--no-bos"]);
     assert_eq!(stdout(&begun), format!("0,{}", stdout(&bare)));

@@ -484,6 +484,13 @@ fn weights_that_others_quantized_are_refused_by_the_name_of_how() {
     config["quantization_config"] = json!({"quant_method": "compressed-tensors", "format": "marlin-24"});
     let error = load(&config.to_string(), &all).err().unwrap().to_string();
     assert_says(&error, &["quantization_config.format", "marlin-24", "compressed-tensors", "as a GGUF"]);
+    let mut mlx = config.clone();
+    mlx["quantization_config"] = json!({"group_size": 64, "bits": 4});
+    mlx["quantization"] = mlx["quantization_config"].clone();
+    assert_says(
+        &load(&mlx.to_string(), &all).err().unwrap().to_string(),
+        &["key \"quantization\"", "mlx", "as a GGUF"],
+    );
     // Where nothing is missing, nothing is quantized. That activations are to be turned is told.
     config["quantization_config"]["transform_config"] = json!({"config_groups": {"R3": {"type": "hadamard"}}});
     let session = load(&config.to_string(), &tensors("qwen3")).unwrap();

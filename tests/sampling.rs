@@ -218,6 +218,12 @@ fn a_text_ends_at_a_string_which_is_left_out() {
     let stop: String = whole[middle..].chars().take(4).collect();
     let before = &whole[..whole.find(&stop).unwrap()];
     assert_eq!(written(&["-n", "12", "--temp", "0", "-r", "never", "-r", &stop]), before);
+    // Also at a token that is no part of the text.
+    let pad = ["-n", "6", "--temp", "0", "--logit-bias", "2+100"];
+    for (stops, ends) in [(&["-r", "<｜▁pad▁｜>"][..], true), (&[], false)] {
+        let told = String::from_utf8(write(&[&pad, stops].concat()).stderr).unwrap();
+        assert_eq!(told.contains("fewer than two tokens"), ends, "{told}");
+    }
     // The embedded model ends no text here; forbidden to, it writes as many tokens as are asked for.
     assert_eq!(written(&["-n", "12", "--temp", "0", "--ignore-eos"]), whole);
 }

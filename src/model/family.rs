@@ -95,17 +95,20 @@ impl Model {
 fn quantized(config: &str) -> Option<Error> {
     let keys = ConfigKeys::parse(config).ok()?;
     let text = |key: &str| keys.at(&format!("quantization_config.{key}"))?.as_str();
-    let method = text("quant_method")?;
+    // MLX writes its settings under another name, and a method under none.
+    let of_mlx = keys.at("quantization.group_size").map(|_| "mlx");
+    let method = text("quant_method").or(of_mlx)?;
     // Those of which some are read say further which one it is.
     let (key, found) = match method {
         "fp8" | "fbgemm_fp8" | "mxfp4" => return None,
-        "compressed-tensors" => ("format", text("format").unwrap_or_default()),
-        "modelopt" => ("quant_algo", text("quant_algo").unwrap_or_default()),
-        _ => ("quant_method", method),
+        "mlx" => ("quantization", method),
+        "compressed-tensors" => ("quantization_config.format", text("format").unwrap_or_default()),
+        "modelopt" => ("quantization_config.quant_algo", text("quant_algo").unwrap_or_default()),
+        _ => ("quantization_config.quant_method", method),
     };
     let is_known = found == "FP8" || method == "compressed-tensors" && found.ends_with("-quantized");
     (!is_known).then(|| {
-        Error::file(format!("config.json: key \"quantization_config.{key}\""), shown(found))
+        Error::file(format!("config.json: key {key:?}"), shown(found))
             .expected(
                 "FP8, FP4 or symmetric integers by \"fp8\", \"mxfp4\", \"compressed-tensors\" or \"modelopt\", or none",
             )

@@ -1,6 +1,7 @@
 //! A model of any supported architecture, and what all of them have in common.
 
 use super::{Shape, Weights, delta, grouped, mla};
+use crate::format::directory::shown;
 
 /// A model as its files tell it: shape and weights, checked against each other.
 #[derive(Clone, Debug)]
@@ -155,7 +156,8 @@ impl Model {
         }
         let mut unknown = ignored.iter().filter(|name| !is_stale(name));
         if let Some(first) = unknown.next() {
-            notices.push(format!("{} unknown tensors are ignored, the first of them {first}", 1 + unknown.count()));
+            let (n, first) = (1 + unknown.count(), shown(first));
+            notices.push(format!("{n} unknown tensors are ignored, the first of them {first}"));
         }
         notices
     }

@@ -196,7 +196,17 @@ impl<'a> Shelf<'a> {
                 let part = part.ok_or_else(|| self.lacks("an index of safetensors without its parts"))?;
                 [vec![index.clone()], self.parts(folder, &part)?].concat()
             }
-            (None, None) => return Err(self.lacks(&format!("no {folder}model.safetensors, nor an index of its parts"))),
+            (None, None) => {
+                let is_one = |path: &&Entry| {
+                    let name = path.path.strip_prefix(folder).unwrap_or("/");
+                    name.ends_with(".safetensors") && !name.contains('/') && !stands_beside(&name.to_ascii_lowercase())
+                };
+                let mut others = self.listing.entries.iter().filter(is_one);
+                match (others.next(), others.next()) {
+                    (Some(only), None) => vec![only.clone()],
+                    _ => return Err(self.lacks(&format!("no {folder}model.safetensors, nor an index of its parts"))),
+                }
+            }
         };
         files.push(config.clone());
         files.extend(BESIDE[1..].iter().filter_map(|name| at(name)).cloned());
@@ -346,6 +356,10 @@ mod tests {
         assert_eq!(pick(&one, &Wanted::Usual)?, chosen);
         assert_eq!(pick(&one, &file("model.safetensors"))?, chosen);
         assert!(pick(&one, &quant("Q4_K_M")).is_err() && pick(&one, &file("pytorch_model.bin")).is_err());
+
+        let another = ["x.fp16.safetensors", "config.json", "d/y.safetensors"];
+        assert_eq!(pick(&another, &Wanted::Usual)?, another[..2]);
+        assert!(pick(&["x.safetensors", "y.safetensors", "config.json"], &Wanted::Usual).is_err(), "which of them?");
 
         let index = "d/model.safetensors.index.json";
         let [first, second] = ["d/model-00001-of-00002.safetensors", "d/model-00002-of-00002.safetensors"];

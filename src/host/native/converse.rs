@@ -127,6 +127,7 @@ async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>, Vec<String>)> 
         Error::usage(format!("model {}", model.name), "its file has no vocabulary").expected("a model that can write")
     })?;
     let chat = open.chat()?.ok_or_else(|| {
+        open.notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
         Error::usage(format!("model {}", model.name), "no chat template: it was made to continue texts, not to answer")
             .expected("a template in the file (tokenizer.chat_template, or tokenizer_config.json), or a DeepSeek V4")
             .advice("Leave out -cnv to let it continue a text, or take the model's instruct or chat form")
@@ -180,6 +181,9 @@ impl Talk {
                     }
                 },
             }
+        }
+        if self.timings.is_none() && !asks {
+            eprintln!("headstart: nothing was asked: no turn came, and no message waits for an answer");
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ const LONG: [(&str, &str); 19] = [
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 18] = [
+const IDLE: [(&[&str], Value, &str); 19] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -83,7 +83,8 @@ const IDLE: [(&[&str], Value, &str); 18] = [
     ),
     (&["--check-tensors"], Value::Never, "weights that are no numbers are always refused"),
     (&["--context-shift", "--no-context-shift"], Value::Never, "a conversation drops its oldest turns, a text ends"),
-    (&["-i", "--interactive", "--color", "-co", "--no-warmup"], Value::Never, "a terminal is seen as one"),
+    (&["--color", "-co"], Value::IfSwitch, "a terminal is seen as one"),
+    (&["-i", "--interactive", "--no-warmup"], Value::Never, "a terminal is seen as one"),
 ];
 
 /// Whether a value belongs to an option.
@@ -238,6 +239,7 @@ mod tests {
             ("headstart bench -ngl -1 --no-mmap", "headstart bench", 2),
             ("headstart run -fa true -p a", "headstart run -p a", 1),
             ("headstart bench -fa 0,1", "headstart bench", 1),
+            ("headstart run --color auto -co on --color x", "headstart run x", 3),
             ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
             ("headstart run --n_gpu_layers 9 -ot x=CPU --cpu-moe --keep -1 a", "headstart run a", 4),
             ("headstart tokenize -t", "headstart tokenize -t", 0),

@@ -65,7 +65,7 @@ enum Given {
 impl Given {
     fn read(tokens: &arguments::Tokens) -> Result<Self> {
         match (&tokens.file, &tokens.ids, &tokens.ids_file) {
-            (Some(path), ..) => prompt::read_file(path).map(Self::Text),
+            (Some(path), ..) => prompt::read_file(path).map(prompt::without_line_end).map(Self::Text),
             (_, Some(ids), _) => prompt::parse_ids(ids).map(Self::Ids),
             (.., Some(path)) => prompt::parse_ids(&prompt::read_file(path)?).map(Self::Ids),
             _ => Err(Error::usage("eval", "no tokens").expected("-f, --ids or --ids-file")),

@@ -65,10 +65,10 @@ fn given(arguments: &arguments::Run) -> Result<Option<String>> {
     match (prompt.prompt.as_deref(), &prompt.file, prompt.text.as_deref()) {
         (_, Some(path), _) => read_file(path).map(|text| Some(without_line_end(text))),
         (.., Some("-")) => read_stdin().map(|text| Some(without_line_end(text))),
-        (None, None, Some(text)) if is_model_file(text) => {
-            Err(Error::usage(format!("text {text:?}"), "the name of a model's file")
+        (None, None, Some(text)) if is_model(text) => {
+            Err(Error::usage(format!("text {text:?}"), "the name of a model")
                 .expected("a text to continue")
-                .advice(format!("Give the model as `-m {text}`.")))
+                .advice(format!("Give the model as `{} {text}`.", if is_address(text) { "-hf" } else { "-m" })))
         }
         (Some(text), ..) | (.., Some(text)) => {
             Ok(Some(if arguments.escapes.no_escape { text.to_owned() } else { unescaped(text) }))
@@ -77,13 +77,21 @@ fn given(arguments: &arguments::Run) -> Result<Option<String>> {
     }
 }
 
-fn is_model_file(text: &str) -> bool {
+/// Whether it is hardly a text to continue: a model's file or folder that is there, or an address of one.
+fn is_model(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    (lower.ends_with(".gguf") || lower.ends_with(".safetensors")) && Path::new(text).exists()
+    let is_file = (lower.ends_with(".gguf") || lower.ends_with(".safetensors")) && Path::new(text).exists();
+    is_file || is_address(text) || Path::new(text).join("config.json").exists()
+}
+
+/// Whether it is an address of the hub, and nothing else.
+fn is_address(text: &str) -> bool {
+    let path = text.strip_prefix("https://").unwrap_or(text);
+    ["hf.co/", "huggingface.co/"].iter().any(|host| path.starts_with(host)) && !text.contains(char::is_whitespace)
 }
 
 /// A text without the one line end that editors and echo put behind it, and with line ends of one kind.
-fn without_line_end(text: String) -> String {
+pub(super) fn without_line_end(text: String) -> String {
     let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text };
     text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
 }
@@ -165,8 +173,8 @@ pub(super) fn begin(tokenizer: &Tokenizer) -> Bos {
 /// The ids of a text, begun as a document begins.
 pub(super) fn encode(tokenizer: Option<&Tokenizer>, text: &str) -> Result<Vec<u32>> {
     let tokenizer = tokenizer.ok_or_else(|| {
-        Error::usage("text", "the model's file has no vocabulary to read it with")
-            .expected("token ids")
+        Error::usage("text", "the model has no vocabulary to read it with")
+            .expected("token ids, or a tokenizer.json beside its safetensors")
             .advice("Use `headstart eval --ids 1,2,3 --greedy N`.")
     })?;
     let ids = tokenizer.encode(text, begin(tokenizer))?;

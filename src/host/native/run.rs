@@ -196,6 +196,9 @@ impl Request<'_> {
         if !self.arguments.ending.ignore_eos {
             texts.extend(self.model.files.open().await?.stop_strings.iter().cloned());
         }
+        // A control token is no part of the text that is looked through: one that is a stop ends it as the model's own do.
+        let mut ends = session.ends();
+        ends.extend(texts.iter().filter_map(|text| session.tokenizer()?.id_of(text)));
         let mut stops = StopStrings::new(&texts);
         let mut ids = Vec::new();
         let watch = interrupt::watch();
@@ -203,7 +206,7 @@ impl Request<'_> {
         if let Some(cache) = &self.cache {
             cache.recall(session).await?;
         }
-        let mut generation = session.generate(prompt, &self.sampling, n_wanted).await?;
+        let mut generation = session.go_on(prompt, &self.sampling, n_wanted, &ends).await?;
         drop(spinner);
         out.show_prompt(&self.prompt);
         while !interrupt::asked() && !out.is_closed() && stops.found().is_none() {

@@ -1,6 +1,7 @@
 //! `headstart tokenize` and `headstart detokenize`: text to token ids and back, with nothing read of a model's file but
 //! its directory.
 
+use super::arguments::Escapes;
 use super::hub::HubModel;
 use super::{Ending, json, model_files, prompt, write_out};
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// Turn a text into token ids.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The BOS token is written where the model would be given one, and never twice.
+The text is read as `run` reads it. The BOS token is written where the model would be given one, and never twice.
 Special tokens in the text become their own ids.
 
 Examples:
@@ -28,6 +29,8 @@ pub(super) struct Tokenize {
     hub: HubModel,
     #[command(flatten)]
     text: Text,
+    #[command(flatten)]
+    escapes: Escapes,
     /// One line a token, with what it writes
     #[arg(long, conflicts_with = "json")]
     pieces: bool,
@@ -96,8 +99,9 @@ pub(super) fn tokenize(arguments: &Tokenize) -> Result<Ending> {
     let tokenizer = tokenizer(arguments.hub.or(arguments.model.as_deref())?.as_deref())?;
     let stdin = Path::new("-");
     let text = match &arguments.text {
-        Text { prompt: Some(text), .. } => text.clone(),
-        Text { file, .. } => prompt::read_file(file.as_deref().unwrap_or(stdin))?,
+        Text { prompt: Some(text), .. } if arguments.escapes.no_escape => text.clone(),
+        Text { prompt: Some(text), .. } => prompt::unescaped(text),
+        Text { file, .. } => prompt::without_line_end(prompt::read_file(file.as_deref().unwrap_or(stdin))?),
     };
     let bos = if arguments.no_bos { Bos::Omit } else { prompt::begin(&tokenizer) };
     let ids = tokenizer.encode(&text, bos)?;

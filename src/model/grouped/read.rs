@@ -160,6 +160,10 @@ impl Shape {
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
         keys.refuse_other("rope_parameters.sliding_attention.rope_type", &"default".into())?;
         keys.refuse_other("mlp_bias", &false.into())?;
+        if architecture.has_post_norms {
+            // The output's would have to join before the norm behind it.
+            keys.refuse_other("attention_bias", &false.into())?;
+        }
         keys.refuse_other("conv_bias", &false.into())?;
         let told_bias = keys.flag(&ATTENTION_BIAS)?.unwrap_or(defaults.has_bias);
         if architecture.needs_scaling && keys.text(&TYPE)?.is_none() {
@@ -330,7 +334,11 @@ fn read(keys: &dyn Keys, of: &Architecture, file: &str, rest: Rest, notices: &mu
             scaling,
             divisors: rest.divisors,
         },
-        norm_eps: keys.number(&keys::NORM_EPS)?.or(defaults.norm_eps).unwrap_or(1e-6) as f32,
+        norm_eps: match keys.number(&keys::NORM_EPS)?.or(defaults.norm_eps) {
+            Some(eps) => eps as f32,
+            None if rest.is_gguf => return Err(keys.missing(&keys::NORM_EPS)),
+            None => 1e-6,
+        },
         context_length: most_context(context_length, rest.most_context, notices),
         is_tied: rest.is_tied,
         bos: rest.bos.or(defaults.bos),
@@ -371,7 +379,7 @@ pub(in crate::model) fn scaling(
         told => Ok(told.unwrap_or(1.0)),
     };
     let mut original = || -> Result<u32> {
-        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)? {
+        if let Some(original) = keys.whole(&keys::YARN_ORIGINAL)?.filter(|original| !is_gguf || *original > 0) {
             return Ok(original);
         }
         let thing = keys.thing(&keys::YARN_ORIGINAL);

@@ -1,5 +1,5 @@
 //! Where models come from and where they are kept, as the variables say that all of the hub's programs honour: HF_ENDPOINT,
-//! HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT.
+//! HF_HUB_CACHE, HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_HUB_DOWNLOAD_TIMEOUT, and older names of these.
 
 use crate::error::{Error, Result};
 use crate::host::hub::Endpoint;
@@ -61,7 +61,7 @@ impl Settings {
                     .advice("Name one with HF_HUB_CACHE.")
             })?;
         let hub = text("HF_ENDPOINT").map_or_else(|| Ok(Endpoint::default()), |text| Endpoint::parse(&text))?;
-        let token = match text("HF_TOKEN") {
+        let token = match text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")) {
             Some(token) => Some(token),
             // Where `hf auth login` leaves it.
             None => variable("HF_TOKEN_PATH")
@@ -72,7 +72,7 @@ impl Settings {
             None => TIMEOUT,
             Some(text) => seconds(&text)?,
         };
-        let offline = text("HF_HUB_OFFLINE").is_some_and(|text| is_yes(&text));
+        let offline = text("HF_HUB_OFFLINE").or_else(|| text("TRANSFORMERS_OFFLINE")).is_some_and(|text| is_yes(&text));
         Ok(Self { cache, hub, token: token.map(|token| checked(&token)).transpose()?.flatten(), offline, timeout })
     }
 
@@ -148,6 +148,8 @@ mod tests {
         let found = settings(&[("HF_HUB_CACHE", "/c"), ("HF_TOKEN", " hf_secret\n")]).expect("settings");
         assert_eq!(found.token.as_ref().map(Token::authorization).as_deref(), Some("Bearer hf_secret"));
         assert!(!format!("{found:?}").contains("secret"));
+        let older = settings(&[("HF_HUB_CACHE", "/c"), ("HUGGING_FACE_HUB_TOKEN", "hf_old")]).expect("settings");
+        assert_eq!(older.token.map(|token| token.authorization()).as_deref(), Some("Bearer hf_old"));
         let error = settings(&[("HF_HUB_CACHE", "/c"), ("HF_TOKEN", "hf_secret\nx")]).expect_err("two lines");
         assert!(!error.to_string().contains("secret"), "{error}");
 
@@ -167,5 +169,6 @@ mod tests {
         }
         assert!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_HUB_OFFLINE", "True")]).is_ok_and(|found| found.offline));
         assert!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_HUB_OFFLINE", "0")]).is_ok_and(|found| !found.offline));
+        assert!(settings(&[("HF_HUB_CACHE", "/c"), ("TRANSFORMERS_OFFLINE", "1")]).is_ok_and(|found| found.offline));
     }
 }
