@@ -574,7 +574,9 @@ fn what_stands_in_files_of_its_own_is_found_there() {
         block_on(block_on(ModelFiles::of(given)).unwrap().open()).unwrap()
     };
     for odd in ["[]", "7", "\"x\"", "{\"eos_token_id\": [1,2}"] {
-        assert!(with(odd).stop_strings.is_empty(), "{odd}");
+        let open = with(odd);
+        assert!(open.stop_strings.is_empty(), "{odd}");
+        assert_says(&open.notices.join("; "), &["generation_config.json", "passed over"]);
     }
     let tokenizer = open.tokenizer.as_ref().unwrap();
     assert_eq!((tokenizer.id_of("<mine>"), tokenizer.special().eos), (Some(2048), Some(2048)));

@@ -383,6 +383,7 @@ fn a_text_ends_at_every_token_that_any_file_names() {
     };
     assert_eq!(ends(r#"{"eos_token_id": [5, 1, 4000000000, -1, "x"], "temperature": 0.6}"#), [1, 5, 6]);
     assert_eq!(ends(r#"{"eos_token_id": 7}"#), [1, 7, 6]);
+    assert_eq!(ends(r#"{"eos_token_id": [7.0, 5.5, -7.0]}"#), [1, 7, 6]);
     // What cannot be read names none, and does no harm.
     for odd in ["[", "{}", r#"{"eos_token_id": null}"#, "7"] {
         assert_eq!(ends(odd), [1, 6], "{odd}");

@@ -239,7 +239,13 @@ impl ModelFiles {
                 Chat::from_config(&self.tokenizer_config(), tokenizer).map(|chat| chat.map(Rc::new))
             }
         };
-        let stop_strings = stop_strings(self.generation_config.as_deref());
+        let settings = self.generation_config.as_deref();
+        let is_object =
+            |json: &str| serde_json::from_str::<Value>(&loose_json::strict(json)).is_ok_and(|it| it.is_object());
+        if settings.is_some_and(|json| !is_object(json)) {
+            notices.push("generation_config.json is no JSON object: it is passed over".to_owned());
+        }
+        let stop_strings = stop_strings(settings);
         Ok(OpenModel { model, tokenizer, stop_strings, chat, notices })
     }
 }
@@ -272,7 +278,9 @@ pub(in crate::engine) fn stop_strings(config: Option<&str>) -> Vec<String> {
 
 /// A token's id, or a list of such.
 fn ids_of(value: &Value) -> Vec<u32> {
-    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    // Some write it as 2.0.
+    let whole = |value: &Value| value.as_f64().filter(|id| id.fract() == 0.0 && *id >= 0.0).map(|id| id as u64);
+    let id = |value: &Value| value.as_u64().or_else(|| whole(value)).and_then(|id| u32::try_from(id).ok());
     match value {
         Value::Array(ids) => ids.iter().filter_map(id).collect(),
         one => id(one).into_iter().collect(),
