@@ -32,7 +32,7 @@
 //! Nothing here blocks: futures are driven by the host, natively by any executor (`pollster` will do), in a browser by
 //! its own. All errors are one type, [`Error`], which names the thing, what was found, what was expected, what to do.
 //!
-//! The floors, bottom up: [`error`] and `shader_text`; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
+//! The floors, bottom up: [`error`], `shader_text` and `unicode`; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
 //! `measure`; `host`. Nothing points up; `tests/tidy.rs` holds the house to that. ARCHITECTURE.md is the map, and says
 //! what to touch for a new format, kernel, architecture or figure.
 
@@ -47,5 +47,8 @@ pub mod kernels;
 pub mod measure;
 pub mod model;
 pub mod text;
+#[cfg_attr(target_arch = "wasm32", path = "unicode/browser.rs")]
+#[cfg_attr(not(target_arch = "wasm32"), path = "unicode/native.rs")]
+mod unicode;
 
 pub use error::{Error, ErrorKind, Result};

@@ -257,7 +257,7 @@ fn assistant(reasoning: &str, content: &str) -> Message {
 fn messages_of_a_file_are_shown_as_they_were_given() {
     let file = r#"[{"role": "user", "name": "Ada", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
         {"role": "Assistant", "content": null, "thinking": "hm",
-            "tool_calls": [{"function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
+            "tool_calls": [{"index": 3, "function": {"arguments": "{\"x\": 1}", "name": "f"}}]},
         {"role": "tool", "content": {"y": [2]}}, {"role": "assistant", "content": null},
         {"role": "assistant", "tool_calls": [{"name": "f"}]}]"#;
     let messages = Transcript::from_json(file).unwrap().messages;
@@ -269,6 +269,11 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
         ("{% if messages[0].content is string %}{{ messages[0].content }}{% endif %}", "a\nb"),
         ("{{ messages[1].content is none }}{{ messages[0].content[0].text }}b", "Trueab"),
         ("ab{{ messages[1].tool_calls[0].function.arguments | tojson }}", "ab{\"x\": 1}"),
+        (
+            "ab{{ messages[1].tool_calls | tojson }}{{ messages[1].tool_calls[0].id is defined }}",
+            r#"ab[{"index": 3, "function": {"arguments": {"x": 1}, "name": "f"}}]False"#,
+        ),
+        ("ab{{ messages[4].tool_calls[0].function.name }}", "abf"),
         ("ab{{ '=' + messages[1].tool_calls[0].function.arguments }}", "ab={\"x\": 1}"),
         ("ab{{ messages[2].content.y[0] }}{{ messages[3].content }}{{ messages[4].content }}", "ab2"),
     ] {

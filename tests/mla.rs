@@ -348,13 +348,16 @@ fn shapes_that_make_no_sense_are_refused_by_name() {
         ("expert_gating_func", 3, "expert_gating_func"),
         ("embedding_length", 6, "width of the model"),
         ("feed_forward_length", 0, "hidden width"),
-        ("rope.scaling.original_context_length", 0, "original context"),
     ] {
         let mut keys = gguf_keys(&config("deepseek_v3"), Form::Whole);
         keys.insert(format!("deepseek2.{key}"), value.into());
         let error = shape(&keys).expect_err(key).to_string();
         assert!(error.contains(words), "{key} {value}: {error}");
     }
+    // To llama.cpp that is none: the model's context is meant.
+    let mut keys = gguf_keys(&config("deepseek_v3"), Form::Whole);
+    keys.insert("deepseek2.rope.scaling.original_context_length".to_owned(), 0u32.into());
+    assert!(shape(&keys).is_ok());
     for (key, value, words) in [
         ("rope.scaling.yarn_log_multiplier", f32::NAN, "yarn_log_multiplier"),
         ("rope.scaling.yarn_log_multiplier", 1e30, "YaRN"),

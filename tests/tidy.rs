@@ -23,11 +23,12 @@ struct Rule {
 const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("shader_text", &[]),
+    ("unicode", &[]),
     ("format", &["error", "shader_text"]),
     ("gpu", &["error", "shader_text"]),
     ("kernels", &["error", "shader_text", "format", "gpu"]),
     ("model", &["error", "format", "text"]),
-    ("text", &["error", "format", "model"]),
+    ("text", &["error", "format", "model", "unicode"]),
     ("engine", &["error", "format", "gpu", "kernels", "model", "text"]),
     ("measure", &["error", "format", "gpu", "kernels", "model", "text", "engine"]),
     ("host", &["error", "format", "gpu", "kernels", "model", "text", "engine", "measure"]),

@@ -2,6 +2,7 @@
 //! tables for forms of Unicode that no file here asks for, which the page would have to carry.
 
 use super::sentence_piece::SPACE;
+use crate::unicode::compose;
 use tokenizers::{NormalizedString, Normalizer};
 
 /// A text's form.
@@ -33,18 +34,6 @@ impl Normalizer for Normal {
             }
         }
     }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn compose(text: &mut NormalizedString) {
-    text.nfc();
-}
-
-/// By the browser, which has the tables: the library's are 40 KB of the page as it is fetched. The places that characters came
-/// from are lost, and nobody here asks for them.
-#[cfg(target_arch = "wasm32")]
-fn compose(text: &mut NormalizedString) {
-    *text = NormalizedString::from(String::from(js_sys::JsString::from(text.get()).normalize("NFC")));
 }
 
 #[cfg(test)]

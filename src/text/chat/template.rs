@@ -138,12 +138,13 @@ fn has_parts_of(text: &str, message: &Value) -> bool {
 
 fn message_value(message: &Message, form: Form) -> Result<Value> {
     let (mut fields, text) = (Vec::new(), ("content".into(), message.content.as_str().into()));
+    let mut given_calls = Value::UNDEFINED;
     if message.given.is_empty() {
         fields.extend([("role".into(), message.role.name().into()), text]);
     } else {
         let given = json::read("a message", &message.given)?;
-        let keys = given.try_iter().into_iter().flatten();
-        fields.extend(keys.map(|key| (key.clone(), given.get_item(&key).unwrap_or_default())));
+        fields.extend(pairs(&given));
+        given_calls = given.get_attr("tool_calls").unwrap_or_default();
         let has_parts = given.get_attr("content").is_ok_and(|content| content.kind() == ValueKind::Seq);
         fields.extend((form == Form::Texts && has_parts).then_some(text));
     }
@@ -154,13 +155,19 @@ fn message_value(message: &Message, form: Form) -> Result<Value> {
         fields.push(("tool_call_id".into(), message.tool_call_id.as_str().into()));
     }
     if !message.tool_calls.is_empty() {
-        let call = |call: &super::ToolCall| -> Result<Value> {
+        let call = |(at, call): (usize, &super::ToolCall)| -> Result<Value> {
             let read = json::read("the arguments of a tool call", &call.arguments)?;
             let arguments = if call.is_text && form == Form::Texts { call.arguments.as_str().into() } else { read };
+            let given = given_calls.get_item(&at.into()).unwrap_or_default();
+            let function = given.get_attr("function").unwrap_or_default();
+            if function.kind() == ValueKind::Map {
+                let function = Value::from_pairs(pairs(&function).chain([("arguments".into(), arguments)]));
+                return Ok(Value::from_pairs(pairs(&given).chain([("function".into(), function)])));
+            }
             let function = context! { name => call.name.as_str(), arguments };
             Ok(context! { type => "function", id => call.id.as_str(), function })
         };
-        let calls: Vec<Value> = message.tool_calls.iter().map(call).collect::<Result<_>>()?;
+        let calls: Vec<Value> = message.tool_calls.iter().enumerate().map(call).collect::<Result<_>>()?;
         fields.push(("tool_calls".into(), calls.into()));
     }
     if !message.tools.is_empty() {
@@ -168,6 +175,12 @@ fn message_value(message: &Message, form: Form) -> Result<Value> {
         fields.push(("tools".into(), tools.into()));
     }
     Ok(Value::from_pairs(fields))
+}
+
+/// An object's keys and values, in their order: what is put behind them under one of these keys takes its place.
+pub(super) fn pairs(object: &Value) -> impl Iterator<Item = (Value, Value)> {
+    let keys = object.try_iter().into_iter().flatten();
+    keys.map(|key| (key.clone(), object.get_item(&key).unwrap_or_default()))
 }
 
 /// A tool as templates expect it: an object around the function's.

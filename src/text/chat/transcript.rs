@@ -97,8 +97,7 @@ fn message(number: usize, item: &Value) -> Result<Message> {
         ValueKind::Seq if list(&what, &parts)?.iter().all(is_typed) => parts,
         _ => content.as_str().into(),
     };
-    let keys = item.try_iter().into_iter().flatten();
-    let fields = keys.map(|key| (key.clone(), item.get_item(&key).unwrap_or_default()));
+    let fields = super::template::pairs(item);
     let is_left_out = shown.is_none() && item.get_attr("content").is_ok_and(|content| content.is_undefined());
     let content_field = (!is_left_out).then(|| ("content".into(), shown));
     let given = fields.chain([("role".into(), role.name().into())]).chain(content_field);
