@@ -124,13 +124,14 @@ fn what_training_puts_around_a_model_is_taken_off_its_names() {
 #[test]
 fn what_is_not_used_refuses_nothing() {
     let mut more = tensors("qwen3");
-    more.push(("lora_marker".to_owned(), "F32".to_owned(), vec![0], Vec::new()));
+    more.push(("lora_marker\\u001b[2J".to_owned(), "F32".to_owned(), vec![0], Vec::new()));
     more.push(("model.layers.0.grown".to_owned(), "F32".to_owned(), vec![0, 4], Vec::new()));
     let mut odd = config("qwen3");
     (odd["bos_token_id"], odd["eos_token_id"]) = (json!(256), json!(4_294_967_295u32));
     let text = odd.to_string().replacen('{', "\u{feff}{\"limit\": [0.0, Infinity], \"scale\": NaN, ", 1);
     let notices = same_as("qwen3", &text, &more);
     assert_says(&notices, &["bos_token_id is 256", "eos_token_id is 4294967295", "2 unknown tensors", "lora_marker"]);
+    assert!(!notices.contains('\u{1b}'), "a name is obeyed: {notices:?}");
 }
 
 /// Tensors that training and serving leave behind; those that would change what is computed are refused by name.
@@ -143,7 +144,9 @@ fn what_a_layer_has_beyond_its_own_is_told_or_refused() {
     };
     let config_text = config("qwen3").to_string();
     for name in [
+        "model.layers.0.self_attn.q_scale",
         "model.layers.0.self_attn.k_scale",
+        "model.layers.0.self_attn.q_proj.input_scale_ub",
         "model.layers.0.self_attn.v_scale",
         "model.layers.1.self_attn.rotary_emb.inv_freq",
         "model.layers.0.mlp.foo.weight",

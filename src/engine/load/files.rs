@@ -77,7 +77,7 @@ impl OpenModel {
 }
 
 /// What a GGUF may be instead of a model.
-const NO_MODELS: [&str; 5] = ["adapter", "imatrix", "mmproj", "clip", "controlvector"];
+const OTHER_KINDS: [&str; 5] = ["adapter", "imatrix", "mmproj", "clip", "controlvector"];
 
 impl ModelFiles {
     /// One GGUF.
@@ -186,7 +186,7 @@ impl ModelFiles {
         let file = gguf::read_parts(&self.sources).await?;
         let kinds =
             ["general.type", "general.architecture"].map(|key| (key, file.metadata.get_str(key).ok().flatten()));
-        let other = |(_, kind): &(&str, Option<&str>)| kind.is_some_and(|kind| NO_MODELS.contains(&kind));
+        let other = |(_, kind): &(&str, Option<&str>)| kind.is_some_and(|kind| OTHER_KINDS.contains(&kind));
         if let Some((key, Some(kind))) = kinds.into_iter().find(other) {
             return Err(Error::file(key, format!("{kind:?}, which is no model by itself"))
                 .expected("a model's file")

@@ -197,10 +197,10 @@ impl<'a> Shelf<'a> {
                 [vec![index.clone()], self.parts(folder, &part)?].concat()
             }
             (None, None) => {
-                let is_one = |path: &&Entry| {
-                    let name = path.path.strip_prefix(folder).unwrap_or("/");
+                let is_here = |name: &str| {
                     name.ends_with(".safetensors") && !name.contains('/') && !stands_beside(&name.to_ascii_lowercase())
                 };
+                let is_one = |entry: &&Entry| entry.path.strip_prefix(folder).is_some_and(is_here);
                 let mut others = self.listing.entries.iter().filter(is_one);
                 match (others.next(), others.next()) {
                     (Some(only), None) => vec![only.clone()],

@@ -81,6 +81,14 @@ impl Reference {
         }
     }
 
+    /// Whether a text is nothing but an address of the public hub, as people paste it.
+    #[must_use]
+    pub fn is_pasted(text: &str) -> bool {
+        let address = text.strip_prefix("https://").unwrap_or(text);
+        let begins = |name: &str| address.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        PASTED.iter().any(|name| begins(name)) && !text.contains(char::is_whitespace)
+    }
+
     /// The same with another file, as `--hf-file` names it.
     pub fn with_file(self, path: &str) -> Result<Self> {
         check_path(path)?;

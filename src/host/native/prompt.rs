@@ -3,6 +3,7 @@
 use super::arguments;
 use super::model_files::read_text;
 use crate::error::{Error, Result};
+use crate::host::hub::Reference;
 use crate::text::chat::Transcript;
 use crate::text::{Bos, Tokenizer};
 use std::io::{BufRead, IsTerminal, Read};
@@ -66,9 +67,9 @@ fn given(arguments: &arguments::Run) -> Result<Option<String>> {
         (_, Some(path), _) => read_file(path).map(|text| Some(without_line_end(text))),
         (.., Some("-")) => read_stdin().map(|text| Some(without_line_end(text))),
         (None, None, Some(text)) if is_model(text) => {
-            Err(Error::usage(format!("text {text:?}"), "the name of a model")
-                .expected("a text to continue")
-                .advice(format!("Give the model as `{} {text}`.", if is_address(text) { "-hf" } else { "-m" })))
+            Err(Error::usage(format!("text {text:?}"), "the name of a model").expected("a text to continue").advice(
+                format!("Give the model as `{} {text}`.", if Reference::is_pasted(text) { "-hf" } else { "-m" }),
+            ))
         }
         (Some(text), ..) | (.., Some(text)) => {
             Ok(Some(if arguments.escapes.no_escape { text.to_owned() } else { unescaped(text) }))
@@ -81,13 +82,7 @@ fn given(arguments: &arguments::Run) -> Result<Option<String>> {
 fn is_model(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let is_file = (lower.ends_with(".gguf") || lower.ends_with(".safetensors")) && Path::new(text).exists();
-    is_file || is_address(text) || Path::new(text).join("config.json").exists()
-}
-
-/// Whether it is an address of the hub, and nothing else.
-fn is_address(text: &str) -> bool {
-    let path = text.strip_prefix("https://").unwrap_or(text);
-    ["hf.co/", "huggingface.co/"].iter().any(|host| path.starts_with(host)) && !text.contains(char::is_whitespace)
+    is_file || Reference::is_pasted(text) || Path::new(text).join("config.json").exists()
 }
 
 /// A text without the one line end that editors and echo put behind it, and with line ends of one kind.
