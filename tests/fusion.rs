@@ -5,7 +5,7 @@ use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Format;
 use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use headstart::gpu::fuse::{Rule, fuse, n_ordered_steps};
-use headstart::gpu::lower::lower;
+use headstart::gpu::lower::{Dispatch, lower};
 use headstart::gpu::{
     APART, Access, Caps, Case, Choice, Executor, Op, Problem, Purpose, Recording, Slice, Stage, Tuning,
 };
@@ -152,42 +152,48 @@ fn a_program_on_the_cpu_norms_once() {
     assert_eq!(names, ["norm_rows", "linear"]);
 }
 
-/// Ordered steps and dispatches of a layer's decode step on an adapter, at most those of any layer.
-fn steps(session: &Session, caps: &Caps) -> (usize, usize) {
+/// Of each layer's decode step on an adapter: ordered steps, dispatches, and whether it chooses among compressed entries.
+fn steps(session: &Session, caps: &Caps) -> Vec<(usize, usize, bool)> {
     let recording = session.decode_recording();
     let program = lower(&recording, caps, &Tuning::guess(caps));
     let layer_of = |stage: usize| recording.stages[stage].layer;
     let layers = program.dispatches.chunk_by(|a, b| layer_of(a.stage) == layer_of(b.stage));
     let layers = layers.filter(|dispatches| layer_of(dispatches[0].stage).is_some());
-    let counts: Vec<_> =
-        layers.map(|of| (n_ordered_steps(of.iter().map(|d| (d.op, d.bindings.as_slice()))), of.len())).collect();
-    (counts.iter().map(|(n, _)| *n).max().unwrap(), counts.iter().map(|(_, n)| *n).max().unwrap())
+    let count = |of: &[Dispatch]| {
+        let in_order = n_ordered_steps(of.iter().map(|d| (d.op, d.bindings.as_slice())));
+        (in_order, of.len(), of.iter().any(|dispatch| dispatch.op.name == "index_top_k"))
+    };
+    layers.map(count).collect()
 }
 
 /// A program on the CPU, with the storage buffers that those at hand have at least.
 const SOFTWARE: Caps = Caps { is_software: true, storage_buffers: 16, ..GPU };
 
 /// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a
-/// program on the CPU, where fewer fusions pay.
+/// program on the CPU, where fewer fusions pay. A layer of V4 that chooses among its entries, from 2,048 tokens on, may take two
+/// more, to score and to choose; and the first one more, for a mix of its own: others get theirs from the layer before.
 #[test]
 fn a_layer_decodes_in_few_ordered_steps() {
     let embedded = include_bytes!("../www/models/headstart-v4-11m.gguf");
     let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        ("V4", v4, [(16, 17), (18, 19)]),
+        ("V4", v4, [(12, 13), (16, 17)]),
         ("llama", family("llama"), [(6, 6), (9, 9)]),
         ("qwen3moe", family("qwen3moe"), [(7, 7), (11, 11)]),
     ];
     for (name, files, most) in models {
         let session = load(&files);
         for (caps, most) in [GPU, SOFTWARE].iter().zip(most) {
-            let found = steps(&session, caps);
-            println!("{name}: {} ordered steps, {} dispatches", found.0, found.1);
-            assert!(
-                found.0 <= most.0 && found.1 <= most.1,
-                "{name}: {found:?} ordered steps and dispatches, {most:?} allowed"
-            );
+            let layers = steps(&session, caps);
+            println!("{name}: {layers:?}");
+            for (index, (in_order, dispatches, chooses)) in layers.into_iter().enumerate() {
+                let more = if chooses { 2 } else { 0 } + usize::from(name == "V4" && index == 0);
+                assert!(
+                    in_order <= most.0 + more && dispatches <= most.1 + more,
+                    "{name}, layer {index}: {in_order} ordered steps and {dispatches} dispatches, {most:?} and {more} allowed"
+                );
+            }
         }
     }
 }

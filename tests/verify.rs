@@ -64,6 +64,7 @@ fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
         "compress",
         "experts_group",
         "head_mix",
+        "hyper_collapse",
         "hyper_expand",
         "q_norm",
         "rotate",
@@ -185,8 +186,8 @@ fn stages_agree_in_the_variants_of_a_gpu() {
     let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        (small(), ["attend_flash", "route_experts_in_of_bias", "window_rotate_compress"]),
-        (family("qwen3moe"), ["route_experts_in", "experts_out_add", "linear_norm"]),
+        (small(), vec!["attend_flash", "route_experts_in_of_bias", "window_rotate_compress", "linear_collapse"]),
+        (family("qwen3moe"), vec!["route_experts_in", "experts_out_add", "linear_norm"]),
     ];
     for (files, fused) in models {
         let mut oracle = session(&files, ExecutorChoice::Cpu, None);

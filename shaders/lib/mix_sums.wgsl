@@ -1,6 +1,6 @@
 // What a mixing matrix made of a token's four streams X, and Σ X² behind it, as the first element of the last of MIX_QUADS vectors.
 // With n_parts = 0 the mix is whole, [n_tokens, MIX_QUADS − 1], and Σ X² is worked out here; else it is in parts to be added up,
-// [n_tokens, n_parts, MIX_QUADS] (see hyper_mix.wgsl).
+// as lib/mix_part.wgsl says.
 // The kernel defines MIX_QUADS, has n_quads and n_parts in its params, and binds streams and mix as vectors of 4.
 fn mix_sums(token: u32, lane: u32) -> array<vec4<f32>, MIX_QUADS> {
     var sums: array<vec4<f32>, MIX_QUADS>;
@@ -16,10 +16,9 @@ fn mix_sums(token: u32, lane: u32) -> array<vec4<f32>, MIX_QUADS> {
             sums[j] = mix[token * (MIX_QUADS - 1u) + j];
         }
     }
-    for (var part = 0u; part < params.n_parts; part += 1u) {
-        let at = (token * params.n_parts + part) * MIX_QUADS;
+    if params.n_parts > 0u {
         for (var j = 0u; j < MIX_QUADS; j += 1u) {
-            sums[j] += mix[at + j];
+            sums[j] = mix_part_sum(token, j, params.n_parts);
         }
     }
     return sums;

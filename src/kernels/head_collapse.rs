@@ -6,7 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
-use super::mix_sums::{MIX_SUMS, case_mix, mix_sums};
+use super::mix_sums::{MIX_PART, MIX_SUMS, case_mix, mix_sums};
 use super::{N_STREAMS, STEP, mean_square, sigmoid};
 
 crate::params! {
@@ -33,7 +33,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "head_collapse",
         shader_text!("../../shaders/kernels/head_collapse.wgsl"),
-        &[STEP, MIX_SUMS],
+        &[STEP, MIX_PART, MIX_SUMS],
         lower::VECTOR,
     )],
     bindings: &[

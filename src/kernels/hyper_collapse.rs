@@ -7,7 +7,7 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::mix_sums::{MIX_SUMS, case_mix, mix_sums, n_mixed};
+use super::mix_sums::{MIX_PART, MIX_SUMS, case_mix, mix_sums, n_mixed};
 use super::{N_STREAMS, STEP, sigmoid};
 
 crate::params! {
@@ -32,7 +32,7 @@ crate::params! {
 pub static OP: Op = Op {
     name: "hyper_collapse",
     variants: &[
-        Variant::only("hyper_collapse", TEXT, &[STEP, MIX_SUMS, KEPT_IN_X], lower::VECTOR),
+        Variant::only("hyper_collapse", TEXT, &[STEP, MIX_PART, MIX_SUMS, COEFFICIENTS, KEPT_IN_X], lower::VECTOR),
         // With 128 lanes a row of 4,096 is read in 32 turns that wait for each other as they come, twice: some 17 µs on an H100.
         Variant {
             entry: "hyper_collapse",
@@ -41,7 +41,7 @@ pub static OP: Op = Op {
             ..Variant::only(
                 "hyper_collapse_kept",
                 TEXT,
-                &[STEP, MIX_SUMS, KEPT_IN_REGISTERS],
+                &[STEP, MIX_PART, MIX_SUMS, COEFFICIENTS, KEPT_IN_REGISTERS],
                 Way { lower: lower_kept, space: space::vector },
             )
         },
@@ -51,7 +51,6 @@ pub static OP: Op = Op {
         ("streams", Access::Read),
         ("mix", Access::Read),
         ("affine", Access::Read),
-        ("norm", Access::Read),
         ("coefficients", Access::Write),
         ("x", Access::Write),
     ],
@@ -61,6 +60,8 @@ pub static OP: Op = Op {
 };
 
 const TEXT: &str = shader_text!("../../shaders/kernels/hyper_collapse.wgsl");
+/// The coefficients of a mix.
+pub(super) const COEFFICIENTS: &str = shader_text!("../../shaders/lib/hyper_coefficients.wgsl");
 const KEPT_IN_X: &str = shader_text!("../../shaders/lib/kept_in_x.wgsl");
 const KEPT_IN_REGISTERS: &str = shader_text!("../../shaders/lib/kept_in_registers.wgsl");
 
@@ -94,10 +95,9 @@ pub struct Flow {
     pub mix: Slice,
     /// Parts of the mix, 0 where it is whole, as [`record_hyper_mix`](super::hyper_mix::record_hyper_mix) tells.
     pub n_parts: u32,
-    /// Added to the scaled mix, `[24]`, and then its scales: `[3]`.
+    /// Weights of the sub-layer's norm, `[n_embd]`, then what is added to the scaled mix, `[24]`, and then its scales: `[3]`. One
+    /// buffer, since a fusion with what follows needs as many as most adapters have.
     pub affine: Slice,
-    /// Weights of the sub-layer's norm: `[n_embd]`.
-    pub norm: Slice,
     /// Output `[max_tokens, 24]`.
     pub coefficients: Slice,
     /// Output `[max_tokens, n_embd]`: the sub-layer's normed input.
@@ -131,7 +131,7 @@ pub fn record_hyper_collapse(recording: &mut Recording, flow: &Flow) {
     let (tokens, width) = (u64::from(flow.max_tokens), u64::from(flow.n_embd));
     let coefficients = u64::from(N_COEFFICIENTS + n_mixed(N_COEFFICIENTS, flow.n_parts));
     let cost = Cost { bytes: tokens * 4 * (5 * width + coefficients) + width * 4, ops: tokens * 20 * width };
-    let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.norm, flow.coefficients, flow.x];
+    let bindings = [flow.step, flow.streams, flow.mix, flow.affine, flow.coefficients, flow.x];
     recording.push("hyper_collapse", &OP, Spec::default(), tokens, &params, &bindings, cost);
 }
 
@@ -139,10 +139,10 @@ fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let step = call.input::<Step>(0)[0];
     let (streams, mix) = (call.input::<f32>(1), call.input::<f32>(2));
-    let (affine, norm) = (call.input::<f32>(3), call.input::<f32>(4));
+    let n_embd = p.n_quads as usize * 4;
+    let (norm, affine) = call.input::<f32>(3).split_at(n_embd);
     let (base, scale) = affine.split_at(24);
     let [coefficients, x] = call.outputs::<f32, 2>();
-    let n_embd = p.n_quads as usize * 4;
     for token in 0..step.n_tokens.min(p.max_tokens) as usize {
         let streams = &streams[token * 4 * n_embd..][..4 * n_embd];
         let (mix, mean_square) = mix_sums::<24>(mix, p.n_parts, token, streams);
@@ -200,17 +200,24 @@ fn case(n_embd: u32, tokens: [u32; 2], n_parts: u32, sinkhorn_iterations: u32, s
     );
     let mut case = CaseBuilder::new(name);
     let step = case.step(5, n_tokens);
+    let flow = case_flow(&mut case, step, [n_embd, n_parts, sinkhorn_iterations, max_tokens], spread);
+    record_hyper_collapse(&mut case.recording, &flow);
+    case.finish()
+}
+
+/// A collapse in cases; `sizes` are the width, parts of the mix, iterations and the capacity.
+pub(super) fn case_flow(case: &mut CaseBuilder, step: Slice, sizes: [u32; 4], spread: f32) -> Flow {
+    let [n_embd, n_parts, sinkhorn_iterations, max_tokens] = sizes;
     let streams = case.random_input("streams", (max_tokens * N_STREAMS * n_embd) as usize);
-    let mix = case_mix(&mut case, [N_COEFFICIENTS, n_parts, max_tokens], n_embd, 3.0 * spread);
-    let mut affine = case.random_values(N_COEFFICIENTS as usize);
+    let mix = case_mix(case, [N_COEFFICIENTS, n_parts, max_tokens], n_embd, 3.0 * spread);
+    let mut affine = case.random_values((n_embd + N_COEFFICIENTS) as usize);
     affine.extend([0.7, 1.1, 2.0]);
-    let flow = Flow {
+    Flow {
         step,
         streams,
         mix,
         n_parts,
         affine: case.input("affine", &affine),
-        norm: case.random_input("norm", n_embd as usize),
         coefficients: case.output("coefficients", (max_tokens * N_COEFFICIENTS) as usize, 1e-4),
         x: case.output("x", (max_tokens * n_embd) as usize, 1e-4),
         n_embd,
@@ -218,9 +225,7 @@ fn case(n_embd: u32, tokens: [u32; 2], n_parts: u32, sinkhorn_iterations: u32, s
         norm_eps: 1e-6,
         hyper_eps: 1e-6,
         max_tokens,
-    };
-    record_hyper_collapse(&mut case.recording, &flow);
-    case.finish()
+    }
 }
 
 #[cfg(test)]
@@ -261,7 +266,8 @@ mod tests {
             Params { n_quads: 1, n_parts: 0, sinkhorn_iterations: 20, norm_eps: 1e-6, hyper_eps: 1e-6, max_tokens: 1 };
         let step = Step { n_tokens: 1, ..bytemuck::Zeroable::zeroed() };
         let mix: Vec<f32> = (0..24).map(|i| -1.5 + 3.0 * i as f32 / 23.0).collect();
-        let affine: Vec<f32> = (0..24).map(|i| (i as f32).cos()).chain([0.7, 1.1, 2.0]).collect();
+        let base = (0..24).map(|i| (i as f32).cos());
+        let affine: Vec<f32> = [1.0; 4].into_iter().chain(base).chain([0.7, 1.1, 2.0]).collect();
         let (mut coefficients, mut x) = ([0f32; 24], [0f32; 4]);
         // Streams of ones have a root mean square of one, so that the mix is taken as it is.
         reference(&mut Call {
@@ -272,7 +278,6 @@ mod tests {
                 bytemuck::cast_slice(&[1f32; 16]),
                 bytemuck::cast_slice(&mix),
                 bytemuck::cast_slice(&affine),
-                bytemuck::cast_slice(&[1f32; 4]),
             ],
             outputs: vec![bytemuck::cast_slice_mut(&mut coefficients), bytemuck::cast_slice_mut(&mut x)],
             sample: None,

@@ -11,6 +11,8 @@ pub(super) fn n_mixed(n_rows: u32, n_parts: u32) -> u32 {
     if n_parts == 0 { n_rows } else { n_parts * (n_rows / 4 + 1) * 4 }
 }
 
+/// A vector of the mix, of all its parts.
+pub(super) const MIX_PART: &str = shader_text!("../../shaders/lib/mix_part.wgsl");
 /// How collapses read the mix.
 pub(super) const MIX_SUMS: &str = shader_text!("../../shaders/lib/mix_sums.wgsl");
 

@@ -62,6 +62,7 @@ pub mod keys;
 mod library;
 pub mod linear;
 pub mod linear_add;
+pub mod linear_collapse;
 pub mod linear_fixed;
 pub mod linear_norm;
 pub mod linear_shared;
@@ -163,6 +164,7 @@ pub const ALL: &[&Op] = &[
     &gate_up_swiglu::OP,
     &linear_add::OP,
     &linear_norm::OP,
+    &linear_collapse::OP,
     &gate_up_norm::OP,
     &window_rotate_compress::OP,
     &delta_conv::OP,
@@ -188,6 +190,7 @@ pub static RULES: &[&Rule] = &[
     &route_experts_in::RULE,
     &experts_out_add::RULE,
     &add_norm::RULE,
+    &linear_collapse::RULE,
     &linear_norm::RULE,
     &gate_up_norm::RULE,
 ];
@@ -299,6 +302,7 @@ pub(crate) const STEP: &str = shader_text!("../../shaders/lib/step.wgsl");
 /// How products read x and write y; each text says which of these it asks for.
 const INPUT_PLAIN: &str = shader_text!("../../shaders/lib/input_plain.wgsl");
 const INPUT_NORMED: &str = shader_text!("../../shaders/lib/input_normed.wgsl");
+const INPUT_COLLAPSED: &str = shader_text!("../../shaders/lib/input_collapsed.wgsl");
 const OUTPUT_PLAIN: &str = shader_text!("../../shaders/lib/output_plain.wgsl");
 const OUTPUT_ADDED: &str = shader_text!("../../shaders/lib/output_added.wgsl");
 

@@ -27,15 +27,17 @@ pub fn words_reached(stage: &Stage, binding: &str, position: u32, n_tokens: u32)
 fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
     let words = match (stage.op.name, binding) {
         ("linear_norm", "x") if linear_norm::ring(&stage.spec) > 0 => return None,
-        ("linear" | "linear_add" | "linear_norm", "x") => 4 * stage.params::<linear::Params>().x_stride,
-        ("linear" | "linear_add" | "linear_norm", "y" | "stream") => {
+        ("linear" | "linear_add" | "linear_norm" | "linear_collapse", "x") => {
+            4 * stage.params::<linear::Params>().x_stride
+        }
+        ("linear" | "linear_add" | "linear_norm" | "linear_collapse", "y" | "stream") => {
             let p: linear::Params = stage.params();
             if p.y_ring > 0 {
                 return None;
             }
             p.y_stride
         }
-        ("linear_norm", "normed") => stage.params::<linear::Params>().n_in,
+        ("linear_norm", "normed") | ("linear_collapse", "collapsed") => stage.params::<linear::Params>().n_in,
         ("gate_up_norm", "normed") => stage.params::<gate_up_swiglu::Params>().n_in,
         ("gate_up_swiglu" | "gate_up_norm", "x") => 4 * stage.params::<gate_up_swiglu::Params>().x_stride,
         ("gate_up_swiglu" | "gate_up_norm", "hidden") => stage.params::<gate_up_swiglu::Params>().n_hidden,

@@ -6,7 +6,7 @@ use crate::kernels::linear::Flow;
 use crate::kernels::{Matrix, embed, head_collapse, hyper_collapse, hyper_expand, hyper_mix, rope, sample};
 use crate::model::Shape;
 use crate::model::shape::N_STREAMS;
-use crate::model::weights::{self, Weights};
+use crate::model::weights::{self, TensorRef, Weights};
 
 use super::attention::{Attention, LayerStep};
 use super::buffers::{LayerState, Scratch};
@@ -42,23 +42,22 @@ pub struct Forward {
 
 struct Layer {
     attn_hyper: Hyper,
-    attn_norm: Slice,
     attention: Attention,
     ffn_hyper: Hyper,
-    ffn_norm: Slice,
     ffn: Ffn,
 }
 
 /// Mixing weights of one hyper-connection.
 struct Hyper {
     mix: Matrix,
-    /// What is added to the mix, and then its scales.
+    /// The norm of the sub-layer behind it, if it is a layer's; what is added to the mix, and then its scales.
     affine: Slice,
 }
 
 impl Hyper {
-    fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper) -> Self {
-        Self { mix: uploads.whole(arena, &from.fn_), affine: uploads.vectors(arena, &[&from.base, &from.scale]) }
+    fn plan(arena: &mut Arena, uploads: &mut Uploads, from: &weights::Hyper, norm: Option<&TensorRef>) -> Self {
+        let vectors: Vec<_> = norm.into_iter().chain([&from.base, &from.scale]).collect();
+        Self { mix: uploads.whole(arena, &from.fn_), affine: uploads.vectors(arena, &vectors) }
     }
 }
 
@@ -77,16 +76,14 @@ impl Forward {
         let rope_words = u64::from(n_context + MAX_AHEAD) * u64::from(shape.rope_dims);
         let ropes = [(); 2].map(|()| arena.words("rope", rope_words, Purpose::Weights));
         let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
-            attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn),
-            attn_norm: uploads.vector(arena, &layer.attn_norm),
+            attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn, Some(&layer.attn_norm)),
             attention: Attention::plan(arena, uploads, &layer.attn),
-            ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn),
-            ffn_norm: uploads.vector(arena, &layer.ffn_norm),
+            ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn, Some(&layer.ffn_norm)),
             ffn: Ffn::plan(arena, uploads, shape, index, &layer.ffn),
         });
         let layers = layers.collect();
         let embed = uploads.stack(arena, &[&weights.embed]);
-        let head_hyper = Hyper::plan(arena, uploads, &weights.hyper_head);
+        let head_hyper = Hyper::plan(arena, uploads, &weights.hyper_head, None);
         let norm = uploads.vector(arena, &weights.norm);
         let head = uploads.stack(arena, &[&weights.head]);
         let plan = |layer| LayerState::plan(arena, shape, layer, n_context + MAX_AHEAD, n_chunk);
@@ -141,11 +138,11 @@ impl Forward {
         for (index, (layer, state)) in self.layers.iter().zip(&self.states).enumerate() {
             recording.layer = Some(index as u32);
             let rope = self.ropes[usize::from(state.ratio > 0)];
-            self.record_collapse(&mut recording, &layer.attn_hyper, layer.attn_norm, 0, n);
+            self.record_collapse(&mut recording, &layer.attn_hyper, 0, n);
             let at = LayerStep { shape: &self.shape, state, scratch, rope, step: self.step, n, dense };
             layer.attention.record(&mut recording, &at);
             self.record_expand(&mut recording, 1, 0, n);
-            self.record_collapse(&mut recording, &layer.ffn_hyper, layer.ffn_norm, 1, n);
+            self.record_collapse(&mut recording, &layer.ffn_hyper, 1, n);
             layer.ffn.record(&mut recording, &self.shape, scratch, self.tokens, self.step, n);
             self.record_expand(&mut recording, Scratch::n_slots(&self.shape), 1, n);
         }
@@ -203,7 +200,7 @@ impl Forward {
     }
 
     /// Collapses `streams[from]` to a sub-layer's normalised input.
-    fn record_collapse(&self, recording: &mut Recording, hyper: &Hyper, norm: Slice, from: usize, n: u32) {
+    fn record_collapse(&self, recording: &mut Recording, hyper: &Hyper, from: usize, n: u32) {
         let (scratch, shape) = (&self.scratch, &self.shape);
         let mix = hyper_mix::Flow {
             step: self.step,
@@ -222,7 +219,6 @@ impl Forward {
                 mix: scratch.mix,
                 n_parts,
                 affine: hyper.affine,
-                norm,
                 coefficients: scratch.coefficients,
                 x: scratch.x,
                 n_embd: shape.n_embd,
