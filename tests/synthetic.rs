@@ -100,7 +100,8 @@ fn seeds_and_layers_make_other_models_and_the_same_name_makes_the_same() {
     let shape = Shape::from_config(&config(256, 256)).unwrap();
     let of = |options: &str| logits(&mut load(model(shape.clone(), options), ExecutorChoice::Cpu, None));
     let first = of("");
-    assert_eq!(first, of(""));
+    // To rounding: into which steps a prompt is cut follows the clock.
+    assert!(worst(&first, &of("")) <= 1e-4, "the same name makes another model");
     for other in [":seed=1", ":layers=1..5", ":layers=0..4", ":format=q8_0"] {
         assert!(worst(&first, &of(other)) > 0.1, "{other} changes nothing");
     }

@@ -1,5 +1,5 @@
 // A matrix of gate rows and, after them, up rows times a few vectors, and swiglu of the two products, in one dispatch:
-//   hidden[t, i] = act(g) · u, g = w[i] · x[t], u = w[n_hidden + i] · x[t], act(v) = v / (1 + exp(−turn(v)))
+//   hidden[t, i] = act(min(g, limit)) · clamp(u, ±limit), g = w[i] · x[t], u = w[n_hidden + i] · x[t], act(v) = v / (1 + exp(−turn(v)))
 // A group of lanes takes ROWS hidden units of one token and walks along their gate and up rows together; lanes take blocks in
 // turn, or BLOCK_LANES of them a block together. x is read by an input contract (lib/input_*.wgsl). Sums in f32.
 struct Params {
@@ -7,6 +7,7 @@ struct Params {
     n_blocks: u32,   // blocks of 32 weights in a row
     n_in: u32,       // weights in a row before padding
     x_stride: u32,   // vectors of 4 from token to token in x
+    limit: f32,      // where gate and up are cut off
     max_tokens: u32, // tokens to compute at most
 }
 
@@ -74,8 +75,8 @@ fn gate_up_swiglu(
     let factor = input_factor(lane);
     input_keep(x_at, token, row_group * LANES + lane, n_row_groups * LANES, factor);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let g = factor * reduce_sum(lane, gates[r]);
-        let u = factor * reduce_sum(lane, ups[r]);
+        let g = min(factor * reduce_sum(lane, gates[r]), params.limit);
+        let u = clamp(factor * reduce_sum(lane, ups[r]), -params.limit, params.limit);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it the result is 0 to rounding.
             hidden[token * params.n_hidden + first + r] = g / (1.0 + exp(-max(turn(g), -80.0))) * u;

@@ -1,8 +1,9 @@
-// hidden[t] = act(gate[t]) ⊙ up[t], act(v) = v / (1 + exp(−turn(v))), for a feed-forward network without experts.
+// hidden[t] = act(min(gate[t], limit)) ⊙ clamp(up[t], ±limit), act(v) = v / (1 + exp(−turn(v))), for a feed-forward network without experts.
 // turn(v) = v makes it SiLU; with GELU = 1, turn(v) = 2 √(2/π) (v + 0.044715 v³), which makes it GELU by tanh.
 // An invocation takes 4 elements. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in the hidden values
+    limit: f32,      // where gate and up are cut off
     max_tokens: u32, // tokens to compute at most
 }
 
@@ -30,8 +31,8 @@ fn swiglu(
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let gate = gate_up[token * 2u * n + thread % n];
-    let up = gate_up[(token * 2u + 1u) * n + thread % n];
+    let gate = min(gate_up[token * 2u * n + thread % n], vec4<f32>(params.limit));
+    let up = clamp(gate_up[(token * 2u + 1u) * n + thread % n], vec4<f32>(-params.limit), vec4<f32>(params.limit));
     // The clamp keeps exp finite; beyond it the result is 0 to rounding.
     hidden[thread] = gate / (1.0 + exp(-max(turn(gate), vec4<f32>(-80.0)))) * up;
 }

@@ -7,6 +7,7 @@ use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
 use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Slice, Stage, Variant};
+use crate::model::NO_LIMIT;
 
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
@@ -26,6 +27,8 @@ crate::params! {
         pub n_in: u32,
         /// Vectors of 4 from token to token in x.
         pub x_stride: u32,
+        /// Where gate and up are cut off.
+        pub limit: f32,
         /// Tokens to compute at most.
         pub max_tokens: u32,
     }
@@ -68,6 +71,7 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
         n_blocks: l.n_blocks,
         n_in: l.n_in,
         x_stride: l.x_stride,
+        limit: s.limit,
         max_tokens: s.max_tokens,
     };
     // Both parts of the matrix in one shard.
@@ -133,7 +137,11 @@ fn reference(call: &mut Call<'_>) {
         sample,
     });
     (swiglu::OP.reference)(&mut Call {
-        params: bytemuck::bytes_of(&swiglu::Params { n_quads: p.n_hidden / 4, max_tokens: p.max_tokens }),
+        params: bytemuck::bytes_of(&swiglu::Params {
+            n_quads: p.n_hidden / 4,
+            limit: p.limit,
+            max_tokens: p.max_tokens,
+        }),
         spec,
         inputs: vec![step, &gate_up],
         outputs: vec![&mut all],
@@ -192,5 +200,8 @@ pub(super) fn record_parts(
         max_tokens,
     };
     linear::record_linear(&mut case.recording, "gate_up", w, flow);
-    swiglu::record_swiglu(&mut case.recording, step, gate_up, hidden, n_hidden, activation, max_tokens);
+    // Some results of both kinds lie beyond the limit.
+    let limit = if activation == Activation::Silu { 2.0 } else { NO_LIMIT };
+    let flow = swiglu::Flow { step, gate_up, hidden, n_hidden, activation, limit, max_tokens };
+    swiglu::record_swiglu(&mut case.recording, &flow);
 }

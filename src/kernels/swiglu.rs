@@ -9,12 +9,15 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, sigmoid};
+use crate::model::NO_LIMIT;
 
 crate::params! {
     /// Parameters of `swiglu`; the WGSL says what each is.
     pub struct Params {
         /// Vectors of 4 in the hidden values.
         pub n_quads: u32,
+        /// Where the gate (above) and up (both ways) are cut off.
+        pub limit: f32,
         /// Tokens to compute at most.
         pub max_tokens: u32,
     }
@@ -42,26 +45,36 @@ pub enum Activation {
 /// The constant that is 1 for [`Activation::GeluTanh`].
 const GELU: &str = "GELU";
 
-/// Appends `hidden = act(gate) ⊙ up`: `gate_up` `[max_tokens, 2 * n_hidden]`, gate first, `hidden`
-/// `[max_tokens, n_hidden]`, f32.
+/// What `swiglu` reads and writes; all in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// The step buffer.
+    pub step: Slice,
+    /// `[max_tokens, 2 * n_hidden]`, the gate first.
+    pub gate_up: Slice,
+    /// Output `[max_tokens, n_hidden]`.
+    pub hidden: Slice,
+    /// Hidden units, a multiple of 4.
+    pub n_hidden: u32,
+    /// What the gate goes through.
+    pub activation: Activation,
+    /// Where the gate (above) and up (both ways) are cut off.
+    pub limit: f32,
+    /// Tokens to compute at most.
+    pub max_tokens: u32,
+}
+
+/// Appends `hidden = act(min(gate, limit)) ⊙ clamp(up, ±limit)`.
 ///
 /// # Panics
 /// When the width is no multiple of 4: shapes are checked before they come here.
-pub fn record_swiglu(
-    recording: &mut Recording,
-    step: Slice,
-    gate_up: Slice,
-    hidden: Slice,
-    n_hidden: u32,
-    activation: Activation,
-    max_tokens: u32,
-) {
-    assert!(n_hidden.is_multiple_of(4), "swiglu: the width is a multiple of 4");
-    let params = Params { n_quads: n_hidden / 4, max_tokens };
-    let n = u64::from(max_tokens) * u64::from(n_hidden);
+pub fn record_swiglu(recording: &mut Recording, flow: &Flow) {
+    assert!(flow.n_hidden.is_multiple_of(4), "swiglu: the width is a multiple of 4");
+    let params = Params { n_quads: flow.n_hidden / 4, limit: flow.limit, max_tokens: flow.max_tokens };
+    let n = u64::from(flow.max_tokens) * u64::from(flow.n_hidden);
     let cost = Cost { bytes: 12 * n, ops: 5 * n };
-    let facts = Spec::default().constant(GELU, u32::from(activation == Activation::GeluTanh));
-    recording.push("swiglu", &OP, facts, n / 4, &params, &[step, gate_up, hidden], cost);
+    let facts = Spec::default().constant(GELU, u32::from(flow.activation == Activation::GeluTanh));
+    recording.push("swiglu", &OP, facts, n / 4, &params, &[flow.step, flow.gate_up, flow.hidden], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -78,28 +91,31 @@ fn reference(call: &mut Call<'_>) {
     for token in tokens.into_iter().map(|token| token as usize) {
         let (gate, up) = gate_up[token * 2 * n..][..2 * n].split_at(n);
         for (i, hidden) in hidden[token * n..][..n].iter_mut().enumerate() {
-            *hidden = gate[i] * sigmoid(turn(gate[i])) * up[i];
+            let (g, u) = (gate[i].min(p.limit), up[i].clamp(-p.limit, p.limit));
+            *hidden = g * sigmoid(turn(g)) * u;
         }
     }
 }
 
 fn cases() -> Vec<Case> {
     vec![
-        case(36, Activation::Silu, 5, 4),
-        case(256, Activation::Silu, 1, 1),
-        case(36, Activation::GeluTanh, 5, 4),
-        case(256, Activation::GeluTanh, 1, 1),
+        case(36, Activation::Silu, NO_LIMIT, 5, 4),
+        case(256, Activation::Silu, 10.0, 1, 1),
+        case(36, Activation::GeluTanh, NO_LIMIT, 5, 4),
+        case(256, Activation::GeluTanh, NO_LIMIT, 1, 1),
     ]
 }
 
-fn case(n_hidden: u32, activation: Activation, max_tokens: u32, n_tokens: u32) -> Case {
-    let mut case = CaseBuilder::new(format!("width {n_hidden}, {activation:?}, {n_tokens} of {max_tokens}"));
+fn case(n_hidden: u32, activation: Activation, limit: f32, max_tokens: u32, n_tokens: u32) -> Case {
+    let mut case =
+        CaseBuilder::new(format!("width {n_hidden}, {activation:?} up to {limit:?}, {n_tokens} of {max_tokens}"));
     let step = case.step(3, n_tokens);
     let n = (max_tokens * n_hidden) as usize;
     // Some gates are far below where exp overflows.
     let values: Vec<f32> = case.random_values(2 * n).into_iter().map(|v| v * v * v * 200.0).collect();
     let gate_up = case.input("gate_up", &values);
     let hidden = case.output("hidden", n, 1e-5);
-    record_swiglu(&mut case.recording, step, gate_up, hidden, n_hidden, activation, max_tokens);
+    let flow = Flow { step, gate_up, hidden, n_hidden, activation, limit, max_tokens };
+    record_swiglu(&mut case.recording, &flow);
     case.finish()
 }

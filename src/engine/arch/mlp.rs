@@ -279,7 +279,16 @@ impl Mlps {
         at: &Sublayer,
     ) {
         record_all(recording, into, &dense.gate_up, at.rows(at.x, at.n_embd, self.gate_up, 2 * n_hidden));
-        swiglu::record_swiglu(recording, at.step, self.gate_up, self.dense_hidden, n_hidden, self.activation, at.n);
+        let swiglu = swiglu::Flow {
+            step: at.step,
+            gate_up: self.gate_up,
+            hidden: self.dense_hidden,
+            n_hidden,
+            activation: self.activation,
+            limit: NO_LIMIT,
+            max_tokens: at.n,
+        };
+        swiglu::record_swiglu(recording, &swiglu);
         if !dense.gate.is_empty() {
             // What follows is linear: a gate on its input is one on its output.
             record_all(recording, "shared_gate", &dense.gate, at.rows(at.x, at.n_embd, self.shared_gate, 1));

@@ -100,7 +100,9 @@ impl Uploads {
     pub fn experts(&mut self, arena: &mut Arena, tensors: &[&TensorRef], first: u32, n_experts: u32) -> Vec<Shard> {
         let rows_per_expert = tensors[0].n_rows / n_experts;
         let per_shard = self.rows_per_shard(tensors[0]) / (rows_per_expert * tensors.len() as u32);
-        let per_shard = per_shard.clamp(1, n_experts);
+        // As many in each: a shard of the few that are left would be a dispatch of its own too.
+        let n_shards = n_experts.div_ceil(per_shard.clamp(1, n_experts));
+        let per_shard = n_experts.div_ceil(n_shards);
         let mut shards = Vec::new();
         for begin in (0..n_experts).step_by(per_shard as usize) {
             let n = per_shard.min(n_experts - begin);

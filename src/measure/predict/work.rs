@@ -4,8 +4,8 @@ use super::OUTSIDE;
 use crate::engine::arch::draft::Draft;
 use crate::engine::load::options::Choices;
 use crate::error::Result;
-use crate::gpu::Purpose;
 use crate::gpu::recording::Cost;
+use crate::gpu::{Purpose, Recording};
 use crate::kernels::cache::CacheTypes;
 use crate::measure::report::MemoryPrediction;
 use crate::model::{Model, Outline, Synthetic};
@@ -51,6 +51,12 @@ impl Planner {
             *kinds.entry(kind.clone()).or_default() += 1;
         }
         kinds
+    }
+
+    /// The recording of a token that is written after `depth` tokens.
+    #[must_use]
+    pub fn decode_recording(&self, depth: u32) -> Recording {
+        self.plan(depth.saturating_add(1).max(4096)).step(1, depth)
     }
 
     /// The work of a step of `n_tokens` (1: a token that is written, with the choice of the next; more: a prompt's, without

@@ -39,6 +39,8 @@ pub struct LayerStep<'a> {
 pub struct Attention {
     /// Everything that reads the layer's input, stacked in the order of `model::shape::Projection`.
     project: Vec<Matrix>,
+    /// The last of them, where their results go to a buffer of their own: `pooled` of the layer's state.
+    pool: Vec<Matrix>,
     /// q up-projection, and the indexer's.
     q: Vec<Matrix>,
     q_norm: Slice,
@@ -71,8 +73,15 @@ impl Attention {
             q.push(&indexer.q_b);
             index_compress = Some(Compress::plan(arena, uploads, &indexer.compressor));
         }
+        let mut project = uploads.stack(arena, &project);
+        // Matrices of one format are one product; where keys and compressors are two, each writes to its own buffer.
+        let n_own = from.q_a.n_rows + from.kv.n_rows;
+        let split = project.iter().position(|matrix| matrix.first_row == n_own).unwrap_or(project.len());
+        let pool = project.split_off(split);
+        let pool = pool.into_iter().map(|matrix| Matrix { first_row: matrix.first_row - n_own, ..matrix }).collect();
         Self {
-            project: uploads.stack(arena, &project),
+            project,
+            pool,
             q: uploads.stack(arena, &q),
             q_norm: uploads.vector(arena, &from.q_norm),
             kv_norm: uploads.vector(arena, &from.kv_norm),
@@ -84,23 +93,31 @@ impl Attention {
         }
     }
 
+    /// Whether what compressors read comes of a product of its own.
+    pub fn pools_apart(&self) -> bool {
+        !self.pool.is_empty()
+    }
+
     /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot) out.
     pub fn record(&self, recording: &mut Recording, at: &LayerStep<'_>) {
         let LayerStep { shape, state, scratch, rope, step, n, dense } = *at;
         let layout = &state.layout;
         let rope_pairs = shape.rope_dims / 2;
+        let LayerState { projections, pooled, .. } = *state;
         let input = Flow {
             step,
             x: scratch.x,
             x_stride: shape.n_embd,
-            y: state.projections,
-            y_stride: state.projection_stride,
+            y: projections.values,
+            y_stride: projections.stride,
             y_offset: 0,
-            y_ring: state.projection_ring,
+            y_ring: projections.ring,
             rows_per_group: 0,
             max_tokens: n,
         };
         record_all(recording, "project", &self.project, input);
+        let to_pool = Flow { y: pooled.values, y_stride: pooled.stride, y_ring: pooled.ring, ..input };
+        record_all(recording, "project", &self.pool, to_pool);
         // The query latent is the first part of a row.
         debug_assert_eq!(layout.q_a.start, 0, "project: q first");
         norm_rows::record_norm_rows(
@@ -108,8 +125,8 @@ impl Attention {
             "q_norm",
             &norm_rows::Flow {
                 step,
-                values: state.projections,
-                ring: Some([state.projection_ring, state.projection_stride]),
+                values: projections.values,
+                ring: Some([projections.ring, projections.stride]),
                 norm: self.q_norm,
                 x: scratch.qr,
                 width: shape.q_lora,
@@ -129,10 +146,10 @@ impl Attention {
             recording,
             &window_keys::Flow {
                 step,
-                projections: state.projections,
-                projection_stride: state.projection_stride,
-                projection_ring: state.projection_ring,
-                key_at: layout.kv.start,
+                projections: projections.values,
+                projection_stride: projections.stride,
+                projection_ring: projections.ring,
+                key_at: projections.at(layout.kv.start),
                 key_dim: shape.head_dim,
                 kv_norm: self.kv_norm,
                 rope,
@@ -189,14 +206,14 @@ impl Attention {
 
     fn record_compression(&self, recording: &mut Recording, at: &LayerStep<'_>) {
         let LayerStep { shape, state, rope, step, n, .. } = *at;
-        let layout = &state.layout;
+        let LayerState { layout, pooled, .. } = state;
         let flow = |from: &Compress, kv_at, gate_at, width, entries| compress::Flow {
             step,
-            projections: state.projections,
-            projection_stride: state.projection_stride,
-            projection_ring: state.projection_ring,
-            kv_at,
-            gate_at,
+            projections: pooled.values,
+            projection_stride: pooled.stride,
+            projection_ring: pooled.ring,
+            kv_at: pooled.at(kv_at),
+            gate_at: pooled.at(gate_at),
             ratio: state.ratio,
             overlap: state.ratio == 4,
             n: width,
@@ -245,10 +262,10 @@ fn record_index(recording: &mut Recording, at: &LayerStep<'_>) {
             queries_at: shape.n_heads * shape.head_dim,
             n_heads: shape.index_heads,
             head_dim: shape.index_head_dim,
-            projections: state.projections,
-            projection_stride: state.projection_stride,
-            projection_ring: state.projection_ring,
-            weights_at: state.layout.index_weights.start,
+            projections: state.pooled.values,
+            projection_stride: state.pooled.stride,
+            projection_ring: state.pooled.ring,
+            weights_at: state.pooled.at(state.layout.index_weights.start),
             keys: state.index_keys,
             n_entries: scratch.n_index_entries,
             ratio: state.ratio,

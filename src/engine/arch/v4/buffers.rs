@@ -1,6 +1,8 @@
 //! The buffers beside the weights: the state of each layer, and the values of one step.
 //! V4's state is addressed by position alone, so it needs no clearing, and tokens computed too far ahead can be forgotten.
 
+use std::ops::Range;
+
 use crate::engine::arch::ring::Ring;
 use crate::gpu::{Arena, Purpose, Slice};
 use crate::kernels::experts::Groups;
@@ -12,15 +14,13 @@ use crate::model::shape::{Projection, Shape};
 pub struct LayerState {
     /// 0, 4 or 128.
     pub ratio: u32,
-    /// Layout of a row of `projections`.
+    /// Which rows of the stacked matrices are which projection.
     pub layout: Projection,
-    /// Elements in a row of `projections`, a multiple of 4.
-    pub projection_stride: u32,
-    /// Ring `[projection_ring, projection_stride]` over positions: the step's projections, and as many earlier ones as
-    /// the compressors look back.
-    pub projections: Slice,
-    /// Rows of the ring.
-    pub projection_ring: u32,
+    /// What queries and keys are made of.
+    pub projections: Projections,
+    /// What entries are made of, and the weights of the indexer's heads. The same buffer, or another where two products write
+    /// them: those in one would wait for each other.
+    pub pooled: Projections,
     /// Ring `[window_ring, head_dim]` over positions: keys (= values) after norm and rotation.
     pub window: Slice,
     /// Rows of the ring: the window and one step.
@@ -37,24 +37,53 @@ pub struct LayerState {
     pub rings: Vec<Ring>,
 }
 
+/// A ring `[ring, stride]` over positions: a step's projections, and as many earlier ones as somebody looks back on.
+#[derive(Clone, Copy, Debug)]
+pub struct Projections {
+    /// The values, f32.
+    pub values: Slice,
+    /// Elements in a row, a multiple of 4.
+    pub stride: u32,
+    /// Rows.
+    pub ring: u32,
+    /// The first row of the stacked matrices whose results these are.
+    first: u32,
+}
+
+impl Projections {
+    /// The element of a row that has the result of a row of the stacked matrices.
+    pub fn at(&self, row: u32) -> u32 {
+        row - self.first
+    }
+}
+
 impl LayerState {
-    /// Plans a layer's state for `n_context` positions and steps of up to `n_chunk` tokens.
-    pub fn plan(arena: &mut Arena, shape: &Shape, layer: usize, n_context: u32, n_chunk: u32) -> Self {
+    /// Plans a layer's state for `n_context` positions and steps of up to `n_chunk` tokens, with what is pooled in a buffer of
+    /// its own or not.
+    pub fn plan(arena: &mut Arena, shape: &Shape, layer: usize, [n_context, n_chunk]: [u32; 2], apart: bool) -> Self {
         let ratio = shape.ratios[layer];
         let layout = shape.projection(layer);
-        let projection_stride = layout.n_rows().next_multiple_of(4);
         let look_back = match ratio {
             0 => 0,
             4 => 8,
             ratio => ratio,
         };
-        let projection_ring = n_chunk + look_back;
         let window_ring = shape.window + n_chunk;
         let mut words = |what: &str, rows: u32, width: u32| {
             let label = format!("layers.{layer}.{what}");
             arena.words(label, u64::from(rows) * u64::from(width), Purpose::Cache)
         };
-        let projections = words("projections", projection_ring, projection_stride);
+        let mut projections = |what: &str, ring: u32, rows: Range<u32>| {
+            let stride = (rows.end - rows.start).next_multiple_of(4);
+            Projections { values: words(what, ring, stride), stride, ring, first: rows.start }
+        };
+        let (own, all, ring) = (layout.kv.end, layout.n_rows(), n_chunk + look_back);
+        let (projections, pooled) = if apart {
+            (projections("projections", n_chunk, 0..own), projections("pooled", ring, own..all))
+        } else {
+            let whole = projections("projections", ring, 0..all);
+            (whole, whole)
+        };
         let window = words("window", window_ring, shape.head_dim);
         let n_entries = n_context.checked_div(ratio).map_or(0, |n| n + 1);
         let entries = if ratio > 0 { words("entries", n_entries, shape.head_dim) } else { window };
@@ -64,14 +93,13 @@ impl LayerState {
         };
         let mut rings = vec![ring("window", window, (shape.window, shape.head_dim))];
         if look_back > 0 {
-            rings.push(ring("projections", projections, (look_back, projection_stride)));
+            rings.push(ring("pooled", pooled.values, (look_back, pooled.stride)));
         }
         Self {
             ratio,
             layout,
-            projection_stride,
             projections,
-            projection_ring,
+            pooled,
             window,
             window_ring,
             entries,
@@ -142,6 +170,10 @@ pub struct Scratch {
     pub expert_weights: Slice,
     /// Hidden values of the experts, `[n_slots, n_hidden]`.
     pub hidden: Slice,
+    /// Gate and up of a shared expert that is a network of its own, `[2, n_hidden]`.
+    pub shared_gate_up: Slice,
+    /// Its hidden values, `[n_hidden]`.
+    pub shared_hidden: Slice,
     /// Tokens by expert, for steps of many tokens.
     pub groups: Groups,
     /// Collapsed and normalised output, `[n_embd]`.
@@ -192,8 +224,8 @@ impl Scratch {
         wanted.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(1)
     }
 
-    /// Plans the values of steps of up to `n_chunk` tokens.
-    pub fn plan(arena: &mut Arena, shape: &Shape, n_context: u32, n_chunk: u32) -> Self {
+    /// Plans the values of steps of up to `n_chunk` tokens, with shared experts that are networks of their own or not.
+    pub fn plan(arena: &mut Arena, shape: &Shape, [n_context, n_chunk]: [u32; 2], has_networks: bool) -> Self {
         let n_slots = Self::n_slots(shape);
         let n_logits = ((32 << 20) / (4 * shape.n_vocab)).clamp(1, n_chunk.min(64));
         let mix = arena.words("mix", u64::from(n_mix(n_chunk)), Purpose::Scratch);
@@ -204,6 +236,7 @@ impl Scratch {
         let n_index_entries = if has_index { n_context / 4 + 1 } else { 0 };
         let scores_stride = Self::keys(shape, n_context) + 1;
         let n_lists = shape.n_experts + 1;
+        let n_shared = if has_networks { shape.n_hidden } else { 0 };
         Self {
             streams: [each("streams", 4 * shape.n_embd), each("streams", 4 * shape.n_embd)],
             mix,
@@ -224,6 +257,8 @@ impl Scratch {
             experts: each("experts", n_slots),
             expert_weights: each("expert_weights", n_slots),
             hidden: each("hidden", n_slots * shape.n_hidden),
+            shared_gate_up: each("shared_gate_up", 2 * n_shared),
+            shared_hidden: each("shared_hidden", n_shared),
             groups: Groups { lists: each("expert_lists", n_lists), counts: each("expert_counts", n_lists) },
             head_x: each("head_x", shape.n_embd),
             logits: rows("logits", n_logits, u64::from(shape.n_vocab)),

@@ -1,11 +1,12 @@
-//! The mixture of experts of one layer: router, routed and shared experts. The shared expert is one more expert, which
-//! every token chooses with weight 1, from a matrix of its own.
+//! The mixture of experts of one layer: router, routed and shared experts. The shared expert is one more expert, which every
+//! token chooses with weight 1; where its weights are of another format, a network of its own, whose output takes its slot.
 
 use crate::gpu::{Arena, Recording, Slice};
 use crate::kernels::Matrix;
 use crate::kernels::experts::{self, Shard, record_experts_in, record_experts_out, record_grouping};
 use crate::kernels::linear::Flow;
 use crate::kernels::route::{self, record_route};
+use crate::kernels::swiglu::{self, Activation};
 use crate::model::Shape;
 use crate::model::weights::{self, Route, TensorRef};
 
@@ -19,10 +20,20 @@ pub struct Ffn {
     /// Bias of the router, or the table of a hash-routed layer.
     route: Slice,
     hash: bool,
-    /// Shards of the experts with the clamp of their SwiGLU: the routed ones, then the shared one, which may be the last
-    /// expert of their last shard.
-    experts_in: Vec<(Shard, f32)>,
+    /// Shards of the experts, the shared one the last of them, or not among them.
+    experts_in: Vec<Shard>,
     experts_out: Vec<Shard>,
+    /// Where gate and up of the experts are cut off.
+    limit: f32,
+    shared: Option<Shared>,
+}
+
+/// The shared expert as a network of its own.
+struct Shared {
+    gate_up: Vec<Matrix>,
+    down: Vec<Matrix>,
+    /// Where its gate and up are cut off.
+    limit: f32,
 }
 
 impl Ffn {
@@ -33,20 +44,26 @@ impl Ffn {
             Route::Bias(bias) => (uploads.vector(arena, bias), false),
             Route::Table(table) => (uploads.table(arena, table, n), true),
         };
-        let limits = [shape.swiglu_limit[layer], shape.swiglu_limit_shared[layer]];
-        if let Some([gate, up, down]) = together(from).filter(|_| limits[0] == limits[1]) {
-            let shards = uploads.experts(arena, &[&gate, &up], 0, n + 1);
-            let experts_in = shards.into_iter().map(|shard| (shard, limits[0])).collect();
+        let [limit, of_shared] = [shape.swiglu_limit[layer], shape.swiglu_limit_shared[layer]];
+        let gate_of = |uploads: &mut Uploads, arena: &mut Arena| uploads.stack(arena, &[&from.gate]);
+        if let Some([gate, up, down]) = together(from).filter(|_| limit == of_shared) {
+            let experts_in = uploads.experts(arena, &[&gate, &up], 0, n + 1);
             let experts_out = uploads.experts(arena, &[&down], 0, n + 1);
-            return Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out };
+            return Self { gate: gate_of(uploads, arena), route, hash, experts_in, experts_out, limit, shared: None };
         }
-        let routed = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
-        let shared = uploads.experts(arena, &[&from.shared.gate, &from.shared.up], n, 1);
-        let mut experts_in: Vec<_> = routed.into_iter().map(|shard| (shard, limits[0])).collect();
-        experts_in.extend(shared.into_iter().map(|shard| (shard, limits[1])));
-        let mut experts_out = uploads.experts(arena, &[&from.experts.down], 0, n);
-        experts_out.extend(uploads.experts(arena, &[&from.shared.down], n, 1));
-        Self { gate: uploads.stack(arena, &[&from.gate]), route, hash, experts_in, experts_out }
+        let experts_in = uploads.experts(arena, &[&from.experts.gate, &from.experts.up], 0, n);
+        let experts_out = uploads.experts(arena, &[&from.experts.down], 0, n);
+        let shared = Shared {
+            gate_up: uploads.stack(arena, &[&from.shared.gate, &from.shared.up]),
+            down: uploads.stack(arena, &[&from.shared.down]),
+            limit: of_shared,
+        };
+        Self { gate: gate_of(uploads, arena), route, hash, experts_in, experts_out, limit, shared: Some(shared) }
+    }
+
+    /// Whether the shared expert is a network of its own.
+    pub fn has_network(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Appends the sub-layer: `scratch.x` in, `scratch.outputs` (one slot for each chosen expert) out.
@@ -71,6 +88,10 @@ impl Ffn {
             max_tokens: n,
         };
         record_all(recording, "gate", &self.gate, gate);
+        // Before what the choice of experts decides, for which it need not wait.
+        if let Some(shared) = &self.shared {
+            shared.record(recording, shape, scratch, step, n);
+        }
         record_route(
             recording,
             &route::Flow {
@@ -105,17 +126,45 @@ impl Ffn {
             n_slots: Scratch::n_slots(shape),
             n_shared: 1,
             n_experts: shape.n_experts,
-            limit: 0.0,
+            limit: self.limit,
             groups: None,
             max_tokens: n,
         };
         let flow = record_grouping(recording, flow, scratch.groups);
-        for (shard, limit) in &self.experts_in {
-            record_experts_in(recording, shard, &experts::Flow { limit: *limit, ..flow });
-        }
-        for shard in &self.experts_out {
-            record_experts_out(recording, shard, &flow);
-        }
+        self.experts_in.iter().for_each(|shard| record_experts_in(recording, shard, &flow));
+        self.experts_out.iter().for_each(|shard| record_experts_out(recording, shard, &flow));
+    }
+}
+
+impl Shared {
+    /// Appends the network: `scratch.x` in, the last slot of `scratch.outputs` out.
+    fn record(&self, recording: &mut Recording, shape: &Shape, scratch: &Scratch, step: Slice, n: u32) {
+        let rows = |x, x_stride, y, y_stride, y_offset| Flow {
+            step,
+            x,
+            x_stride,
+            y,
+            y_stride,
+            y_offset,
+            y_ring: 0,
+            rows_per_group: 0,
+            max_tokens: n,
+        };
+        let n_hidden = shape.n_hidden;
+        let [gate_up, hidden] = [scratch.shared_gate_up, scratch.shared_hidden];
+        record_all(recording, "shared_gate_up", &self.gate_up, rows(scratch.x, shape.n_embd, gate_up, 2 * n_hidden, 0));
+        let swiglu = swiglu::Flow {
+            step,
+            gate_up,
+            hidden,
+            n_hidden,
+            activation: Activation::Silu,
+            limit: self.limit,
+            max_tokens: n,
+        };
+        swiglu::record_swiglu(recording, &swiglu);
+        let (stride, at) = (Scratch::n_slots(shape) * shape.n_embd, shape.n_used * shape.n_embd);
+        record_all(recording, "shared_down", &self.down, rows(hidden, n_hidden, scratch.outputs, stride, at));
     }
 }
 

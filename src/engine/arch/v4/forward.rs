@@ -81,14 +81,16 @@ impl Forward {
             ffn_hyper: Hyper::plan(arena, uploads, &layer.hyper_ffn, Some(&layer.ffn_norm)),
             ffn: Ffn::plan(arena, uploads, shape, index, &layer.ffn),
         });
-        let layers = layers.collect();
+        let layers: Vec<Layer> = layers.collect();
         let embed = uploads.stack(arena, &[&weights.embed]);
         let head_hyper = Hyper::plan(arena, uploads, &weights.hyper_head, None);
         let norm = uploads.vector(arena, &weights.norm);
         let head = uploads.stack(arena, &[&weights.head]);
-        let plan = |layer| LayerState::plan(arena, shape, layer, n_context + MAX_AHEAD, n_chunk);
-        let states = (0..shape.ratios.len()).map(plan).collect();
-        let scratch = Scratch::plan(arena, shape, n_context + MAX_AHEAD, n_chunk);
+        let sizes = [n_context + MAX_AHEAD, n_chunk];
+        let plan =
+            |(layer, of): (usize, &Layer)| LayerState::plan(arena, shape, layer, sizes, of.attention.pools_apart());
+        let states = layers.iter().enumerate().map(plan).collect();
+        let scratch = Scratch::plan(arena, shape, sizes, layers.iter().any(|layer| layer.ffn.has_network()));
         Self {
             shape: shape.clone(),
             n_context,
