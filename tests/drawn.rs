@@ -224,6 +224,7 @@ impl Draw {
         TuningFacts {
             source: self.one_of(&[TuningSource::Guessed, TuningSource::Kept, TuningSource::Quick, TuningSource::Full]),
             seconds: self.f64(),
+            given_up: self.list(Self::u32),
             gains: self.list(gain),
             problems: self.list(problem),
             single: self.option(single),

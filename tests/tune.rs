@@ -52,12 +52,41 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
             ] {
                 let mut stage = alike.stages[0].clone();
                 stage.op = with_variant(stage.op, from, to);
-                let expected = block_on(session.expect(&stage, &guess)).unwrap().unwrap();
+                let expected = block_on(session.expect(std::slice::from_ref(&stage), &guess)).unwrap().unwrap();
                 assert_eq!(block_on(session.disagreement(&expected, &guess)).unwrap(), None);
                 let choice = Choice { variant: "planted".to_owned(), config: guess.config };
                 let tuning = guess.clone().with(alike.problem.clone(), choice);
                 let found = block_on(session.disagreement(&expected, &tuning)).unwrap();
                 assert_eq!(found.is_some(), is_wrong, "{to} on {}: {found:?}", adapter.identity.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_timing_overwrites_makes_no_choice_wrong() {
+    // Stages that are alike run one after the other while they are timed: their streams change places, or grow by each sum.
+    for adapter in adapters() {
+        for name in ["llama", "lfm2", "gemma3"] {
+            let options = LoadOptions { n_context: Some(64), n_chunk: Some(16), ..LoadOptions::default() };
+            let of = |file: &str| format!("families/{name}/{file}");
+            let config = Some(std::fs::read_to_string(fixture(&of("config.json"))).unwrap());
+            let sources = vec![memory(&of("model.safetensors"))];
+            let files = ModelFiles { sources, config, ..ModelFiles::default() };
+            let choice = ExecutorChoice::Gpu(adapter.clone());
+            let mut session = block_on(Session::load(&files, choice, &options, &mut |_| ())).unwrap();
+            let guess = Tuning::guess(&adapter.caps);
+            for n_tokens in [1, 16] {
+                let at = session.stand(16 % (n_tokens + 15), n_tokens);
+                for alike in session.alike(at).into_iter().filter(|alike| alike.stages.len() > 1) {
+                    block_on(session.stand_in_step(&[5; 17], at)).unwrap();
+                    let expected = block_on(session.expect(&alike.stages, &guess)).unwrap().unwrap();
+                    let prepared = block_on(session.try_stages(&alike.stages, &guess)).unwrap();
+                    block_on(session.time_tried(prepared, 3)).unwrap();
+                    session.forget_tried(prepared);
+                    let found = block_on(session.disagreement(&expected, &guess)).unwrap();
+                    assert_eq!(found, None, "{name}, {} of {n_tokens} on {}", alike.name, adapter.identity.name);
+                }
             }
         }
     }

@@ -104,6 +104,29 @@ const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.
 const REDUCE_SUBGROUP: &str = shader_text!("../../shaders/lib/reduce_subgroup.wgsl");
 
 impl Config {
+    /// The numbers that are others than in `other`, in words.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> Vec<String> {
+        let tile = |of: &Tile| format!("{}x{} by {}x{}", of.rows, of.tokens, of.rows_each, of.tokens_each);
+        let row = |of: &Self| {
+            [
+                ("", format!("{:?}", of.reduce).to_lowercase()),
+                ("threads ", of.threads.to_string()),
+                ("row lanes ", of.row_lanes.to_string()),
+                ("weight lanes ", of.weight_lanes.to_string()),
+                ("block lanes ", of.block_lanes.to_string()),
+                ("vector lanes ", of.vector_lanes.to_string()),
+                ("rows ", of.rows.to_string()),
+                ("nibbles by ", format!("{:?}", of.nibbles).to_lowercase()),
+                ("inputs ", if of.shared_inputs { "shared" } else { "apart" }.to_owned()),
+                ("tile ", tile(&of.tile)),
+                ("cooperative tile ", tile(&of.cooperative)),
+            ]
+        };
+        let differ = row(self).into_iter().zip(row(other)).filter(|(own, others)| own != others);
+        differ.map(|((name, own), _)| format!("{name}{own}")).collect()
+    }
+
     /// The best guess where nothing was measured.
     #[must_use]
     pub fn guess(caps: &Caps) -> Self {

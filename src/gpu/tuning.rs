@@ -52,6 +52,14 @@ pub struct Choice {
     pub config: Config,
 }
 
+impl Choice {
+    /// In short: the variant, and those of its numbers that are others than in `config`.
+    #[must_use]
+    pub fn beside(&self, config: &Config) -> String {
+        std::iter::once(self.variant.clone()).chain(self.config.beside(config)).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// How far variants may round activations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rounding {
@@ -124,19 +132,47 @@ impl Tuning {
         &self.choices
     }
 
+    /// The choice for a stage, if it can be used: for its problem, or, where the context decides how much there is to do, for the
+    /// same in another context.
+    #[must_use]
+    pub fn known(&self, stage: &Stage, caps: &Caps) -> Option<&Choice> {
+        if self.choices.is_empty() {
+            return None;
+        }
+        let problem = Problem::of(stage);
+        let nearest = || stage.keys.is_some().then(|| self.nearest(&problem))?;
+        let choice = self.choices.get(&problem).or_else(nearest)?;
+        let is_apart = choice.variant == APART && !stage.parts.is_empty();
+        let can = || {
+            let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant);
+            variant.is_some_and(|variant| self.can(variant, stage, caps)) && choice.config.runs_on(caps)
+        };
+        (is_apart || can()).then_some(choice)
+    }
+
+    /// The choice for the problem of the same kernel and facts whose size is nearest, up to four times as large or small: runs of
+    /// keys are as many from 16,384 on, and a prompt's step is farther from a token's.
+    fn nearest(&self, problem: &Problem) -> Option<&Choice> {
+        let first = Problem { n_results: 0, bytes: 0, ops: 0, ..problem.clone() };
+        let of_kernel = self.choices.range(first..);
+        let of_kernel = of_kernel.take_while(|(of, _)| (&of.kernel, &of.facts) == (&problem.kernel, &problem.facts));
+        let is_near = |a: u64, b: u64| a.max(b) / 4 <= a.min(b);
+        let near = of_kernel.filter(|(of, _)| {
+            is_near(of.n_results, problem.n_results) && is_near(of.bytes, problem.bytes) && is_near(of.ops, problem.ops)
+        });
+        near.min_by_key(|(of, _)| of.bytes.abs_diff(problem.bytes)).map(|(_, choice)| choice)
+    }
+
     /// The variant and the config of a stage; `None`: its parts are computed, one after the other. A choice that names no
     /// variant, or one that cannot compute the stage here, is passed over.
     #[must_use]
     pub fn choose(&self, stage: &Stage, caps: &Caps) -> Option<(&'static Variant, Config)> {
-        let chosen = (!self.choices.is_empty()).then(|| self.choices.get(&Problem::of(stage))).flatten();
-        if chosen.is_some_and(|choice| choice.variant == APART && !stage.parts.is_empty()) {
-            return None;
-        }
-        let usable = chosen.and_then(|choice| {
-            let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
-            (self.can(variant, stage, caps) && choice.config.runs_on(caps)).then_some((variant, choice.config))
-        });
-        usable.or_else(|| self.guess_variant(stage, caps).map(|variant| (variant, self.config)))
+        let Some(choice) = self.known(stage, caps) else {
+            return self.guess_variant(stage, caps).map(|variant| (variant, self.config));
+        };
+        // One that is no variant's stands for the parts.
+        let variant = stage.op.variants.iter().find(|variant| variant.name == choice.variant)?;
+        Some((variant, choice.config))
     }
 
     /// The same, by name.
@@ -173,5 +209,36 @@ impl Tuning {
     #[must_use]
     pub fn can(&self, variant: &Variant, stage: &Stage, caps: &Caps) -> bool {
         variant.can(stage, caps) && self.rounding.allows(variant.precision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_serves_other_contexts_and_no_other_step() {
+        let problem = |n: u64| Problem {
+            kernel: "grouped_attend".into(),
+            facts: vec!["KEYS=1".into()],
+            n_results: n,
+            bytes: 64 * n,
+            ops: 0,
+        };
+        let choice = |threads| Choice { variant: "a".into(), config: Config { threads, ..Config::default() } };
+        let tuning = Tuning::default().with(problem(1_000), choice(1)).with(problem(3_000), choice(3));
+        let threads = |n| tuning.nearest(&problem(n)).map(|choice| choice.config.threads);
+        assert_eq!([250, 1_156, 2_500, 12_000].map(threads), [Some(1), Some(1), Some(3), Some(3)]);
+        assert_eq!((threads(200), threads(16_000)), (None, None), "a step of other tokens");
+        let other = Problem { facts: vec!["KEYS=0".into()], ..problem(1_000) };
+        assert_eq!(tuning.nearest(&other), None, "other facts");
+    }
+
+    #[test]
+    fn a_choice_is_told_by_what_is_other() {
+        let config = Config { rows: 4, threads: 64, ..Config::default() };
+        let choice = Choice { variant: "linear".into(), config };
+        assert_eq!(choice.beside(&Config::default()), "linear, threads 64, rows 4");
+        assert_eq!(choice.beside(&config), "linear");
     }
 }

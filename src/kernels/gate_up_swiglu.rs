@@ -7,7 +7,6 @@ use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::recording::Cost;
 use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Slice, Stage, Variant};
-use crate::model::NO_LIMIT;
 
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
@@ -201,7 +200,7 @@ pub(super) fn record_parts(
     };
     linear::record_linear(&mut case.recording, "gate_up", w, flow);
     // Some results of both kinds lie beyond the limit.
-    let limit = if activation == Activation::Silu { 2.0 } else { NO_LIMIT };
+    let limit = if activation == Activation::Silu { 2.0 } else { f32::MAX };
     let flow = swiglu::Flow { step, gate_up, hidden, n_hidden, activation, limit, max_tokens };
     swiglu::record_swiglu(&mut case.recording, &flow);
 }

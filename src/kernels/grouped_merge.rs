@@ -2,7 +2,7 @@
 
 use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
-use crate::gpu::recording::Cost;
+use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Op, Recording, Variant};
 
 use super::case::CaseBuilder;
@@ -60,6 +60,8 @@ pub(super) fn record_grouped_merge(recording: &mut Recording, flow: &Flow, n_spl
     let facts = Spec::default().constant(SINKS, u32::from(flow.sinks.is_some()));
     let bindings = [flow.step, flow.partial, flow.stats, flow.sinks.unwrap_or(flow.stats), flow.out];
     recording.push("attend_merge", &OP, facts, n, &params, &bindings, cost);
+    // There are as many runs as the context has.
+    recording.see_keys(KeyCost::default());
 }
 
 fn reference(call: &mut Call<'_>) {

@@ -96,6 +96,13 @@ pub(super) fn stage_format(stage: &Stage) -> Option<Format> {
     stage.spec.value_of("FORMAT").and_then(|format| Format::ALL.get(format as usize)).copied()
 }
 
+/// The weight format among a problem's facts, as [`Problem`](crate::gpu::Problem) writes them.
+#[must_use]
+pub fn format_of_facts(facts: &[String]) -> Option<Format> {
+    let number = facts.iter().find_map(|fact| fact.strip_prefix("FORMAT=")?.parse::<usize>().ok())?;
+    Format::ALL.get(number).copied()
+}
+
 /// The format of a variant, for references.
 pub(crate) fn format_of(call: &crate::gpu::Call<'_>) -> Format {
     Format::ALL[call.constant("FORMAT") as usize]

@@ -94,7 +94,7 @@ pub mod swiglu;
 pub mod window_keys;
 pub mod window_rotate_compress;
 
-pub use matrix::Matrix;
+pub use matrix::{Matrix, format_of_facts};
 
 use crate::format::Format;
 use crate::gpu::Op;

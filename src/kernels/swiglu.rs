@@ -9,7 +9,6 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::case::CaseBuilder;
 use super::{STEP, sigmoid};
-use crate::model::NO_LIMIT;
 
 crate::params! {
     /// Parameters of `swiglu`; the WGSL says what each is.
@@ -99,10 +98,10 @@ fn reference(call: &mut Call<'_>) {
 
 fn cases() -> Vec<Case> {
     vec![
-        case(36, Activation::Silu, NO_LIMIT, 5, 4),
+        case(36, Activation::Silu, f32::MAX, 5, 4),
         case(256, Activation::Silu, 10.0, 1, 1),
-        case(36, Activation::GeluTanh, NO_LIMIT, 5, 4),
-        case(256, Activation::GeluTanh, NO_LIMIT, 1, 1),
+        case(36, Activation::GeluTanh, f32::MAX, 5, 4),
+        case(256, Activation::GeluTanh, f32::MAX, 1, 1),
     ]
 }
 

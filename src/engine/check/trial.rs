@@ -60,6 +60,8 @@ pub struct Alike {
 /// What a stage should write.
 pub struct Expected {
     stage: Stage,
+    /// What the stage reads, where timing stages like it overwrites that: it is put there before every try.
+    inputs: Vec<(Slice, Vec<u32>)>,
     outputs: Vec<Output>,
     /// What stood there before, is put there before every try, and was written by what is trusted; by output.
     before: Vec<Vec<u32>>,
@@ -228,15 +230,24 @@ impl Session {
         self.compile(&mut |_| {}).await
     }
 
-    /// What a stage should write: by its reference where that is quick, or else by the adapter under `trusted` choices.
-    /// `None` where it writes more than can be read back.
+    /// What the first of some stages that are alike should write: by its reference where that is quick, or else by the adapter
+    /// under `trusted` choices. `None` where it writes more than can be read back.
     ///
     /// # Errors
     /// When the adapter fails.
-    pub async fn expect(&mut self, stage: &Stage, trusted: &Tuning) -> Result<Option<Expected>> {
+    pub async fn expect(&mut self, alike: &[Stage], trusted: &Tuning) -> Result<Option<Expected>> {
+        let Some(stage) = alike.first() else { return Ok(None) };
         let outputs = outputs(std::slice::from_ref(stage));
-        if outputs.iter().map(|output| output.slice.bytes).sum::<u64>() > MOST_BYTES {
+        // The streams of a layer's input and output change places from stage to stage.
+        let is_overwritten =
+            |read: &Slice| alike.iter().any(|other| other.slices(Access::Write).any(|written| written.overlaps(read)));
+        let read: Vec<Slice> = stage.slices(Access::Read).filter(is_overwritten).collect();
+        if outputs.iter().map(|output| &output.slice).chain(&read).map(|slice| slice.bytes).sum::<u64>() > MOST_BYTES {
             return Ok(None);
+        }
+        let mut inputs = Vec::new();
+        for slice in read {
+            inputs.push((slice, self.read_words(slice).await?));
         }
         let before = self.read_all(&outputs).await?;
         let marked: Vec<_> = outputs.iter().zip(&before).map(|(output, words)| marked(output.words, words)).collect();
@@ -247,7 +258,7 @@ impl Session {
             let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(trusted));
             (self.by_adapter(stage, trusted, &outputs, &before, &marked).await?, budget)
         };
-        Ok(Some(Expected { stage: stage.clone(), outputs, before, marked, wanted, budget }))
+        Ok(Some(Expected { stage: stage.clone(), inputs, outputs, before, marked, wanted, budget }))
     }
 
     /// Says where a stage under `tuning` writes something else than is expected; `None`: it does not.
@@ -255,7 +266,10 @@ impl Session {
     /// # Errors
     /// When the adapter refuses a shader, or fails.
     pub async fn disagreement(&mut self, expected: &Expected, tuning: &Tuning) -> Result<Option<String>> {
-        let Expected { stage, outputs, before, marked, wanted, budget } = expected;
+        let Expected { stage, inputs, outputs, before, marked, wanted, budget } = expected;
+        for (slice, words) in inputs {
+            self.executor.write(*slice, 0, bytemuck::cast_slice(words));
+        }
         let budget = number_budget(&self.executor, std::slice::from_ref(stage), Some(tuning)).max(*budget);
         let budget = with_scores(budget, outputs, marked, wanted);
         let found = self.by_adapter(stage, tuning, outputs, before, marked).await?;

@@ -1,7 +1,7 @@
 //! Tables for the terminal: the stages of a token, and several adapters side by side. They are Markdown, to be pasted
 //! into a report as they are.
 
-use crate::gpu::{Choice, Config, Reduce};
+use crate::kernels;
 use crate::measure::Report;
 use crate::measure::panel::{self, Row};
 use crate::measure::report::{Probes, TuningFacts};
@@ -39,19 +39,24 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
     table
 }
 
-/// What the tuner found: the problems that it tried, those that take the most time first.
-/// Beside them stands the share of what the probes say that the adapter reads, or multiplies, at best.
+/// What the tuner found: the problems that it tried, those that take the most time first. A choice is told by what is other than
+/// guessed. Beside them stands the share of what the probes say that the adapter reads, or multiplies, at best.
 pub(super) fn tuning(facts: &TuningFacts, probes: &Probes) -> Table {
     let mut table = new_table();
-    table.set_header(["stage", "count", "guess", "ms", "chosen", "ms", "gain", "GB/s", "of limit", "tried"]);
+    table.set_header([
+        "stage", "count", "results", "format", "guess", "ms", "chosen", "ms", "gain", "GB/s", "of limit", "tried",
+    ]);
     let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
     table.add_rows(tried.map(|problem| {
-        let chosen = if problem.choice == problem.guess { "the same".to_owned() } else { choice(&problem.choice) };
+        let is_same = problem.choice == problem.guess;
+        let chosen = if is_same { "the same".to_owned() } else { problem.choice.beside(&problem.guess.config) };
         let step = if problem.n_tokens == 1 { String::new() } else { format!(" of {}", problem.n_tokens) };
         [
             format!("{}{step}", problem.stage),
             problem.n_stages.to_string(),
-            choice(&problem.guess),
+            problem.problem.n_results.to_string(),
+            kernels::format_of_facts(&problem.problem.facts).map_or_else(String::new, |format| format.to_string()),
+            problem.guess.variant.clone(),
             format!("{:.3}", problem.guess_ms),
             chosen,
             format!("{:.3}", problem.choice_ms),
@@ -62,17 +67,6 @@ pub(super) fn tuning(facts: &TuningFacts, probes: &Probes) -> Table {
         ]
     }));
     table
-}
-
-/// A variant and its numbers, in short.
-fn choice(choice: &Choice) -> String {
-    let Config { reduce, threads, row_lanes, weight_lanes, block_lanes, vector_lanes, rows, .. } = choice.config;
-    let lanes = format!("lanes {weight_lanes}/{block_lanes}, {row_lanes}, {vector_lanes}");
-    match reduce {
-        Reduce::Thread => format!("{}, {threads} threads, {rows} rows", choice.variant),
-        Reduce::Workgroup => format!("{}, workgroups, {lanes}, {rows} rows", choice.variant),
-        Reduce::Subgroup => format!("{}, subgroups, {lanes}, {rows} rows", choice.variant),
-    }
 }
 
 /// An empty table that is never narrowed to the terminal: for results that are kept.

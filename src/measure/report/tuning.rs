@@ -15,6 +15,9 @@ pub struct TuningFacts {
     pub seconds: f64,
     /// What whole steps gained.
     pub gains: Vec<StepGain>,
+    /// Steps, by their tokens, that were slower with the choices, which were given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_up: Vec<u32>,
     /// The problems that were looked at, the one that takes the most time first.
     pub problems: Vec<TunedProblem>,
     /// What the best single config for all problems would have given, after a full search.

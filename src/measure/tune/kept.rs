@@ -101,16 +101,24 @@ impl KeptTuning {
         None
     }
 
-    /// Takes in what a search found, in place of what it knew; and what `tuning` took over from that for other steps,
-    /// whose gain was not measured.
+    /// Takes in what a search found, in place of what it knew. What it left untried, and what `tuning` took over from it for other
+    /// steps, whose gain was not measured, is taken in where nothing was known.
     pub fn learn(&mut self, facts: &TuningFacts, tuning: &Tuning) {
-        let found = facts.problems.iter().map(|found| (&found.problem, &found.choice, found.gain()));
-        let is_found = |problem: &Problem| facts.problems.iter().any(|found| found.problem == *problem);
-        let taken_over = tuning.choices().iter().filter(|(problem, _)| !is_found(problem));
-        for (problem, choice, gain) in found.chain(taken_over.map(|(problem, choice)| (problem, choice, 1.0))) {
-            self.choices.retain(|kept| kept.problem != *problem);
-            self.choices.push(KeptChoice { problem: problem.clone(), choice: choice.clone(), gain });
+        let (tried, untried): (Vec<_>, Vec<_>) = facts.problems.iter().partition(|found| found.n_tried > 0);
+        for found in tried {
+            self.choices.retain(|kept| kept.problem != found.problem);
+            self.keep(&found.problem, &found.choice, found.gain());
         }
+        let untried = untried.into_iter().map(|found| (&found.problem, &found.choice));
+        for (problem, choice) in tuning.choices().iter().chain(untried) {
+            if !self.choices.iter().any(|kept| kept.problem == *problem) {
+                self.keep(problem, choice, 1.0);
+            }
+        }
+    }
+
+    fn keep(&mut self, problem: &Problem, choice: &Choice, gain: f64) {
+        self.choices.push(KeptChoice { problem: problem.clone(), choice: choice.clone(), gain });
     }
 
     /// As choices of a session, over what is guessed.
@@ -157,6 +165,11 @@ mod tests {
         assert_eq!(read, kept);
         assert_eq!((read.choices.len(), read.choices[0].gain), (1, 1.5));
         assert_eq!(read.misfit(&identity()), None);
+        // What a later search had no time for does not take its place.
+        let mut late = facts("linear");
+        late.problems[0].n_tried = 0;
+        kept.learn(&late, &Tuning::default());
+        assert_eq!(read, kept);
         let problem = &facts("x").problems[0].problem;
         assert_eq!(read.over(Tuning::default()).choices()[problem].variant, "linear_tiled");
     }

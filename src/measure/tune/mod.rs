@@ -11,7 +11,7 @@ pub use kept::{KeptChoice, KeptTuning};
 pub use search::Extent;
 
 use super::report::{StepGain, TunedProblem, TuningFacts, TuningSource};
-use super::settle::settle;
+use super::settle::{settle, settle_again};
 use super::spread::median;
 use super::{Progress, Watch, bench};
 use crate::engine::check::trial::{Alike, Forms, Stand};
@@ -78,7 +78,7 @@ pub async fn tune_within(
         return Err(Error::usage("tuner", "the CPU's reference").expected("an adapter").advice("Choose one with -a"));
     };
     let guess = adapter.tuning().rounded(session.tuning().rounding());
-    let (caps, begin) = (adapter.caps, Instant::now());
+    let (caps, begin, before) = (adapter.caps, Instant::now(), session.tuning().clone());
     session.retune(guess.clone()).await?;
     let most = session.n_context().saturating_sub(1).max(1);
     let n_chunk = session.n_chunk().min(most);
@@ -114,13 +114,21 @@ pub async fn tune_within(
             tuner.facts.gains.push(gain);
         } else {
             tuner.facts.gains.push(StepGain { tuned_ms: gain.untuned_ms, ..gain });
+            tuner.facts.given_up.push(n_tokens);
             let of_step = tuner.facts.problems.iter_mut().filter(|problem| problem.n_tokens == n_tokens);
             of_step.for_each(|problem| (problem.choice, problem.choice_ms) = (problem.guess.clone(), problem.guess_ms));
+            tuner.searched.retain(|searched| searched.n_tokens != n_tokens);
         }
     }
     if extent == Extent::Full {
         tuner.facts.single = single::best_single(&tuner.searched, &tuner.spaces, guess.config);
     }
+    // What was not tried this time stays as it was found before.
+    let is_tried = |problem: &Problem| tuner.facts.problems.iter().any(|of| of.n_tried > 0 && of.problem == *problem);
+    let kept = before.choices().iter().filter(|(problem, _)| !is_tried(problem));
+    let tuning = kept.fold(tuning, |tuning, (problem, choice)| {
+        if tuning.choices().contains_key(problem) { tuning } else { tuning.with(problem.clone(), choice.clone()) }
+    });
     let tuning = inherit(session, tuning);
     session.retune(tuning).await?;
     tuner.facts.source = if extent == Extent::Quick { TuningSource::Quick } else { TuningSource::Full };
@@ -144,18 +152,39 @@ impl Known {
     /// What is known for a session's steps.
     #[must_use]
     pub fn of(session: &Session) -> Self {
+        let ExecutorChoice::Gpu(adapter) = session.choice() else { return Self::Nothing };
         let forms = session.forms(session.n_chunk());
         let steps = [1, session.n_chunk()].map(|n| session.stand(0, n));
         let steps = steps.into_iter().chain(forms.iter().flat_map(|forms| forms.steps.map(|(_, at)| at)));
-        let mut problems: Vec<Problem> = steps.flat_map(|at| session.alike(at)).map(|alike| alike.problem).collect();
-        problems.extend(forms.map(|forms| forms.problem));
-        let n_known = problems.iter().filter(|problem| session.tuning().choices().contains_key(problem)).count();
-        match n_known {
+        let tuning = session.tuning();
+        // A choice that rounds more than is asked for now is as good as none.
+        let is_known =
+            |alike: &Alike| alike.stages.first().is_some_and(|stage| tuning.known(stage, &adapter.caps).is_some());
+        let mut known: Vec<bool> = steps.flat_map(|at| session.alike(at)).map(|alike| is_known(&alike)).collect();
+        known.extend(forms.map(|forms| tuning.choices().contains_key(&forms.problem)));
+        match known.iter().filter(|is_known| **is_known).count() {
             0 => Self::Nothing,
-            n if n < problems.len() => Self::Some,
+            n if n < known.len() => Self::Some,
             _ => Self::All,
         }
     }
+}
+
+/// What was chosen before for a session's steps, problem by problem, with no times: those were measured in another run.
+#[must_use]
+pub fn kept_problems(session: &Session) -> Vec<TunedProblem> {
+    let ExecutorChoice::Gpu(adapter) = session.choice() else { return Vec::new() };
+    let guess = adapter.tuning().rounded(session.tuning().rounding());
+    let mut problems = Vec::new();
+    for n_tokens in [1, session.n_chunk()] {
+        for alike in session.alike(session.stand(0, n_tokens)) {
+            let Some(stage) = alike.stages.first() else { continue };
+            let Some(choice) = session.tuning().known(stage, &adapter.caps).cloned() else { continue };
+            let guess = guess.choice(stage, &adapter.caps);
+            problems.push(TunedProblem { choice, ..untried(n_tokens, alike, guess, 0.0) });
+        }
+    }
+    problems
 }
 
 /// Steps that no search looks at take over what was chosen for others, stage by stage.
@@ -209,10 +238,7 @@ impl Tuner {
         let n_tokens = at.n_tokens;
         let what = if n_tokens == 1 { "decode".to_owned() } else { format!("prefill of {n_tokens}") };
         session.stand_in_step(&self.ids, at).await?;
-        if !self.caps.is_software {
-            self.bring_clock_up(session, at).await?;
-        }
-        let mut tasks = Vec::new();
+        let mut ready = Vec::new();
         for alike in session.alike(at) {
             if self.facts.problems.iter().any(|known| known.problem == alike.problem) {
                 continue;
@@ -221,9 +247,19 @@ impl Tuner {
             let guess = self.guess.choice(stage, &self.caps);
             let prepared = session.try_stages(&alike.stages, &self.guess).await?;
             session.time_tried(prepared, 1).await?;
-            let ms = session.time_tried(prepared, 1).await?;
-            session.forget_tried(prepared);
-            tasks.push((ms, guess, alike));
+            ready.push((prepared, guess, alike));
+        }
+        // Now that nothing is left to compile between one and the next.
+        if !self.caps.is_software {
+            self.bring_clock_up(session, at).await?;
+        }
+        let first = ready.first().map(|(prepared, ..)| *prepared);
+        let mut tasks = Vec::new();
+        for (prepared, guess, alike) in ready {
+            tasks.push((session.time_tried(prepared, 1).await?, guess, alike));
+        }
+        if let Some(first) = first {
+            session.forget_tried(first);
         }
         // Parts first: what is chosen for them decides whether a fused stage is worth it.
         tasks.sort_unstable_by(|(a, _, of_a), (b, _, of_b)| of_b.is_part.cmp(&of_a.is_part).then(b.total_cmp(a)));
@@ -249,7 +285,7 @@ impl Tuner {
             }
             session.stand_in_step(&self.ids, at).await?;
             let Some(stage) = alike.stages.first() else { continue };
-            let Some(expected) = session.expect(stage, &self.guess).await? else {
+            let Some(expected) = session.expect(&alike.stages, &self.guess).await? else {
                 self.facts.problems.push(untried(n_tokens, alike, guess, ms));
                 continue;
             };
@@ -274,7 +310,12 @@ impl Tuner {
             track.end();
             let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found;
             self.spaces.extend(entrants.into_iter().map(|entrant| entrant.space));
-            self.searched.push(Searched { choice_ms, times, essence: self.essence_of(stage, &alike.problem, &guess) });
+            self.searched.push(Searched {
+                n_tokens,
+                choice_ms,
+                times,
+                essence: self.essence_of(stage, &alike.problem, &guess),
+            });
             self.facts.wrong.extend(wrong.into_iter().map(|place| format!("{}, {place}", alike.name)));
             if choice != guess {
                 choices.insert(alike.problem.clone(), choice.clone());
@@ -365,6 +406,13 @@ impl Tuner {
         let mut times = [Vec::new(), Vec::new()];
         let begin = Instant::now();
         for round in 0..=N_STEPS {
+            if round == 1 && !self.caps.is_software {
+                settle_again(&mut async || {
+                    session.set_step(steps[0]);
+                    session.time_tried(prepared[0], 1).await
+                })
+                .await?;
+            }
             if round > 1 && begin.elapsed() > STEPS_PATIENCE {
                 break;
             }

@@ -26,6 +26,8 @@ pub(super) trait Track {
     async fn fault_of(&mut self, choice: &Choice) -> Result<Option<String>>;
     /// Makes choices ready in place of those from before.
     async fn line_up(&mut self, choices: &[Choice]) -> Result<()>;
+    /// Works on the first of them for some milliseconds, so that what is timed next is not timed asleep: making ready takes long.
+    async fn warm(&mut self) -> Result<()>;
     /// Milliseconds of one of them.
     async fn time(&mut self, place: usize) -> Result<f64>;
     /// Whether there is no time for more.
@@ -71,7 +73,7 @@ pub(super) async fn search<T: Track>(
     extent: Extent,
 ) -> Result<Found> {
     let seen = BTreeSet::from([track.essence(guess)]);
-    let mut search = Search { seen, n_tried: 1, wrong: Vec::new(), times: BTreeMap::new(), track };
+    let mut search = Search { guess, seen, n_tried: 1, wrong: Vec::new(), times: BTreeMap::new(), track };
     let mut finalists = vec![guess.clone()];
     for Entrant { variant, space } in entrants {
         let start = Choice { variant: (*variant).to_owned(), config: guess.config };
@@ -96,6 +98,7 @@ pub(super) async fn search<T: Track>(
 
 struct Search<'a, T> {
     track: &'a mut T,
+    guess: &'a Choice,
     seen: BTreeSet<String>,
     n_tried: u32,
     wrong: Vec<String>,
@@ -152,7 +155,7 @@ impl<T: Track> Search<'_, T> {
         match self.track.fault_of(choice).await? {
             None => Ok(true),
             Some(place) => {
-                self.wrong.push(format!("{} {:?}: {place}", choice.variant, choice.config));
+                self.wrong.push(format!("{}: {place}", choice.beside(&self.guess.config)));
                 Ok(false)
             }
         }
@@ -168,6 +171,7 @@ async fn race<T: Track>(track: &mut T, choices: &[Choice], n_rounds: usize) -> R
     for place in 0..choices.len() {
         track.time(place).await?;
     }
+    track.warm().await?;
     for _ in 0..n_rounds {
         for place in (0..choices.len()).filter(|place| runs[*place]) {
             times[place].push(track.time(place).await?);
@@ -188,6 +192,8 @@ fn least(times: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::gpu::space::Change;
+    use crate::measure::settle::settle_again;
+    use crate::measure::settle::tests::Sleepy;
     use pollster::block_on;
 
     /// Times that are known: a table in place of an adapter.
@@ -209,6 +215,9 @@ mod tests {
         }
         async fn line_up(&mut self, choices: &[Choice]) -> Result<()> {
             self.line = choices.to_vec();
+            Ok(())
+        }
+        async fn warm(&mut self) -> Result<()> {
             Ok(())
         }
         async fn time(&mut self, place: usize) -> Result<f64> {
@@ -281,6 +290,49 @@ mod tests {
         assert_eq!((found_slow.choice, found_slow.choice_ms), (guess(), found_slow.guess_ms));
         let hardly = |choice: &Choice| if choice.config.rows == 2 { 0.98 } else { 1.0 };
         assert_eq!(found(table(hardly), Extent::Full).choice, guess());
+    }
+
+    /// A GPU that falls asleep while candidates are made ready.
+    struct Asleep {
+        table: Table,
+        gpu: Sleepy,
+    }
+
+    impl Track for Asleep {
+        fn essence(&self, choice: &Choice) -> String {
+            self.table.essence(choice)
+        }
+        async fn fault_of(&mut self, choice: &Choice) -> Result<Option<String>> {
+            self.gpu.rest();
+            self.table.fault_of(choice).await
+        }
+        async fn line_up(&mut self, choices: &[Choice]) -> Result<()> {
+            self.gpu.rest();
+            self.table.line_up(choices).await
+        }
+        async fn warm(&mut self) -> Result<()> {
+            settle_again(&mut async || Ok(self.gpu.work(2.0))).await.map(|_| ())
+        }
+        async fn time(&mut self, place: usize) -> Result<f64> {
+            Ok(self.gpu.work((self.table.time_of)(&self.table.line[place])))
+        }
+        fn is_late(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn candidates_are_timed_at_the_full_clock() {
+        // A twentieth faster than the guess, which is timed before it: less than a clock that rises makes of it.
+        let time = |choice: &Choice| if choice.config.rows == 1 { 1.9 } else { 2.0 };
+        let mut track = Asleep { table: table(time), gpu: Sleepy::default() };
+        let found = block_on(search(&mut track, &entrants(), &guess(), Extent::Quick)).expect("a search");
+        assert_eq!(found.choice.config.rows, 1, "{found:?}");
+        assert!((found.guess_ms - 2.0).abs() < 0.05 && (found.choice_ms - 1.9).abs() < 0.05, "{found:?}");
+        // Nor is one taken for faster that is timed later.
+        let mut track = Asleep { table: table(|_| 2.0), gpu: Sleepy::default() };
+        let found = block_on(search(&mut track, &entrants(), &guess(), Extent::Quick)).expect("a search");
+        assert_eq!(found.choice, guess(), "{found:?}");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// A problem as a search left it.
 pub(super) struct Searched {
+    /// Tokens of its step.
+    pub(super) n_tokens: u32,
     /// Milliseconds of the choice.
     pub(super) choice_ms: f64,
     /// Milliseconds of every candidate that was timed, by what it comes to.
@@ -58,7 +60,12 @@ mod tests {
     fn searched(choice_ms: f64, ms: fn(u32, u32) -> f64) -> Searched {
         let all = [1, 2, 4, 8].into_iter().flat_map(|rows| [16, 32].map(|threads| (rows, threads)));
         let times = all.map(|(rows, threads)| (format!("{rows} {threads}"), ms(rows, threads))).collect();
-        Searched { choice_ms, times, essence: Box::new(|config| format!("{} {}", config.rows, config.threads)) }
+        Searched {
+            n_tokens: 1,
+            choice_ms,
+            times,
+            essence: Box::new(|config| format!("{} {}", config.rows, config.threads)),
+        }
     }
 
     fn spaces() -> Vec<Space> {

@@ -9,6 +9,7 @@ use crate::gpu::lower::{Dispatch, lower};
 use crate::gpu::op::compose;
 use crate::gpu::recording::Stage;
 use crate::gpu::{APART, Caps, Choice, Recording, Tuning, Variant};
+use crate::measure::settle::settle_again;
 use web_time::Instant;
 
 /// Stages of one problem that are computed at most: layers beyond them tell nothing new.
@@ -124,6 +125,14 @@ impl Track for Stages<'_> {
         for choice in choices {
             let tuning = self.tuning(choice);
             self.line.push(self.session.try_stages(&self.alike.stages[..n_computed], &tuning).await?);
+        }
+        Ok(())
+    }
+
+    async fn warm(&mut self) -> Result<()> {
+        // A program on the CPU has no clock of its own.
+        if !self.caps.is_software && !self.line.is_empty() {
+            settle_again(&mut async || self.time(0).await.map(|ms| ms / self.scale * f64::from(self.n_times))).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::rounds::Rounds;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, Tuning};
+use crate::gpu::{Adapter, Config, Tuning};
 use crate::measure::Report;
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
@@ -70,10 +70,9 @@ pub(super) struct Options {
     /// Adapter by its number or a part of its name (see `headstart adapters`) [default: the best]
     #[arg(short, long, value_name = "INDEX|NAME")]
     adapter: Option<String>,
-    /// Tokens of text to make room for
-    #[arg(short, long = "ctx-size", value_name = "N", default_value_t = 1024,
-          value_parser = clap::value_parser!(u32).range(2..))]
-    ctx_size: u32,
+    /// Tokens of text to make room for [default: 4096, or as the model was trained]
+    #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    ctx_size: Option<u32>,
     /// One number after the other, some seconds on a GPU (the default)
     #[arg(long)]
     quick: bool,
@@ -92,7 +91,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
     /// Take over such a file instead of searching
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "quick", "model", "report"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["full", "quick", "model", "hf_repo", "report"])]
     import: Option<PathBuf>,
 }
 
@@ -129,7 +128,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
 fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(name.clone(), error))?;
-    let kept = KeptTuning::read(&text)?;
+    let kept = KeptTuning::read(&text).map_err(|error| Error { thing: format!("{name}: {}", error.thing), ..error })?;
     if let Some(why) = kept.misfit(&adapter.identity) {
         return Err(Error::file(name, why).expected("a tuning of this adapter, its driver and this version"));
     }
@@ -141,7 +140,7 @@ fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
 fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let model = model_files::open(options.hub.or(options.model.as_deref())?.as_deref())?;
     let of_load = arguments::Model {
-        ctx_size: Some(options.ctx_size),
+        ctx_size: options.ctx_size,
         tune: Tune::Off,
         rounds: options.rounds,
         ..arguments::Model::default()
@@ -182,7 +181,12 @@ pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Opti
 pub(super) fn kept(session: &Session, tune: Tune) -> Option<TuningFacts> {
     // What was kept came with the load: the file is not read again.
     let is_kept = tune != Tune::Off && Known::of(session) != Known::Nothing;
-    is_kept.then(|| TuningFacts { source: TuningSource::Kept, rounded: session.rounded(), ..TuningFacts::default() })
+    is_kept.then(|| TuningFacts {
+        source: TuningSource::Kept,
+        problems: tune::kept_problems(session),
+        rounded: session.rounded(),
+        ..TuningFacts::default()
+    })
 }
 
 /// Searches, and keeps what was found.
@@ -219,7 +223,20 @@ fn shown(report: &Report) -> String {
     if !facts.rounded.is_empty() {
         text.push_str(&format!("activations are rounded in {}; --exact does without\n", facts.rounded.join(", ")));
     }
-    for step in &facts.gains {
+    let n_untried = facts.problems.iter().filter(|problem| problem.n_tried == 0).count();
+    if n_untried > 0 {
+        let n = facts.problems.len();
+        text.push_str(&format!(
+            "{n_untried} of {n} problems were not tried: too small, or no time was left for them\n"
+        ));
+    }
+    for step in facts.gains.iter().filter(|step| facts.given_up.contains(&step.n_tokens)) {
+        text.push_str(&format!(
+            "{}: slower as a whole with what was chosen, so it is computed as guessed\n",
+            step.name()
+        ));
+    }
+    for step in facts.gains.iter().filter(|step| !facts.given_up.contains(&step.n_tokens)) {
         let what = step.name();
         text.push_str(&format!(
             "{what}: {:.2} ms, as guessed {:.2} ms: {:.2} times as fast\n",
@@ -230,9 +247,18 @@ fn shown(report: &Report) -> String {
     }
     if let Some(single) = &facts.single {
         text.push_str(&format!(
-            "the best single config for all: {:?}\nagainst it the choices are {:.2} times as fast (geometric mean of {})\n",
-            single.config, single.gain, single.n_problems
+            "the best single config for all: {}\nagainst it the choices are {:.2} times as fast (geometric mean of {})\n",
+            numbers_of(&single.config, facts),
+            single.gain,
+            single.n_problems
         ));
     }
     text
+}
+
+/// A config by those of its numbers that are others than guessed.
+fn numbers_of(config: &Config, facts: &TuningFacts) -> String {
+    let guess = facts.problems.first().map(|problem| problem.guess.config).unwrap_or_default();
+    let numbers = config.beside(&guess).join(", ");
+    if numbers.is_empty() { "as guessed".to_owned() } else { numbers }
 }
