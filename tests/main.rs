@@ -32,6 +32,7 @@ mod formats;
 mod found_models;
 mod fusion;
 mod golden;
+mod gpu_script;
 mod grouped;
 mod hostile;
 mod hub;
