@@ -30,7 +30,7 @@ EXPORTED = ("llama", "qwen2", "qwen3", "deepseek_v2_lite", "deepseek_v3", "deeps
 ROUNDED = ("gpt_oss",)
 SYNTHETIC = ("r1-distill-qwen-1.5b:layers=0..2", "deepseek-v2-lite:layers=0..2", "qwen3-30b-a3b:layers=0..1",
              "llama-8b:layers=0..1", "qwen3.5-9b:layers=3..5:vocab=4096", "deepseek-v3.2:layers=2..4:experts=16:vocab=4096",
-             "gemma-3-270m-it:layers=0..2")
+             "gemma-3-270m-it:layers=0..2", "deepseek-v4-flash:layers=2..4:experts=8:vocab=4096")
 IDS = (72, 101, 108, 108, 111, 44, 32, 119)
 MOST = {EXPORTED: 1e-3, ROUNDED: 1e-3, SYNTHETIC: 5e-3}
 """Nats. llama.cpp rounds activations to 8 bits before products with quantized weights: a random router's near tie may fall
