@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use crate::crafted::{self, GgufFile};
 use headstart::format::{Memory, gguf};
 use headstart::text::chat::{Chat, Message, RenderOptions, Role, ToolCall, Transcript};
 use headstart::text::{Bos, GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
@@ -414,6 +415,16 @@ fn a_chat_comes_from_the_file_or_from_the_config() {
     assert!(Chat::from_config(&empty, &TOKENIZER).unwrap().is_none());
     let file = pollster::block_on(gguf::read(&Memory::new("fixture", VOCABULARY), 0)).unwrap();
     assert!(Chat::from_gguf(&file.metadata, &TOKENIZER).unwrap().is_none());
+    for name in ["default", "tool_use"] {
+        let file = GgufFile::new().key(
+            &format!("tokenizer.chat_template.{name}"),
+            8,
+            &crafted::text(b"{{ messages[0].content }}!"),
+        );
+        let file = pollster::block_on(gguf::read(&Memory::new("crafted", file.bytes()), 0)).unwrap();
+        let chat = Chat::from_gguf(&file.metadata, &TOKENIZER).unwrap().unwrap();
+        assert_eq!(chat.render(&[user("x")], &RenderOptions::default()).unwrap(), "x!", "{name}");
+    }
     let mut tokenizer = Tokenizer::from_json(include_str!("fixtures/tokenizer.json"), SpecialIds::default()).unwrap();
     let named = TokenizerConfig { bos: Some(begin.into()), add_bos: Some(true), ..TokenizerConfig::default() };
     tokenizer.configure(&named);

@@ -159,7 +159,8 @@ fn a_conversation_from_a_file_is_gone_on_with() {
     );
     let more = stdout(&said(&whole, "And then?\n"));
     assert!(more.len() > 2 && more != stdout(&talk("And then?\n", &ANSWER)), "{more:?}");
-    refused(&said(r#"[{"role": "robot"}]"#, ""), &["talk.json: message 1: role", "robot", "assistant"]);
+    refused(&said(r#"[{"role": 7}]"#, ""), &["talk.json: message 1: role", "a text"]);
+    refused(&said(r#"[{"role": "robot"}]"#, ""), &["a message's role", "robot", "assistant"]);
     refused(&said("[", ""), &["talk.json", "no JSON"]);
     refused(&talk("", &["--messages", "nosuch.json", "-sys", "x"]), &["--messages"]);
     let missing = talk("", &["--messages", "nosuch.json"]);

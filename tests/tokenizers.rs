@@ -5,7 +5,8 @@
 
 use headstart::format::gguf::Value as GgufValue;
 use headstart::format::{Memory, gguf};
-use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer, export};
+use headstart::text::chat::{Chat, Message, RenderOptions};
+use headstart::text::{Bos, Control, GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig, export};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -328,6 +329,76 @@ fn odd_sentence_piece_vocabularies_are_told_of_and_used() {
     assert!(lacking.notices().join("; ").contains("1 bytes have no token, the first of them 0x0A"));
     let unknown = lacking.id_of("<unk>").unwrap();
     assert!(lacking.encode("a\nb", Bos::Omit).unwrap().contains(&unknown));
+    let without_bytes = of(|v| {
+        v.token_types.iter_mut().filter(|kind| **kind == 6).for_each(|kind| *kind = 1);
+        v.tokens.iter_mut().filter(|token| token.starts_with("<0x")).for_each(|token| token.insert(1, 'b'));
+    });
+    assert!(without_bytes.notices().join("; ").contains("243 bytes have no token"), "{:?}", without_bytes.notices());
+    let spelt = spm().encode("a word", Bos::Omit).unwrap();
+    let ids = without_bytes.encode("a word\u{1}\u{2}", Bos::Omit).unwrap();
+    assert_eq!(ids, [&spelt[..], &[unknown]].concat());
+    let long = of(|v| v.tokens[700] = "x".repeat(5000));
+    assert!(long.notices().join("; ").contains("1 tokens have more than 512 bytes, the first of them \"xxx"));
+    assert_eq!(long.encode("a word", Bos::Omit).unwrap(), spelt);
+}
+
+/// As transformers has it: what begins a plain text stands in `tokenizer.json`, and the BOS token is for templates.
+#[test]
+fn the_tokens_before_a_text_are_those_of_its_own_file() {
+    let mut json = bpe_json(&FACTS["bpe"]["qwen2"]);
+    let special = |text: &str| json!({"SpecialToken": {"id": text, "type_id": 0}});
+    let (begin, end) = ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>");
+    let sequence = json!({"Sequence": {"id": "A", "type_id": 0}});
+    json["post_processor"] = json!({"type": "TemplateProcessing",
+        "single": [special(begin), special("<think>"), sequence, special(end)]});
+    let config = TokenizerConfig::read(&json!({"bos_token": end, "chat_template": "{{ bos_token }}"}).to_string());
+    let tokenizer = Tokenizer::from_files(&json.to_string(), SpecialIds::default(), Some(&config)).unwrap();
+    let [begin, think, end] = [begin, "<think>", end].map(|text| tokenizer.id_of(text).unwrap());
+    let x = tokenizer.encode("x", Bos::Omit).unwrap();
+    assert_eq!(tokenizer.encode("x", Bos::AsModelSays).unwrap(), [&[begin, think], &x[..]].concat());
+    assert!(tokenizer.notices().join("; ").contains("should end with \"<｜end"), "{:?}", tokenizer.notices());
+    // What a template has begun is begun.
+    let chat = Chat::from_config(&config, &tokenizer).unwrap().unwrap();
+    let text = chat.render(&[Message::from("x")], &RenderOptions::default()).unwrap();
+    assert_eq!(tokenizer.encode(&text, Bos::AsModelSays).unwrap(), [end]);
+}
+
+/// What `tokenizer_config.json` says of a token counts, as in transformers.
+#[test]
+fn how_a_token_is_found_is_said_by_the_later_file() {
+    let json = bpe_json(&FACTS["bpe"]["qwen2"]);
+    let plain = from_json(&json);
+    let id = plain.id_of("<think>").unwrap();
+    let added = json!({"content": "<think>", "lstrip": true, "special": true});
+    let config = TokenizerConfig::read(&json!({"added_tokens_decoder": {id.to_string(): added}}).to_string());
+    let of = |config: &_| Tokenizer::from_files(&json.to_string(), SpecialIds::default(), Some(config)).unwrap();
+    let told = of(&config);
+    // Older files give no more than ids, which is no word on the rest.
+    let older = config.with_older(None, Some(&json!({"<｜end▁of▁sentence｜>": 1}).to_string()));
+    assert_eq!(of(&older).decode(&[1], Control::Hide), plain.decode(&[1], Control::Hide));
+    let ids = |of: &Tokenizer| of.encode("x  <think>", Bos::Omit).unwrap();
+    assert_eq!(ids(&plain).len(), ids(&told).len() + 1);
+    assert_eq!((plain.decode(&[id], Control::Hide), told.decode(&[id], Control::Hide)), ("<think>".into(), "".into()));
+}
+
+#[test]
+fn what_cannot_be_spelt_is_the_unknown_token_of_the_file() {
+    let mut json = bpe_json(&FACTS["bpe"]["qwen2"]);
+    let vocab = json["model"]["vocab"].as_object_mut().unwrap();
+    let id = vocab.remove("!").unwrap();
+    vocab.insert("no-such-byte".to_owned(), id.clone());
+    let id = id.as_u64().unwrap() as u32;
+    let merges = json["model"]["merges"].as_array_mut().unwrap();
+    merges.retain(|merge| !merge.as_str().unwrap_or_default().contains('!'));
+    let of = |unknown: Value, fuses: bool| {
+        let mut json = json.clone();
+        (json["model"]["unk_token"], json["model"]["fuse_unk"]) = (unknown, json!(fuses));
+        from_json(&json).encode("!!", Bos::Omit).unwrap()
+    };
+    assert_eq!(of(Value::Null, false), [0u32; 0]);
+    assert_eq!(of(json!("nowhere"), false), [0u32; 0]);
+    assert_eq!(of(json!("no-such-byte"), true), [id]);
+    assert_eq!(of(json!("no-such-byte"), false), [id, id]);
 }
 
 /// Padding of -1 means none, and type 0 says nothing of a token.
@@ -384,7 +455,7 @@ fn a_faulty_sentence_piece_vocabulary_is_refused_with_its_fault() {
     type Spoil = fn(&mut GgufVocabulary<'_>);
     let faults: [(&str, Spoil); 2] = [
         ("799 scores for 800 tokens", |v| v.scores.truncate(799)),
-        ("a token of 5000 bytes", |v| v.tokens[700] = "x".repeat(5000)),
+        ("none of them for a single byte", |v| v.tokens.iter_mut().for_each(|token| token.insert_str(0, "xx"))),
     ];
     for (message, spoil) in faults {
         let error = with_vocabulary(SPM, |mut vocabulary| {

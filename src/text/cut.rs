@@ -121,7 +121,8 @@ impl Split {
         if ["?+", "*+", "++", "}+"].iter().any(|repeat| without_classes(&regex).contains(repeat)) {
             return Err(refused("it has a possessive repeat".to_owned()));
         }
-        let regex = RegexBuilder::new(&regex).size_limit(MOST_BYTES).build();
+        // To the library that makes the files, `^` and `$` stand at every line's begin and end.
+        let regex = RegexBuilder::new(&regex).multi_line(true).size_limit(MOST_BYTES).build();
         let regex = regex.map_err(|error| refused(error.to_string().lines().last().unwrap_or_default().to_owned()))?;
         Ok(Self {
             regex,
@@ -286,7 +287,8 @@ mod tests {
         assert_eq!(matches(r" ?\w+|\s*[\r\n]+|\s+(?!\S)|\s+", "a \n\n  b"), ["a", " \n\n", " ", " b"]);
         // Without a look-ahead nothing is.
         assert_eq!(matches(r" ?\w+|\s+", "a   b"), ["a", "   ", "b"]);
-        assert_eq!(matches(r"\s+$", " a  "), [" a", "  "]);
+        assert_eq!(matches(r"\s+$", " a \n b  "), [" a", " ", "\n b", "  "]);
+        assert_eq!(matches("^a", "b\naa\na"), ["b\n", "a", "a\n", "a"]);
     }
 
     #[test]

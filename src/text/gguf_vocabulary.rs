@@ -1,12 +1,15 @@
 //! A vocabulary from a GGUF's metadata, the keys `tokenizer.ggml.*`.
 
 use super::pre_tokenizer::{DEFAULT, PreTokenizer, Words};
-use super::sentence_piece::{SpacePrefix, byte_of, merges_of};
+use super::sentence_piece::{MAX_TOKEN_BYTES, SpacePrefix, byte_of, merges_of};
 use super::tokenizer::ENDS;
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary, quote, split_merge};
 use crate::error::{Error, Result};
 use crate::format::gguf::Metadata;
 use std::collections::HashSet;
+
+/// SentencePiece's name for what it cannot spell.
+const UNKNOWN: &str = "<unk>";
 
 /// What a GGUF says of its tokenizer, as it stands there; nothing in it need be true.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +172,8 @@ impl<'a> GgufVocabulary<'a> {
             merges: self.read_merges(&mut notices),
             scheme: Scheme::ByteLevel { words: Words::Known(pre_tokenizer), whole_words, composes: false },
             special: self.special_ids(begins),
+            begins: Vec::new(),
+            unknown: None,
             notices,
             origin: "tokenizer.ggml.tokens",
             tokens: self.read_tokens(|token_type, _| kind_of(token_type)),
@@ -193,13 +198,29 @@ impl<'a> GgufVocabulary<'a> {
         let special = self.special_ids(true);
         let scores = if has_scores { std::mem::take(&mut self.scores) } else { vec![0.0; n_tokens] };
         let guessed = "tokenizer.ggml.scores is missing: all tokens count the same, which may not be the model's way";
-        let notices = if has_scores { Vec::new() } else { vec![guessed.to_owned()] };
+        let mut notices = if has_scores { Vec::new() } else { vec![guessed.to_owned()] };
         let tokens = self.read_tokens(|token_type, text| byte_of(text).map_or(kind_of(token_type), Kind::Byte));
-        let reached: Vec<(&str, f32)> = tokens.iter().flatten().zip(scores).filter_map(reached_by_merging).collect();
+        let reached = tokens.iter().flatten().zip(scores).filter_map(reached_by_merging);
+        let (reached, too_long): (Vec<_>, Vec<_>) = reached.partition(|(text, _)| text.len() <= MAX_TOKEN_BYTES);
+        if let Some((first, _)) = too_long.first() {
+            let found = format!("{} tokens have more than {MAX_TOKEN_BYTES} bytes", too_long.len());
+            notices.push(format!(
+                "tokenizer.ggml.tokens: {found}, the first of them {}: no text becomes them",
+                quote(first)
+            ));
+        }
         let texts: HashSet<&str> = reached.iter().map(|(text, _)| *text).collect();
         let merges = merges_of(&reached, |part| texts.contains(part))?;
-        let scheme = Scheme::SentencePiece { prefix, splits: Vec::new(), splits_words: false };
-        Ok(Vocabulary { origin: "tokenizer.ggml.tokens", merges, tokens, scheme, special, notices })
+        Ok(Vocabulary {
+            origin: "tokenizer.ggml.tokens",
+            merges,
+            tokens,
+            scheme: Scheme::SentencePiece { prefix, splits: Vec::new(), splits_words: false },
+            special,
+            begins: Vec::new(),
+            unknown: Some((UNKNOWN.to_owned(), true)),
+            notices,
+        })
     }
 
     fn special_ids(&self, add_bos: bool) -> SpecialIds {

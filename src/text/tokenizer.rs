@@ -60,9 +60,6 @@ pub(super) const ENDS: [&str; 38] = [
 /// the first is no end.
 const ENDS_OF_MESSAGES: [[&str; 3]; 2] = [["<|end|>", "<|return|>", "<|call|>"], ["<|end|>", "<|calls|>", "<|flush|>"]];
 
-/// SentencePiece's name for what it cannot spell.
-const UNKNOWN: &str = "<unk>";
-
 /// More ends than any file has use for: every token written is compared with all.
 const MAX_ENDS: usize = 64;
 
@@ -86,6 +83,10 @@ pub struct Tokenizer {
     inner: Pipeline,
     pieces: Arc<Pieces>,
     special: SpecialIds,
+    /// All tokens that `tokenizer.json` puts before a text, where it says so.
+    begins: Vec<u32>,
+    /// The BOS token that templates write, where another one begins texts.
+    template_bos: Option<u32>,
     /// More ids that the files say end a text.
     ends: Vec<u32>,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
@@ -133,10 +134,12 @@ impl Tokenizer {
     }
 
     /// Takes the special tokens that a `tokenizer_config.json` names, and its word on the BOS token. What names no token
-    /// of the vocabulary is passed over, with a notice; a pad token without one: nothing is ever padded here.
+    /// of the vocabulary is passed over, with a notice; a pad token without one: nothing is ever padded here. Where
+    /// `tokenizer.json` says what begins a text, the BOS token of templates may be another.
     pub fn configure(&mut self, config: &TokenizerConfig) {
         let mut special = self.special;
-        for (name, token, id) in [("bos", &config.bos, &mut special.bos), ("eos", &config.eos, &mut special.eos)] {
+        let bos = if self.begins.is_empty() { &mut special.bos } else { &mut self.template_bos };
+        for (name, token, id) in [("bos", &config.bos, bos), ("eos", &config.eos, &mut special.eos)] {
             let Some(token) = token else { continue };
             match self.inner.token_to_id(token) {
                 Some(found) => *id = Some(found),
@@ -164,11 +167,11 @@ impl Tokenizer {
         let merges = std::mem::take(&mut vocabulary.merges);
         let bpe = match vocabulary.scheme {
             Scheme::ByteLevel { whole_words, .. } => BPE::builder().ignore_merges(whole_words),
-            // What neither a token nor bytes can spell is the unknown token, if there is one.
-            Scheme::SentencePiece { .. } if ids.contains_key(UNKNOWN) => {
-                BPE::builder().byte_fallback(true).unk_token(UNKNOWN.to_owned()).fuse_unk(true)
-            }
             Scheme::SentencePiece { .. } => BPE::builder().byte_fallback(true),
+        };
+        let bpe = match vocabulary.unknown.take() {
+            Some((token, fuses)) => bpe.unk_token(token).fuse_unk(fuses),
+            None => bpe,
         };
         let bpe = bpe.vocab_and_merges(ids, merges).build();
         let bpe = bpe.map_err(|error| {
@@ -203,8 +206,9 @@ impl Tokenizer {
             Scheme::SentencePiece { prefix, .. } => prefix.is_added(),
         };
         let pieces = Arc::new(Pieces::new(&vocabulary));
-        let (special, notices) = (vocabulary.special, vocabulary.notices);
-        Ok(Self { inner, pieces, special, ends: Vec::new(), prefixes_space, notices })
+        let Vocabulary { special, begins, notices, .. } = vocabulary;
+        let (template_bos, ends) = (None, Vec::new());
+        Ok(Self { inner, pieces, special, begins, template_bos, ends, prefixes_space, notices })
     }
 
     /// The ids of `text`, in order. Special tokens written in it become their own ids.
@@ -224,8 +228,8 @@ impl Tokenizer {
             let bos = self.special.bos.ok_or_else(|| {
                 Error::usage("bos", "this model names no token that begins a text").advice("Encode without it.")
             })?;
-            if ids.first() != Some(&bos) {
-                ids.insert(0, bos);
+            if ids.first().is_none_or(|first| *first != bos && Some(*first) != self.template_bos) {
+                ids.splice(0..0, if self.begins.is_empty() { vec![bos] } else { self.begins.clone() });
             }
         }
         Ok(ids)
@@ -289,6 +293,11 @@ impl Tokenizer {
     /// The ids with a part to play.
     pub fn special(&self) -> SpecialIds {
         self.special
+    }
+
+    /// The BOS token that templates write.
+    pub(super) fn template_bos(&self) -> Option<u32> {
+        self.template_bos.or(self.special.bos)
     }
 
     /// A token's text as it stands in the vocabulary; `None` for an id that names none.

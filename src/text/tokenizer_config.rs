@@ -24,7 +24,7 @@ pub struct TokenizerConfig {
     pub pad: Option<String>,
     /// Whether texts begin with `bos`.
     pub add_bos: Option<bool>,
-    /// The chat template; of several the one called `default`.
+    /// The chat template; of several the one called `default`, where there is one.
     pub chat_template: Option<String>,
     /// The one called `tool_use`, which transformers takes where there are tools.
     pub tool_template: Option<String>,
@@ -53,6 +53,9 @@ pub struct Added {
     pub single_word: bool,
     /// It is looked for in the text as it is after the normalizer.
     pub normalized: bool,
+    /// Whether no more is known of it than its id, so that what `tokenizer.json` says of it counts.
+    #[serde(skip)]
+    pub is_bare: bool,
 }
 
 impl Added {
@@ -118,6 +121,7 @@ impl TokenizerConfig {
             id,
             special: parts.iter().flatten().any(|part| *part == content),
             content,
+            is_bare: true,
             ..Added::default()
         }));
         self
@@ -147,14 +151,16 @@ fn token(value: &Value) -> Option<Value> {
     text.is_string().then(|| text.clone())
 }
 
-/// One template; of several the default one, or the only one.
+/// One template; of several the default one, or the only one, or else the one for tools, as llama.cpp takes it.
 fn template(value: &Value) -> Option<Value> {
     if value.is_string() {
         return Some(value.clone());
     }
     let all = templates(value);
     let default = all.iter().find(|(name, _)| *name == Some("default"));
-    let (_, chosen) = default.or(all.first().filter(|_| all.len() == 1))?;
+    let only = all.first().filter(|_| all.len() == 1);
+    let for_tools = || all.iter().find(|(name, _)| *name == Some(FOR_TOOLS));
+    let (_, chosen) = default.or(only).or_else(for_tools)?;
     chosen.is_string().then(|| (*chosen).clone())
 }
 
@@ -195,6 +201,7 @@ mod tests {
             r#"[{"name": "tool_use", "template": "a"}, {"name": "default", "template": "b"}]"#,
             r#"{"tool_use": "a", "default": "b"}"#,
             r#"[{"name": "chat", "template": "b"}]"#,
+            r#"[{"name": "rag", "template": "a"}, {"name": "tool_use", "template": "b"}]"#,
         ] {
             let config = TokenizerConfig::read(&format!(r#"{{"chat_template": {named}}}"#));
             assert_eq!((config.chat_template.as_deref(), config.notices.len()), (Some("b"), 0), "{named}");

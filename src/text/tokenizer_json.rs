@@ -1,7 +1,7 @@
 //! A vocabulary from Hugging Face's `tokenizer.json`. The file may describe a whole pipeline; what we run is
 //! byte-level BPE behind splits at regexes, or SentencePiece by merging with byte fallback, so whatever else would
-//! change the ids is refused by name. Of its post-processor only the BOS token is read; its decoder is not, as what a
-//! token writes follows from the scheme.
+//! change the ids is refused by name. Of its post-processor only the tokens before a text are read, as texts are gone on
+//! from; its decoder is not, as what a token writes follows from the scheme.
 
 use super::pre_tokenizer::{OwnSplit, OwnStep, PreTokenizer, Words};
 use super::sentence_piece::{SPACE, SpacePrefix, byte_of};
@@ -16,6 +16,8 @@ use tokenizers::SplitDelimiterBehavior as Behavior;
 use tokenizers::models::bpe::Vocab as Ids;
 
 const ORIGIN: &str = "tokenizer.json";
+/// More tokens before a text no file has.
+const MOST_BEGINS: usize = 8;
 /// No token has this id.
 const NONE: u32 = u32::MAX;
 
@@ -142,6 +144,11 @@ struct Model {
     /// SentencePiece.
     #[serde(default)]
     byte_fallback: bool,
+    /// What stands for text that cannot be spelt, and whether one does for several characters of it.
+    #[serde(default)]
+    unk_token: Option<String>,
+    #[serde(default)]
+    fuse_unk: bool,
     #[serde(default)]
     ignore_merges: bool,
 }
@@ -186,7 +193,8 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
             .expected("a BPE tokenizer of the tokenizers library")
     })?;
     refuse_unsupported(&file)?;
-    let begins = begin_token(&file.post_processor).map(str::to_owned);
+    let mut around = Around::default();
+    around.read(&file.post_processor);
     let scheme = read_scheme(&file.model, file.normalizer, file.pre_tokenizer)?;
     let mut tokens = Vec::new();
     // An added token that the vocabulary has keeps that id, whatever else it is listed under.
@@ -203,9 +211,19 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
         let known = ids.get(&content).copied().filter(|known| *known != NONE).unwrap_or(id);
         ids.insert(content.clone(), known);
         let id = known;
-        place(&mut tokens, id, Added { id, content, special, lstrip, rstrip, single_word, normalized }.token())?;
+        place(
+            &mut tokens,
+            id,
+            Added { id, content, special, lstrip, rstrip, single_word, normalized, is_bare: false }.token(),
+        )?;
     }
-    let notices = add(&mut tokens, beside)?;
+    let mut notices = add(&mut tokens, beside)?;
+    if let Some(ends) = around.after.first() {
+        notices.push(format!(
+            "{ORIGIN}: texts should end with {}, and are gone on from here: it is left out",
+            quote(ends)
+        ));
+    }
     let read_merge =
         |(index, merge)| match merge {
             Merge::Pair(a, b) => Ok((a, b)),
@@ -215,8 +233,14 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
                     .expected("two tokens and one space")),
             },
         };
-    let special = with_begin_token(special, begins.as_deref(), &tokens);
+    let begins = around.begins(&tokens);
+    let special = match begins.first() {
+        Some(&bos) => SpecialIds { bos: Some(bos), add_bos: true, ..special },
+        None => special,
+    };
     Ok(Vocabulary {
+        begins,
+        unknown: file.model.unk_token.map(|token| (token, file.model.fuse_unk)),
         notices,
         origin: ORIGIN,
         tokens,
@@ -226,12 +250,13 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
     })
 }
 
-/// Takes tokens that the files beside name and this one does not. One whose id means something else is passed over.
+/// Takes tokens that the files beside name; what they say of one that is here, too, counts, as in transformers. One whose
+/// id means something else is passed over.
 fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>> {
     let mut notices = Vec::new();
     for added in beside {
         let at = tokens.get(added.id as usize).and_then(Option::as_ref);
-        if at.is_some_and(|token| token.kind != Kind::Normal && token.text == added.content) {
+        if added.is_bare && at.is_some_and(|token| token.kind != Kind::Normal && token.text == added.content) {
             continue;
         }
         match at.map(|token| token.text.as_str()).filter(|text| *text != added.content) {
@@ -247,22 +272,37 @@ fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>>
     Ok(notices)
 }
 
-/// The text of the token that the post-processor puts before every text.
-fn begin_token(post_processor: &Value) -> Option<&str> {
-    match post_processor["type"].as_str()? {
-        "TemplateProcessing" => post_processor["single"][0]["SpecialToken"]["id"].as_str(),
-        "Sequence" => post_processor["processors"].as_array()?.iter().find_map(begin_token),
-        _ => None,
-    }
+/// The texts of the tokens that the post-processor puts before and behind every text.
+#[derive(Default)]
+struct Around<'a> {
+    before: Vec<&'a str>,
+    after: Vec<&'a str>,
 }
 
-/// The special ids, with the file's own word on what begins a text.
-fn with_begin_token(special: SpecialIds, begins: Option<&str>, tokens: &[Option<Token>]) -> SpecialIds {
-    let names = |token: &Option<Token>| token.as_ref().is_some_and(|token| Some(token.text.as_str()) == begins);
-    let id = (0..).zip(tokens).find(|(_, token)| names(token)).map(|(id, _)| id);
-    match id {
-        Some(id) => SpecialIds { bos: Some(id), add_bos: true, ..special },
-        None => special,
+impl<'a> Around<'a> {
+    fn read(&mut self, post_processor: &'a Value) {
+        let list = |key: &str| post_processor[key].as_array().into_iter().flatten();
+        match post_processor["type"].as_str() {
+            Some("TemplateProcessing") => {
+                let mut is_before = true;
+                for item in list("single") {
+                    match item["SpecialToken"]["id"].as_str() {
+                        Some(token) if is_before => self.before.push(token),
+                        Some(token) => self.after.push(token),
+                        None => is_before = false,
+                    }
+                }
+            }
+            Some("Sequence") => list("processors").for_each(|processor| self.read(processor)),
+            _ => {}
+        }
+    }
+
+    /// The ids before a text; none where one of them is no token.
+    fn begins(&self, tokens: &[Option<Token>]) -> Vec<u32> {
+        let is = |token: &Option<Token>, text: &str| token.as_ref().is_some_and(|token| token.text == text);
+        let id = |text: &&str| (0..).zip(tokens).find(|(_, token)| is(token, text)).map(|(id, _)| id);
+        self.before.iter().take(MOST_BEGINS).map(id).collect::<Option<_>>().unwrap_or_default()
     }
 }
 

@@ -11,7 +11,6 @@ use tokenizers::models::bpe;
 /// No vocabulary is larger; the largest known has 262,144 tokens. It bounds the table that a stray id could ask for.
 pub(super) const MAX_TOKENS: u32 = 1 << 20;
 /// Control and added tokens are searched for in every text by one automaton, which grows with the bytes of all of them.
-const MAX_ADDED_TOKEN_BYTES: usize = 256;
 const MAX_ADDED_BYTES: usize = 1 << 20;
 
 /// The token ids with a part to play, and whether a text begins with one of them.
@@ -111,6 +110,10 @@ pub(super) struct Vocabulary {
     pub(super) merges: Vec<(String, String)>,
     pub(super) scheme: Scheme,
     pub(super) special: SpecialIds,
+    /// All tokens that the file puts before a text; none where it does not say.
+    pub(super) begins: Vec<u32>,
+    /// The token for what cannot be spelt, and whether one stands for several characters in a row.
+    pub(super) unknown: Option<(String, bool)>,
     /// What is odd in the file, and does no harm.
     pub(super) notices: Vec<String>,
 }
@@ -121,6 +124,10 @@ impl Vocabulary {
         self.check_size()?;
         self.pass_over_empty();
         self.pass_over_special();
+        let is_there = |name: &str| self.tokens.iter().flatten().any(|token| token.text == name);
+        if self.unknown.as_ref().is_some_and(|(token, _)| !is_there(token)) {
+            self.unknown = None;
+        }
         let mut ids = bpe::Vocab::default();
         let (mut n_twice, mut twice) = (0, None);
         for (id, token) in (0..).zip(&self.tokens) {
@@ -149,10 +156,6 @@ impl Vocabulary {
             let found = format!("{} tokens", self.tokens.len());
             return Err(self.fault(found).expected(format!("at most {MAX_TOKENS}")));
         }
-        if let Some(long) = self.added().find(|token| token.text.len() > MAX_ADDED_TOKEN_BYTES) {
-            let found = format!("the special token {} of {} bytes", quote(&long.text), long.text.len());
-            return Err(self.fault(found).expected(format!("at most {MAX_ADDED_TOKEN_BYTES}")));
-        }
         let bytes: usize = self.added().map(|token| token.text.len()).sum();
         if bytes > MAX_ADDED_BYTES {
             let found = format!("special tokens of {bytes} bytes together");
@@ -176,12 +179,20 @@ impl Vocabulary {
         let bytes = (0..=0xF4).filter(|byte| !matches!(byte, 0xC0 | 0xC1));
         let (known, missing): (Vec<u8>, Vec<u8>) = bytes.partition(|&byte| writes(byte));
         let Some(first) = missing.first() else { return Ok(()) };
-        if known.is_empty() {
+        // SentencePiece spells with characters, and needs bytes for the others alone.
+        let spells = |token: &Token| token.kind == Kind::Normal && token.text.chars().nth(1).is_none();
+        let has_letters =
+            matches!(self.scheme, Scheme::SentencePiece { .. }) && self.tokens.iter().flatten().any(spells);
+        if known.is_empty() && !has_letters {
             let found = format!("{} tokens, none of them for a single byte", ids.len());
             return Err(self.fault(found).expected("a vocabulary that texts can be spelt with"));
         }
         let what = format!("{} bytes have no token, the first of them 0x{first:02X}", missing.len());
-        self.notices.push(format!("{}: {what}: texts lose them", self.origin));
+        let becomes = match &self.unknown {
+            Some((token, _)) => format!("texts have {} in place of them", quote(token)),
+            None => "texts lose them".to_owned(),
+        };
+        self.notices.push(format!("{}: {what}: {becomes}", self.origin));
         Ok(())
     }
 

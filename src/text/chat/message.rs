@@ -16,10 +16,12 @@ pub enum Role {
     Tool,
     /// V4's reminder before the last words of the person.
     LatestReminder,
+    /// One that a template may know: its name stands in [`Message::given`].
+    Other,
 }
 
 impl Role {
-    /// All of them.
+    /// All that have a name of their own.
     pub const ALL: [Self; 6] =
         [Self::System, Self::Developer, Self::User, Self::Assistant, Self::Tool, Self::LatestReminder];
 
@@ -32,6 +34,7 @@ impl Role {
             Self::Assistant => "assistant",
             Self::Tool => "tool",
             Self::LatestReminder => "latest_reminder",
+            Self::Other => "other",
         }
     }
 }

@@ -56,8 +56,8 @@ enum Encoding {
 }
 
 impl Chat {
-    /// The encoding of a GGUF's model: V4's own for V4, else the template in `tokenizer.chat_template`; `None` if there
-    /// is neither.
+    /// The encoding of a GGUF's model: V4's own for V4, else the template in `tokenizer.chat_template`, or where that is
+    /// missing the one called `default` or the one for tools; `None` if there is none.
     ///
     /// # Errors
     /// A template that does not parse, or is too long.
@@ -66,27 +66,27 @@ impl Chat {
             return Ok(Some(Self::v4()));
         }
         let template = |key| metadata.get_str(key).map(|template| template.map(str::to_owned));
+        let named_default = template("tokenizer.chat_template.default")?;
         let config = TokenizerConfig {
-            chat_template: template("tokenizer.chat_template")?,
+            chat_template: template("tokenizer.chat_template")?.or(named_default),
             tool_template: template("tokenizer.chat_template.tool_use")?,
             ..TokenizerConfig::default()
         };
         Self::from_config(&config, tokenizer)
     }
 
-    /// The encoding that a `tokenizer_config.json` brings; `None` if it has no template.
+    /// The encoding that a `tokenizer_config.json` brings; `None` if it has no template. One for tools that is alone
+    /// renders all conversations, as in llama.cpp.
     ///
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &TokenizerConfig, tokenizer: &Tokenizer) -> Result<Option<Self>> {
         // An empty one would make prompts of no tokens.
         let is_there = |template: &&String| !template.trim().is_empty();
-        let Some(template) = config.chat_template.as_ref().filter(is_there) else { return Ok(None) };
-        let mut chat = Self::from_template(template, tokenizer)?;
-        if let Encoding::Template(_, for_tools) = &mut chat.0 {
-            *for_tools = config.tool_template.as_ref().filter(is_there).map(|template| read(template, tokenizer));
-        }
-        Ok(Some(chat))
+        let [plain, for_tools] = [&config.chat_template, &config.tool_template].map(|t| t.as_ref().filter(is_there));
+        let Some(template) = plain.or(for_tools) else { return Ok(None) };
+        let for_tools = for_tools.filter(|for_tools| *for_tools != template).map(|template| read(template, tokenizer));
+        Ok(Some(Self(Encoding::Template(read(template, tokenizer)?, for_tools))))
     }
 
     /// V4's own encoding.
@@ -139,6 +139,5 @@ impl Chat {
 /// A template for a model with this tokenizer.
 fn read(source: &str, tokenizer: &Tokenizer) -> Result<Template> {
     let text = |id: Option<u32>| id.and_then(|id| tokenizer.text_of(id)).unwrap_or_default();
-    let special = tokenizer.special();
-    Template::new(source, &text(special.bos), &text(special.eos))
+    Template::new(source, &text(tokenizer.template_bos()), &text(tokenizer.special().eos))
 }

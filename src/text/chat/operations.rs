@@ -307,7 +307,7 @@ fn slice(budget: &Budget, values: &[Value]) -> Result<Value, Error> {
 }
 
 /// Whether it is what `range` gives: of what is gone through and is no list, it alone has a number of items and no name.
-fn is_range(value: &Value) -> bool {
+pub(super) fn is_range(value: &Value) -> bool {
     value.kind() == ValueKind::Iterable && value.len().is_some() && methods::view_name(value).is_none()
 }
 

@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, fault};
 use super::budget::Budget;
 use super::compare::{self, equal, order};
-use super::operations::Namespace;
+use super::operations::{Namespace, is_range};
 use super::python::text_of;
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, State, Value, tests};
@@ -24,9 +24,10 @@ const OF_ONE: [(&str, Holds); 19] = [
     ("float", |_, value| Ok(value.kind() == ValueKind::Number && !value.is_integer())),
     ("string", |_, value| Ok(value.kind() == ValueKind::String)),
     ("mapping", |_, value| Ok(value.kind() == ValueKind::Map && value.downcast_object_ref::<Namespace>().is_none())),
-    // A dict has a length and items, too, and so have texts and what is not defined.
+    // A dict has a length and items, too, and so have texts, ranges and what is not defined.
     ("sequence", |_, value| {
-        Ok(matches!(value.kind(), ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map))
+        let kinds = [ValueKind::Undefined, ValueKind::String, ValueKind::Seq, ValueKind::Map];
+        Ok(kinds.contains(&value.kind()) || is_range(value))
     }),
     ("iterable", |_, value| {
         Ok(matches!(

@@ -151,7 +151,8 @@ fn message_value(message: &Message, form: Form) -> Result<Value> {
     if !message.reasoning.is_empty() {
         fields.push(("reasoning_content".into(), message.reasoning.as_str().into()));
     }
-    if !message.tool_call_id.is_empty() {
+    // In what was given it may be a number.
+    if !message.tool_call_id.is_empty() && message.given.is_empty() {
         fields.push(("tool_call_id".into(), message.tool_call_id.as_str().into()));
     }
     if !message.tool_calls.is_empty() {

@@ -19,7 +19,7 @@ impl Transcript {
     /// Reads a list of messages, one message, an object of `messages` and `tools`, or JSON lines with a message each. A
     /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other where a template takes no
     /// list), and may have `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`.
-    /// Other keys are for templates. `conversations` with `from` and `value` are the same, as ShareGPT has them.
+    /// Other keys and other roles than those of [`Role`] are for templates. `conversations` with `from` and `value` are the same, as ShareGPT has them.
     ///
     /// # Errors
     /// What is no JSON, or no conversation: with the message's number, from 1.
@@ -58,13 +58,13 @@ fn first_of(object: &Value, keys: [&str; 2]) -> Value {
 }
 
 /// The role of a name; other programs have other names for some.
-fn role(name: &str) -> Option<Role> {
+fn role(name: &str) -> Role {
     let name = match name.to_ascii_lowercase().as_str() {
         "human" => "user",
         "gpt" | "model" | "bot" | "ai" => "assistant",
         "function" | "ipython" | "observation" => "tool",
         "instructions" => "system",
-        other => return Role::ALL.into_iter().find(|known| known.name() == other),
+        other => return Role::ALL.into_iter().find(|known| known.name() == other).unwrap_or(Role::Other),
     };
     role(name)
 }
@@ -75,10 +75,11 @@ fn message(number: usize, item: &Value) -> Result<Message> {
         return Err(wrong(&what, item.kind(), "an object with `role` and `content`"));
     }
     let name = text(&format!("{what}: role"), &first_of(item, ["role", "from"]))?;
-    let Some(role) = role(&name) else {
+    if name.is_empty() {
         let known = Role::ALL.map(Role::name).join(", ");
-        return Err(Error::usage(format!("{what}: role"), format!("{name:?}")).expected(format!("one of {known}")));
-    };
+        return Err(Error::usage(format!("{what}: role"), "none").expected(format!("a text, such as {known}")));
+    }
+    let role = role(&name);
     let mut calls = list(&format!("{what}: tool_calls"), &field(item, "tool_calls"))?;
     // What `tool_calls` was before.
     calls.extend(Some(field(item, "function_call")).filter(|call| !call.is_none()));
@@ -100,13 +101,15 @@ fn message(number: usize, item: &Value) -> Result<Message> {
     let fields = super::template::pairs(item);
     let is_left_out = shown.is_none() && item.get_attr("content").is_ok_and(|content| content.is_undefined());
     let content_field = (!is_left_out).then(|| ("content".into(), shown));
-    let given = fields.chain([("role".into(), role.name().into())]).chain(content_field);
+    // Templates are shown one name of each role, and a role that nobody knows as it was given.
+    let shown_role = if role == Role::Other { name.as_str() } else { role.name() };
+    let given = fields.chain([("role".into(), shown_role.into())]).chain(content_field);
     Ok(Message {
         role,
         content,
         reasoning: if reasoning.is_empty() { text_of("reasoning")? } else { reasoning },
         tool_calls: calls,
-        tool_call_id: text_of("tool_call_id")?,
+        tool_call_id: id(&format!("{what}: tool_call_id"), &field(item, "tool_call_id"))?,
         tools: functions(&format!("{what}: tools"), &field(item, "tools"))?,
         task: text_of("task")?,
         response_format: if response_format.is_true() { as_json(&what, &response_format)? } else { String::new() },
@@ -131,6 +134,11 @@ fn text(what: &str, value: &Value) -> Result<String> {
         None if value.is_none() => Ok(String::new()),
         None => Err(wrong(what, value.kind(), "a text")),
     }
+}
+
+/// By which a result names its call: some programs count them.
+fn id(what: &str, value: &Value) -> Result<String> {
+    if value.is_integer() { Ok(value.to_string()) } else { text(what, value) }
 }
 
 fn list(what: &str, value: &Value) -> Result<Vec<Value>> {
@@ -202,7 +210,7 @@ fn tool_call(what: &str, call: &Value) -> Result<ToolCall> {
     if name.is_empty() {
         return Err(Error::usage(what, "a call without a name").expected("`function`, with `name` and `arguments`"));
     }
-    Ok(ToolCall { id: text(what, &field(call, "id"))?, name, arguments, is_text })
+    Ok(ToolCall { id: id(what, &field(call, "id"))?, name, arguments, is_text })
 }
 
 #[cfg(test)]
@@ -261,6 +269,19 @@ mod tests {
     }
 
     #[test]
+    fn roles_and_numbers_of_calls_are_passed_on() {
+        let text = r#"[{"role": "Moderator", "content": "a"},
+            {"role": "assistant", "tool_calls": [{"id": 7, "function": {"name": "f"}}]},
+            {"role": "tool", "tool_call_id": 7, "content": "b"}]"#;
+        let Transcript { messages, .. } = Transcript::from_json(text).unwrap();
+        assert_eq!(messages[0].role, Role::Other);
+        assert!(messages[0].given.contains(r#""role": "Moderator""#), "{}", messages[0].given);
+        assert_eq!((messages[1].tool_calls[0].id.as_str(), messages[2].tool_call_id.as_str()), ("7", "7"));
+        let error = super::super::v4::render(&messages[..1], &Default::default()).unwrap_err().to_string();
+        assert!(error.contains("\"Moderator\"") && error.contains("latest_reminder"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_conversation_is_named() {
         for (text, words) in [
             ("{", ["messages", "no JSON"]),
@@ -268,8 +289,9 @@ mod tests {
             ("[]", ["messages", "none"]),
             ("{}", ["messages", "none"]),
             ("[7]", ["message 1", "`role`"]),
-            (r#"[{"role": "user", "content": "a"}, {"role": "moderator"}]"#, ["message 2: role", "developer"]),
+            (r#"[{"role": "user", "content": "a"}, {"role": ["moderator"]}]"#, ["message 2: role", "a text"]),
             (r#"[{"content": "a"}]"#, ["message 1: role", "user"]),
+            (r#"[{"role": "tool", "tool_call_id": [7]}]"#, ["message 1: tool_call_id", "a text"]),
             (r#"[{"role": "user", "content": 7}]"#, ["message 1: content", "a text"]),
             (r#"[{"role": "user", "content": [{"type": "image_url"}]}]"#, ["message 1: content", "no text"]),
             (r#"[{"role": "assistant", "tool_calls": [{}]}]"#, ["message 1: tool_calls", "without a name"]),

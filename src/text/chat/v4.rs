@@ -7,6 +7,7 @@
 use super::json;
 use super::message::{Message, RenderOptions, Role, ToolCall};
 use crate::error::{Error, Result};
+use crate::format::directory::shown;
 use crate::format::sorted::sort;
 use minijinja::Value;
 
@@ -148,6 +149,13 @@ impl Writer<'_> {
                 self.text += &message.content;
                 self.text += &tools(&message.tools)?;
                 self.text += &response_format(message)?;
+            }
+            Role::Other => {
+                let given = json::read("a message", &message.given).unwrap_or_default();
+                let name = given.get_attr("role").unwrap_or_default();
+                let known = Role::ALL.map(Role::name).join(", ");
+                return Err(Error::usage("a message's role", shown(name.as_str().unwrap_or_default()))
+                    .expected(format!("one of {known}: V4's encoding knows no other")));
             }
             Role::LatestReminder => {
                 self.text += REMINDER;
