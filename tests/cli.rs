@@ -417,6 +417,9 @@ fn ids_and_models_without_meaning_are_refused() {
     refused(&headstart(&["detokenize", "1,2,99999999"]), 2, &["99999999", "vocabulary"]);
     refused(&headstart(&["detokenize", "1,two"]), 2, &["two"]);
     refused(&headstart(&["run", "hf.co/o/n:Q8_0"]), 2, &["the name of a model", "-hf hf.co/o/n:Q8_0"]);
+    for name in ["owner/name", "qwen3:8b"] {
+        refused(&headstart(&["run", name]), 2, &["no model is named", "-m FILE", &format!("-p {name}")]);
+    }
     refused(&headstart(&["tokenize", "-m", &golden("gguf/v4_random_f32.gguf"), "-p", "x"]), 2, &["no vocabulary"]);
     refused(&headstart(&["tokenize", "-m", "nosuchfile.gguf", "-p", "x"]), 5, &["nosuchfile.gguf"]);
     refused(&headstart_reading(b"\xff", &["tokenize"]), 2, &["UTF-8"]);

@@ -92,7 +92,7 @@ impl<'a> Shelf<'a> {
             return self.with_parts(path);
         }
         match models.as_slice() {
-            [] if self.entry("config.json").is_some() => self.safetensors(""),
+            [] if self.entry("config.json").is_some() => self.safetensors("", None),
             [] => Err(self.lacks("no GGUF file, and no config.json with safetensors")),
             [only] => self.with_parts(only),
             _ => Err(self.lacks("several GGUF files, none of a usual format")),
@@ -109,7 +109,17 @@ impl<'a> Shelf<'a> {
         } else if is_gguf(path) {
             self.with_parts(path)
         } else if lower.ends_with(".safetensors") || lower.ends_with(".safetensors.index.json") {
-            self.safetensors(folder_of(path))
+            let name = file_name(path);
+            if name.starts_with("consolidated") {
+                return Err(Error::usage(
+                    format!("{}, {path}", self.repo),
+                    "weights under the names of their makers' own program",
+                )
+                .expected("those under the names of transformers, which stand beside them")
+                .advice("Ask for the repository without naming a file."));
+            }
+            let is_one = lower.ends_with(".safetensors") && PartName::parse(name).is_none();
+            self.safetensors(folder_of(path), self.entry(path).filter(|_| is_one))
         } else {
             Err(Error::usage(format!("{}, {path}", self.repo), "no model").expected("a .gguf or .safetensors file"))
         }
@@ -122,7 +132,7 @@ impl<'a> Shelf<'a> {
         let shelf = Shelf::new(self.repo, &listing);
         match shelf.models().next() {
             Some(_) => shelf.usual(),
-            None => self.safetensors(folder),
+            None => self.safetensors(folder, None),
         }
     }
 
@@ -179,12 +189,13 @@ impl<'a> Shelf<'a> {
         Err(self.lacks(&format!("no {folder}{missing}, one of {} parts", part.count)))
     }
 
-    /// The safetensors of a folder, which ends in `/` or is the root: one file, or an index with all its parts.
-    fn safetensors(&self, folder: &str) -> Result<Choice> {
+    /// The safetensors of a folder, which ends in `/` or is the root: the one file that is named, or the usual one, or an
+    /// index with all its parts.
+    fn safetensors(&self, folder: &str, named: Option<&Entry>) -> Result<Choice> {
         let at = |name: &str| self.entry(&format!("{folder}{name}"));
         let config =
             at(BESIDE[0]).ok_or_else(|| self.lacks(&format!("no {folder}config.json beside the safetensors")))?;
-        let mut files: Vec<Entry> = match (at("model.safetensors"), at("model.safetensors.index.json")) {
+        let mut files: Vec<Entry> = match (named.or(at("model.safetensors")), at("model.safetensors.index.json")) {
             (Some(only), _) => vec![only.clone()],
             (None, Some(index)) => {
                 let paths = self.listing.entries.iter().filter_map(|entry| entry.path.strip_prefix(folder));
@@ -359,7 +370,11 @@ mod tests {
 
         let another = ["x.fp16.safetensors", "config.json", "d/y.safetensors"];
         assert_eq!(pick(&another, &Wanted::Usual)?, another[..2]);
-        assert!(pick(&["x.safetensors", "y.safetensors", "config.json"], &Wanted::Usual).is_err(), "which of them?");
+        let two = ["x.safetensors", "y.safetensors", "config.json", "model.safetensors", "consolidated.safetensors"];
+        assert!(pick(&two[..3], &Wanted::Usual).is_err(), "which of them?");
+        assert_eq!(pick(&two, &file("y.safetensors"))?, two[1..3]);
+        let error = pick(&two, &file("consolidated.safetensors")).expect_err("other names").to_string();
+        assert!(error.contains("without naming a file"), "{error}");
 
         let index = "d/model.safetensors.index.json";
         let [first, second] = ["d/model-00001-of-00002.safetensors", "d/model-00002-of-00002.safetensors"];

@@ -70,7 +70,7 @@ impl Endpoint {
         if origin(uri).is_some_and(|it| Some(it) == origin(&here)) {
             return uri.path().strip_prefix(here.path().trim_end_matches('/'));
         }
-        let public = ["huggingface.co", "www.huggingface.co", "hf.co"];
+        let public = ["huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com"];
         uri.host().filter(|host| public.contains(host)).map(|_| uri.path())
     }
 }

@@ -9,10 +9,12 @@ use percent_encoding::percent_decode_str;
 /// Longer than any address of a hub, those with signatures in them included.
 const MOST_BYTES: usize = 8192;
 /// Names of the public hub, as people paste them without a scheme, and schemes of other programs.
-const PASTED: [&str; 8] = [
+const PASTED: [&str; 9] = [
     "huggingface.co/",
     "www.huggingface.co/",
     "hf.co/",
+    // The mirror that most people mean who have one.
+    "hf-mirror.com/",
     "hf://",
     "huggingface://",
     "hf:",
@@ -87,6 +89,23 @@ impl Reference {
         let address = text.strip_prefix("https://").unwrap_or(text);
         let begins = |name: &str| address.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
         PASTED.iter().any(|name| begins(name)) && !text.contains(char::is_whitespace)
+    }
+
+    /// Whether a text is nothing but a name as models have: `owner/name`, with a quant or not, or as other programs name
+    /// them, `name:8b`.
+    #[must_use]
+    pub fn is_name(text: &str) -> bool {
+        let (name, tag) = text.split_once(':').map_or((text, None), |(name, tag)| (name, Some(tag)));
+        if name.contains('/') {
+            return Repo::parse(name).is_ok() && tag.is_none_or(|tag| check_quant(tag).is_ok());
+        }
+        // So many billions or millions of parameters.
+        let is_size = |tag: &str| {
+            let of = tag.split('-').next().unwrap_or_default();
+            of.strip_suffix(['b', 'm']).is_some_and(|n| n.parse::<f32>().is_ok_and(|n| n > 0.0))
+        };
+        let is_size = tag.is_some_and(|tag| tag == LATEST || is_size(&tag.to_ascii_lowercase()));
+        is_size && Repo::parse(&format!("library/{name}")).is_ok()
     }
 
     /// The same with another file, as `--hf-file` names it.
@@ -255,12 +274,25 @@ mod tests {
         expect("o/n@q4_k_m", Wanted::Quant("q4_k_m".into()));
         expect("https://huggingface.co/o/n@UD-Q4_K_XL", Wanted::Quant("UD-Q4_K_XL".into()));
         expect("<https://huggingface.co/o/n>", Wanted::Usual);
+        expect("hf-mirror.com/o/n", Wanted::Usual);
+        expect("https://hf-mirror.com/o/n/resolve/main/m.gguf", Wanted::File("m.gguf".into()));
         expect("`o/n:Q8_0`", Wanted::Quant("Q8_0".into()));
         expect("o/n/m.gguf?download=true", Wanted::File("m.gguf".into()));
         expect("https://huggingface.co/o/n?library=llama.cpp", Wanted::Usual);
         expect("o/n/d e/m-00001-of-00002.gguf", Wanted::File("d e/m-00001-of-00002.gguf".into()));
         let other = parse("o/n:q8_0").and_then(|it| it.with_file("a/b.gguf"));
         assert!(matches!(other, Ok(Reference::Hub { wanted: Wanted::File(path), .. }) if path == "a/b.gguf"));
+    }
+
+    #[test]
+    fn names_of_models_are_told_from_texts() {
+        for name in ["o/n", "Qwen/Qwen3-8B-GGUF:Q4_K_M", "qwen3:8b", "llama3.2:1.5B-q4_K_M", "phi4:latest"] {
+            assert!(Reference::is_name(name), "{name}");
+        }
+        for text in ["word", "Once upon", "a/b/c", "either/or?", "a / b", "note:this", "at 5:30", "5:30", ":8b", "x:b"]
+        {
+            assert!(!Reference::is_name(text), "{text}");
+        }
     }
 
     #[test]

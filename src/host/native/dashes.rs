@@ -1,8 +1,10 @@
 //! Command lines as people type them, before they are parsed: options of llama.cpp that have one dash and several letters,
 //! which no parser of long and short options takes, get their long names; those that mean nothing here are taken out, with
-//! a notice; options without a command before them are `run`'s.
+//! a notice; options without a command before them are `run`'s, or those of the command behind them.
 
+use super::arguments::Arguments;
 use crate::error::{Error, Result};
+use clap::CommandFactory;
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
@@ -126,7 +128,9 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
     if first == "--list-devices" {
         words.next();
         parsed.push("adapters".into());
-    } else if first.starts_with('-') && first != "--" && !is_own {
+    }
+    let begins_with_option = first.starts_with('-') && first != "--" && !is_own && parsed.len() < 2;
+    if begins_with_option {
         parsed.push("run".into());
     }
     let command = parsed.get(1).and_then(|word| word.to_str()).unwrap_or(&first).to_owned();
@@ -171,7 +175,42 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
             parsed.push(word);
         }
     }
+    if begins_with_option && let Some(at) = command_behind(&parsed[2..]) {
+        parsed[1] = parsed.remove(2 + at);
+    }
     Ok((parsed, notices))
+}
+
+/// Where a command stands behind options, if the first word that belongs to none of them is one.
+fn command_behind(words: &[OsString]) -> Option<usize> {
+    let mut program = Arguments::command();
+    program.build();
+    let takes_value = |typed: &str| {
+        let mut options = program.get_subcommands().flat_map(clap::Command::get_arguments);
+        options.any(|option| {
+            let is_long = |name: &str| {
+                option.get_long() == Some(name) || option.get_all_aliases().is_some_and(|all| all.contains(&name))
+            };
+            let is_short = |name: &str| option.get_short().is_some_and(|short| name.chars().eq([short]));
+            let is_it = match typed.strip_prefix("--") {
+                Some(name) => is_long(name),
+                None => typed.strip_prefix('-').is_some_and(is_short),
+            };
+            is_it && option.get_num_args().is_some_and(|n| n.min_values() > 0)
+        })
+    };
+    let mut at = 0;
+    loop {
+        let word = words.get(at)?.to_str()?;
+        if !word.starts_with('-') {
+            let is_command = word != "help" && program.find_subcommand(word).is_some();
+            return is_command.then_some(at);
+        }
+        if word == "--" {
+            return None;
+        }
+        at += if takes_value(word) { 2 } else { 1 };
+    }
 }
 
 impl Value {
@@ -224,6 +263,13 @@ mod tests {
             ("headstart -mu https://a.org/m.gguf", "headstart run --hf-repo https://a.org/m.gguf"),
             ("headstart run -m x --list-devices", "headstart adapters"),
             ("headstart --list-devices", "headstart adapters"),
+            ("headstart -m a.gguf bench -p 5", "headstart bench -m a.gguf -p 5"),
+            ("headstart -hf o/n --top-k 5 --profile run x", "headstart run --hf-repo o/n --top-k 5 --profile x"),
+            ("headstart -p bench -n 5 verify", "headstart verify -p bench -n 5"),
+            ("headstart -m a.gguf hello bench", "headstart run -m a.gguf hello bench"),
+            ("headstart -m a.gguf -- bench", "headstart run -m a.gguf -- bench"),
+            ("headstart -m a.gguf help", "headstart run -m a.gguf help"),
+            ("headstart --list-devices bench", "headstart adapters bench"),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), 0));
         }

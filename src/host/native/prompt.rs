@@ -71,11 +71,23 @@ fn given(arguments: &arguments::Run) -> Result<Option<String>> {
                 format!("Give the model as `{} {text}`.", if Reference::is_pasted(text) { "-hf" } else { "-m" }),
             ))
         }
+        (None, None, Some(text)) if !names_model(&arguments.model) && Reference::is_name(text) => {
+            Err(Error::usage(format!("text {text:?}"), "what looks like the name of a model, and no model is named")
+                .expected("a text to continue")
+                .advice(format!(
+                    "A model of huggingface.co is given as `-hf owner/name`, a file as `-m FILE`; a text like this as `-p {text}`."
+                )))
+        }
         (Some(text), ..) | (.., Some(text)) => {
             Ok(Some(if arguments.escapes.no_escape { text.to_owned() } else { unescaped(text) }))
         }
         _ => Ok(None),
     }
+}
+
+/// Whether a model other than the embedded one is asked for.
+fn names_model(model: &arguments::Model) -> bool {
+    model.model.is_some() || model.hub.is_named()
 }
 
 /// Whether it is hardly a text to continue: a model's file or folder that is there, or an address of one.

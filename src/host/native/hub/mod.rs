@@ -53,6 +53,11 @@ struct Pulled {
 }
 
 impl HubModel {
+    /// Whether one is asked for.
+    pub(super) fn is_named(&self) -> bool {
+        self.hf_repo.is_some()
+    }
+
     /// The path of the model, once it is there; that of `file` if none of a hub is asked for.
     pub(super) fn or(&self, file: Option<&Path>) -> Result<Option<PathBuf>> {
         let Some(text) = &self.hf_repo else { return file.map(at_path).transpose() };

@@ -48,7 +48,7 @@ impl Settings {
 
     fn from(variable: &dyn Fn(&str) -> Option<PathBuf>) -> Result<Self> {
         // As the hub's other programs read them.
-        let variable = &|name: &str| variable(name).map(|path| expanded(path, name, variable(HOME)));
+        let variable = &|name: &str| variable(name).map(|path| expanded(path, name, variable));
         let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
         let home = variable("HF_HOME")
             .or_else(|| variable("XDG_CACHE_HOME").map(|caches| caches.join("huggingface")))
@@ -85,13 +85,33 @@ impl Settings {
 /// Where the system says that a person's files are.
 const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
 
-/// A folder whose path begins with `~`, which a shell leaves as it is in quotes and files, is in the home folder.
-fn expanded(path: PathBuf, variable: &str, home: Option<PathBuf>) -> PathBuf {
-    let is_folder = matches!(variable, "HF_HOME" | "HF_HUB_CACHE" | "HUGGINGFACE_HUB_CACHE" | "XDG_CACHE_HOME");
-    match (path.strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) if is_folder => home.join(rest),
-        _ => path,
+/// The path in a variable of a folder or file: what a shell leaves as it is in quotes and files, a `~` at its begin and
+/// names of variables as `$NAME` and `${NAME}`, stands for what it does in a shell. A variable that is not there stays.
+fn expanded(path: PathBuf, name: &str, variable: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
+    const PATHS: [&str; 5] = ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN_PATH", "XDG_CACHE_HOME"];
+    if !PATHS.contains(&name) {
+        return path;
     }
+    let path = match (path.strip_prefix("~"), variable(HOME)) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    };
+    let Some(text) = path.to_str().filter(|text| text.contains('$')) else { return path };
+    let (mut whole, mut rest) = (String::new(), text);
+    while let Some((before, behind)) = rest.split_once('$') {
+        let plain = behind.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(behind.len());
+        let (name, after) = match behind.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => behind.split_at(plain),
+        };
+        whole += before;
+        match variable(name).as_deref().and_then(Path::to_str) {
+            Some(value) => whole += value,
+            None => whole += &rest[before.len()..rest.len() - after.len()],
+        }
+        rest = after;
+    }
+    (whole + rest).into()
 }
 
 fn is_yes(text: &str) -> bool {
@@ -137,6 +157,9 @@ mod tests {
             (&[(HOME, "/h"), ("HF_HOME", "~/f")], "/h/f/hub"),
             (&[(HOME, "/h"), ("HF_HUB_CACHE", "~")], "/h"),
             (&[(HOME, "/h"), ("HF_HOME", "/f~/~")], "/f~/~/hub"),
+            (&[("HF_HOME", "$BIG/f"), ("BIG", "/b")], "/b/f/hub"),
+            (&[("HF_HUB_CACHE", "/x/${BIG}s/$BIG_2/$/$NONE${BIG"), ("BIG", "b")], "/x/bs/$BIG_2/$/$NONE${BIG"),
+            (&[(HOME, "/h"), ("XDG_CACHE_HOME", "~/$WHO"), ("WHO", "$WHO")], "/h/$WHO/huggingface/hub"),
         ] {
             assert_eq!(settings(variables).expect("settings").cache, PathBuf::from(cache));
         }
@@ -158,6 +181,9 @@ mod tests {
         let home = home.path().to_str().expect("UTF-8");
         let filed = settings(&[("HF_HOME", home)]).expect("settings");
         assert_eq!(filed.token.map(|token| token.authorization()).as_deref(), Some("Bearer hf_filed"));
+        let named = [("HF_HUB_CACHE", "/c"), ("HF_TOKEN_PATH", "$WHERE/token"), ("WHERE", home)];
+        let named = settings(&named).expect("settings").token;
+        assert_eq!(named.map(|token| token.authorization()).as_deref(), Some("Bearer hf_filed"));
     }
 
     #[test]
