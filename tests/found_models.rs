@@ -72,7 +72,9 @@ fn names_without_model_and_fused_experts_are_read() {
         .collect();
     assert_eq!(same_as("qwen3moe", &config("qwen3moe").to_string(), &bare), "");
     // The text part of a model that also sees, with and without its head, as transformers 4 and 5 have it.
-    for before in ["language_model.", "language_model.model.", "model.language_model."] {
+    for before in
+        ["language_model.", "language_model.model.", "model.language_model.", "model.text_model.", "text_model."]
+    {
         let mut seeing = bare.clone();
         let parts = seeing.iter_mut().filter(|tensor| tensor.0 != "lm_head.weight");
         parts.for_each(|tensor| tensor.0 = format!("{before}{}", tensor.0));
@@ -160,7 +162,7 @@ fn what_a_layer_has_beyond_its_own_is_told_or_refused() {
         "model.layers.0.mlp.down_proj.bias",
         "model.layers.0.mlp.down_proj.weight_scale",
         "model.layers.1.post_feedforward_layernorm.weight",
-        "model.layers.0.self_attn.g_proj.lora_A.weight",
+        "model.layers.0.self_attn.g_proj.lora_B.weight",
         "model.layers.0.self_attn.sinks",
     ] {
         let refused = load(&config_text, &with(name)).err().unwrap().to_string();

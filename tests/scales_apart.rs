@@ -25,6 +25,7 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
         ("qwen2", "F8_E4M3", [ALL, ALL], "_scale", json!({"quant_method": "modelopt", "quant_algo": "FP8"})),
         ("qwen3moe", "I8", [1, ALL], "_scale", packed("int-quantized")),
         ("deepseek_v3", "I32", [1, 32], "_scale", packed("pack-quantized")),
+        ("qwen3", "I8", [1, ALL], "_scale", json!(null)),
     ] {
         let (mut small, mut plain) = (Vec::new(), Vec::new());
         let as_bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();

@@ -167,6 +167,46 @@ fn texts_are_known_by_what_they_hold_where_names_say_nothing() {
     assert_eq!(logits(&found), logits(&of(&whole_safetensors()).unwrap()));
 }
 
+/// Names, types, shapes and bytes.
+fn tensors_of(bytes: &[u8]) -> Vec<(String, String, Vec<u64>, Vec<u8>)> {
+    let source = Memory::new("x", bytes.to_vec());
+    let directory = block_on(safetensors::read(&source, 0)).unwrap().directory;
+    let tensor = |info: &TensorInfo| {
+        (info.name.clone(), info.stored.name().to_owned(), info.shape.clone(), bytes_of(&source, info))
+    };
+    directory.tensors().iter().map(tensor).collect()
+}
+
+/// Another copy of a tensor, in a file where the index does not look for it, is not read.
+#[test]
+fn of_a_tensor_in_two_files_the_index_names_the_one() {
+    let mut files = with_index("total_size", "total_size");
+    let mut copies = tensors_of(&files[1].1);
+    copies.iter_mut().for_each(|(.., bytes)| bytes.fill(0));
+    files[2].1 = safetensors_of(&[tensors_of(&files[2].1), copies].concat());
+    assert_eq!(logits(&of(&files).unwrap()), logits(&of(&whole_safetensors()).unwrap()));
+}
+
+/// As PEFT names them; what an adapter would add is not left out in silence.
+#[test]
+fn modules_beside_an_adapter_are_read_and_an_adapter_is_refused() {
+    let [config, whole] = whole_safetensors().try_into().unwrap();
+    let mut tensors = tensors_of(&whole.1);
+    for (name, ..) in &mut tensors {
+        *name = name.replace("q_proj.", "q_proj.base_layer.");
+        *name = name.replace("lm_head.", "lm_head.modules_to_save.default.");
+        name.insert_str(0, "base_model.model.");
+    }
+    let of_adapter = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight".to_owned();
+    let of_adapter = (of_adapter, "F32".to_owned(), vec![1, 64], vec![0; 256]);
+    let file = |tensors: &[_]| (whole.0.clone(), safetensors_of(tensors));
+    let expected = logits(&of(&[config.clone(), whole.clone()]).unwrap());
+    assert_eq!(logits(&of(&[config.clone(), file(&tensors)]).unwrap()), expected);
+    refused(&[config, file(&[&tensors[..], &[of_adapter.clone()]].concat())], &["lora_A", "LoRA adapter", "Merge"]);
+    let alone = ModelFiles { sources: sources(&[file(&[of_adapter])]), ..ModelFiles::default() };
+    assert!(logits(&alone).unwrap_err().to_string().contains("LoRA adapter"));
+}
+
 /// As transformers has it: an index of an older version may name what nobody needs any more.
 #[test]
 fn an_index_may_name_tensors_that_there_are_not() {
@@ -261,9 +301,11 @@ fn shards_that_are_missing_or_elsewhere_than_said_are_refused() {
     let mut twice = all.clone();
     twice.push(("folder/".to_owned() + &all[1].0, all[1].1.clone()));
     refused(&twice, &["given twice", "model-00002-of-00003.safetensors"]);
-    // One tensor in two files.
+    // One file in another's place.
     let mut same = all.clone();
     same[2].1.clone_from(&all[1].1);
+    refused(&same, &["missing"]);
+    same.retain(|file| file.0 != INDEX);
     refused(&same, &["its name occurs twice"]);
     // Two files that nothing binds together, and none that says what they are.
     let [_, whole] = whole_safetensors().try_into().unwrap();

@@ -84,6 +84,16 @@ fn logits_agree_with_transformers_in_chunks_and_token_by_token() {
 }
 
 #[test]
+fn a_context_that_a_gguf_does_not_name_is_told() {
+    let mut keys = gguf_keys("smollm3");
+    assert!(load(&gguf_files("smollm3"), ExecutorChoice::Cpu).notices().is_empty());
+    keys.retain(|key, _| !key.ends_with(".context_length"));
+    let session = load(&in_memory(gguf_bytes(&keys, &gguf_tensors("smollm3"))), ExecutorChoice::Cpu);
+    let notices = session.notices().join("; ");
+    assert!(notices.contains("smollm3.context_length is missing: the context is 2048 tokens"), "{notices}");
+}
+
+#[test]
 fn logits_of_a_gguf_agree_with_transformers() {
     for (turn, (family, budget)) in FAMILIES.into_iter().enumerate() {
         let (expected, files) = (expected(family), gguf_files(family));

@@ -7,13 +7,13 @@
 //! | F8_E4M3 `[n_rows, n_in]` | F32, BF16 or F16, as below | FP8_F32 |
 //! | I8 `[n_rows, n_in / 2]`: element 2j in the low nibble of byte j, 2j + 1 in the high one | F8_E8M0 `[n_rows, n_in / 32]` | MXFP4 |
 //! | U8 `[n_rows, n_in / 32, 16]`, likewise: gpt-oss's | U8 `[n_rows, n_in / 32]`: the bits of E8M0 | MXFP4 |
-//! | I32 `[n_rows, n_in / 8]`, likewise, each number with 8 added: compressed-tensors', as in Kimi K2 Thinking | BF16 or F16, as below | Q4_0 |
-//! | I8 `[n_rows, n_in]`: compressed-tensors' | BF16 or F16, as below | Q8_0 |
+//! | I32 `[n_rows, n_in / 8]`, likewise, each number with 8 added: compressed-tensors', as in Kimi K2 Thinking | F32, BF16 or F16, as below | Q4_0 |
+//! | I8 `[n_rows, n_in]`: compressed-tensors' | F32, BF16 or F16, as below | Q8_0 |
 //!
 //! Scales are shared by blocks, `[n_rows / 128, n_in / 128]` (DeepSeek), by a row, `[n_rows, 1]` (compressed-tensors,
 //! FBGEMM), by a tensor, `[1]` (ModelOpt), or by what else their shape tells ([`Layout::told_by`]).
-//! Numbers of scales are rounded up. In Q4_0 and Q8_0 they are F16: what BF16 has below 2^-17 loses digits. Refused: rows that are no
-//! whole blocks of 32, scales that are too large, and whatever these formats call no number.
+//! Numbers of scales are rounded up. In Q4_0 and Q8_0 they are F16: F32 is rounded to its 11 digits, and what BF16 has below 2^-17
+//! loses some. Refused: rows that are no whole blocks of 32, scales that are too large, and whatever these formats call no number.
 
 use super::Format;
 use super::repack::BLOCK_LEN;
@@ -136,8 +136,8 @@ impl Layout {
             ("F8_E4M3", "F8_E8M0" | "U8") => Some(Format::FP8),
             ("F8_E4M3", "F32" | "BF16" | "F16") => Some(Format::FP8_F32),
             ("I8" | "U8", "F8_E8M0") | ("U8", "U8") => Some(Format::MXFP4),
-            ("I32", "BF16" | "F16") => Some(Format::Q4_0),
-            ("I8", "BF16" | "F16") => Some(Format::Q8_0),
+            ("I32", "F32" | "BF16" | "F16") => Some(Format::Q4_0),
+            ("I8", "F32" | "BF16" | "F16") => Some(Format::Q8_0),
             _ => None,
         }
     }

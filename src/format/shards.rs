@@ -1,7 +1,7 @@
 //! safetensors in several files: the index that says which tensor lies in which, and the directory of them all.
 
 use super::part_name::{PartName, file_name, some_of};
-use super::{Directory, Source, directory::shown, loose_json, safetensors};
+use super::{Directory, Source, TensorInfo, directory::shown, loose_json, safetensors};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +84,16 @@ impl Index {
             .advice("Download the missing files; in the page, choose all of them."))
     }
 
+    /// Of a tensor that lies in several files leaves the one in the file that the index says, as transformers takes it.
+    fn choose_copies(&self, tensors: &mut Vec<TensorInfo>, sources: &[Rc<dyn Source>]) {
+        let is_meant = |tensor: &TensorInfo| {
+            let file = file_name(sources[tensor.source_index].name());
+            self.files.get(&tensor.name).is_some_and(|meant| meant == file)
+        };
+        let meant: BTreeSet<String> = tensors.iter().filter(|t| is_meant(t)).map(|t| t.name.clone()).collect();
+        tensors.retain(|tensor| is_meant(tensor) || !meant.contains(&tensor.name));
+    }
+
     /// Fails where a tensor lies in another file than the index says. One that lies in none may be one that nobody needs.
     fn check(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Result<()> {
         for (tensor, file) in &self.files {
@@ -124,20 +134,42 @@ pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<D
                 .expected(format!("at most {MOST_TENSORS} in all files of a model")));
         }
     }
+    if let Some(index) = index {
+        index.choose_copies(&mut tensors, sources);
+    }
     let directory = Directory::new(tensors)?;
     if let Some(index) = index {
         index.check(&directory, sources)?;
     }
+    refuse_adapter(&directory)?;
     Ok(directory.renamed(unwrapped))
 }
 
+/// Fails where weights of an adapter stand beside those of a model, or alone: what they change would be left out.
+fn refuse_adapter(directory: &Directory) -> Result<()> {
+    let Some(tensor) = directory.tensors().iter().find(|tensor| tensor.name.contains(".lora_A.")) else {
+        return Ok(());
+    };
+    Err(Error::file(format!("tensor {}", shown(&tensor.name)), "a part of a LoRA adapter")
+        .expected("a whole model")
+        .advice("Merge the adapter into its model first (PEFT: `merge_and_unload`), or take a model that it was merged into."))
+}
+
 /// The name of a tensor without what training put around the model when it was saved: `torch.compile`, data parallelism,
-/// checkpoints of activations, adapters that were merged; and weights that compressed-tensors packed as weights. `None` where nothing
-/// is around it.
+/// checkpoints of activations, adapters that were merged, and modules that were trained whole beside one; and weights that
+/// compressed-tensors packed as weights. `None` where nothing is around it.
 fn unwrapped(name: &str) -> Option<String> {
-    const WITHIN: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+    const WITHIN: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "base_layer"];
     const BEFORE: [&str; 2] = ["module.", "base_model.model."];
-    let parts: Vec<&str> = name.split('.').filter(|part| !WITHIN.contains(part)).collect();
+    let (mut parts, mut all) = (Vec::new(), name.split('.'));
+    while let Some(part) = all.next() {
+        if part == "modules_to_save" {
+            // The adapter's name.
+            all.next();
+        } else if !WITHIN.contains(&part) {
+            parts.push(part);
+        }
+    }
     let mut plain = parts.join(".");
     while let Some(inner) = BEFORE.iter().find_map(|before| plain.strip_prefix(before)) {
         plain = inner.to_owned();

@@ -60,7 +60,13 @@ impl Model {
             Family::Mla => AnyShape::Mla(mla::Shape::from_gguf(file)?),
             Family::Delta => AnyShape::Delta(delta::Shape::from_gguf(file)?),
         };
-        shape.bind(tensors)
+        let model = shape.bind(tensors)?;
+        let key = format!("{architecture}.context_length");
+        if file.metadata.get(&key).is_none() {
+            let n_context = model.outline().context_length;
+            notices.push(format!("{key} is missing: the context is {n_context} tokens, and may have been longer"));
+        }
+        Ok(model)
     }
 
     /// Reads a `config.json` and binds the tensors beside it; what is odd but harmless goes to `notices`.

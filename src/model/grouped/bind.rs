@@ -55,8 +55,7 @@ impl Names {
     fn found(&self, directory: &Directory) -> Option<String> {
         let is_there = |name: &str| directory.get(&name.replace('*', "0")).is_some();
         let bare = self.transformers.strip_prefix("model.").unwrap_or(&self.transformers);
-        let before = ["model.", "", "language_model.", "language_model.model.", "model.language_model."];
-        let names = before.map(|before| format!("{before}{bare}"));
+        let names = BEFORE.map(|before| format!("{before}{bare}"));
         std::iter::once(&self.gguf).chain(&names).find(|name| is_there(name)).cloned()
     }
 }
@@ -437,10 +436,7 @@ impl<'a> Binder<'a> {
     /// Passes over the layers of multi-token prediction, which follow the last one; gives how many tensors they have.
     pub(in crate::model) fn pass_over_drafts(&mut self, n_layers: u32) -> usize {
         let Origin::Files(taker) = &mut self.origin else { return 0 };
-        let block = |name: &str| {
-            let rest = LAYER_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?;
-            rest.split_once('.')?.0.parse::<u32>().ok()
-        };
+        let block = |name: &str| behind_layers(name)?.split_once('.')?.0.parse::<u32>().ok();
         let beyond = |tensor: &&TensorInfo| block(&tensor.name).is_some_and(|block| block >= n_layers);
         let rest: Vec<&TensorInfo> = taker.rest().filter(beyond).collect();
         let has_mark = |tensor: &&&TensorInfo| is_draft(&tensor.name);
@@ -489,7 +485,7 @@ impl<'a> Binder<'a> {
 
 /// What follows the number of a layer of the model in a tensor's name.
 fn in_layers(name: &str, n_layers: u32) -> Option<&str> {
-    let (number, rest) = LAYER_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix))?.split_once('.')?;
+    let (number, rest) = behind_layers(name)?.split_once('.')?;
     number.parse::<u32>().ok().filter(|layer| *layer < n_layers).map(|_| rest)
 }
 
@@ -532,15 +528,22 @@ pub(in crate::model) fn rows_of_heads(
     TensorRef { n_rows: n_heads * (end - first), pieces, ..whole.clone() }
 }
 
-/// What the names of a layer's tensors begin with.
-const LAYER_PREFIXES: [&str; 6] = [
-    "blk.",
-    "model.layers.",
-    "layers.",
-    "language_model.layers.",
-    "language_model.model.layers.",
-    "model.language_model.layers.",
+/// What the names of safetensors begin with: those of a model and of its inside, and of the text part of one that also sees.
+const BEFORE: [&str; 7] = [
+    "model.",
+    "",
+    "language_model.",
+    "language_model.model.",
+    "model.language_model.",
+    "model.text_model.",
+    "text_model.",
 ];
+
+/// What follows the word for layers in a tensor's name.
+fn behind_layers(name: &str) -> Option<&str> {
+    let of_safetensors = || BEFORE.iter().find_map(|before| name.strip_prefix(before)?.strip_prefix("layers."));
+    name.strip_prefix("blk.").or_else(of_safetensors)
+}
 
 /// The tensor that divides the frequencies, in a GGUF.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";

@@ -2,7 +2,7 @@
 
 use super::Piece;
 use super::take::{Taker, piece, significant, tensor_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::scaled::{Layout, ScaleType};
 use crate::format::{Format, TensorInfo};
@@ -68,12 +68,22 @@ impl Scaled<'_> {
 }
 
 impl<'a> Taker<'a> {
-    /// The tensor of a weight `[n_stacked, n_rows, n_in]` with its scales. `None` where it is none of those, or there
-    /// are no scales: then it is what it says.
+    /// The tensor of a weight `[n_stacked, n_rows, n_in]` with its scales. `None` where it is none of those: then it is what
+    /// it says.
     pub(super) fn take_scaled(&mut self, name: &str, dims: [u32; 3]) -> Result<Option<Scaled<'a>>> {
         let weights = self.directory().require(name)?;
-        let Some(scales) = self.scales_of(name) else { return Ok(None) };
-        let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else { return Ok(None) };
+        let needs_scales = matches!(weights.stored.name(), "F8_E4M3" | "I8" | "I32");
+        let Some(scales) = self.scales_of(name) else {
+            return if needs_scales {
+                Err(without_scales(weights, "no scales beside it".to_owned()))
+            } else {
+                Ok(None)
+            };
+        };
+        let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else {
+            let found = format!("scales in {}, {}", scales.stored.name(), shown(&scales.name));
+            return if needs_scales { Err(without_scales(weights, found)) } else { Ok(None) };
+        };
         let (Some(usual), Some(scale_type)) = (Layout::usual(format), ScaleType::from_name(scales.stored.name()))
         else {
             return Ok(None);
@@ -134,6 +144,12 @@ impl<'a> Taker<'a> {
         let names = ENDINGS.iter().filter_map(|(weight, scale)| Some(format!("{}{scale}", name.strip_suffix(weight)?)));
         names.filter_map(|name| self.directory().get(&name)).next()
     }
+}
+
+fn without_scales(weights: &TensorInfo, found: String) -> Error {
+    tensor_error(&weights.name, format!("{}, with {found}", weights.stored.name()))
+        .expected("F8_E4M3, I8 or packed I32 with a tensor of scales, such as `….weight_scale`, in F32, BF16 or F16")
+        .advice("Take the model as it was published, or as a GGUF.")
 }
 
 /// The scales of each of the stacked matrices, `[n_rows, n_in]`, of a tensor of this shape: dims of 1 at its end may be left out.
