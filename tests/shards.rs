@@ -202,7 +202,10 @@ fn modules_beside_an_adapter_are_read_and_an_adapter_is_refused() {
     let file = |tensors: &[_]| (whole.0.clone(), safetensors_of(tensors));
     let expected = logits(&of(&[config.clone(), whole.clone()]).unwrap());
     assert_eq!(logits(&of(&[config.clone(), file(&tensors)]).unwrap()), expected);
-    refused(&[config, file(&[&tensors[..], &[of_adapter.clone()]].concat())], &["lora_A", "LoRA adapter", "Merge"]);
+    refused(
+        &[config, file(&[&tensors[..], std::slice::from_ref(&of_adapter)].concat())],
+        &["lora_A", "LoRA adapter", "Merge"],
+    );
     let alone = ModelFiles { sources: sources(&[file(&[of_adapter])]), ..ModelFiles::default() };
     assert!(logits(&alone).unwrap_err().to_string().contains("LoRA adapter"));
 }

@@ -93,6 +93,9 @@ impl<'a> Shelf<'a> {
         }
         match models.as_slice() {
             [] if self.entry("config.json").is_some() => self.safetensors("", None),
+            [] if self.entry("adapter_config.json").is_some() => {
+                Err(self.lacks("an adapter alone (PEFT)").advice("Take a model that it was merged into."))
+            }
             [] => Err(self.lacks("no GGUF file, and no config.json with safetensors")),
             [only] => self.with_parts(only),
             _ => Err(self.lacks("several GGUF files, none of a usual format")),
@@ -293,6 +296,9 @@ mod tests {
         let error = pick(&["a.gguf", "b.gguf"], &Wanted::Usual).expect_err("neither is usual").to_string();
         assert!(error.contains("a.gguf, b.gguf") && error.contains("2 of its files"), "{error}");
         assert!(pick(&["README.md"], &Wanted::Usual).is_err());
+        let adapter = ["adapter_config.json", "adapter_model.safetensors"];
+        let error = pick(&adapter, &Wanted::Usual).expect_err("no model").to_string();
+        assert!(error.contains("an adapter alone (PEFT)"), "{error}");
         Ok(())
     }
 

@@ -74,15 +74,11 @@ impl<'a> Taker<'a> {
         let weights = self.directory().require(name)?;
         let needs_scales = matches!(weights.stored.name(), "F8_E4M3" | "I8" | "I32");
         let Some(scales) = self.scales_of(name) else {
-            return if needs_scales {
-                Err(without_scales(weights, "no scales beside it".to_owned()))
-            } else {
-                Ok(None)
-            };
+            return if needs_scales { Err(without_scales(weights, "no scales beside it")) } else { Ok(None) };
         };
         let Some(format) = Layout::format_of(weights.stored.name(), scales.stored.name()) else {
             let found = format!("scales in {}, {}", scales.stored.name(), shown(&scales.name));
-            return if needs_scales { Err(without_scales(weights, found)) } else { Ok(None) };
+            return if needs_scales { Err(without_scales(weights, &found)) } else { Ok(None) };
         };
         let (Some(usual), Some(scale_type)) = (Layout::usual(format), ScaleType::from_name(scales.stored.name()))
         else {
@@ -146,7 +142,7 @@ impl<'a> Taker<'a> {
     }
 }
 
-fn without_scales(weights: &TensorInfo, found: String) -> Error {
+fn without_scales(weights: &TensorInfo, found: &str) -> Error {
     tensor_error(&weights.name, format!("{}, with {found}", weights.stored.name()))
         .expected("F8_E4M3, I8 or packed I32 with a tensor of scales, such as `….weight_scale`, in F32, BF16 or F16")
         .advice("Take the model as it was published, or as a GGUF.")
