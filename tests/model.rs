@@ -368,11 +368,12 @@ fn a_wrong_shape_is_named() {
 fn a_format_that_does_not_suit_is_named() {
     let other = |format: &str| Stored::Other(format.to_owned());
     for (name, stored, expected) in [
-        ("layers.0.attn.wq_a.weight", other("F8_E4M3"), "Q8_0"),
-        ("layers.1.ffn.experts.4.w2.weight", other("I8"), "MXFP4"),
+        ("layers.0.attn.wq_a.weight", other("F8_E5M2"), "Q8_0"),
+        ("layers.0.attn.wq_a.weight", other("F8_E4M3"), "no scales beside it"),
+        ("layers.1.ffn.experts.4.w2.weight", other("I8"), "no scales beside it"),
         ("layers.0.attn.attn_sink", Stored::Supported(Format::Q8_0), "F32, F16, BF16"),
         ("layers.2.attn.compressor.ape", Stored::Supported(Format::MXFP4), "F32, F16, BF16"),
-        ("layers.0.attn.wkv.weight", Stored::Supported(Format::I32), "Q4_K"),
+        ("layers.0.attn.wkv.weight", Stored::Supported(Format::I32), "no scales beside it"),
         ("layers.0.ffn.gate.tid2eid", Stored::Supported(Format::F32), "I32, I64"),
         ("layers.3.ffn.experts.4.w2.weight", Stored::Supported(Format::F16), "the format of the first expert"),
     ] {
