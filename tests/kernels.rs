@@ -285,6 +285,16 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
     }
 }
 
+/// On one adapter: what others make of the same texts is shown by the configs above.
+#[test]
+fn every_number_of_a_search_agrees_with_the_reference() {
+    let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
+    let check = pollster::block_on(verify::numbers(&adapter, ShaderChecks::On)).unwrap();
+    println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
+    assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
+    assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
+}
+
 /// What the test above takes for granted: a choice that is passed over would be another variant, tried twice.
 #[test]
 fn every_variant_is_the_choice_for_some_case() {

@@ -11,7 +11,7 @@ use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Memory;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::Precision;
-use headstart::gpu::{Caps, Choice, Config, Problem, Reduce, Tuning, Variant};
+use headstart::gpu::{Caps, Choice, Config, Problem, Reduce, Rounding, Tuning, Variant};
 use headstart::measure::Progress;
 use headstart::measure::report::{Check, Verdict};
 use headstart::measure::verify::{Extent, built_in_ids, check, compare_stages};
@@ -204,6 +204,42 @@ fn stages_agree_in_the_variants_of_a_gpu() {
         let mut check = Check::default();
         block_on(compare_stages(&mut session, &mut oracle, &ids[..40], &mut check, &mut go_on)).unwrap();
         assert_eq!(check.first_wrong_stage, None, "{:?}", check.stages);
+    }
+}
+
+/// What a whole model predicts where all matrices of a token's step that can be are multiplied with rounded activations: within
+/// the budgets that docs/tuning.md states.
+#[test]
+fn rounded_activations_stay_within_their_budgets() {
+    let Some(adapter) = crate::support::adapters().into_iter().find(|adapter| adapter.caps.packed_dot) else { return };
+    let mut oracle = session(&embedded(), ExecutorChoice::Cpu, None);
+    let ids = built_in_ids(&oracle).unwrap();
+    let is_wanted = |variant: &Variant, rounding: Rounding| match variant.precision {
+        Precision::Exact => false,
+        Precision::Rounded(_) => rounding == Rounding::Usual,
+        Precision::Quantized(_) => rounding == Rounding::Int8,
+    };
+    for (rounding, mean, worst) in [(Rounding::Usual, 1e-4, 1e-2), (Rounding::Int8, 1e-3, 1e-1)] {
+        let guess = Tuning::guess(&adapter.caps).rounded(rounding);
+        let decode = oracle.decode_recording();
+        let with_parts = decode.stages.iter().flat_map(|stage| [stage].into_iter().chain(&stage.parts));
+        let mut names = BTreeSet::new();
+        let tuning = with_parts.fold(guess, |tuning, stage| {
+            let fits = |of: &&Variant| is_wanted(of, rounding) && tuning.can(of, stage, &adapter.caps);
+            let Some(variant) = stage.op.variants.iter().find(fits) else { return tuning };
+            names.insert(variant.name.to_owned());
+            let config = tuning.config;
+            tuning.with(Problem::of(stage), Choice { variant: variant.name.to_owned(), config })
+        });
+        let options =
+            LoadOptions { n_context: Some(256), n_chunk: Some(64), tuning: Some(tuning), ..Default::default() };
+        let mut session = load(&embedded(), ExecutorChoice::Gpu(adapter.clone()), &options);
+        let check = block_on(check(&mut session, &mut oracle, &ids, Extent::Full, &mut go_on)).unwrap();
+        println!("{rounding:?}: {}, {names:?}", check.summary);
+        assert_eq!(check.verdict, Verdict::Right, "{check:?}");
+        assert!(check.rounded.len() >= 3 && check.rounded.iter().all(|name| names.contains(name)), "{check:?}");
+        let tokens = check.tokens.unwrap();
+        assert!(tokens.kl_mean > 0.0 && tokens.kl_mean <= mean && tokens.kl_max <= worst, "{rounding:?}: {tokens:?}");
     }
 }
 

@@ -73,6 +73,52 @@ pub async fn kernels(
     Ok(check)
 }
 
+/// Holds every kernel against its reference in each number that a search may choose on a GPU: from a GPU's guess on, one axis of
+/// a variant's space after the other, over its cases by turns. On a program on the CPU, too, as far as it can run them.
+///
+/// # Errors
+/// When the adapter gives no device.
+pub async fn numbers(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<KernelCheck> {
+    let caps = adapter.caps;
+    let gpu = Caps { is_software: false, ..caps };
+    let guess = Config::guess(&gpu);
+    let mut executor = open(adapter, shader_checks).await?;
+    let mut check = KernelCheck::default();
+    for kernel in ALL {
+        let runs = |case: &Case| case.recording.stages.iter().all(|stage| caps.run(&stage.spec));
+        let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
+        for variant in kernel.variants {
+            let is_computed = |held: &&mut Held| {
+                let mut own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name).peekable();
+                own.peek().is_some() && own.all(|stage| variant.can(stage, &caps))
+            };
+            let mut cases: Vec<&mut Held> = cases.iter_mut().filter(is_computed).collect();
+            let numbers = (variant.way.space)(&gpu).into_iter().flatten().map(|change| guess.with(change));
+            let configs = std::iter::once(guess).chain(numbers).filter(|config| config.runs_on(&caps));
+            for (turn, config) in configs.enumerate() {
+                let n = cases.len().max(1);
+                let Some(held) = cases.get_mut(turn % n) else { break };
+                let choice = Choice { variant: variant.name.to_owned(), config };
+                let own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name);
+                let tuning = own.fold(Tuning::uniform(config).rounded(Rounding::Int8), |tuning, stage| {
+                    tuning.with(Problem::of(stage), choice.clone())
+                });
+                if !held.seen.insert(texts(&held.case, &caps, &tuning)) {
+                    continue;
+                }
+                check.n_cases += 1;
+                executor.tune(tuning);
+                if let Some(place) = held.wrong_in(&mut executor).await? {
+                    let words = || format!("{}, {}: {place}", choice.beside(&guess), held.case.name);
+                    check.first_wrong.get_or_insert_with(words);
+                    check.n_wrong += 1;
+                }
+            }
+        }
+    }
+    Ok(check)
+}
+
 /// A case, and what is kept of it from config to config.
 struct Held {
     case: Case,
