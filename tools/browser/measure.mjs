@@ -86,6 +86,21 @@ export async function check_measure(browser, url, screenshots) {
       assert.deepEqual(report.tuning.wrong, []);
       const after = await generate(tab, { prompt: 'It was', n: 12, temperature: 0, seed: 0 });
       assert.deepEqual(after.ids, before.ids);
+      const tried = report.tuning.problems.filter((problem) => problem.n_tried > 0).length;
+      if (tried > 0) {
+        await tab.locator('.tuning summary').first().click();
+        assert.equal(await tab.locator('.tuning').first().locator('tbody tr').count(), tried);
+      }
+      // What was found is there at the next visit.
+      await tab.reload();
+      await ready(tab);
+      const kept = await tab.evaluate(async () => {
+        const result = (request) =>
+          new Promise((done, fail) => Object.assign(request, { onsuccess: () => done(request.result), onerror: fail }));
+        const database = await result(indexedDB.open('headstart-tunings'));
+        return result(database.transaction('tunings').objectStore('tunings').getAll());
+      });
+      assert.ok(kept.length > 0 && JSON.parse(kept[0]).choices.length > 0, JSON.stringify(kept).slice(0, 200));
       return `${report.tuning.problems.length} problems in ${report.tuning.seconds.toFixed(1)} s`;
     }),
   );

@@ -1,10 +1,10 @@
 //! Tables for the terminal: the stages of a token, and several adapters side by side. They are Markdown, to be pasted
 //! into a report as they are.
 
-use crate::kernels;
 use crate::measure::Report;
 use crate::measure::panel::{self, Row};
 use crate::measure::report::{Probes, TuningFacts};
+use crate::measure::tune::words;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 /// The stages of a decoded token, the longest first.
@@ -39,33 +39,11 @@ pub(super) fn side_by_side(columns: &[Vec<Row>]) -> Table {
     table
 }
 
-/// What the tuner found: the problems that it tried, those that take the most time first. A choice is told by what is other than
-/// guessed. Beside them stands the share of what the probes say that the adapter reads, or multiplies, at best.
+/// What the tuner found.
 pub(super) fn tuning(facts: &TuningFacts, probes: &Probes) -> Table {
     let mut table = new_table();
-    table.set_header([
-        "stage", "count", "results", "format", "guess", "ms", "chosen", "ms", "gain", "GB/s", "of limit", "tried",
-    ]);
-    let tried = facts.problems.iter().filter(|problem| problem.n_tried > 0);
-    table.add_rows(tried.map(|problem| {
-        let is_same = problem.choice == problem.guess;
-        let chosen = if is_same { "the same".to_owned() } else { problem.choice.beside(&problem.guess.config) };
-        let step = if problem.n_tokens == 1 { String::new() } else { format!(" of {}", problem.n_tokens) };
-        [
-            format!("{}{step}", problem.stage),
-            problem.n_stages.to_string(),
-            problem.problem.n_results.to_string(),
-            kernels::format_of_facts(&problem.problem.facts).map_or_else(String::new, |format| format.to_string()),
-            problem.guess.variant.clone(),
-            format!("{:.3}", problem.guess_ms),
-            chosen,
-            format!("{:.3}", problem.choice_ms),
-            format!("{:.2}", problem.gain()),
-            format!("{:.1}", problem.gb_per_s()),
-            problem.share(probes).map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share.share)),
-            problem.n_tried.to_string(),
-        ]
-    }));
+    table.set_header(words::COLUMNS);
+    table.add_rows(words::tried(facts).map(|problem| words::cells(problem, probes)));
     table
 }
 

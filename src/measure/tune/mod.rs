@@ -6,6 +6,7 @@ mod kept;
 mod search;
 mod single;
 mod track;
+pub mod words;
 
 pub use kept::{KeptChoice, KeptTuning};
 pub use search::Extent;

@@ -10,11 +10,11 @@ use super::rounds::Rounds;
 use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::{Adapter, Config, Tuning};
+use crate::gpu::{Adapter, Tuning};
 use crate::measure::Report;
 use crate::measure::probe::probe_choice;
 use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
-use crate::measure::tune::{self, Extent, KeptTuning, Known};
+use crate::measure::tune::{self, Extent, KeptTuning, Known, words};
 use clap::{Parser, ValueEnum};
 use pollster::block_on;
 use std::ops::ControlFlow;
@@ -219,46 +219,6 @@ pub(super) fn learn(adapter: &Adapter, facts: &TuningFacts, tuning: &Tuning) {
 /// What was found, for the eye.
 fn shown(report: &Report) -> String {
     let Some(facts) = &report.tuning else { return String::new() };
-    let mut text = format!("{}\n\n", tables::tuning(facts, &report.probes));
-    if !facts.rounded.is_empty() {
-        text.push_str(&format!("activations are rounded in {}; --exact does without\n", facts.rounded.join(", ")));
-    }
-    let n_untried = facts.problems.iter().filter(|problem| problem.n_tried == 0).count();
-    if n_untried > 0 {
-        let n = facts.problems.len();
-        text.push_str(&format!(
-            "{n_untried} of {n} problems were not tried: too small, or no time was left for them\n"
-        ));
-    }
-    for step in facts.gains.iter().filter(|step| facts.given_up.contains(&step.n_tokens)) {
-        text.push_str(&format!(
-            "{}: slower as a whole with what was chosen, so it is computed as guessed\n",
-            step.name()
-        ));
-    }
-    for step in facts.gains.iter().filter(|step| !facts.given_up.contains(&step.n_tokens)) {
-        let what = step.name();
-        text.push_str(&format!(
-            "{what}: {:.2} ms, as guessed {:.2} ms: {:.2} times as fast\n",
-            step.tuned_ms,
-            step.untuned_ms,
-            step.gain()
-        ));
-    }
-    if let Some(single) = &facts.single {
-        text.push_str(&format!(
-            "the best single config for all: {}\nagainst it the choices are {:.2} times as fast (geometric mean of {})\n",
-            numbers_of(&single.config, facts),
-            single.gain,
-            single.n_problems
-        ));
-    }
-    text
-}
-
-/// A config by those of its numbers that are others than guessed.
-fn numbers_of(config: &Config, facts: &TuningFacts) -> String {
-    let guess = facts.problems.first().map(|problem| problem.guess.config).unwrap_or_default();
-    let numbers = config.beside(&guess).join(", ");
-    if numbers.is_empty() { "as guessed".to_owned() } else { numbers }
+    let notes: String = words::notes(facts).iter().map(|note| format!("{note}\n")).collect();
+    format!("{}\n\n{notes}", tables::tuning(facts, &report.probes))
 }

@@ -5,6 +5,7 @@ pub(crate) mod badge;
 mod probes;
 mod speed;
 mod stages;
+mod tuning;
 
 use crate::measure::Report;
 use crate::measure::panel;
@@ -25,7 +26,7 @@ pub(crate) fn EntryFigures(entry: Arc<Entry>) -> impl IntoView {
 /// A report's figures, the ones that people ask for first.
 #[component]
 pub(crate) fn Figures(report: Report) -> impl IntoView {
-    let Report { check, tests, probes, profiles, adapter, .. } = report.clone();
+    let Report { check, tests, probes, profiles, adapter, tuning, .. } = report.clone();
     let has_clock = adapter.features.iter().any(|feature| feature == "timestamp-query");
     let has_tests = !tests.is_empty();
     let standard = panel::standard_rows(&report);
@@ -35,6 +36,7 @@ pub(crate) fn Figures(report: Report) -> impl IntoView {
             {has_tests.then(|| view! { <speed::Speed tests /> })}
             <CheckBadge check />
             {has_tests.then(|| view! { <stages::Stages profiles has_clock /> })}
+            {tuning.map(|facts| view! { <tuning::Tuned facts probes=probes.clone() /> })}
             {(!probes.0.is_empty()).then(|| view! { <probes::Limits probes /> })}
             <What report />
         </div>
