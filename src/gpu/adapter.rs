@@ -130,7 +130,8 @@ impl Adapter {
     /// The largest slice that may be bound, in bytes: the limit for a shard of weights.
     pub fn binding_bytes(&self) -> u64 {
         let limits = self.inner.limits();
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+        // wgpu holds most backends to what an i32 counts; Metal and browsers may say more, of which shaders are not told whole.
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min((1 << 31) - 4)
     }
 
     pub(super) async fn request_device(&self) -> Result<(wgpu::Device, wgpu::Queue)> {

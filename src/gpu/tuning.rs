@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_choice_serves_other_contexts_and_no_other_step() {
+    fn a_choice_serves_what_is_up_to_four_times_as_large() {
         let problem = |n: u64| Problem {
             kernel: "grouped_attend".into(),
             facts: vec!["KEYS=1".into()],
@@ -229,7 +229,7 @@ mod tests {
         let tuning = Tuning::default().with(problem(1_000), choice(1)).with(problem(3_000), choice(3));
         let threads = |n| tuning.nearest(&problem(n)).map(|choice| choice.config.threads);
         assert_eq!([250, 1_156, 2_500, 12_000].map(threads), [Some(1), Some(1), Some(3), Some(3)]);
-        assert_eq!((threads(200), threads(16_000)), (None, None), "a step of other tokens");
+        assert_eq!((threads(200), threads(16_000)), (None, None), "a token's step and a prompt's");
         let other = Problem { facts: vec!["KEYS=0".into()], ..problem(1_000) };
         assert_eq!(tuning.nearest(&other), None, "other facts");
     }

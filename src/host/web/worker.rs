@@ -242,8 +242,7 @@ impl Worker {
         // The GPU has it all by now; whether it was the right thing is known when its hash is.
         opening.arrived().await?;
         let Opening { name: file, bytes, files, id, .. } = opening;
-        let kept = TuningFacts { source: TuningSource::Kept, ..TuningFacts::default() };
-        let tuning = (tune::Known::of(&session) == tune::Known::All).then_some(kept);
+        let tuning = (tune::Known::of(&session) == tune::Known::All).then(|| tune::kept(&session));
         let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning };
         let talk = Talk::open(&*known.files.open().await?, id);
         let loaded = self.loaded.insert(Loaded { session, talk, known });

@@ -183,7 +183,9 @@ mod tests {
             |name: &str| -> u64 { works.iter().filter(|((_, n), _)| *n == name).map(|(_, work)| work.bytes).sum() };
         let all: u64 = works.values().map(|work| work.bytes).sum();
         let experts = 43 * (6 * 3 * 2048 * 4096 / 32 * 17 + 3 * 2048 * 4096 / 32 * 34);
-        let read = of("experts_in") + of("experts_out");
+        let shared = of("shared_gate_up_swiglu") + of("shared_down");
+        let read = of("experts_in") + of("experts_out") + shared;
+        assert!(shared > 0, "a network of its own: its format is another");
         assert!(read > experts && read < experts + experts / 100, "{read}, not {experts}");
         let head = 129_280 * 4096 * 2;
         assert!(of("head") > head && of("head") < head + head / 100);

@@ -96,8 +96,8 @@ pub struct TunedProblem {
     pub guess: Choice,
     /// What was chosen; the guess where nothing was faster by 3 %.
     pub choice: Choice,
-    /// Candidates that were tried, the guess among them; 0 where nothing was: too small a share of the step, or no time
-    /// left.
+    /// Candidates that were tried, the guess among them; 0 where nothing was: too small a share of the step, no time
+    /// left, or no way to check it.
     pub n_tried: u32,
     /// Milliseconds of all its stages by the guess, the median.
     pub guess_ms: f64,

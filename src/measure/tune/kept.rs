@@ -101,18 +101,24 @@ impl KeptTuning {
         None
     }
 
-    /// Takes in what a search found, in place of what it knew. What it left untried, and what `tuning` took over from it for other
-    /// steps, whose gain was not measured, is taken in where nothing was known.
+    /// Takes in what a search found, and what `tuning` took over from it for other steps, whose gain was not measured, in place of
+    /// what it knew; what a search left untried where nothing was known.
     pub fn learn(&mut self, facts: &TuningFacts, tuning: &Tuning) {
         let (tried, untried): (Vec<_>, Vec<_>) = facts.problems.iter().partition(|found| found.n_tried > 0);
         for found in tried {
             self.choices.retain(|kept| kept.problem != found.problem);
             self.keep(&found.problem, &found.choice, found.gain());
         }
-        let untried = untried.into_iter().map(|found| (&found.problem, &found.choice));
-        for (problem, choice) in tuning.choices().iter().chain(untried) {
-            if !self.choices.iter().any(|kept| kept.problem == *problem) {
+        let is_of_search = |problem: &Problem| facts.problems.iter().any(|found| found.problem == *problem);
+        for (problem, choice) in tuning.choices().iter().filter(|(problem, _)| !is_of_search(problem)) {
+            if !self.choices.iter().any(|kept| kept.problem == *problem && kept.choice == *choice) {
+                self.choices.retain(|kept| kept.problem != *problem);
                 self.keep(problem, choice, 1.0);
+            }
+        }
+        for found in untried {
+            if !self.choices.iter().any(|kept| kept.problem == found.problem) {
+                self.keep(&found.problem, &found.choice, 1.0);
             }
         }
     }
@@ -165,6 +171,15 @@ mod tests {
         assert_eq!(read, kept);
         assert_eq!((read.choices.len(), read.choices[0].gain), (1, 1.5));
         assert_eq!(read.misfit(&identity()), None);
+        // What was taken over for another step goes with what it was taken from.
+        let heir = Problem { n_results: 2, ..facts("x").problems[0].problem.clone() };
+        let choice_of = |kept: &KeptTuning| kept.over(Tuning::default()).choices().get(&heir).cloned();
+        for variant in ["linear", "linear_tiled"] {
+            let choice = Choice { variant: variant.into(), config: Config::default() };
+            let mut kept = kept.clone();
+            kept.learn(&facts(variant), &Tuning::default().with(heir.clone(), choice.clone()));
+            assert_eq!(choice_of(&kept), Some(choice));
+        }
         // What a later search had no time for does not take its place.
         let mut late = facts("linear");
         late.problems[0].n_tried = 0;

@@ -18,6 +18,7 @@ use super::{Progress, Watch, bench};
 use crate::engine::check::trial::{Alike, Forms, Stand};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
+use crate::gpu::executor::Prepared;
 use crate::gpu::recording::Stage;
 use crate::gpu::space::Space;
 use crate::gpu::{Caps, Choice, Config, Problem, Tuning};
@@ -87,8 +88,8 @@ pub async fn tune_within(
     // The cache holds a text where a decode step stands.
     session.stand_in_step(&ids, session.stand(0, n_chunk)).await?;
     let facts = TuningFacts::default();
-    let mut tuner = Tuner { caps, guess: guess.clone(), extent, ids, facts, searched: Vec::new(), spaces: Vec::new() };
-    let mut tuning = guess.clone();
+    let (searched, spaces) = (Vec::new(), Vec::new());
+    let mut tuner = Tuner { caps, guess: guess.clone(), before, extent, ids, facts, searched, spaces };
     // Decode first: it is what a person waits for.
     for (position, n_tokens, share) in [(n_chunk.min(most), 1, 0.55), (0, n_chunk, 1.0)] {
         if n_tokens == 1 && n_chunk == 1 && position == 0 {
@@ -104,14 +105,12 @@ pub async fn tune_within(
         if let Some(forms) = forms {
             (chosen, candidate) = tuner.tune_forms(session, &forms, guessed, candidate, deadline, watch).await?;
         }
-        if candidate == guess {
+        let is_other = |problem: &TunedProblem| problem.n_tokens == n_tokens && problem.choice != problem.guess;
+        if !tuner.facts.problems.iter().any(is_other) {
             continue;
         }
         let gain = tuner.gain(session, [guessed, chosen], &candidate).await?;
         if gain.gain() >= LEAST_GAIN {
-            for (problem, choice) in candidate.choices() {
-                tuning = tuning.with(problem.clone(), choice.clone());
-            }
             tuner.facts.gains.push(gain);
         } else {
             tuner.facts.gains.push(StepGain { tuned_ms: gain.untuned_ms, ..gain });
@@ -124,13 +123,7 @@ pub async fn tune_within(
     if extent == Extent::Full {
         tuner.facts.single = single::best_single(&tuner.searched, &tuner.spaces, guess.config);
     }
-    // What was not tried this time stays as it was found before.
-    let is_tried = |problem: &Problem| tuner.facts.problems.iter().any(|of| of.n_tried > 0 && of.problem == *problem);
-    let kept = before.choices().iter().filter(|(problem, _)| !is_tried(problem));
-    let tuning = kept.fold(tuning, |tuning, (problem, choice)| {
-        if tuning.choices().contains_key(problem) { tuning } else { tuning.with(problem.clone(), choice.clone()) }
-    });
-    let tuning = inherit(session, tuning);
+    let tuning = tuner.tuning(session);
     session.retune(tuning).await?;
     tuner.facts.source = if extent == Extent::Quick { TuningSource::Quick } else { TuningSource::Full };
     tuner.facts.rounded = session.rounded();
@@ -171,9 +164,15 @@ impl Known {
     }
 }
 
-/// What was chosen before for a session's steps, problem by problem, with no times: those were measured in another run.
+/// That a session's kernels are those that were chosen in an earlier run, problem by problem, with no times: those were another
+/// run's.
 #[must_use]
-pub fn kept_problems(session: &Session) -> Vec<TunedProblem> {
+pub fn kept(session: &Session) -> TuningFacts {
+    let (source, problems, rounded) = (TuningSource::Kept, kept_problems(session), session.rounded());
+    TuningFacts { source, problems, rounded, ..TuningFacts::default() }
+}
+
+fn kept_problems(session: &Session) -> Vec<TunedProblem> {
     let ExecutorChoice::Gpu(adapter) = session.choice() else { return Vec::new() };
     let guess = adapter.tuning().rounded(session.tuning().rounding());
     let mut problems = Vec::new();
@@ -182,33 +181,20 @@ pub fn kept_problems(session: &Session) -> Vec<TunedProblem> {
             let Some(stage) = alike.stages.first() else { continue };
             let Some(choice) = session.tuning().known(stage, &adapter.caps).cloned() else { continue };
             let guess = guess.choice(stage, &adapter.caps);
-            problems.push(TunedProblem { choice, ..untried(n_tokens, alike, guess, 0.0) });
+            problems.push(untried(n_tokens, alike, [guess, choice], 0.0));
         }
     }
     problems
 }
 
-/// Steps that no search looks at take over what was chosen for others, stage by stage.
-fn inherit(session: &Session, mut tuning: Tuning) -> Tuning {
-    for [problem, from] in session.heirs() {
-        let choice = tuning.choices().get(&from).cloned();
-        if let Some(choice) = choice
-            && !tuning.choices().contains_key(&problem)
-        {
-            tuning = tuning.with(problem, choice);
-        }
-    }
-    tuning
-}
-
-/// A problem that was looked at, and left as guessed.
-fn untried(n_tokens: u32, alike: Alike, guess: Choice, ms: f64) -> TunedProblem {
+/// A problem that was looked at, and left as it was.
+fn untried(n_tokens: u32, alike: Alike, [guess, choice]: [Choice; 2], ms: f64) -> TunedProblem {
     TunedProblem {
         n_tokens,
         stage: alike.name.to_owned(),
         n_stages: alike.stages.len() as u32,
         problem: alike.problem,
-        choice: guess.clone(),
+        choice,
         guess,
         n_tried: 0,
         guess_ms: ms,
@@ -219,6 +205,8 @@ fn untried(n_tokens: u32, alike: Alike, guess: Choice, ms: f64) -> TunedProblem 
 struct Tuner {
     caps: Caps,
     guess: Tuning,
+    /// What was known before the search.
+    before: Tuning,
     extent: Extent,
     ids: Vec<u32>,
     facts: TuningFacts,
@@ -239,29 +227,25 @@ impl Tuner {
         let n_tokens = at.n_tokens;
         let what = if n_tokens == 1 { "decode".to_owned() } else { format!("prefill of {n_tokens}") };
         session.stand_in_step(&self.ids, at).await?;
-        let mut ready = Vec::new();
+        let (mut ready, mut tasks) = (Vec::new(), Vec::new());
         for alike in session.alike(at) {
             if self.facts.problems.iter().any(|known| known.problem == alike.problem) {
                 continue;
             }
             let Some(stage) = alike.stages.first() else { continue };
             let guess = self.guess.choice(stage, &self.caps);
-            let prepared = session.try_stages(&alike.stages, &self.guess).await?;
+            let prepared = match session.try_stages(&alike.stages, &self.guess).await {
+                // Perhaps there is no room for what all of them take beside each other.
+                Err(_) if !ready.is_empty() => {
+                    tasks.extend(self.time_ready(session, at, std::mem::take(&mut ready)).await?);
+                    session.try_stages(&alike.stages, &self.guess).await?
+                }
+                prepared => prepared?,
+            };
             session.time_tried(prepared, 1).await?;
             ready.push((prepared, guess, alike));
         }
-        // Now that nothing is left to compile between one and the next.
-        if !self.caps.is_software {
-            self.bring_clock_up(session, at).await?;
-        }
-        let first = ready.first().map(|(prepared, ..)| *prepared);
-        let mut tasks = Vec::new();
-        for (prepared, guess, alike) in ready {
-            tasks.push((session.time_tried(prepared, 1).await?, guess, alike));
-        }
-        if let Some(first) = first {
-            session.forget_tried(first);
-        }
+        tasks.extend(self.time_ready(session, at, ready).await?);
         // Parts first: what is chosen for them decides whether a fused stage is worth it.
         tasks.sort_unstable_by(|(a, _, of_a), (b, _, of_b)| of_b.is_part.cmp(&of_a.is_part).then(b.total_cmp(a)));
         let total: f64 = tasks.iter().filter(|(.., alike)| !alike.is_part).map(|(ms, ..)| ms).sum();
@@ -278,7 +262,7 @@ impl Tuner {
                 covered > SHARE_THAT_MATTERS * total
             };
             if is_small || Instant::now() >= deadline {
-                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
+                self.leave(&mut choices, n_tokens, alike, guess, ms);
                 continue;
             }
             if !alike.is_part {
@@ -287,14 +271,14 @@ impl Tuner {
             session.stand_in_step(&self.ids, at).await?;
             let Some(stage) = alike.stages.first() else { continue };
             let Some(expected) = session.expect(&alike.stages, &self.guess).await? else {
-                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
+                self.leave(&mut choices, n_tokens, alike, guess, ms);
                 continue;
             };
             let guessed = session.disagreement(&expected, &self.guess).await?;
             if let Some(place) = guessed {
                 // There is nothing to hold candidates against: verify is who tells of this.
                 self.facts.wrong.push(format!("{}, the guess {}: {place}", alike.name, guess.variant));
-                self.facts.problems.push(untried(n_tokens, alike, guess, ms));
+                self.leave(&mut choices, n_tokens, alike, guess, ms);
                 continue;
             }
             // Each problem gets its share of what time is left.
@@ -318,9 +302,7 @@ impl Tuner {
                 essence: self.essence_of(stage, &alike.problem, &guess),
             });
             self.facts.wrong.extend(wrong.into_iter().map(|place| format!("{}, {place}", alike.name)));
-            if choice != guess {
-                choices.insert(alike.problem.clone(), choice.clone());
-            }
+            choices.insert(alike.problem.clone(), choice.clone());
             self.facts.problems.push(TunedProblem {
                 n_tokens,
                 stage: alike.name.to_owned(),
@@ -334,6 +316,64 @@ impl Tuner {
             });
         }
         Ok(choices)
+    }
+
+    /// Times what was made ready, once nothing is left to compile between one and the next, and forgets it.
+    async fn time_ready(
+        &self,
+        session: &mut Session,
+        at: Stand,
+        ready: Vec<(Prepared, Choice, Alike)>,
+    ) -> Result<Vec<(f64, Choice, Alike)>> {
+        let Some(first) = ready.first().map(|(prepared, ..)| *prepared) else { return Ok(Vec::new()) };
+        if !self.caps.is_software {
+            self.bring_clock_up(session, at).await?;
+        }
+        let mut tasks = Vec::new();
+        for (prepared, guess, alike) in ready {
+            tasks.push((session.time_tried(prepared, 1).await?, guess, alike));
+        }
+        session.forget_tried(first);
+        Ok(tasks)
+    }
+
+    /// Leaves a problem as it was known before, or else as guessed.
+    fn leave(&mut self, choices: &mut BTreeMap<Problem, Choice>, n_tokens: u32, alike: Alike, guess: Choice, ms: f64) {
+        let known = alike.stages.first().and_then(|stage| self.before.known(stage, &self.caps)).cloned();
+        let choice = known.unwrap_or_else(|| guess.clone());
+        choices.insert(alike.problem.clone(), choice.clone());
+        self.facts.problems.push(untried(n_tokens, alike, [guess, choice], ms));
+    }
+
+    /// What the search came to: a choice for each problem that it looked at, also where that is the guess, so that none of another
+    /// size takes its place. Steps that no search looks at take over what was chosen for others, stage by stage. What has to do
+    /// with neither stays as it was known.
+    fn tuning(&self, session: &Session) -> Tuning {
+        let with =
+            |tuning: Tuning, (problem, choice): (&Problem, &Choice)| tuning.with(problem.clone(), choice.clone());
+        let problems = self.facts.problems.iter();
+        let mut tuning = problems.map(|of| (&of.problem, &of.choice)).fold(self.guess.clone(), with);
+        let is_other = |problem: &Problem| {
+            self.facts.problems.iter().find(|of| of.problem == *problem).map(|of| of.choice != of.guess)
+        };
+        let mut stale = Vec::new();
+        for [heir, from] in session.heirs() {
+            match (tuning.choices().get(&from).cloned(), is_other(&from)) {
+                (Some(choice), Some(true)) if !tuning.choices().contains_key(&heir) => {
+                    tuning = tuning.with(heir, choice);
+                }
+                // What is guessed for one size is not what is guessed for another.
+                (_, Some(false)) => stale.push(heir),
+                _ => {}
+            }
+        }
+        let kept = self.before.choices().iter().filter(|(problem, _)| !stale.contains(problem));
+        kept.fold(
+            tuning,
+            |tuning, kept| {
+                if tuning.choices().contains_key(kept.0) { tuning } else { with(tuning, kept) }
+            },
+        )
     }
 
     /// What configs come to for a stage, in the variant that is guessed for it.

@@ -46,7 +46,9 @@ pub fn notes(facts: &TuningFacts) -> Vec<String> {
     let (n, n_tried) = (facts.problems.len(), tried(facts).count());
     if n_tried < n {
         let n_untried = n - n_tried;
-        notes.push(format!("{n_untried} of {n} problems were not tried: too small, or no time was left for them"));
+        notes.push(format!(
+            "{n_untried} of {n} problems were not tried: too small, no time was left, or they could not be checked"
+        ));
     }
     for step in &facts.gains {
         let name = step.name();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Adapter, Tuning};
 use crate::measure::Report;
 use crate::measure::probe::probe_choice;
-use crate::measure::report::{ModelFacts, Settings, TuningFacts, TuningSource};
+use crate::measure::report::{ModelFacts, Settings, TuningFacts};
 use crate::measure::tune::{self, Extent, KeptTuning, Known, words};
 use clap::{Parser, ValueEnum};
 use pollster::block_on;
@@ -139,12 +139,8 @@ fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
 
 fn search(options: &Options, place: &ExecutorChoice) -> Result<Report> {
     let model = model_files::open(options.hub.or(options.model.as_deref())?.as_deref())?;
-    let of_load = arguments::Model {
-        ctx_size: options.ctx_size,
-        tune: Tune::Off,
-        rounds: options.rounds,
-        ..arguments::Model::default()
-    };
+    let of_load =
+        arguments::Model { ctx_size: options.ctx_size, rounds: options.rounds, ..arguments::Model::default() };
     let mut session = block_on(run::load(&model, &of_load, place.clone()))?;
     // Asked for by name, it is done again.
     let extent = if options.full { Extent::Full } else { Extent::Quick };
@@ -181,12 +177,7 @@ pub(super) async fn after_load(session: &mut Session, tune: Tune) -> Result<Opti
 pub(super) fn kept(session: &Session, tune: Tune) -> Option<TuningFacts> {
     // What was kept came with the load: the file is not read again.
     let is_kept = tune != Tune::Off && Known::of(session) != Known::Nothing;
-    is_kept.then(|| TuningFacts {
-        source: TuningSource::Kept,
-        problems: tune::kept_problems(session),
-        rounded: session.rounded(),
-        ..TuningFacts::default()
-    })
+    is_kept.then(|| tune::kept(session))
 }
 
 /// Searches, and keeps what was found.
