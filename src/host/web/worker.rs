@@ -20,7 +20,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
 use crate::kernels::cache::CacheTypes;
 use crate::measure::Report;
-use crate::measure::report::{TuningFacts, TuningSource};
 use crate::measure::tune;
 use crate::text::{Bos, Control, Tokenizer};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};

@@ -36,7 +36,7 @@ pub(crate) fn Figures(report: Report) -> impl IntoView {
             {has_tests.then(|| view! { <speed::Speed tests /> })}
             <CheckBadge check />
             {has_tests.then(|| view! { <stages::Stages profiles has_clock /> })}
-            {tuning.map(|facts| view! { <tuning::Tuned facts probes=probes.clone() /> })}
+            {tuning.as_ref().map(|facts| tuning::tuned(facts, &probes))}
             {(!probes.0.is_empty()).then(|| view! { <probes::Limits probes /> })}
             <What report />
         </div>
