@@ -38,7 +38,12 @@ export async function open_tab(browser, url, { before, ...options } = {}) {
   const problems = [];
   tab.on('console', (message) => message.type() === 'error' && problems.push(`console: ${message.text()}`));
   tab.on('pageerror', (error) => problems.push(`uncaught: ${error}`));
-  tab.on('requestfailed', (request) => problems.push(`request: ${request.url()}: ${request.failure()?.errorText}`));
+  tab.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText;
+    // The icon that a tab shows is given up where another page comes before it.
+    const is_given_up = why === 'net::ERR_ABORTED' && request.url().endsWith('/favicon.svg');
+    if (!is_given_up) problems.push(`request: ${request.url()}: ${why}`);
+  });
   tab.on('response', (response) => response.status() >= 400 && problems.push(`${response.status()}: ${response.url()}`));
   await before?.(tab);
   await tab.goto(url, { waitUntil: 'commit' });
