@@ -87,10 +87,8 @@ export async function check_measure(browser, url, screenshots) {
       const after = await generate(tab, { prompt: 'It was', n: 12, temperature: 0, seed: 0 });
       assert.deepEqual(after.ids, before.ids);
       const tried = report.tuning.problems.filter((problem) => problem.n_tried > 0).length;
-      if (tried > 0) {
-        await tab.locator('.tuning summary').first().click();
-        assert.equal(await tab.locator('.tuning').first().locator('tbody tr').count(), tried);
-      }
+      // Folded by now: another run was opened.
+      if (tried > 0) assert.equal(await tab.locator('.tuning').first().locator('tbody tr').count(), tried);
       // What was found is there at the next visit.
       await tab.reload();
       await ready(tab);
