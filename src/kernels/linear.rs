@@ -185,6 +185,11 @@ pub(super) fn sharing(p: &Params, caps: &Caps, config: &Config) -> (Spec, u64) {
 }
 
 impl Params {
+    /// Weights of the shard.
+    pub(super) fn n_weights(&self) -> u64 {
+        u64::from(self.n_rows) * u64::from(self.n_in)
+    }
+
     /// Whether rows read parts of `x`.
     pub(super) fn is_grouped(&self) -> bool {
         self.rows_per_group != u32::MAX
@@ -196,6 +201,19 @@ pub(super) fn needed(call: &Call<'_>) -> Needed {
     let p: Params = call.params();
     let all = 0..p.n_rows;
     Needed { n_blocks: p.n_blocks, rows: vec![all], others: Vec::new() }
+}
+
+/// The product of a fusion that reads `x` row by row as the fusion leaves it for others, whatever it read itself.
+pub(super) fn reference_of(call: &Call<'_>, [step, x, quants, scales]: [&[u32]; 4], y: &mut [u32]) {
+    let p: Params = call.params();
+    let params = Params { x_stride: p.n_in / 4, ..p };
+    reference(&mut Call {
+        params: bytemuck::bytes_of(&params),
+        spec: call.spec,
+        inputs: vec![step, x, quants, scales],
+        outputs: vec![y],
+        sample: call.sample,
+    });
 }
 
 fn reference(call: &mut Call<'_>) {

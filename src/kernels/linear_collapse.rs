@@ -10,7 +10,6 @@ use super::case::CaseBuilder;
 use super::hyper_collapse::{self, COEFFICIENTS};
 use super::linear_tiled::MIN_TOKENS;
 use super::mix_sums::MIX_PART;
-use super::rows::Needed;
 use super::{INPUT_COLLAPSED, N_STREAMS, OUTPUT_PLAIN, STEP, linear};
 
 /// The kernel. Its text and parameters are those of `linear`.
@@ -19,10 +18,7 @@ pub static OP: Op = Op {
     variants: &[Variant {
         entry: "linear",
         waits: true,
-        pays: |stage| {
-            let p: linear::Params = stage.params();
-            u64::from(p.n_rows) * u64::from(p.n_in) <= MOST_WEIGHTS
-        },
+        pays: |stage| stage.params::<linear::Params>().n_weights() <= MOST_WEIGHTS,
         ..Variant::only(
             "linear_collapse",
             linear::SOURCE,
@@ -85,11 +81,6 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
     })
 }
 
-/// The rows that results need: all, for every token.
-pub(super) fn needed(call: &Call<'_>) -> Needed {
-    linear::needed(call)
-}
-
 /// Its parts' references, one after the other.
 fn reference(call: &mut Call<'_>) {
     let p: linear::Params = call.params();
@@ -111,14 +102,7 @@ fn reference(call: &mut Call<'_>) {
         outputs: vec![&mut **coefficients, &mut **collapsed],
         sample: call.sample,
     });
-    let plain = linear::Params { x_stride: p.n_in / 4, ..p };
-    (linear::OP.reference)(&mut Call {
-        params: bytemuck::bytes_of(&plain),
-        spec: call.spec,
-        inputs: vec![step, &**collapsed, quants, scales],
-        outputs: vec![&mut **y],
-        sample: call.sample,
-    });
+    linear::reference_of(call, [step, &**collapsed, quants, scales], y);
     call.outputs = outputs;
 }
 

@@ -9,7 +9,6 @@ use crate::gpu::{Access, Call, Case, Op, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
-use super::rows::Needed;
 use super::{INPUT_NORMED, OUTPUT_PLAIN, STEP, linear, norm_rows};
 
 /// The kernel. Its text and parameters are those of `linear`.
@@ -18,10 +17,7 @@ pub static OP: Op = Op {
     variants: &[Variant {
         entry: "linear",
         waits: true,
-        pays: |stage| {
-            let p: linear::Params = stage.params();
-            u64::from(p.n_rows) * u64::from(p.n_in) <= MOST_WEIGHTS
-        },
+        pays: |stage| stage.params::<linear::Params>().n_weights() <= MOST_WEIGHTS,
         ..Variant::only("linear_norm", linear::SOURCE, &[STEP, INPUT_NORMED, OUTPUT_PLAIN], linear::WAY_NORMED)
     }],
     bindings: &[
@@ -98,11 +94,6 @@ pub(super) fn norm_input(
     });
 }
 
-/// The rows that results need: all, for every token.
-pub(super) fn needed(call: &Call<'_>) -> Needed {
-    linear::needed(call)
-}
-
 /// Its parts' references, one after the other.
 fn reference(call: &mut Call<'_>) {
     let p: linear::Params = call.params();
@@ -110,14 +101,7 @@ fn reference(call: &mut Call<'_>) {
     let mut outputs = std::mem::take(&mut call.outputs);
     let [y, normed] = &mut outputs[..] else { unreachable!("two outputs") };
     norm_input(call, [p.n_in, p.x_stride, p.max_tokens], [step, x, norm], normed);
-    let plain = linear::Params { x_stride: p.n_in / 4, ..p };
-    (linear::OP.reference)(&mut Call {
-        params: bytemuck::bytes_of(&plain),
-        spec: call.spec,
-        inputs: vec![step, &**normed, quants, scales],
-        outputs: vec![&mut **y],
-        sample: call.sample,
-    });
+    linear::reference_of(call, [step, &**normed, quants, scales], y);
     call.outputs = outputs;
 }
 

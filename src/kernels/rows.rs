@@ -10,7 +10,7 @@ use crate::gpu::{Call, Op};
 use super::matrix::format_of;
 use super::{
     embed, experts_in, experts_in_tiled, experts_out, experts_out_add, experts_out_tiled, gate_up_norm, gate_up_swiglu,
-    linear, linear_add, linear_collapse, linear_norm, route_experts_in,
+    linear, linear_add, route_experts_in,
 };
 
 /// Blocks after which every format's planes stand at a whole word.
@@ -85,8 +85,8 @@ type Needs = fn(&Call<'_>) -> Needed;
 const MATRICES: &[(&str, Needs)] = &[
     ("linear", linear::needed),
     ("linear_add", linear_add::needed),
-    ("linear_norm", linear_norm::needed),
-    ("linear_collapse", linear_collapse::needed),
+    ("linear_norm", linear::needed),
+    ("linear_collapse", linear::needed),
     ("gate_up_swiglu", gate_up_swiglu::needed),
     ("gate_up_norm", gate_up_norm::needed),
     ("embed", embed::needed),
