@@ -37,7 +37,7 @@ pub enum TuningSource {
     /// Guessed by what the adapter is.
     #[default]
     Guessed,
-    /// Measured in an earlier run, and kept.
+    /// Measured in an earlier run, and kept; or on another adapter of the same name, and shipped with the program.
     Kept,
     /// Measured in this run, along one axis after the other.
     Quick,

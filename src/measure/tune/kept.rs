@@ -1,6 +1,7 @@
 //! Choices as they are kept from run to run and passed from hand to hand: a small JSON, for one adapter with its driver and
 //! for the kernels of one version. What does not suit is not used, and says why.
 
+use super::shipped;
 use crate::error::{Error, Result};
 use crate::gpu::adapter::Identity;
 use crate::gpu::{Choice, Problem, Tuning};
@@ -87,9 +88,7 @@ impl KeptTuning {
     #[must_use]
     pub fn misfit(&self, adapter: &Identity) -> Option<String> {
         let (by, here) = (&self.adapter, adapter);
-        if (&by.name, &by.backend, by.vendor_id, by.device_id)
-            != (&here.name, &here.backend, here.vendor_id, here.device_id)
-        {
+        if !self.is_of(adapter) {
             return Some(format!("it is for {} ({})", by.name, by.backend));
         }
         if by.driver != here.driver {
@@ -101,6 +100,13 @@ impl KeptTuning {
         None
     }
 
+    /// Whether it was measured on such an adapter, by whatever driver.
+    #[must_use]
+    pub fn is_of(&self, adapter: &Identity) -> bool {
+        let of = |it: &Identity| (it.name.clone(), it.backend.clone(), it.vendor_id, it.device_id);
+        of(&self.adapter) == of(adapter)
+    }
+
     /// Takes in what a search found, and what `tuning` took over from it for other steps, whose gain was not measured, in place of
     /// what it knew; what a search left untried where nothing was known.
     pub fn learn(&mut self, facts: &TuningFacts, tuning: &Tuning) {
@@ -110,7 +116,12 @@ impl KeptTuning {
             self.keep(&found.problem, &found.choice, found.gain());
         }
         let is_of_search = |problem: &Problem| facts.problems.iter().any(|found| found.problem == *problem);
-        for (problem, choice) in tuning.choices().iter().filter(|(problem, _)| !is_of_search(problem)) {
+        let shipped = shipped::over(&self.adapter, Tuning::default());
+        let is_shipped = |problem: &Problem, choice: &Choice| shipped.choices().get(problem) == Some(choice);
+        for (problem, choice) in tuning.choices() {
+            if is_of_search(problem) || is_shipped(problem, choice) {
+                continue;
+            }
             if !self.choices.iter().any(|kept| kept.problem == *problem && kept.choice == *choice) {
                 self.choices.retain(|kept| kept.problem != *problem);
                 self.keep(problem, choice, 1.0);
@@ -127,10 +138,15 @@ impl KeptTuning {
         self.choices.push(KeptChoice { problem: problem.clone(), choice: choice.clone(), gain });
     }
 
-    /// As choices of a session, over what is guessed.
+    /// As choices of a session, over what is shipped for the adapter, over what is guessed.
     #[must_use]
     pub fn over(&self, guess: Tuning) -> Tuning {
-        self.choices.iter().fold(guess, |tuning, kept| tuning.with(kept.problem.clone(), kept.choice.clone()))
+        self.onto(shipped::over(&self.adapter, guess))
+    }
+
+    /// The choices over those of a tuning.
+    pub(super) fn onto(&self, tuning: Tuning) -> Tuning {
+        self.choices.iter().fold(tuning, |tuning, kept| tuning.with(kept.problem.clone(), kept.choice.clone()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod kept;
 mod search;
+mod shipped;
 mod single;
 mod track;
 pub mod words;
