@@ -4,7 +4,7 @@
 
 use crate::support::{adapters, fixture, memory};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
-use headstart::gpu::{Adapter, Choice, Op, Tuning, Variant};
+use headstart::gpu::{Access, Adapter, Choice, Op, Stage, Tuning, Variant};
 use headstart::measure::report::TuningSource;
 use headstart::measure::tune::{Extent, KeptTuning, tune};
 use headstart::measure::{Progress, Report};
@@ -60,6 +60,43 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
                 assert_eq!(found.is_some(), is_wrong, "{to} on {}: {found:?}", adapter.identity.name);
             }
         }
+    }
+}
+
+#[test]
+fn stages_spread_over_copies_of_their_weights_compute_the_same() {
+    for adapter in adapters() {
+        let mut session = session(&adapter);
+        let guess = Tuning::guess(&adapter.caps);
+        let at = session.stand(16, 1);
+        block_on(session.stand_in_step(&[5; 17], at)).unwrap();
+        let mut n_copied = 0;
+        for alike in session.alike(at) {
+            let one = alike.stages[0].cost.bytes;
+            let spread = block_on(session.spread(&alike.stages, 20 * one)).unwrap();
+            let copies = spread.stages[alike.stages.len().min(20)..].to_vec();
+            // One whose weights are all read is copied; what a stage writes stays where it is.
+            assert!(copies.is_empty() || spread.stages.len() == 20, "{}", alike.name);
+            n_copied += copies.len();
+            let bound = |stage: &Stage, access| stage.slices(access).collect::<Vec<_>>();
+            for (index, copy) in copies.iter().enumerate() {
+                assert_eq!(bound(copy, Access::Write), bound(&alike.stages[0], Access::Write));
+                let others = alike.stages.iter().chain(&copies[..index]);
+                assert!(others.clone().all(|other| bound(other, Access::Read) != bound(copy, Access::Read)));
+            }
+            // The last is the same to the adapter, and its reference is that of the first.
+            if let Some(copy) = copies.last() {
+                let expected = block_on(session.expect(&alike.stages[..1], &guess)).unwrap().unwrap();
+                let of_copy = block_on(session.expect(std::slice::from_ref(copy), &guess)).unwrap().unwrap();
+                assert!(expected.is_as(&of_copy), "{} on {}", alike.name, adapter.identity.name);
+                assert_eq!(block_on(session.disagreement(&of_copy, &guess)).unwrap(), None, "{}", alike.name);
+            }
+            session.gather(spread);
+        }
+        assert!(n_copied > 20, "{n_copied} stages were copied");
+        // What was there is as it was.
+        let found = block_on(tune(&mut session, Extent::Quick, &mut |_: &Progress| ControlFlow::Break(())));
+        assert!(found.is_ok());
     }
 }
 

@@ -12,7 +12,7 @@ use super::Tuning;
 use super::executor_cpu::CpuExecutor;
 use super::executor_gpu::{GpuExecutor, GpuTicket};
 use super::op::Variant;
-use super::recording::{Arena, Recording, Slice, Stage};
+use super::recording::{Arena, BufferId, Recording, Slice, Stage};
 
 /// A recording made ready by an executor: pipelines and bind groups on the GPU, nothing on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,25 @@ impl Executor {
                 executor.allocate(arena);
                 Ok(())
             }
+        }
+    }
+
+    /// Makes buffers beside those that are there, until [`Self::shrink`] or [`Self::allocate`]. Gives the first; the others follow.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`]; then none is made.
+    pub async fn extend(&mut self, beside: &Arena) -> Result<BufferId> {
+        match self {
+            Self::Gpu(executor) => executor.extend(beside).await,
+            Self::Cpu(executor) => Ok(executor.extend(beside)),
+        }
+    }
+
+    /// Gives back a buffer of [`Self::extend`] and all that were made after it. What was prepared over them must be forgotten.
+    pub fn shrink(&mut self, first: BufferId) {
+        match self {
+            Self::Gpu(executor) => executor.shrink(first),
+            Self::Cpu(executor) => executor.shrink(first),
         }
     }
 

@@ -18,7 +18,18 @@ pub struct CpuExecutor {
 
 impl CpuExecutor {
     pub(super) fn allocate(&mut self, arena: &Arena) {
-        self.buffers = arena.buffers.iter().map(|plan| vec![0; (plan.bytes / 4) as usize]).collect();
+        self.buffers.clear();
+        self.extend(arena);
+    }
+
+    pub(super) fn extend(&mut self, beside: &Arena) -> BufferId {
+        let first = BufferId(self.buffers.len() as u32);
+        self.buffers.extend(beside.buffers.iter().map(|plan| vec![0; (plan.bytes / 4) as usize]));
+        first
+    }
+
+    pub(super) fn shrink(&mut self, first: BufferId) {
+        self.buffers.truncate(first.0 as usize);
     }
 
     pub(super) fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {

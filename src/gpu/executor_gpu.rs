@@ -14,7 +14,7 @@ use super::adapter::Adapter;
 use super::executor::Prepared;
 use super::lower::{Dispatch, lower};
 use super::op::{Access, Op, Variant, compose};
-use super::recording::{Arena, Recording, Slice, Stage};
+use super::recording::{Arena, BufferId, Recording, Slice, Stage};
 use super::{Caps, Tuning};
 
 #[cfg(test)]
@@ -167,8 +167,18 @@ impl GpuExecutor {
     /// Buffers from before are given back at once, and recordings over them go with them.
     pub(super) async fn allocate(&mut self, arena: &Arena) -> Result<()> {
         self.recordings.clear();
-        // A browser would keep them until its garbage is collected.
-        self.buffers.drain(..).for_each(|buffer| buffer.destroy());
+        self.shrink(BufferId(0));
+        self.extend(arena).await.map(|_| ())
+    }
+
+    /// A browser would keep them until its garbage is collected.
+    pub(super) fn shrink(&mut self, first: BufferId) {
+        let first = self.buffers.len().min(first.0 as usize);
+        self.buffers.drain(first..).for_each(|buffer| buffer.destroy());
+    }
+
+    pub(super) async fn extend(&mut self, beside: &Arena) -> Result<BufferId> {
+        let first = BufferId(self.buffers.len() as u32);
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
@@ -180,18 +190,19 @@ impl GpuExecutor {
                 mapped_at_creation: false,
             })
         };
-        self.buffers = arena.buffers.iter().map(make).collect();
+        self.buffers.extend(beside.buffers.iter().map(make));
         if let Some(error) = scope.pop().await {
             // Those that were made are given back at once: another model may need them.
-            self.buffers.drain(..).for_each(|buffer| buffer.destroy());
-            let total: u64 = arena.buffers.iter().map(|b| b.bytes).sum();
+            self.shrink(first);
+            let total: u64 = beside.buffers.iter().map(|b| b.bytes).sum();
             return Err(Error::adapter(
                 format!("adapter {}", self.adapter_name),
                 format!("out of memory for {} MiB of buffers: {error}", total >> 20),
             )
             .advice("Choose a smaller context with -c, a smaller model, or another adapter"));
         }
-        self.check()
+        self.check()?;
+        Ok(first)
     }
 
     pub(super) fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {

@@ -3,4 +3,5 @@
 mod cost;
 pub mod lockstep;
 mod numbers;
+pub mod spread;
 pub mod trial;

@@ -71,6 +71,14 @@ pub struct Expected {
     budget: f64,
 }
 
+impl Expected {
+    /// Whether the same is expected of another stage.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.wanted == other.wanted
+    }
+}
+
 impl Session {
     /// A step at a position, as the session would take it: of one token a decode step, of more the layers of a prompt's step.
     #[must_use]

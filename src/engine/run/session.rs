@@ -10,7 +10,7 @@ use crate::format::Format;
 use crate::gpu::executor::Prepared;
 use crate::gpu::executor_gpu::GpuExecutor;
 use crate::gpu::op::{MAX_STOPS, Precision, Step};
-use crate::gpu::{Executor, Recording, Slice, Tuning};
+use crate::gpu::{Executor, Purpose, Recording, Slice, Tuning};
 use crate::kernels::cache::CacheTypes;
 use crate::model::{Outline, Shape};
 use crate::text::Tokenizer;
@@ -52,6 +52,8 @@ pub struct Session {
     /// How many tokens a step takes.
     pub(in crate::engine) budget: PrefillBudget,
     pub(in crate::engine) memory: Memory,
+    /// What each buffer is for.
+    pub(in crate::engine) purposes: Vec<Purpose>,
     weight_format: Format,
     timings: LoadTimings,
 }
@@ -118,6 +120,7 @@ impl Session {
             capacities: Kind::capacities(n_chunk),
             budget,
             memory,
+            purposes: arena.buffers.iter().map(|plan| plan.purpose).collect(),
             weight_format: uploads.main_format(),
             timings,
         };

@@ -289,11 +289,11 @@ impl Tuner {
             let known =
                 |base: Tuning, (problem, choice): (&Problem, &Choice)| base.with(problem.clone(), choice.clone());
             let base = choices.iter().fold(self.guess.clone(), known);
-            let mut track = Stages::new(session, &alike, self.caps, base, &expected, until);
+            let mut track = Stages::open(session, &alike, self.caps, base, &expected, until).await?;
             track.calibrate(&guess, wanted_ms(&self.caps)).await?;
             let entrants = track.entrants(self.extent);
             let found = search(&mut track, &entrants, &guess, self.extent).await?;
-            track.end();
+            track.close();
             let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found;
             self.spaces.extend(entrants.into_iter().map(|entrant| entrant.space));
             self.searched.push(Searched {

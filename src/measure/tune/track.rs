@@ -2,6 +2,7 @@
 
 use super::search::{Entrant, Extent, Track};
 use crate::engine::Session;
+use crate::engine::check::spread::Spread;
 use crate::engine::check::trial::{Alike, Expected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor::Prepared;
@@ -12,8 +13,8 @@ use crate::gpu::{APART, Caps, Choice, Recording, Tuning, Variant};
 use crate::measure::settle::settle_again;
 use web_time::Instant;
 
-/// Stages of one problem that are computed at most: layers beyond them tell nothing new.
-const MOST_STAGES: usize = 16;
+/// Bytes that stages of a problem read by turns, so that they come from memory: no GPU's caches hold half of it.
+const PAST_CACHES: u64 = 256 << 20;
 /// Runs by which the cost of a submit is told from that of a run.
 const FEW_RUNS: u32 = 5;
 /// No submit is made longer on purpose, in milliseconds: watchdogs end what takes two seconds.
@@ -28,6 +29,8 @@ pub(super) struct Stages<'a> {
     caps: Caps,
     base: Tuning,
     expected: &'a Expected,
+    /// What is timed.
+    spread: Spread,
     line: Vec<Prepared>,
     /// Runs in a submit, so that it takes long enough to be timed.
     n_times: u32,
@@ -37,17 +40,29 @@ pub(super) struct Stages<'a> {
 }
 
 impl<'a> Stages<'a> {
-    pub(super) fn new(
+    /// Lays out what is to be timed, until [`Self::close`].
+    ///
+    /// # Errors
+    /// When the adapter fails.
+    pub(super) async fn open(
         session: &'a mut Session,
         alike: &'a Alike,
         caps: Caps,
         base: Tuning,
         expected: &'a Expected,
         deadline: Instant,
-    ) -> Self {
-        let n_computed = alike.stages.len().min(MOST_STAGES);
-        let scale = alike.stages.len() as f64 / n_computed.max(1) as f64;
-        Self { session, alike, caps, base, expected, line: Vec::new(), n_times: 1, scale, deadline }
+    ) -> Result<Self> {
+        // A model that a cache holds is read from there in a step, too. And a program on the CPU computes longer than it reads.
+        let is_past = !caps.is_software && session.memory().weights > PAST_CACHES;
+        let spread = session.spread(&alike.stages, if is_past { PAST_CACHES } else { 0 }).await?;
+        let scale = alike.stages.len() as f64 / spread.stages.len().max(1) as f64;
+        Ok(Self { session, alike, caps, base, expected, spread, line: Vec::new(), n_times: 1, scale, deadline })
+    }
+
+    /// Forgets all that was made ready, and gives back what it took.
+    pub(super) fn close(mut self) {
+        self.end();
+        self.session.gather(self.spread);
     }
 
     /// The variants that can compute the problem, those made for its size first: a quick search may end before it has tried
@@ -82,7 +97,7 @@ impl<'a> Stages<'a> {
     }
 
     /// Forgets what was made ready last.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         if let Some(first) = self.line.first() {
             self.session.forget_tried(*first);
         }
@@ -121,10 +136,9 @@ impl Track for Stages<'_> {
 
     async fn line_up(&mut self, choices: &[Choice]) -> Result<()> {
         self.end();
-        let n_computed = self.alike.stages.len().min(MOST_STAGES);
         for choice in choices {
             let tuning = self.tuning(choice);
-            self.line.push(self.session.try_stages(&self.alike.stages[..n_computed], &tuning).await?);
+            self.line.push(self.session.try_stages(&self.spread.stages, &tuning).await?);
         }
         Ok(())
     }
