@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use crate::support::adapters;
 use headstart::gpu::{Adapter, Op, Recording, Variant};
 use headstart::kernels;
-use headstart::measure::probe::{Options, probe_cpu, probe_with};
+use headstart::measure::probe::{Options, probe_cpu, probe_with, subgroups_are_right};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
 use headstart::measure::{Progress, Report};
 
@@ -72,6 +72,31 @@ fn broken(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
     let source: &'static str = Box::leak(variant.source.replacen(from, to, 1).into_boxed_str());
     let variants = Box::leak(Box::new([Variant { source, ..*variant }]));
     Box::leak(Box::new(Op { variants, ..*kernel }))
+}
+
+#[test]
+fn subgroups_that_add_up_wrong_are_noticed() {
+    let has_subgroups = |adapter: &Adapter| adapter.caps.subgroup > 0;
+    for adapter in adapters().into_iter().filter(has_subgroups) {
+        let name = format!("{} ({})", adapter.identity.name, adapter.identity.backend);
+        let are_right =
+            |alter: &dyn Fn(&mut Recording)| pollster::block_on(subgroups_are_right(&adapter, alter)).unwrap();
+        assert!(are_right(&|_| {}), "{name}");
+        for (from, to) in [
+            ("reduce_sum(lane, sum)", "sum"),
+            ("reduce_max(lane, greatest)", "greatest"),
+            ("reduce_sum_u32(lane, count)", "reduce_sum_u32(lane, select(count, 0u, lane == LANES / 2u))"),
+            ("reduce_min_u32(lane, least)", "least"),
+            ("reduce_before_u32(lane, count)", "reduce_before_u32(lane, least)"),
+            ("reduce_first_u32(lane, words", "(words"),
+        ] {
+            let broken = broken(&kernels::probe_reduce::OP, from, to);
+            let alter = |recording: &mut Recording| {
+                recording.stages.iter_mut().filter(|stage| stage.op.name == broken.name).for_each(|of| of.op = broken);
+            };
+            assert!(!are_right(&alter), "{name}: {to}");
+        }
+    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct Adapter {
     /// What it can do.
     pub caps: Caps,
     inner: wgpu::Adapter,
+    /// What its devices have beside what wgpu knows of.
+    beside: wgpu::Features,
 }
 
 impl Adapter {
@@ -78,15 +80,23 @@ impl Adapter {
             vendor_id: info.vendor,
             device_id: info.device,
         };
-        let caps = caps_of(&identity, &inner, packed_dot);
-        Self { identity, caps, inner }
+        let beside = wgpu::Features::empty();
+        let caps = caps_of(&identity, &inner, inner.features(), packed_dot);
+        Self { identity, caps, inner, beside }
     }
 
     /// The same adapter under an identity that the platform told another way, as browsers do; what it can do follows.
     #[must_use]
     pub fn described(self, identity: Identity) -> Self {
-        let caps = caps_of(&identity, &self.inner, self.caps.packed_dot);
+        let caps = caps_of(&identity, &self.inner, self.features(), self.caps.packed_dot);
         Self { identity, caps, ..self }
+    }
+
+    /// The same adapter, whose devices have features beside those that wgpu knows of; what it can do follows.
+    #[must_use]
+    pub fn with_features(self, beside: wgpu::Features) -> Self {
+        let caps = caps_of(&self.identity, &self.inner, self.inner.features() | beside, self.caps.packed_dot);
+        Self { caps, beside, ..self }
     }
 
     fn computes(&self) -> bool {
@@ -107,7 +117,7 @@ impl Adapter {
 
     /// What the adapter offers beyond the baseline.
     pub fn features(&self) -> wgpu::Features {
-        self.inner.features()
+        self.inner.features() | self.beside
     }
 
     /// The smallest and largest subgroup, in invocations.
@@ -190,8 +200,8 @@ pub fn is_software(identity: &Identity) -> bool {
         || ["swiftshader", "llvmpipe", "lavapipe", "basic render"].iter().any(|s| name.contains(s))
 }
 
-fn caps_of(identity: &Identity, inner: &wgpu::Adapter, packed_dot: bool) -> Caps {
-    let (features, info) = (inner.features(), inner.get_info());
+fn caps_of(identity: &Identity, inner: &wgpu::Adapter, features: wgpu::Features, packed_dot: bool) -> Caps {
+    let info = inner.get_info();
     let subgroup = if fixed_subgroups(features, &info) { info.subgroup_min_size } else { 0 };
     Caps {
         is_software: is_software(identity),

@@ -80,6 +80,7 @@ pub mod probe_dispatch;
 pub mod probe_dot;
 pub mod probe_fma;
 pub mod probe_read;
+pub mod probe_reduce;
 pub mod reach;
 pub mod rope;
 pub mod rotate;
@@ -137,6 +138,7 @@ pub const ALL: &[&Op] = &[
     &probe_fma::OP,
     &probe_dot::OP,
     &probe_dispatch::OP,
+    &probe_reduce::OP,
     &fill::OP,
     &fixed_point::OP,
     &fixed_blocks::OP,
@@ -222,6 +224,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],
         "probe_read" => &["sums"],
+        "probe_reduce" => &["counts"],
         "grouped_heads" | "grouped_heads_attend" | "mla_expand" | "mla_latents" if f16_written(spec, binding) => {
             return Words::F16;
         }

@@ -43,10 +43,10 @@ pub(crate) async fn other_than(browser: &JsValue, power: Power) -> Option<String
     (words(&other) != words(browser)).then(|| name(&other))
 }
 
-/// Both views of one adapter, row by row.
+/// Both views of one adapter, row by row. `found` goes by the browser's name.
 pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
-    let name = name(browser);
-    let software = is_software(&Identity { name: name.clone(), ..found.identity.clone() });
+    let name = found.identity.name.clone();
+    let software = is_software(&found.identity);
     let remark = if software { "Software renderer: it runs on the CPU, and is slow." } else { "" };
     AdapterCard {
         name,
@@ -70,7 +70,7 @@ pub(crate) fn cpu_card() -> AdapterCard {
 }
 
 /// The shortest name that tells this adapter from others: its description, or its vendor and architecture.
-fn name(adapter: &JsValue) -> String {
+pub(crate) fn name(adapter: &JsValue) -> String {
     let description = text(adapter, "description");
     if !description.is_empty() {
         return description;
@@ -158,7 +158,8 @@ fn fallback(adapter: &JsValue) -> String {
     told.as_bool().map(yes_no).unwrap_or_default()
 }
 
-fn has_feature(adapter: &JsValue, feature: &str) -> bool {
+/// Whether the browser says that an adapter has a feature.
+pub(crate) fn has_feature(adapter: &JsValue, feature: &str) -> bool {
     let features = get(adapter, "features");
     let has = get(&features, "has").dyn_into::<Function>().and_then(|has| has.call1(&features, &feature.into()));
     has.is_ok_and(|has| has.is_truthy())

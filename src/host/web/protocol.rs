@@ -318,6 +318,8 @@ pub(crate) struct AdapterCard {
     pub(crate) power: Power,
     /// The largest buffer that it binds, in bytes; 0 where it is the CPU that computes.
     pub(crate) binding_bytes: f64,
+    /// Whether its subgroups are used: the browser has them, and they were found right.
+    pub(crate) subgroups: bool,
     /// Whether its memory is the computer's.
     pub(crate) takes_host_memory: bool,
     /// The name of the other one, where the browser has another.

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::adapter::Identity;
 use crate::kernels::cache::CacheTypes;
 use crate::measure::Report;
+use crate::measure::probe::subgroups_are_right;
 use crate::measure::tune;
 use crate::text::{Bos, Control, Tokenizer};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -351,19 +352,36 @@ impl Worker {
     }
 }
 
-/// The browser's adapter under the browser's name for it, which wgpu does not tell.
+/// The browser's adapter under the browser's name for it, which wgpu does not tell, with subgroups where they are right.
 pub(super) async fn find_adapter(power: Power) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+    let (card, found) = ask_for_adapter(power, true).await?;
+    if found.caps.subgroup == 0 {
+        return Ok((card, found));
+    }
+    // The check takes the one device that this adapter gives.
+    let subgroups = subgroups_are_right(&found, &|_| {}).await.unwrap_or(false);
+    ask_for_adapter(power, subgroups).await
+}
+
+/// The browser's adapter, with the browser's subgroups if they are wanted: `www/worker.js` asks for them with each device.
+async fn ask_for_adapter(
+    power: Power,
+    subgroups: bool,
+) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
     let browser = adapter::request(power).await?;
     let found = crate::gpu::Adapter::preferred(power == Power::LowPower).await.ok_or(NoGpu::NoAdapter)?;
+    let has_subgroups = subgroups && adapter::has_feature(&browser, "subgroups");
+    let beside = if has_subgroups { wgpu::Features::SUBGROUP } else { wgpu::Features::empty() };
+    let identity = Identity { name: adapter::name(&browser), ..found.identity.clone() };
+    let found = found.described(identity).with_features(beside);
     let other = adapter::other_than(&browser, power).await;
-    let card = AdapterCard { power, other, ..adapter::card(&browser, &found) };
-    let identity = Identity { name: card.name.clone(), ..found.identity.clone() };
-    Ok((card, found.described(identity)))
+    let card = AdapterCard { power, other, subgroups: found.caps.subgroup > 0, ..adapter::card(&browser, &found) };
+    Ok((card, found))
 }
 
 /// The same adapter once more: a browser's adapter gives one device, and that has been taken.
 pub(super) async fn adapter_again(card: &AdapterCard) -> Result<crate::gpu::Adapter> {
-    match find_adapter(card.power).await {
+    match ask_for_adapter(card.power, card.subgroups).await {
         Ok((_, again)) => Ok(again),
         Err(_) => Err(Error::adapter(&card.name, "the browser gives it no second time")),
     }

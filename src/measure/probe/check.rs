@@ -7,19 +7,28 @@ use crate::gpu::{Case, Executor, Op, Recording};
 impl Prober<'_, '_> {
     /// Whether the adapter agrees with the reference on a kernel's cases, of those that `wanted` chooses.
     pub(super) async fn is_right(&mut self, kernel: &Op, wanted: fn(&Case) -> bool) -> Result<bool> {
-        let (alter, executor) = (self.options.alter, &mut self.executor);
         let caps = self.adapter.caps;
         let runs = |case: &Case| case.recording.stages.iter().all(|stage| caps.run(&stage.spec));
-        for case in (kernel.cases)().into_iter().filter(|case| runs(case) && wanted(case)) {
-            let expected = outputs(&mut Executor::Cpu(Box::default()), &case, &|_| {}).await?;
-            let found = outputs(executor, &case, alter).await?;
-            let mut pairs = expected.iter().zip(&found).zip(&case.outputs);
-            if !pairs.all(|((expected, found), (_, tolerance))| agree(expected, found, *tolerance)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let cases = (kernel.cases)().into_iter().filter(|case| runs(case) && wanted(case));
+        agrees_on(&mut self.executor, cases, self.options.alter).await
     }
+}
+
+/// Whether an executor agrees with the reference on cases.
+pub(super) async fn agrees_on(
+    executor: &mut Executor,
+    cases: impl Iterator<Item = Case>,
+    alter: &Alter<'_>,
+) -> Result<bool> {
+    for case in cases {
+        let expected = outputs(&mut Executor::Cpu(Box::default()), &case, &|_| {}).await?;
+        let found = outputs(executor, &case, alter).await?;
+        let mut pairs = expected.iter().zip(&found).zip(&case.outputs);
+        if !pairs.all(|((expected, found), (_, tolerance))| agree(expected, found, *tolerance)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A case's outputs as an executor computes them, as bytes.

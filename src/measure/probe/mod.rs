@@ -10,9 +10,11 @@ mod bandwidth;
 mod check;
 mod cpu;
 mod latency;
+mod subgroups;
 mod timing;
 
 pub use cpu::probe_cpu;
+pub use subgroups::subgroups_are_right;
 
 use super::report::{Probe, ProbeKind, Probes};
 use super::{Progress, Spread, Watch};
