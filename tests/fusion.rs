@@ -13,6 +13,7 @@ use headstart::kernels;
 use headstart::kernels::case::CaseBuilder;
 use headstart::kernels::linear::{Flow, record_linear};
 use headstart::kernels::norm_rows::{self, record_norm_rows};
+use headstart::kernels::swiglu::{self, Activation};
 use headstart::measure::verify::{difference, run_case};
 use pollster::block_on;
 
@@ -236,27 +237,53 @@ fn activations_get_their_form_where_they_are_born() {
         record_linear(&mut case.recording, "k", &k, of(x, z));
         case.finish()
     };
-    let choose = |case: &Case, caps: &Caps| {
-        let config = Tuning::guess(caps).config;
-        let choice = Choice { variant: "linear_fixed".to_owned(), config };
-        let stages = case.recording.stages.iter().skip(1);
-        stages.fold(Tuning::guess(caps), |tuning, stage| tuning.with(Problem::of(stage), choice.clone()))
-    };
-    let names = |case: &Case| -> Vec<_> {
-        let caps = Caps { packed_dot: true, ..GPU };
-        let program = lower(&case.recording, &caps, &choose(case, &caps));
-        program.dispatches.iter().map(|dispatch| (dispatch.stage, dispatch.op.name)).collect()
-    };
     let (born, apart) = (case(false), case(true));
-    assert_eq!(names(&born), [(0, "norm_rows_fixed"), (1, "linear"), (2, "linear")]);
+    assert_eq!(by_fixed_point(&born), [(0, "norm_rows_fixed"), (1, "linear"), (2, "linear")]);
     let each = [(0, "norm_rows"), (1, "fixed_point"), (1, "linear"), (2, "fixed_point"), (2, "linear")];
-    assert_eq!(names(&apart), each, "another's activations come first");
+    assert_eq!(by_fixed_point(&apart), each, "another's activations come first");
+    assert_right_by_fixed_point(&born);
+}
+
+#[test]
+fn hidden_units_in_fixed_point_are_born_so() {
+    let mut case = CaseBuilder::new("swiglu, down");
+    let down = case.matrix("down", Format::Q8_0, 40, 96);
+    let step = case.step(0, 2);
+    let gate_up = case.random_input("gate_up", 2 * 2 * 96);
+    let [hidden, y] = [("hidden", 1e-4), ("y", 2e-3)].map(|(name, off)| case.output(name, 192, off));
+    let of =
+        swiglu::Flow { step, gate_up, hidden, n_hidden: 96, activation: Activation::Silu, limit: 10.0, max_tokens: 2 };
+    swiglu::record_swiglu(&mut case.recording, &of);
+    let (x_stride, y_stride, y_offset, y_ring, rows_per_group, max_tokens) = (96, 40, 0, 0, 0, 2);
+    let of = Flow { step, x: hidden, x_stride, y, y_stride, y_offset, y_ring, rows_per_group, max_tokens };
+    record_linear(&mut case.recording, "down", &down, of);
+    let case = case.finish();
+    assert_eq!(by_fixed_point(&case), [(0, "swiglu_fixed"), (1, "linear")]);
+    assert_right_by_fixed_point(&case);
+}
+
+/// All products of a case by fixed point.
+fn in_fixed_point(case: &Case, caps: &Caps) -> Tuning {
+    let config = Tuning::guess(caps).config;
+    let choice = Choice { variant: "linear_fixed".to_owned(), config };
+    let stages = case.recording.stages.iter().filter(|stage| stage.op.name == "linear");
+    stages.fold(Tuning::guess(caps), |tuning, stage| tuning.with(Problem::of(stage), choice.clone()))
+}
+
+/// The dispatches of that on a GPU, each with its stage.
+fn by_fixed_point(case: &Case) -> Vec<(usize, &'static str)> {
+    let caps = Caps { packed_dot: true, ..GPU };
+    let program = lower(&case.recording, &caps, &in_fixed_point(case, &caps));
+    program.dispatches.iter().map(|dispatch| (dispatch.stage, dispatch.op.name)).collect()
+}
+
+fn assert_right_by_fixed_point(case: &Case) {
     for adapter in adapters() {
         let mut open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
-        open.tune(choose(&born, &adapter.caps));
-        let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), &born)).unwrap();
-        let expected = block_on(run_case(&mut Executor::Cpu(Box::default()), &born)).unwrap();
-        for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&born.outputs) {
+        open.tune(in_fixed_point(case, &adapter.caps));
+        let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), case)).unwrap();
+        let expected = block_on(run_case(&mut Executor::Cpu(Box::default()), case)).unwrap();
+        for ((expected, found), (_, tolerance)) in expected.iter().zip(&found).zip(&case.outputs) {
             assert_eq!(difference(expected, found, *tolerance), None, "{}", adapter.identity.name);
         }
     }

@@ -1,6 +1,6 @@
 // hidden[t] = act(min(gate[t], limit)) ⊙ clamp(up[t], ±limit), act(v) = v / (1 + exp(−turn(v))), for a feed-forward network without experts.
 // turn(v) = v makes it SiLU; with GELU = 1, turn(v) = 2 √(2/π) (v + 0.044715 v³), which makes it GELU by tanh.
-// An invocation takes 4 elements. All in f32.
+// An invocation takes QUADS vectors of 4, of one token. All in f32.
 struct Params {
     n_quads: u32,    // vectors of 4 in the hidden values
     limit: f32,      // where gate and up are cut off
@@ -19,6 +19,10 @@ fn turn(v: vec4<f32>) -> vec4<f32> {
     return v;
 }
 
+fn value_quad(at: u32) -> vec4<f32> {
+    return hidden[at];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn swiglu(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -27,12 +31,15 @@ fn swiglu(
 ) {
     let thread = (workgroup.y * n_workgroups.x + workgroup.x) * WORKGROUP + local;
     let n = params.n_quads;
-    let token = thread / n;
+    let token = thread * QUADS / n;
     if token >= min(step.n_tokens, params.max_tokens) {
         return;
     }
-    let gate = min(gate_up[token * 2u * n + thread % n], vec4<f32>(params.limit));
-    let up = clamp(gate_up[(token * 2u + 1u) * n + thread % n], vec4<f32>(-params.limit), vec4<f32>(params.limit));
-    // The clamp keeps exp finite; beyond it the result is 0 to rounding.
-    hidden[thread] = gate / (1.0 + exp(-max(turn(gate), vec4<f32>(-80.0)))) * up;
+    for (var at = thread * QUADS; at < (thread + 1u) * QUADS; at += 1u) {
+        let gate = min(gate_up[token * 2u * n + at % n], vec4<f32>(params.limit));
+        let up = clamp(gate_up[(token * 2u + 1u) * n + at % n], vec4<f32>(-params.limit), vec4<f32>(params.limit));
+        // The clamp keeps exp finite; beyond it the result is 0 to rounding.
+        hidden[at] = gate / (1.0 + exp(-max(turn(gate), vec4<f32>(-80.0)))) * up;
+    }
+    finish_row(thread, QUADS, 0u, 1u);
 }

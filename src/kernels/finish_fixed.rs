@@ -1,5 +1,5 @@
 //! Kernels that leave their rows in fixed point beside what they write, so that packed products behind them wait for no dispatch
-//! that makes this form: `norm_rows`, `add_norm` and `grouped_merge`, each joined with `fixed_point`. Lowering joins them, where one
+//! that makes this form: `norm_rows`, `add_norm`, `grouped_merge` and `swiglu`, each joined with `fixed_point`. Lowering joins them, where one
 //! stands right before the other; a recording has the parts.
 
 use crate::gpu::fuse::Rule;
@@ -8,10 +8,11 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Slice, Stage, Variant, lower};
 
 use super::case::CaseBuilder;
-use super::{STEP, add, add_norm, fixed_point, grouped_merge, grouped_merge_shared, norm_rows};
+use super::{STEP, add, add_norm, fixed_point, grouped_merge, grouped_merge_shared, norm_rows, swiglu};
 
 const FINISH: &str = shader_text!("../../shaders/lib/finish_fixed.wgsl");
 const WAIT: &str = shader_text!("../../shaders/lib/wait_workgroup.wgsl");
+const WAIT_NONE: &str = shader_text!("../../shaders/lib/wait_none.wgsl");
 
 /// The constant that is the number of the binding of the result in fixed point.
 const BINDING: &str = "FIXED_BINDING";
@@ -78,8 +79,29 @@ pub static GROUPED_MERGE: Op = Op {
     cases: || OF_MERGE.fused_cases(),
 };
 
+/// `swiglu` by an invocation for each block, with the hidden units in fixed point.
+pub static SWIGLU: Op = Op {
+    name: "swiglu_fixed",
+    variants: &[Variant {
+        entry: "swiglu",
+        ..Variant::only(
+            "swiglu_fixed",
+            swiglu::SOURCE,
+            &[STEP, WAIT_NONE, fixed_point::BLOCK, FINISH],
+            swiglu::way::<BLOCK_QUADS>(),
+        )
+    }],
+    bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write), ("fixed", Access::Write)],
+    params: swiglu::Params::FIELDS,
+    reference: |call| reference(call, &swiglu::OP, form_of_swiglu(&call.params())),
+    cases: || OF_SWIGLU.fused_cases(),
+};
+
+/// Vectors of 4 in a block.
+const BLOCK_QUADS: u32 = 8;
+
 /// What lowering joins.
-pub static RULES: &[&Rule] = &[&OF_NORM, &OF_ADD_NORM, &OF_MERGE];
+pub static RULES: &[&Rule] = &[&OF_NORM, &OF_ADD_NORM, &OF_MERGE, &OF_SWIGLU];
 
 static OF_NORM: Rule = Rule {
     parts: &["norm_rows", "fixed_point"],
@@ -102,6 +124,16 @@ static OF_MERGE: Rule = Rule {
     cases: merge_cases,
 };
 
+static OF_SWIGLU: Rule = Rule {
+    parts: &["swiglu", "fixed_point"],
+    writers: &[],
+    fuse: |parts| {
+        let joined = join(parts, &SWIGLU, form_of_swiglu(&parts[0].params()))?;
+        Some(Stage { n_results: joined.n_results / u64::from(BLOCK_QUADS), ..joined })
+    },
+    cases: swiglu_cases,
+};
+
 /// The change of form that a joined kernel does, none where its rows are no whole blocks.
 fn form(n_quads: u32, rows: u32, max_tokens: u32) -> Option<fixed_point::Params> {
     let width = n_quads * rows;
@@ -119,6 +151,10 @@ fn form_of_add_norm(p: &add_norm::Params) -> Option<fixed_point::Params> {
 
 fn form_of_merge(p: &grouped_merge::Params) -> Option<fixed_point::Params> {
     form(p.n_quads, p.n_heads, p.max_tokens)
+}
+
+fn form_of_swiglu(p: &swiglu::Params) -> Option<fixed_point::Params> {
+    form(p.n_quads, 1, p.max_tokens)
 }
 
 /// A stage and the change of form of what it writes last, as one.
@@ -238,4 +274,36 @@ fn merge_cases() -> Vec<Case> {
             case.finish()
         })
         .into()
+}
+
+/// Gates so great that they pass whole, or so small that nothing does, and whole numbers that they multiply: for the same reason.
+fn swiglu_cases() -> Vec<Case> {
+    [
+        (32, swiglu::Activation::Silu, 1, 1),
+        (96, swiglu::Activation::GeluTanh, 5, 4),
+        (2080, swiglu::Activation::Silu, 2, 2),
+    ]
+    .map(|(n_hidden, activation, max_tokens, n_tokens)| {
+        let mut case = CaseBuilder::new(format!("width {n_hidden}, {activation:?}, {n_tokens} of {max_tokens}"));
+        let n = (max_tokens * n_hidden) as usize;
+        let mut whole = || (case.random_u32() % 61) as f32;
+        let units = (0..2 * n).map(|at| match at / n_hidden as usize % 2 {
+            0 => [-90.0, 30.0 + whole()][usize::from(at % 3 > 0)],
+            _ => whole() - 30.0,
+        });
+        let gate_up: Vec<f32> = units.collect();
+        let flow = swiglu::Flow {
+            step: case.step(3, n_tokens),
+            gate_up: case.input("gate_up", &gate_up),
+            hidden: case.output("hidden", n, 1e-6),
+            n_hidden,
+            activation,
+            limit: f32::MAX,
+            max_tokens,
+        };
+        swiglu::record_swiglu(&mut case.recording, &flow);
+        record_change(&mut case, flow.step, flow.hidden, form(n_hidden / 4, 1, max_tokens));
+        case.finish()
+    })
+    .into()
 }

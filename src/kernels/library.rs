@@ -74,6 +74,7 @@ pub(super) const TEXTS: &[&str] = &[
     shader_text!("../../shaders/lib/tile.wgsl"),
     shader_text!("../../shaders/lib/top_k_digits.wgsl"),
     shader_text!("../../shaders/lib/turn_back.wgsl"),
+    shader_text!("../../shaders/lib/wait_none.wgsl"),
     shader_text!("../../shaders/lib/wait_workgroup.wgsl"),
     shader_text!("../../shaders/lib/window_row.wgsl"),
 ];

@@ -145,6 +145,7 @@ pub const ALL: &[&Op] = &[
     &finish_fixed::NORM_ROWS,
     &finish_fixed::ADD_NORM,
     &finish_fixed::GROUPED_MERGE,
+    &finish_fixed::SWIGLU,
     &add::OP,
     &norm_rows::OP,
     &add_norm::OP,
@@ -219,7 +220,12 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "sample" => &["step", "tokens"],
         "fault" => &["values"],
         "fill" => &["words"],
-        "fixed_point" | "fixed_blocks" | "norm_rows_fixed" | "add_norm_fixed" | "grouped_merge_fixed" => &["fixed"],
+        "fixed_point"
+        | "fixed_blocks"
+        | "norm_rows_fixed"
+        | "add_norm_fixed"
+        | "grouped_merge_fixed"
+        | "swiglu_fixed" => &["fixed"],
         "probe_copy" => &["copied"],
         "probe_dispatch" => &["counters"],
         "probe_dot" => &["y"],

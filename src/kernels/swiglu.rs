@@ -2,13 +2,13 @@
 
 use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
 
-use crate::gpu::lower;
+use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::{STEP, sigmoid};
+use super::{FINISH_PLAIN, STEP, sigmoid};
 
 crate::params! {
     /// Parameters of `swiglu`; the WGSL says what each is.
@@ -22,10 +22,21 @@ crate::params! {
     }
 }
 
+pub(super) const SOURCE: &str = shader_text!("../../shaders/kernels/swiglu.wgsl");
+
+/// Invocations that take so many vectors each.
+pub(super) const fn way<const QUADS: u32>() -> Way {
+    let lower = |stage: &Stage, caps: &Caps, config: &Config| {
+        let alone = (lower::THREADS.lower)(stage, caps, config);
+        Lowered { spec: alone.spec.constant("QUADS", QUADS), ..alone }
+    };
+    Way { lower, space: lower::THREADS.space }
+}
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "swiglu",
-    variants: &[Variant::only("swiglu", shader_text!("../../shaders/kernels/swiglu.wgsl"), &[STEP], lower::THREADS)],
+    variants: &[Variant::only("swiglu", SOURCE, &[STEP, FINISH_PLAIN], way::<1>())],
     bindings: &[("step", Access::Read), ("gate_up", Access::Read), ("hidden", Access::Write)],
     params: Params::FIELDS,
     reference,
