@@ -26,6 +26,7 @@ use crate::gpu::{Caps, Choice, Config, Problem, Tuning};
 use search::{Found, search};
 use single::Searched;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use track::Stages;
 use web_time::{Duration, Instant};
 
@@ -35,9 +36,11 @@ const SHARE_THAT_MATTERS: f64 = 0.98;
 const LEAST_GAIN: f64 = 0.98;
 /// Where a prompt's step has two forms, the share of a search's time after which the second is looked at.
 const SHARE_OF_ONE_FORM: f64 = 0.8;
-/// Whole steps that are timed by turns at the end.
-const N_STEPS: usize = 5;
-/// They are timed once each at least, and no more often once it has taken this long.
+/// How often whole steps are timed by turns at the end: so often at least, and more often where they are short, up to a number and a
+/// time. A step of a millisecond is off by a tenth and more by itself.
+const N_STEPS: RangeInclusive<usize> = 5..=75;
+const STEPS_TIME: Duration = Duration::from_millis(600);
+/// Long ones are timed once each at least, and no more often once it has taken this long.
 const STEPS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a search may take.
@@ -447,7 +450,7 @@ impl Tuner {
         let prepared = [session.try_step(steps[0], tunings[0]).await?, session.try_step(steps[1], tunings[1]).await?];
         let mut times = [Vec::new(), Vec::new()];
         let begin = Instant::now();
-        for round in 0..=N_STEPS {
+        for round in 0..=*N_STEPS.end() {
             if round == 1 && !self.caps.is_software {
                 settle_again(&mut async || {
                     session.set_step(steps[0]);
@@ -455,7 +458,8 @@ impl Tuner {
                 })
                 .await?;
             }
-            if round > 1 && begin.elapsed() > STEPS_PATIENCE {
+            let is_often = round > *N_STEPS.start() && begin.elapsed() > STEPS_TIME;
+            if is_often || round > 1 && begin.elapsed() > STEPS_PATIENCE {
                 break;
             }
             for ((prepared, at), times) in prepared.iter().zip(steps).zip(&mut times) {
