@@ -210,13 +210,15 @@ impl Worker {
         let scope = self.scope.clone();
         let (card, choice) = match executor {
             Executor::Cpu => (adapter::cpu_card(), ExecutorChoice::Cpu),
-            Executor::Gpu => match find_adapter(power).await {
-                Ok((card, adapter)) => (card, ExecutorChoice::Gpu(adapter)),
-                Err(reason) => {
-                    self.post(&Event::NoGpu { reason });
-                    return Ok(None);
+            Executor::Gpu => {
+                match find_adapter(power, self.loaded.as_ref().map(|before| &before.known.adapter)).await {
+                    Ok((card, adapter)) => (card, ExecutorChoice::Gpu(adapter)),
+                    Err(reason) => {
+                        self.post(&Event::NoGpu { reason });
+                        return Ok(None);
+                    }
                 }
-            },
+            }
         };
         self.post(&Event::Adapter(Box::new(card.clone())));
         let opening = Opening::of(&scope, &self.models, model).await?;
@@ -352,8 +354,15 @@ impl Worker {
     }
 }
 
-/// The browser's adapter under the browser's name for it, which wgpu does not tell, with subgroups where they are right.
-pub(super) async fn find_adapter(power: Power) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+/// The browser's adapter under the browser's name for it, which wgpu does not tell, with subgroups where they are right: as was
+/// found `before`, or else by a check.
+async fn find_adapter(
+    power: Power,
+    before: Option<&AdapterCard>,
+) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+    if let Some(card) = before.filter(|card| card.power == power && !card.is_cpu()) {
+        return ask_for_adapter(power, card.subgroups).await;
+    }
     let (card, found) = ask_for_adapter(power, true).await?;
     if found.caps.subgroup == 0 {
         return Ok((card, found));
