@@ -289,13 +289,30 @@ fn every_variant_agrees_with_its_reference_on_every_adapter() {
 #[test]
 fn every_number_of_a_search_agrees_with_the_reference() {
     let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
-    let check = pollster::block_on(verify::numbers(&adapter, ShaderChecks::On)).unwrap();
+    let mut go_on = |_: &Progress| ControlFlow::Continue(());
+    let check = verify::kernels(&adapter, ShaderChecks::On, Configs::Numbers, &mut go_on);
+    let check = pollster::block_on(check).unwrap();
     println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
     assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
     assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
 }
 
-/// What the test above takes for granted: a choice that is passed over would be another variant, tried twice.
+/// All of them take hours on a program on the CPU (`headstart verify --every-config`); the first are there, and right.
+#[test]
+fn combinations_of_numbers_are_tried_over_every_case() {
+    let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
+    let mut n_configs = 0;
+    let mut a_few = |_: &Progress| {
+        n_configs += 1;
+        if n_configs > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let check = verify::kernels(&adapter, ShaderChecks::On, Configs::Combinations, &mut a_few);
+    let check = pollster::block_on(check).unwrap();
+    let n_cases = (kernels::ALL[0].cases)().len();
+    assert!(check.n_cases as usize >= n_cases && check.n_wrong == 0, "{n_cases} cases, {check:?}");
+}
+
+/// What the first of them takes for granted: a choice that is passed over would be another variant, tried twice.
 #[test]
 fn every_variant_is_the_choice_for_some_case() {
     for kernel in kernels::ALL {

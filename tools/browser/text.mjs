@@ -66,6 +66,28 @@ export async function check_text(browser, server, dist, greedy, screenshots) {
     return `${texts.length} texts`;
   });
 
+  await check('subgroups of the browser are used where they add up right, and not where they do not', async () => {
+    const of_page = (options) =>
+      on_the_page(async (tab) => {
+        const { ids } = await generate(tab, { prompt: greedy.prompt, n: 8, temperature: 0, seed: 0 });
+        assert.deepEqual(ids, greedy.ids.slice(0, 8));
+        const { subgroups, identity } = (await state(tab)).adapter;
+        return [subgroups, identity.find(({ what }) => what === 'Subgroups').wgpu];
+      }, options);
+    // A compiler that leaves out the adding, in the worker, which is the page's only place with a GPU.
+    const wrong = `const { createShaderModule } = GPUDevice.prototype;
+      GPUDevice.prototype.createShaderModule = function (plan) {
+        return createShaderModule.call(this, { ...plan, code: plan.code.replaceAll('subgroupAdd(value)', 'value') });
+      };\n`;
+    const before = (tab) =>
+      tab.route('**/worker.js', async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: wrong + (await response.text()) });
+      });
+    assert.deepEqual(await of_page(), [true, 'yes']);
+    assert.deepEqual(await of_page({ before }), [false, 'no']);
+  });
+
   await check('a prompt can be typed while the model still loads', async () => {
     let open_gate;
     const gate = new Promise((resolve) => (open_gate = resolve));

@@ -62,6 +62,9 @@ pub(super) struct Options {
     /// Leave out the kernels, which take longest on software adapters
     #[arg(long)]
     no_kernels: bool,
+    /// The kernels in every combination of numbers that `tune --full` may choose: minutes on a GPU, hours in software
+    #[arg(long, conflicts_with = "no_kernels")]
+    every_config: bool,
     /// The reports as JSON, one for each adapter
     #[arg(long)]
     json: bool,
@@ -206,9 +209,10 @@ async fn verify_one(
         progress.measure_on(&name, at);
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
+    let configs = if options.every_config { Configs::Combinations } else { Configs::All };
     let kernels = match options.no_kernels {
         true => None,
-        false => Some(verify::kernels(adapter, load.shader_checks, Configs::All, &mut watch).await?),
+        false => Some(verify::kernels(adapter, load.shader_checks, configs, &mut watch).await?),
     };
     let tuning = tune::at_load(&choice, options.model.tune, options.model.rounds);
     let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;

@@ -5,12 +5,14 @@ use crate::format::Format;
 use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
-use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Problem, Reduce, Rounding, Tile, Tuning};
+use crate::gpu::space::product;
+use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Op, Problem, Reduce, Rounding, Tile, Tuning};
 
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
 use crate::measure::{Progress, Watch};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 /// In which configs kernels are held against their references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub enum Configs {
     All,
     /// The adapter's own, by which it runs what was not tuned. A tuner checks what it chooses itself.
     Own,
+    /// Each number that a search may choose on a GPU: from a GPU's guess on, one axis of a variant's space after the other, over
+    /// its cases by turns. On a program on the CPU, too, as far as it can run them.
+    Numbers,
+    /// Every combination of these, over each case: tens of thousands of dispatches.
+    Combinations,
 }
 
 /// Holds every kernel on an adapter against its reference, in every variant; what the watch broke off is not counted.
@@ -33,90 +40,117 @@ pub async fn kernels(
     configs: Configs,
     watch: &mut Watch<'_>,
 ) -> Result<KernelCheck> {
-    let mut executor = open(adapter, shader_checks).await?;
-    let configs = configs_of(adapter, configs);
-    let total = (configs.len() * ALL.len()) as u32;
-    let mut check = KernelCheck::default();
-    let mut done = 0;
-    for kernel in ALL {
+    let executor = open(adapter, shader_checks).await?;
+    let mut examined = Examined { adapter, shader_checks, executor, check: KernelCheck::default() };
+    for (done, kernel) in ALL.iter().enumerate() {
         let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
         let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
-        for config in configs.iter().copied() {
+        let at = (done as u32, ALL.len() as u32);
+        let goes_on = match configs {
+            Configs::All | Configs::Own => examined.by_paths(kernel, &mut cases, configs, at, watch).await,
+            Configs::Numbers | Configs::Combinations => examined.by_space(kernel, &mut cases, configs, at, watch).await,
+        };
+        if goes_on.is_break() {
+            break;
+        }
+    }
+    Ok(examined.check)
+}
+
+/// An adapter whose kernels are held against their references.
+struct Examined<'a> {
+    adapter: &'a Adapter,
+    shader_checks: ShaderChecks,
+    executor: Executor,
+    check: KernelCheck,
+}
+
+impl Examined<'_> {
+    /// A kernel's cases in configs, each in every variant.
+    async fn by_paths(
+        &mut self,
+        kernel: &Op,
+        cases: &mut [Held],
+        configs: Configs,
+        (done, total): (u32, u32),
+        watch: &mut Watch<'_>,
+    ) -> ControlFlow<()> {
+        for config in configs_of(self.adapter, configs) {
             let what = format!("kernel {}, {:?}", kernel.name, config.reduce);
-            if watch(&Progress { what, done, total }).is_break() {
-                return Ok(check);
-            }
-            done += 1;
-            for held in &mut cases {
+            watch(&Progress { what, done, total })?;
+            for held in &mut *cases {
                 for tuning in tunings(&held.case, config) {
-                    if !held.seen.insert(texts(&held.case, &adapter.caps, &tuning)) {
-                        continue;
-                    }
-                    check.n_cases += 1;
-                    executor.tune(tuning);
-                    let found = held.wrong_in(&mut executor).await;
-                    let is_lost = found.is_err();
-                    if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
-                        let words = || format!("{} {config:?}, {}: {place}", kernel.name, held.case.name);
-                        check.first_wrong.get_or_insert_with(words);
-                        check.n_wrong += 1;
-                    }
-                    if is_lost {
-                        // A device that has reported a fault does nothing any more.
-                        let Ok(another) = open(adapter, shader_checks).await else { return Ok(check) };
-                        executor = another;
-                    }
+                    self.hold(held, tuning, || format!("{} {config:?}", kernel.name)).await?;
                 }
             }
         }
+        ControlFlow::Continue(())
     }
-    Ok(check)
-}
 
-/// Holds every kernel against its reference in each number that a search may choose on a GPU: from a GPU's guess on, one axis of
-/// a variant's space after the other, over its cases by turns. On a program on the CPU, too, as far as it can run them.
-///
-/// # Errors
-/// When the adapter gives no device.
-pub async fn numbers(adapter: &Adapter, shader_checks: ShaderChecks) -> Result<KernelCheck> {
-    let caps = adapter.caps;
-    let gpu = Caps { is_software: false, ..caps };
-    let guess = Config::guess(&gpu);
-    let mut executor = open(adapter, shader_checks).await?;
-    let mut check = KernelCheck::default();
-    for kernel in ALL {
-        let runs = |case: &Case| case.recording.stages.iter().all(|stage| caps.run(&stage.spec));
-        let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
+    /// A kernel's cases in what a search may choose for each of its variants.
+    async fn by_space(
+        &mut self,
+        kernel: &Op,
+        cases: &mut [Held],
+        wanted: Configs,
+        (done, total): (u32, u32),
+        watch: &mut Watch<'_>,
+    ) -> ControlFlow<()> {
+        let caps = self.adapter.caps;
+        let gpu = Caps { is_software: false, ..caps };
+        let guess = Config::guess(&gpu);
         for variant in kernel.variants {
             let is_computed = |held: &&mut Held| {
                 let mut own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name).peekable();
                 own.peek().is_some() && own.all(|stage| variant.can(stage, &caps))
             };
             let mut cases: Vec<&mut Held> = cases.iter_mut().filter(is_computed).collect();
-            let numbers = (variant.way.space)(&gpu).into_iter().flatten().map(|change| guess.with(change));
-            let configs = std::iter::once(guess).chain(numbers).filter(|config| config.runs_on(&caps));
-            for (turn, config) in configs.enumerate() {
-                let n = cases.len().max(1);
-                let Some(held) = cases.get_mut(turn % n) else { break };
+            let n = cases.len().max(1);
+            let space = (variant.way.space)(&gpu);
+            let configs: Vec<Config> = match wanted {
+                Configs::Combinations => product(&space, guess),
+                _ => [guess].into_iter().chain(space.into_iter().flatten().map(|change| guess.with(change))).collect(),
+            };
+            for (turn, config) in configs.into_iter().filter(|config| config.runs_on(&caps)).enumerate() {
+                watch(&Progress { what: format!("kernel {}, {}", kernel.name, variant.name), done, total })?;
                 let choice = Choice { variant: variant.name.to_owned(), config };
-                let own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name);
-                let tuning = own.fold(Tuning::uniform(config).rounded(Rounding::Int8), |tuning, stage| {
-                    tuning.with(Problem::of(stage), choice.clone())
-                });
-                if !held.seen.insert(texts(&held.case, &caps, &tuning)) {
-                    continue;
-                }
-                check.n_cases += 1;
-                executor.tune(tuning);
-                if let Some(place) = held.wrong_in(&mut executor).await? {
-                    let words = || format!("{}, {}: {place}", choice.beside(&guess), held.case.name);
-                    check.first_wrong.get_or_insert_with(words);
-                    check.n_wrong += 1;
+                for (at, held) in cases.iter_mut().enumerate() {
+                    if wanted == Configs::Numbers && at != turn % n {
+                        continue;
+                    }
+                    let own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name);
+                    let tuning = own.fold(Tuning::uniform(config).rounded(Rounding::Int8), |tuning, stage| {
+                        tuning.with(Problem::of(stage), choice.clone())
+                    });
+                    self.hold(held, tuning, || choice.beside(&guess)).await?;
                 }
             }
         }
+        ControlFlow::Continue(())
     }
-    Ok(check)
+
+    /// Runs a case by choices, unless it was run by the same texts, and notes what is wrong. Breaks off where the adapter gives no
+    /// device any more.
+    async fn hold(&mut self, held: &mut Held, tuning: Tuning, choice: impl Fn() -> String) -> ControlFlow<()> {
+        if !held.seen.insert(texts(&held.case, &self.adapter.caps, &tuning)) {
+            return ControlFlow::Continue(());
+        }
+        self.check.n_cases += 1;
+        self.executor.tune(tuning);
+        let found = held.wrong_in(&mut self.executor).await;
+        let is_lost = found.is_err();
+        if let Some(place) = found.unwrap_or_else(|error| Some(error.to_string())) {
+            let words = || format!("{}, {}: {place}", choice(), held.case.name);
+            self.check.first_wrong.get_or_insert_with(words);
+            self.check.n_wrong += 1;
+        }
+        if is_lost {
+            // A device that has reported a fault does nothing any more.
+            let Ok(another) = open(self.adapter, self.shader_checks).await else { return ControlFlow::Break(()) };
+            self.executor = another;
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// A case, and what is kept of it from config to config.

@@ -10,7 +10,7 @@ mod stages;
 mod text;
 mod verdict;
 
-pub use kernels::{Configs, configs, difference, kernels, numbers, run_case, tunings};
+pub use kernels::{Configs, configs, difference, kernels, run_case, tunings};
 pub use predictions::{KL_MEAN_BUDGET, KL_WORST_BUDGET, Predictions};
 pub use rows::rows;
 pub use sampled::{any_seed, check_sampled};
