@@ -297,9 +297,9 @@ fn every_number_of_a_search_agrees_with_the_reference() {
     assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
 }
 
-/// All of them take hours on a program on the CPU (`headstart verify --every-config`); the first are there, and right.
+/// All of them take hours on a program on the CPU (`headstart verify --every-config`).
 #[test]
-fn combinations_of_numbers_are_tried_over_every_case() {
+fn the_first_combination_of_numbers_is_tried_over_every_case() {
     let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
     let mut n_configs = 0;
     let mut a_few = |_: &Progress| {
@@ -312,7 +312,7 @@ fn combinations_of_numbers_are_tried_over_every_case() {
     assert!(check.n_cases as usize >= n_cases && check.n_wrong == 0, "{n_cases} cases, {check:?}");
 }
 
-/// What the first of them takes for granted: a choice that is passed over would be another variant, tried twice.
+/// What `every_variant_agrees_…` takes for granted: a choice that is passed over would be another variant, tried twice.
 #[test]
 fn every_variant_is_the_choice_for_some_case() {
     for kernel in kernels::ALL {

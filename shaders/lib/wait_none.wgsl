@@ -1,2 +1,2 @@
-// As of the reduction contracts, where an invocation reads only what it wrote itself.
+// The reduction contracts' wait, for kernels whose invocations read only what they wrote themselves: for nothing.
 fn group_wait() {}

@@ -201,7 +201,7 @@ impl GpuExecutor {
             )
             .advice("Choose a smaller context with -c, a smaller model, or another adapter"));
         }
-        self.check()?;
+        self.check().inspect_err(|_| self.shrink(first))?;
         Ok(first)
     }
 

@@ -1,5 +1,5 @@
 //! What the browser says about its adapter, read from `navigator.gpu`, beside what wgpu sees of the same one:
-//! wgpu's browser backend knows no name, no subgroup sizes, and not every feature.
+//! wgpu's browser backend knows no name, and not every feature.
 
 use super::protocol::{AdapterCard, NoGpu, Power, Row};
 use super::source::get;

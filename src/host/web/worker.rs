@@ -360,8 +360,11 @@ async fn find_adapter(
     power: Power,
     before: Option<&AdapterCard>,
 ) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
-    if let Some(card) = before.filter(|card| card.power == power && !card.is_cpu()) {
-        return ask_for_adapter(power, card.subgroups).await;
+    if let Some(before) = before.filter(|card| card.power == power) {
+        let (card, found) = ask_for_adapter(power, before.subgroups).await?;
+        if card == *before {
+            return Ok((card, found));
+        }
     }
     let (card, found) = ask_for_adapter(power, true).await?;
     if found.caps.subgroup == 0 {
@@ -379,10 +382,15 @@ async fn ask_for_adapter(
 ) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
     let browser = adapter::request(power).await?;
     let found = crate::gpu::Adapter::preferred(power == Power::LowPower).await.ok_or(NoGpu::NoAdapter)?;
-    let has_subgroups = subgroups && adapter::has_feature(&browser, "subgroups");
-    let beside = if has_subgroups { wgpu::Features::SUBGROUP } else { wgpu::Features::empty() };
     let identity = Identity { name: adapter::name(&browser), ..found.identity.clone() };
-    let found = found.described(identity).with_features(beside);
+    let mut found = found.described(identity);
+    if subgroups && adapter::has_feature(&browser, "subgroups") {
+        let with_subgroups = found.clone().with_features(wgpu::Features::SUBGROUP);
+        // Of one size: no others are used.
+        if with_subgroups.caps.subgroup > 0 {
+            found = with_subgroups;
+        }
+    }
     let other = adapter::other_than(&browser, power).await;
     let card = AdapterCard { power, other, subgroups: found.caps.subgroup > 0, ..adapter::card(&browser, &found) };
     Ok((card, found))

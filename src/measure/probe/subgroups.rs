@@ -21,14 +21,14 @@ pub async fn subgroups_are_right(adapter: &Adapter, alter: &Alter<'_>) -> Result
         return Ok(false);
     }
     let mut executor = Executor::Gpu(Box::new(GpuExecutor::open(adapter, ShaderChecks::Off).await?));
-    for vector_lanes in [32, 256] {
+    for vector_lanes in [16, 256] {
         let config = Config { reduce: Reduce::Subgroup, vector_lanes, ..Config::guess(&caps) };
         executor.tune(Tuning::uniform(config));
         if !agrees_on(&mut executor, (probe_reduce::OP.cases)().into_iter(), alter).await? {
             return Ok(false);
         }
     }
-    let config = Config { shared_inputs: true, ..Config::guess(&caps) };
+    let config = Config { reduce: Reduce::Thread, shared_inputs: true, ..Config::guess(&caps) };
     if !config.shares_inputs(&caps) {
         return Ok(true);
     }

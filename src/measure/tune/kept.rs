@@ -103,31 +103,37 @@ impl KeptTuning {
     /// Whether it was measured on such an adapter, by whatever driver.
     #[must_use]
     pub fn is_of(&self, adapter: &Identity) -> bool {
-        let of = |it: &Identity| (it.name.clone(), it.backend.clone(), it.vendor_id, it.device_id);
+        fn of(it: &Identity) -> (&str, &str, u32, u32) {
+            (&it.name, &it.backend, it.vendor_id, it.device_id)
+        }
         of(&self.adapter) == of(adapter)
     }
 
     /// Takes in what a search found, and what `tuning` took over from it for other steps, whose gain was not measured, in place of
-    /// what it knew; what a search left untried where nothing was known.
+    /// what it knew; what a search left untried where nothing was known. What is shipped need not be kept.
     pub fn learn(&mut self, facts: &TuningFacts, tuning: &Tuning) {
+        let shipped = shipped::over(&self.adapter, Tuning::default());
+        self.learn_over(&shipped, facts, tuning);
+    }
+
+    fn learn_over(&mut self, shipped: &Tuning, facts: &TuningFacts, tuning: &Tuning) {
         let (tried, untried): (Vec<_>, Vec<_>) = facts.problems.iter().partition(|found| found.n_tried > 0);
         for found in tried {
             self.choices.retain(|kept| kept.problem != found.problem);
             self.keep(&found.problem, &found.choice, found.gain());
         }
         let is_of_search = |problem: &Problem| facts.problems.iter().any(|found| found.problem == *problem);
-        let shipped = shipped::over(&self.adapter, Tuning::default());
         let is_shipped = |problem: &Problem, choice: &Choice| shipped.choices().get(problem) == Some(choice);
-        for (problem, choice) in tuning.choices() {
-            if is_of_search(problem) || is_shipped(problem, choice) {
+        for (problem, choice) in tuning.choices().iter().filter(|(problem, _)| !is_of_search(problem)) {
+            if self.choices.iter().any(|kept| kept.problem == *problem && kept.choice == *choice) {
                 continue;
             }
-            if !self.choices.iter().any(|kept| kept.problem == *problem && kept.choice == *choice) {
-                self.choices.retain(|kept| kept.problem != *problem);
+            self.choices.retain(|kept| kept.problem != *problem);
+            if !is_shipped(problem, choice) {
                 self.keep(problem, choice, 1.0);
             }
         }
-        for found in untried {
+        for found in untried.into_iter().filter(|found| !is_shipped(&found.problem, &found.choice)) {
             if !self.choices.iter().any(|kept| kept.problem == found.problem) {
                 self.keep(&found.problem, &found.choice, 1.0);
             }
@@ -203,6 +209,27 @@ mod tests {
         assert_eq!(read, kept);
         let problem = &facts("x").problems[0].problem;
         assert_eq!(read.over(Tuning::default()).choices()[problem].variant, "linear_tiled");
+    }
+
+    #[test]
+    fn what_is_shipped_is_not_kept_beside() {
+        let mut facts = facts("linear_tiled");
+        facts.problems[0].n_tried = 0;
+        let (problem, choice) = (facts.problems[0].problem.clone(), facts.problems[0].choice.clone());
+        let shipped = Tuning::default().with(problem.clone(), choice.clone());
+        let mut kept = KeptTuning::new(&identity());
+        // Whether a search that had no time for it lists it, or it came with the session.
+        kept.learn_over(&shipped, &facts, &shipped);
+        kept.learn_over(&shipped, &TuningFacts::default(), &shipped);
+        assert!(kept.choices.is_empty(), "{kept:?}");
+        kept.learn_over(&Tuning::default(), &facts, &shipped);
+        assert_eq!(kept.choices.len(), 1);
+        // One from before goes where the shipped one is in use.
+        let older = Choice { variant: "linear".into(), ..choice };
+        let mut kept = KeptTuning::new(&identity());
+        kept.keep(&problem, &older, 1.1);
+        kept.learn_over(&shipped, &TuningFacts::default(), &shipped);
+        assert!(kept.choices.is_empty(), "{kept:?}");
     }
 
     #[test]

@@ -293,11 +293,13 @@ impl Tuner {
                 |base: Tuning, (problem, choice): (&Problem, &Choice)| base.with(problem.clone(), choice.clone());
             let base = choices.iter().fold(self.guess.clone(), known);
             let mut track = Stages::open(session, &alike, self.caps, base, &expected, until).await?;
-            track.calibrate(&guess, wanted_ms(&self.caps)).await?;
             let entrants = track.entrants(self.extent);
-            let found = search(&mut track, &entrants, &guess, self.extent).await?;
+            let found = match track.calibrate(&guess, wanted_ms(&self.caps)).await {
+                Ok(()) => search(&mut track, &entrants, &guess, self.extent).await,
+                Err(error) => Err(error),
+            };
             track.close();
-            let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found;
+            let Found { choice, choice_ms, guess_ms, n_tried, wrong, times } = found?;
             self.spaces.extend(entrants.into_iter().map(|entrant| entrant.space));
             self.searched.push(Searched {
                 n_tokens,
@@ -449,7 +451,7 @@ impl Tuner {
         session.stand_in_step(&self.ids, steps[0]).await?;
         let prepared = [session.try_step(steps[0], tunings[0]).await?, session.try_step(steps[1], tunings[1]).await?];
         let mut times = [Vec::new(), Vec::new()];
-        let begin = Instant::now();
+        let mut begin = Instant::now();
         for round in 0..=*N_STEPS.end() {
             if round == 1 && !self.caps.is_software {
                 settle_again(&mut async || {
@@ -458,8 +460,11 @@ impl Tuner {
                 })
                 .await?;
             }
-            let is_often = round > *N_STEPS.start() && begin.elapsed() > STEPS_TIME;
-            if is_often || round > 1 && begin.elapsed() > STEPS_PATIENCE {
+            if round <= 1 {
+                begin = Instant::now();
+            }
+            let is_enough = round > *N_STEPS.start() && begin.elapsed() > STEPS_TIME;
+            if is_enough || round > 1 && begin.elapsed() > STEPS_PATIENCE {
                 break;
             }
             for ((prepared, at), times) in prepared.iter().zip(steps).zip(&mut times) {

@@ -18,8 +18,9 @@ pub(super) fn over(adapter: &Identity, guess: Tuning) -> Tuning {
 fn over_of(files: &[&str], adapter: &Identity, guess: Tuning) -> Tuning {
     let read = files.iter().filter_map(|text| KeptTuning::read(text).ok());
     read.filter(|shipped| shipped.is_of(adapter)).fold(guess, |tuning, mut shipped| {
-        if shipped.misfit(adapter).is_some() {
-            // Another driver, or other kernels: what rounds was held against the reference there, not here.
+        // Another driver, one that is not told (as in browsers), or other kernels: what rounds was held against the reference there,
+        // not here.
+        if shipped.misfit(adapter).is_some() || adapter.driver.is_empty() {
             shipped.choices.retain(|kept| !rounds(&kept.choice));
         }
         shipped.onto(tuning)
@@ -81,6 +82,8 @@ mod tests {
     fn of_another_driver_or_other_kernels_only_what_is_exact_is_taken() {
         assert_eq!(known(&shipped(), &Identity { driver: "7.2".into(), ..gpu() }), [1]);
         assert_eq!(known(&KeptTuning { kernels: "0".into(), ..shipped() }, &gpu()), [1]);
+        let untold = Identity { driver: String::new(), ..gpu() };
+        assert_eq!(known(&KeptTuning { adapter: untold.clone(), ..shipped() }, &untold), [1]);
     }
 
     #[test]

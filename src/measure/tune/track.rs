@@ -2,7 +2,7 @@
 
 use super::search::{Entrant, Extent, Track};
 use crate::engine::Session;
-use crate::engine::check::spread::Spread;
+use crate::engine::check::copies::Copies;
 use crate::engine::check::trial::{Alike, Expected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::executor::Prepared;
@@ -13,7 +13,7 @@ use crate::gpu::{APART, Caps, Choice, Recording, Tuning, Variant};
 use crate::measure::settle::settle_again;
 use web_time::Instant;
 
-/// Bytes that stages of a problem read by turns, so that they come from memory: no GPU's caches hold half of it.
+/// Bytes that stages of a problem read by turns, so that they come from memory: few GPUs have caches of half of that.
 const PAST_CACHES: u64 = 256 << 20;
 /// Runs by which the cost of a submit is told from that of a run.
 const FEW_RUNS: u32 = 5;
@@ -30,7 +30,7 @@ pub(super) struct Stages<'a> {
     base: Tuning,
     expected: &'a Expected,
     /// What is timed.
-    spread: Spread,
+    copies: Copies,
     line: Vec<Prepared>,
     /// Runs in a submit, so that it takes long enough to be timed.
     n_times: u32,
@@ -54,15 +54,15 @@ impl<'a> Stages<'a> {
     ) -> Result<Self> {
         // A model that a cache holds is read from there in a step, too. And a program on the CPU computes longer than it reads.
         let is_past = !caps.is_software && session.memory().weights > PAST_CACHES;
-        let spread = session.spread(&alike.stages, if is_past { PAST_CACHES } else { 0 }).await?;
-        let scale = alike.stages.len() as f64 / spread.stages.len().max(1) as f64;
-        Ok(Self { session, alike, caps, base, expected, spread, line: Vec::new(), n_times: 1, scale, deadline })
+        let copies = session.copy_out(&alike.stages, if is_past { PAST_CACHES } else { 0 }).await?;
+        let scale = alike.stages.len() as f64 / copies.stages.len().max(1) as f64;
+        Ok(Self { session, alike, caps, base, expected, copies, line: Vec::new(), n_times: 1, scale, deadline })
     }
 
     /// Forgets all that was made ready, and gives back what it took.
     pub(super) fn close(mut self) {
         self.end();
-        self.session.gather(self.spread);
+        self.session.give_back(self.copies);
     }
 
     /// The variants that can compute the problem, those made for its size first: a quick search may end before it has tried
@@ -138,7 +138,7 @@ impl Track for Stages<'_> {
         self.end();
         for choice in choices {
             let tuning = self.tuning(choice);
-            self.line.push(self.session.try_stages(&self.spread.stages, &tuning).await?);
+            self.line.push(self.session.try_stages(&self.copies.stages, &tuning).await?);
         }
         Ok(())
     }

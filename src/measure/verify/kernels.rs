@@ -6,7 +6,9 @@ use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
 use crate::gpu::space::product;
-use crate::gpu::{Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Op, Problem, Reduce, Rounding, Tile, Tuning};
+use crate::gpu::{
+    Adapter, Caps, Case, Choice, Config, Executor, Nibbles, Op, Problem, Reduce, Rounding, Tile, Tuning, Variant,
+};
 
 use crate::kernels::ALL;
 use crate::measure::report::KernelCheck;
@@ -24,7 +26,8 @@ pub enum Configs {
     /// Each number that a search may choose on a GPU: from a GPU's guess on, one axis of a variant's space after the other, over
     /// its cases by turns. On a program on the CPU, too, as far as it can run them.
     Numbers,
-    /// Every combination of these, over each case: tens of thousands of dispatches.
+    /// All of `All`, and every combination of numbers that a search may choose there or on a GPU, over each case: tens of thousands
+    /// of dispatches.
     Combinations,
 }
 
@@ -46,10 +49,13 @@ pub async fn kernels(
         let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
         let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
         let at = (done as u32, ALL.len() as u32);
-        let goes_on = match configs {
-            Configs::All | Configs::Own => examined.by_paths(kernel, &mut cases, configs, at, watch).await,
-            Configs::Numbers | Configs::Combinations => examined.by_space(kernel, &mut cases, configs, at, watch).await,
-        };
+        let mut goes_on = ControlFlow::Continue(());
+        if matches!(configs, Configs::Numbers | Configs::Combinations) {
+            goes_on = examined.by_space(kernel, &mut cases, configs, at, watch).await;
+        }
+        if configs != Configs::Numbers && goes_on.is_continue() {
+            goes_on = examined.by_paths(kernel, &mut cases, configs, at, watch).await;
+        }
         if goes_on.is_break() {
             break;
         }
@@ -106,11 +112,8 @@ impl Examined<'_> {
             };
             let mut cases: Vec<&mut Held> = cases.iter_mut().filter(is_computed).collect();
             let n = cases.len().max(1);
-            let space = (variant.way.space)(&gpu);
-            let configs: Vec<Config> = match wanted {
-                Configs::Combinations => product(&space, guess),
-                _ => [guess].into_iter().chain(space.into_iter().flatten().map(|change| guess.with(change))).collect(),
-            };
+            let configs =
+                if wanted == Configs::Numbers { numbers(variant, &gpu) } else { combinations(variant, &caps) };
             for (turn, config) in configs.into_iter().filter(|config| config.runs_on(&caps)).enumerate() {
                 watch(&Progress { what: format!("kernel {}, {}", kernel.name, variant.name), done, total })?;
                 let choice = Choice { variant: variant.name.to_owned(), config };
@@ -151,6 +154,21 @@ impl Examined<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The guess, and each number of a variant's space by itself.
+fn numbers(variant: &Variant, caps: &Caps) -> Vec<Config> {
+    let guess = Config::guess(caps);
+    let others = (variant.way.space)(caps).into_iter().flatten().map(|change| guess.with(change));
+    std::iter::once(guess).chain(others).collect()
+}
+
+/// Every combination of a variant's space, and of that which it has on a GPU.
+fn combinations(variant: &Variant, caps: &Caps) -> Vec<Config> {
+    let gpu = Caps { is_software: false, ..*caps };
+    let of = |caps: &Caps| product(&(variant.way.space)(caps), Config::guess(caps));
+    let own = if caps.is_software { of(caps) } else { Vec::new() };
+    own.into_iter().chain(of(&gpu)).collect()
 }
 
 /// A case, and what is kept of it from config to config.
@@ -227,7 +245,7 @@ fn configs_of(adapter: &Adapter, wanted: Configs) -> Vec<Config> {
     let own = adapter.tuning().config;
     // Cooperative tiles are a matter of the adapter's matrices.
     let cooperative = Tile::COOPERATIVE.map(|cooperative| Config { cooperative, ..own });
-    let others = if wanted == Configs::All { configs() } else { Vec::new() };
+    let others = if wanted == Configs::Own { Vec::new() } else { configs() };
     others.into_iter().chain([own]).chain(cooperative).filter(|config| config.runs_on(&adapter.caps)).collect()
 }
 
@@ -305,6 +323,19 @@ fn difference_of(expected: &[u8], found: &[u8], tolerance: f32, size: f32) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn combinations_change_several_numbers_and_are_those_of_both_kinds_of_adapter() {
+        let caps = Caps { subgroup: 8, ..Caps::default() };
+        let guess = Config::guess(&Caps { is_software: false, ..caps });
+        let variant = &crate::kernels::linear::OP.variants[0];
+        let most = |configs: &[Config]| configs.iter().map(|config| config.beside(&guess).len()).max();
+        let (each, all) = (numbers(variant, &caps), combinations(variant, &caps));
+        let of_gpu = combinations(variant, &Caps { is_software: false, ..caps });
+        assert!(most(&numbers(variant, &Caps { is_software: false, ..caps })) == Some(1) && most(&of_gpu) > Some(3));
+        assert!(all.len() > of_gpu.len() && of_gpu.iter().all(|config| all.contains(config)));
+        assert!(each.len() < of_gpu.len());
+    }
 
     #[test]
     fn a_difference_is_one_word_past_its_tolerance() {

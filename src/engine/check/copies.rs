@@ -1,6 +1,7 @@
 //! Stages tried over more weights than caches hold. In a step a layer's weights come from memory, since all others were read since
 //! the last one; the same few layers again and again, of a small matrix or of a cut, would come from a cache.
 
+use crate::engine::ExecutorChoice;
 use crate::engine::run::session::Session;
 use crate::error::Result;
 use crate::gpu::{Access, Arena, BufferId, Purpose, Slice, Stage};
@@ -13,40 +14,40 @@ const MOST_WITH_COPIES: usize = 256;
 const ALIGNMENT: u64 = 256;
 
 /// Stages that are alike, as they are to be timed.
-pub struct Spread {
-    /// Some of those that were given, and behind them copies of the first over copies of its weights.
+pub struct Copies {
+    /// Some of those that were given, and behind them the first over copies of its weights.
     pub stages: Vec<Stage>,
     /// The first buffer of the copies.
-    copies: Option<BufferId>,
+    first: Option<BufferId>,
 }
 
 impl Session {
     /// Stages that are alike, so many that they read `bytes`: with copies where they do not by themselves, the adapter has room,
-    /// and all of what is bound is read. [`Self::gather`] ends it.
+    /// and all of what is bound is read. [`Self::give_back`] ends it.
     ///
     /// # Errors
     /// When the adapter fails.
-    pub async fn spread(&mut self, alike: &[Stage], bytes: u64) -> Result<Spread> {
-        let Some(first) = alike.first() else { return Ok(Spread { stages: Vec::new(), copies: None }) };
+    pub async fn copy_out(&mut self, alike: &[Stage], bytes: u64) -> Result<Copies> {
+        let Some(first) = alike.first() else { return Ok(Copies { stages: Vec::new(), first: None }) };
         let n_needed = bytes.div_ceil(first.cost.bytes.max(1)).min(u64::from(u32::MAX)) as usize;
-        let stages = alike[..alike.len().min(n_needed.max(MOST_STAGES))].to_vec();
+        let mut stages = alike[..alike.len().min(n_needed.max(MOST_STAGES))].to_vec();
         let weights = self.weights_of(first);
         let one: u64 = weights.iter().map(|slice| slice.bytes.next_multiple_of(ALIGNMENT)).sum();
         let n_copies = n_needed.saturating_sub(stages.len());
         // Of all experts a step reads a few.
         let is_read = one <= 2 * first.cost.bytes;
-        if n_copies == 0 || n_needed > MOST_WITH_COPIES || weights.is_empty() || !is_read {
-            return Ok(Spread { stages, copies: None });
+        let is_wanted = n_copies > 0 && n_needed <= MOST_WITH_COPIES && is_read && one <= self.largest_buffer();
+        if !is_wanted || weights.is_empty() {
+            return Ok(Copies { stages, first: None });
         }
         let mut beside = Arena::default();
         for _ in 0..n_copies {
             beside.add("copy", one, Purpose::Weights);
         }
         // A model may leave no room: then what there is has to do.
-        let Ok(buffer) = self.executor.extend(&beside).await else { return Ok(Spread { stages, copies: None }) };
-        let mut spread = Spread { stages, copies: Some(buffer) };
+        let Ok(begin) = self.executor.extend(&beside).await else { return Ok(Copies { stages, first: None }) };
         for number in 0..n_copies as u32 {
-            let buffer = BufferId(buffer.0 + number);
+            let buffer = BufferId(begin.0 + number);
             let ends = weights.iter().scan(0, |end, slice| {
                 let begin = *end;
                 *end += slice.bytes.next_multiple_of(ALIGNMENT);
@@ -54,20 +55,31 @@ impl Session {
             });
             let pairs: Vec<_> =
                 weights.iter().zip(ends).map(|(from, offset)| (*from, Slice { buffer, offset, ..*from })).collect();
-            self.executor.copy(pairs.iter().copied())?;
+            if let Err(error) = self.executor.copy(pairs.iter().copied()) {
+                self.executor.shrink(begin);
+                return Err(error);
+            }
             let mut copy = first.clone();
-            rebind(&mut copy, &pairs);
-            spread.stages.push(copy);
+            // As of another layer, so that it shares no helper with the first.
+            rebind(&mut copy, &pairs, u32::MAX - number);
+            stages.push(copy);
         }
-        Ok(spread)
+        Ok(Copies { stages, first: Some(begin) })
     }
 
-    /// Gives back what [`Self::spread`] took. Nothing that was made ready of it may be left.
-    pub fn gather(&mut self, spread: Spread) {
-        let Spread { copies, stages } = spread;
+    /// Gives back what [`Self::copy_out`] took. Nothing that was made ready of it may be left.
+    pub fn give_back(&mut self, copies: Copies) {
+        let Copies { stages, first } = copies;
         drop(stages);
-        if let Some(first) = copies {
+        if let Some(first) = first {
             self.executor.shrink(first);
+        }
+    }
+
+    fn largest_buffer(&self) -> u64 {
+        match &self.choice {
+            ExecutorChoice::Gpu(adapter) => adapter.limits().max_buffer_size,
+            ExecutorChoice::Cpu => u64::MAX,
         }
     }
 
@@ -82,12 +94,13 @@ impl Session {
     }
 }
 
-/// Binds a stage and its parts to what the slices of pairs were copied to.
-fn rebind(stage: &mut Stage, pairs: &[(Slice, Slice)]) {
+/// Binds a stage and its parts to what the slices of pairs were copied to, in a layer.
+fn rebind(stage: &mut Stage, pairs: &[(Slice, Slice)], layer: u32) {
+    stage.layer = Some(layer);
     for slice in &mut stage.bindings {
         if let Some((from, to)) = pairs.iter().find(|(from, _)| from.contains(slice)) {
             *slice = Slice { buffer: to.buffer, offset: to.offset + slice.offset - from.offset, bytes: slice.bytes };
         }
     }
-    stage.parts.iter_mut().for_each(|part| rebind(part, pairs));
+    stage.parts.iter_mut().for_each(|part| rebind(part, pairs, layer));
 }
