@@ -17,10 +17,13 @@ use std::process::{Command, Output};
 
 const MODEL: &str = "golden/gguf/v4_random_f32.gguf";
 
-fn session(adapter: &Adapter) -> Session {
+/// The page's model: its weights are of several formats.
+const QUANTIZED: &str = "../../www/models/headstart-v4-11m.gguf";
+
+fn session(adapter: &Adapter, model: &str) -> Session {
     let options = LoadOptions { n_context: Some(64), n_chunk: Some(16), ..LoadOptions::default() };
     let choice = ExecutorChoice::Gpu(adapter.clone());
-    block_on(Session::load(&ModelFiles::gguf(memory(MODEL)), choice, &options, &mut |_| ())).unwrap()
+    block_on(Session::load(&ModelFiles::gguf(memory(model)), choice, &options, &mut |_| ())).unwrap()
 }
 
 /// The kernel with a second variant, whose text is changed.
@@ -39,7 +42,7 @@ fn with_variant(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
 #[test]
 fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
     for adapter in adapters() {
-        let mut session = session(&adapter);
+        let mut session = session(&adapter, MODEL);
         let guess = Tuning::guess(&adapter.caps);
         for (position, n_tokens) in [(16, 1), (0, 16)] {
             let at = session.stand(position, n_tokens);
@@ -68,7 +71,7 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
 #[test]
 fn copies_of_weights_compute_the_same_and_are_given_back() {
     for adapter in adapters() {
-        let mut session = session(&adapter);
+        let mut session = session(&adapter, QUANTIZED);
         let guess = Tuning::guess(&adapter.caps);
         let logits = |session: &mut Session| {
             let mut all = Vec::new();
@@ -156,7 +159,7 @@ fn what_timing_overwrites_makes_no_choice_wrong() {
 #[test]
 fn a_tuned_model_writes_what_it_wrote_before() {
     for adapter in adapters() {
-        let mut session = session(&adapter);
+        let mut session = session(&adapter, MODEL);
         let ids: Vec<u32> = (1..20).collect();
         let logits = |session: &mut Session| {
             let mut all = Vec::new();
