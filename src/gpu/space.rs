@@ -68,7 +68,7 @@ impl Config {
 }
 
 /// Invocations of a workgroup that every adapter allows.
-pub(super) const MOST_INVOCATIONS: u32 = 256;
+pub(crate) const MOST_INVOCATIONS: u32 = 256;
 
 /// Rows that one set of lanes takes at most: their sums are kept in registers.
 const MOST_ROWS: u32 = 16;

@@ -1,9 +1,10 @@
 //! `sample`: the next token, chosen on the GPU, and the step moved on to it.
 
-use crate::gpu::lower::{self, Way};
+use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::op::{MAX_STOPS, Spec, Step};
 use crate::gpu::recording::Cost;
-use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
+use crate::gpu::space::MOST_INVOCATIONS;
+use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
 
@@ -24,13 +25,19 @@ pub static OP: Op = Op {
         "sample",
         shader_text!("../../shaders/kernels/sample.wgsl"),
         &[super::STEP],
-        Way { lower: |stage, caps, config| lower::long_vector(stage, caps, config, turns(stage)), ..lower::VECTOR },
+        Way { lower: by_all, ..lower::VECTOR },
     )],
     bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
+
+/// As many invocations as a workgroup may have: one workgroup goes over the whole vocabulary.
+fn by_all(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let vector_lanes = if caps.is_software { config.vector_lanes } else { MOST_INVOCATIONS };
+    lower::long_vector(stage, caps, &Config { vector_lanes, ..*config }, turns(stage))
+}
 
 /// Appends the choice of the next token by the settings in `step`, from row 0 of `logits` (`[n_vocab]`, f32).
 ///
@@ -46,10 +53,10 @@ pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, toke
 /// Recent tokens that a penalty may look at: each is compared with all of them, by one invocation.
 pub const MOST_RECENT: u32 = 128;
 
-/// Turns of loops of one invocation alone: it goes over the logits for the greatest, eight times for each of two thresholds, for the sum
-/// between them and for the choice, and over the recent tokens.
+/// Turns of loops of one invocation alone: it goes over the logits, 16 in a turn, for the greatest, eight times for each of two
+/// thresholds, for the sum between them and for the choice, and over the recent tokens.
 fn turns(stage: &Stage) -> u64 {
-    19 * u64::from(stage.params::<Params>().n_vocab.div_ceil(4)) + u64::from(MOST_RECENT * MOST_RECENT)
+    19 * u64::from(stage.params::<Params>().n_vocab.div_ceil(16)) + u64::from(MOST_RECENT * MOST_RECENT)
 }
 
 const LEAST: f32 = -1e30;
