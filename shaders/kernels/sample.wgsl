@@ -38,7 +38,8 @@ fn as_values(quad: u32, v: vec4<f32>) -> vec4<f32> {
 // for each that it reads by itself.
 fn four_values(quad: u32) -> mat4x4<f32> {
     let at = vec4<u32>(quad) + LANES * vec4<u32>(0u, 1u, 2u, 3u);
-    let there = min(at, vec4<u32>((params.n_vocab - 1u) / 4u));
+    // Past the end the first again, since no other lane writes to it.
+    let there = select(vec4<u32>(quad), at, at <= vec4<u32>((params.n_vocab - 1u) / 4u));
     let read = mat4x4<f32>(logits[there.x], logits[there.y], logits[there.z], logits[there.w]);
     return mat4x4<f32>(
         as_values(at.x, read[0]), as_values(at.y, read[1]), as_values(at.z, read[2]), as_values(at.w, read[3]),
@@ -96,15 +97,17 @@ fn penalize(lane: u32, end: u32, settings: Step) {
     }
 }
 
+var<private> weights: array<f32, 16>;
+
 // Adds what values weigh to the weights of their next digits, of those whose digits before are the ones `found`.
-fn weigh(weights: ptr<function, array<f32, 16>>, v: vec4<f32>, found: u32, shift: u32, least: u32, greatest: f32, by_count: bool) {
+fn weigh(v: vec4<f32>, found: u32, shift: u32, least: u32, greatest: f32, by_count: bool) {
     let k = keys(v);
     let weight = select(exp(v - greatest), vec4<f32>(1.0), by_count);
     for (var j = 0u; j < 4u; j += 1u) {
         // Below 16 only where the digits before are those found.
         let digit = (k[j] ^ found) >> shift;
         if digit < 16u && k[j] >= least {
-            (*weights)[digit] += weight[j];
+            weights[digit] += weight[j];
         }
     }
 }
@@ -117,13 +120,13 @@ fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) ->
     var above = 0.0;
     for (var level = 0u; level < 8u; level += 1u) {
         let shift = 28u - 4u * level;
-        var weights = array<f32, 16>();
+        weights = array<f32, 16>();
         for (var quad = lane; quad < n_quads; quad += 4u * LANES) {
             let four = four_values(quad);
-            weigh(&weights, four[0], found, shift, least, greatest, by_count);
-            weigh(&weights, four[1], found, shift, least, greatest, by_count);
-            weigh(&weights, four[2], found, shift, least, greatest, by_count);
-            weigh(&weights, four[3], found, shift, least, greatest, by_count);
+            weigh(four[0], found, shift, least, greatest, by_count);
+            weigh(four[1], found, shift, least, greatest, by_count);
+            weigh(four[2], found, shift, least, greatest, by_count);
+            weigh(four[3], found, shift, least, greatest, by_count);
         }
         var settled = false;
         for (var i = 0u; i < 16u; i += 1u) {

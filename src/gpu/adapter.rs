@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+use super::space::MOST_INVOCATIONS;
 use super::tile::{COOPERATIVE_BYTES, COOPERATIVE_SUBGROUP};
 use super::{Caps, Tuning};
 
@@ -100,9 +101,10 @@ impl Adapter {
     }
 
     fn computes(&self) -> bool {
-        let downlevel = self.inner.get_downlevel_capabilities();
+        let (downlevel, limits) = (self.inner.get_downlevel_capabilities(), self.inner.limits());
         downlevel.flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-            && self.inner.limits().max_storage_buffers_per_shader_stage >= 8
+            && limits.max_storage_buffers_per_shader_stage >= 8
+            && limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x) >= MOST_INVOCATIONS
     }
 
     /// The adapter as wgpu knows it: for what only some platforms can be asked.

@@ -36,7 +36,7 @@ pub struct Config {
     /// Invocations that share a block of 32 weights, 1 or 4. Where they are 4, those of a subgroup read activations that lie
     /// beside each other: 1.3 to 2 times as fast on an H100.
     pub block_lanes: u32,
-    /// Invocations that share a whole vector (norms, top-k, sampling).
+    /// Invocations that share a whole vector (norms, top-k; sampling on a program on the CPU).
     pub vector_lanes: u32,
     /// Rows of weights that one set of lanes takes together.
     pub rows: u32,

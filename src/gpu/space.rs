@@ -67,7 +67,7 @@ impl Config {
     }
 }
 
-/// Invocations of a workgroup that every adapter allows.
+/// Invocations of a workgroup that every adapter allows: WebGPU's least, and what is asked of others.
 pub(crate) const MOST_INVOCATIONS: u32 = 256;
 
 /// Rows that one set of lanes takes at most: their sums are kept in registers.

@@ -180,7 +180,8 @@ fn cases() -> Vec<Case> {
     };
     // Hot, so that ids that a filter should have dropped would often win.
     let hot = Step { temperature: 5.0, ..plain };
-    let mut cases = vec![case("greedy, ties", 37, plain)];
+    // With so many ids the greatest of them come several times in one lane.
+    let mut cases = vec![case("greedy", 37, plain), case("greedy, ties", 151_936, plain)];
     for seed in 0..3 {
         let hot = Step { seed, ..hot };
         cases.push(case("penalty", 12, Step { repeat_penalty: 4.0, position: seed, ..plain }));
@@ -199,7 +200,10 @@ fn cases() -> Vec<Case> {
         cases.push(case("all", 261, all));
     }
     // As many ids as models have, which is more than llvmpipe lets one invocation go over (`Config::within_turns`).
-    cases.push(case("many ids", 151_936, Step { top_k: 40, top_p: 0.95, temperature: 0.7, ..plain }));
+    let filtered = Step { top_k: 40, top_p: 0.95, temperature: 0.7, ..plain };
+    cases.push(case("many ids", 151_936, filtered));
+    // About as many as one invocation goes over there.
+    cases.push(case("some ids", 26_001, Step { repeat_penalty: 1.5, ..filtered }));
     cases.extend(stops(plain));
     cases
 }
@@ -237,6 +241,14 @@ mod tests {
 
     fn settings() -> Step {
         Step { temperature: 1.0, top_p: 1.0, repeat_penalty: 1.0, seed: 7, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    #[test]
+    fn on_a_gpu_as_many_choose_as_a_workgroup_may_have() {
+        let case = case("greedy", 12, settings());
+        let caps = Caps { is_software: false, ..Caps::default() };
+        let lowered = by_all(&case.recording.stages[0], &caps, &Config::guess(&caps));
+        assert_eq!((lowered.spec.value_of("LANES"), lowered.n_workgroups), (Some(256), 1));
     }
 
     fn shares(logits: &[f32], settings: &Step) -> Vec<f32> {

@@ -360,7 +360,7 @@ async fn find_adapter(
     power: Power,
     before: Option<&AdapterCard>,
 ) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
-    if let Some(before) = before.filter(|card| card.power == power) {
+    if let Some(before) = before.filter(|card| card.power == power && !card.is_cpu()) {
         let (card, found) = ask_for_adapter(power, before.subgroups).await?;
         if card == *before {
             return Ok((card, found));

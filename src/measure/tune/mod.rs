@@ -93,10 +93,11 @@ pub async fn tune_within(
     session.stand_in_step(&ids, session.stand(0, n_chunk)).await?;
     let facts = TuningFacts::default();
     let (searched, spaces) = (Vec::new(), Vec::new());
-    let mut tuner = Tuner { caps, guess: guess.clone(), before, extent, ids, facts, searched, spaces };
+    let is_broken_off = false;
+    let mut tuner = Tuner { caps, guess: guess.clone(), before, extent, ids, facts, searched, spaces, is_broken_off };
     // Decode first: it is what a person waits for.
     for (position, n_tokens, share) in [(n_chunk.min(most), 1, 0.55), (0, n_chunk, 1.0)] {
-        if n_tokens == 1 && n_chunk == 1 && position == 0 {
+        if tuner.is_broken_off || n_tokens == 1 && n_chunk == 1 && position == 0 {
             continue;
         }
         let deadline = begin + limit.mul_f64(share);
@@ -106,7 +107,7 @@ pub async fn tune_within(
         let mut candidate =
             choices.into_iter().fold(guess.clone(), |tuning, (problem, choice)| tuning.with(problem, choice));
         let mut chosen = guessed;
-        if let Some(forms) = forms {
+        if let Some(forms) = forms.filter(|_| !tuner.is_broken_off) {
             (chosen, candidate) = tuner.tune_forms(session, &forms, guessed, candidate, deadline, watch).await?;
         }
         let is_other = |problem: &TunedProblem| problem.n_tokens == n_tokens && problem.choice != problem.guess;
@@ -217,6 +218,7 @@ struct Tuner {
     /// The problems as they were left, and the spaces that were searched.
     searched: Vec<Searched>,
     spaces: Vec<Space>,
+    is_broken_off: bool,
 }
 
 impl Tuner {
@@ -258,6 +260,7 @@ impl Tuner {
         for (done, (ms, guess, alike)) in tasks.into_iter().enumerate() {
             let progress = Progress { what: format!("{what}, {}", alike.name), done: done as u32, total: n_tasks };
             if watch(&progress).is_break() {
+                self.is_broken_off = true;
                 break;
             }
             let is_small = if alike.is_part {
@@ -292,7 +295,8 @@ impl Tuner {
             let known =
                 |base: Tuning, (problem, choice): (&Problem, &Choice)| base.with(problem.clone(), choice.clone());
             let base = choices.iter().fold(self.guess.clone(), known);
-            let mut track = Stages::open(session, &alike, self.caps, base, &expected, until).await?;
+            let mut track =
+                Stages::open(session, &alike, self.caps, base, &expected, until, (watch, &progress)).await?;
             let entrants = track.entrants(self.extent);
             let found = match track.calibrate(&guess, wanted_ms(&self.caps)).await {
                 Ok(()) => search(&mut track, &entrants, &guess, self.extent).await,

@@ -11,6 +11,7 @@ use crate::gpu::op::compose;
 use crate::gpu::recording::Stage;
 use crate::gpu::{APART, Caps, Choice, Recording, Tuning, Variant};
 use crate::measure::settle::settle_again;
+use crate::measure::{Progress, Watch};
 use web_time::Instant;
 
 /// Bytes that stages of a problem read by turns, so that they come from memory: few GPUs have caches of half of that.
@@ -23,7 +24,7 @@ const LONGEST_MS: f64 = 500.0;
 const MOST_RUNS: u32 = 2000;
 
 /// Stages that are one problem, on a session that stands in their step.
-pub(super) struct Stages<'a> {
+pub(super) struct Stages<'a, 'w> {
     pub(super) session: &'a mut Session,
     alike: &'a Alike,
     caps: Caps,
@@ -37,9 +38,12 @@ pub(super) struct Stages<'a> {
     /// All stages of the problem, as a multiple of those that are computed.
     scale: f64,
     deadline: Instant,
+    /// Who may break off, and where the search is.
+    watch: &'a mut Watch<'w>,
+    progress: &'a Progress,
 }
 
-impl<'a> Stages<'a> {
+impl<'a, 'w> Stages<'a, 'w> {
     /// Lays out what is to be timed, until [`Self::close`].
     ///
     /// # Errors
@@ -51,12 +55,14 @@ impl<'a> Stages<'a> {
         base: Tuning,
         expected: &'a Expected,
         deadline: Instant,
+        (watch, progress): (&'a mut Watch<'w>, &'a Progress),
     ) -> Result<Self> {
         // A model that a cache holds is read from there in a step, too. And a program on the CPU computes longer than it reads.
         let is_past = !caps.is_software && session.memory().weights > PAST_CACHES;
         let copies = session.copy_out(&alike.stages, if is_past { PAST_CACHES } else { 0 }).await?;
         let scale = alike.stages.len() as f64 / copies.stages.len().max(1) as f64;
-        Ok(Self { session, alike, caps, base, expected, copies, line: Vec::new(), n_times: 1, scale, deadline })
+        let (line, n_times) = (Vec::new(), 1);
+        Ok(Self { session, alike, caps, base, expected, copies, line, n_times, scale, deadline, watch, progress })
     }
 
     /// Forgets all that was made ready, and gives back what it took.
@@ -118,7 +124,7 @@ pub(super) fn essence(stage: &Stage, caps: &Caps, tuning: &Tuning) -> String {
     lower(&recording, caps, tuning).dispatches.iter().map(text).collect()
 }
 
-impl Track for Stages<'_> {
+impl Track for Stages<'_, '_> {
     fn essence(&self, choice: &Choice) -> String {
         self.alike.stages.first().map_or_else(String::new, |stage| essence(stage, &self.caps, &self.tuning(choice)))
     }
@@ -157,6 +163,6 @@ impl Track for Stages<'_> {
     }
 
     fn is_late(&mut self) -> bool {
-        Instant::now() >= self.deadline
+        Instant::now() >= self.deadline || (self.watch)(self.progress).is_break()
     }
 }
