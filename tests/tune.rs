@@ -69,6 +69,25 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
 }
 
 #[test]
+fn a_search_that_is_broken_off_ends_within_a_problem_and_leaves_out_the_next_step() {
+    for adapter in adapters() {
+        let mut session = session(&adapter, QUANTIZED);
+        let mut heard = 0;
+        // The first word is that the first problem begins.
+        let mut watch = |_: &Progress| {
+            heard += 1;
+            if heard > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let facts = block_on(tune(&mut session, Extent::Quick, &mut watch)).unwrap();
+        let [found] = &facts.problems[..] else { panic!("{} problems", facts.problems.len()) };
+        let kernel = headstart::kernels::ALL.iter().find(|kernel| kernel.name == found.problem.kernel).unwrap();
+        // Each variant as it is, and its parts, if it has some: no number was followed.
+        let most = kernel.variants.len() as u32 + 1;
+        assert!(found.n_tokens == 1 && found.n_tried <= most, "{}: {} tried", found.stage, found.n_tried);
+    }
+}
+
+#[test]
 fn copies_of_weights_compute_the_same_and_are_given_back() {
     for adapter in adapters() {
         let mut session = session(&adapter, QUANTIZED);

@@ -46,15 +46,16 @@ impl Session {
         }
         // A model may leave no room: then what there is has to do.
         let Ok(begin) = self.executor.extend(&beside).await else { return Ok(Copies { stages, first: None }) };
+        let offsets = weights.iter().scan(0, |end, slice| {
+            let offset = *end;
+            *end += slice.bytes.next_multiple_of(ALIGNMENT);
+            Some(offset)
+        });
+        let offsets: Vec<u64> = offsets.collect();
         for number in 0..n_copies as u32 {
             let buffer = BufferId(begin.0 + number);
-            let ends = weights.iter().scan(0, |end, slice| {
-                let begin = *end;
-                *end += slice.bytes.next_multiple_of(ALIGNMENT);
-                Some(begin)
-            });
-            let pairs: Vec<_> =
-                weights.iter().zip(ends).map(|(from, offset)| (*from, Slice { buffer, offset, ..*from })).collect();
+            let copied = |(from, offset): (&Slice, &u64)| (*from, Slice { buffer, offset: *offset, ..*from });
+            let pairs: Vec<_> = weights.iter().zip(&offsets).map(copied).collect();
             if let Err(error) = self.executor.copy(pairs.iter().copied()) {
                 self.executor.shrink(begin);
                 return Err(error);

@@ -37,25 +37,27 @@ pub(crate) async fn request(power: Power) -> Result<JsValue, NoGpu> {
 
 /// The name of the adapter that the browser gives for the other wish, if it is another adapter. Browsers do not say so:
 /// it is another where it is told in other words.
-pub(crate) async fn other_than(browser: &JsValue, power: Power) -> Option<String> {
+async fn other_than(browser: &JsValue, power: Power) -> Option<String> {
     let other = request(power.other()).await.ok()?;
     let words = |adapter| ["vendor", "architecture", "device", "description"].map(|key| text(adapter, key));
     (words(&other) != words(browser)).then(|| name(&other))
 }
 
 /// Both views of one adapter, row by row. `found` goes by the browser's name.
-pub(crate) fn card(browser: &JsValue, found: &Adapter) -> AdapterCard {
+pub(crate) async fn card(power: Power, browser: &JsValue, found: &Adapter) -> AdapterCard {
     let name = found.identity.name.clone();
     let software = is_software(&found.identity);
     let remark = if software { "Software renderer: it runs on the CPU, and is slow." } else { "" };
     AdapterCard {
         name,
         remark: remark.into(),
+        power,
         binding_bytes: found.limits().max_storage_buffer_binding_size as f64,
+        subgroups: found.caps.subgroup > 0,
         takes_host_memory: software,
+        other: other_than(browser, power).await,
         identity: identity(browser, &found.identity, found.features()),
         limits: limit_rows(browser, &found.limits()),
-        ..AdapterCard::default()
     }
 }
 

@@ -29,8 +29,8 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 use web_time::Instant;
@@ -361,25 +361,23 @@ async fn find_adapter(
     before: Option<&AdapterCard>,
 ) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
     if let Some(before) = before.filter(|card| card.power == power && !card.is_cpu()) {
-        let (card, found) = ask_for_adapter(power, before.subgroups).await?;
+        let (browser, found) = ask_for_adapter(power, before.subgroups).await?;
+        let card = adapter::card(power, &browser, &found).await;
         if card == *before {
             return Ok((card, found));
         }
     }
-    let (card, found) = ask_for_adapter(power, true).await?;
-    if found.caps.subgroup == 0 {
-        return Ok((card, found));
+    let (mut browser, mut found) = ask_for_adapter(power, true).await?;
+    if found.caps.subgroup > 0 {
+        // The check takes the one device that this adapter gives.
+        let subgroups = subgroups_are_right(&found, &|_| {}).await.unwrap_or(false);
+        (browser, found) = ask_for_adapter(power, subgroups).await?;
     }
-    // The check takes the one device that this adapter gives.
-    let subgroups = subgroups_are_right(&found, &|_| {}).await.unwrap_or(false);
-    ask_for_adapter(power, subgroups).await
+    Ok((adapter::card(power, &browser, &found).await, found))
 }
 
 /// The browser's adapter, with the browser's subgroups if they are wanted: `www/worker.js` asks for them with each device.
-async fn ask_for_adapter(
-    power: Power,
-    subgroups: bool,
-) -> std::result::Result<(AdapterCard, crate::gpu::Adapter), NoGpu> {
+async fn ask_for_adapter(power: Power, subgroups: bool) -> std::result::Result<(JsValue, crate::gpu::Adapter), NoGpu> {
     let browser = adapter::request(power).await?;
     let found = crate::gpu::Adapter::preferred(power == Power::LowPower).await.ok_or(NoGpu::NoAdapter)?;
     let identity = Identity { name: adapter::name(&browser), ..found.identity.clone() };
@@ -391,9 +389,7 @@ async fn ask_for_adapter(
             found = with_subgroups;
         }
     }
-    let other = adapter::other_than(&browser, power).await;
-    let card = AdapterCard { power, other, subgroups: found.caps.subgroup > 0, ..adapter::card(&browser, &found) };
-    Ok((card, found))
+    Ok((browser, found))
 }
 
 /// The same adapter once more: a browser's adapter gives one device, and that has been taken.

@@ -44,46 +44,43 @@ pub async fn kernels(
     watch: &mut Watch<'_>,
 ) -> Result<KernelCheck> {
     let executor = open(adapter, shader_checks).await?;
-    let mut examined = Examined { adapter, shader_checks, executor, check: KernelCheck::default() };
-    for (done, kernel) in ALL.iter().enumerate() {
+    let check = KernelCheck::default();
+    let mut examined = Examined { adapter, shader_checks, configs, executor, check, watch, n_done: 0 };
+    for kernel in ALL {
         let runs = |case: &Case| case.recording.stages.iter().all(|stage| adapter.caps.run(&stage.spec));
         let mut cases: Vec<Held> = (kernel.cases)().into_iter().filter(runs).map(Held::new).collect();
-        let at = (done as u32, ALL.len() as u32);
         let mut goes_on = ControlFlow::Continue(());
         if matches!(configs, Configs::Numbers | Configs::Combinations) {
-            goes_on = examined.by_space(kernel, &mut cases, configs, at, watch).await;
+            goes_on = examined.by_space(kernel, &mut cases).await;
         }
         if configs != Configs::Numbers && goes_on.is_continue() {
-            goes_on = examined.by_paths(kernel, &mut cases, configs, at, watch).await;
+            goes_on = examined.by_paths(kernel, &mut cases).await;
         }
         if goes_on.is_break() {
             break;
         }
+        examined.n_done += 1;
     }
     Ok(examined.check)
 }
 
 /// An adapter whose kernels are held against their references.
-struct Examined<'a> {
+struct Examined<'a, 'w> {
     adapter: &'a Adapter,
     shader_checks: ShaderChecks,
+    configs: Configs,
     executor: Executor,
     check: KernelCheck,
+    watch: &'a mut Watch<'w>,
+    /// Kernels that are done.
+    n_done: u32,
 }
 
-impl Examined<'_> {
+impl Examined<'_, '_> {
     /// A kernel's cases in configs, each in every variant.
-    async fn by_paths(
-        &mut self,
-        kernel: &Op,
-        cases: &mut [Held],
-        configs: Configs,
-        (done, total): (u32, u32),
-        watch: &mut Watch<'_>,
-    ) -> ControlFlow<()> {
-        for config in configs_of(self.adapter, configs) {
-            let what = format!("kernel {}, {:?}", kernel.name, config.reduce);
-            watch(&Progress { what, done, total })?;
+    async fn by_paths(&mut self, kernel: &Op, cases: &mut [Held]) -> ControlFlow<()> {
+        for config in configs_of(self.adapter, self.configs) {
+            self.tell(format!("kernel {}, {:?}", kernel.name, config.reduce))?;
             for held in &mut *cases {
                 for tuning in tunings(&held.case, config) {
                     self.hold(held, tuning, || format!("{} {config:?}", kernel.name)).await?;
@@ -94,14 +91,8 @@ impl Examined<'_> {
     }
 
     /// A kernel's cases in what a search may choose for each of its variants.
-    async fn by_space(
-        &mut self,
-        kernel: &Op,
-        cases: &mut [Held],
-        wanted: Configs,
-        (done, total): (u32, u32),
-        watch: &mut Watch<'_>,
-    ) -> ControlFlow<()> {
+    async fn by_space(&mut self, kernel: &Op, cases: &mut [Held]) -> ControlFlow<()> {
+        let by_turns = self.configs == Configs::Numbers;
         let caps = self.adapter.caps;
         let gpu = Caps { is_software: false, ..caps };
         let guess = Config::guess(&gpu);
@@ -112,13 +103,12 @@ impl Examined<'_> {
             };
             let mut cases: Vec<&mut Held> = cases.iter_mut().filter(is_computed).collect();
             let n = cases.len().max(1);
-            let configs =
-                if wanted == Configs::Numbers { numbers(variant, &gpu) } else { combinations(variant, &caps) };
+            let configs = if by_turns { numbers(variant, &gpu) } else { combinations(variant, &caps) };
             for (turn, config) in configs.into_iter().filter(|config| config.runs_on(&caps)).enumerate() {
-                watch(&Progress { what: format!("kernel {}, {}", kernel.name, variant.name), done, total })?;
+                self.tell(format!("kernel {}, {}", kernel.name, variant.name))?;
                 let choice = Choice { variant: variant.name.to_owned(), config };
                 for (at, held) in cases.iter_mut().enumerate() {
-                    if wanted == Configs::Numbers && at != turn % n {
+                    if by_turns && at != turn % n {
                         continue;
                     }
                     let own = held.case.recording.stages.iter().filter(|stage| stage.op.name == kernel.name);
@@ -130,6 +120,10 @@ impl Examined<'_> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    fn tell(&mut self, what: String) -> ControlFlow<()> {
+        (self.watch)(&Progress { what, done: self.n_done, total: ALL.len() as u32 })
     }
 
     /// Runs a case by choices, unless it was run by the same texts, and notes what is wrong. Breaks off where the adapter gives no
