@@ -278,7 +278,8 @@ fn every_case_expects_something() {
 fn every_variant_agrees_with_its_reference_on_every_adapter() {
     for adapter in crate::support::adapters() {
         let mut go_on = |_: &Progress| ControlFlow::Continue(());
-        let check = pollster::block_on(verify::kernels(&adapter, ShaderChecks::On, Configs::All, &mut go_on)).unwrap();
+        let checks = crate::support::checks(&adapter);
+        let check = pollster::block_on(verify::kernels(&adapter, checks, Configs::All, &mut go_on)).unwrap();
         println!("{} ({}): {} dispatches", adapter.identity.name, adapter.identity.backend, check.n_cases);
         assert!(check.n_cases as usize > 3 * kernels::ALL.len(), "{check:?}");
         assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);

@@ -82,18 +82,22 @@ fn places_of(adapters: Vec<Adapter>) -> Vec<(String, ExecutorChoice)> {
     std::iter::once(("CPU executor".to_owned(), ExecutorChoice::Cpu)).chain(adapters.into_iter().map(named)).collect()
 }
 
-/// Whole models run with bounds checks in their shaders, but on SwiftShader as people run them, without: so both forms are
-/// tried, and checks take half of its time. Every kernel runs with them on every adapter (`kernels`).
-pub(crate) fn checks(choice: &ExecutorChoice) -> ShaderChecks {
-    match choice {
-        ExecutorChoice::Gpu(adapter) if adapter.identity.name.contains("SwiftShader") => ShaderChecks::Off,
-        _ => ShaderChecks::On,
+/// Shaders run with bounds checks, but on SwiftShader as people run them, without: so both forms are tried, and checks take
+/// half of its time.
+pub(crate) fn checks(adapter: &Adapter) -> ShaderChecks {
+    match adapter.identity.name.contains("SwiftShader") {
+        true => ShaderChecks::Off,
+        false => ShaderChecks::On,
     }
 }
 
 /// A model that must load, its shaders checked as [`checks`] has it.
 pub(crate) fn load(files: &ModelFiles, choice: ExecutorChoice, options: &LoadOptions) -> Session {
-    let options = LoadOptions { shader_checks: checks(&choice), ..options.clone() };
+    let shader_checks = match &choice {
+        ExecutorChoice::Gpu(adapter) => checks(adapter),
+        ExecutorChoice::Cpu => ShaderChecks::On,
+    };
+    let options = LoadOptions { shader_checks, ..options.clone() };
     block_on(Session::load(files, choice, &options, &mut |_| ())).unwrap()
 }
 

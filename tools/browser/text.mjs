@@ -145,7 +145,11 @@ export async function check_text(browser, server, dist, greedy, screenshots) {
     on_the_page(async (tab) => {
       await tab.locator('#prompt').fill(greedy.prompt);
       await tab.locator('#generate').click();
-      await until(tab, () => window.headstart.state().n_tokens >= 16 || window.headstart.state().status === 'error');
+      // What is drawn may end before.
+      await until(tab, () => {
+        const { n_tokens, status } = window.headstart.state();
+        return n_tokens >= 16 || status === 'error' || (n_tokens > 0 && status === 'ready');
+      });
       if (await tab.locator('#stop').isVisible()) await tab.locator('#stop').click();
       await ready(tab);
       const shown = await tab.locator('#output').innerText();

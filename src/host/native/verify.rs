@@ -209,13 +209,14 @@ async fn verify_one(
         progress.measure_on(&name, at);
         if interrupt::asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
+    // First, since a file that is damaged is said at once; the kernels take minutes.
+    let tuning = tune::at_load(&choice, options.model.tune, options.model.rounds);
+    let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let configs = if options.every_config { Configs::Combinations } else { Configs::All };
     let kernels = match options.no_kernels {
         true => None,
         false => Some(verify::kernels(adapter, load.shader_checks, configs, &mut watch).await?),
     };
-    let tuning = tune::at_load(&choice, options.model.tune, options.model.rounds);
-    let mut session = load_session(model, choice, &LoadOptions { tuning, ..load.clone() }).await?;
     let ids = verify::built_in_ids(&session)?;
     let Checked { mut check, predictions } = match oracle {
         Some(kept) => {
