@@ -175,6 +175,28 @@ fn what_is_damaged_or_foreign_is_refused_and_does_no_harm() {
     }
 }
 
+/// A `config.json` beside the weights says how they are used.
+#[test]
+fn the_same_weights_in_another_shape_are_another_model() {
+    let config = std::fs::read_to_string(crate::support::fixture("families/llama/config.json")).unwrap();
+    let of = |config: &str| {
+        let sources = vec![crate::support::memory("families/llama/model.safetensors")];
+        let files = ModelFiles { sources, config: Some(config.to_owned()), ..ModelFiles::default() };
+        let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
+        block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap()
+    };
+    let mut first = of(&config);
+    go_on(&mut first, &PROMPT, &Sampling::default(), 4);
+    let kept = keep(&mut first);
+    assert_eq!(recall(&mut of(&config), &kept, &HASH).unwrap(), 15);
+    for (from, to) in [("500000.0", "10000.0"), ("1e-05", "1e-06"), ("\"factor\": 8.0", "\"factor\": 4.0")] {
+        let other = config.replace(from, to);
+        assert!(other != config, "{from}");
+        let error = recall(&mut of(&other), &kept, &HASH).unwrap_err().to_string();
+        assert!(error.contains("another shape of the model"), "{to}: {error}");
+    }
+}
+
 /// A short text of the embedded model.
 fn write(arguments: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_headstart");

@@ -41,6 +41,17 @@ pub struct Outline {
 }
 
 impl Model {
+    /// All of its shape as text: the same weights in another one compute something else.
+    #[must_use]
+    pub fn shape_text(&self) -> String {
+        match self {
+            Self::V4(shape, _) => format!("{shape:?}"),
+            Self::Grouped(shape, _) => format!("{shape:?}"),
+            Self::Mla(shape, _) => format!("{shape:?}"),
+            Self::Delta(shape, _) => format!("{shape:?}"),
+        }
+    }
+
     /// What is known of it.
     #[must_use]
     pub fn outline(&self) -> Outline {

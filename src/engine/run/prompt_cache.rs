@@ -116,7 +116,8 @@ impl Session {
             return Err(foreign(&format!("{n} tokens")).expected(format!("1 to {}, the context", self.n_context())));
         }
         if layout != self.layout(n) {
-            return Err(foreign("another layout of the cache").expected("one of this program in the same settings"));
+            return Err(foreign("another layout of the cache, or another shape of the model")
+                .expected("one of this program in the same settings"));
         }
         let (reached, earliest, kept) = (number(&mut take)?, number(&mut take)?, number(&mut take)?);
         let kept = (kept != u32::MAX).then_some(kept);
@@ -142,11 +143,13 @@ impl Session {
         Ok(n)
     }
 
-    /// A hash of how the rows of `n` tokens lie: only where it is the same do they mean the same.
+    /// A hash of how the rows of `n` tokens lie, and of the model's shape, which a `config.json` beside the same weights may
+    /// change: only where it is the same do they mean the same.
     fn layout(&self, n: u32) -> [u8; 32] {
         let sizes: Vec<u64> = self.network.held(n).iter().map(|slice| slice.bytes).collect();
         let slack = self.slack();
-        let told = format!("{} {:?} {slack:?} {sizes:?}", env!("CARGO_PKG_VERSION"), self.cache_types());
+        let (version, shape, cache) = (env!("CARGO_PKG_VERSION"), self.shape, self.cache_types());
+        let told = format!("{version} {shape:?} {cache:?} {slack:?} {sizes:?}");
         Sha256::digest(told).into()
     }
 }

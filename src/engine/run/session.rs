@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
+use sha2::{Digest, Sha256};
 use web_time::Instant;
 
 use crate::error::{Error, Result};
@@ -37,6 +38,8 @@ pub struct Session {
     pub(in crate::engine) executor: Executor,
     pub(in crate::engine) network: Network,
     outline: Outline,
+    /// A hash of the model's shape.
+    pub(in crate::engine) shape: [u8; 32],
     pub(in crate::engine) choice: ExecutorChoice,
     pub(in crate::engine) tuning: Tuning,
     /// The stage that is broken on purpose; never on the CPU.
@@ -109,6 +112,7 @@ impl Session {
             executor,
             network,
             outline: model.outline(),
+            shape: Sha256::digest(model.shape_text()).into(),
             fault: options.fault.clone().filter(|_| matches!(choice, ExecutorChoice::Gpu(_))),
             choice,
             tokenizer: open.tokenizer.clone(),
