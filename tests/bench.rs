@@ -337,7 +337,14 @@ fn requests_that_make_no_sense_are_refused_by_name() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_the_tests_and_shows_what_was_measured() {
+fn ctrl_c_and_term_end_the_tests_and_show_what_was_measured() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        assert_ends_with_what_was_measured(signal, code);
+    }
+}
+
+#[cfg(unix)]
+fn assert_ends_with_what_was_measured(signal: &str, code: i32) {
     let model = fixture(MODEL);
     let tests = ["-m", model.to_str().unwrap(), "--adapter", "cpu", "-p", "2", "-n", "0", "-r", "100000", "-o", "json"];
     let mut child = headstart(&tests).args(["--no-probe", "--no-check"]).spawn().unwrap();
@@ -349,12 +356,12 @@ fn ctrl_c_ends_the_tests_and_shows_what_was_measured() {
     }
     // Long enough for a few runs of two tokens; were there none, the list would be empty and still be one.
     std::thread::sleep(std::time::Duration::from_millis(500));
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     let mut said = String::new();
     errors.read_to_string(&mut said).unwrap();
-    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert_eq!(output.status.code(), Some(code), "{said}");
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert!(rows.iter().all(|row| row["runs"].as_u64().is_some_and(|runs| runs > 0 && runs < 100_000)), "{rows:?}");
 }

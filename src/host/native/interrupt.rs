@@ -1,12 +1,17 @@
-//! Ctrl-C: the first one asks the work under way to come to an end, a second one ends the program at once. While
-//! nobody has promised to look (before anything is worth reporting), the first one ends it too.
+//! Ctrl-C, and SIGTERM as `timeout`, containers and services send it: the first one asks the work under way to come to an
+//! end, a second one ends the program at once. While nobody has promised to look (before anything is worth reporting), the
+//! first one ends it too.
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// What shells report for a program ended by Ctrl-C.
-pub(super) const EXIT_CODE: u8 = 130;
+const BY_CTRL_C: u8 = 130;
+/// By SIGTERM.
+#[cfg(unix)]
+const BY_TERM: u8 = 143;
 
+static CODE: AtomicU8 = AtomicU8::new(BY_CTRL_C);
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -24,15 +29,33 @@ pub(super) fn watch() -> Watch {
 pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        let handler = || {
-            if !WATCHED.load(Ordering::SeqCst) || ASKED.swap(true, Ordering::SeqCst) {
-                std::process::exit(i32::from(EXIT_CODE));
-            }
-        };
-        if let Err(error) = ctrlc::set_handler(handler) {
+        if let Err(error) = ctrlc::set_handler(|| wished(BY_CTRL_C)) {
             eprintln!("headstart: Ctrl-C will end the program without a panel: {error}");
         }
+        #[cfg(unix)]
+        if let Err(error) = watch_for_term() {
+            eprintln!("headstart: SIGTERM will end the program without a panel: {error}");
+        }
     });
+}
+
+/// Not SIGHUP: `nohup` has it ignored.
+#[cfg(unix)]
+fn watch_for_term() -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    std::thread::Builder::new().spawn(move || signals.forever().for_each(|_| wished(BY_TERM))).map(drop)
+}
+
+fn wished(code: u8) {
+    CODE.store(code, Ordering::SeqCst);
+    if !WATCHED.load(Ordering::SeqCst) || ASKED.swap(true, Ordering::SeqCst) {
+        std::process::exit(i32::from(code));
+    }
+}
+
+/// What the program ends with once it was asked to.
+pub(super) fn exit_code() -> u8 {
+    CODE.load(Ordering::SeqCst)
 }
 
 impl Drop for Watch {

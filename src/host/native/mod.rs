@@ -104,7 +104,7 @@ pub fn main() -> ExitCode {
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Interrupted) => ExitCode::from(interrupt::EXIT_CODE),
+        Ok(Ending::Interrupted) => ExitCode::from(interrupt::exit_code()),
         Err(error) => {
             eprintln!("headstart: {error}");
             ExitCode::from(exit_code(error.kind))
