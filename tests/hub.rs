@@ -45,6 +45,13 @@ fn a_model_is_downloaded_once_and_runs_from_the_cache() {
     let alone = home.run("http://127.0.0.1:1", &words);
     assert_eq!(done(&alone), written);
     assert!(text(&alone.stderr).contains("cannot be reached"), "{}", text(&alone.stderr));
+    // Likewise where the hub does not want to: a limit of requests, a token of yesterday, the page of a login.
+    for (status, body) in [(429, ""), (401, ""), (404, ""), (200, "<html>")] {
+        let unwilling = Server::start(move |_| Reply::new(status, body));
+        let served = home.run(&unwilling.url, &words);
+        assert_eq!(done(&served), written);
+        assert!(text(&served.stderr).contains("what is cached"), "{status}: {}", text(&served.stderr));
+    }
     // Without wanting one: nobody is asked.
     let offline = home.program(&hub.url, &words).env("HF_HUB_OFFLINE", "1").output().expect("the program starts");
     assert_eq!(done(&offline), written);
@@ -248,6 +255,24 @@ fn refusals_say_what_to_do_and_never_the_token() {
     let output = output.expect("the program starts");
     refused(&output, 2, &["HF_TOKEN"]);
     assert!(!text(&output.stderr).contains("secret"));
+}
+
+#[test]
+fn a_server_that_asks_for_patience_gets_it_if_it_is_a_minute_at_most() {
+    let bytes = noise(1000);
+    for (patience, is_had) in [("1", true), ("3600", false), ("soon", false)] {
+        let (home, files, n_asked) = (Home::new(), Files::one(FILE, &bytes), AtomicUsize::new(0));
+        let hub = Server::start(move |request| match n_asked.fetch_add(1, Ordering::SeqCst) {
+            // The first question, and the file.
+            0 | 3 => Reply::new(429, "").with("Retry-After", patience),
+            _ => files.answer(request),
+        });
+        let output = home.run(&hub.url, &["models", "pull", REPO]);
+        match is_had {
+            true => assert!(!done(&output).is_empty() && home.blobs() == [sha256(&bytes)]),
+            false => refused(&output, 5, &["429", "wait"]),
+        }
+    }
 }
 
 #[test]

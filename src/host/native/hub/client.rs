@@ -6,12 +6,16 @@ use crate::error::{Error, Result};
 use crate::host::hub::MOST_PAGE_BYTES;
 use std::io::Read;
 use std::time::Duration;
-use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LINK, LOCATION, RANGE};
+use ureq::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LINK, LOCATION, RANGE, RETRY_AFTER,
+};
 use ureq::http::{HeaderMap, HeaderName, Response, Uri};
 use ureq::{Agent, Body};
 
 /// More than any chain that leads somewhere.
 const MOST_REDIRECTS: usize = 10;
+/// As long as a server that has had too many requests is waited for, over one answer.
+const MOST_WAIT: Duration = Duration::from_secs(60);
 
 /// Why there is no answer, or none of use.
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl<'a> Client<'a> {
     /// Asks, and follows where it is sent; the answer is a success, or 416 where a range was asked for.
     fn ask(&self, first: &str, thing: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut url = first.to_owned();
+        let mut waited = Duration::ZERO;
         for _ in 0..MOST_REDIRECTS {
             let mut request = self.agent.get(&url).header(ACCEPT_ENCODING, "identity");
             if let Some(from) = from.filter(|from| *from > 0) {
@@ -122,6 +127,18 @@ impl<'a> Client<'a> {
                 }
                 200 | 206 => return Ok(response),
                 416 if from.is_some_and(|from| from > 0) => return Ok(response),
+                429 => {
+                    let seconds = header(response.headers(), &RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+                    let wait =
+                        seconds.map(Duration::from_secs).filter(|wait| waited.saturating_add(*wait) <= MOST_WAIT);
+                    let wait = wait.ok_or_else(|| self.refusal(status, thing, first))?;
+                    eprintln!(
+                        "headstart: {thing}: the server has had too many requests; it asks for {} s",
+                        wait.as_secs()
+                    );
+                    std::thread::sleep(wait);
+                    waited += wait;
+                }
                 _ => return Err(self.refusal(status, thing, first)),
             }
         }

@@ -121,10 +121,15 @@ fn pull_from_hub(settings: &Settings, repo: &Repo, revision: &str, wanted: &Want
     let arrival = Arrival { settings, client: Client::new(settings), cache, repo, revision };
     let (commit, listing) = match arrival.ask() {
         Ok(found) => found,
-        Err(Failure::Refused(error)) => return Err(error),
-        Err(Failure::Unreachable(error)) => {
-            let Ok(pulled) = cached(&arrival.cache, repo, wanted, "") else { return Err(error) };
-            eprintln!("headstart: {} cannot be reached; this takes what is cached of {repo}", settings.hub.as_str());
+        Err(failure) => {
+            let hub = settings.hub.as_str();
+            let why = match &failure {
+                Failure::Unreachable(_) => format!("{hub} cannot be reached"),
+                // A limit of requests, a token that is no longer valid, the page of a login in between.
+                Failure::Refused(error) => format!("{hub} does not give {}: {}", error.thing, error.found),
+            };
+            let Ok(pulled) = cached(&arrival.cache, repo, wanted, "") else { return Err(failure.into()) };
+            eprintln!("headstart: {why}; this takes what is cached of {repo}");
             return Ok(pulled);
         }
     };
