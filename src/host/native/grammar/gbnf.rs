@@ -1,8 +1,8 @@
 //! llama.cpp's grammars (GBNF), rewritten in llguidance's form of Lark.
 //!
-//! A rule that does not come back to itself becomes a terminal, which is matched as one regular expression; the others
-//! become rules of terminals. Where two terminals of one place match, llguidance takes the longer: so a grammar whose
-//! rules call themselves may leave out a text that it would allow character by character, but never the other way round.
+//! A grammar whose rules do not come back to themselves becomes one regular expression. Of any other each character is a
+//! terminal: of longer ones llguidance takes the longest that matches, and a rule of spaces would take the line end that
+//! the rule behind it needs, so that the text never ends.
 
 use crate::error::{Error, Result};
 use std::collections::HashMap;
@@ -51,12 +51,12 @@ pub(super) fn to_lark(gbnf: &str) -> Result<String> {
     let bodies: Vec<Node> =
         bodies.into_iter().zip(&names).map(|(body, name)| body.ok_or_else(|| missing(name))).collect::<Result<_>>()?;
     let terminal = terminals(&bodies);
-    let name = |rule: usize| if terminal[rule] { format!("T{rule}") } else { format!("r{rule}") };
-    let mut lark = format!("start: {}\n", name(root));
-    for (rule, body) in bodies.iter().enumerate() {
-        lark += &name(rule);
-        lark += ": ";
-        write_node(&mut lark, body, &name);
+    let is_regular = terminal[root];
+    let letter = if is_regular { 'T' } else { 'r' };
+    let mut lark = format!("start: {letter}{root}\n");
+    for (rule, body) in bodies.iter().enumerate().filter(|(rule, _)| !is_regular || terminal[*rule]) {
+        let _ = write!(lark, "{letter}{rule}: ");
+        write_node(&mut lark, body, letter);
         lark.push('\n');
     }
     Ok(lark)
@@ -85,23 +85,29 @@ fn is_regular(node: &Node, terminal: &[bool]) -> bool {
     }
 }
 
-fn write_node(lark: &mut String, node: &Node, name: &impl Fn(usize) -> String) {
+/// Rules have names that begin with this letter: T, and they are terminals, or r. Writing to a string cannot fail.
+fn write_node(lark: &mut String, node: &Node, letter: char) {
     let between = |lark: &mut String, parts: &[Node], sign: &str| {
         lark.push('(');
         for (index, part) in parts.iter().enumerate() {
             *lark += if index > 0 { sign } else { "" };
-            write_node(lark, part, name);
+            write_node(lark, part, letter);
         }
         lark.push(')');
     };
     match node {
-        Node::Rule(rule) => *lark += &name(*rule),
+        Node::Rule(rule) => {
+            let _ = write!(lark, "{letter}{rule}");
+        }
         Node::Token(token) => *lark += token,
-        Node::Text(text) => *lark += &serde_json::Value::from(text.as_str()).to_string(),
+        Node::Text(text) if letter == 'T' => *lark += &quoted(text),
+        Node::Text(text) => {
+            let characters: Vec<String> = text.chars().map(|character| quoted(&character.to_string())).collect();
+            let _ = write!(lark, "({})", characters.join(" "));
+        }
         Node::Class { negated, ranges } => {
             *lark += if *negated { "/[^" } else { "/[" };
             for (first, last) in ranges {
-                // Writing to a string cannot fail.
                 let _ = write!(lark, "\\u{{{:x}}}-\\u{{{:x}}}", u32::from(*first), u32::from(*last));
             }
             *lark += "]/";
@@ -109,6 +115,7 @@ fn write_node(lark: &mut String, node: &Node, name: &impl Fn(usize) -> String) {
         Node::Sequence(parts) if parts.is_empty() => *lark += "\"\"",
         Node::Sequence(parts) => between(lark, parts, " "),
         Node::Choice(parts) => between(lark, parts, " | "),
+        Node::Repeat(_, _, Some(0)) => *lark += "\"\"",
         Node::Repeat(part, least, most) => {
             between(lark, std::slice::from_ref(part), "");
             match (least, most) {
@@ -122,6 +129,10 @@ fn write_node(lark: &mut String, node: &Node, name: &impl Fn(usize) -> String) {
             }
         }
     }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 struct Parser<'a> {
@@ -222,7 +233,7 @@ impl Parser<'_> {
                     self.at += 1;
                     Node::Class { negated: false, ranges: vec![('\0', char::MAX)] }
                 }
-                '<' => self.token()?,
+                '<' | '!' => self.token()?,
                 '(' if depth == MOST_NESTED => return Err(self.fault("groups less deep within each other")),
                 '(' => {
                     self.at += 1;
@@ -281,10 +292,7 @@ impl Parser<'_> {
     }
 
     fn character(&mut self) -> Result<char> {
-        let next = self
-            .next()
-            .filter(|next| *next != '\n')
-            .ok_or_else(|| self.fault("the end of what a quote or bracket began"))?;
+        let next = self.next().ok_or_else(|| self.fault("the end of what a quote or bracket began"))?;
         if next != '\\' {
             return Ok(next);
         }
@@ -295,8 +303,8 @@ impl Parser<'_> {
             Some('n') => return Ok('\n'),
             Some('r') => return Ok('\r'),
             Some('t') => return Ok('\t'),
-            Some(quoted @ ('\\' | '"' | '[' | ']')) => return Ok(quoted),
-            _ => return Err(self.fault("n, r, t, \\, \", [, ], x, u or U behind a \\")),
+            Some(quoted @ ('\\' | '"' | '[' | ']' | '-')) => return Ok(quoted),
+            _ => return Err(self.fault("n, r, t, \\, \", [, ], -, x, u or U behind a \\")),
         };
         let digits = self.text.get(self.at..self.at + n_digits);
         let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
@@ -307,12 +315,19 @@ impl Parser<'_> {
         Ok(character)
     }
 
+    /// `<name>`, `<[id]>`, or `!<[id]>`: any token but that one, which Lark writes as `<[^id]>`.
     fn token(&mut self) -> Result<Node> {
+        let is_not = self.takes("!");
         let rest = &self.text[self.at..];
-        let end = rest.find(['>', '\n', '"', ' ']).filter(|end| rest[*end..].starts_with('>'));
+        let end = rest.find(['>', '\n', '"', ' ']).filter(|end| rest.starts_with('<') && rest[*end..].starts_with('>'));
         let end = end.ok_or_else(|| self.fault("a token as <name> or <[id]>"))?;
+        let name = &rest[..=end];
+        let not = name.strip_prefix("<[").filter(|_| is_not).map(|id| format!("<[^{id}"));
+        if is_not && not.is_none() {
+            return Err(self.fault("the number of a token behind `!`, as !<[id]>"));
+        }
         self.at += end + 1;
-        Ok(Node::Token(rest[..=end].to_owned()))
+        Ok(Node::Token(not.unwrap_or_else(|| name.to_owned())))
     }
 
     fn repetition(&mut self) -> Result<(u32, Option<u32>)> {
@@ -365,14 +380,16 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_do_not_come_back_to_themselves_are_terminals() {
+    fn a_grammar_without_recursion_is_one_expression_and_another_one_of_characters() {
         let gbnf = "root ::= list # all\nlist ::= \"[\" (item (\",\" item)*)? \"]\"\nitem ::= num | list\n\
-                    num ::= [0-9]{1,3} |\n  \"\\x2d\" . <[7]> | <think>\nws ::= [^\\n\\]a-]*";
+                    num ::= [0-9]{1,3} |\n  \"\\x2d\" . <[7]> | !<[8]> | <think>\nws ::= [^\\n\\]a-]* \"ab\"";
         let lark = to_lark(gbnf).expect("GBNF");
-        let expected = "start: r0\nr0: r1\nr1: (\"[\" ((r2 ((\",\" r2))*))? \"]\")\nr2: (r3 | r1)\n\
-                        r3: ((/[\\u{30}-\\u{39}]/){1,3} | (\"-\" /[\\u{0}-\\u{10ffff}]/ <[7]>) | <think>)\n\
-                        T4: (/[^\\u{a}-\\u{a}\\u{5d}-\\u{5d}\\u{61}-\\u{61}\\u{2d}-\\u{2d}]/)*\n";
+        let expected = "start: r0\nr0: r1\nr1: ((\"[\") ((r2 (((\",\") r2))*))? (\"]\"))\nr2: (r3 | r1)\n\
+                        r3: ((/[\\u{30}-\\u{39}]/){1,3} | ((\"-\") /[\\u{0}-\\u{10ffff}]/ <[7]>) | <[^8]> | <think>)\n\
+                        r4: ((/[^\\u{a}-\\u{a}\\u{5d}-\\u{5d}\\u{61}-\\u{61}\\u{2d}-\\u{2d}]/)* (\"a\" \"b\"))\n";
         assert_eq!(lark, expected);
+        let lark = to_lark("root ::= a \"ab\"\na ::= [b]?\nb ::= b \"x\"").expect("GBNF");
+        assert_eq!(lark, "start: T0\nT0: (T1 \"ab\")\nT1: (/[\\u{62}-\\u{62}]/)?\n");
     }
 
     #[test]
@@ -394,6 +411,8 @@ mod tests {
             ("root ::= (\"a\"", "`)`"),
             ("root ::= \"a\" )", "end of its line"),
             ("root ::= <a b>", "<name>"),
+            ("root ::= !\"a\"", "<name>"),
+            ("root ::= !<a>", "!<[id]>"),
             (deep.as_str(), "less deep"),
         ] {
             let error = to_lark(gbnf).expect_err(gbnf).to_string();

@@ -62,10 +62,46 @@ const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 /// what is not used: programs write such schemas without meaning much by it.
 fn of_schema(schema: Value) -> TopLevelGrammar {
     let mut schema = unwrapped(schema);
+    typed(&mut schema);
     if let Some(schema) = schema.as_object_mut() {
         schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE, "lenient": true }));
     }
     TopLevelGrammar::from_json_schema(schema)
+}
+
+/// Words of a schema that only one type has; llama.cpp takes that type for meant where a schema names none.
+const WORDS_OF_TYPES: [(&str, &[&str]); 3] = [
+    ("object", &["properties", "required", "additionalProperties", "patternProperties"]),
+    ("array", &["items", "prefixItems", "minItems", "maxItems"]),
+    ("string", &["pattern", "minLength", "maxLength", "format"]),
+];
+
+/// Says the type where a schema, or one within it, has the words of one and does not say so. A schema that combines others
+/// leaves its type to them.
+fn typed(schema: &mut Value) {
+    match schema {
+        Value::Object(words) => {
+            let says = ["type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "not", "if"];
+            let has = |word: &&str| words.contains_key(*word);
+            let of = WORDS_OF_TYPES.iter().find(|(_, of)| of.iter().any(has));
+            if let Some((name, _)) = of.filter(|_| !says.iter().any(has)) {
+                words.insert("type".to_owned(), json!(name));
+            }
+            for (word, within) in words {
+                match word.as_str() {
+                    // Values and not schemas.
+                    "enum" | "const" | "default" | "examples" | "required" => {}
+                    // Schemas by names that are no words.
+                    "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
+                        within.as_object_mut().into_iter().flat_map(|named| named.values_mut()).for_each(typed);
+                    }
+                    _ => typed(within),
+                }
+            }
+        }
+        Value::Array(several) => several.iter_mut().for_each(typed),
+        _ => {}
+    }
 }
 
 /// The schema within what services take in its place: `{"type": "json_schema", "json_schema": {"name": …, "schema": …}}`,
@@ -196,6 +232,11 @@ mod tests {
             string ::= \"\\\"\" ( [^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" ([\"\\\\bfnrt] | \"u\" [0-9a-fA-F]{4}) )* \"\\\"\" ws\n\
             number ::= (\"-\"? ([0-9] | [1-9] [0-9]{0,15})) (\".\" [0-9]+)? ws\nws ::= | \" \" | \"\\n\" [ \\t]{0,20}";
         let right = ["{}", "{\"a\": [1, -2.5, {\"b\": null}], \"c\":\"\\u00e9\\\"\"}", "{ \"a\":true}\n  "];
+        check(&gbnf("root ::= \"a\n\\-\" [b\\-] \"x\"{0}"), &["a\n-b", "a\n--"], &["a\n-bx", "a\n-c"]);
+        // Spaces that end in a line end which the rule behind them needs.
+        let sums = "root ::= (expr \"=\" ws term \"\\n\")+\nexpr ::= term ([-+*/] term)*\n\
+            term ::= ident | num | \"(\" ws expr \")\" ws\nident ::= [a-z] [a-z0-9_]* ws\nnum ::= [0-9]+ ws\nws ::= [ \\t\\n]*";
+        check(&gbnf(sums), &["a=1\n", "(a +b1)*2 = c\n\nx=y \n"], &["a=1", "a+=1\n", "(a=1\n"]);
         check(&gbnf(json), &right, &["{", "{\"a\" 1}", "[1]", "{\"a\":01}", "{\"a\":1,}"]);
     }
 
@@ -214,6 +255,26 @@ mod tests {
             &["{\"n\": 20}", "{\"n\": 0, \"s\": \"b\"}"],
             &["{}", "{\"n\": 21}", "{\"n\": 1, \"s\": \"c\"}", "1"],
         );
+    }
+
+    #[test]
+    fn a_type_that_is_not_named_is_that_of_the_words() {
+        let of = |schema: Value| {
+            of_schema(json!({"properties": {"type": schema}, "required": ["type"], "additionalProperties": false}))
+        };
+        check(&of(json!({"const": 1})), &["{\"type\": 1}"], &["1", "true", "{}"]);
+        check(
+            &of(json!({"items": {"minLength": 2}})),
+            &["{\"type\": [\"ab\"]}"],
+            &["{\"type\": 1}", "{\"type\": [1]}"],
+        );
+        check(
+            &of(json!({"anyOf": [{"pattern": "^a$"}, {"const": 2}]})),
+            &["{\"type\": 2}", "{\"type\": \"a\"}"],
+            &["{\"type\": 3}"],
+        );
+        let value = json!({"enum": [{"items": 1}]});
+        check(&of(value), &["{\"type\": {\"items\": 1}}"], &["{\"type\": {\"items\": 1, \"type\": \"array\"}}"]);
     }
 
     #[test]
