@@ -12,6 +12,7 @@ use super::{Ending, choice, interrupt, json, platform, prompt};
 use crate::engine::run::conversation::Answered;
 use crate::engine::{Conversation, Sampling, Session, Timings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::directory::shown;
 use crate::measure::Report;
 use crate::measure::panel::{figures, millis};
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
@@ -85,7 +86,14 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         eprintln!("headstart: {doubt}");
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
-    let Transcript { messages, tools } = transcript.unwrap_or_default();
+    let Transcript { messages, tools, unread } = transcript.unwrap_or_default();
+    if !unread.is_empty() {
+        let unread: Vec<_> = unread.iter().map(|key| shown(key)).collect();
+        eprintln!(
+            "headstart: beside the messages these are not read, and have options of their own: {}",
+            unread.join(", ")
+        );
+    }
     let options = RenderOptions { thinking: reasoning != Reasoning::None, tools, ..RenderOptions::default() };
     let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
     stop_strings.extend(arguments.ending.stop_strings());
@@ -95,7 +103,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         n_most: arguments.n_predict.unwrap_or(u32::MAX).min(session.n_context()) as usize,
         session,
         conversation,
-        sampling: sampling(arguments)?,
+        sampling: sampling(arguments, &model)?,
         reasoning,
         out: TextOut::to_stdout(),
         timings: None,

@@ -107,7 +107,7 @@ impl Talk {
     /// # Errors
     /// What is no list of messages; a model that has no conversations.
     pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String)> {
-        let Transcript { messages, tools } = Transcript::from_json(json)?;
+        let Transcript { messages, tools, .. } = Transcript::from_json(json)?;
         self.forget();
         let conversation = self.conversation.as_mut().ok_or_else(no_conversation)?;
         let turn = |message: &Message| Turn {

@@ -3,10 +3,12 @@
 //! - V3.2's and V4's blocks of `<｜DSML｜invoke>`;
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
 //! - Kimi K2's blocks between `<|tool_call_begin|>` and `<|tool_call_end|>`;
-//! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder);
+//! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder,
+//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron);
 //! - a message to a tool in a channel (gpt-oss);
 //! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
-//! - a list of Python's calls between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or alone (Llama 3.2 and 4);
+//! - a list of Python's calls, or JSON, between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or that list alone (Llama
+//!   3.2 and 4);
 //! - an answer that is nothing but JSON with a name and parameters (Llama 3).
 //!
 //! What is begun like a call and is none stays a part of the text.
@@ -42,8 +44,14 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
         match ends.take(MOST_ENDS).chain(whole).find_map(read) {
             Some((calls, behind)) => {
                 called.text += rest[..place].trim_end();
+                if form.begin == FUNCTION {
+                    // The tags around it, where one within it was left out.
+                    called.text.truncate(called.text.trim_end_matches("<tool_call>").trim_end().len());
+                    rest = behind.trim_start().strip_prefix("</tool_call>").unwrap_or(behind);
+                } else {
+                    rest = behind;
+                }
                 called.calls.extend(calls);
-                rest = behind;
             }
             // The mark is passed over, so that what follows it is looked at too.
             None => {
@@ -74,18 +82,35 @@ struct Form {
 /// More of them no call has in its arguments: each is tried.
 const MOST_ENDS: usize = 8;
 
-const FORMS: [Form; 8] = [
+const FORMS: [Form; 11] = [
     Form { begin: "<｜DSML｜tool_calls>", end: "</｜DSML｜tool_calls>", read: dsml },
     Form { begin: "<｜DSML｜function_calls>", end: "</｜DSML｜function_calls>", read: dsml },
     Form { begin: "<｜tool▁calls▁begin｜>", end: "<｜tool▁calls▁end｜>", read: marked },
+    // R1 leaves the mark before it out.
+    Form {
+        begin: ONE_MARKED,
+        end: "<｜tool▁calls▁end｜>",
+        read: |block, tools| marked(&[ONE_MARKED, block].concat(), tools),
+    },
     Form { begin: "<|tool_calls_section_begin|>", end: "<|tool_calls_section_end|>", read: kimi },
     Form { begin: "<tool_call>", end: "</tool_call>", read: tagged },
+    Form {
+        begin: FUNCTION,
+        end: "</function>",
+        read: |block, tools| block.split(FUNCTION).map(|one| loose(one, tools)).collect(),
+    },
+    Form { begin: "<TOOLCALL>", end: "</TOOLCALL>", read: |block, _| one_or_more(block) },
     Form { begin: "<|channel|>commentary to=functions.", end: "<|call|>", read: sent },
-    Form { begin: "<|tool_call_start|>", end: "<|tool_call_end|>", read: |block, _| python(block) },
+    Form {
+        begin: "<|tool_call_start|>",
+        end: "<|tool_call_end|>",
+        read: |block, _| python(block).or_else(|| one_or_more(block)),
+    },
     // Nothing ends these but the answer.
     Form { begin: MISTRAL, end: "</s>", read: mistral },
 ];
 const MISTRAL: &str = "[TOOL_CALLS]";
+const ONE_MARKED: &str = "<｜tool▁call▁begin｜>";
 
 /// What stands between two marks, and what follows the second one.
 fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a str)> {
@@ -124,7 +149,7 @@ fn dsml(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
 
 /// V3.1 writes a name and JSON; R1 and V3 before it write `function`, the name, and JSON between fences.
 fn marked(block: &str, _: &[String]) -> Option<Vec<ToolCall>> {
-    each_between(block, "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", |one| {
+    each_between(block, ONE_MARKED, "<｜tool▁call▁end｜>", |one| {
         let (first, second) = one.split_once("<｜tool▁sep｜>")?;
         let fenced = second.split_once("```json").and_then(|(name, json)| Some((name, json.rsplit_once("```")?.0)));
         let (name, arguments) = fenced.unwrap_or((first, second));
@@ -159,22 +184,51 @@ fn one_or_more(json: &str) -> Option<Vec<ToolCall>> {
 fn functions(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
     let mut calls = Vec::new();
     let mut block = block;
-    while let Some((function, rest)) = between(block, "<function=", "</function>") {
+    while let Some((function, rest)) = between(block, FUNCTION, "</function>") {
         block = rest;
         let (name, mut parameters) = function.split_once('>')?;
         let mut arguments = Vec::new();
-        while let Some((parameter, rest)) = between(parameters, "<parameter=", "</parameter>") {
+        while let Some((parameter, rest)) = between(parameters, PARAMETER, "</parameter>") {
+            // Its end was left out, and that of another was found.
+            if parameter.contains("\n<parameter=") {
+                return None;
+            }
             parameters = rest;
-            let (key, value) = parameter.split_once('>')?;
-            // The line ends around it belong to the form.
-            let value = value.strip_prefix('\n').unwrap_or(value);
-            let value = value.strip_suffix('\n').unwrap_or(value);
-            let typed = if is_text(tools, name, key) { None } else { json::read("a value", value).ok() };
-            arguments.push((key.to_owned(), typed.unwrap_or_else(|| Value::from(value))));
+            arguments.push(argument(parameter, name, tools)?);
+        }
+        if parameters.contains(PARAMETER) {
+            return None;
         }
         calls.push(call(name, arguments)?);
     }
     Some(calls)
+}
+const FUNCTION: &str = "<function=";
+const PARAMETER: &str = "<parameter=";
+
+/// A parameter's name and its value, of which the line ends around it belong to the form.
+fn argument(parameter: &str, tool: &str, tools: &[String]) -> Option<(String, Value)> {
+    let (key, value) = parameter.split_once('>')?;
+    let value = value.strip_prefix('\n').unwrap_or(value);
+    let value = value.strip_suffix('\n').unwrap_or(value);
+    let typed = if is_text(tools, tool, key) { None } else { json::read("a value", value).ok() };
+    Some((key.to_owned(), typed.unwrap_or_else(|| Value::from(value))))
+}
+
+/// A function behind its first tag, with parameters that may have no end, or with JSON.
+fn loose(function: &str, tools: &[String]) -> Option<ToolCall> {
+    let (name, within) = function.split_once('>')?;
+    let within = within.trim_end().trim_end_matches("</tool_call>").trim_end().trim_end_matches("</function>");
+    if within.trim_start().starts_with('{') {
+        return Some(ToolCall { name: name.to_owned(), arguments: object(within)?, ..ToolCall::default() });
+    }
+    let mut parameters = within.split(PARAMETER);
+    let before = parameters.next().unwrap_or_default();
+    let value = |parameter: &str| {
+        let parameter = parameter.trim_end();
+        argument(parameter.strip_suffix("</parameter>").unwrap_or(parameter), name, tools)
+    };
+    before.trim().is_empty().then(|| call(name, parameters.map(value).collect::<Option<_>>()?)).flatten()
 }
 
 /// What the model was told of a tool.
@@ -228,9 +282,13 @@ fn listed(answer: &str) -> Option<Vec<ToolCall>> {
 /// Nothing but calls as JSON, one or several with `;` between them, behind a mark or not.
 fn llama(answer: &str) -> Option<Vec<ToolCall>> {
     let marks = |text: &'static str| move |answer: &str| answer.trim().trim_start_matches(text).trim().to_owned();
+    let is_marked = answer.contains("<|python_tag|>");
     let answer = marks("<|python_tag|>")(answer);
     if !answer.starts_with('{') {
-        return None;
+        // Tools that Llama 3.1 was trained with: `brave_search.call(query="…")`.
+        let called = if is_marked { pythonic::calls(&answer)? } else { return None };
+        let call = |(name, arguments): pythonic::Called| call(name.trim_end_matches(".call"), arguments);
+        return called.into_iter().map(call).collect();
     }
     let mut calls = Vec::new();
     let mut values = serde_json::Deserializer::from_str(&answer).into_iter::<Value>();
@@ -354,6 +412,7 @@ mod tests {
         check(old, "", &["f {\"x\": 1}", "g {}"]);
         let new = "So.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": \"```json\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
         check(new, "So.", &["f {\"x\": \"```json\"}"]);
+        check(&new.replace("<｜tool▁calls▁begin｜>", ""), "So.", &["f {\"x\": \"```json\"}"]);
     }
 
     #[test]
@@ -368,6 +427,18 @@ mod tests {
         // SmolLM2 writes a list; and a text may have the tag's name in it.
         let list = "<tool_call>[{\"name\": \"go\", \"arguments\": {}}, {\"name\": \"add\", \"arguments\": {\"to\": \"</tool_call>\"}}]</tool_call>";
         check(list, "", &["go {}", "add {\"to\": \"</tool_call>\"}"]);
+        // Tags that are left out.
+        let add = &["add {\"a\": 12, \"to\": \"x\"}"];
+        let whole = "<tool_call>\n<function=add>\n<parameter=a>\n12\n</parameter>\n<parameter=to>\nx\n</parameter>\n</function>\n</tool_call>";
+        for tag in ["<tool_call>\n", "</parameter>\n", "</function>\n", "</tool_call>", "</function>\n</tool_call>"] {
+            check(&format!("So.\n{}", whole.replace(tag, "")), "So.", add);
+            check(&whole.replacen(tag, "", 1), "", add);
+        }
+        check("<function=add>{\"a\": 12, \"to\": \"x\"}</function>", "", add);
+        check("<TOOLCALL>[{\"name\": \"go\", \"arguments\": {}}]</TOOLCALL>", "", &["go {}"]);
+        for text in ["<function=add>x</function>", "<function=add>{\"a\"</function>", "<function=add"] {
+            check(text, text, &[]);
+        }
         // The last tag may be missing: some models end their turn there.
         check("<tool_call>{\"name\": \"go\", \"arguments\": {}}", "", &["go {}"]);
     }
@@ -406,6 +477,8 @@ mod tests {
         let read = [r#"f {"a": 1, "b": "it's", "c": [true, null, -2.5], "d": {"k": "v"}}"#, "g.h {}"];
         check(&format!("<|tool_call_start|>{calls}<|tool_call_end|>Done."), "Done.", &read);
         check(calls, "", &read);
+        let json = "<|tool_call_start|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]<|tool_call_end|>";
+        check(json, "", &["f {\"a\": 1}"]);
         check("<|python_start|>[g()]<|python_end|>", "", &["g {}"]);
         for text in ["[1, 2]", "[f(a)]", "[f(a=)]", "[f(a=1]", "[f(a=1) g()]", "[]", "[f(a=nan)]", "f(a=1)"] {
             check(text, text, &[]);
@@ -416,6 +489,8 @@ mod tests {
 
     #[test]
     fn llama_writes_nothing_but_json() {
+        check("<|python_tag|>f.call(q=\"a\")", "", &["f {\"q\": \"a\"}"]);
+        check("f.call(q=\"a\")", "f.call(q=\"a\")", &[]);
         check(" <|python_tag|>{\"name\": \"f\", \"parameters\": {\"q\": \"a;b\"}}", "", &["f {\"q\": \"a;b\"}"]);
         let two = "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {\"x\": 2}}";
         check(two, "", &["f {}", "g {\"x\": 2}"]);

@@ -13,10 +13,16 @@ pub struct Transcript {
     pub messages: Vec<Message>,
     /// Each the JSON object of a function, as in [`super::RenderOptions::tools`].
     pub tools: Vec<String>,
+    /// Keys beside the messages that were not read; what they ask for must be asked for otherwise.
+    pub unread: Vec<String>,
 }
 
+/// What stands beside the messages and is read.
+const KEYS: [&str; 5] = ["messages", "conversations", "tools", "functions", "system"];
+
 impl Transcript {
-    /// Reads a list of messages, one message, an object of `messages` and `tools`, or JSON lines with a message each. A
+    /// Reads a list of messages, one message, an object of `messages` and `tools` (`functions`, as they were called before; and
+    /// `system`, a text that goes first), or JSON lines with a message each. A
     /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other where a template takes no
     /// list), and may have `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`.
     /// Other keys and other roles than those of [`Role`] are for templates. `conversations` with `from` and `value` are the same, as ShareGPT has them.
@@ -26,21 +32,27 @@ impl Transcript {
     pub fn from_json(text: &str) -> Result<Self> {
         let text = text.trim_start_matches('\u{feff}');
         let whole = json::read("messages", text).or_else(|error| lines(text).ok_or(error))?;
-        let (messages, tools) = match whole.kind() {
-            ValueKind::Seq => (whole, Vec::new()),
-            ValueKind::Map if !first_of(&whole, ["role", "from"]).is_none() => (vec![whole].into(), Vec::new()),
-            ValueKind::Map => {
-                (first_of(&whole, ["messages", "conversations"]), functions("tools", &field(&whole, "tools"))?)
-            }
+        let (messages, beside) = match whole.kind() {
+            ValueKind::Seq => (whole, Value::from(())),
+            ValueKind::Map if !first_of(&whole, ["role", "from"]).is_none() => (vec![whole].into(), Value::from(())),
+            ValueKind::Map => (first_of(&whole, ["messages", "conversations"]), whole),
             kind => return Err(wrong("messages", kind, "a list of messages, or an object with one")),
         };
+        let mut tools = functions("tools", &field(&beside, "tools"))?;
+        tools.extend(functions("functions", &field(&beside, "functions"))?);
         let items = list("messages", &messages)?;
-        let messages: Vec<Message> =
+        let mut messages: Vec<Message> =
             (1..).zip(&items).map(|(number, item)| message(number, item)).collect::<Result<_>>()?;
+        let system = content("system", &field(&beside, "system"))?;
+        if !system.is_empty() && !messages.is_empty() {
+            messages.insert(0, Message::new(Role::System, system));
+        }
+        let names = beside.try_iter().ok().into_iter().flatten().map(|name| name.to_string());
+        let unread = names.filter(|name| !KEYS.contains(&name.as_str())).collect();
         if messages.is_empty() {
             return Err(Error::usage("messages", "none").expected("at least one"));
         }
-        Ok(Self { messages, tools })
+        Ok(Self { messages, tools, unread })
     }
 }
 
@@ -225,7 +237,8 @@ mod tests {
             {\"role\": \"assistant\", \"reasoning_content\": \"r\", \"wo_eos\": true, \"tool_calls\":
                 [{\"id\": \"1\", \"function\": {\"name\": \"f\", \"arguments\": {\"z\": 1, \"a\": 2}}}, {\"name\": \"g\", \"arguments\": \"{}\"}]},
             {\"role\": \"tool\", \"tool_call_id\": \"1\", \"content\": \"one\"}]}";
-        let Transcript { messages, tools } = Transcript::from_json(text).unwrap();
+        let Transcript { messages, tools, unread } = Transcript::from_json(text).unwrap();
+        assert!(unread.is_empty());
         assert_eq!(tools, ["{\"name\": \"f\", \"a\": 1e+16}"]);
         let roles: Vec<&str> = messages.iter().map(|message| message.role.name()).collect();
         assert_eq!(roles, ["system", "user", "assistant", "tool"]);
@@ -237,6 +250,18 @@ mod tests {
         let calls = &messages[2].tool_calls;
         assert_eq!((calls[0].arguments.as_str(), calls[1].name.as_str()), ("{\"z\": 1, \"a\": 2}", "g"));
         assert!(messages[2].unfinished && messages[2].reasoning == "r" && messages[3].tool_call_id == "1");
+    }
+
+    #[test]
+    fn what_stands_beside_the_messages_is_read_or_named() {
+        let text = r#"{"model": "m", "system": [{"type": "text", "text": "Be brief."}], "functions": [{"name": "f"}], "stop": ["x"],
+            "messages": [{"role": "user", "content": "a"}]}"#;
+        let Transcript { messages, tools, mut unread } = Transcript::from_json(text).unwrap();
+        unread.sort();
+        assert_eq!(unread, ["model", "stop"]);
+        assert_eq!(tools, ["{\"name\": \"f\"}"]);
+        let said: Vec<_> = messages.iter().map(|message| (message.role, message.content.as_str())).collect();
+        assert_eq!(said, [(Role::System, "Be brief."), (Role::User, "a")]);
     }
 
     /// The messages without what they were read from.
