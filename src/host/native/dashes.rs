@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 19] = [
+const LONG: [(&str, &str); 20] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
@@ -25,6 +25,7 @@ const LONG: [(&str, &str); 19] = [
     ("-jf", "--json-schema-file"),
     ("-dev", "--adapter"),
     ("--device", "--adapter"),
+    ("--system-prompt", "--system"),
     ("--temperature", "--temp"),
     ("--predict", "--n-predict"),
     ("--max-tokens", "--n-predict"),
@@ -32,7 +33,7 @@ const LONG: [(&str, &str); 19] = [
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 19] = [
+const IDLE: [(&[&str], Value, &str); 24] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -44,7 +45,7 @@ const IDLE: [(&[&str], Value, &str); 19] = [
     (&["-kvu", "--kv-unified", "-np", "--parallel"], Value::IfNumber, "one text is written at a time"),
     (&["--jinja"], Value::Never, "templates are always rendered as Jinja"),
     (&["--mlock"], Value::Never, "weights are kept on the adapter"),
-    (&["--no-mmap", "--mmap"], Value::Never, "files are read and not mapped"),
+    (&["--no-mmap", "--mmap", "-mmp", "-dio", "--direct-io"], Value::IfSwitch, "files are read and not mapped"),
     (&["-cb", "-nocb", "--cont-batching", "--no-cont-batching"], Value::Never, "one text is written at a time"),
     (
         &["--numa", "-sm", "--split-mode", "-mg", "--main-gpu", "-ts", "--tensor-split", "-ot", "--override-tensor"],
@@ -53,8 +54,8 @@ const IDLE: [(&[&str], Value, &str); 19] = [
     ),
     (&["-ncmoe", "--n-cpu-moe"], Value::Always, "one adapter computes all"),
     (
-        &["-cmoe", "--cpu-moe", "--no-repack", "--op-offload", "--no-op-offload"],
-        Value::Never,
+        &["-cmoe", "--cpu-moe", "--no-repack", "--repack", "-nopo", "--op-offload", "--no-op-offload"],
+        Value::IfSwitch,
         "one adapter computes all",
     ),
     (
@@ -69,13 +70,19 @@ const IDLE: [(&[&str], Value, &str); 19] = [
             "--verbosity",
             "--log-verbosity",
             "--keep",
+            "--delay",
+            "-C",
+            "--cpu-mask",
+            "-Cr",
+            "--cpu-range",
+            "--cpu-strict",
         ],
         Value::Always,
         "that is taken care of",
     ),
     (
-        &["-nkvo", "--no-kv-offload", "--swa-full"],
-        Value::Never,
+        &["-nkvo", "--no-kv-offload", "--kv-offload", "--swa-full"],
+        Value::IfSwitch,
         "the KV cache is kept on the adapter, and as small as may be",
     ),
     (
@@ -86,7 +93,35 @@ const IDLE: [(&[&str], Value, &str); 19] = [
     (&["--check-tensors"], Value::Never, "weights that are no numbers are always refused"),
     (&["--context-shift", "--no-context-shift"], Value::Never, "a conversation drops its oldest turns, a text ends"),
     (&["--color", "-co"], Value::IfSwitch, "a terminal is seen as one"),
-    (&["-i", "--interactive", "--no-warmup"], Value::Never, "a terminal is seen as one"),
+    (&["-i", "--interactive"], Value::Never, "a terminal is seen as one"),
+    (&["--warmup", "--no-warmup", "--progress"], Value::Never, "that is taken care of"),
+    (&["--perf", "--display-prompt"], Value::Never, "stdout has the text alone, and stderr the figures"),
+    (&["--log-file", "--log-colors"], Value::Always, "stderr has what there is to say"),
+    (&["--log-prefix", "--log-timestamps"], Value::Never, "stderr has what there is to say"),
+    (&["--prompt-cache-all"], Value::Never, "what is written is always kept with the prompt"),
+];
+
+/// Options of llama.cpp that would change the text, and are not there: the value by which they change nothing, and what there
+/// is in their place.
+const ABSENT: [(&[&str], &str, &str); 10] = [
+    (
+        &["--samplers", "--sampler-seq", "--sampling-seq"],
+        "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature",
+        "Samplers have llama.cpp's usual order; each is left out by its own option.",
+    ),
+    (&["--mirostat"], "0", "Use --temp with --top-p or --min-p."),
+    (&["--dynatemp-range"], "0", "Use --temp."),
+    (&["--chat-template", "--chat-template-file", "--chat-template-kwargs"], "", "The model's own template is used."),
+    (
+        &["--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale", "--yarn-orig-ctx"],
+        "",
+        "The model's file says how positions are turned; change it there.",
+    ),
+    (&["--lora", "--lora-scaled", "--control-vector"], "", "Merge it into the model first, as llama-export-lora does."),
+    (&["--mmproj", "--mmproj-url", "--image", "--audio"], "", "Models read and write text only."),
+    (&["-hft", "--hf-token"], "", "Set HF_TOKEN."),
+    (&["--offline"], "", "Set HF_HUB_OFFLINE=1."),
+    (&["--prompt-cache-ro"], "", "The file of --prompt-cache is always written; give a copy of it."),
 ];
 
 /// Whether a value belongs to an option.
@@ -160,6 +195,13 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
                 words.next_if(|next| takes.takes(&next.to_string_lossy()));
             }
             notices.push(format!("{name} means nothing here: {why}"));
+        } else if let Some((_, nothing, instead)) = ABSENT.iter().find(|(names, ..)| runs && names.contains(&name)) {
+            let next = value.is_none().then(|| words.next_if(|next| *next == **nothing)).flatten();
+            if next.is_none() && value != Some(*nothing) {
+                return Err(Error::usage(format!("option {name}"), "an option of llama.cpp that is not supported")
+                    .advice(*instead));
+            }
+            notices.push(format!("{name} {nothing} is how it is"));
         } else if let Some(long) = long(name) {
             if name == "-no-cnv" {
                 notices.push("-no-cnv is how it is without -cnv: the text is continued".to_owned());
@@ -288,9 +330,28 @@ mod tests {
             ("headstart run --color auto -co on --color x", "headstart run x", 3),
             ("headstart bench -cb -sm none -v --no-perf -nkvo", "headstart bench", 5),
             ("headstart run --n_gpu_layers 9 -ot x=CPU --cpu-moe --keep -1 a", "headstart run a", 4),
+            ("headstart bench -mmp 0 --mmap 1 -nkvo 0 --op-offload -p 5", "headstart bench -p 5", 4),
+            ("headstart run --log-file a.log --warmup --perf --prompt-cache-all -p a", "headstart run -p a", 4),
+            ("headstart run --mirostat 0 --dynatemp-range=0 -p a", "headstart run -p a", 2),
             ("headstart tokenize -t", "headstart tokenize -t", 0),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), n));
+        }
+    }
+
+    #[test]
+    fn what_would_change_the_text_and_is_not_there_is_refused_by_its_name() {
+        for (typed, told) in [
+            ("--mirostat 2", "--temp"),
+            ("--mirostat", "--temp"),
+            ("--samplers top_k", "llama.cpp's usual order"),
+            ("--chat_template chatml", "own template"),
+            ("-hft x", "HF_TOKEN"),
+            ("--offline", "HF_HUB_OFFLINE"),
+        ] {
+            let words = ["headstart", "run"].into_iter().chain(typed.split(' ')).map(OsString::from);
+            let error = with_long_options(words).expect_err(typed).to_string();
+            assert!(error.contains("not supported") && error.contains(told), "{error}");
         }
     }
 
