@@ -311,6 +311,20 @@ fn every_stage_agrees_in_lock_step_and_a_broken_one_is_named() {
 }
 
 #[test]
+fn a_list_says_which_layers_have_a_window() {
+    let slides = [true, false, false, true, true, false, true];
+    let numbers = slides.map(i32::from);
+    for list in [Value::from(slides.as_slice()), numbers.as_slice().into()] {
+        let mut keys = gguf_keys("gemma3");
+        keys.insert("gemma3.attention.sliding_window_pattern".to_owned(), list);
+        let file = Memory::new("model.gguf", gguf_bytes(&keys, &BTreeMap::new()));
+        let shape = Shape::from_gguf(&block_on(gguf::read(&file, 0)).unwrap(), Vec::new()).unwrap();
+        let found: Vec<bool> = shape.kinds.iter().map(|kind| kind.window.is_some()).collect();
+        assert_eq!(found, slides);
+    }
+}
+
+#[test]
 fn settings_that_make_no_sense_are_refused_by_name() {
     for (family, key, value, words) in [
         ("gemma3", "attention.sliding_window", Value::from(u32::MAX), "window"),

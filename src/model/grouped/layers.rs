@@ -40,7 +40,7 @@ impl LayerKind {
     pub const PLAIN: Self = Self { window: None, turn: Turn::Main };
 }
 
-/// Of every so many layers the last one sees all, the others have a window.
+/// Of every so many layers the last one sees all, the others have a window; or in a GGUF whether each has one.
 pub(super) const PATTERN: Key =
     key("attention.sliding_window_pattern", &["sliding_window_pattern", "_sliding_window_pattern"]);
 /// Of every so many layers the last one does not turn.
@@ -84,7 +84,14 @@ pub(super) fn read(
         let window = keys.whole(&keys::WINDOW)?.or(window);
         // Of some architectures a GGUF without a window has none, as llama.cpp reads it.
         if config.is_some() || custom.needs_window || window.is_some_and(|window| window > 0) {
-            kinds = windows(keys, config, custom.turns_apart, window, interval(keys, &PATTERN, each)?)?;
+            let slides = match keys.flags(&PATTERN, n_layers as usize) {
+                Some(told) => told,
+                None => {
+                    let each = interval(keys, &PATTERN, each)?;
+                    (1..=n_layers).map(|layer| layer % each != 0).collect()
+                }
+            };
+            kinds = windows(keys, config, custom.turns_apart, window, slides)?;
         }
     }
     if custom.all_slide && config.is_none() {
@@ -110,9 +117,8 @@ fn windows(
     config: Option<&ConfigKeys>,
     turns_apart: bool,
     window: Option<u32>,
-    each: u32,
+    slides: Vec<bool>,
 ) -> Result<Vec<LayerKind>> {
-    let n_layers = keys.require(&keys::N_LAYERS)?.min(MOST_LAYERS + 1);
     let window = window.ok_or_else(|| keys.missing(&keys::WINDOW))?;
     if window == 0 {
         return Err(Error::file(keys.thing(&keys::WINDOW), "0").expected("a window of at least 1 token"));
@@ -123,8 +129,8 @@ fn windows(
         _ => None,
     };
     let kinds = "\"sliding_attention\" or \"full_attention\"";
-    let told = config.map(|config| config.list("layer_types", n_layers as usize, kinds, kind)).transpose()?;
-    let slides = told.flatten().unwrap_or_else(|| (1..=n_layers).map(|layer| layer % each != 0).collect());
+    let told = config.map(|config| config.list("layer_types", slides.len(), kinds, kind)).transpose()?;
+    let slides = told.flatten().unwrap_or(slides);
     let turn = if turns_apart { Turn::Local } else { Turn::Main };
     let kind = |slides| if slides { LayerKind { window: Some(window), turn } } else { LayerKind::PLAIN };
     Ok(slides.into_iter().map(kind).collect())

@@ -6,7 +6,7 @@ use super::check::MOST_LAYERS;
 use super::keys::{self, Key, Keys, Rest};
 use crate::error::{Error, Result};
 use crate::format::directory::{Directory, shown};
-use crate::format::gguf::{Gguf, Metadata};
+use crate::format::gguf::{Gguf, Metadata, Value};
 use std::collections::BTreeSet;
 
 pub(in crate::model) const ARCHITECTURE: &str = "general.architecture";
@@ -38,6 +38,12 @@ impl Keys for GgufKeys<'_> {
 
     fn flag(&self, key: &Key) -> Result<Option<bool>> {
         self.metadata.get_bool(&self.name(key))
+    }
+
+    fn flags(&self, key: &Key, n: usize) -> Option<Vec<bool>> {
+        let name = self.name(key);
+        let is_list = matches!(self.metadata.get(&name), Some(Value::Scalars(_)));
+        is_list.then(|| self.metadata.get_bool_for_each(&name, n).ok().flatten()).flatten()
     }
 
     fn text(&self, key: &Key) -> Result<Option<String>> {

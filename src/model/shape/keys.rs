@@ -84,6 +84,11 @@ pub(in crate::model) trait Keys {
     fn flag(&self, key: &Key) -> Result<Option<bool>>;
     fn text(&self, key: &Key) -> Result<Option<String>>;
 
+    /// One for each of `n` layers, where the setting is a list.
+    fn flags(&self, _key: &Key, _n: usize) -> Option<Vec<bool>> {
+        None
+    }
+
     /// What an error calls the setting.
     fn thing(&self, key: &Key) -> String;
 
