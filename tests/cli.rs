@@ -1,6 +1,7 @@
 //! The command line as people and scripts meet it: what goes to stdout, what to stderr, exit codes, messages, files.
 //! Every test runs the program itself, on the CPU executor unless it says otherwise, so that it holds on any machine.
 
+use headstart::format::Memory;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -180,7 +181,10 @@ fn prompts_that_cannot_be_read_are_refused() {
     refused(&headstart_reading(b"ab\xff\xfe", &run), 2, &["stdin", "UTF-8"]);
     refused(&run_on_cpu("2", &["-f", "no/such/prompt.txt"]), 5, &["no/such/prompt.txt"]);
     refused(&run_on_cpu("2", &["-c", "4", "-p", "one two three four five six"]), 2, &["at most 3", "-c"]);
-    refused(&run_on_cpu("2", &["-c", "99999999"]), 2, &["context"]);
+    let longest = run_on_cpu("2", &["-c", "99999999", "-p", "a"]);
+    done(&longest);
+    let said = String::from_utf8_lossy(&longest.stderr).into_owned();
+    assert!(said.contains("8192 tokens, the most"), "{said}");
     refused(&run_on_cpu("2", &["-m", &golden("gguf/v4_random_f32.gguf")]), 2, &["no vocabulary", "--ids"]);
 }
 
@@ -460,6 +464,32 @@ fn options_of_llama_cpp_work_or_are_named() {
     done(&whole);
     assert!(stdout(&whole).len() > stdout(&run_on_cpu("3", &["-p", "A man"])).len());
     done(&run_on_cpu("2", &["-c", "0", "--seed", "-1", "-p", "a"]));
+}
+
+#[test]
+fn what_a_model_recommends_counts_where_no_option_says_otherwise() {
+    let file = Memory::new("embedded", std::fs::read(embedded()).unwrap());
+    let model = crate::gguf_writer::GgufModel::read(&file);
+    let keys = [
+        ("general.sampling.temp", 0.0f32.into()),
+        ("general.sampling.top_k", 3u32.into()),
+        ("general.sampling.penalty_repeat", f32::NAN.into()),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, model.bytes_with(&keys)).unwrap();
+    let write = |options: &[&str]| {
+        let words = ["run", "-a", "cpu", "-n", "12", "-p", "It was", "-m", path.to_str().unwrap(), "--seed", "5"];
+        let output = headstart(&[&words, options].concat());
+        done(&output);
+        (stdout(&output), stderr(&output))
+    };
+    let greedy = stdout(&run_on_cpu("12", &["-p", "It was"]));
+    let (text, said) = write(&[]);
+    assert!(text == greedy && !said.contains("recommend"), "{said}");
+    let (text, said) = write(&["--temp", "1.5"]);
+    assert!(text != greedy && said.contains("recommend: --top-k 3\n"), "{said}");
+    assert!(!write(&["--temp", "1.5", "--top-k", "0"]).1.contains("recommend"));
 }
 
 #[test]

@@ -96,11 +96,17 @@ impl GgufModel {
 
     /// The file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes_with(&[])
+    }
+
+    /// The file, with keys beside those that it has.
+    pub(crate) fn bytes_with(&self, more: &[(&str, Value)]) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(3u32.to_le_bytes());
         file.extend((self.tensors.len() as u64).to_le_bytes());
-        file.extend((self.metadata.iter().count() as u64).to_le_bytes());
-        for (key, value) in self.metadata.iter() {
+        let keys: Vec<_> = self.metadata.iter().chain(more.iter().map(|(key, value)| (*key, value))).collect();
+        file.extend((keys.len() as u64).to_le_bytes());
+        for (key, value) in keys {
             write_text(&mut file, key);
             write_value(&mut file, value);
         }

@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::recommended::Recommended;
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
@@ -55,6 +56,8 @@ pub struct OpenModel {
     pub tokenizer: Option<Rc<Tokenizer>>,
     /// Texts that end what the model writes, as `generation_config.json` names them.
     pub stop_strings: Vec<String>,
+    /// How its makers would have tokens chosen.
+    pub recommended: Recommended,
     chat: Result<Option<Rc<Chat>>>,
     /// What was noticed and skipped.
     pub notices: Vec<String>,
@@ -105,7 +108,8 @@ impl ModelFiles {
     async fn read(&self) -> Result<OpenModel> {
         if let Some(model) = &self.synthetic {
             let (model, stop_strings, notices) = (model.model()?, Vec::new(), Vec::new());
-            return Ok(OpenModel { model, tokenizer: None, stop_strings, chat: Ok(None), notices });
+            let recommended = Recommended::default();
+            return Ok(OpenModel { model, tokenizer: None, stop_strings, recommended, chat: Ok(None), notices });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
@@ -216,7 +220,8 @@ impl ModelFiles {
             Some(tokenizer) => Chat::from_gguf(&file.metadata, tokenizer).map(|chat| chat.map(Rc::new)),
             None => Ok(None),
         };
-        Ok(OpenModel { model, tokenizer, stop_strings: Vec::new(), chat, notices })
+        let recommended = Recommended::of_gguf(&file.metadata);
+        Ok(OpenModel { model, tokenizer, stop_strings: Vec::new(), recommended, chat, notices })
     }
 
     async fn read_safetensors(&self) -> Result<OpenModel> {
@@ -246,7 +251,8 @@ impl ModelFiles {
             notices.push("generation_config.json is no JSON object: it is passed over".to_owned());
         }
         let stop_strings = stop_strings(settings);
-        Ok(OpenModel { model, tokenizer, stop_strings, chat, notices })
+        let recommended = Recommended::of_config(settings);
+        Ok(OpenModel { model, tokenizer, stop_strings, recommended, chat, notices })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod export;
 pub mod files;
 pub mod options;
 pub(super) mod read_rows;
+pub mod recommended;
 pub(super) mod synthesis;
 pub(super) mod synthetic_fill;
 pub mod upload;

@@ -19,7 +19,7 @@ Exit codes:
   4    the adapter: missing, lost, too small, failing
   5    reading or writing failed
   6    wrong numbers: `verify` found an adapter that computes something else than the CPU does
-  130  ended by Ctrl-C; what was done until then is reported
+  130  ended by Ctrl-C; what was done until then is reported (143: by SIGTERM, likewise)
 
 Results go to stdout, everything else to stderr.";
 
@@ -92,6 +92,7 @@ impl Default for Command {
 
 const RUN_EXAMPLES: &str = "\
 The text is written to stdout, alone. A panel of timings follows on stderr.
+Where no option says how tokens are chosen, what the model's files recommend counts.
 Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
 With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
@@ -370,6 +371,9 @@ pub(super) struct SamplingOptions {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)),
           allow_negative_numbers = true)]
     pub(super) seed: Option<i64>,
+    /// The names of the options that were typed: of the others a model's files may know better.
+    #[arg(skip)]
+    pub(super) given: Vec<String>,
 }
 
 /// List every adapter on every backend, with what it offers, how the kernels are set for it, and how fast it is at best.

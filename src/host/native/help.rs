@@ -1,13 +1,19 @@
 //! What was typed, read; and the texts of the help, laid out for the terminal that they are read on.
 
-use super::arguments::Arguments;
+use super::arguments::{self, Arguments};
+use clap::parser::ValueSource;
 use clap::{Command, CommandFactory, FromArgMatches};
 use std::ffi::OsString;
 
 /// The arguments, or the end of the program with help or an error.
 pub(super) fn parse(words: Vec<OsString>) -> Arguments {
     let matches = reflowed(Arguments::command()).get_matches_from(words);
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let mut arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let (Some(arguments::Command::Run(run)), Some((_, of_run))) = (&mut arguments.command, matches.subcommand()) {
+        let is_given = |id: &&clap::Id| of_run.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+        run.sampling.given = of_run.ids().filter(is_given).map(ToString::to_string).collect();
+    }
+    arguments
 }
 
 /// The texts below the options without the line ends of the source: clap wraps them to the terminal, and lines that are

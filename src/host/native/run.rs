@@ -62,7 +62,8 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
-    let request = Request { model, sha256, prompt, sampling: sampling(arguments)?, cache, arguments };
+    let sampling = sampling(arguments, &model)?;
+    let request = Request { model, sha256, prompt, sampling, cache, arguments };
     tell_seed(&arguments.sampling, &request.sampling);
     let (reports, failed) = match arguments.adapter.as_deref() {
         Some("all") => {
@@ -233,24 +234,34 @@ pub(super) async fn load(model: &Named, options: &arguments::Model, choice: Exec
     load_tuned(model, options, choice).await.map(|(session, _)| session)
 }
 
-/// As [`load`]; says how the kernels were chosen, too.
+/// As [`load`]; says how the kernels were chosen, too. A context that is longer than the model was made for is that, with a word.
 pub(super) async fn load_tuned(
     model: &Named,
     options: &arguments::Model,
     choice: ExecutorChoice,
 ) -> Result<(Session, Option<TuningFacts>)> {
-    let mut session = load_untuned(model, options, choice).await?;
+    let most = model.files.open().await?.context_length();
+    if let Some(asked) = options.n_context().filter(|asked| *asked > most) {
+        eprintln!("headstart: the context is {most} tokens, the most that the model was made for, and not {asked}");
+    }
+    let n_context = options.n_context().map(|asked| asked.min(most));
+    let mut session = load_untuned(model, options, n_context, choice).await?;
     let tuning = tune::after_load(&mut session, options.tune).await?;
     Ok((session, tuning))
 }
 
 /// As [`load`], with the choices that are known, and no search for others.
-pub(super) async fn load_untuned(model: &Named, options: &arguments::Model, choice: ExecutorChoice) -> Result<Session> {
+pub(super) async fn load_untuned(
+    model: &Named,
+    options: &arguments::Model,
+    n_context: Option<u32>,
+    choice: ExecutorChoice,
+) -> Result<Session> {
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
     let most_bytes = memory::free_bytes(&choice);
     let cache = options.cache;
     let options = LoadOptions {
-        n_context: options.n_context(),
+        n_context,
         shader_checks,
         most_bytes,
         cache: options.cache.types(&choice),
@@ -292,8 +303,46 @@ fn show_stages(report: &Report) {
     }
 }
 
-/// How tokens are chosen, as the command line says.
-pub(super) fn sampling(arguments: &arguments::Run) -> Result<Sampling> {
+/// How tokens are chosen: as the command line says, or else as the model's files recommend, which is told.
+pub(super) fn sampling(arguments: &arguments::Run, model: &Named) -> Result<Sampling> {
+    let asked = asked_sampling(arguments)?;
+    let of = pollster::block_on(model.files.open())?.recommended;
+    let mut taken = Taken { given: &arguments.sampling.given, words: Vec::new() };
+    let sampling = Sampling {
+        temperature: taken.or("temp", of.temperature, asked.temperature),
+        top_k: taken.or("top_k", of.top_k, asked.top_k),
+        top_p: taken.or("top_p", of.top_p, asked.top_p),
+        min_p: taken.or("min_p", of.min_p, asked.min_p),
+        repeat_penalty: taken.or("repeat_penalty", of.repeat_penalty, asked.repeat_penalty),
+        repeat_window: taken.or("repeat_last_n", of.repeat_window, asked.repeat_window),
+        ..asked
+    };
+    if !taken.words.is_empty() && sampling.temperature > 0.0 {
+        eprintln!("headstart: as the model's files recommend: {}", taken.words.join(" "));
+    }
+    Ok(sampling)
+}
+
+/// What was taken from a model's files, as options.
+struct Taken<'a> {
+    given: &'a [String],
+    words: Vec<String>,
+}
+
+impl Taken<'_> {
+    fn or<T: Copy + std::fmt::Display>(&mut self, option: &str, recommended: Option<T>, asked: T) -> T {
+        match recommended.filter(|_| !self.given.iter().any(|given| given == option)) {
+            Some(value) => {
+                self.words.push(format!("--{} {value}", option.replace('_', "-")));
+                value
+            }
+            None => asked,
+        }
+    }
+}
+
+/// As the command line says.
+fn asked_sampling(arguments: &arguments::Run) -> Result<Sampling> {
     let options = &arguments.sampling;
     // -1 stands for all.
     let window = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);

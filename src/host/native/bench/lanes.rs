@@ -111,10 +111,10 @@ impl<'a> Bench<'a> {
     fn load(&self, model: usize, choice: usize) -> Result<Lane> {
         let (model, choice) = (&self.models[model], &self.choices[choice]);
         let shader_checks = self.options.shader_checks;
-        let ctx_size = self.options.n_context(self.plan);
+        let n_context = self.options.n_context(self.plan);
         let (cache, tune, rounds) = (self.options.cache, self.options.tune, self.options.rounds);
-        let options = arguments::Model { ctx_size, shader_checks, cache, tune, rounds, ..arguments::Model::default() };
-        let session = block_on(load_untuned(&model.named, &options, choice.clone()))?;
+        let options = arguments::Model { shader_checks, cache, tune, rounds, ..arguments::Model::default() };
+        let session = block_on(load_untuned(&model.named, &options, n_context, choice.clone()))?;
         let facts = ModelFacts::new(&session, &model.named.name, model.named.bytes);
         let facts = ModelFacts { sha256: model.sha256.clone(), ..facts };
         let settings = Settings { shader_checks, ..Settings::default() };

@@ -1,0 +1,105 @@
+//! How a model's makers would have its tokens chosen: what a GGUF says under `general.sampling`, as llama.cpp's converter
+//! writes it, or what stands in `generation_config.json`, by the names of transformers' `GenerationConfig`.
+
+use crate::format::gguf::Metadata;
+use crate::format::loose_json;
+use serde_json::Value;
+
+/// The settings that a model's files name; what makes no sense is none. Where nothing is named, the program's own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Recommended {
+    /// The temperature; 0 for the likeliest token every time.
+    pub temperature: Option<f32>,
+    /// Tokens to choose among; 0 for all.
+    pub top_k: Option<u32>,
+    /// The probability of those tokens together.
+    pub top_p: Option<f32>,
+    /// The least share of the likeliest token's probability.
+    pub min_p: Option<f32>,
+    /// What makes tokens that were written less likely; 1 does nothing.
+    pub repeat_penalty: Option<f32>,
+    /// Among how many of the last tokens that looks.
+    pub repeat_window: Option<u32>,
+}
+
+impl Recommended {
+    /// What a GGUF says.
+    pub(super) fn of_gguf(metadata: &Metadata) -> Self {
+        let key = |name: &str| format!("general.sampling.{name}");
+        let number = |name: &str| metadata.get_f32(&key(name)).ok().flatten();
+        // Some files have whole numbers as floats.
+        let whole = |name: &str| metadata.get_u32(&key(name)).ok().flatten().or_else(|| whole(number(name)?.into()));
+        Self {
+            temperature: number("temp"),
+            top_k: whole("top_k"),
+            top_p: number("top_p"),
+            min_p: number("min_p"),
+            repeat_penalty: number("penalty_repeat"),
+            repeat_window: whole("penalty_last_n"),
+        }
+        .sensible()
+    }
+
+    /// What a `generation_config.json` says, unless it says that nothing is drawn without being asked for.
+    pub(super) fn of_config(json: Option<&str>) -> Self {
+        let config: Option<Value> = json.and_then(|json| serde_json::from_str(&loose_json::strict(json)).ok());
+        let Some(config) = config.filter(|config| config.get("do_sample") != Some(&Value::Bool(false))) else {
+            return Self::default();
+        };
+        let number = |name: &str| config.get(name).and_then(Value::as_f64);
+        let float = |name: &str| number(name).map(|number| number as f32);
+        Self {
+            temperature: float("temperature"),
+            top_k: number("top_k").and_then(whole),
+            top_p: float("top_p"),
+            min_p: float("min_p"),
+            repeat_penalty: float("repetition_penalty"),
+            repeat_window: None,
+        }
+        .sensible()
+    }
+
+    fn sensible(self) -> Self {
+        let share = |value: &f32| (0.0..=1.0).contains(value);
+        Self {
+            temperature: self.temperature.filter(|value| (0.0..=100.0).contains(value)),
+            top_p: self.top_p.filter(share),
+            min_p: self.min_p.filter(share),
+            repeat_penalty: self.repeat_penalty.filter(|value| *value > 0.0 && *value <= 100.0),
+            ..self
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<u32> {
+    (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_generation_config_says_counts_where_it_makes_sense() {
+        let of = |json: &str| Recommended::of_config(Some(json));
+        let found =
+            of(r#"{"do_sample": true, "temperature": 0.6, "top_k": 20.0, "top_p": 0.95, "repetition_penalty": 1.05}"#);
+        let expected = Recommended {
+            temperature: Some(0.6),
+            top_k: Some(20),
+            top_p: Some(0.95),
+            repeat_penalty: Some(1.05),
+            ..Recommended::default()
+        };
+        assert_eq!(found, expected);
+        for nothing in [
+            r#"{"do_sample": false, "temperature": 0.6}"#,
+            r#"{"temperature": -1, "top_k": 1.5, "top_p": 2, "min_p": "a", "repetition_penalty": 0}"#,
+            r#"{"temperature": null, "top_k": -1}"#,
+            "[1]",
+            "{",
+        ] {
+            assert_eq!(of(nothing), Recommended::default(), "{nothing}");
+        }
+    }
+}
