@@ -91,9 +91,8 @@ impl Default for Command {
 }
 
 const RUN_EXAMPLES: &str = "\
-The text is written to stdout, alone. A panel of timings follows on stderr.
-Where no option says how tokens are chosen, what the model's files recommend counts.
-Ctrl-C ends the text and still shows the panel; a second one ends at once.
+The text is written to stdout, alone. A panel of timings follows on stderr. Where no option says how
+tokens are chosen, what the model's files recommend counts. Ctrl-C ends the text and still shows the panel; a second one ends at once.
 
 With --conversation the answers go to stdout, alone; thoughts, notices and a line of timings after
 each turn go to stderr. -p or -f is the first turn, the lines of stdin are the next ones (a \\ at
