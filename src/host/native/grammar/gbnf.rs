@@ -1,9 +1,9 @@
 //! llama.cpp's grammars (GBNF), rewritten in llguidance's form of Lark.
 //!
-//! A grammar whose rules do not come back to themselves becomes one regular expression. Of any other each character is a
-//! terminal: of longer ones llguidance takes the longest that matches, and a rule of spaces would take the line end that
-//! the rule behind it needs, so that the text never ends.
+//! Rules that can be are terminals, each one regular expression (see [`super::terminals`]); the others are rules of
+//! terminals.
 
+use super::terminals::{regular, terminals};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ const MOST_REPEATED: u32 = 2000;
 
 /// What a rule is made of.
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Rule(usize),
     Text(String),
     Class {
@@ -50,61 +50,40 @@ pub(super) fn to_lark(gbnf: &str) -> Result<String> {
     let root = *numbers.get("root").ok_or_else(|| missing("root"))?;
     let bodies: Vec<Node> =
         bodies.into_iter().zip(&names).map(|(body, name)| body.ok_or_else(|| missing(name))).collect::<Result<_>>()?;
-    let terminal = terminals(&bodies);
-    let is_regular = terminal[root];
-    let letter = if is_regular { 'T' } else { 'r' };
-    let mut lark = format!("start: {letter}{root}\n");
-    for (rule, body) in bodies.iter().enumerate().filter(|(rule, _)| !is_regular || terminal[*rule]) {
-        let _ = write!(lark, "{letter}{rule}: ");
-        write_node(&mut lark, body, letter);
-        lark.push('\n');
+    let regular = regular(&bodies);
+    let terminal = terminals(&bodies, root, &regular);
+    let name = |rule: usize| if terminal[rule] { format!("T{rule}") } else { format!("r{rule}") };
+    let mut lark = format!("start: {}\n", name(root));
+    for (rule, body) in bodies.iter().enumerate() {
+        // Terminals stand on regular rules, though these are none by themselves.
+        if regular[rule] {
+            let _ = write!(lark, "T{rule}: ");
+            write_node(&mut lark, body, &|rule| format!("T{rule}"));
+            lark.push('\n');
+        }
+        if !terminal[rule] {
+            let _ = write!(lark, "r{rule}: ");
+            write_node(&mut lark, body, &name);
+            lark.push('\n');
+        }
     }
     Ok(lark)
 }
 
-/// Which rules are regular: they name only such rules, and no tokens.
-fn terminals(bodies: &[Node]) -> Vec<bool> {
-    let mut terminal = vec![false; bodies.len()];
-    loop {
-        let more: Vec<usize> =
-            (0..bodies.len()).filter(|&rule| !terminal[rule] && is_regular(&bodies[rule], &terminal)).collect();
-        if more.is_empty() {
-            return terminal;
-        }
-        more.into_iter().for_each(|rule| terminal[rule] = true);
-    }
-}
-
-fn is_regular(node: &Node, terminal: &[bool]) -> bool {
-    match node {
-        Node::Rule(rule) => terminal[*rule],
-        Node::Token(_) => false,
-        Node::Text(_) | Node::Class { .. } => true,
-        Node::Sequence(parts) | Node::Choice(parts) => parts.iter().all(|part| is_regular(part, terminal)),
-        Node::Repeat(part, ..) => is_regular(part, terminal),
-    }
-}
-
-/// Rules have names that begin with this letter: T, and they are terminals, or r. Writing to a string cannot fail.
-fn write_node(lark: &mut String, node: &Node, letter: char) {
+/// Writing to a string cannot fail.
+fn write_node(lark: &mut String, node: &Node, name: &impl Fn(usize) -> String) {
     let between = |lark: &mut String, parts: &[Node], sign: &str| {
         lark.push('(');
         for (index, part) in parts.iter().enumerate() {
             *lark += if index > 0 { sign } else { "" };
-            write_node(lark, part, letter);
+            write_node(lark, part, name);
         }
         lark.push(')');
     };
     match node {
-        Node::Rule(rule) => {
-            let _ = write!(lark, "{letter}{rule}");
-        }
+        Node::Rule(rule) => *lark += &name(*rule),
         Node::Token(token) => *lark += token,
-        Node::Text(text) if letter == 'T' => *lark += &quoted(text),
-        Node::Text(text) => {
-            let characters: Vec<String> = text.chars().map(|character| quoted(&character.to_string())).collect();
-            let _ = write!(lark, "({})", characters.join(" "));
-        }
+        Node::Text(text) => *lark += &serde_json::Value::from(text.as_str()).to_string(),
         Node::Class { negated, ranges } => {
             *lark += if *negated { "/[^" } else { "/[" };
             for (first, last) in ranges {
@@ -129,10 +108,6 @@ fn write_node(lark: &mut String, node: &Node, letter: char) {
             }
         }
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 struct Parser<'a> {
@@ -380,15 +355,20 @@ mod tests {
     }
 
     #[test]
-    fn a_grammar_without_recursion_is_one_expression_and_another_one_of_characters() {
-        let gbnf = "root ::= list # all\nlist ::= \"[\" (item (\",\" item)*)? \"]\"\nitem ::= num | list\n\
-                    num ::= [0-9]{1,3} |\n  \"\\x2d\" . <[7]> | !<[8]> | <think>\nws ::= [^\\n\\]a-]* \"ab\"";
+    fn rules_are_terminals_where_what_follows_cannot_go_on_with_them() {
+        let gbnf = "root ::= list # all\nlist ::= \"[\" ws (item (\",\" item)*)? \"]\"\nitem ::= num | list\n\
+                    num ::= [0-9]{1,3} |\n  \"\\x2d\" . <[7]> | !<[8]> | <think>\nws ::= [^\\n\\]0-9a[-]*";
         let lark = to_lark(gbnf).expect("GBNF");
-        let expected = "start: r0\nr0: r1\nr1: ((\"[\") ((r2 (((\",\") r2))*))? (\"]\"))\nr2: (r3 | r1)\n\
-                        r3: ((/[\\u{30}-\\u{39}]/){1,3} | ((\"-\") /[\\u{0}-\\u{10ffff}]/ <[7]>) | <[^8]> | <think>)\n\
-                        r4: ((/[^\\u{a}-\\u{a}\\u{5d}-\\u{5d}\\u{61}-\\u{61}\\u{2d}-\\u{2d}]/)* (\"a\" \"b\"))\n";
+        let class = "/[^\\u{a}-\\u{a}\\u{5d}-\\u{5d}\\u{30}-\\u{39}\\u{61}-\\u{61}\\u{5b}-\\u{5b}\\u{2d}-\\u{2d}]/";
+        let expected = format!(
+            "start: r0\nr0: r1\nr1: (\"[\" T2 ((r3 ((\",\" r3))*))? \"]\")\nT2: ({class})*\nr3: (r4 | r1)\n\
+             r4: ((/[\\u{{30}}-\\u{{39}}]/){{1,3}} | (\"-\" /[\\u{{0}}-\\u{{10ffff}}]/ <[7]>) | <[^8]> | <think>)\n"
+        );
         assert_eq!(lark, expected);
-        let lark = to_lark("root ::= a \"ab\"\na ::= [b]?\nb ::= b \"x\"").expect("GBNF");
+        // Here it could take the bracket.
+        let other = to_lark(&gbnf.replace("[^\\n\\]0", "[^\\n0")).expect("GBNF");
+        assert!(other.contains("\" r2 (") && other.contains("\nr2: (/"), "{other}");
+        let lark = to_lark("root ::= a \"ab\"\na ::= [b]?").expect("GBNF");
         assert_eq!(lark, "start: T0\nT0: (T1 \"ab\")\nT1: (/[\\u{62}-\\u{62}]/)?\n");
     }
 

@@ -2,6 +2,7 @@
 //! more room than there is.
 
 mod gbnf;
+mod terminals;
 
 use super::prompt::read_file;
 use crate::engine::run::sampling::{Constraint, Grammar};
@@ -69,11 +70,13 @@ fn of_schema(schema: Value) -> TopLevelGrammar {
     TopLevelGrammar::from_json_schema(schema)
 }
 
-/// Words of a schema that only one type has; llama.cpp takes that type for meant where a schema names none.
-const WORDS_OF_TYPES: [(&str, &[&str]); 3] = [
-    ("object", &["properties", "required", "additionalProperties", "patternProperties"]),
-    ("array", &["items", "prefixItems", "minItems", "maxItems"]),
-    ("string", &["pattern", "minLength", "maxLength", "format"]),
+/// Words of a schema that only one type has, and the type that llama.cpp takes for meant where a schema names none.
+const WORDS_OF_TYPES: [(&str, &str); 5] = [
+    ("properties", "object"),
+    ("additionalProperties", "object"),
+    ("items", "array"),
+    ("prefixItems", "array"),
+    ("pattern", "string"),
 ];
 
 /// Says the type where a schema, or one within it, has the words of one and does not say so. A schema that combines others
@@ -82,9 +85,10 @@ fn typed(schema: &mut Value) {
     match schema {
         Value::Object(words) => {
             let says = ["type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "not", "if"];
-            let has = |word: &&str| words.contains_key(*word);
-            let of = WORDS_OF_TYPES.iter().find(|(_, of)| of.iter().any(has));
-            if let Some((name, _)) = of.filter(|_| !says.iter().any(has)) {
+            let is_said = says.iter().any(|word| words.contains_key(*word));
+            let named = |word: &str| words.get(word).is_some_and(|within| *within != Value::Bool(true));
+            let meant = WORDS_OF_TYPES.iter().find(|(word, _)| !is_said && named(word));
+            if let Some((_, name)) = meant {
                 words.insert("type".to_owned(), json!(name));
             }
             for (word, within) in words {
@@ -237,6 +241,13 @@ mod tests {
         let sums = "root ::= (expr \"=\" ws term \"\\n\")+\nexpr ::= term ([-+*/] term)*\n\
             term ::= ident | num | \"(\" ws expr \")\" ws\nident ::= [a-z] [a-z0-9_]* ws\nnum ::= [0-9]+ ws\nws ::= [ \\t\\n]*";
         check(&gbnf(sums), &["a=1\n", "(a +b1)*2 = c\n\nx=y \n"], &["a=1", "a+=1\n", "(a=1\n"]);
+        // Texts within each other, of any length.
+        let marks = "root ::= element\nelement ::= \"<\" name \">\" content \"</\" name \">\"\ncontent ::= (text | element)*\n\
+            text ::= [^<>]+\nname ::= [a-z]+";
+        let long = format!("<a>{}<b>é</b></a>", "some words ".repeat(2000));
+        check(&gbnf(marks), &["<a></a>", &long], &["<a>", "<a>></a>", "a"]);
+        let lines = "root ::= line+\nline ::= inline \"\\n\"\ninline ::= (plain | bold)+\nplain ::= [^*\\n]+\nbold ::= \"*\" plain \"*\"";
+        check(&gbnf(lines), &["a *b* c\n", &format!("{}\n", "some *words* ".repeat(2000))], &["a", "*b\n"]);
         check(&gbnf(json), &right, &["{", "{\"a\" 1}", "[1]", "{\"a\":01}", "{\"a\":1,}"]);
     }
 
@@ -264,7 +275,7 @@ mod tests {
         };
         check(&of(json!({"const": 1})), &["{\"type\": 1}"], &["1", "true", "{}"]);
         check(
-            &of(json!({"items": {"minLength": 2}})),
+            &of(json!({"items": {"pattern": "^ab$"}})),
             &["{\"type\": [\"ab\"]}"],
             &["{\"type\": 1}", "{\"type\": [1]}"],
         );
