@@ -182,11 +182,11 @@ fn one_or_more(json: &str) -> Option<Vec<ToolCall>> {
 }
 
 fn functions(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
-    let mut calls = Vec::new();
-    let mut block = block;
-    while let Some((function, rest)) = between(block, FUNCTION, "</function>") {
-        block = rest;
-        let (name, mut parameters) = function.split_once('>')?;
+    let mut pieces = block.split(FUNCTION);
+    pieces.next()?;
+    let function = |piece: &str| {
+        // A text among the parameters may have the end in it.
+        let (name, mut parameters) = piece.rsplit_once("</function>")?.0.split_once('>')?;
         let mut arguments = Vec::new();
         while let Some((parameter, rest)) = between(parameters, PARAMETER, "</parameter>") {
             // Its end was left out, and that of another was found.
@@ -196,12 +196,9 @@ fn functions(block: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
             parameters = rest;
             arguments.push(argument(parameter, name, tools)?);
         }
-        if parameters.contains(PARAMETER) {
-            return None;
-        }
-        calls.push(call(name, arguments)?);
-    }
-    Some(calls)
+        (!parameters.contains(PARAMETER)).then(|| call(name, arguments)).flatten()
+    };
+    pieces.map(function).collect()
 }
 const FUNCTION: &str = "<function=";
 const PARAMETER: &str = "<parameter=";
@@ -215,20 +212,32 @@ fn argument(parameter: &str, tool: &str, tools: &[String]) -> Option<(String, Va
     Some((key.to_owned(), typed.unwrap_or_else(|| Value::from(value))))
 }
 
-/// A function behind its first tag, with parameters that may have no end, or with JSON.
+/// A function behind its first tag, with parameters that may have no end, or with JSON; only of a tool that the model was told
+/// of, since texts about such tags have them too.
 fn loose(function: &str, tools: &[String]) -> Option<ToolCall> {
     let (name, within) = function.split_once('>')?;
-    let within = within.trim_end().trim_end_matches("</tool_call>").trim_end().trim_end_matches("</function>");
-    if within.trim_start().starts_with('{') {
-        return Some(ToolCall { name: name.to_owned(), arguments: object(within)?, ..ToolCall::default() });
+    told(tools, name)?;
+    let mut pieces = within.split(PARAMETER);
+    let before = without_tags(pieces.next()?);
+    if before.starts_with('{') {
+        return Some(ToolCall { name: name.to_owned(), arguments: object(before)?, ..ToolCall::default() });
     }
-    let mut parameters = within.split(PARAMETER);
-    let before = parameters.next().unwrap_or_default();
-    let value = |parameter: &str| {
-        let parameter = parameter.trim_end();
-        argument(parameter.strip_suffix("</parameter>").unwrap_or(parameter), name, tools)
+    let value = |piece: &str| match piece.split_once("</parameter>") {
+        Some((parameter, behind)) => {
+            without_tags(behind).is_empty().then(|| argument(parameter, name, tools)).flatten()
+        }
+        None => argument(without_tags(piece), name, tools),
     };
-    before.trim().is_empty().then(|| call(name, parameters.map(value).collect::<Option<_>>()?)).flatten()
+    before.is_empty().then(|| call(name, pieces.map(value).collect::<Option<_>>()?)).flatten()
+}
+
+/// A text without the space and the tags of calls around it.
+fn without_tags(text: &str) -> &str {
+    let mut text = text.trim();
+    for tag in ["<tool_call>", "</tool_call>", "</function>"] {
+        text = text.strip_suffix(tag).unwrap_or(text).trim_end();
+    }
+    text
 }
 
 /// What the model was told of a tool.
@@ -285,8 +294,8 @@ fn llama(answer: &str) -> Option<Vec<ToolCall>> {
     let is_marked = answer.contains("<|python_tag|>");
     let answer = marks("<|python_tag|>")(answer);
     if !answer.starts_with('{') {
-        // Tools that Llama 3.1 was trained with: `brave_search.call(query="…")`.
-        let called = if is_marked { pythonic::calls(&answer)? } else { return None };
+        // Tools that Llama 3.1 was trained with: `brave_search.call(query="…")`. Python itself looks alike.
+        let called = if is_marked && answer.contains(".call(") { pythonic::calls(&answer)? } else { return None };
         let call = |(name, arguments): pythonic::Called| call(name.trim_end_matches(".call"), arguments);
         return called.into_iter().map(call).collect();
     }
@@ -436,6 +445,17 @@ mod tests {
         }
         check("<function=add>{\"a\": 12, \"to\": \"x\"}</function>", "", add);
         check("<TOOLCALL>[{\"name\": \"go\", \"arguments\": {}}]</TOOLCALL>", "", &["go {}"]);
+        // The end of the first function is missing, and a parameter has an end in it.
+        let two = "<tool_call>\n<function=add>\n<parameter=to>\nx\n</parameter>\n</tool_call>\n\
+            <tool_call>\n<function=go>\n<parameter=far>\ntrue\n</parameter>\n</function>\n</tool_call>";
+        check(two, "", &["add {\"to\": \"x\"}", "go {\"far\": true}"]);
+        check(&two.replace("</function>\n", ""), "", &["add {\"to\": \"x\"}", "go {\"far\": true}"]);
+        let within =
+            "<tool_call>\n<function=add>\n<parameter=to>\n<f></function>\ny\n</parameter>\n</function>\n</tool_call>";
+        check(within, "", &["add {\"to\": \"<f></function>\\ny\"}"]);
+        // Of a tool that nobody told of it is a text about such tags.
+        let about = "It writes `<function=NAME><parameter=a>1</parameter></function>` then.";
+        check(about, about, &[]);
         for text in ["<function=add>x</function>", "<function=add>{\"a\"</function>", "<function=add"] {
             check(text, text, &[]);
         }

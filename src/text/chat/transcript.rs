@@ -39,12 +39,18 @@ impl Transcript {
             kind => return Err(wrong("messages", kind, "a list of messages, or an object with one")),
         };
         let mut tools = functions("tools", &field(&beside, "tools"))?;
-        tools.extend(functions("functions", &field(&beside, "functions"))?);
+        let older = field(&beside, "functions");
+        if older.kind() == ValueKind::Seq {
+            tools.extend(functions("functions", &older)?);
+        }
         let items = list("messages", &messages)?;
         let mut messages: Vec<Message> =
             (1..).zip(&items).map(|(number, item)| message(number, item)).collect::<Result<_>>()?;
-        let system = content("system", &field(&beside, "system"))?;
-        if !system.is_empty() && !messages.is_empty() {
+        let system = content("system", &field(&beside, "system")).unwrap_or_default();
+        if let Some(first) = messages.first()
+            && !system.is_empty()
+            && first.role != Role::System
+        {
             messages.insert(0, Message::new(Role::System, system));
         }
         let names = beside.try_iter().ok().into_iter().flatten().map(|name| name.to_string());
