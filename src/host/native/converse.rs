@@ -90,7 +90,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     if !unread.is_empty() {
         let unread: Vec<_> = unread.iter().map(|key| shown(key)).collect();
         eprintln!(
-            "headstart: beside the messages these are not read, and have options of their own: {}",
+            "headstart: beside the messages these are not read, and are for options to say: {}",
             unread.join(", ")
         );
     }
@@ -149,7 +149,7 @@ impl Talk {
     fn hold(&mut self, open: Option<Message>, first: Option<String>, single_turn: bool) -> Result<()> {
         if let Some(open) = open {
             self.answer(Turn::Open(Box::new(open)))?;
-            if single_turn {
+            if single_turn || interrupt::asked() {
                 return Ok(());
             }
         }
@@ -164,7 +164,7 @@ impl Talk {
         if asks {
             eprintln!("headstart: {COMMANDS}");
         }
-        while !self.out.is_closed() {
+        while !self.out.is_closed() && !interrupt::asked() {
             if asks {
                 eprint!("\n> ");
             }

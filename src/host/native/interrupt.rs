@@ -64,9 +64,9 @@ impl Drop for Watch {
     }
 }
 
-/// Whether the person wanted what is now over to end; the next thing begins with no such wish.
+/// Whether the person wanted what is now over to end; the next thing begins with no such wish. SIGTERM wants everything to.
 pub(super) fn was_asked() -> bool {
-    ASKED.swap(false, Ordering::SeqCst)
+    if exit_code() == BY_CTRL_C { ASKED.swap(false, Ordering::SeqCst) } else { asked() }
 }
 
 /// Whether the person wants it to end.
