@@ -298,7 +298,7 @@ fn every_number_of_a_search_agrees_with_the_reference() {
     assert_eq!(check.n_wrong, 0, "{}: {check:?}", adapter.identity.name);
 }
 
-/// All of them take hours on a program on the CPU (`headstart verify --every-config`).
+/// All of them take many hours on a program on the CPU (`headstart verify --every-config`).
 #[test]
 fn the_first_combination_of_numbers_is_tried_over_every_case() {
     let Some(adapter) = crate::support::adapters().into_iter().next() else { return };

@@ -27,15 +27,14 @@ impl Recommended {
     pub(super) fn of_gguf(metadata: &Metadata) -> Self {
         let key = |name: &str| format!("general.sampling.{name}");
         let number = |name: &str| metadata.get_f32(&key(name)).ok().flatten();
-        // Some files have whole numbers as floats.
-        let whole = |name: &str| metadata.get_u32(&key(name)).ok().flatten().or_else(|| whole(number(name)?.into()));
+        let whole = |name: &str, all: u32| whole(number(name)?.into(), all);
         Self {
             temperature: number("temp"),
-            top_k: whole("top_k"),
+            top_k: whole("top_k", 0),
             top_p: number("top_p"),
             min_p: number("min_p"),
             repeat_penalty: number("penalty_repeat"),
-            repeat_window: whole("penalty_last_n"),
+            repeat_window: whole("penalty_last_n", u32::MAX),
         }
         .sensible()
     }
@@ -50,7 +49,7 @@ impl Recommended {
         let float = |name: &str| number(name).map(|number| number as f32);
         Self {
             temperature: float("temperature"),
-            top_k: number("top_k").and_then(whole),
+            top_k: number("top_k").and_then(|number| whole(number, 0)),
             top_p: float("top_p"),
             min_p: float("min_p"),
             repeat_penalty: float("repetition_penalty"),
@@ -65,13 +64,17 @@ impl Recommended {
             temperature: self.temperature.filter(|value| (0.0..=100.0).contains(value)),
             top_p: self.top_p.filter(share),
             min_p: self.min_p.filter(share),
-            repeat_penalty: self.repeat_penalty.filter(|value| *value > 0.0 && *value <= 100.0),
+            repeat_penalty: self.repeat_penalty.filter(|value| (0.01..=100.0).contains(value)),
             ..self
         }
     }
 }
 
-fn whole(number: f64) -> Option<u32> {
+/// A whole number; -1 stands for all, as the program has it.
+fn whole(number: f64, all: u32) -> Option<u32> {
+    if number == -1.0 {
+        return Some(all);
+    }
     (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
 }
 
@@ -92,10 +95,11 @@ mod tests {
             ..Recommended::default()
         };
         assert_eq!(found, expected);
+        assert_eq!(of(r#"{"top_k": -1}"#).top_k, Some(0));
         for nothing in [
             r#"{"do_sample": false, "temperature": 0.6}"#,
             r#"{"temperature": -1, "top_k": 1.5, "top_p": 2, "min_p": "a", "repetition_penalty": 0}"#,
-            r#"{"temperature": null, "top_k": -1}"#,
+            r#"{"temperature": null, "top_k": -2}"#,
             "[1]",
             "{",
         ] {

@@ -33,7 +33,7 @@ const LONG: [(&str, &str); 20] = [
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
-const IDLE: [(&[&str], Value, &str); 24] = [
+const IDLE: [(&[&str], Value, &str); 25] = [
     (&["-ngl", "--n-gpu-layers", "--gpu-layers"], Value::Always, "all layers are computed on the adapter"),
     (&["-fa", "--flash-attn"], Value::IfSwitch, "there is one kind of attention"),
     (
@@ -45,7 +45,11 @@ const IDLE: [(&[&str], Value, &str); 24] = [
     (&["-kvu", "--kv-unified", "-np", "--parallel"], Value::IfNumber, "one text is written at a time"),
     (&["--jinja"], Value::Never, "templates are always rendered as Jinja"),
     (&["--mlock"], Value::Never, "weights are kept on the adapter"),
-    (&["--no-mmap", "--mmap", "-mmp", "-dio", "--direct-io"], Value::IfSwitch, "files are read and not mapped"),
+    (
+        &["--no-mmap", "--mmap", "-mmp", "-dio", "--direct-io", "-ndio", "--no-direct-io"],
+        Value::IfSwitch,
+        "files are read and not mapped",
+    ),
     (&["-cb", "-nocb", "--cont-batching", "--no-cont-batching"], Value::Never, "one text is written at a time"),
     (
         &["--numa", "-sm", "--split-mode", "-mg", "--main-gpu", "-ts", "--tensor-split", "-ot", "--override-tensor"],
@@ -54,7 +58,7 @@ const IDLE: [(&[&str], Value, &str); 24] = [
     ),
     (&["-ncmoe", "--n-cpu-moe"], Value::Always, "one adapter computes all"),
     (
-        &["-cmoe", "--cpu-moe", "--no-repack", "--repack", "-nopo", "--op-offload", "--no-op-offload"],
+        &["-cmoe", "--cpu-moe", "-nr", "--no-repack", "--repack", "-nopo", "--op-offload", "--no-op-offload"],
         Value::IfSwitch,
         "one adapter computes all",
     ),
@@ -81,7 +85,7 @@ const IDLE: [(&[&str], Value, &str); 24] = [
         "that is taken care of",
     ),
     (
-        &["-nkvo", "--no-kv-offload", "--kv-offload", "--swa-full"],
+        &["-nkvo", "--no-kv-offload", "-kvo", "--kv-offload", "--swa-full"],
         Value::IfSwitch,
         "the KV cache is kept on the adapter, and as small as may be",
     ),
@@ -96,8 +100,13 @@ const IDLE: [(&[&str], Value, &str); 24] = [
     (&["-i", "--interactive"], Value::Never, "a terminal is seen as one"),
     (&["--warmup", "--no-warmup", "--progress"], Value::Never, "that is taken care of"),
     (&["--perf", "--display-prompt"], Value::Never, "stdout has the text alone, and stderr the figures"),
-    (&["--log-file", "--log-colors"], Value::Always, "stderr has what there is to say"),
-    (&["--log-prefix", "--log-timestamps"], Value::Never, "stderr has what there is to say"),
+    (&["--log-file"], Value::Always, "stderr has what there is to say"),
+    (&["--log-colors"], Value::IfSwitch, "stderr has what there is to say"),
+    (
+        &["--log-prefix", "--no-log-prefix", "--log-timestamps", "--no-log-timestamps"],
+        Value::Never,
+        "stderr has what there is to say",
+    ),
     (&["--prompt-cache-all"], Value::Never, "what is written is always kept with the prompt"),
 ];
 
@@ -137,8 +146,17 @@ enum Value {
 const SWITCHES: [&str; 10] = ["on", "off", "auto", "0", "1", "-1", "true", "false", "enabled", "disabled"];
 
 /// Options whose next word is a text of the user's own, also where it looks like an option.
-const TEXTS: [&str; 8] =
-    ["-p", "--prompt", "--system", "-sys", "-r", "--reverse-prompt", "--dry-sequence-breaker", "--grammar"];
+const TEXTS: [&str; 9] = [
+    "-p",
+    "--prompt",
+    "--system",
+    "--system-prompt",
+    "-sys",
+    "-r",
+    "--reverse-prompt",
+    "--dry-sequence-breaker",
+    "--grammar",
+];
 
 /// Commands that llama.cpp's options are for.
 const RUNS: [&str; 4] = ["run", "bench", "eval", "verify"];
@@ -196,8 +214,11 @@ pub(super) fn with_long_options(words: impl IntoIterator<Item = OsString>) -> Re
             }
             notices.push(format!("{name} means nothing here: {why}"));
         } else if let Some((_, nothing, instead)) = ABSENT.iter().find(|(names, ..)| runs && names.contains(&name)) {
-            let next = value.is_none().then(|| words.next_if(|next| *next == **nothing)).flatten();
-            if next.is_none() && value != Some(*nothing) {
+            let number = |text: &str| text.parse::<f32>().ok();
+            let changes =
+                |given: &str| given != *nothing && (number(given).is_none() || number(given) != number(nothing));
+            let next = value.is_none().then(|| words.next_if(|next| !changes(&next.to_string_lossy()))).flatten();
+            if next.is_none() && value.is_none_or(changes) {
                 return Err(Error::usage(format!("option {name}"), "an option of llama.cpp that is not supported")
                     .advice(*instead));
             }
@@ -332,11 +353,17 @@ mod tests {
             ("headstart run --n_gpu_layers 9 -ot x=CPU --cpu-moe --keep -1 a", "headstart run a", 4),
             ("headstart bench -mmp 0 --mmap 1 -nkvo 0 --op-offload -p 5", "headstart bench -p 5", 4),
             ("headstart run --log-file a.log --warmup --perf --prompt-cache-all -p a", "headstart run -p a", 4),
-            ("headstart run --mirostat 0 --dynatemp-range=0 -p a", "headstart run -p a", 2),
+            ("headstart run --mirostat 0 --dynatemp-range=0.0 -p a", "headstart run -p a", 2),
             ("headstart tokenize -t", "headstart tokenize -t", 0),
         ] {
             assert_eq!(understood(typed), (parsed.to_owned(), n));
         }
+    }
+
+    #[test]
+    fn a_prompt_is_no_value() {
+        let words = ["headstart", "run", "--log-colors", "Tell me"].map(OsString::from);
+        assert_eq!(with_long_options(words).expect("options").0, ["headstart", "run", "Tell me"]);
     }
 
     #[test]

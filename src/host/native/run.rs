@@ -317,7 +317,7 @@ pub(super) fn sampling(arguments: &arguments::Run, model: &Named) -> Result<Samp
         repeat_window: taken.or("repeat_last_n", of.repeat_window, asked.repeat_window),
         ..asked
     };
-    if !taken.words.is_empty() && sampling.temperature > 0.0 {
+    if !taken.words.is_empty() {
         eprintln!("headstart: as the model's files recommend: {}", taken.words.join(" "));
     }
     Ok(sampling)

@@ -62,7 +62,7 @@ pub(super) struct Options {
     /// Leave out the kernels, which take longest on software adapters
     #[arg(long)]
     no_kernels: bool,
-    /// The kernels in every combination of numbers that `tune --full` may choose: minutes on a GPU, hours in software
+    /// The kernels in every combination of numbers that `tune --full` may choose; in software that takes many hours
     #[arg(long, conflicts_with = "no_kernels")]
     every_config: bool,
     /// The reports as JSON, one for each adapter

@@ -26,8 +26,7 @@ pub enum Configs {
     /// Each number that a search may choose on a GPU: from a GPU's guess on, one axis of a variant's space after the other, over
     /// its cases by turns. On a program on the CPU, too, as far as it can run them.
     Numbers,
-    /// All of `All`, and every combination of numbers that a search may choose there or on a GPU, over each case: tens of thousands
-    /// of dispatches.
+    /// All of `All`, and every combination of numbers that a search may choose there or on a GPU, over each case.
     Combinations,
 }
 

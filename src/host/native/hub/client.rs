@@ -106,8 +106,8 @@ impl<'a> Client<'a> {
     /// Asks, and follows where it is sent; the answer is a success, or 416 where a range was asked for.
     fn ask(&self, first: &str, thing: &str, from: Option<u64>) -> Result<Response<Body>, Failure> {
         let mut url = first.to_owned();
-        let mut waited = Duration::ZERO;
-        for _ in 0..MOST_REDIRECTS {
+        let (mut n_redirects, mut waited) = (0, Duration::ZERO);
+        while n_redirects < MOST_REDIRECTS {
             let mut request = self.agent.get(&url).header(ACCEPT_ENCODING, "identity");
             if let Some(from) = from.filter(|from| *from > 0) {
                 request = request.header(RANGE, format!("bytes={from}-"));
@@ -119,6 +119,7 @@ impl<'a> Client<'a> {
             let status = response.status().as_u16();
             match status {
                 301 | 302 | 303 | 307 | 308 => {
+                    n_redirects += 1;
                     let location = header(response.headers(), &LOCATION).unwrap_or_default();
                     url = redirected(&url, location).ok_or_else(|| {
                         Error::io(thing, "the server sent on to nowhere, or from https to http")
@@ -129,8 +130,8 @@ impl<'a> Client<'a> {
                 416 if from.is_some_and(|from| from > 0) => return Ok(response),
                 429 => {
                     let seconds = header(response.headers(), &RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-                    let wait =
-                        seconds.map(Duration::from_secs).filter(|wait| waited.saturating_add(*wait) <= MOST_WAIT);
+                    let wait = seconds.map(|seconds: u64| Duration::from_secs(seconds.max(1)));
+                    let wait = wait.filter(|wait| waited.saturating_add(*wait) <= MOST_WAIT);
                     let wait = wait.ok_or_else(|| self.refusal(status, thing, first))?;
                     eprintln!(
                         "headstart: {thing}: the server has had too many requests; it asks for {} s",
