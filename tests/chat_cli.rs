@@ -200,6 +200,24 @@ fn ctrl_c_ends_the_answer_and_not_the_conversation() {
     assert!(err.contains("stopped") && err.contains("forgotten"), "{err}");
 }
 
+#[cfg(unix)]
+#[test]
+fn term_ends_the_answer_and_the_conversation() {
+    let mut child = program(&["-cnv", "--reasoning=none"]);
+    let mut stdin = child.stdin.take().expect("its stdin");
+    let mut out = BufReader::new(child.stdout.take().expect("its stdout"));
+    stdin.write_all(b"Why?\n/clear\n").expect("two turns");
+    out.read_exact(&mut [0]).expect("the answer begins");
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill starts");
+    assert!(killed.success());
+    // It ends though its stdin is still open.
+    let output = child.wait_with_output().expect("the program ends");
+    let err = stderr(&output);
+    assert_eq!(output.status.code(), Some(143), "{err}");
+    assert!(err.contains("stopped") && !err.contains("forgotten"), "{err}");
+    drop(stdin);
+}
+
 #[test]
 fn a_mistyped_command_is_no_question() {
     let answers = talk("/help\n/exti\nWhat did he say?\n", &ANSWER);

@@ -183,8 +183,7 @@ fn prompts_that_cannot_be_read_are_refused() {
     refused(&run_on_cpu("2", &["-c", "4", "-p", "one two three four five six"]), 2, &["at most 3", "-c"]);
     let longest = run_on_cpu("2", &["-c", "99999999", "-p", "a"]);
     done(&longest);
-    let said = String::from_utf8_lossy(&longest.stderr).into_owned();
-    assert!(said.contains("8192 tokens, the most"), "{said}");
+    assert!(stderr(&longest).contains("8192 tokens, the most"), "{}", stderr(&longest));
     refused(&run_on_cpu("2", &["-m", &golden("gguf/v4_random_f32.gguf")]), 2, &["no vocabulary", "--ids"]);
 }
 

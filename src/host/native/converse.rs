@@ -8,7 +8,7 @@ use super::prompt_cache::PromptCache;
 use super::run::{load, sampling, tell_seed};
 use super::terminal::dimmed;
 use super::text_out::TextOut;
-use super::{Ending, choice, interrupt, json, platform, prompt};
+use super::{Ending, choice, ending, interrupt, json, platform, prompt};
 use crate::engine::run::conversation::Answered;
 use crate::engine::{Conversation, Sampling, Session, Timings};
 use crate::error::{Error, ErrorKind, Result};
@@ -122,7 +122,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         file.write(json(&talk.report(facts, timings, arguments.model.shader_checks))?.as_bytes())?;
         file.finish()?;
     }
-    ended.map(|()| Ending::Done)
+    ended.map(|()| ending())
 }
 
 /// How the model's files want conversations written, what speaks against holding one, and the texts that end an answer;

@@ -112,9 +112,14 @@ const IDLE: [(&[&str], Value, &str); 25] = [
 
 /// Options of llama.cpp that would change the text, and are not there: the value by which they change nothing, and what there
 /// is in their place.
-const ABSENT: [(&[&str], &str, &str); 10] = [
+const ABSENT: [(&[&str], &str, &str); 11] = [
     (
-        &["--samplers", "--sampler-seq", "--sampling-seq"],
+        &["--sampler-seq", "--sampling-seq"],
+        "edskypmxt",
+        "Samplers have llama.cpp's usual order; each is left out by its own option.",
+    ),
+    (
+        &["--samplers"],
         "penalties;dry;top_n_sigma;top_k;typ_p;top_p;min_p;xtc;temperature",
         "Samplers have llama.cpp's usual order; each is left out by its own option.",
     ),

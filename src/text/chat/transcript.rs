@@ -17,9 +17,6 @@ pub struct Transcript {
     pub unread: Vec<String>,
 }
 
-/// What stands beside the messages and is read.
-const KEYS: [&str; 5] = ["messages", "conversations", "tools", "functions", "system"];
-
 impl Transcript {
     /// Reads a list of messages, one message, an object of `messages` and `tools` (`functions`, as they were called before; and
     /// `system`, a text that goes first), or JSON lines with a message each. A
@@ -38,10 +35,12 @@ impl Transcript {
             ValueKind::Map => (first_of(&whole, ["messages", "conversations"]), whole),
             kind => return Err(wrong("messages", kind, "a list of messages, or an object with one")),
         };
+        let mut read = vec!["messages", "conversations", "tools"];
         let mut tools = functions("tools", &field(&beside, "tools"))?;
         let older = field(&beside, "functions");
         if older.kind() == ValueKind::Seq {
             tools.extend(functions("functions", &older)?);
+            read.push("functions");
         }
         let items = list("messages", &messages)?;
         let mut messages: Vec<Message> =
@@ -52,9 +51,10 @@ impl Transcript {
             && first.role != Role::System
         {
             messages.insert(0, Message::new(Role::System, system));
+            read.push("system");
         }
         let names = beside.try_iter().ok().into_iter().flatten().map(|name| name.to_string());
-        let unread = names.filter(|name| !KEYS.contains(&name.as_str())).collect();
+        let unread = names.filter(|name| !read.contains(&name.as_str()) && !field(&beside, name).is_none()).collect();
         if messages.is_empty() {
             return Err(Error::usage("messages", "none").expected("at least one"));
         }
@@ -268,6 +268,12 @@ mod tests {
         assert_eq!(tools, ["{\"name\": \"f\"}"]);
         let said: Vec<_> = messages.iter().map(|message| (message.role, message.content.as_str())).collect();
         assert_eq!(said, [(Role::System, "Be brief."), (Role::User, "a")]);
+        // What cannot be read is named, too.
+        let text =
+            r#"{"system": "A", "functions": "f", "model": null, "messages": [{"role": "system", "content": "B"}]}"#;
+        let Transcript { messages, mut unread, .. } = Transcript::from_json(text).unwrap();
+        unread.sort();
+        assert!(unread == ["functions", "system"] && messages.len() == 1, "{unread:?}");
     }
 
     /// The messages without what they were read from.

@@ -70,7 +70,7 @@ pub(super) fn to_lark(gbnf: &str) -> Result<String> {
     Ok(lark)
 }
 
-/// Writing to a string cannot fail.
+/// A part of a rule in Lark, with rules by their names. Writing to a string cannot fail.
 fn write_node(lark: &mut String, node: &Node, name: &impl Fn(usize) -> String) {
     let between = |lark: &mut String, parts: &[Node], sign: &str| {
         lark.push('(');

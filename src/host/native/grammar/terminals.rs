@@ -2,7 +2,8 @@
 //! text that it matches: fast, and right where no character that may go on with a match may also begin what follows it. A
 //! rule of spaces before a line end is no terminal: it would take the line end, too.
 //!
-//! The sets here may hold more characters than they should: then a rule is written out where it need not be.
+//! The sets here may hold more characters than they should: then a rule is written out where it need not be. A rule that is
+//! repeated without end may leave out a text that llama.cpp allows, never the other way round.
 
 use super::gbnf::Node;
 
@@ -14,13 +15,12 @@ const LAST: u32 = char::MAX as u32;
 /// Whether each rule is a terminal, of those that are regular. Rule `root` begins every text.
 pub(super) fn terminals(bodies: &[Node], root: usize, regular: &[bool]) -> Vec<bool> {
     let mut terminal = regular.to_vec();
-    let Beginnings { first, is_empty } = Beginnings::of(bodies);
-    let grammar = Grammar { bodies, first, is_empty };
+    let grammar = Grammar::of(bodies);
     // What a rule is written out for may bring others to light.
     while !terminal[root] {
         let follow = grammar.follow(&terminal);
         let conflicts: Vec<usize> = (0..bodies.len())
-            .filter(|&rule| terminal[rule] && meet(&grammar.goes_on(&bodies[rule]), &follow[rule]))
+            .filter(|&rule| terminal[rule] && meet(&grammar.rules[rule].goes_on, &follow[rule]))
             .collect();
         if conflicts.is_empty() {
             break;
@@ -53,122 +53,102 @@ fn is_regular(node: &Node, regular: &[bool]) -> bool {
     }
 }
 
-/// Of each rule the characters that its texts begin with, and whether it has the empty text.
-struct Beginnings {
-    first: Vec<Characters>,
-    is_empty: Vec<bool>,
+/// What is known of the texts of a rule, or of a part of one.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Texts {
+    /// Whether the empty one is among them.
+    are_empty: bool,
+    /// The characters that they begin with. A token has none: it is told apart from all characters.
+    first: Characters,
+    /// Those with which one goes on to a longer one.
+    goes_on: Characters,
+    /// All that they have.
+    all: Characters,
 }
 
-impl Beginnings {
-    fn of(bodies: &[Node]) -> Self {
-        let n = bodies.len();
-        let mut grammar = Grammar { bodies, first: vec![Vec::new(); n], is_empty: vec![false; n] };
-        loop {
-            let mut is_changed = false;
-            for (rule, body) in bodies.iter().enumerate() {
-                let (first, is_empty) = (grammar.first(body), grammar.is_empty(body));
-                is_changed |= first != grammar.first[rule] || is_empty != grammar.is_empty[rule];
-                (grammar.first[rule], grammar.is_empty[rule]) = (first, is_empty);
-            }
-            if !is_changed {
-                return Self { first: grammar.first, is_empty: grammar.is_empty };
-            }
+impl Texts {
+    /// With others behind each of them.
+    fn then(self, next: &Self) -> Self {
+        let first_of_next = if next.are_empty { &next.first[..] } else { &[] };
+        Self {
+            goes_on: match next.are_empty {
+                true => united([&self.goes_on[..], first_of_next, &next.goes_on]),
+                false => next.goes_on.clone(),
+            },
+            first: before(&self, &next.first),
+            are_empty: self.are_empty && next.are_empty,
+            all: united([&self.all[..], &next.all]),
         }
     }
+}
+
+/// The characters that come first where these texts stand before something that begins with others.
+fn before(texts: &Texts, behind: &[(u32, u32)]) -> Characters {
+    if texts.are_empty { united([&texts.first[..], behind]) } else { texts.first.clone() }
 }
 
 struct Grammar<'a> {
     bodies: &'a [Node],
-    first: Vec<Characters>,
-    is_empty: Vec<bool>,
+    rules: Vec<Texts>,
 }
 
-impl Grammar<'_> {
-    fn is_empty(&self, node: &Node) -> bool {
-        match node {
-            Node::Rule(rule) => self.is_empty[*rule],
-            Node::Text(text) => text.is_empty(),
-            Node::Class { .. } | Node::Token(_) => false,
-            Node::Sequence(parts) => parts.iter().all(|part| self.is_empty(part)),
-            Node::Choice(parts) => parts.iter().any(|part| self.is_empty(part)),
-            Node::Repeat(part, least, most) => *least == 0 || *most == Some(0) || self.is_empty(part),
-        }
-    }
-
-    /// The characters that texts of a node begin with. A token has none: it is told apart from all characters.
-    fn first(&self, node: &Node) -> Characters {
-        match node {
-            Node::Rule(rule) => self.first[*rule].clone(),
-            Node::Text(text) => text.chars().next().map(|c| (c.into(), c.into())).into_iter().collect(),
-            Node::Class { negated, ranges } => of_class(*negated, ranges),
-            Node::Token(_) | Node::Repeat(_, _, Some(0)) => Vec::new(),
-            Node::Sequence(parts) => self.first_of(parts, &[]),
-            Node::Choice(parts) => united(parts.iter().flat_map(|part| self.first(part))),
-            Node::Repeat(part, ..) => self.first(part),
-        }
-    }
-
-    /// Those of parts behind each other, with something behind them.
-    fn first_of(&self, parts: &[Node], behind: &[(u32, u32)]) -> Characters {
-        match parts {
-            [] => behind.to_vec(),
-            [part, rest @ ..] if self.is_empty(part) => {
-                united(self.first(part).into_iter().chain(self.first_of(rest, behind)))
+impl<'a> Grammar<'a> {
+    fn of(bodies: &'a [Node]) -> Self {
+        let mut grammar = Self { bodies, rules: vec![Texts::default(); bodies.len()] };
+        loop {
+            let mut is_changed = false;
+            for (rule, body) in bodies.iter().enumerate() {
+                let found = grammar.texts(body);
+                is_changed |= found != grammar.rules[rule];
+                grammar.rules[rule] = found;
             }
-            [part, ..] => self.first(part),
+            if !is_changed {
+                return grammar;
+            }
         }
     }
 
-    /// The characters with which a text of a regular node can go on to a longer one.
-    fn goes_on(&self, node: &Node) -> Characters {
+    /// By what is known of the rules so far.
+    fn texts(&self, node: &Node) -> Texts {
         match node {
-            Node::Rule(rule) => self.goes_on(&self.bodies[*rule]),
-            Node::Text(_) | Node::Class { .. } | Node::Token(_) => Vec::new(),
+            Node::Rule(rule) => self.rules[*rule].clone(),
+            Node::Text(text) => {
+                let first: Characters = text.chars().take(1).map(|c| (c.into(), c.into())).collect();
+                let all = united([&text.chars().map(|c| (c.into(), c.into())).collect::<Characters>()[..]]);
+                Texts { are_empty: text.is_empty(), first, all, ..Texts::default() }
+            }
+            Node::Class { negated, ranges } => {
+                let all = characters(*negated, ranges);
+                Texts { first: all.clone(), all, ..Texts::default() }
+            }
+            Node::Token(_) => Texts::default(),
+            Node::Repeat(_, _, Some(0)) => Texts { are_empty: true, ..Texts::default() },
             Node::Sequence(parts) => {
-                let mut all = Vec::new();
-                for (index, part) in parts.iter().enumerate().rev() {
-                    let behind = self.first_of(&parts[index + 1..], &[]);
-                    all.extend(self.goes_on(part).into_iter().chain(behind));
-                    if !self.is_empty(part) {
-                        break;
-                    }
-                }
-                united(all)
+                let nothing = Texts { are_empty: true, ..Texts::default() };
+                parts.iter().fold(nothing, |texts, part| texts.then(&self.texts(part)))
             }
             Node::Choice(parts) => {
-                let mut all: Characters = parts.iter().flat_map(|part| self.goes_on(part)).collect();
-                for (index, part) in parts.iter().enumerate() {
-                    let first = self.first(part);
-                    let others: Vec<&Node> =
-                        parts.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other).collect();
-                    // A text of one may be the beginning of another's.
-                    if others.iter().any(|other| meet(&first, &self.first(other))) {
-                        all.extend(self.characters(part));
-                    }
-                    if others.iter().any(|other| self.is_empty(other)) {
-                        all.extend(first);
-                    }
-                }
-                united(all)
+                let parts: Vec<Texts> = parts.iter().map(|part| self.texts(part)).collect();
+                let united_of = |of: fn(&Texts) -> &Characters| united(parts.iter().map(|part| &of(part)[..]));
+                let (first, all) = (united_of(|part| &part.first), united_of(|part| &part.all));
+                let are_empty = parts.iter().any(|part| part.are_empty);
+                // A text of one part may be the beginning of another's.
+                let count = |ranges: &Characters| ranges.iter().map(|(from, to)| u64::from(to - from) + 1).sum::<u64>();
+                let overlap = parts.iter().map(|part| count(&part.first)).sum::<u64>() > count(&first);
+                let after_empty = if are_empty { &first[..] } else { &[] };
+                let after_any = if overlap { &all[..] } else { &[] };
+                let goes_on = united([&united_of(|part| &part.goes_on)[..], after_empty, after_any]);
+                Texts { are_empty, first, goes_on, all }
             }
-            Node::Repeat(_, _, Some(0)) => Vec::new(),
             Node::Repeat(part, least, most) => {
-                let goes_on = self.goes_on(part);
-                let is_counted = *most == Some(*least) && goes_on.is_empty();
-                united(goes_on.into_iter().chain(if is_counted { Vec::new() } else { self.first(part) }))
+                let mut texts = self.texts(part);
+                let is_counted = *most == Some(*least) && texts.goes_on.is_empty();
+                texts.are_empty |= *least == 0;
+                if !is_counted {
+                    texts.goes_on = united([&texts.goes_on[..], &texts.first]);
+                }
+                texts
             }
-        }
-    }
-
-    /// All characters of a regular node's texts.
-    fn characters(&self, node: &Node) -> Characters {
-        match node {
-            Node::Rule(rule) => self.characters(&self.bodies[*rule]),
-            Node::Text(text) => text.chars().map(|c| (c.into(), c.into())).collect(),
-            Node::Class { negated, ranges } => of_class(*negated, ranges),
-            Node::Token(_) => Vec::new(),
-            Node::Sequence(parts) | Node::Choice(parts) => united(parts.iter().flat_map(|part| self.characters(part))),
-            Node::Repeat(part, ..) => self.characters(part),
         }
     }
 
@@ -189,38 +169,45 @@ impl Grammar<'_> {
 
     fn add_following(&self, node: &Node, behind: &[(u32, u32)], follow: &mut [Characters]) {
         match node {
-            Node::Rule(rule) => {
-                let known = std::mem::take(&mut follow[*rule]);
-                follow[*rule] = united(known.into_iter().chain(behind.iter().copied()));
-            }
+            Node::Rule(rule) => follow[*rule] = united([&follow[*rule][..], behind]),
             Node::Text(_) | Node::Class { .. } | Node::Token(_) | Node::Repeat(_, _, Some(0)) => {}
             Node::Sequence(parts) => {
-                for (index, part) in parts.iter().enumerate() {
-                    self.add_following(part, &self.first_of(&parts[index + 1..], behind), follow);
+                let mut behind = behind.to_vec();
+                for part in parts.iter().rev() {
+                    self.add_following(part, &behind, follow);
+                    behind = before(&self.texts(part), &behind);
                 }
             }
             Node::Choice(parts) => parts.iter().for_each(|part| self.add_following(part, behind, follow)),
+            Node::Repeat(part, _, Some(1)) => self.add_following(part, behind, follow),
             Node::Repeat(part, _, most) => {
                 let alternatives = match &**part {
                     Node::Choice(parts) => &parts[..],
                     one => std::slice::from_ref(one),
                 };
+                let firsts: Vec<Characters> = alternatives.iter().map(|one| self.texts(one).first).collect();
+                let with_all = united(firsts.iter().map(|first| &first[..]).chain([behind]));
                 for one in alternatives {
-                    // A rule that follows itself for as often as may be: the longest match is as good as several.
-                    let is_itself = |other: &Node| {
-                        most.is_none() && matches!((one, other), (Node::Rule(one), Node::Rule(other)) if one == other)
-                    };
-                    let again = alternatives.iter().filter(|other| *most != Some(1) && !is_itself(other));
-                    let behind = united(again.flat_map(|other| self.first(other)).chain(behind.iter().copied()));
-                    self.add_following(one, &behind, follow);
+                    match one {
+                        // A rule that follows itself for as often as may be: its longest match mostly serves as well as several,
+                        // which, written out, could be told apart in many ways.
+                        Node::Rule(rule) if most.is_none() => {
+                            let is_other = |other: &Node| !matches!(other, Node::Rule(other) if other == rule);
+                            let others = alternatives.iter().zip(&firsts).filter(|(other, _)| is_other(other));
+                            let behind = united(others.map(|(_, first)| &first[..]).chain([behind]));
+                            self.add_following(one, &behind, follow);
+                        }
+                        _ => self.add_following(one, &with_all, follow),
+                    }
                 }
             }
         }
     }
 }
 
-fn of_class(negated: bool, ranges: &[(char, char)]) -> Characters {
-    let ranges = united(ranges.iter().map(|(first, last)| (u32::from(*first), u32::from(*last))));
+fn characters(negated: bool, ranges: &[(char, char)]) -> Characters {
+    let ranges: Characters = ranges.iter().map(|(first, last)| (u32::from(*first), u32::from(*last))).collect();
+    let ranges = united([&ranges[..]]);
     if !negated {
         return ranges;
     }
@@ -239,8 +226,8 @@ fn of_class(negated: bool, ranges: &[(char, char)]) -> Characters {
 }
 
 /// In order, and none beside or within another.
-fn united(ranges: impl IntoIterator<Item = (u32, u32)>) -> Characters {
-    let mut sorted: Characters = ranges.into_iter().collect();
+fn united<'a>(sets: impl IntoIterator<Item = &'a [(u32, u32)]>) -> Characters {
+    let mut sorted: Characters = sets.into_iter().flatten().copied().collect();
     sorted.sort_unstable();
     let mut united: Characters = Vec::new();
     for (first, last) in sorted {
@@ -254,4 +241,24 @@ fn united(ranges: impl IntoIterator<Item = (u32, u32)>) -> Characters {
 
 fn meet(some: &[(u32, u32)], others: &[(u32, u32)]) -> bool {
     some.iter().any(|(first, last)| others.iter().any(|(from, to)| first <= to && from <= last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gbnf::to_lark;
+
+    /// Rules within each other, long sequences and long choices take no time that grows faster than they do, and no stack.
+    #[test]
+    fn large_grammars_are_looked_through_in_time() {
+        let nested: String = (0..60).map(|n| format!("a{n} ::= (a{} a{} | a{})?\n", n + 1, n + 1, n + 1)).collect();
+        let words: Vec<String> = (0..5000).map(|n| format!("\"w{n}\"")).collect();
+        for (what, grammar) in [
+            ("nested", format!("root ::= \"(\" root \")\" | a0 \"x\"\n{nested}a60 ::= [a-z]?")),
+            ("a sequence", format!("root ::= \"(\" root \")\" | a b\na ::= {}\nb ::= [a-z]", "[a-c]? ".repeat(20_000))),
+            ("a choice", format!("root ::= \"(\" root \")\" | (a b)*\na ::= {}\nb ::= \"!\"", words.join(" | "))),
+        ] {
+            let lark = to_lark(&grammar).expect(what);
+            assert!(lark.starts_with("start: r0\n"), "{what}");
+        }
+    }
 }
