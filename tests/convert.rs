@@ -2,6 +2,7 @@
 //! safetensors compute, and is not there at all where the model is not whole.
 #![allow(clippy::unwrap_used, reason = "a test may stop where it is")]
 
+use crate::gguf_writer::GgufModel;
 use crate::support::{fixture, memory};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::gguf::{self, Gguf, Scalar, Value};
@@ -126,6 +127,38 @@ fn the_new_file_computes_what_the_old_ones_do() {
         let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
         assert!(expected.len() == found.len() && worst <= 1e-4, "{name}: off by {worst}");
         assert!(found.iter().all(|logit| logit.is_finite()));
+    }
+}
+
+/// As some GGUFs have them: the rows of queries, keys and values, and their biases, one after the other in one tensor.
+#[test]
+fn queries_keys_and_values_in_one_tensor_are_the_same() {
+    for (family, endings) in [("llama", &["weight"][..]), ("qwen2", &["weight", "bias"])] {
+        let folder = model(&format!("families/{family}"));
+        let output = folder.path().join("out.gguf");
+        done(&quantize(folder.path(), &output, "q8_0"));
+        let mut file = GgufModel::read(source(&output).as_ref());
+        let expected = logits(&ModelFiles::gguf(source(&output)));
+        let of_layer = |layer: usize, part: &str| format!("blk.{layer}.attn_{part}");
+        let n_layers = file.tensors.iter().filter(|tensor| tensor.name.ends_with("attn_q.weight")).count();
+        for (layer, ending) in (0..n_layers).flat_map(|layer| endings.iter().map(move |ending| (layer, ending))) {
+            let names = ["q", "k", "v"].map(|part| format!("{}.{ending}", of_layer(layer, part)));
+            let [mut fused, k, v] = names.each_ref().map(|name| file.tensor_mut(name).clone());
+            fused.name = format!("{}.{ending}", of_layer(layer, "qkv"));
+            fused.shape[0] += k.shape[0] + v.shape[0];
+            fused.bytes.extend(k.bytes.into_iter().chain(v.bytes));
+            file.tensors.retain(|tensor| !names.contains(&tensor.name));
+            file.tensors.push(fused);
+        }
+        let whole = |file: &GgufModel| Rc::new(Memory::new("fused.gguf".to_owned(), file.bytes()));
+        assert_eq!(expected, logits(&ModelFiles::gguf(whole(&file))), "{family}");
+        // One that is too short is named.
+        let short = file.tensor_mut("blk.1.attn_qkv.weight");
+        short.shape[0] -= 1;
+        let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
+        let files = ModelFiles::gguf(whole(&file));
+        let refused = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).map(drop);
+        assert!(refused.unwrap_err().to_string().contains("blk.1.attn_qkv.weight"));
     }
 }
 

@@ -201,15 +201,11 @@ impl<'a> Binder<'a> {
 
     fn attention(&mut self, shape: &Shape, layer: usize) -> Result<Attention> {
         let (n_embd, q, kv) = (shape.n_embd, shape.q_width(), shape.kv_width());
-        let bias = if shape.has_bias {
-            Some([
-                self.vector(name(layer, "attn_q.bias", "self_attn.q_proj.bias"), q)?,
-                self.vector(name(layer, "attn_k.bias", "self_attn.k_proj.bias"), kv)?,
-                self.vector(name(layer, "attn_v.bias", "self_attn.v_proj.bias"), kv)?,
-            ])
-        } else {
-            None
-        };
+        let bias = |n_in| Extent { kind: Kind::Plain, n_stacked: 1, n_rows: 1, n_in };
+        let matrix = |n_rows| Extent { kind: Kind::Matrix, n_stacked: 1, n_rows, n_in: n_embd };
+        let [biases, matrices] = [[q, kv, kv].map(bias), [q, kv, kv].map(matrix)];
+        let has_bias = shape.has_bias;
+        let bias = has_bias.then(|| self.attention_inputs(layer, "bias", biases, Filling::Small)).transpose()?;
         let head_norm = if shape.has_head_norm {
             Some([
                 self.norm_weights(name(layer, "attn_q_norm.weight", "self_attn.q_norm.weight"), shape.head_dim)?,
@@ -222,15 +218,39 @@ impl<'a> Binder<'a> {
             .has_sinks
             .then(|| self.vector(name(layer, "attn_sinks.weight", "self_attn.sinks"), shape.n_heads))
             .transpose()?;
+        let [q, k, v] = self.attention_inputs(layer, "weight", matrices, Filling::Product)?;
         Ok(Attention {
-            q: self.matrix(name(layer, "attn_q.weight", "self_attn.q_proj.weight"), q, n_embd)?,
-            k: self.matrix(name(layer, "attn_k.weight", "self_attn.k_proj.weight"), kv, n_embd)?,
-            v: self.matrix(name(layer, "attn_v.weight", "self_attn.v_proj.weight"), kv, n_embd)?,
+            q,
+            k,
+            v,
             bias,
             sinks,
             head_norm,
-            o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, q)?,
+            o: self.matrix(name(layer, "attn_output.weight", "self_attn.o_proj.weight"), n_embd, shape.q_width())?,
         })
+    }
+
+    /// The weights or biases of queries, keys and values: tensors of their own, or in some GGUFs the rows of one.
+    fn attention_inputs(
+        &mut self,
+        layer: usize,
+        ending: &str,
+        extents: [Extent; 3],
+        filling: Filling,
+    ) -> Result<[TensorRef; 3]> {
+        let width = |of: Extent| if of.kind == Kind::Plain { of.n_in } else { of.n_rows };
+        let fused = name(layer, &format!("attn_qkv.{ending}"), "");
+        let fused = if self.is_made() { None } else { self.found(&fused) };
+        let n_all = extents.into_iter().map(width).sum();
+        let mut n_before = 0;
+        let mut take = |part: &str, extent: Extent| {
+            let names = name(layer, &format!("attn_{part}.{ending}"), &format!("self_attn.{part}_proj.{ending}"));
+            let rows = Rows::Behind { n_before, n_all };
+            n_before += width(extent);
+            self.take_or(names, extent, filling, fused.clone().map(|name| (name, rows)))
+        };
+        let [q, k, v] = extents;
+        Ok([take("q", q)?, take("k", k)?, take("v", v)?])
     }
 
     fn convolution(&mut self, shape: &Shape, layer: usize) -> Result<Convolution> {
@@ -366,9 +386,21 @@ impl<'a> Binder<'a> {
     }
 
     fn take(&mut self, names: Names, extent: Extent, filling: Filling) -> Result<TensorRef> {
-        let Extent { n_stacked, n_rows, n_in, .. } = extent;
         let names = self.spelled(names);
-        let (name, rows) = match (self.found(&names), self.fused(&names)) {
+        let fused = self.fused(&names, extent.n_rows);
+        self.take_or(names, extent, filling, fused)
+    }
+
+    /// A tensor under its own name, or else the rows of one in which it lies with others.
+    fn take_or(
+        &mut self,
+        names: Names,
+        extent: Extent,
+        filling: Filling,
+        fused: Option<(String, Rows)>,
+    ) -> Result<TensorRef> {
+        let Extent { n_stacked, n_rows, n_in, .. } = extent;
+        let (name, rows) = match (self.found(&names), fused) {
             (Some(name), _) => (name, Rows::Whole),
             (None, Some(fused)) => fused,
             (None, None) if self.is_gguf() => (names.gguf.clone(), Rows::Whole),
@@ -449,11 +481,11 @@ impl<'a> Binder<'a> {
 
     /// Where the experts lie in transformers' own state and in some GGUFs: all of a layer in one tensor, of each the rows of
     /// gate before those of up.
-    fn fused(&self, names: &Names) -> Option<(String, Rows)> {
+    fn fused(&self, names: &Names, n_rows: u32) -> Option<(String, Rows)> {
         let (front, kind) = names.transformers.split_once(".*.")?;
         let (name, rows) = match kind {
-            "gate_proj.weight" => ("gate_up_proj", Rows::First),
-            "up_proj.weight" => ("gate_up_proj", Rows::Second),
+            "gate_proj.weight" => ("gate_up_proj", Rows::first_half(n_rows)),
+            "up_proj.weight" => ("gate_up_proj", Rows::second_half(n_rows)),
             "down_proj.weight" => ("down_proj", Rows::Whole),
             _ => return None,
         };

@@ -119,7 +119,7 @@ impl Shape {
             halves: !architecture.is_permuted,
             is_gguf: true,
             // Files of any of these architectures may have one.
-            has_bias: gguf.directory.get("blk.0.attn_q.bias").is_some(),
+            has_bias: ["q", "qkv"].iter().any(|of| gguf.directory.get(&format!("blk.0.attn_{of}.bias")).is_some()),
             has_output_bias: gguf.directory.get("blk.0.attn_output.bias").is_some(),
             // A head that is there is used.
             is_tied: false,

@@ -206,8 +206,8 @@ fn taken(
 ) -> Result<(Format, Vec<Piece>)> {
     match (scheme, part) {
         (Scheme::Official, Part::ExpertsGate | Part::ExpertsUp | Part::ExpertsDown) => taker.take_each(name, extent),
-        (Scheme::Transformers, Part::ExpertsGate) => taker.take_rows(name, extent, Rows::First),
-        (Scheme::Transformers, Part::ExpertsUp) => taker.take_rows(name, extent, Rows::Second),
+        (Scheme::Transformers, Part::ExpertsGate) => taker.take_rows(name, extent, Rows::first_half(extent.n_rows)),
+        (Scheme::Transformers, Part::ExpertsUp) => taker.take_rows(name, extent, Rows::second_half(extent.n_rows)),
         _ => taker.take_rows(name, extent, Rows::Whole),
     }
 }

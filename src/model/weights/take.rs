@@ -9,12 +9,24 @@ use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 use std::collections::HashSet;
 
-/// Which rows of a tensor are taken: all, or of each expert's one half, where two stacks lie in one tensor.
+/// Which rows of a tensor are taken, where several matrices, or stacks of them, may lie in one. Of a vector: which elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) enum Rows {
     Whole,
-    First,
-    Second,
+    /// Of the `n_all` rows of each expert those behind the first `n_before`.
+    Behind { n_before: u32, n_all: u32 },
+}
+
+impl Rows {
+    /// The first half of each expert's rows, where a half has so many.
+    pub(in crate::model) const fn first_half(n_rows: u32) -> Self {
+        Self::Behind { n_before: 0, n_all: 2 * n_rows }
+    }
+
+    /// The second half.
+    pub(in crate::model) const fn second_half(n_rows: u32) -> Self {
+        Self::Behind { n_before: n_rows, n_all: 2 * n_rows }
+    }
 }
 
 /// Where the tensors of a model are taken from.
@@ -138,9 +150,12 @@ impl<'a> Taker<'a> {
         let Extent { kind, n_stacked, n_rows, n_in } = extent;
         let (of_each, before) = match which {
             Rows::Whole => (n_rows, 0),
-            Rows::First => (2 * n_rows, 0),
-            Rows::Second => (2 * n_rows, n_rows),
+            Rows::Behind { n_before, n_all } => (n_all, n_before),
         };
+        if matches!(kind, Kind::Plain) && which != Rows::Whole {
+            let (format, tensor) = self.take(name, extent, &[of_each.into()])?;
+            return Ok((format, vec![piece(tensor, format.row_bytes(before.into()), 1)]));
+        }
         if matches!(kind, Kind::Matrix | Kind::Router)
             && let Some(scaled) = self.take_scaled(name, [n_stacked, of_each, n_in])?
         {
