@@ -9,7 +9,7 @@ use headstart::engine::{
     Conversation, ExecutorChoice, Generation, LoadOptions, ModelFiles, Sampling, Session, Timings,
 };
 use headstart::format::Memory;
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use headstart::text::chat::{Chat, Part, RenderOptions};
 use pollster::block_on;
 

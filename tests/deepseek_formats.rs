@@ -9,7 +9,7 @@ use crate::support::{fixture, in_transformers, memory, safetensors_of};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::error::Result;
 use headstart::format::{Directory, Format, Memory, quant, safetensors};
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use headstart::model::{Shape, Weights};
 use pollster::block_on;
 

@@ -12,7 +12,8 @@ use headstart::engine::{ExecutorChoice, Generation, LoadOptions, ModelFiles, Sam
 use headstart::error::Error;
 use headstart::format::gguf::{self, Value};
 use headstart::format::{Memory, Source};
-use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use headstart::gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::GpuExecutor;
 use headstart::gpu::space::product;
 use headstart::gpu::{Choice, Executor, Problem, Tuning};
 use headstart::kernels::cache::CacheTypes;

@@ -6,7 +6,7 @@ use crate::support::memory;
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::error::Error;
 use headstart::format::Memory;
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use pollster::block_on;
 use serde_json::Value as Json;
 use std::rc::Rc;

@@ -3,7 +3,8 @@
 
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::Format;
-use headstart::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use headstart::gpu::ShaderChecks;
+use headstart::gpu::executor_gpu::GpuExecutor;
 use headstart::gpu::fuse::{Rule, fuse, n_ordered_steps};
 use headstart::gpu::lower::{Dispatch, lower};
 use headstart::gpu::{

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::support::{all_places, fixture, load, memory, places};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Directory, Memory, Source, quant, safetensors};
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use headstart::gpu::{Adapter, Config, Reduce, Tuning};
 use pollster::block_on;
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use headstart::format::Format;
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use headstart::gpu::lower::lower;
 use headstart::gpu::op::{Precision, Spec, Step, compose};
 use headstart::gpu::{

@@ -1,9 +1,12 @@
 //! Adapters: who they are and what they offer. Nothing here allocates.
 
+use std::sync::{Arc, Mutex};
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+use super::device::Device;
 use super::space::MOST_INVOCATIONS;
 use super::tile::{COOPERATIVE_BYTES, COOPERATIVE_SUBGROUP};
 use super::{Caps, Tuning};
@@ -35,6 +38,8 @@ pub struct Adapter {
     inner: wgpu::Adapter,
     /// What its devices have beside what wgpu knows of.
     beside: wgpu::Features,
+    /// The device that its executors share, if they do.
+    shared: Option<Arc<Mutex<Option<Arc<Device>>>>>,
 }
 
 impl Adapter {
@@ -83,7 +88,7 @@ impl Adapter {
         };
         let beside = wgpu::Features::empty();
         let caps = caps_of(&identity, &inner, inner.features(), packed_dot);
-        Self { identity, caps, inner, beside }
+        Self { identity, caps, inner, beside, shared: None }
     }
 
     /// The same adapter under an identity that the platform told another way, as browsers do; what it can do follows.
@@ -97,7 +102,13 @@ impl Adapter {
     #[must_use]
     pub fn with_features(self, beside: wgpu::Features) -> Self {
         let caps = caps_of(&self.identity, &self.inner, self.inner.features() | beside, self.caps.packed_dot);
-        Self { caps, beside, ..self }
+        Self { caps, beside, shared: None, ..self }
+    }
+
+    /// The same adapter, whose executors share a device as long as it is well, and what was compiled for it.
+    #[must_use]
+    pub fn sharing_a_device(self) -> Self {
+        Self { shared: Some(Arc::default()), ..self }
     }
 
     fn computes(&self) -> bool {
@@ -144,6 +155,20 @@ impl Adapter {
         let limits = self.inner.limits();
         // wgpu holds most backends to what an i32 counts; Metal and browsers may say more, of which shaders are not told whole.
         limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min((1 << 31) - 4)
+    }
+
+    /// A device, or the one that is shared; a new one in its place where that has reported a fault.
+    pub(super) async fn device(&self) -> Result<Arc<Device>> {
+        let Some(shared) = &self.shared else { return Device::open(self).await.map(Arc::new) };
+        let kept = shared.lock().ok().and_then(|slot| slot.clone()).filter(|device| device.fault().is_none());
+        if let Some(kept) = kept {
+            return Ok(kept);
+        }
+        let opened = Arc::new(Device::open(self).await?);
+        if let Ok(mut slot) = shared.lock() {
+            *slot = Some(opened.clone());
+        }
+        Ok(opened)
     }
 
     pub(super) async fn request_device(&self) -> Result<(wgpu::Device, wgpu::Queue)> {

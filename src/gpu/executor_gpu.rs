@@ -1,8 +1,7 @@
 //! The GPU executor: pipelines and bind groups made once per recording, one compute pass and one submit per run,
 //! readback through a staging buffer. It never waits except in `finish`, `read` and `profile`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_channel::oneshot;
@@ -11,57 +10,40 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 
 use super::adapter::Adapter;
+use super::device::{Device, Pipeline, ShaderChecks};
 use super::executor::Prepared;
 use super::lower::{Dispatch, lower};
-use super::op::{Access, Op, Variant, compose};
+use super::op::{Variant, compose};
 use super::recording::{Arena, BufferId, Recording, Slice, Stage};
 use super::{Caps, Tuning};
 
 #[cfg(test)]
 pub(crate) use losing::lose_after;
 
-/// The first fault that the device reported, if any.
-type Fault = Arc<Mutex<Option<String>>>;
-
-/// A device, the arena's buffers on it, and recordings made ready.
+/// A device, which others may use, too, the arena's buffers on it, and recordings made ready.
 pub struct GpuExecutor {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    device: Arc<Device>,
     adapter_name: String,
     caps: Caps,
     tuning: Tuning,
     checks: ShaderChecks,
-    fault: Fault,
     buffers: Vec<wgpu::Buffer>,
-    /// By text, which is shared with the stages that use it.
-    pipelines: HashMap<Arc<str>, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>,
     recordings: Vec<PreparedRecording>,
     staging: Vec<wgpu::Buffer>,
     encoding: Duration,
 }
 
-/// Whether the driver's bounds checks stay in the shaders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShaderChecks {
-    /// As WebGPU demands: for tests, and for files whose every number has not been checked.
-    On,
-    /// Left out: 2 % to 90 % faster on native adapters; ignored by browsers.
-    Off,
-}
-
 struct PreparedDispatch {
     /// The stage that it belongs to, by its place in the recording.
     stage: usize,
-    /// Keeps the pipeline.
-    _text: Arc<str>,
-    pipeline: wgpu::ComputePipeline,
+    made: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
 }
 
 impl PreparedDispatch {
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
+        pass.set_pipeline(&self.made.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
     }
@@ -96,35 +78,19 @@ impl Drop for GpuExecutor {
 }
 
 impl GpuExecutor {
-    /// Opens the adapter with all that it offers of what we use.
+    /// Opens the adapter with all that it offers of what we use; where its executors share a device, that.
     ///
     /// # Errors
     /// When the adapter gives no device.
     pub async fn open(adapter: &Adapter, checks: ShaderChecks) -> Result<Self> {
-        let (device, queue) = adapter.request_device().await?;
-        let fault = Fault::default();
-        let (on_error, on_loss) = (fault.clone(), fault.clone());
-        let report = |fault: &Fault, message: String| {
-            if let Ok(mut slot) = fault.lock() {
-                slot.get_or_insert(message);
-            }
-        };
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| report(&on_error, error.to_string())));
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                report(&on_loss, format!("the device was lost: {message}"));
-            }
-        });
+        let device = adapter.device().await?;
         Ok(Self {
             device,
-            queue,
             adapter_name: adapter.identity.name.clone(),
             caps: adapter.caps,
             tuning: adapter.tuning(),
             checks,
-            fault,
             buffers: Vec::new(),
-            pipelines: HashMap::new(),
             recordings: Vec::new(),
             staging: Vec::new(),
             encoding: Duration::ZERO,
@@ -140,7 +106,7 @@ impl GpuExecutor {
     /// Forgets this recording and all that were prepared after it, and the pipelines that only they used.
     pub(super) fn forget_from(&mut self, first: Prepared) {
         self.recordings.truncate(first.0);
-        self.pipelines.retain(|text, _| Arc::strong_count(text) > 1);
+        self.device.forget_unused();
     }
 
     /// The variants that compute a stage under `tuning`, or the executor's own.
@@ -155,8 +121,8 @@ impl GpuExecutor {
 
     fn check(&self) -> Result<()> {
         #[cfg(test)]
-        losing::count(&self.device);
-        match self.fault.lock().ok().and_then(|slot| slot.clone()) {
+        losing::count(&self.device.inner);
+        match self.device.fault() {
             None => Ok(()),
             Some(fault) => Err(Error::adapter(format!("adapter {}", self.adapter_name), fault).advice(
                 "Load the model again; if it happens again, choose another adapter, and tell us with the adapter's report",
@@ -179,11 +145,11 @@ impl GpuExecutor {
 
     pub(super) async fn extend(&mut self, beside: &Arena) -> Result<BufferId> {
         let first = BufferId(self.buffers.len() as u32);
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let scope = self.device.inner.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let make = |plan: &super::recording::BufferPlan| {
             let label = Some(plan.label.as_str());
-            self.device.create_buffer(&wgpu::BufferDescriptor {
+            self.device.inner.create_buffer(&wgpu::BufferDescriptor {
                 label,
                 size: plan.bytes,
                 usage,
@@ -207,25 +173,25 @@ impl GpuExecutor {
 
     pub(super) fn write(&mut self, slice: Slice, offset: u64, bytes: &[u8]) {
         assert!(offset + bytes.len() as u64 <= slice.bytes, "a write past the slice's end");
-        self.queue.write_buffer(&self.buffers[slice.buffer.0 as usize], slice.offset + offset, bytes);
+        self.device.queue.write_buffer(&self.buffers[slice.buffer.0 as usize], slice.offset + offset, bytes);
     }
 
     pub(super) fn copy(&mut self, pairs: impl IntoIterator<Item = (Slice, Slice)>) -> Result<()> {
         self.check()?;
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.device.inner.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (from, to) in pairs {
             assert!(from.bytes <= to.bytes, "a copy past the slice's end");
             let buffer = |slice: Slice| &self.buffers[slice.buffer.0 as usize];
             encoder.copy_buffer_to_buffer(buffer(from), from.offset, buffer(to), to.offset, Some(from.bytes));
         }
-        self.queue.submit([encoder.finish()]);
+        self.device.queue.submit([encoder.finish()]);
         Ok(())
     }
 
     /// Under `tuning`, or the executor's own.
     pub(super) async fn prepare(&mut self, recording: &Recording, tuning: Option<&Tuning>) -> Result<Prepared> {
         let program = lower(recording, &self.caps, tuning.unwrap_or(&self.tuning));
-        let alignment = u64::from(self.device.limits().min_storage_buffer_offset_alignment).max(16);
+        let alignment = u64::from(self.device.inner.limits().min_storage_buffer_offset_alignment).max(16);
         let offsets: Vec<u64> = program
             .dispatches
             .iter()
@@ -236,7 +202,7 @@ impl GpuExecutor {
             })
             .collect();
         let size = offsets.last().map_or(16, |last| last + 256.max(alignment));
-        let params = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let params = self.device.inner.create_buffer(&wgpu::BufferDescriptor {
             label: Some("params"),
             size,
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
@@ -246,7 +212,7 @@ impl GpuExecutor {
         let scratch = program.scratch.iter().map(|bytes| self.make_scratch(*bytes)).collect();
         let mut prepared = PreparedRecording { n_stages, dispatches: Vec::new(), scratch };
         for (dispatch, offset) in program.dispatches.iter().zip(&offsets) {
-            self.queue.write_buffer(&params, *offset, &dispatch.params);
+            self.device.queue.write_buffer(&params, *offset, &dispatch.params);
             let name = recording.stages[dispatch.stage].name;
             let made = self.prepare_dispatch(dispatch, name, (&params, *offset), &prepared.scratch)?;
             prepared.dispatches.push(made);
@@ -257,7 +223,7 @@ impl GpuExecutor {
     }
 
     fn make_scratch(&self, size: u64) -> wgpu::Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+        self.device.inner.create_buffer(&wgpu::BufferDescriptor {
             label: Some("scratch"),
             size,
             usage: wgpu::BufferUsages::STORAGE,
@@ -273,15 +239,7 @@ impl GpuExecutor {
         scratch: &[wgpu::Buffer],
     ) -> Result<PreparedDispatch> {
         let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
-        let (text, (layout, pipeline)) = match self.pipelines.get_key_value(text.as_str()) {
-            Some((text, made)) => (Arc::clone(text), made.clone()),
-            None => {
-                let made = self.make_pipeline(dispatch.op, dispatch.variant.entry, &text);
-                let text: Arc<str> = text.into();
-                self.pipelines.insert(Arc::clone(&text), made.clone());
-                (text, made)
-            }
-        };
+        let made = self.device.pipeline(dispatch.op, dispatch.variant.entry, &text, self.checks);
         let size = std::num::NonZeroU64::new(dispatch.params.len() as u64);
         let param = wgpu::BufferBinding { buffer: params, offset, size };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(param) }];
@@ -296,9 +254,12 @@ impl GpuExecutor {
             entries.push(wgpu::BindGroupEntry { binding: index as u32 + 1, resource });
         }
         let label = Some(stage);
-        let bind_group =
-            self.device.create_bind_group(&wgpu::BindGroupDescriptor { label, layout: &layout, entries: &entries });
-        let limit = self.device.limits().max_compute_workgroups_per_dimension;
+        let bind_group = self.device.inner.create_bind_group(&wgpu::BindGroupDescriptor {
+            label,
+            layout: &made.layout,
+            entries: &entries,
+        });
+        let limit = self.device.inner.limits().max_compute_workgroups_per_dimension;
         let x = dispatch.n_workgroups.min(limit);
         let y = dispatch.n_workgroups.div_ceil(x);
         if y > limit {
@@ -307,53 +268,7 @@ impl GpuExecutor {
                 format!("{} workgroups are more than the adapter dispatches", dispatch.n_workgroups),
             ));
         }
-        Ok(PreparedDispatch { stage: dispatch.stage, _text: text, pipeline, bind_group, grid: (x, y) })
-    }
-
-    fn make_pipeline(&self, op: &Op, entry_point: &str, text: &str) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
-        let entry = |binding: u32, access: Access| {
-            let ty = match access {
-                Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
-            };
-            let ty = wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-            wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
-        };
-        let mut entries = vec![entry(0, Access::Read)];
-        entries.extend(op.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
-        let label = Some(op.name);
-        let layout =
-            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label,
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let source = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(text.into()) };
-        let module = match self.checks {
-            ShaderChecks::On => self.device.create_shader_module(source),
-            ShaderChecks::Off => self.unchecked_module(source),
-        };
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label,
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(entry_point),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        (layout, pipeline)
-    }
-
-    /// Worth 2 to 20 % on lavapipe and up to 1.9 times on SwiftShader.
-    #[allow(unsafe_code, reason = "the API for leaving out bounds checks is unsafe")]
-    fn unchecked_module(&self, source: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
-        // SAFETY: the texts are this program's own, every index in them is bounded by recorded shapes, and the test
-        // suite runs every kernel with the checks on; token ids and expert ids are checked before they reach a buffer.
-        unsafe { self.device.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
+        Ok(PreparedDispatch { stage: dispatch.stage, made, bind_group, grid: (x, y) })
     }
 
     pub(super) fn submit(&mut self, prepared: Prepared, n_times: u32, read: Option<Slice>) -> Result<GpuTicket> {
@@ -365,7 +280,7 @@ impl GpuExecutor {
     pub(super) async fn run(&mut self, prepared: Prepared, n_times: u32) -> Result<f64> {
         let commands = self.encode(prepared, n_times)?.finish();
         let begin = Instant::now();
-        self.queue.submit([commands]);
+        self.device.queue.submit([commands]);
         self.wait().await?;
         Ok(begin.elapsed().as_secs_f64() * 1e3)
     }
@@ -373,9 +288,9 @@ impl GpuExecutor {
     /// Waits until all that was written and submitted is done.
     pub(super) async fn wait(&mut self) -> Result<()> {
         // Writes go out with a submit, even an empty one.
-        let submission = self.queue.submit([]);
+        let submission = self.device.queue.submit([]);
         let (sender, done) = oneshot::channel();
-        self.queue.on_submitted_work_done(move || {
+        self.device.queue.on_submitted_work_done(move || {
             // A receiver that is gone no longer wants to know.
             let _ = sender.send(());
         });
@@ -386,7 +301,7 @@ impl GpuExecutor {
 
     fn poll(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        let polled = self.device.poll(wait);
+        let polled = self.device.inner.poll(wait);
         self.check()?;
         polled.map(|_| ()).map_err(|error| self.unread(format!("waiting for results failed: {error}")))
     }
@@ -398,7 +313,7 @@ impl GpuExecutor {
     fn encode(&mut self, prepared: Prepared, n_times: u32) -> Result<wgpu::CommandEncoder> {
         self.check()?;
         let begin = Instant::now();
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.device.inner.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             for _ in 0..n_times {
@@ -424,7 +339,7 @@ impl GpuExecutor {
             encoder.copy_buffer_to_buffer(buffer, slice.offset, &staging, at, Some(slice.bytes));
             at += slice.bytes;
         }
-        let submission = self.queue.submit([encoder.finish()]);
+        let submission = self.device.queue.submit([encoder.finish()]);
         let (sender, mapped) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
             // A receiver that is gone no longer wants the answer.
@@ -437,7 +352,7 @@ impl GpuExecutor {
         if let Some(index) = self.staging.iter().position(|buffer| buffer.size() >= bytes) {
             return self.staging.swap_remove(index);
         }
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+        self.device.inner.create_buffer(&wgpu::BufferDescriptor {
             label: Some("staging"),
             size: bytes.next_multiple_of(256),
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
@@ -470,13 +385,13 @@ impl GpuExecutor {
 
     pub(super) fn begin_read_of(&mut self, slices: &[Slice]) -> Result<GpuTicket> {
         self.check()?;
-        let encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let encoder = self.device.inner.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.submit_and_map(encoder, slices)
     }
 
     pub(super) async fn profile(&mut self, prepared: Prepared) -> Result<Option<Vec<f64>>> {
         self.check()?;
-        if !self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        if !self.device.inner.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
         let n_stages = self.recordings[prepared.0].n_stages;
@@ -492,14 +407,14 @@ impl GpuExecutor {
     async fn profile_stages(&mut self, prepared: Prepared, range: std::ops::Range<usize>) -> Result<Vec<f64>> {
         let count = range.len() as u32 * 2;
         let ty = wgpu::QueryType::Timestamp;
-        let query_set = self.device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count });
-        let resolved = self.device.create_buffer(&wgpu::BufferDescriptor {
+        let query_set = self.device.inner.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty, count });
+        let resolved = self.device.inner.create_buffer(&wgpu::BufferDescriptor {
             label: Some("timestamps"),
             size: u64::from(count) * 8,
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.device.inner.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (index, stage) in range.enumerate() {
             let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
                 query_set: &query_set,
@@ -516,13 +431,13 @@ impl GpuExecutor {
         let bytes = u64::from(count) * 8;
         let staging = self.take_staging(bytes);
         encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, Some(bytes));
-        let submission = self.queue.submit([encoder.finish()]);
+        let submission = self.device.queue.submit([encoder.finish()]);
         let (sender, mapped) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
             let _ = sender.send(result);
         });
         let read = self.finish(GpuTicket { staging: Some(staging), bytes, mapped, submission }).await?;
-        let period_ms = f64::from(self.queue.get_timestamp_period()) * 1e-6;
+        let period_ms = f64::from(self.device.queue.get_timestamp_period()) * 1e-6;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&read);
         Ok(ticks.chunks_exact(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period_ms).collect())
     }

@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod caps;
 pub mod config;
+pub mod device;
 pub mod executor;
 pub mod executor_cpu;
 pub mod executor_gpu;
@@ -18,6 +19,7 @@ pub mod tuning;
 pub use adapter::Adapter;
 pub use caps::Caps;
 pub use config::{Config, Nibbles, Reduce};
+pub use device::ShaderChecks;
 pub use executor::{Executor, Ticket};
 pub use op::{Access, Call, Case, Field, Op, Sample, Variant};
 pub use recording::{Arena, BufferId, Purpose, Recording, Slice, Stage};

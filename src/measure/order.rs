@@ -14,7 +14,7 @@ use super::verify::{self, Configs, add_kernels, any_seed, built_in_ids, check_sa
 use super::{BAR_STEPS, Progress, within};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::model::Synthetic;
 use std::ops::ControlFlow;

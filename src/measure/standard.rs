@@ -11,7 +11,7 @@ use super::verify::{any_seed, built_in_ids, check_sampled};
 use super::{Progress, Report, Spread, Watch, within};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, ModelFiles, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::gpu::recording::Cost;
 use crate::gpu::{Adapter, Tuning};
 use crate::kernels::cache::CacheTypes;

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source};
 use headstart::gpu::Adapter;
-use headstart::gpu::executor_gpu::ShaderChecks;
+use headstart::gpu::ShaderChecks;
 use pollster::block_on;
 
 /// The path of a fixture.
@@ -38,7 +39,10 @@ pub(crate) fn memory(name: &str) -> Rc<dyn Source> {
 /// Every adapter that is there. None is a failure, since whatever is checked on adapters would pass on nothing; who has
 /// none says so: `HEADSTART_TEST_GPU=skip`.
 pub(crate) fn adapters() -> Vec<Adapter> {
-    let adapters = block_on(Adapter::all());
+    // Once for all tests, whose executors share a device of each, and what was compiled for it: two in three texts recur.
+    static ADAPTERS: LazyLock<Vec<Adapter>> =
+        LazyLock::new(|| block_on(Adapter::all()).into_iter().map(Adapter::sharing_a_device).collect());
+    let adapters = ADAPTERS.clone();
     let may_skip = std::env::var("HEADSTART_TEST_GPU").is_ok_and(|word| word == "skip");
     assert!(
         may_skip || !adapters.is_empty(),

@@ -1,6 +1,6 @@
 //! How and where a model is loaded, how far that is, and what it took.
 
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::kernels::cache::CacheTypes;
 

@@ -12,7 +12,7 @@ use super::{
 use crate::engine::run::sampling::{Dry, Xtc};
 use crate::engine::{ExecutorChoice, LoadOptions, LoadProgress, Memory, Sampling, Session, Timings};
 use crate::error::{Error, Result};
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::measure::Report;
 use crate::measure::panel;
 use crate::measure::profile::profile;

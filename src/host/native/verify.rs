@@ -8,7 +8,7 @@ use super::{Ending, arguments, choice, ending, interrupt, json, model_files, pla
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gpu::Adapter;
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::measure::report::{Check, ModelFacts, OtherCheck, Settings, Verdict};
 use crate::measure::verify::{self, Checked, Configs, Extent, Predictions};
 use crate::measure::{Report, panel};

@@ -7,7 +7,7 @@ use super::tunings;
 use super::worker::adapter_again;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::measure::bench::{Lane, Plan, TestPlan};
 use crate::measure::order::{self, Against, Failure, Host, Step, Wanted};

@@ -21,7 +21,8 @@ use super::{Progress, Spread, Watch};
 use crate::engine::ExecutorChoice;
 use crate::error::Result;
 use crate::format::sorted::sort;
-use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use crate::gpu::ShaderChecks;
+use crate::gpu::executor_gpu::GpuExecutor;
 use crate::gpu::{Adapter, Executor, Recording};
 
 /// Changes a recording before it is computed: how a fault is brought in, to see that it is noticed.

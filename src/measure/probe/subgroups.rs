@@ -5,8 +5,9 @@ use super::Alter;
 use super::check::agrees_on;
 use crate::error::Result;
 use crate::format::Format;
+use crate::gpu::ShaderChecks;
 use crate::gpu::config::Reduce;
-use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use crate::gpu::executor_gpu::GpuExecutor;
 use crate::gpu::{Adapter, Case, Config, Executor, Tuning};
 use crate::kernels::{linear, probe_reduce};
 

@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::format::Format;
-use crate::gpu::executor_gpu::{GpuExecutor, ShaderChecks};
+use crate::gpu::ShaderChecks;
+use crate::gpu::executor_gpu::GpuExecutor;
 use crate::gpu::lower::lower;
 use crate::gpu::op::compose;
 use crate::gpu::space::product;

@@ -5,7 +5,7 @@ use super::lanes::{Model, Place as Lane, host_has_room};
 use super::options::Options;
 use crate::engine::{ExecutorChoice, LoadOptions, Session};
 use crate::error::Result;
-use crate::gpu::executor_gpu::ShaderChecks;
+use crate::gpu::ShaderChecks;
 use crate::gpu::{Adapter, Tuning};
 use crate::host::native::progress::Progress;
 use crate::host::native::{memory, tune};
