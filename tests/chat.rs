@@ -275,6 +275,7 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
             r#"ab[{"index": 3, "function": {"arguments": {"x": 1}, "name": "f"}}]False"#,
         ),
         ("ab{{ messages[4].tool_calls[0].function.name }}", "abf"),
+        ("{{ messages[0].content[1].text }}", "b"),
         ("ab{{ '=' + messages[1].tool_calls[0].function.arguments }}", "ab={\"x\": 1}"),
         ("ab{{ messages[2].content.y[0] }}{{ messages[3].content }}{{ messages[4].content }}", "ab2"),
     ] {
@@ -285,6 +286,43 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
     assert_eq!(raw.as_deref(), Ok("\n{{x}}\ny"));
     let error = chat("{{ '=' + messages[9] + 1 }}").unwrap().render(&messages, &RenderOptions::default());
     assert!(error.is_err());
+}
+
+/// Templates of models that also see may read lists of parts alone, and would pass over a text without a word: llama.cpp gives
+/// them lists.
+#[test]
+fn a_template_that_reads_lists_of_parts_is_given_them() {
+    let parts = "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}\
+        {% endif %}{% endfor %};{% endfor %}";
+    let both = "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}, a part\
+        {% endif %}{% endfor %}";
+    let said = [Message::new(Role::System, "S"), user("Why?")];
+    for (template, right) in [(parts, "system:S;user:Why?;"), (both, "SWhy?"), ("{{ messages[0].content }}", "S")] {
+        let found = chat(template).unwrap().render(&said, &RenderOptions::default());
+        assert_eq!(found.as_deref(), Ok(right), "{template}");
+    }
+    let given = Transcript::from_json(r#"[{"role": "user", "content": "Why?"}]"#).unwrap().messages;
+    assert_eq!(chat(parts).unwrap().render(&given, &RenderOptions::default()).as_deref(), Ok("user:;"));
+}
+
+/// As transformers hands over its map of special tokens, and what a request asks of the template.
+#[test]
+fn templates_find_tokens_by_name_and_what_is_asked_of_them() {
+    let config = TokenizerConfig::read(
+        r#"{"pad_token": "<p>", "extra_special_tokens": {"image_token": "<i>", "tools": "<t>"},
+            "chat_template": "{{ pad_token }}{{ image_token }}{{ tools }}{{ enable_thinking }}{{ custom }}"}"#,
+    );
+    let mut tokenizer = Tokenizer::from_json(include_str!("fixtures/tokenizer.json"), SpecialIds::default()).unwrap();
+    tokenizer.configure(&config);
+    let chat = Chat::from_config(&config, &tokenizer).unwrap().unwrap();
+    let render = |arguments: &str| {
+        let options = RenderOptions { thinking: true, arguments: arguments.to_owned(), ..RenderOptions::default() };
+        (chat.render(&[user("x")], &options).unwrap(), Chat::v4().render(&[user("x")], &options).unwrap())
+    };
+    let (text, v4) = render("");
+    assert_eq!((text.as_str(), v4.ends_with("<think>")), ("<p><i>NoneTrue", true));
+    let (text, v4) = render(r#"{"enable_thinking": false, "custom": 7}"#);
+    assert_eq!((text.as_str(), v4.ends_with("</think>")), ("<p><i>NoneFalse7", true));
 }
 
 #[test]
@@ -388,6 +426,10 @@ fn v4_joins_turns_and_gives_tasks() {
     let dropped = format!("{bos}b<｜end▁of▁sentence｜><｜User｜>c<｜Assistant｜><think>");
     assert_eq!(text(&[bare.clone(), assistant("r", "b"), user("c")], true), dropped);
     assert!(v4(&[Message { content: String::new(), ..bare }], false).unwrap_err().found.contains("no content"));
+    let parts = Transcript::from_json(
+        r#"[{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]"#,
+    );
+    assert_eq!(text(&parts.unwrap().messages, false), format!("{bos}<｜User｜>a\n\nb<｜Assistant｜></think>"));
     let open = Message { unfinished: true, ..assistant("", "Once") };
     assert_eq!(text(&[user("a"), open], false), format!("{bos}<｜User｜>a<｜Assistant｜></think>Once"));
 }

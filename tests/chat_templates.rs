@@ -7,7 +7,7 @@
 use headstart::format::{Memory, gguf};
 use headstart::text::chat::{Chat, Message, RenderOptions, Role, ToolCall};
 use headstart::text::{GgufVocabulary, Tokenizer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::sync::LazyLock;
 
@@ -32,7 +32,13 @@ fn message(value: &Value) -> Message {
         arguments: in_order(&call["function"]["arguments"], &["place", "days", "sure", "parts", "share"]),
         ..ToolCall::default()
     };
+    // As a file has it: a text that a person types becomes a list of parts where a template reads lists alone.
+    let mut given = json!({ "role": role.name(), "content": text(&value["content"]) });
+    if value["tool_call_id"].is_string() {
+        given["tool_call_id"] = value["tool_call_id"].clone();
+    }
     Message {
+        given: given.to_string(),
         reasoning: text(&value["reasoning_content"]),
         tool_calls: value["tool_calls"].as_array().map(|calls| calls.iter().map(call).collect()).unwrap_or_default(),
         tool_call_id: text(&value["tool_call_id"]),

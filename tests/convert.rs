@@ -8,6 +8,7 @@ use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::gguf::{self, Gguf, Scalar, Value};
 use headstart::format::{Memory, Source, quant, safetensors};
 use pollster::block_on;
+use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
@@ -127,6 +128,32 @@ fn the_new_file_computes_what_the_old_ones_do() {
         let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
         assert!(expected.len() == found.len() && worst <= 1e-4, "{name}: off by {worst}");
         assert!(found.iter().all(|logit| logit.is_finite()));
+    }
+}
+
+/// With latent attention a GGUF has a factor for both, and a logarithm for scores alone.
+#[test]
+fn what_yarn_does_to_rotations_and_to_scores_goes_along() {
+    let usual = logits(&files_in(model("families/deepseek_v3").path()));
+    for change in [
+        json!({"mscale": null, "mscale_all_dim": null}),
+        json!({"mscale_all_dim": 0.0}),
+        json!({"mscale": 0.5, "mscale_all_dim": 0.707}),
+        json!({"attention_factor": 1.2}),
+        json!({"mscale": 2.0, "mscale_all_dim": 2.0, "attention_factor": 1.3}),
+    ] {
+        let folder = model("families/deepseek_v3");
+        let path = folder.path().join("config.json");
+        let mut config: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let scaling = config["rope_scaling"].as_object_mut().unwrap();
+        scaling.extend(change.as_object().unwrap().clone());
+        std::fs::write(&path, config.to_string()).unwrap();
+        let output = folder.path().join("out.gguf");
+        done(&quantize(folder.path(), &output, "f32"));
+        let (expected, found) = (logits(&files_in(folder.path())), logits(&ModelFiles::gguf(source(&output))));
+        let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-4, "{change}: off by {worst}");
+        assert_ne!(expected, usual, "{change} changes nothing");
     }
 }
 

@@ -26,6 +26,7 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
         ("qwen3moe", "I8", [1, ALL], "_scale", packed("int-quantized")),
         ("deepseek_v3", "I32", [1, 32], "_scale", packed("pack-quantized")),
         ("qwen3", "I8", [1, ALL], "_scale", json!(null)),
+        ("llama", "I32 of bytes", [1, 32], "_scale", packed("pack-quantized")),
     ] {
         let (mut small, mut plain) = (Vec::new(), Vec::new());
         let as_bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
@@ -45,6 +46,8 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
                 }
                 _ => {
                     let (bytes, scales, decoded) = in_integers(&tensor, if dtype == "I32" { 4 } else { 8 }, block[1]);
+                    let lift = if dtype == "I32 of bytes" { 128 } else { 0 };
+                    let bytes = bytes.into_iter().map(|byte| byte ^ lift).collect();
                     (bytes, scales, "BF16", decoded)
                 }
             };
@@ -52,11 +55,11 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
             small.push((format!("{name}{ending}"), scale_type, of_scales, scales));
             // What activations would be multiplied by, if they were rounded too.
             small.push((name.replace(".weight", ".input_scale"), "F32", Vec::new(), as_bytes(&[0.5])));
-            if dtype == "I32" {
+            if dtype.starts_with("I32") {
                 let dims = shape.iter().flat_map(|n| (*n as u32).to_le_bytes()).collect();
                 small.push((format!("{name}_shape"), "I32", vec![2], dims));
-                shape[1] /= 8;
-                small.push((format!("{name}_packed"), dtype, shape, bytes));
+                shape[1] /= if dtype == "I32" { 8 } else { 4 };
+                small.push((format!("{name}_packed"), "I32", shape, bytes));
             } else {
                 small.push((name, dtype, shape, bytes));
             }

@@ -270,7 +270,9 @@ fn a_faulty_gguf_vocabulary_is_refused_with_its_fault() {
 #[test]
 fn a_faulty_json_is_refused_with_its_fault() {
     let added = json!({"id": 2, "content": "<｜▁pad▁｜>"});
-    let faults: [(&str, &str, Value); 14] = [
+    let faults: [(&str, &str, Value); 16] = [
+        ("a model of type \"Unigram\"", "/model", json!({"type": "Unigram", "unk_id": 0, "vocab": [["a", 0.5]]})),
+        ("SentencePiece has byte_fallback", "/normalizer", json!({"type": "Prepend", "prepend": "\u{2581}"})),
         ("WordPiece", "/model/type", json!("WordPiece")),
         ("missing field `vocab`", "/model", json!({"type": "BPE", "merges": []})),
         ("the id 3 names both", "/model/vocab/A", json!(3)),
@@ -295,6 +297,9 @@ fn a_faulty_json_is_refused_with_its_fault() {
     let mut json: Value = serde_json::from_str(JSON).unwrap();
     json["added_tokens"] = json!([added]);
     json["normalizer"] = json!({"type": "Sequence", "normalizers": []});
+    // As where a `merges.txt` was taken whole.
+    let merges: Vec<Value> = json["model"]["merges"].as_array().unwrap().clone();
+    json["model"]["merges"] = [&[json!("#version: 0.2")], &merges[..]].concat().into();
     assert!(Tokenizer::from_json(&json.to_string(), SPECIAL).is_ok());
 }
 

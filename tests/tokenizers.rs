@@ -363,6 +363,31 @@ fn the_tokens_before_a_text_are_those_of_its_own_file() {
     assert_eq!(tokenizer.encode(&text, Bos::AsModelSays).unwrap(), [end]);
 }
 
+/// Two more kinds of post-processors, and ids that go before names, as in the tokenizers library.
+#[test]
+fn a_post_processor_names_tokens_by_their_ids() {
+    let mut json = bpe_json(&FACTS["bpe"]["qwen2"]);
+    let item = json!({"SpecialToken": {"id": "[BOS]", "type_id": 0}});
+    let sequence = json!({"Sequence": {"id": "A", "type_id": 0}});
+    for (post_processor, begins) in [
+        (json!({"type": "RobertaProcessing", "cls": ["<s>", 1], "sep": ["</s>", 2]}), &[1][..]),
+        (json!({"type": "BertProcessing", "cls": ["<s>", 3], "sep": ["</s>", 2]}), &[3]),
+        (
+            json!({"type": "TemplateProcessing", "single": [item, sequence],
+                "special_tokens": {"[BOS]": {"id": "[BOS]", "ids": [2, 1], "tokens": ["a", "b"]}}}),
+            &[2, 1],
+        ),
+        // Ids that name nothing begin nothing.
+        (json!({"type": "RobertaProcessing", "cls": ["<s>", 4_000_000_000u32], "sep": ["</s>", 2]}), &[]),
+        (json!({"type": "RobertaProcessing", "cls": 7}), &[]),
+    ] {
+        json["post_processor"] = post_processor;
+        let tokenizer = from_json(&json);
+        let x = tokenizer.encode("x", Bos::Omit).unwrap();
+        assert_eq!(tokenizer.encode("x", Bos::AsModelSays).unwrap(), [begins, &x[..]].concat(), "{json:?}");
+    }
+}
+
 /// What `tokenizer_config.json` says of a token counts, as in transformers.
 #[test]
 fn how_a_token_is_found_is_said_by_the_later_file() {

@@ -8,6 +8,7 @@
 //! | I8 `[n_rows, n_in / 2]`: element 2j in the low nibble of byte j, 2j + 1 in the high one | F8_E8M0 `[n_rows, n_in / 32]` | MXFP4 |
 //! | U8 `[n_rows, n_in / 32, 16]`, likewise: gpt-oss's | U8 `[n_rows, n_in / 32]`: the bits of E8M0 | MXFP4 |
 //! | I32 `[n_rows, n_in / 8]`, likewise, each number with 8 added: compressed-tensors', as in Kimi K2 Thinking | F32, BF16 or F16, as below | Q4_0 |
+//! | I32 `[n_rows, n_in / 4]`: an element in each byte, with 128 added: compressed-tensors' | F32, BF16 or F16, as below | Q8_0 |
 //! | I8 `[n_rows, n_in]`: compressed-tensors' | F32, BF16 or F16, as below | Q8_0 |
 //!
 //! Scales are shared by blocks, `[n_rows / 128, n_in / 128]` (DeepSeek), by a row, `[n_rows, 1]` (compressed-tensors,
@@ -25,6 +26,8 @@ use half::{bf16, f16};
 pub struct Layout {
     /// Elements in a byte of weights.
     pub per_byte: u64,
+    /// Whether integers of 8 bits have 128 added.
+    pub lifted: bool,
     /// Rows that share scales.
     pub scale_rows: u32,
     /// Elements of a row that share a scale.
@@ -105,9 +108,9 @@ impl Layout {
     #[must_use]
     pub const fn usual(format: Format) -> Option<Self> {
         match format {
-            Format::FP8 | Format::FP8_F32 => Some(Self { per_byte: 1, scale_rows: 128, scale_len: 128 }),
-            Format::MXFP4 | Format::Q4_0 => Some(Self { per_byte: 2, scale_rows: 1, scale_len: 32 }),
-            Format::Q8_0 => Some(Self { per_byte: 1, scale_rows: 1, scale_len: 32 }),
+            Format::FP8 | Format::FP8_F32 => Some(Self { per_byte: 1, lifted: false, scale_rows: 128, scale_len: 128 }),
+            Format::MXFP4 | Format::Q4_0 => Some(Self { per_byte: 2, lifted: false, scale_rows: 1, scale_len: 32 }),
+            Format::Q8_0 => Some(Self { per_byte: 1, lifted: false, scale_rows: 1, scale_len: 32 }),
             _ => None,
         }
     }
@@ -193,7 +196,10 @@ pub fn join_row(
             scale_type.write(scale, head)?;
             match format {
                 Format::MXFP4 | Format::Q4_0 => join_nibbles(weights, codes),
-                Format::Q8_0 => codes.copy_from_slice(weights),
+                Format::Q8_0 => {
+                    let lift = if layout.lifted { 128 } else { 0 };
+                    codes.iter_mut().zip(weights).for_each(|(code, weight)| *code = weight ^ lift);
+                }
                 _ => {
                     check_e4m3(weights)?;
                     codes.copy_from_slice(weights);
@@ -228,7 +234,7 @@ mod tests {
 
     /// [`super::join_row`] of what lies as usual.
     fn join_row(format: Format, stored: ScaleType, weights: &[u8], scales: &[u8], blocks: &mut [u8]) -> Result<()> {
-        let usual = Layout { per_byte: 1, scale_rows: 128, scale_len: 128 };
+        let usual = Layout { per_byte: 1, lifted: false, scale_rows: 128, scale_len: 128 };
         super::join_row(format, Layout::usual(format).unwrap_or(usual), stored, weights, scales, blocks)
     }
 
@@ -250,7 +256,7 @@ mod tests {
         assert_eq!(Layout::told_by(Format::MXFP4, [3, 64], [3, 4]), None);
         assert_eq!(Layout::format_of("F8_E4M3", "U8"), Some(Format::FP8));
         // One scale for a whole row.
-        let layout = Layout { per_byte: 1, scale_rows: 1, scale_len: 160 };
+        let layout = Layout { per_byte: 1, lifted: false, scale_rows: 1, scale_len: 160 };
         let mut blocks = [0; 5 * 36];
         super::join_row(Format::FP8_F32, layout, ScaleType::F32, &[0x38; 160], &3.0f32.to_le_bytes(), &mut blocks)?;
         let mut values = [0.0; 160];
@@ -303,6 +309,12 @@ mod tests {
         let mut values = [0.0; 32];
         decode_row(Format::Q8_0, &blocks, &mut values)?;
         assert!(values.iter().enumerate().all(|(i, value)| *value == (i as f32 - 20.0) * 0.25));
+        let lifted: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_add(128)).collect();
+        let layout = Layout { per_byte: 1, lifted: true, scale_rows: 1, scale_len: 32 };
+        let mut same = [0; 34];
+        let scale = f16::from_f32(0.25).to_le_bytes();
+        super::join_row(Format::Q8_0, layout, ScaleType::F16, &lifted, &scale, &mut same)?;
+        assert_eq!(same, blocks);
         let large = bf16::from_f32(1e6).to_le_bytes();
         assert!(join_row(Format::Q8_0, ScaleType::BF16, &bytes, &large, &mut blocks).is_err());
         Ok(())

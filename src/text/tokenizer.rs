@@ -7,6 +7,7 @@ use super::stream::{Control, Stream};
 use super::vocabulary::{Kind, Pieces, Scheme, SpecialIds, Vocabulary, quote};
 use super::{gguf_vocabulary::GgufVocabulary, tokenizer_config::TokenizerConfig, tokenizer_json};
 use crate::error::{Error, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -87,6 +88,8 @@ pub struct Tokenizer {
     begins: Vec<u32>,
     /// The BOS token that templates write, where another one begins texts.
     template_bos: Option<u32>,
+    /// Tokens that templates may write, by the names that the files have for them.
+    named: BTreeMap<String, String>,
     /// More ids that the files say end a text.
     ends: Vec<u32>,
     /// Whether encoding puts a space before a text's first word, which decoding then takes away again.
@@ -153,6 +156,7 @@ impl Tokenizer {
         special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
         special.add_bos = config.add_bos.unwrap_or(special.add_bos) && special.bos.is_some();
         self.special = special;
+        self.named.clone_from(&config.named);
         self.notices.extend(config.notices.iter().cloned());
     }
 
@@ -207,8 +211,8 @@ impl Tokenizer {
         };
         let pieces = Arc::new(Pieces::new(&vocabulary));
         let Vocabulary { special, begins, notices, .. } = vocabulary;
-        let (template_bos, ends) = (None, Vec::new());
-        Ok(Self { inner, pieces, special, begins, template_bos, ends, prefixes_space, notices })
+        let (template_bos, named, ends) = (None, BTreeMap::new(), Vec::new());
+        Ok(Self { inner, pieces, special, begins, template_bos, named, ends, prefixes_space, notices })
     }
 
     /// The ids of `text`, in order. Special tokens written in it become their own ids.
@@ -298,6 +302,11 @@ impl Tokenizer {
     /// The BOS token that templates write.
     pub(super) fn template_bos(&self) -> Option<u32> {
         self.template_bos.or(self.special.bos)
+    }
+
+    /// Tokens that templates may write, by name.
+    pub(super) fn named(&self) -> &BTreeMap<String, String> {
+        &self.named
     }
 
     /// A token's text as it stands in the vocabulary; `None` for an id that names none.

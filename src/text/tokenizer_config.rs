@@ -5,7 +5,7 @@
 use super::vocabulary::{Kind, Reach, Token, quote};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const ORIGIN: &str = "tokenizer_config.json";
 /// The template for conversations with tools, where a file has one of its own for them.
@@ -22,6 +22,8 @@ pub struct TokenizerConfig {
     pub eot: Option<String>,
     /// Fills unused places.
     pub pad: Option<String>,
+    /// All tokens that the file has a name for, which templates may use: `pad_token`, `image_token` and the like.
+    pub named: BTreeMap<String, String>,
     /// Whether texts begin with `bos`.
     pub add_bos: Option<bool>,
     /// The chat template; of several the one called `default`, where there is one.
@@ -98,7 +100,8 @@ impl TokenizerConfig {
         let added =
             |(id, token): (&String, &Value)| Some(Added { id: id.parse().ok()?, ..Added::deserialize(token).ok()? });
         let (added, add_bos) = (listed.filter_map(added).collect(), add_bos.and_then(|value| value.as_bool()));
-        Self { bos, eos, eot, pad, add_bos, chat_template, tool_template, added, notices }
+        let named = named_tokens(&file);
+        Self { bos, eos, eot, pad, named, add_bos, chat_template, tool_template, added, notices }
     }
 
     /// With what the older files say: `special_tokens_map.json`, whose word goes before this file's unless this one lists
@@ -112,6 +115,9 @@ impl TokenizerConfig {
             if told.is_some() && !(is_newer && known.is_some()) {
                 *known = told;
             }
+        }
+        for (name, token) in named_tokens(&map) {
+            self.named.entry(name).or_insert(token);
         }
         let more: HashMap<String, u32> = added.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let parts = [&self.bos, &self.eos, &self.pad].map(Clone::clone);
@@ -127,7 +133,8 @@ impl TokenizerConfig {
         self
     }
 
-    /// With templates that stand in files of their own, which go before those in here; some of them are JSON around one.
+    /// With templates that stand in files of their own, which go before those in here. One that is JSON around a template is
+    /// the processor's, for pictures as well: it serves where there is no other.
     #[must_use]
     pub fn with_templates(mut self, default: Option<&str>, for_tools: Option<&str>) -> Self {
         if let Some(text) = default {
@@ -136,13 +143,26 @@ impl TokenizerConfig {
                 Some((template(value)?.as_str()?.to_owned(), named(value, FOR_TOOLS)))
             };
             let text = text.trim_start_matches('\u{feff}');
-            let json = serde_json::from_str(text).ok();
-            let (default, of_json) = json.and_then(inside).unwrap_or_else(|| (text.to_owned(), None));
-            (self.chat_template, self.tool_template) = (Some(default), of_json);
+            let of_processor = serde_json::from_str(text).ok().and_then(inside);
+            (self.chat_template, self.tool_template) = match (of_processor, self.chat_template) {
+                (Some(_), Some(own)) => (Some(own), self.tool_template),
+                (Some((default, for_tools)), None) => (Some(default), for_tools),
+                (None, _) => (Some(text.to_owned()), None),
+            };
         }
         self.tool_template = for_tools.map(str::to_owned).or(self.tool_template);
         self
     }
+}
+
+/// The tokens that a file has names for: those of every tokenizer, and the model's own.
+fn named_tokens(file: &Value) -> BTreeMap<String, String> {
+    const NAMES: [&str; 7] =
+        ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+    let known = NAMES.iter().filter_map(|name| Some(((*name).to_owned(), file.get(name)?)));
+    let of_model = file.get("extra_special_tokens").and_then(Value::as_object).into_iter().flatten();
+    let all = known.chain(of_model.map(|(name, value)| (name.clone(), value)));
+    all.filter_map(|(name, value)| Some((name, token(value)?.as_str()?.to_owned()))).collect()
 }
 
 /// A token is a string, or an object around one.
@@ -187,11 +207,13 @@ mod tests {
     fn tokens_are_strings_or_objects_and_templates_one_or_named() {
         let config = TokenizerConfig::read(
             r#"{"bos_token": {"__type": "AddedToken", "content": "<s>", "lstrip": false}, "eos_token": "</s>",
-                "pad_token": null, "add_bos_token": true, "model_max_length": 1e30, "chat_template": "{{ x }}"}"#,
+                "pad_token": null, "unk_token": "<u>", "extra_special_tokens": {"image_token": {"content": "<i>"}}, "add_bos_token": true, "model_max_length": 1e30, "chat_template": "{{ x }}"}"#,
         );
+        let named = [("bos_token", "<s>"), ("eos_token", "</s>"), ("image_token", "<i>"), ("unk_token", "<u>")];
         let expected = TokenizerConfig {
             bos: Some("<s>".into()),
             eos: Some("</s>".into()),
+            named: named.map(|(name, token)| (name.to_owned(), token.to_owned())).into(),
             add_bos: Some(true),
             chat_template: Some("{{ x }}".into()),
             ..TokenizerConfig::default()
@@ -240,10 +262,11 @@ mod tests {
         assert_eq!(of(None, None), ("a".into(), Some("b".into())));
         assert_eq!(of(Some("{{ c }}"), None), ("{{ c }}".into(), None));
         assert_eq!(of(Some("c"), Some("d")), ("c".into(), Some("d".into())));
-        assert_eq!(of(Some(r#"{"chat_template": "c"}"#), None), ("c".into(), None));
+        assert_eq!(of(Some(r#"{"chat_template": "c"}"#), None), ("a".into(), Some("b".into())));
         let listed =
             r#"{"chat_template": [{"name": "tool_use", "template": "e"}, {"name": "default", "template": "c"}]}"#;
-        assert_eq!(of(Some(listed), None), ("c".into(), Some("e".into())));
+        let alone = TokenizerConfig::default().with_templates(Some(listed), None);
+        assert_eq!((alone.chat_template.as_deref(), alone.tool_template.as_deref()), (Some("c"), Some("e")));
     }
 
     #[test]

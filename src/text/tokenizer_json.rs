@@ -189,6 +189,9 @@ impl<'de> Deserialize<'de> for Vocab {
 /// tokens that were added.
 pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<Vocabulary> {
     let file: File = serde_json::from_str(json).map_err(|error| {
+        if let Some(kind) = other_kind(json) {
+            return not_bpe(&kind);
+        }
         Error::file(ORIGIN, format!("cannot be read: {}", quote(&error.to_string())))
             .expected("a BPE tokenizer of the tokenizers library")
     })?;
@@ -224,6 +227,9 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
             quote(ends)
         ));
     }
+    // Files that were made from a `merges.txt` may have its first line.
+    let is_heading = |merge: &Merge| matches!(merge, Merge::Line(line) if line.starts_with("#version"));
+    let merges = file.model.merges.into_iter().filter(|merge| !is_heading(merge));
     let read_merge =
         |(index, merge)| match merge {
             Merge::Pair(a, b) => Ok((a, b)),
@@ -244,7 +250,7 @@ pub(super) fn read(json: &str, special: SpecialIds, beside: &[Added]) -> Result<
         notices,
         origin: ORIGIN,
         tokens,
-        merges: file.model.merges.into_iter().enumerate().map(read_merge).collect::<Result<_>>()?,
+        merges: merges.enumerate().map(read_merge).collect::<Result<_>>()?,
         scheme,
         special,
     })
@@ -272,10 +278,28 @@ fn add(tokens: &mut Vec<Option<Token>>, beside: &[Added]) -> Result<Vec<String>>
     Ok(notices)
 }
 
-/// The texts of the tokens that the post-processor puts before and behind every text.
+/// The type of a model that is none of ours.
+fn other_kind(json: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Outline {
+        model: Kind,
+    }
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    let Outline { model } = serde_json::from_str(json).ok()?;
+    Some(model.r#type).filter(|kind| kind != "BPE")
+}
+
+fn not_bpe(kind: &str) -> Error {
+    Error::file(ORIGIN, format!("a model of type {}", quote(kind))).expected("BPE")
+}
+
+/// What the post-processor puts before and behind every text: tokens by their ids where it has them, or by their texts.
 #[derive(Default)]
 struct Around<'a> {
-    before: Vec<&'a str>,
+    before: Vec<&'a Value>,
     after: Vec<&'a str>,
 }
 
@@ -286,12 +310,18 @@ impl<'a> Around<'a> {
             Some("TemplateProcessing") => {
                 let mut is_before = true;
                 for item in list("single") {
-                    match item["SpecialToken"]["id"].as_str() {
-                        Some(token) if is_before => self.before.push(token),
+                    let name = &item["SpecialToken"]["id"];
+                    let ids = name.as_str().and_then(|name| post_processor["special_tokens"][name]["ids"].as_array());
+                    match name.as_str() {
+                        Some(_) if is_before => self.before.extend(ids.map_or(vec![name], |ids| ids.iter().collect())),
                         Some(token) => self.after.push(token),
                         None => is_before = false,
                     }
                 }
+            }
+            Some("RobertaProcessing" | "BertProcessing") => {
+                self.before.push(&post_processor["cls"][1]);
+                self.after.extend(post_processor["sep"][0].as_str());
             }
             Some("Sequence") => list("processors").for_each(|processor| self.read(processor)),
             _ => {}
@@ -301,7 +331,12 @@ impl<'a> Around<'a> {
     /// The ids before a text; none where one of them is no token.
     fn begins(&self, tokens: &[Option<Token>]) -> Vec<u32> {
         let is = |token: &Option<Token>, text: &str| token.as_ref().is_some_and(|token| token.text == text);
-        let id = |text: &&str| (0..).zip(tokens).find(|(_, token)| is(token, text)).map(|(id, _)| id);
+        let of_text = |text: &str| (0..).zip(tokens).find(|(_, token)| is(token, text)).map(|(id, _)| id);
+        let has = |id: &u32| tokens.get(*id as usize).is_some_and(Option::is_some);
+        let id = |begin: &&Value| match begin.as_str() {
+            Some(text) => of_text(text),
+            None => begin.as_u64().and_then(|id| u32::try_from(id).ok()).filter(has),
+        };
         self.before.iter().take(MOST_BEGINS).map(id).collect::<Option<_>>().unwrap_or_default()
     }
 }
@@ -319,7 +354,7 @@ fn read_scheme(model: &Model, normalizer: Option<Normalizer>, steps: Option<Step
     let composes = match normalizers[..] {
         [] => false,
         [Normalizer::Nfc] => true,
-        _ => return Err(unknown("normalizer", "none or NFC for byte-level BPE")),
+        _ => return Err(unknown("normalizer", "none or NFC for byte-level BPE; SentencePiece has byte_fallback")),
     };
     let words = read_words(flat)?;
     Ok(Scheme::ByteLevel { words, whole_words: model.ignore_merges, composes })
@@ -453,7 +488,7 @@ fn flatten_normalizer(step: Option<Normalizer>, steps: &mut Vec<Normalizer>) {
 fn refuse_unsupported(file: &File) -> Result<()> {
     let model = &file.model;
     if model.kind != "BPE" {
-        return Err(Error::file(ORIGIN, format!("a model of type {}", quote(&model.kind))).expected("BPE"));
+        return Err(not_bpe(&model.kind));
     }
     let options = [
         ("model.dropout", is_on(&model.dropout)),

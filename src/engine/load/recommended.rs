@@ -39,14 +39,18 @@ impl Recommended {
         .sensible()
     }
 
-    /// What a `generation_config.json` says, unless it says that nothing is drawn without being asked for.
+    /// What a `generation_config.json` says. Where it says that nothing is drawn, the likeliest token is taken every time, and what
+    /// it says of drawing does not count, as in transformers.
     pub(super) fn of_config(json: Option<&str>) -> Self {
         let config: Option<Value> = json.and_then(|json| serde_json::from_str(&loose_json::strict(json)).ok());
-        let Some(config) = config.filter(|config| config.get("do_sample") != Some(&Value::Bool(false))) else {
-            return Self::default();
-        };
+        let Some(config) = config else { return Self::default() };
         let number = |name: &str| config.get(name).and_then(Value::as_f64);
         let float = |name: &str| number(name).map(|number| number as f32);
+        if config.get("do_sample") == Some(&Value::Bool(false)) {
+            let likeliest =
+                Self { temperature: Some(0.0), repeat_penalty: float("repetition_penalty"), ..Self::default() };
+            return likeliest.sensible();
+        }
         Self {
             temperature: float("temperature"),
             top_k: number("top_k").and_then(|number| whole(number, 0)),
@@ -96,8 +100,10 @@ mod tests {
         };
         assert_eq!(found, expected);
         assert_eq!(of(r#"{"top_k": -1}"#).top_k, Some(0));
+        let likeliest = of(r#"{"do_sample": false, "temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.1}"#);
+        let expected = Recommended { temperature: Some(0.0), repeat_penalty: Some(1.1), ..Recommended::default() };
+        assert_eq!(likeliest, expected);
         for nothing in [
-            r#"{"do_sample": false, "temperature": 0.6}"#,
             r#"{"temperature": -1, "top_k": 1.5, "top_p": 2, "min_p": "a", "repetition_penalty": 0}"#,
             r#"{"temperature": null, "top_k": -2}"#,
             "[1]",

@@ -277,6 +277,20 @@ pub struct Answered {
 }
 
 impl Answer<'_> {
+    /// Whose words the template left out, as some do without a saying so: those of the instructions that the conversation begins
+    /// with, or the person's last.
+    #[must_use]
+    pub fn left_out(&self) -> Option<Role> {
+        let Conversation { begin, turns, .. } = &*self.conversation;
+        let is_left_out = |message: &&Message| {
+            let line = message.content.trim().lines().next().unwrap_or_default();
+            !self.prompt.text.contains(line.trim())
+        };
+        let instructions = begin.iter().filter(|message| message.role == Role::System);
+        let last = turns.last().map(|turn| &turn.question).filter(|question| question.role == Role::User);
+        last.into_iter().chain(instructions).find(is_left_out).map(|message| message.role)
+    }
+
     /// Turns that had to be left out for this one.
     #[must_use]
     pub fn dropped(&self) -> Option<Dropped> {

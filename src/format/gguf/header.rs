@@ -11,8 +11,16 @@ const LONGEST: u64 = 64 << 20;
 
 /// The advice for numbers that make no sense.
 pub(super) const DAMAGED: &str = "The file is damaged: download or convert it again.";
-/// The advice for a file that ends too early.
-pub(super) const CUT_SHORT: &str = "The file is cut short: download it again.";
+
+/// The advice for a file that ends too early. Large ones were once cut into pieces by their bytes, `m.gguf-split-a` or
+/// `m.gguf.part1of2`.
+pub(super) fn cut_short(name: &str) -> &'static str {
+    let behind = name.rsplit_once(".gguf").map_or("", |(_, behind)| behind);
+    if behind.starts_with("-split-") || behind.strip_prefix(".part").is_some_and(|piece| !piece.is_empty()) {
+        return "This is a piece of a file: join all of them in their order first, as with `cat`.";
+    }
+    "The file is cut short: download it again."
+}
 
 /// The cursor.
 pub(super) struct Header<'a> {
@@ -77,7 +85,9 @@ impl<'a> Header<'a> {
     async fn read_ahead(&mut self, what: &str) -> Result<()> {
         let at = self.at();
         if at >= self.source.bytes() {
-            return Err(Error::file(self.file(), format!("ends at byte {at}, inside {what}")).advice(CUT_SHORT));
+            return Err(
+                Error::file(self.file(), format!("ends at byte {at}, inside {what}")).advice(cut_short(self.file()))
+            );
         }
         if at >= LONGEST {
             return Err(self.error("a longer header", format!("at most {LONGEST} bytes of it")).advice(DAMAGED));

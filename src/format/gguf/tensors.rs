@@ -2,7 +2,7 @@
 
 use super::super::directory::{elements_of, shown};
 use super::super::{Format, Source, Stored, TensorInfo};
-use super::header::{CUT_SHORT, DAMAGED, Header};
+use super::header::{DAMAGED, Header, cut_short};
 use crate::error::{Error, Result};
 
 /// The bytes of the shortest entry: an empty name, no dimension, type and offset.
@@ -96,7 +96,7 @@ pub(super) fn place(
                 let (offset, bytes) = (tensor.offset, tensor.bytes);
                 return Err(Error::file(thing(), format!("{bytes} bytes at offset {offset} of the data"))
                     .expected(format!("an end inside the {} bytes of the file", source.bytes()))
-                    .advice(CUT_SHORT));
+                    .advice(cut_short(source.name())));
             }
         }
     }

@@ -14,7 +14,7 @@ mesa-vulkan-drivers` (Fedora), or your GPU vendor's. On Windows update the GPU's
 /// was named, it is the CPU, and stderr says so.
 pub(super) fn one(wanted: Option<&str>) -> Result<ExecutorChoice> {
     match wanted {
-        Some("cpu") => Ok(ExecutorChoice::Cpu),
+        Some(wanted) if is_cpu(wanted) => Ok(ExecutorChoice::Cpu),
         Some("all") => Err(Error::usage("--adapter", "all").expected("one adapter, by its number or its name, or cpu")),
         Some(wanted) => {
             let mut adapters = pollster::block_on(Adapter::all());
@@ -23,6 +23,11 @@ pub(super) fn one(wanted: Option<&str>) -> Result<ExecutorChoice> {
         }
         None => Ok(all().swap_remove(0)),
     }
+}
+
+/// llama.cpp says `none`: no device but the CPU.
+fn is_cpu(wanted: &str) -> bool {
+    wanted.eq_ignore_ascii_case("cpu") || wanted == "none"
 }
 
 /// Every adapter, the best first; never none, see [`one`].
@@ -57,7 +62,7 @@ fn find_all(names: &[Label], wanted: &str) -> Result<Vec<Option<usize>>> {
     let wanted = wanted.trim_end();
     for wanted in wanted.strip_suffix(',').unwrap_or(wanted).split(',').map(str::trim) {
         let places = match wanted {
-            "cpu" => vec![None],
+            wanted if is_cpu(wanted) => vec![None],
             "all" => (0..names.len()).map(Some).collect(),
             wanted => vec![Some(find(names, wanted)?)],
         };
@@ -176,8 +181,8 @@ mod tests {
         let names =
             labelled(&[("NVIDIA H100", "vulkan"), ("llvmpipe (LLVM 19, 256 bits)", "vulkan"), ("H100", "vulkan")]);
         let find = |wanted| find_all(&names, wanted);
-        assert_eq!(find("cpu, 1,llvm,h100"), Ok(vec![None, Some(1), Some(2)]));
-        assert_eq!(find("cpu,all"), Ok(vec![None, Some(0), Some(1), Some(2)]));
+        assert_eq!(find("CPU, 1,llvm,h100"), Ok(vec![None, Some(1), Some(2)]));
+        assert_eq!(find("none,all"), Ok(vec![None, Some(0), Some(1), Some(2)]));
         assert_eq!(find("LLVMpipe (LLVM 19, 256 bits)"), Ok(vec![Some(1)]));
         for wanted in ["0,radeon", "0,,1", ""] {
             assert!(find(wanted).is_err(), "{wanted}");

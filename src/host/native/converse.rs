@@ -16,7 +16,7 @@ use crate::format::directory::shown;
 use crate::measure::Report;
 use crate::measure::panel::{figures, millis};
 use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
-use crate::text::chat::{Chat, Message, Part, RenderOptions, Transcript};
+use crate::text::chat::{Chat, Message, Part, RenderOptions, Role, Transcript};
 use std::io::IsTerminal;
 use std::rc::Rc;
 
@@ -86,7 +86,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         eprintln!("headstart: {doubt}");
     }
     let reasoning = arguments.talk.reasoning.unwrap_or_default();
-    let Transcript { messages, tools, unread } = transcript.unwrap_or_default();
+    let Transcript { messages, tools, arguments: asked, unread } = transcript.unwrap_or_default();
     if !unread.is_empty() {
         let unread: Vec<_> = unread.iter().map(|key| shown(key)).collect();
         eprintln!(
@@ -94,7 +94,8 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
             unread.join(", ")
         );
     }
-    let options = RenderOptions { thinking: reasoning != Reasoning::None, tools, ..RenderOptions::default() };
+    let thinking = reasoning != Reasoning::None;
+    let options = RenderOptions { thinking, tools, arguments: asked, ..RenderOptions::default() };
     let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
     stop_strings.extend(arguments.ending.stop_strings());
     conversation.stop_strings = stop_strings;
@@ -227,6 +228,13 @@ impl Talk {
         drop(spinner);
         if let Some(dropped) = answer.dropped() {
             eprintln!("headstart: the context is full: {dropped}");
+        }
+        match answer.left_out() {
+            Some(Role::User) => eprintln!("headstart: the model's template leaves out what was asked"),
+            Some(_) if self.timings.is_none() => {
+                eprintln!("headstart: the model's template leaves out the system message: it has no effect");
+            }
+            _ => {}
         }
         let mut show = Show { out: &mut self.out, reasoning: self.reasoning, thinks: false, spinner: None };
         while !interrupt::asked() && !show.out.is_closed() {

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use std::ffi::OsString;
 
 /// As people type them, and as they are parsed.
-const LONG: [(&str, &str); 20] = [
+const LONG: [(&str, &str); 23] = [
     ("-pg", "--pg"),
     ("-ctk", "--cache-type-k"),
     ("-ctv", "--cache-type-v"),
@@ -30,6 +30,10 @@ const LONG: [(&str, &str); 20] = [
     ("--predict", "--n-predict"),
     ("--max-tokens", "--n-predict"),
     ("--repetition-penalty", "--repeat-penalty"),
+    // As in Ollama and in services.
+    ("--num-predict", "--n-predict"),
+    ("--stop", "--reverse-prompt"),
+    ("--system-message", "--system"),
 ];
 
 /// Options of llama.cpp that mean nothing here: whether a value follows, and why they mean nothing.
@@ -112,7 +116,7 @@ const IDLE: [(&[&str], Value, &str); 25] = [
 
 /// Options of llama.cpp that would change the text, and are not there: the value by which they change nothing, and what there
 /// is in their place.
-const ABSENT: [(&[&str], &str, &str); 11] = [
+const ABSENT: [(&[&str], &str, &str); 20] = [
     (
         &["--sampler-seq", "--sampling-seq"],
         "edskypmxt",
@@ -124,10 +128,37 @@ const ABSENT: [(&[&str], &str, &str); 11] = [
         "Samplers have llama.cpp's usual order; each is left out by its own option.",
     ),
     (&["--mirostat"], "0", "Use --temp with --top-p or --min-p."),
+    (&["--mirostat-lr", "--mirostat-ent"], "", "Use --temp with --top-p or --min-p."),
     (&["--dynatemp-range"], "0", "Use --temp."),
+    (&["--dynatemp-exp"], "1", "Use --temp."),
+    (&["--reasoning-format"], "auto", "Use --reasoning show, hide or none."),
+    (&["--reasoning-budget"], "-1", "Use --reasoning none, or -n for all that is written."),
+    (&["--no-jinja"], "", "Templates are always rendered as Jinja."),
+    (&["--override-kv"], "", "Change the key in the model's file."),
+    (
+        &["-md", "--model-draft", "--draft", "--draft-max", "--draft-min", "--draft-p-min", "-ngld", "-devd"],
+        "",
+        "There is no speculative decoding.",
+    ),
+    (
+        &["--in-prefix", "--in-suffix", "--in-prefix-bos", "-sysf", "--system-prompt-file", "-bf", "--binary-file"],
+        "",
+        "Write it into the prompt, or into the file of --messages.",
+    ),
+    (&["--host", "--port", "--api-key"], "", "There is no server."),
     (&["--chat-template", "--chat-template-file", "--chat-template-kwargs"], "", "The model's own template is used."),
     (
-        &["--rope-scaling", "--rope-scale", "--rope-freq-base", "--rope-freq-scale", "--yarn-orig-ctx"],
+        &[
+            "--rope-scaling",
+            "--rope-scale",
+            "--rope-freq-base",
+            "--rope-freq-scale",
+            "--yarn-orig-ctx",
+            "--yarn-ext-factor",
+            "--yarn-attn-factor",
+            "--yarn-beta-slow",
+            "--yarn-beta-fast",
+        ],
         "",
         "The model's file says how positions are turned; change it there.",
     ),
@@ -151,7 +182,7 @@ enum Value {
 const SWITCHES: [&str; 10] = ["on", "off", "auto", "0", "1", "-1", "true", "false", "enabled", "disabled"];
 
 /// Options whose next word is a text of the user's own, also where it looks like an option.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 11] = [
     "-p",
     "--prompt",
     "--system",
@@ -159,6 +190,8 @@ const TEXTS: [&str; 9] = [
     "-sys",
     "-r",
     "--reverse-prompt",
+    "--stop",
+    "--system-message",
     "--dry-sequence-breaker",
     "--grammar",
 ];
@@ -325,6 +358,7 @@ mod tests {
             ("headstart -p hi", "headstart run -p hi"),
             ("headstart --top_k 5 --n_predict=4 -p a_b", "headstart run --top-k 5 --n-predict=4 -p a_b"),
             ("headstart run --temperature 0", "headstart run --temp 0"),
+            ("headstart run --num-predict 4 --stop x", "headstart run --n-predict 4 --reverse-prompt x"),
             ("headstart --help", "headstart --help"),
             ("headstart help", "headstart help"),
             ("headstart help models list", "headstart models list --help"),
@@ -380,6 +414,9 @@ mod tests {
             ("--chat_template chatml", "own template"),
             ("-hft x", "HF_TOKEN"),
             ("--offline", "HF_HUB_OFFLINE"),
+            ("--reasoning-budget 0", "--reasoning none"),
+            ("-md draft.gguf", "speculative"),
+            ("-sysf a.txt", "--messages"),
         ] {
             let words = ["headstart", "run"].into_iter().chain(typed.split(' ')).map(OsString::from);
             let error = with_long_options(words).expect_err(typed).to_string();

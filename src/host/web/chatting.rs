@@ -98,6 +98,7 @@ impl Talk {
             if std::mem::take(&mut self.is_recalled) {
                 conversation.instruct(None);
                 conversation.options.tools.clear();
+                conversation.options.arguments.clear();
             }
         }
     }
@@ -107,7 +108,7 @@ impl Talk {
     /// # Errors
     /// What is no list of messages; a model that has no conversations.
     pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String)> {
-        let Transcript { messages, tools, .. } = Transcript::from_json(json)?;
+        let Transcript { messages, tools, arguments, .. } = Transcript::from_json(json)?;
         self.forget();
         let conversation = self.conversation.as_mut().ok_or_else(no_conversation)?;
         let turn = |message: &Message| Turn {
@@ -120,7 +121,7 @@ impl Talk {
             said.pop();
             open.content
         });
-        conversation.options.tools = tools;
+        (conversation.options.tools, conversation.options.arguments) = (tools, arguments);
         self.is_recalled = true;
         Ok((said, open))
     }

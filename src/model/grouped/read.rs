@@ -372,8 +372,12 @@ pub(in crate::model) fn scaling(
     context: u32,
     notices: &mut Vec<String>,
 ) -> Result<Scaling> {
-    // To llama.cpp a factor of 0 is none.
+    // To llama.cpp a factor of 0 is none, and an older key stands for one that is missing.
     let told = keys.number(&keys::YARN_FACTOR)?.filter(|factor| !is_gguf || *factor != 0.0);
+    let told = match told {
+        None if is_gguf => keys.number(&SCALE_LINEAR)?.filter(|factor| *factor != 0.0),
+        told => told,
+    };
     let factor = || match told {
         None if !is_gguf => Err(keys.missing(&keys::YARN_FACTOR)),
         told => Ok(told.unwrap_or(1.0)),
@@ -388,10 +392,7 @@ pub(in crate::model) fn scaling(
     };
     Ok(match keys.text(&TYPE)?.as_deref() {
         // llama.cpp takes a factor without a type for a linear one.
-        None if is_gguf => {
-            let factor = told.map_or_else(|| keys.number(&SCALE_LINEAR), |n| Ok(Some(n)))?;
-            factor.filter(|factor| *factor != 0.0).map_or(Scaling::None, |factor| Scaling::Linear { factor })
-        }
+        None if is_gguf => told.map_or(Scaling::None, |factor| Scaling::Linear { factor }),
         // Of texts, a rotation by place and picture is the plain one.
         kind @ (None | Some("none" | "default" | "mrope")) => {
             if let (None, Some(factor)) = (kind, told) {

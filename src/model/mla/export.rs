@@ -6,7 +6,7 @@ use super::Shape;
 use super::read::{DENSE_LAYERS, KEY_DIM_PLAIN, KV_LORA, N_GROUPS, N_KEPT, VALUE_DIM_PLAIN, YARN_LOG};
 use crate::format::gguf::Value;
 use crate::model::grouped::Scaling;
-use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, TYPE};
+use crate::model::grouped::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, TYPE, magnitude};
 use crate::model::shape::gguf::GATING;
 use crate::model::shape::keys::{self, Key};
 
@@ -69,8 +69,17 @@ impl Shape {
             Scaling::Linear { factor } => {
                 keys.extend([(&TYPE, "linear".into()), (&keys::YARN_FACTOR, (factor as f32).into())]);
             }
-            Scaling::Yarn(yarn, _) => {
-                let log = if yarn.factor > 1.0 { (self.yarn_m - 1.0) / yarn.factor.ln() } else { 0.0 };
+            Scaling::Yarn(yarn, amplitude) => {
+                // A logarithm of 0 has a meaning of its own, see `read`.
+                let amplitude = f64::from(amplitude);
+                let grown = yarn.factor > 1.0 && (self.yarn_m - amplitude).abs() > 1e-6;
+                let (log, factor) = match grown {
+                    true => ((self.yarn_m / amplitude - 1.0) / yarn.factor.ln(), amplitude),
+                    false => (0.0, amplitude / magnitude(1.0, yarn.factor)),
+                };
+                if (factor - 1.0).abs() > 1e-6 {
+                    keys.push((&ATTENTION_FACTOR, (factor as f32).into()));
+                }
                 keys.extend([
                     (&TYPE, "yarn".into()),
                     (&keys::YARN_FACTOR, (yarn.factor as f32).into()),

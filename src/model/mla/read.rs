@@ -309,7 +309,8 @@ fn config_experts(keys: &ConfigKeys, n_layers: u32) -> Result<Option<ExpertsShap
     }))
 }
 
-/// The scaling, whose cosines and sines keep their size, and YaRN's `m`.
+/// The scaling, and what scores are scaled by beside. As llama.cpp has it: what both are multiplied by, `attn_factor`, and a
+/// logarithm for scores alone; where that is 0, YaRN's usual size for both.
 fn gguf_scaling(keys: &GgufKeys<'_>, notices: &mut Vec<String>) -> Result<(Scaling, f64)> {
     let context = keys.require(&keys::CONTEXT)?;
     let yarn = match scaling(keys, true, context, notices)? {
@@ -323,8 +324,12 @@ fn gguf_scaling(keys: &GgufKeys<'_>, notices: &mut Vec<String>) -> Result<(Scali
             keys.architecture, YARN_LOG.gguf
         ));
     }
-    let m = magnitude(10.0 * told.unwrap_or(0.1), yarn.factor);
-    Ok((Scaling::Yarn(yarn, 1.0), m))
+    let (log, factor) = (told.unwrap_or(0.1), keys.number(&ATTENTION_FACTOR)?.unwrap_or(1.0));
+    let (amplitude, m) = match log == 0.0 {
+        true => (factor * magnitude(1.0, yarn.factor), factor * magnitude(1.0, yarn.factor)),
+        false => (factor, factor * magnitude(10.0 * log, yarn.factor)),
+    };
+    Ok((Scaling::Yarn(yarn, amplitude as f32), m))
 }
 
 fn config_scaling(keys: &ConfigKeys, notices: &mut Vec<String>) -> Result<(Scaling, f64)> {

@@ -80,11 +80,23 @@ impl<'a> Taker<'a> {
             let found = format!("scales in {}, {}", scales.stored.name(), shown(&scales.name));
             return if needs_scales { Err(without_scales(weights, &found)) } else { Ok(None) };
         };
+        let [n_stacked, n_rows, n_in] = dims;
+        let is_packed = weights.stored.name() == "I32";
+        // In bytes, whatever they were counted in.
+        let found = match weights.shape.as_slice() {
+            [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) => {
+                outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
+            }
+            [outer @ .., n_words] if is_packed => outer.iter().copied().chain(n_words.checked_mul(4)).collect(),
+            found => found.to_vec(),
+        };
+        // Integers of 8 bits have a byte each, those of 4 bits a half.
+        let lifted = is_packed && found.last() == Some(&n_in.into());
+        let format = if lifted { Format::Q8_0 } else { format };
         let (Some(usual), Some(scale_type)) = (Layout::usual(format), ScaleType::from_name(scales.stored.name()))
         else {
             return Ok(None);
         };
-        let [n_stacked, n_rows, n_in] = dims;
         if !n_in.is_multiple_of(32) {
             return Err(
                 tensor_error(name, format!("rows of {n_in}")).expected("a multiple of 32, as blocks have scales")
@@ -97,22 +109,13 @@ impl<'a> Taker<'a> {
                 .expected(format!("{expected:?} (rows first), for a weight of {whole:?}"))
                 .advice("The file is damaged, or of a version with other blocks.")
         };
-        // In bytes, whatever they were counted in.
-        let found = match weights.shape.as_slice() {
-            [outer @ .., n_blocks, 16] if name.ends_with(BLOCKS) => {
-                outer.iter().copied().chain(n_blocks.checked_mul(16)).collect()
-            }
-            [outer @ .., n_words] if weights.stored.name() == "I32" => {
-                outer.iter().copied().chain(n_words.checked_mul(4)).collect()
-            }
-            found => found.to_vec(),
-        };
         let width = usual.row_bytes(n_in);
         if significant(&found) != significant(&[n_stacked.into(), n_rows.into(), width]) {
             return Err(wrong(weights, n_rows, width));
         }
         let layout = of_each(&scales.shape, n_stacked)
             .and_then(|scales| Layout::told_by(format, [n_rows, n_in], scales))
+            .map(|layout| Layout { lifted, ..layout })
             .ok_or_else(|| wrong(scales, n_rows.div_ceil(usual.scale_rows), usual.scales_per_row(n_in).into()))?;
         self.mark(weights);
         self.mark(scales);

@@ -14,7 +14,10 @@ use std::collections::HashSet;
 pub(in crate::model) enum Rows {
     Whole,
     /// Of the `n_all` rows of each expert those behind the first `n_before`.
-    Behind { n_before: u32, n_all: u32 },
+    Behind {
+        n_before: u32,
+        n_all: u32,
+    },
 }
 
 impl Rows {

@@ -92,6 +92,16 @@ impl From<&str> for Message {
     }
 }
 
+impl RenderOptions {
+    /// Whether the model may think, by what is asked of the template and else by the option.
+    #[must_use]
+    pub fn thinks(&self) -> bool {
+        let asked = super::json::read("arguments of the template", &self.arguments).unwrap_or_default();
+        let told = |name: &str| bool::try_from(asked.get_attr(name).ok()?).ok();
+        told("enable_thinking").or_else(|| told("thinking")).unwrap_or(self.thinking)
+    }
+}
+
 /// How a conversation is rendered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenderOptions {
@@ -100,6 +110,9 @@ pub struct RenderOptions {
     pub thinking: bool,
     /// `reasoning_effort`: `max` is V4's longest; may be empty.
     pub effort: String,
+    /// More that a template finds, by name: a JSON object, or nothing. `enable_thinking` in it goes before `thinking`, in V4's
+    /// encoding, too.
+    pub arguments: String,
     /// The tools that the model may call: each the JSON object of a function, with `name`, `description` and
     /// `parameters`.
     pub tools: Vec<String>,

@@ -139,5 +139,8 @@ impl Chat {
 /// A template for a model with this tokenizer.
 fn read(source: &str, tokenizer: &Tokenizer) -> Result<Template> {
     let text = |id: Option<u32>| id.and_then(|id| tokenizer.text_of(id)).unwrap_or_default();
-    Template::new(source, &text(tokenizer.template_bos()), &text(tokenizer.special().eos))
+    let mut tokens = tokenizer.named().clone();
+    tokens.insert("bos_token".to_owned(), text(tokenizer.template_bos()));
+    tokens.insert("eos_token".to_owned(), text(tokenizer.special().eos));
+    Template::new(source, tokens)
 }

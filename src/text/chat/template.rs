@@ -43,20 +43,20 @@ fn tag(names: &str) -> Option<Regex> {
 #[derive(Debug)]
 pub(super) struct Template {
     source: String,
-    bos: String,
-    eos: String,
+    /// Texts that it may write, by their names.
+    tokens: BTreeMap<String, String>,
 }
 
 impl Template {
-    /// Fails if the template does not parse. `bos` and `eos` are texts that it may write.
-    pub(super) fn new(source: &str, bos: &str, eos: &str) -> Result<Self> {
+    /// Fails if the template does not parse. `tokens` are texts that it may write, by their names, such as `bos_token`.
+    pub(super) fn new(source: &str, tokens: BTreeMap<String, String>) -> Result<Self> {
         if source.len() > MAX_SOURCE_BYTES {
             return Err(
                 Error::file(ORIGIN, format!("{} bytes", source.len())).expected(format!("at most {MAX_SOURCE_BYTES}"))
             );
         }
         let source = shape::adapted(&plain(source), &syntax()?).map_err(|error| fault(&error))?;
-        let template = Self { source, bos: bos.to_owned(), eos: eos.to_owned() };
+        let template = Self { source, tokens };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
@@ -78,15 +78,27 @@ impl Template {
         let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
         let mut environment = environment(&budget, options.now)?;
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
-        let given = messages.iter().map(|message| message_value(message, Form::Given)).collect::<Result<Vec<_>>>()?;
-        let text = self.run(&environment, self.variables(given.clone(), options)?);
+        let values = |form| messages.iter().map(|message| message_value(message, form)).collect::<Result<Vec<_>>>();
+        let run =
+            |messages: Vec<Value>| -> Result<_> { Ok(self.run(&environment, self.variables(messages, options)?)) };
+        let given = values(Form::Given)?;
+        let mut text = run(given.clone())?;
         let is_whole = text.as_ref().is_ok_and(|text| given.iter().all(|message| has_parts_of(text, message)));
-        if is_whole || messages.iter().all(|message| message.given.is_empty()) {
-            return text.map_err(|error| fault(&error));
+        if !is_whole && messages.iter().any(|message| !message.given.is_empty()) {
+            // Most templates want texts, where services take lists of parts, and some want arguments of calls as these have them.
+            let texts = run(values(Form::Texts)?)?;
+            if texts.is_ok() && (text.is_err() || asks(&texts, &given) || !asks(&text, &given)) {
+                text = texts;
+            }
         }
-        // Most templates want texts, where services take lists of parts, and some want arguments of calls as these have them.
-        let texts = messages.iter().map(|message| message_value(message, Form::Texts)).collect::<Result<Vec<_>>>()?;
-        self.run(&environment, self.variables(texts, options)?).or(text).map_err(|error| fault(&error))
+        if text.is_ok() && !asks(&text, &given) {
+            // And some want lists, and pass over a text. One that was given as a text stays one, as with transformers.
+            let parts = run(values(Form::Parts)?)?;
+            if asks(&parts, &given) && parts.as_ref().is_ok_and(|text| !text.contains(AS_PYTHON)) {
+                text = parts;
+            }
+        }
+        text.map_err(|error| fault(&error))
     }
 
     fn run(&self, environment: &Environment<'_>, root: Value) -> Result<String, minijinja::Error> {
@@ -102,7 +114,8 @@ impl Template {
     /// What a template finds: as transformers names it.
     fn variables(&self, messages: Vec<Value>, options: &RenderOptions) -> Result<Value> {
         let tools: Vec<Value> = options.tools.iter().map(|tool| tool_value(tool)).collect::<Result<_>>()?;
-        Ok(context! {
+        let tokens = self.tokens.iter().map(|(name, token)| (Value::from(name.as_str()), token.as_str().into()));
+        let own = context! {
             messages,
             tools => if tools.is_empty() { Value::from(()) } else { tools.into() },
             documents => Value::from(()),
@@ -110,9 +123,13 @@ impl Template {
             enable_thinking => options.thinking,
             thinking => options.thinking,
             reasoning_effort => if options.effort.is_empty() { Value::UNDEFINED } else { options.effort.clone().into() },
-            bos_token => self.bos.as_str(),
-            eos_token => self.eos.as_str(),
-        })
+        };
+        let asked = match options.arguments.as_str() {
+            "" => Value::from(()),
+            arguments => json::read("arguments of the template", arguments)?,
+        };
+        // What is asked for goes before what is known, as in transformers.
+        Ok(Value::from_pairs(tokens.chain(pairs(&own)).chain(pairs(&asked))))
     }
 }
 
@@ -123,6 +140,33 @@ enum Form {
     Given,
     /// Parts of a text as one, and arguments as texts where they were.
     Texts,
+    /// What was not given in any form as a list of one part.
+    Parts,
+}
+
+/// How Python shows the begin of a list of parts.
+const AS_PYTHON: &str = "[{'t";
+
+/// Whether a person's words are in what was rendered, or parts of them; where nobody asks anything, they are.
+fn asks(text: &Result<String, minijinja::Error>, messages: &[Value]) -> bool {
+    let Ok(text) = text else { return false };
+    let is_user = |message: &&Value| message.get_attr("role").is_ok_and(|role| role.as_str() == Some("user"));
+    let content = |message: &Value| message.get_attr("content").unwrap_or_default();
+    let words: Vec<String> = messages.iter().filter(is_user).flat_map(|message| words_of(&content(message))).collect();
+    words.is_empty() || words.iter().any(|words| text.contains(words))
+}
+
+/// The texts of a content that is one, or a list of parts; those that are empty left out.
+fn words_of(content: &Value) -> Vec<String> {
+    let texts: Vec<Value> = match content.kind() {
+        ValueKind::Seq => {
+            let parts = content.try_iter().into_iter().flatten();
+            parts.map(|part| part.get_attr("text").unwrap_or_default()).collect()
+        }
+        _ => vec![content.clone()],
+    };
+    let words = texts.iter().filter_map(|text| text.as_str().map(str::trim));
+    words.filter(|words| !words.is_empty()).map(str::to_owned).collect()
 }
 
 /// Whether what was rendered has the parts of a message's text, and not as Python shows lists.
@@ -130,7 +174,7 @@ fn has_parts_of(text: &str, message: &Value) -> bool {
     let content = message.get_attr("content").unwrap_or_default();
     let is_there = |part: &Value| part.as_str().is_some_and(|part| text.contains(part.trim()));
     content.kind() != ValueKind::Seq
-        || !text.contains("[{'t")
+        || !text.contains(AS_PYTHON)
             && content
                 .try_iter()
                 .is_ok_and(|mut parts| parts.all(|part| part.get_attr("text").is_ok_and(|text| is_there(&text))))
@@ -147,6 +191,10 @@ fn message_value(message: &Message, form: Form) -> Result<Value> {
         given_calls = given.get_attr("tool_calls").unwrap_or_default();
         let has_parts = given.get_attr("content").is_ok_and(|content| content.kind() == ValueKind::Seq);
         fields.extend((form == Form::Texts && has_parts).then_some(text));
+    }
+    if form == Form::Parts && message.given.is_empty() && !message.content.is_empty() {
+        let part = context! { type => "text", text => message.content.as_str() };
+        fields.push(("content".into(), vec![part].into()));
     }
     if !message.reasoning.is_empty() {
         fields.push(("reasoning_content".into(), message.reasoning.as_str().into()));

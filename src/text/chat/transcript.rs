@@ -13,13 +13,15 @@ pub struct Transcript {
     pub messages: Vec<Message>,
     /// Each the JSON object of a function, as in [`super::RenderOptions::tools`].
     pub tools: Vec<String>,
+    /// What the template is to find beside, as in [`super::RenderOptions::arguments`].
+    pub arguments: String,
     /// Keys beside the messages that were not read; what they ask for must be asked for otherwise.
     pub unread: Vec<String>,
 }
 
 impl Transcript {
-    /// Reads a list of messages, one message, an object of `messages` and `tools` (`functions`, as they were called before; and
-    /// `system`, a text that goes first), or JSON lines with a message each. A
+    /// Reads a list of messages, one message, an object of `messages` and `tools` (`functions`, as they were called before;
+    /// `system`, a text that goes first; `chat_template_kwargs`, arguments of the template), or JSON lines with a message each. A
     /// message has `role` and `content` (a text, or a list of parts whose texts are put below each other where a template takes no
     /// list), and may have `reasoning_content`, `tool_calls`, `tool_call_id`, `tools`, `task`, `response_format` and `wo_eos`.
     /// Other keys and other roles than those of [`Role`] are for templates. `conversations` with `from` and `value` are the same, as ShareGPT has them.
@@ -53,12 +55,16 @@ impl Transcript {
             messages.insert(0, Message::new(Role::System, system));
             read.push("system");
         }
+        let asked = field(&beside, "chat_template_kwargs");
+        let is_asked = asked.kind() == ValueKind::Map;
+        let arguments = if is_asked { as_json("chat_template_kwargs", &asked)? } else { String::new() };
+        read.extend(is_asked.then_some("chat_template_kwargs"));
         let names = beside.try_iter().ok().into_iter().flatten().map(|name| name.to_string());
         let unread = names.filter(|name| !read.contains(&name.as_str()) && !field(&beside, name).is_none()).collect();
         if messages.is_empty() {
             return Err(Error::usage("messages", "none").expected("at least one"));
         }
-        Ok(Self { messages, tools, unread })
+        Ok(Self { messages, tools, arguments, unread })
     }
 }
 
@@ -243,7 +249,7 @@ mod tests {
             {\"role\": \"assistant\", \"reasoning_content\": \"r\", \"wo_eos\": true, \"tool_calls\":
                 [{\"id\": \"1\", \"function\": {\"name\": \"f\", \"arguments\": {\"z\": 1, \"a\": 2}}}, {\"name\": \"g\", \"arguments\": \"{}\"}]},
             {\"role\": \"tool\", \"tool_call_id\": \"1\", \"content\": \"one\"}]}";
-        let Transcript { messages, tools, unread } = Transcript::from_json(text).unwrap();
+        let Transcript { messages, tools, unread, .. } = Transcript::from_json(text).unwrap();
         assert!(unread.is_empty());
         assert_eq!(tools, ["{\"name\": \"f\", \"a\": 1e+16}"]);
         let roles: Vec<&str> = messages.iter().map(|message| message.role.name()).collect();
@@ -261,8 +267,10 @@ mod tests {
     #[test]
     fn what_stands_beside_the_messages_is_read_or_named() {
         let text = r#"{"model": "m", "system": [{"type": "text", "text": "Be brief."}], "functions": [{"name": "f"}], "stop": ["x"],
+            "chat_template_kwargs": {"enable_thinking": false},
             "messages": [{"role": "user", "content": "a"}]}"#;
-        let Transcript { messages, tools, mut unread } = Transcript::from_json(text).unwrap();
+        let Transcript { messages, tools, arguments, mut unread } = Transcript::from_json(text).unwrap();
+        assert_eq!(arguments, r#"{"enable_thinking": false}"#);
         unread.sort();
         assert_eq!(unread, ["model", "stop"]);
         assert_eq!(tools, ["{\"name\": \"f\"}"]);

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::sorted::sort;
 use minijinja::Value;
+use minijinja::value::ValueKind;
 
 const BOS: &str = "<｜begin▁of▁sentence｜>";
 const EOS: &str = "<｜end▁of▁sentence｜>";
@@ -87,13 +88,15 @@ impl Turn<'_> {
 
 /// The text of a conversation, up to where the model goes on.
 pub(super) fn render(messages: &[Message], options: &RenderOptions) -> Result<String> {
+    let messages: Vec<Message> = messages.iter().map(with_parts_apart).collect();
+    let thinks = options.thinks();
     // With tools the model needs its earlier thoughts; else those before the last question are left out, and what
     // developers said before it.
     let drops = options.tools.is_empty() && messages.iter().all(|message| message.tools.is_empty());
-    let mut turns = turns(messages);
+    let mut turns = turns(&messages);
     sort_results(&mut turns);
     let last_asked = |turns: &[Turn<'_>]| turns.iter().rposition(Turn::asks);
-    if options.thinking && drops {
+    if thinks && drops {
         let last = last_asked(&turns).unwrap_or(0);
         let mut index = 0;
         turns.retain(|turn| {
@@ -101,14 +104,9 @@ pub(super) fn render(messages: &[Message], options: &RenderOptions) -> Result<St
             turn.role != Role::Developer || index > last
         });
     }
-    let mut writer = Writer {
-        thinks: options.thinking,
-        drops,
-        last_asked: last_asked(&turns),
-        tools: &options.tools,
-        text: BOS.to_owned(),
-    };
-    if options.thinking && options.effort == "max" {
+    let mut writer =
+        Writer { thinks, drops, last_asked: last_asked(&turns), tools: &options.tools, text: BOS.to_owned() };
+    if thinks && options.effort == "max" {
         writer.text += EFFORT_MAX;
     }
     if !matches!(turns.first(), Some(turn) if turn.role == Role::System) {
@@ -118,6 +116,16 @@ pub(super) fn render(messages: &[Message], options: &RenderOptions) -> Result<St
         writer.write(&turns, index)?;
     }
     Ok(writer.text)
+}
+
+/// Parts of a text stand apart here, where templates are shown them below each other.
+fn with_parts_apart(message: &Message) -> Message {
+    let given = json::read("a message", &message.given).unwrap_or_default();
+    let content = given.get_attr("content").unwrap_or_default();
+    let texts = content.try_iter().ok().filter(|_| content.kind() == ValueKind::Seq);
+    let texts = texts.map(|parts| parts.filter_map(|part| part.get_attr("text").ok()?.as_str().map(str::to_owned)));
+    let content = texts.map_or_else(|| message.content.clone(), |texts| texts.collect::<Vec<_>>().join("\n\n"));
+    Message { content, ..message.clone() }
 }
 
 struct Writer<'a> {

@@ -43,7 +43,7 @@ impl GrammarOptions {
             None => Ok(text.clone()),
         };
         let source = if let Some(schema) = or_file(&self.json_schema, &self.json_schema_file)? {
-            let schema: Value = serde_json::from_str(&schema)
+            let schema: Value = serde_json::from_str(schema.trim_start_matches('\u{feff}'))
                 .map_err(|error| Error::usage("JSON schema", format!("no JSON: {error}")))?;
             of_schema(schema)
         } else if let Some(text) = or_file(&self.grammar, &self.grammar_file)? {
