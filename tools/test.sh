@@ -101,6 +101,8 @@ native_tests() {
   local code=0
   mkdir -p "$scratch/run" && chmod 700 "$scratch/run"
   export VK_ICD_FILENAMES=${VK_ICD_FILENAMES:-$(software_drivers)} XDG_RUNTIME_DIR=$scratch/run
+  # At times one waits for what another computes on its adapter.
+  export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
   cargo test --locked --no-fail-fast --lib --config 'profile.dev.package.headstart.opt-level = 0' || code=1
   cargo test --locked --no-fail-fast --test '*' || code=1
   cargo test --locked --doc || code=1
@@ -127,7 +129,8 @@ same_by_trunk() {
 
 install_llama_cpp() { bash tools/setup.sh llama; }
 install_browsers() { bash tools/setup.sh browser; }
-check_page() { with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings; }
+# Checking alone may begin from what is known, where the page's whole-program optimisation may not.
+check_page() { CARGO_PROFILE_WEB_INCREMENTAL=true with_web_tools cargo clippy --profile web --locked --target wasm32-unknown-unknown -- -D warnings; }
 build_page() { with_web_tools cargo page; }
 
 lint() {

@@ -158,6 +158,7 @@ impl Adapter {
     }
 
     /// A device, or the one that is shared; a new one in its place where that has reported a fault.
+    #[allow(clippy::arc_with_non_send_sync, reason = "in browsers nothing is sent between threads, natively it can be")]
     pub(super) async fn device(&self) -> Result<Arc<Device>> {
         let Some(shared) = &self.shared else { return Device::open(self).await.map(Arc::new) };
         let kept = shared.lock().ok().and_then(|slot| slot.clone()).filter(|device| device.fault().is_none());
