@@ -283,7 +283,7 @@ fn with_index(from: &str, to: &str) -> Vec<File> {
 }
 
 #[test]
-fn shards_that_are_missing_or_elsewhere_than_said_are_refused() {
+fn shards_that_are_missing_or_given_twice_are_refused() {
     let all = with_index("total_size", "total_size");
     for missing in 0..3 {
         let mut files = all.clone();
@@ -293,7 +293,6 @@ fn shards_that_are_missing_or_elsewhere_than_said_are_refused() {
         refused(&files, &["missing", &name]);
     }
     let first = r#"model-00001-of-00003.safetensors""#;
-    refused(&with_index(first, r#"model-00002-of-00003.safetensors""#), &[INDEX, "model-00001", "as the index says"]);
     for path in
         ["../model.safetensors", "/etc/model.safetensors", r"..\\model.safetensors", "a/b.safetensors", "passwd"]
     {
@@ -314,6 +313,17 @@ fn shards_that_are_missing_or_elsewhere_than_said_are_refused() {
     let [_, whole] = whole_safetensors().try_into().unwrap();
     refused(&[whole.clone(), ("b.safetensors".to_owned(), whole.1.clone()), config()], &["2 safetensors", "no index"]);
     refused(&[whole], &["config.json"]);
+}
+
+/// As transformers has it: all files that the index names are read, and what lies in them is found by its name.
+#[test]
+fn a_tensor_in_another_file_than_the_index_says_is_told_of() {
+    let first = r#"model-00001-of-00003.safetensors""#;
+    let files = of(&with_index(first, r#"model-00002-of-00003.safetensors""#)).unwrap();
+    assert_eq!(logits(&files).unwrap(), logits(&of(&with_index(first, first)).unwrap()).unwrap());
+    let notices = block_on(files.open()).unwrap().notices.clone();
+    let told = notices.iter().find(|notice| notice.starts_with(INDEX)).unwrap();
+    assert!(told.ends_with("is read from \"model-00001-of-00003.safetensors\""), "{told}");
 }
 
 #[test]

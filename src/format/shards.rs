@@ -94,19 +94,17 @@ impl Index {
         tensors.retain(|tensor| is_meant(tensor) || !meant.contains(&tensor.name));
     }
 
-    /// Fails where a tensor lies in another file than the index says. One that lies in none may be one that nobody needs.
-    fn check(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Result<()> {
-        for (tensor, file) in &self.files {
-            let Some(found) = directory.get(tensor) else { continue };
-            let found = file_name(sources[found.source_index].name());
-            if found != file {
-                let found = format!("in {}", shown(found));
-                return Err(Error::file(format!("{}: tensor {}", self.name, shown(tensor)), found)
-                    .expected(format!("in {}, as the index says", shown(file)))
-                    .advice("Index and files do not belong together: take all of them from one place."));
-            }
-        }
-        Ok(())
+    /// What the index says of a tensor that lies in another of its files: it is read from there, as transformers does. One that
+    /// lies in none may be one that nobody needs.
+    #[must_use]
+    pub fn notice(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Option<String> {
+        let found = |tensor: &str| Some(file_name(sources[directory.get(tensor)?.source_index].name()));
+        let mut elsewhere =
+            self.files.iter().filter_map(|(tensor, file)| Some((tensor, found(tensor).filter(|found| found != file)?)));
+        let (tensor, file) = elsewhere.next()?;
+        let (tensor, file, n_more) = (shown(tensor), shown(file), elsewhere.count());
+        let more = if n_more > 0 { format!("; of {n_more} more it is wrong, too") } else { String::new() };
+        Some(format!("{}: tensor {tensor} lies elsewhere, and is read from {file}{more}", self.name))
     }
 }
 
@@ -120,7 +118,7 @@ fn is_plain_name(name: &str) -> bool {
 /// one file, or parts whose names say that they are all there.
 ///
 /// # Errors
-/// When a header is damaged, files are missing, two have a tensor of one name, or the index tells otherwise.
+/// When a header is damaged, files are missing, or two have a tensor of one name.
 pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<Directory> {
     if index.is_none() {
         check_parts(sources)?;
@@ -138,9 +136,6 @@ pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<D
         index.choose_copies(&mut tensors, sources);
     }
     let directory = Directory::new(tensors)?;
-    if let Some(index) = index {
-        index.check(&directory, sources)?;
-    }
     refuse_adapter(&directory)?;
     Ok(directory.renamed(unwrapped))
 }

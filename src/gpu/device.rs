@@ -25,6 +25,9 @@ pub(super) struct Pipeline {
     pub(super) pipeline: wgpu::ComputePipeline,
 }
 
+/// Texts that are kept compiled: a model has some hundreds, and each takes memory.
+const MOST_KEPT: usize = 1024;
+
 /// A text without checks and with them, as far as it was compiled.
 type Compiled = [Option<Arc<Pipeline>>; 2];
 
@@ -62,7 +65,7 @@ impl Device {
         self.fault.lock().ok().and_then(|slot| slot.clone())
     }
 
-    /// A text, compiled now where it never was. Nobody waits for what another compiles: at worst it is done twice.
+    /// A text, compiled now where it is not. Nobody waits for what another compiles: at worst it is done twice.
     pub(super) fn pipeline(&self, op: &Op, entry_point: &str, text: &str, checks: ShaderChecks) -> Arc<Pipeline> {
         let place = usize::from(checks == ShaderChecks::On);
         let kept = || self.pipelines.lock().ok()?.get(text)?[place].clone();
@@ -70,6 +73,9 @@ impl Device {
             return kept;
         }
         let made = Arc::new(self.make(op, entry_point, text, checks));
+        if self.pipelines.lock().is_ok_and(|pipelines| pipelines.len() >= MOST_KEPT) {
+            self.forget_unused();
+        }
         if let Ok(mut pipelines) = self.pipelines.lock() {
             pipelines.entry(text.into()).or_default()[place] = Some(made.clone());
         }

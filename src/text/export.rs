@@ -1,5 +1,6 @@
 //! The tokenizer of a `tokenizer.json` as the keys of a GGUF, as llama.cpp's converter writes them.
 
+use super::sentence_piece::SpacePrefix;
 use super::tokenizer::ENDS;
 use super::tokenizer_config::TokenizerConfig;
 use super::vocabulary::{Kind, Scheme, SpecialIds, Token, Vocabulary};
@@ -49,6 +50,14 @@ pub fn gguf_keys(
              that, and the new file does without"
         ));
     }
+    let unsaid = match vocabulary.scheme {
+        Scheme::ByteLevel { composes: true, .. } => Some("characters are composed first (NFC)"),
+        Scheme::SentencePiece { prefix: SpacePrefix::FirstUnlessThere | SpacePrefix::UnlessThere, .. } => {
+            Some("a text that begins with a space gets no other")
+        }
+        _ => None,
+    };
+    notices.extend(unsaid.map(|what| format!("{what}: a GGUF cannot say that, and the new file does without")));
     let mut keys: Vec<(&str, Value)> = scheme_keys(&vocabulary, n_vocab)?;
     let (texts, types) = tokens(&vocabulary, n_vocab);
     let SpecialIds { bos, eos, eot, pad, add_bos } = tokenizer.special();

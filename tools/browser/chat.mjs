@@ -131,6 +131,9 @@ export async function check_chat(browser, url, dist, screenshots) {
       await until(tab, () => /messages/.test(window.headstart.state().message));
       await ready(tab);
       assert.equal((await state(tab)).said.length, 2);
+      await pick('more.json', JSON.stringify({ messages, stop: ['x'] }));
+      await until(tab, () => /not read: stop/.test(window.headstart.state().message));
+      await ready(tab);
       return `${recalled.n_prompt} tokens, ${fresh.n_prompt} without`;
     }),
   );

@@ -318,13 +318,19 @@ export async function check_models(browser, url, dist, greedy, screenshots) {
       try {
         const tokenizer = path.join(kept, 'tokenizer.json');
         writeFileSync(tokenizer, JSON.stringify(composing()));
-        await tab.locator('#file').setInputFiles([...of('qwen3', 'config.json', 'model.safetensors'), tokenizer]);
+        const recommended = path.join(kept, 'generation_config.json');
+        writeFileSync(recommended, JSON.stringify({ do_sample: true, temperature: 0.3, top_k: 7 }));
+        await tab.locator('#file').setInputFiles([...of('qwen3', 'config.json', 'model.safetensors'), tokenizer, recommended]);
         await until(tab, () => window.headstart.state().status === 'loading');
         await ready(tab);
         const written = async (prompt) => (await generate(tab, { prompt, n: 6, temperature: 0, seed: 0 })).ids;
         const composed = await written('\u00e9');
         assert.deepEqual(await written('e\u0301'), composed);
         assert.notDeepEqual(await written('e\u0302'), composed);
+        // Nobody has changed the sampling: it is as the files recommend.
+        await go(tab, 'chat');
+        assert.match(await tab.locator('details.fields:has(#temperature) summary').innerText(), /temperature 0.3, top-k 7, .*recommend/);
+        assert.equal(await tab.locator('#temperature').inputValue(), '0.3');
       } finally {
         rmSync(kept, { recursive: true });
       }

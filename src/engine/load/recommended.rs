@@ -3,10 +3,11 @@
 
 use crate::format::gguf::Metadata;
 use crate::format::loose_json;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The settings that a model's files name; what makes no sense is none. Where nothing is named, the program's own count.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recommended {
     /// The temperature; 0 for the likeliest token every time.
     pub temperature: Option<f32>,

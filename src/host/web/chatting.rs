@@ -8,7 +8,7 @@ use crate::engine::run::conversation::Answered as Said;
 use crate::engine::{Conversation, OpenModel};
 use crate::error::{Error, Result};
 use crate::measure::Report;
-use crate::text::chat::{Message, Part, RenderOptions, Transcript};
+use crate::text::chat::{Message, Part, RenderOptions, Role, Transcript};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use web_time::Instant;
@@ -40,8 +40,8 @@ pub(crate) struct Turn {
 pub(crate) struct Piece {
     pub(crate) thought: String,
     pub(crate) answer: String,
-    /// Turns that had to be left out for this answer.
-    pub(crate) dropped: Option<String>,
+    /// What a person should know of this answer, as a sentence.
+    pub(crate) note: Option<String>,
     pub(crate) n_tokens: u32,
     pub(crate) elapsed_ms: f64,
 }
@@ -103,12 +103,13 @@ impl Talk {
         }
     }
 
-    /// Begins again with messages from elsewhere, as JSON; gives them, and the last of them where it waits for an answer.
+    /// Begins again with messages from elsewhere, as JSON; gives them, the last of them where it waits for an answer, and
+    /// what of the file was not read.
     ///
     /// # Errors
     /// What is no list of messages; a model that has no conversations.
-    pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String)> {
-        let Transcript { messages, tools, arguments, .. } = Transcript::from_json(json)?;
+    pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String, Vec<String>)> {
+        let Transcript { messages, tools, arguments, unread } = Transcript::from_json(json)?;
         self.forget();
         let conversation = self.conversation.as_mut().ok_or_else(no_conversation)?;
         let turn = |message: &Message| Turn {
@@ -123,7 +124,7 @@ impl Talk {
         });
         (conversation.options.tools, conversation.options.arguments) = (tools, arguments);
         self.is_recalled = true;
-        Ok((said, open))
+        Ok((said, open, unread))
     }
 }
 
@@ -159,7 +160,12 @@ pub(crate) async fn answer(
         None => conversation.ask_again(&mut loaded.session, &sampling, n).await?,
     };
     let dropped = answer.dropped().map(|dropped| dropped.to_string());
-    post(Event::Answering(Piece { dropped: dropped.clone(), ..Piece::default() }));
+    let left_out = answer.left_out().map(|role| match role {
+        Role::User => "The model's template leaves out what was asked.",
+        _ => "The model's template leaves out the instructions: they have no effect.",
+    });
+    let full = dropped.as_ref().map(|dropped| format!("The context is full: {dropped}."));
+    post(Event::Answering(Piece { note: full.or(left_out.map(str::to_owned)), ..Piece::default() }));
     while !stop.get() {
         let Some(parts) = answer.next().await? else { break };
         let elapsed_ms = begun.elapsed().as_secs_f64() * 1e3;

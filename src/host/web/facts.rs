@@ -3,6 +3,7 @@
 use super::chatting::Talk;
 use super::platform;
 use super::protocol::{AdapterCard, LoadTimes, ModelCard};
+use crate::engine::load::recommended::Recommended;
 use crate::engine::{ExecutorChoice, ModelFiles, Sampling, Session, Timings};
 use crate::error::Result;
 use crate::measure::Report;
@@ -22,6 +23,8 @@ pub(crate) struct Known {
     pub(crate) file: String,
     pub(crate) bytes: u64,
     pub(crate) files: ModelFiles,
+    /// How its makers would have tokens chosen.
+    pub(crate) recommended: Recommended,
     /// Where it runs, and what that can do at best; empty until it was asked.
     pub(crate) adapter: AdapterCard,
     pub(crate) probes: Probes,
@@ -79,7 +82,9 @@ impl Loaded {
         ];
         let name = self.known.file.strip_suffix(".gguf").unwrap_or(&self.known.file).to_owned();
         let (talks, doubt) = (self.talk.conversation.is_some(), self.talk.doubt.clone());
-        ModelCard { name, file: self.known.file.clone(), bytes: self.known.bytes as f64, facts, talks, doubt }
+        let Known { file, bytes, recommended, .. } = &self.known;
+        let (file, bytes, recommended) = (file.clone(), *bytes as f64, *recommended);
+        ModelCard { name, file, bytes, facts, talks, doubt, recommended }
     }
 
     /// What loading took.

@@ -3,6 +3,7 @@
 
 use super::chatting::{Answered, Asking, Piece, Turn};
 use super::download::words::{Ask, Told};
+use crate::engine::load::recommended::Recommended;
 use crate::host::arrival::Plan;
 use crate::measure::Report;
 use crate::measure::bench::TestPlan;
@@ -70,8 +71,9 @@ pub(crate) enum Event {
         #[serde(with = "as_json")]
         report: Box<Report>,
     },
-    /// A conversation from elsewhere was taken in: what was said in it, and what still waits for an answer.
-    Recalled { job: Job, said: Vec<Turn>, open: String },
+    /// A conversation from elsewhere was taken in: what was said in it, what still waits for an answer, and keys beside the
+    /// messages that nothing reads.
+    Recalled { job: Job, said: Vec<Turn>, open: String, unread: Vec<String> },
     /// How far a measurement has come.
     Measuring { what: String, done: u32, total: u32 },
     /// What a measurement has found so far.
@@ -234,6 +236,21 @@ pub(crate) struct Settings {
     pub(crate) seed: u32,
 }
 
+impl Settings {
+    /// The usual ones, and those that a model's files name in their place.
+    pub(crate) fn recommended(of: Recommended) -> Self {
+        let usual = Self::default();
+        Self {
+            temperature: of.temperature.unwrap_or(usual.temperature),
+            top_k: of.top_k.unwrap_or(usual.top_k),
+            top_p: of.top_p.unwrap_or(usual.top_p),
+            min_p: of.min_p.unwrap_or(usual.min_p),
+            repeat_penalty: of.repeat_penalty.unwrap_or(usual.repeat_penalty),
+            ..usual
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -298,6 +315,8 @@ pub(crate) struct ModelCard {
     /// Whether one can talk with it, and what speaks against that.
     pub(crate) talks: bool,
     pub(crate) doubt: Option<String>,
+    /// How its makers would have tokens chosen.
+    pub(crate) recommended: Recommended,
 }
 
 impl ModelCard {

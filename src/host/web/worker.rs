@@ -144,7 +144,7 @@ impl Worker {
             }
             Request::Recall { job, json } => {
                 let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(&json));
-                self.answer(job, recalled.map(|(said, open)| Event::Recalled { job, said, open }));
+                self.answer(job, recalled.map(|(said, open, unread)| Event::Recalled { job, said, open, unread }));
             }
             Request::Eval { job, ids } => {
                 let done = self.eval(job, &ids).await;
@@ -245,8 +245,10 @@ impl Worker {
         opening.arrived().await?;
         let Opening { name: file, bytes, files, id, .. } = opening;
         let tuning = (tune::Known::of(&session) == tune::Known::All).then(|| tune::kept(&session));
-        let known = Known { file, bytes, files, adapter: card, probes, check: None, tuning };
-        let talk = Talk::open(&*known.files.open().await?, id);
+        let open = files.open().await?;
+        let (talk, recommended) = (Talk::open(&open, id), open.recommended);
+        drop(open);
+        let known = Known { file, bytes, files, recommended, adapter: card, probes, check: None, tuning };
         let loaded = self.loaded.insert(Loaded { session, talk, known });
         Ok(Some(Event::Loaded { job, model: loaded.card(), times: loaded.times() }))
     }

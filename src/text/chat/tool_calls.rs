@@ -4,7 +4,7 @@
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
 //! - Kimi K2's blocks between `<|tool_call_begin|>` and `<|tool_call_end|>`;
 //! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder,
-//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron);
+//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron), or a list alone (xLAM);
 //! - a message to a tool in a channel (gpt-oss);
 //! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
 //! - a list of Python's calls, or JSON, between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or that list alone (Llama
@@ -65,7 +65,12 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
     // Nothing marks these as calls but the names of tools, where any are known.
     let are_known =
         |calls: &Vec<ToolCall>| tools.is_empty() || calls.iter().all(|call| told(tools, &call.name).is_some());
-    match called.calls.is_empty().then(|| llama(answer).or_else(|| listed(answer)).filter(are_known)).flatten() {
+    match called
+        .calls
+        .is_empty()
+        .then(|| llama(answer).or_else(|| listed(answer)).or_else(|| bare(answer)).filter(are_known))
+        .flatten()
+    {
         Some(calls) => Called { text: String::new(), calls },
         None => called,
     }
@@ -82,7 +87,7 @@ struct Form {
 /// More of them no call has in its arguments: each is tried.
 const MOST_ENDS: usize = 8;
 
-const FORMS: [Form; 11] = [
+const FORMS: [Form; 12] = [
     Form { begin: "<｜DSML｜tool_calls>", end: "</｜DSML｜tool_calls>", read: dsml },
     Form { begin: "<｜DSML｜function_calls>", end: "</｜DSML｜function_calls>", read: dsml },
     Form { begin: "<｜tool▁calls▁begin｜>", end: "<｜tool▁calls▁end｜>", read: marked },
@@ -99,6 +104,7 @@ const FORMS: [Form; 11] = [
         end: "</function>",
         read: |block, tools| block.split(FUNCTION).map(|one| loose(one, tools)).collect(),
     },
+    Form { begin: "<function_call>", end: "</function_call>", read: |block, _| one_or_more(block) },
     Form { begin: "<TOOLCALL>", end: "</TOOLCALL>", read: |block, _| one_or_more(block) },
     Form { begin: "<|channel|>commentary to=functions.", end: "<|call|>", read: sent },
     Form {
@@ -288,6 +294,13 @@ fn listed(answer: &str) -> Option<Vec<ToolCall>> {
     answer.starts_with('[').then(|| python(answer)).flatten()
 }
 
+/// Nothing but a list of calls as JSON.
+fn bare(answer: &str) -> Option<Vec<ToolCall>> {
+    let list = answer.trim();
+    let calls = if list.starts_with('[') { one_or_more(list)? } else { return None };
+    (!calls.is_empty()).then_some(calls)
+}
+
 /// Nothing but calls as JSON, one or several with `;` between them, behind a mark or not.
 fn llama(answer: &str) -> Option<Vec<ToolCall>> {
     let marks = |text: &'static str| move |answer: &str| answer.trim().trim_start_matches(text).trim().to_owned();
@@ -444,6 +457,12 @@ mod tests {
             check(&whole.replacen(tag, "", 1), "", add);
         }
         check("<function=add>{\"a\": 12, \"to\": \"x\"}</function>", "", add);
+        check("<function_call>{\"name\": \"go\", \"arguments\": {\"a\": 1}}</function_call>", "", &["go {\"a\": 1}"]);
+        check(
+            " [{\"name\": \"go\", \"arguments\": {}}, {\"name\": \"f\", \"arguments\": {\"q\": 1}}]\n",
+            "",
+            &["go {}", "f {\"q\": 1}"],
+        );
         check("<TOOLCALL>[{\"name\": \"go\", \"arguments\": {}}]</TOOLCALL>", "", &["go {}"]);
         // The end of the first function is missing, and a parameter has an end in it.
         let two = "<tool_call>\n<function=add>\n<parameter=to>\nx\n</parameter>\n</tool_call>\n\

@@ -21,6 +21,13 @@ pub(crate) fn Desk(page: Page, link: LinkHandle) -> impl IntoView {
     // Here, so that they outlive a look at the other side.
     let prompt = RwSignal::new(super::write::OPENINGS[0].to_owned());
     let (controls, chat_controls) = (RwSignal::new(Controls::default()), RwSignal::new(Controls::for_answers()));
+    let recommended = Memo::new(move |_| page.model.with(|model| model.as_ref().map(|model| model.recommended)));
+    Effect::new(move |_| {
+        let of = recommended.get().unwrap_or_default();
+        for controls in [controls, chat_controls] {
+            controls.update(|controls| controls.follow(of));
+        }
+    });
     let talks = Memo::new(move |_| page.model.with(|model| model.as_ref().is_some_and(|model| model.talks)));
     let busy = move || page.status.get() == Status::Generating;
     let side = move |id: &'static str, name: &'static str, chats: bool| {
@@ -199,7 +206,7 @@ fn Turn(page: Page, index: usize) -> impl IntoView {
                 None if said.is_answer => "Model".to_owned(),
                 None => "You".to_owned(),
             })}</h2>
-            <p class="hint">{of(|said| said.dropped.as_ref().map(|dropped| format!("The context is full: {dropped}.")).unwrap_or_default())}</p>
+            <p class="hint">{of(|said| said.note.clone().unwrap_or_default())}</p>
             <details class="thought" hidden=move || !has_thought() open=thinks>
                 <summary>{of(|said| if said.is_coming && said.text.is_empty() { "Thinking".to_owned() } else { "Thought".to_owned() })}</summary>
                 <p>{of(|said| said.thought.clone())}</p>

@@ -1,5 +1,6 @@
 //! Sampling as the person sets it. Whatever is typed, the settings stay within the bounds shown.
 
+use crate::engine::load::recommended::Recommended;
 use crate::host::web::protocol::Settings;
 use leptos::prelude::*;
 
@@ -8,13 +9,15 @@ use leptos::prelude::*;
 pub(crate) struct Controls {
     n_tokens: u32,
     settings: Settings,
+    /// What the settings are where nobody changed them: as the model's files recommend.
+    usual: Settings,
     /// None draws a new seed for every continuation.
     seed: Option<u32>,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { n_tokens: 128, settings: Settings::default(), seed: None }
+        Self { n_tokens: 128, settings: Settings::default(), usual: Settings::default(), seed: None }
     }
 }
 
@@ -22,6 +25,25 @@ impl Controls {
     /// For answers, which end by themselves: as many tokens as there are.
     pub(crate) fn for_answers() -> Self {
         Self { n_tokens: 4096, ..Self::default() }
+    }
+
+    /// Takes over what another model's files recommend, where nobody changed it.
+    pub(crate) fn follow(&mut self, recommended: Recommended) {
+        let usual = Settings::recommended(recommended);
+        let (before, settings) = (self.usual, &mut self.settings);
+        let follow = |setting: &mut f32, before: f32, usual: f32| {
+            if *setting == before {
+                *setting = usual;
+            }
+        };
+        follow(&mut settings.temperature, before.temperature, usual.temperature);
+        follow(&mut settings.top_p, before.top_p, usual.top_p);
+        follow(&mut settings.min_p, before.min_p, usual.min_p);
+        follow(&mut settings.repeat_penalty, before.repeat_penalty, usual.repeat_penalty);
+        if settings.top_k == before.top_k {
+            settings.top_k = usual.top_k;
+        }
+        self.usual = usual;
     }
 
     /// How many tokens to write, and how to sample them.
@@ -132,6 +154,12 @@ pub(crate) fn Fields(controls: RwSignal<Controls>) -> impl IntoView {
 #[component]
 fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView {
     let shown = move || controls.with_untracked(field.get).map(|n| n.to_string()).unwrap_or_default();
+    // What is being typed is left alone: it changes with the model.
+    let usual = Memo::new(move |_| controls.with(|controls| controls.usual));
+    let followed = move || {
+        usual.track();
+        shown()
+    };
     let (min, max) = field.bounds;
     let typed = move |event| {
         let n: Option<f64> = event_target_value(&event).parse().ok().filter(|n: &f64| n.is_finite());
@@ -150,7 +178,7 @@ fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView 
                 min=min
                 max=max
                 step=field.step
-                value=shown()
+                prop:value=followed
                 placeholder="random"
                 aria-describedby=hint.clone()
                 on:input=typed
@@ -163,13 +191,15 @@ fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView 
 
 /// The settings in a line, for when they are folded away.
 fn summary(controls: &Controls) -> String {
-    let Controls { n_tokens, settings, seed } = controls;
+    let Controls { n_tokens, settings, usual, seed } = controls;
     let seed = seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
+    let whose =
+        if settings == usual && *usual != Settings::default() { ", as the model's files recommend" } else { "" };
     if settings.temperature == 0.0 {
-        return format!("{n_tokens} tokens, always the likeliest");
+        return format!("{n_tokens} tokens, always the likeliest{whose}");
     }
     format!(
-        "{n_tokens} tokens, temperature {}, top-k {}, top-p {}{seed}",
+        "{n_tokens} tokens, temperature {}, top-k {}, top-p {}{seed}{whose}",
         tidy(settings.temperature),
         settings.top_k,
         tidy(settings.top_p)

@@ -226,7 +226,13 @@ impl Page {
                     self.status.set(Status::Ready);
                 }
             }
-            Event::Recalled { said, open, .. } => self.talk.recall(said, open),
+            Event::Recalled { said, open, unread, .. } => {
+                self.talk.recall(said, open);
+                if !unread.is_empty() {
+                    let message = format!("Beside the messages these keys are not read: {}.", unread.join(", "));
+                    self.notice.set(Some(Notice::Failed { title: "Not all of the file is used", message }));
+                }
+            }
             Event::Measuring { what, done, total } => self.measuring.update(|measuring| {
                 if let Some(measuring) = measuring {
                     (measuring.step, measuring.done, measuring.total) = (what, done, total);

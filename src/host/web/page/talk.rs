@@ -17,7 +17,7 @@ pub(crate) struct Said {
     /// What was thought before the answer.
     pub(crate) thought: String,
     /// What had to be left out for it.
-    pub(crate) dropped: Option<String>,
+    pub(crate) note: Option<String>,
     /// How it ended, where not by itself.
     pub(crate) end: Option<&'static str>,
     pub(crate) is_coming: bool,
@@ -90,7 +90,7 @@ impl Talk {
         self.update_last(|last| {
             last.thought += &piece.thought;
             last.text += &piece.answer;
-            last.dropped = last.dropped.take().or_else(|| piece.dropped.clone());
+            last.note = last.note.take().or_else(|| piece.note.clone());
         });
         if piece.n_tokens > 0 {
             self.run.update(|run| run.iter_mut().for_each(|run| run.count(piece.n_tokens, piece.elapsed_ms)));
