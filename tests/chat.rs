@@ -296,10 +296,24 @@ fn a_template_that_reads_lists_of_parts_is_given_them() {
         {% endif %}{% endfor %};{% endfor %}";
     let both = "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}{{ m.content[0].text }}, a part\
         {% endif %}{% endfor %}";
-    let said = [Message::new(Role::System, "S"), user("Why?")];
-    for (template, right) in [(parts, "system:S;user:Why?;"), (both, "SWhy?"), ("{{ messages[0].content }}", "S")] {
-        let found = chat(template).unwrap().render(&said, &RenderOptions::default());
-        assert_eq!(found.as_deref(), Ok(right), "{template}");
+    // That of answers may be another.
+    let of_others = "{% for m in messages %}{% if m.role == 'assistant' %}<{{ m.content }}>{% else %}{{ m.content[0]['text'] + '' }}\
+        {% endif %}{% endfor %}";
+    let refuses = "{% for m in messages %}{% if m.content is string %}{{ raise_exception('lists only') }}{% endif %}\
+        {{ m.content[0].text }}{% endfor %}";
+    // Words that stand in the template, too, or look like a list, are no sign of anything.
+    for words in ["Why?", "use", "what is [{'type': 1}]?"] {
+        let said = [Message::new(Role::System, "S"), user("hi"), assistant("", "b"), user(words)];
+        for (template, right) in [
+            (parts, format!("system:S;user:hi;assistant:b;user:{words};")),
+            (both, format!("Shib{words}")),
+            ("{{ messages[0].content }}", "S".to_owned()),
+            (of_others, format!("Shi<b>{words}")),
+            (refuses, format!("Shib{words}")),
+        ] {
+            let found = chat(template).unwrap().render(&said, &RenderOptions::default());
+            assert_eq!(found, Ok(right), "{template}");
+        }
     }
     let given = Transcript::from_json(r#"[{"role": "user", "content": "Why?"}]"#).unwrap().messages;
     assert_eq!(chat(parts).unwrap().render(&given, &RenderOptions::default()).as_deref(), Ok("user:;"));
@@ -323,6 +337,14 @@ fn templates_find_tokens_by_name_and_what_is_asked_of_them() {
     assert_eq!((text.as_str(), v4.ends_with("<think>")), ("<p><i>NoneTrue", true));
     let (text, v4) = render(r#"{"enable_thinking": false, "custom": 7}"#);
     assert_eq!((text.as_str(), v4.ends_with("</think>")), ("<p><i>NoneFalse7", true));
+    let mut options =
+        RenderOptions { arguments: r#"{"thinking": false, "custom": 7}"#.into(), ..RenderOptions::default() };
+    assert_eq!((options.asked_to_think(), options.thinks()), (Some(false), false));
+    options.insist_on(true);
+    assert_eq!(
+        (options.asked_to_think(), options.thinks(), options.arguments.as_str()),
+        (None, true, r#"{"custom":7}"#)
+    );
 }
 
 #[test]

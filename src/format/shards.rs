@@ -96,8 +96,7 @@ impl Index {
 
     /// What the index says of a tensor that lies in another of its files: it is read from there, as transformers does. One that
     /// lies in none may be one that nobody needs.
-    #[must_use]
-    pub fn notice(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Option<String> {
+    fn notice(&self, directory: &Directory, sources: &[Rc<dyn Source>]) -> Option<String> {
         let found = |tensor: &str| Some(file_name(sources[directory.get(tensor)?.source_index].name()));
         let mut elsewhere =
             self.files.iter().filter_map(|(tensor, file)| Some((tensor, found(tensor).filter(|found| found != file)?)));
@@ -115,11 +114,11 @@ fn is_plain_name(name: &str) -> bool {
 }
 
 /// The tensors of all `sources`, which are the files of one model: what [`Index::choose`] gives, or without an index
-/// one file, or parts whose names say that they are all there.
+/// one file, or parts whose names say that they are all there. And what a person should know of the index, if anything.
 ///
 /// # Errors
 /// When a header is damaged, files are missing, or two have a tensor of one name.
-pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<Directory> {
+pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<(Directory, Option<String>)> {
     if index.is_none() {
         check_parts(sources)?;
     }
@@ -136,8 +135,9 @@ pub async fn read(sources: &[Rc<dyn Source>], index: Option<&Index>) -> Result<D
         index.choose_copies(&mut tensors, sources);
     }
     let directory = Directory::new(tensors)?;
+    let notice = index.and_then(|index| index.notice(&directory, sources));
     refuse_adapter(&directory)?;
-    Ok(directory.renamed(unwrapped))
+    Ok((directory.renamed(unwrapped), notice))
 }
 
 /// Fails where weights of an adapter stand beside those of a model, or alone: what they change would be left out.

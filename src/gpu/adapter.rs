@@ -1,4 +1,4 @@
-//! Adapters: who they are and what they offer. Nothing here allocates.
+//! Adapters: who they are, what they offer, and the devices that they give.
 
 use std::sync::{Arc, Mutex};
 
@@ -98,7 +98,7 @@ impl Adapter {
         Self { identity, caps, ..self }
     }
 
-    /// The same adapter, whose devices have features beside those that wgpu knows of; what it can do follows.
+    /// The same adapter, which shares no device, and whose devices have features beside those that wgpu knows of; what it can do follows.
     #[must_use]
     pub fn with_features(self, beside: wgpu::Features) -> Self {
         let caps = caps_of(&self.identity, &self.inner, self.inner.features() | beside, self.caps.packed_dot);

@@ -135,3 +135,60 @@ impl Device {
         unsafe { self.inner.create_shader_module_trusted(source, wgpu::ShaderRuntimeChecks::unchecked()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pollster::block_on;
+
+    const TEXT: &str = "@group(0) @binding(0) var<storage, read> params: array<u32>;
+        @group(0) @binding(1) var<storage, read_write> words: array<u32>;
+        @compute @workgroup_size(1) fn main() { words[0] = params[0]; }";
+
+    static OP: Op = Op {
+        name: "copy",
+        variants: &[],
+        bindings: &[("words", Access::Write)],
+        params: &[],
+        reference: |_| (),
+        cases: Vec::new,
+    };
+
+    #[test]
+    fn a_shared_device_keeps_what_it_compiled_and_goes_with_a_fault() {
+        let Some(alone) = block_on(Adapter::all()).into_iter().next() else {
+            assert!(std::env::var("HEADSTART_TEST_GPU").is_ok_and(|word| word == "skip"), "no adapter to test on");
+            return;
+        };
+        let device = |adapter: &Adapter| block_on(adapter.device()).expect("a device");
+        assert!(!Arc::ptr_eq(&device(&alone), &device(&alone)), "nobody asked for a shared one");
+        let shared = alone.sharing_a_device();
+        let (first, same) = (device(&shared), device(&shared.clone()));
+        assert!(Arc::ptr_eq(&first, &same));
+
+        let compiled = |checks| first.pipeline(&OP, "main", TEXT, checks);
+        let (on, off) = (compiled(ShaderChecks::On), compiled(ShaderChecks::Off));
+        assert!(Arc::ptr_eq(&on, &compiled(ShaderChecks::On)) && !Arc::ptr_eq(&on, &off));
+        first.forget_unused();
+        assert!(Arc::ptr_eq(&on, &compiled(ShaderChecks::On)), "what is used was forgotten");
+        let n_kept = || first.pipelines.lock().expect("pipelines").len();
+        drop((on, off));
+        assert_eq!(n_kept(), 1);
+        first.forget_unused();
+        assert_eq!(n_kept(), 0);
+
+        // A buffer that is for nothing is a fault.
+        assert_eq!(first.fault(), None);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE;
+        let _ = first.inner.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size: 4,
+            usage,
+            mapped_at_creation: false,
+        });
+        assert!(first.fault().is_some());
+        let new = device(&shared);
+        assert!(!Arc::ptr_eq(&first, &new) && new.fault().is_none());
+        assert!(Arc::ptr_eq(&new, &device(&shared)));
+    }
+}

@@ -103,7 +103,7 @@ impl GpuExecutor {
         self.tuning = tuning;
     }
 
-    /// Forgets this recording and all that were prepared after it, and the pipelines that only they used.
+    /// Forgets this recording and all that were prepared after it, and pipelines that nobody uses.
     pub(super) fn forget_from(&mut self, first: Prepared) {
         self.recordings.truncate(first.0);
         self.device.forget_unused();
@@ -288,19 +288,21 @@ impl GpuExecutor {
     /// Waits until all that was written and submitted is done.
     pub(super) async fn wait(&mut self) -> Result<()> {
         // Writes go out with a submit, even an empty one.
-        let submission = self.device.queue.submit([]);
+        self.device.queue.submit([]);
         let (sender, done) = oneshot::channel();
         self.device.queue.on_submitted_work_done(move || {
             // A receiver that is gone no longer wants to know.
             let _ = sender.send(());
         });
-        self.poll(submission)?;
+        // Until all is done: where others use the device, too, what they submitted meanwhile may be what the callback waits for.
+        self.poll(None)?;
         done.await.map_err(|_| self.unread("the device was dropped with work under way"))?;
         self.check()
     }
 
-    fn poll(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+    /// Waits for a submission, or for all.
+    fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: submission, timeout: None };
         let polled = self.device.inner.poll(wait);
         self.check()?;
         polled.map(|_| ()).map_err(|error| self.unread(format!("waiting for results failed: {error}")))
@@ -361,7 +363,7 @@ impl GpuExecutor {
     }
 
     pub(super) async fn finish(&mut self, mut ticket: GpuTicket) -> Result<Vec<u8>> {
-        self.poll(ticket.submission.clone())?;
+        self.poll(Some(ticket.submission.clone()))?;
         let mapped = ticket.mapped.await.map_err(|_| self.unread("the device was dropped with results under way"))?;
         self.check()?;
         mapped.map_err(|error| self.unread(format!("results cannot be read: {error}")))?;

@@ -228,7 +228,7 @@ impl ModelFiles {
         if self.is_gguf().await? {
             return self.export_gguf().await;
         }
-        let directory = shards::read(&self.sources, self.index.as_ref()).await?;
+        let (directory, _) = shards::read(&self.sources, self.index.as_ref()).await?;
         let config = self.require_config()?;
         let mut notices = Vec::new();
         let shape = AnyShape::from_config(config, &mut notices)?;

@@ -225,9 +225,8 @@ impl ModelFiles {
     }
 
     async fn read_safetensors(&self) -> Result<OpenModel> {
-        let directory = shards::read(&self.sources, self.index.as_ref()).await?;
-        let told_otherwise = self.index.as_ref().and_then(|index| index.notice(&directory, &self.sources));
-        let mut notices: Vec<String> = told_otherwise.into_iter().collect();
+        let (directory, notice) = shards::read(&self.sources, self.index.as_ref()).await?;
+        let mut notices: Vec<String> = notice.into_iter().collect();
         let model = Model::from_config(self.require_config()?, &directory, &mut notices)?;
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };

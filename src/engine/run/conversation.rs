@@ -277,14 +277,20 @@ pub struct Answered {
 }
 
 impl Answer<'_> {
-    /// Whose words the template left out, as some do without a saying so: those of the instructions that the conversation begins
+    /// Whose words the template left out, as some do without saying so: those of the instructions that the conversation begins
     /// with, or the person's last.
     #[must_use]
     pub fn left_out(&self) -> Option<Role> {
         let Conversation { begin, turns, .. } = &*self.conversation;
+        // A template may take some words for its own, or write them otherwise.
         let is_left_out = |message: &&Message| {
-            let line = message.content.trim().lines().next().unwrap_or_default();
-            !self.prompt.text.contains(line.trim())
+            let mut words = message
+                .content
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|word| !word.is_empty())
+                .take(64)
+                .peekable();
+            words.peek().is_some() && !words.any(|word| self.prompt.text.contains(word))
         };
         let instructions = begin.iter().filter(|message| message.role == Role::System);
         let last = turns.last().map(|turn| &turn.question).filter(|question| question.role == Role::User);

@@ -95,7 +95,11 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
         );
     }
     let thinking = reasoning != Reasoning::None;
-    let options = RenderOptions { thinking, tools, arguments: asked, ..RenderOptions::default() };
+    let mut options = RenderOptions { thinking, tools, arguments: asked, ..RenderOptions::default() };
+    // What the command line says goes before what a file asks for.
+    if arguments.talk.reasoning.is_some() {
+        options.insist_on(thinking);
+    }
     let mut conversation = Conversation::new(chat, arguments.talk.system.as_deref(), options);
     stop_strings.extend(arguments.ending.stop_strings());
     conversation.stop_strings = stop_strings;

@@ -2,7 +2,7 @@
 
 use super::facts::Loaded;
 use super::prompt_cache::PromptCache;
-use super::protocol::{Event, Settings};
+use super::protocol::{Event, Job, Settings};
 use super::worker::sampling;
 use crate::engine::run::conversation::Answered as Said;
 use crate::engine::{Conversation, OpenModel};
@@ -103,12 +103,11 @@ impl Talk {
         }
     }
 
-    /// Begins again with messages from elsewhere, as JSON; gives them, the last of them where it waits for an answer, and
-    /// what of the file was not read.
+    /// Begins again with messages from elsewhere, as JSON; gives them, as [`Event::Recalled`].
     ///
     /// # Errors
     /// What is no list of messages; a model that has no conversations.
-    pub(crate) fn recall(&mut self, json: &str) -> Result<(Vec<Turn>, String, Vec<String>)> {
+    pub(crate) fn recall(&mut self, job: Job, json: &str) -> Result<Event> {
         let Transcript { messages, tools, arguments, unread } = Transcript::from_json(json)?;
         self.forget();
         let conversation = self.conversation.as_mut().ok_or_else(no_conversation)?;
@@ -123,8 +122,9 @@ impl Talk {
             open.content
         });
         (conversation.options.tools, conversation.options.arguments) = (tools, arguments);
+        let thinking = conversation.options.asked_to_think();
         self.is_recalled = true;
-        Ok((said, open, unread))
+        Ok(Event::Recalled { job, said, open, unread, thinking })
     }
 }
 
@@ -153,7 +153,8 @@ pub(crate) async fn answer(
     if !is_recalled {
         conversation.instruct(Some(asking.system.as_str()).filter(|system| !system.trim().is_empty()));
     }
-    conversation.options.thinking = asking.thinking;
+    // What the person sees there is what counts.
+    conversation.options.insist_on(asking.thinking);
     let (sampling, n) = (sampling(asking.sampling), asking.n_tokens as usize);
     let mut answer = match &asking.question {
         Some(question) => conversation.ask(&mut loaded.session, question.as_str(), &sampling, n).await?,

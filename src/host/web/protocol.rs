@@ -71,9 +71,9 @@ pub(crate) enum Event {
         #[serde(with = "as_json")]
         report: Box<Report>,
     },
-    /// A conversation from elsewhere was taken in: what was said in it, what still waits for an answer, and keys beside the
-    /// messages that nothing reads.
-    Recalled { job: Job, said: Vec<Turn>, open: String, unread: Vec<String> },
+    /// A conversation from elsewhere was taken in: what was said in it, what still waits for an answer, keys beside the
+    /// messages that nothing reads, and whether the model is to think, if that was asked.
+    Recalled { job: Job, said: Vec<Turn>, open: String, unread: Vec<String>, thinking: Option<bool> },
     /// How far a measurement has come.
     Measuring { what: String, done: u32, total: u32 },
     /// What a measurement has found so far.

@@ -143,8 +143,8 @@ impl Worker {
                 }
             }
             Request::Recall { job, json } => {
-                let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(&json));
-                self.answer(job, recalled.map(|(said, open, unread)| Event::Recalled { job, said, open, unread }));
+                let recalled = loaded(&mut self.loaded).and_then(|loaded| loaded.talk.recall(job, &json));
+                self.answer(job, recalled);
             }
             Request::Eval { job, ids } => {
                 let done = self.eval(job, &ids).await;

@@ -240,7 +240,7 @@ impl<'a> Binder<'a> {
     ) -> Result<[TensorRef; 3]> {
         let width = |of: Extent| if of.kind == Kind::Plain { of.n_in } else { of.n_rows };
         let fused = name(layer, &format!("attn_qkv.{ending}"), "");
-        let fused = if self.is_made() { None } else { self.found(&fused) };
+        let fused = if self.is_made() || !self.is_gguf() { None } else { self.found(&fused) };
         let n_all = extents.into_iter().map(width).sum();
         let mut n_before = 0;
         let mut take = |part: &str, extent: Extent| {

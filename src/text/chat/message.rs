@@ -92,13 +92,31 @@ impl From<&str> for Message {
     }
 }
 
+/// By which templates are told whether the model may think.
+const THINKING: [&str; 2] = ["enable_thinking", "thinking"];
+
 impl RenderOptions {
+    /// Decides whether the model may think, whatever was asked of the template.
+    pub fn insist_on(&mut self, thinking: bool) {
+        self.thinking = thinking;
+        if let Ok(serde_json::Value::Object(mut asked)) = serde_json::from_str(&self.arguments) {
+            asked.retain(|name, _| !THINKING.contains(&name.as_str()));
+            self.arguments = serde_json::Value::Object(asked).to_string();
+        }
+    }
+
     /// Whether the model may think, by what is asked of the template and else by the option.
     #[must_use]
     pub fn thinks(&self) -> bool {
+        self.asked_to_think().unwrap_or(self.thinking)
+    }
+
+    /// What is asked of the template of that, if anything.
+    #[must_use]
+    pub fn asked_to_think(&self) -> Option<bool> {
         let asked = super::json::read("arguments of the template", &self.arguments).unwrap_or_default();
         let told = |name: &str| bool::try_from(asked.get_attr(name).ok()?).ok();
-        told("enable_thinking").or_else(|| told("thinking")).unwrap_or(self.thinking)
+        THINKING.iter().find_map(|name| told(name))
     }
 }
 

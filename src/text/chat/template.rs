@@ -1,7 +1,7 @@
 //! A chat template from a model's file: Jinja as transformers runs it, within bounds.
 
 use super::budget::{Budget, exhausted};
-use super::message::{Message, RenderOptions};
+use super::message::{Message, RenderOptions, Role};
 use super::python::write_str;
 use super::rewrite::rewrite;
 use super::{clock, filters, json, methods, operations, predicates, shape};
@@ -45,6 +45,7 @@ pub(super) struct Template {
     source: String,
     /// Texts that it may write, by their names.
     tokens: BTreeMap<String, String>,
+    lists: Lists,
 }
 
 impl Template {
@@ -56,12 +57,29 @@ impl Template {
             );
         }
         let source = shape::adapted(&plain(source), &syntax()?).map_err(|error| fault(&error))?;
-        let template = Self { source, tokens };
+        let mut template = Self { source, tokens, lists: Lists::default() };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
         rewrite(&machinery::get_compiled_template(&parsed).instructions).map_err(|error| fault(&error))?;
+        template.lists = template.told_apart();
         Ok(template)
+    }
+
+    /// Which form it shows all words of a conversation in, as llama.cpp tells it: by words that stand in no template.
+    fn told_apart(&self) -> Lists {
+        const WORDS: [(Role, &str); 3] =
+            [(Role::User, "qvxj-ask"), (Role::Assistant, "qvxj-answer"), (Role::User, "qvxj-more")];
+        let said = WORDS.map(|(role, words)| Message::new(role, words));
+        let shows_all = |lists: &Lists| {
+            let probe = Self { source: self.source.clone(), tokens: self.tokens.clone(), lists: *lists };
+            // Any time will do.
+            let options = RenderOptions { now: 1, ..RenderOptions::default() };
+            let text = probe.render(&said, &options).unwrap_or_default();
+            WORDS.iter().all(|(_, words)| text.contains(words)) && !text.contains(AS_PYTHON)
+        };
+        let ways = [Lists::default(), Lists { answers: true, others: true }, Lists { answers: false, others: true }];
+        ways.into_iter().find(shows_all).unwrap_or_default()
     }
 
     pub(super) fn render(&self, messages: &[Message], options: &RenderOptions) -> Result<String> {
@@ -73,12 +91,14 @@ impl Template {
                 message.content.len() + message.reasoning.len() + message.given.len() + calls + tools + 64
             })
             .sum::<usize>()
-            + options.tools.iter().map(String::len).sum::<usize>();
+            + options.tools.iter().map(String::len).sum::<usize>()
+            + options.arguments.len();
         let n_bytes = n_bytes as u64;
         let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
         let mut environment = environment(&budget, options.now)?;
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
-        let values = |form| messages.iter().map(|message| message_value(message, form)).collect::<Result<Vec<_>>>();
+        let value = |message, form| message_value(message, form, self.lists);
+        let values = |form| messages.iter().map(|message| value(message, form)).collect::<Result<Vec<_>>>();
         let run =
             |messages: Vec<Value>| -> Result<_> { Ok(self.run(&environment, self.variables(messages, options)?)) };
         let given = values(Form::Given)?;
@@ -89,13 +109,6 @@ impl Template {
             let texts = run(values(Form::Texts)?)?;
             if texts.is_ok() && (text.is_err() || asks(&texts, &given) || !asks(&text, &given)) {
                 text = texts;
-            }
-        }
-        if text.is_ok() && !asks(&text, &given) {
-            // And some want lists, and pass over a text. One that was given as a text stays one, as with transformers.
-            let parts = run(values(Form::Parts)?)?;
-            if asks(&parts, &given) && parts.as_ref().is_ok_and(|text| !text.contains(AS_PYTHON)) {
-                text = parts;
             }
         }
         text.map_err(|error| fault(&error))
@@ -128,7 +141,7 @@ impl Template {
             "" => Value::from(()),
             arguments => json::read("arguments of the template", arguments)?,
         };
-        // What is asked for goes before what is known, as in transformers.
+        // What is asked for goes before what is usual, as in transformers.
         Ok(Value::from_pairs(tokens.chain(pairs(&own)).chain(pairs(&asked))))
     }
 }
@@ -140,8 +153,16 @@ enum Form {
     Given,
     /// Parts of a text as one, and arguments as texts where they were.
     Texts,
-    /// What was not given in any form as a list of one part.
-    Parts,
+}
+
+/// Whose words a template reads as lists of parts alone, of those that nobody gave in any form: templates of models that also
+/// see may pass over a text without a word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Lists {
+    /// The model's.
+    answers: bool,
+    /// All others'.
+    others: bool,
 }
 
 /// How Python shows the begin of a list of parts.
@@ -180,7 +201,7 @@ fn has_parts_of(text: &str, message: &Value) -> bool {
                 .is_ok_and(|mut parts| parts.all(|part| part.get_attr("text").is_ok_and(|text| is_there(&text))))
 }
 
-fn message_value(message: &Message, form: Form) -> Result<Value> {
+fn message_value(message: &Message, form: Form, lists: Lists) -> Result<Value> {
     let (mut fields, text) = (Vec::new(), ("content".into(), message.content.as_str().into()));
     let mut given_calls = Value::UNDEFINED;
     if message.given.is_empty() {
@@ -192,7 +213,8 @@ fn message_value(message: &Message, form: Form) -> Result<Value> {
         let has_parts = given.get_attr("content").is_ok_and(|content| content.kind() == ValueKind::Seq);
         fields.extend((form == Form::Texts && has_parts).then_some(text));
     }
-    if form == Form::Parts && message.given.is_empty() && !message.content.is_empty() {
+    let is_list = if message.role == Role::Assistant { lists.answers } else { lists.others };
+    if is_list && message.given.is_empty() {
         let part = context! { type => "text", text => message.content.as_str() };
         fields.push(("content".into(), vec![part].into()));
     }

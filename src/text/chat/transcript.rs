@@ -57,6 +57,8 @@ impl Transcript {
         }
         let asked = field(&beside, "chat_template_kwargs");
         let is_asked = asked.kind() == ValueKind::Map;
+        let asked = super::template::pairs(&asked).filter(|(name, _)| !name.as_str().is_some_and(|n| OWN.contains(&n)));
+        let asked = Value::from_pairs(asked);
         let arguments = if is_asked { as_json("chat_template_kwargs", &asked)? } else { String::new() };
         read.extend(is_asked.then_some("chat_template_kwargs"));
         let names = beside.try_iter().ok().into_iter().flatten().map(|name| name.to_string());
@@ -67,6 +69,9 @@ impl Transcript {
         Ok(Self { messages, tools, arguments, unread })
     }
 }
+
+/// What a template is always given, and no request may change.
+const OWN: [&str; 4] = ["messages", "tools", "documents", "add_generation_prompt"];
 
 /// JSON lines: more than one, and a message in each.
 fn lines(text: &str) -> Option<Value> {
@@ -267,7 +272,7 @@ mod tests {
     #[test]
     fn what_stands_beside_the_messages_is_read_or_named() {
         let text = r#"{"model": "m", "system": [{"type": "text", "text": "Be brief."}], "functions": [{"name": "f"}], "stop": ["x"],
-            "chat_template_kwargs": {"enable_thinking": false},
+            "chat_template_kwargs": {"enable_thinking": false, "messages": []},
             "messages": [{"role": "user", "content": "a"}]}"#;
         let Transcript { messages, tools, arguments, mut unread } = Transcript::from_json(text).unwrap();
         assert_eq!(arguments, r#"{"enable_thinking": false}"#);

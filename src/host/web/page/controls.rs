@@ -9,15 +9,17 @@ use leptos::prelude::*;
 pub(crate) struct Controls {
     n_tokens: u32,
     settings: Settings,
-    /// What the settings are where nobody changed them: as the model's files recommend.
-    usual: Settings,
+    /// What the model's files recommend, which counts where nobody changed it; and the fields that somebody did, as bits.
+    recommended: Recommended,
+    changed: u32,
     /// None draws a new seed for every continuation.
     seed: Option<u32>,
 }
 
 impl Default for Controls {
     fn default() -> Self {
-        Self { n_tokens: 128, settings: Settings::default(), usual: Settings::default(), seed: None }
+        let recommended = Recommended::default();
+        Self { n_tokens: 128, settings: Settings::default(), recommended, changed: 0, seed: None }
     }
 }
 
@@ -27,23 +29,14 @@ impl Controls {
         Self { n_tokens: 4096, ..Self::default() }
     }
 
-    /// Takes over what another model's files recommend, where nobody changed it.
+    /// Takes over what another model's files recommend, within the bounds shown, where nobody changed it.
     pub(crate) fn follow(&mut self, recommended: Recommended) {
-        let usual = Settings::recommended(recommended);
-        let (before, settings) = (self.usual, &mut self.settings);
-        let follow = |setting: &mut f32, before: f32, usual: f32| {
-            if *setting == before {
-                *setting = usual;
-            }
-        };
-        follow(&mut settings.temperature, before.temperature, usual.temperature);
-        follow(&mut settings.top_p, before.top_p, usual.top_p);
-        follow(&mut settings.min_p, before.min_p, usual.min_p);
-        follow(&mut settings.repeat_penalty, before.repeat_penalty, usual.repeat_penalty);
-        if settings.top_k == before.top_k {
-            settings.top_k = usual.top_k;
+        let usual = Self { settings: Settings::recommended(recommended), ..*self };
+        for (_, field) in FIELDS.iter().enumerate().filter(|(number, _)| usual.changed >> number & 1 == 0) {
+            let (min, max) = field.bounds;
+            (field.set)(self, (field.get)(&usual).map(|n| n.clamp(min, max)));
         }
-        self.usual = usual;
+        self.recommended = recommended;
     }
 
     /// How many tokens to write, and how to sample them.
@@ -146,24 +139,27 @@ pub(crate) fn Fields(controls: RwSignal<Controls>) -> impl IntoView {
     view! {
         <details class="fields">
             <summary>"Sampling" <span class="hint">{move || controls.with(summary)}</span></summary>
-            <div class="grid">{FIELDS.iter().map(|field| view! { <Number field controls /> }).collect_view()}</div>
+            <div class="grid">{FIELDS.iter().enumerate().map(|(number, field)| view! { <Number number field controls /> }).collect_view()}</div>
         </details>
     }
 }
 
 #[component]
-fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView {
+fn Number(number: usize, field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView {
     let shown = move || controls.with_untracked(field.get).map(|n| n.to_string()).unwrap_or_default();
     // What is being typed is left alone: it changes with the model.
-    let usual = Memo::new(move |_| controls.with(|controls| controls.usual));
+    let recommended = Memo::new(move |_| controls.with(|controls| controls.recommended));
     let followed = move || {
-        usual.track();
+        recommended.track();
         shown()
     };
     let (min, max) = field.bounds;
     let typed = move |event| {
         let n: Option<f64> = event_target_value(&event).parse().ok().filter(|n: &f64| n.is_finite());
-        controls.update(|controls| (field.set)(controls, n.map(|n| n.clamp(min, max))));
+        controls.update(|controls| {
+            (field.set)(controls, n.map(|n| n.clamp(min, max)));
+            controls.changed |= 1 << number;
+        });
     };
     // Leaving the field shows what was made of it.
     let settle = move |event| event_target::<web_sys::HtmlInputElement>(&event).set_value(&shown());
@@ -191,10 +187,10 @@ fn Number(field: &'static Field, controls: RwSignal<Controls>) -> impl IntoView 
 
 /// The settings in a line, for when they are folded away.
 fn summary(controls: &Controls) -> String {
-    let Controls { n_tokens, settings, usual, seed } = controls;
+    let Controls { n_tokens, settings, recommended, changed, seed } = controls;
     let seed = seed.map(|seed| format!(", seed {seed}")).unwrap_or_default();
     let whose =
-        if settings == usual && *usual != Settings::default() { ", as the model's files recommend" } else { "" };
+        if *changed == 0 && *recommended != Recommended::default() { ", as the model's files recommend" } else { "" };
     if settings.temperature == 0.0 {
         return format!("{n_tokens} tokens, always the likeliest{whose}");
     }

@@ -226,8 +226,8 @@ impl Page {
                     self.status.set(Status::Ready);
                 }
             }
-            Event::Recalled { said, open, unread, .. } => {
-                self.talk.recall(said, open);
+            Event::Recalled { said, open, unread, thinking, .. } => {
+                self.talk.recall(said, open, thinking);
                 if !unread.is_empty() {
                     let message = format!("Beside the messages these keys are not read: {}.", unread.join(", "));
                     self.notice.set(Some(Notice::Failed { title: "Not all of the file is used", message }));

@@ -16,7 +16,7 @@ pub(crate) struct Said {
     pub(crate) text: String,
     /// What was thought before the answer.
     pub(crate) thought: String,
-    /// What had to be left out for it.
+    /// What a person should know of it.
     pub(crate) note: Option<String>,
     /// How it ended, where not by itself.
     pub(crate) end: Option<&'static str>,
@@ -61,7 +61,8 @@ impl Talk {
     }
 
     /// A conversation from elsewhere goes on here.
-    pub(crate) fn recall(self, said: Vec<Turn>, open: String) {
+    pub(crate) fn recall(self, said: Vec<Turn>, open: String, thinking: Option<bool>) {
+        thinking.into_iter().for_each(|thinking| self.thinking.set(thinking));
         let turn = |turn: Turn| Said {
             is_answer: turn.role == "assistant",
             text: turn.text,
