@@ -149,10 +149,8 @@ fn Number(number: usize, field: &'static Field, controls: RwSignal<Controls>) ->
     let shown = move || controls.with_untracked(field.get).map(|n| n.to_string()).unwrap_or_default();
     // What is being typed is left alone: it changes with the model.
     let recommended = Memo::new(move |_| controls.with(|controls| controls.recommended));
-    let followed = move || {
-        recommended.track();
-        shown()
-    };
+    // Read, since a memo that nobody reads hears of no change.
+    let followed = move || recommended.with(|_| shown());
     let (min, max) = field.bounds;
     let typed = move |event| {
         let n: Option<f64> = event_target_value(&event).parse().ok().filter(|n: &f64| n.is_finite());
