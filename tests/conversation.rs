@@ -10,7 +10,7 @@ use headstart::engine::{
 };
 use headstart::format::Memory;
 use headstart::gpu::ShaderChecks;
-use headstart::text::chat::{Chat, Part, RenderOptions};
+use headstart::text::chat::{Chat, Part, RenderOptions, Role};
 use pollster::block_on;
 
 static EMBEDDED: &[u8] = include_bytes!("../www/models/headstart-v4-11m.gguf");
@@ -351,6 +351,31 @@ fn thoughts_that_are_left_out_cost_no_more_than_their_answer() {
         let n_known = said.timings.n_known;
         assert!(index == 0 || (before - n_mark..before).contains(&n_known), "{n_known} of {before}");
         before = said.timings.n_prompt;
+    }
+}
+
+/// Some templates pass over instructions, or over what is asked; others write it otherwise.
+#[test]
+fn words_that_a_template_leaves_out_are_noticed() {
+    let mut session = embedded(256);
+    for (template, system, left_out) in [
+        (
+            "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+            "Be brief.",
+            Some(Role::System),
+        ),
+        (
+            "{% for m in messages %}{{ m.content | replace('/no_think', '') | tojson }}{% endfor %}",
+            "Be \"brief\". /no_think",
+            None,
+        ),
+        ("assistant: {{ messages[0].content }}", "Be brief.", Some(Role::User)),
+    ] {
+        let chat = Chat::from_template(template, session.tokenizer().unwrap()).unwrap();
+        let mut conversation = Conversation::new(chat, Some(system), RenderOptions::default());
+        let sampling = Sampling::default();
+        let asked = conversation.ask(&mut session, "Is this an earth?", &sampling, 1);
+        assert_eq!(block_on(asked).unwrap().left_out(), left_out, "{template}");
     }
 }
 

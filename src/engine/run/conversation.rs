@@ -282,15 +282,12 @@ impl Answer<'_> {
     #[must_use]
     pub fn left_out(&self) -> Option<Role> {
         let Conversation { begin, turns, .. } = &*self.conversation;
-        // A template may take some words for its own, or write them otherwise.
+        // A template may take some words for its own, or write them otherwise; short ones lie in others.
         let is_left_out = |message: &&Message| {
-            let mut words = message
-                .content
-                .split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .take(64)
-                .peekable();
-            words.peek().is_some() && !words.any(|word| self.prompt.text.contains(word))
+            let words = message.content.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(64);
+            let (long, short): (Vec<&str>, Vec<&str>) = words.partition(|word| word.chars().nth(3).is_some());
+            let words = if long.is_empty() { short } else { long };
+            !words.is_empty() && !words.iter().any(|word| self.prompt.text.contains(word))
         };
         let instructions = begin.iter().filter(|message| message.role == Role::System);
         let last = turns.last().map(|turn| &turn.question).filter(|question| question.role == Role::User);
