@@ -411,7 +411,7 @@ fn scaling_in_a_gguf_is_as_in_llama_cpp() {
     let old = ("scale_linear", gguf::Value::from(8.0f32));
     assert_eq!(read(&[]), Scaling::None);
     assert_eq!(read(&[kind("linear"), factor(0.0)]), Scaling::Linear { factor: 1.0 });
-    for eight in [vec![kind("linear"), factor(8.0)], vec![factor(8.0)], vec![factor(0.0), old.clone()], vec![old]] {
+    for eight in [vec![kind("linear"), factor(8.0)], vec![factor(8.0)], vec![kind("linear"), old.clone()], vec![old]] {
         assert_eq!(read(&eight), Scaling::Linear { factor: 8.0 }, "{eight:?}");
     }
 }

@@ -144,3 +144,18 @@ impl<'a> Header<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_of_a_file_is_told_from_one_that_is_cut_short() {
+        for piece in ["a/m.Q8_0.gguf.part1of2", "m.gguf-split-a", "m.gguf.part-b"] {
+            assert!(cut_short(piece).contains("join"), "{piece}");
+        }
+        for file in ["m.gguf", "m.gguf.part", "m-00001-of-00002.gguf", "m-split-a.gguf"] {
+            assert!(cut_short(file).contains("cut short"), "{file}");
+        }
+    }
+}
