@@ -177,7 +177,7 @@ mod tests {
         first.forget_unused();
         assert_eq!(n_kept(), 0);
 
-        // A buffer that is for nothing is a fault.
+        // No buffer may be mapped both ways.
         assert_eq!(first.fault(), None);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE;
         let _ = first.inner.create_buffer(&wgpu::BufferDescriptor {

@@ -12,7 +12,7 @@ use minijinja::value::ValueKind;
 use minijinja::{AutoEscape, Environment, ErrorKind, Value, context, machinery};
 use regex::Regex;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 const ORIGIN: &str = "chat template";
 /// The longest known has 20 KB.
@@ -45,7 +45,8 @@ pub(super) struct Template {
     source: String,
     /// Texts that it may write, by their names.
     tokens: BTreeMap<String, String>,
-    lists: Lists,
+    /// Found with the first words that were typed: a template that nobody talks by is not run.
+    lists: OnceLock<Lists>,
 }
 
 impl Template {
@@ -57,12 +58,11 @@ impl Template {
             );
         }
         let source = shape::adapted(&plain(source), &syntax()?).map_err(|error| fault(&error))?;
-        let mut template = Self { source, tokens, lists: Lists::default() };
+        let template = Self { source, tokens, lists: OnceLock::new() };
         shape::check(&template.source, syntax()?).map_err(|error| fault(&error))?;
         let environment = environment(&Budget::new(0, 0), 0)?;
         let parsed = environment.template_from_str(&template.source).map_err(|error| fault(&error))?;
         rewrite(&machinery::get_compiled_template(&parsed).instructions).map_err(|error| fault(&error))?;
-        template.lists = template.told_apart();
         Ok(template)
     }
 
@@ -72,7 +72,7 @@ impl Template {
             [(Role::User, "qvxj-ask"), (Role::Assistant, "qvxj-answer"), (Role::User, "qvxj-more")];
         let said = WORDS.map(|(role, words)| Message::new(role, words));
         let shows_all = |lists: &Lists| {
-            let probe = Self { source: self.source.clone(), tokens: self.tokens.clone(), lists: *lists };
+            let probe = Self { source: self.source.clone(), tokens: self.tokens.clone(), lists: (*lists).into() };
             // Any time will do.
             let options = RenderOptions { now: 1, ..RenderOptions::default() };
             let text = probe.render(&said, &options).unwrap_or_default();
@@ -97,7 +97,9 @@ impl Template {
         let budget = Budget::new(BYTES + BYTES_A_BYTE * n_bytes, STEPS + BYTES_A_BYTE * n_bytes);
         let mut environment = environment(&budget, options.now)?;
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
-        let value = |message, form| message_value(message, form, self.lists);
+        let has_typed = messages.iter().any(|message| message.given.is_empty());
+        let lists = if has_typed { *self.lists.get_or_init(|| self.told_apart()) } else { Lists::default() };
+        let value = |message, form| message_value(message, form, lists);
         let values = |form| messages.iter().map(|message| value(message, form)).collect::<Result<Vec<_>>>();
         let run =
             |messages: Vec<Value>| -> Result<_> { Ok(self.run(&environment, self.variables(messages, options)?)) };
