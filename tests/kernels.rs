@@ -126,7 +126,7 @@ fn reflect(kernel: &Op, variant: &Variant, spec: &Spec, module: &naga::Module) -
         return Err("the one entry point is named like the file".into());
     }
     let mut declared = vec![("params", Access::Read)];
-    declared.extend(kernel.bindings);
+    declared.extend(variant.bindings(kernel));
     let globals: Vec<_> = module.global_variables.iter().filter(|(_, g)| g.binding.is_some()).collect();
     if globals.len() != declared.len() {
         return Err(format!("{} bindings in WGSL, {} in Rust", globals.len(), declared.len()));

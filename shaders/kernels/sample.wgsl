@@ -8,6 +8,9 @@
 // Every filter is a threshold on the logit, so ids that tie at a threshold are all kept. Noise depends on seed, position
 // and id alone. One group of lanes takes the row; a lane always takes the same ids, so it reads back what it penalized. Logits
 // that are no finite numbers count as least. Sums in f32.
+// A text before says what is gone over: n_quads() vectors, whose values four_values(quad) reads and whose ids id_of(quad, j) knows; what
+// begin(lane, end, settings) does to them first; share_of_all(lane, least, greatest), a lane's part of the sum of all probabilities from
+// `least` on; and whether ids that it leaves out suffices(lane, least) to find those that the filters keep, in at most ROUNDS tries.
 // Where the id is one of the stops, the step is left without tokens: it and all that follow do nothing, this one
 // included, so the host may have queued as many as it likes.
 struct Params {
@@ -20,23 +23,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> logits: array<vec4<f32>>; // [n_vocab]
 @group(0) @binding(3) var<storage, read_write> tokens: array<u32>;       // by position
 
-const LEAST = -1e30;
-const MISSING = -2e30; // Past the vocabulary's end: below every threshold.
 const NONE = 0xffffffffu;
 const DRAW = 1u;
 const TOP_K = 2u;
 const TOP_P = 4u;
 
-fn as_values(quad: u32, v: vec4<f32>) -> vec4<f32> {
-    let finite = (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x7f800000u);
-    let there = vec4<u32>(quad * 4u) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.n_vocab);
-    let some = select(vec4<f32>(LEAST), max(v, vec4<f32>(LEAST)), finite);
-    return select(vec4<f32>(MISSING), some, there);
-}
-
-// The values of a lane's next four vectors, of which the first is there. They are read side by side: on an H100 a lane waits 0.6 us
+// The logits of a lane's next four vectors, of which the first is there. They are read side by side: on an H100 a lane waits 0.6 us
 // for each that it reads by itself.
-fn four_values(quad: u32) -> mat4x4<f32> {
+fn four_logits(quad: u32) -> mat4x4<f32> {
     let at = vec4<u32>(quad) + LANES * vec4<u32>(0u, 1u, 2u, 3u);
     // Past the end the first again, since no other lane writes to it.
     let there = select(vec4<u32>(quad), at, at <= vec4<u32>((params.n_vocab - 1u) / 4u));
@@ -69,34 +63,6 @@ fn gumbel(hash: u32) -> f32 {
     return -log(select(-log(1.0 - u), u * (1.0 + u * (0.5 + u / 3.0)), u < 0.01));
 }
 
-fn penalize(lane: u32, end: u32, settings: Step) {
-    let factor = select(1.0, settings.repeat_penalty, settings.repeat_penalty > 0.0);
-    let presence = settings.presence_penalty;
-    let frequency = settings.frequency_penalty;
-    if settings.n_tokens == 0u || (factor == 1.0 && presence == 0.0 && frequency == 0.0) {
-        return;
-    }
-    let first = end - min(settings.repeat_window, end);
-    let last = min(end, params.n_positions);
-    for (var i = first; i < last; i += 1u) {
-        let id = tokens[i];
-        if id / 4u % LANES == lane && id < params.n_vocab {
-            var before = 0u;
-            var count = 0u;
-            for (var j = first; j < last && before == 0u; j += 1u) {
-                let same = u32(tokens[j] == id);
-                before += select(0u, same, j < i);
-                count += same;
-            }
-            let logit = logits[id / 4u][id & 3u];
-            if before == 0u {
-                let scaled = select(logit * factor, logit / factor, logit > 0.0);
-                logits[id / 4u][id & 3u] = scaled - (f32(count) * frequency + presence);
-            }
-        }
-    }
-}
-
 var<private> weights: array<f32, 16>;
 
 // Adds what values weigh to the weights of their next digits, of those whose digits before are the ones `found`.
@@ -115,13 +81,12 @@ fn weigh(v: vec4<f32>, found: u32, shift: u32, least: u32, greatest: f32, by_cou
 // The greatest key such that the values with keys from it on, among those from `least` on, weigh `goal` or more. It is
 // found digit by digit, 4 bits at a time. A value weighs 1, or its probability relative to `greatest`.
 fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) -> u32 {
-    let n_quads = (params.n_vocab + 3u) / 4u;
     var found = 0u;
     var above = 0.0;
     for (var level = 0u; level < 8u; level += 1u) {
         let shift = 28u - 4u * level;
         weights = array<f32, 16>();
-        for (var quad = lane; quad < n_quads; quad += 4u * LANES) {
+        for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
             let four = four_values(quad);
             weigh(four[0], found, shift, least, greatest, by_count);
             weigh(four[1], found, shift, least, greatest, by_count);
@@ -148,6 +113,18 @@ fn likely(v: vec4<f32>, least: u32, greatest: f32) -> vec4<f32> {
     return select(vec4<f32>(), exp(v - greatest), keys(v) >= vec4<u32>(least));
 }
 
+// A lane's part of their sum.
+fn likely_sum(lane: u32, least: u32, greatest: f32) -> f32 {
+    var part = 0.0;
+    for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
+        let four = four_values(quad);
+        let first = likely(four[0], least, greatest) + likely(four[1], least, greatest);
+        let last = likely(four[2], least, greatest) + likely(four[3], least, greatest);
+        part += dot(first + last, vec4<f32>(1.0));
+    }
+    return part;
+}
+
 // The least key that the filters keep.
 fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
     var least = key(LEAST);
@@ -155,14 +132,7 @@ fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
         least = max(least, threshold(lane, least, f32(settings.top_k), greatest, true));
     }
     if (wanted & TOP_P) != 0u {
-        var part = 0.0;
-        for (var quad = lane; quad < (params.n_vocab + 3u) / 4u; quad += 4u * LANES) {
-            let four = four_values(quad);
-            let first = likely(four[0], least, greatest) + likely(four[1], least, greatest);
-            let last = likely(four[2], least, greatest) + likely(four[3], least, greatest);
-            part += dot(first + last, vec4<f32>(1.0));
-        }
-        let goal = max(settings.top_p, 1e-6) * reduce_sum(lane, part);
+        let goal = max(settings.top_p, 1e-6) * reduce_sum(lane, share_of_all(lane, least, greatest));
         least = max(least, threshold(lane, least, goal, greatest, false));
     }
     if settings.min_p > 0.0 {
@@ -196,8 +166,8 @@ fn better(before: Best, quad: u32, v: vec4<f32>, least: u32, draw: Draw) -> Best
     var best = before;
     let k = keys(v);
     for (var j = 0u; j < 4u; j += 1u) {
-        let id = quad * 4u + j;
         if k[j] >= least {
+            let id = id_of(quad, j);
             var score = v[j];
             if draw.is_drawn {
                 score = (v[j] - draw.greatest) * draw.scale + gumbel(pcg(id + draw.stream));
@@ -220,12 +190,11 @@ fn sample(
         return;
     }
     let lane = group_lane(local);
-    let n_quads = (params.n_vocab + 3u) / 4u;
     // A copy for every lane, taken before lane 0 moves the step on.
     let settings = step;
     let end = settings.position + settings.n_tokens;
     let works = settings.n_tokens > 0u;
-    penalize(lane, end, settings);
+    begin(lane, end, settings);
 
     let draw = works && settings.temperature > 0.0;
     let top_k = draw && settings.top_k > 0u && settings.top_k < params.n_vocab;
@@ -235,18 +204,23 @@ fn sample(
     var greatest = MISSING;
     var least = 0u;
     if wanted != 0u {
-        for (var quad = lane; quad < n_quads; quad += 4u * LANES) {
+        for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
             let four = four_values(quad);
             let v = max(max(four[0], four[1]), max(four[2], four[3]));
             greatest = max(greatest, max(max(v.x, v.y), max(v.z, v.w)));
         }
         greatest = reduce_max(lane, greatest);
-        least = filtered(lane, wanted, settings, greatest);
+        for (var round = 0u; round < ROUNDS; round += 1u) {
+            least = filtered(lane, wanted, settings, greatest);
+            if reduce_first_u32(lane, u32(suffices(lane, least))) != 0u {
+                break;
+            }
+        }
     }
 
     let how = Draw(draw, greatest, 1.0 / max(settings.temperature, 1e-6), pcg(end + pcg(settings.seed)));
     var best = Best(-3e38, NONE);
-    for (var quad = lane; quad < n_quads; quad += 4u * LANES) {
+    for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
         let four = four_values(quad);
         best = better(best, quad, four[0], least, how);
         best = better(best, quad + LANES, four[1], least, how);

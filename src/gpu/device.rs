@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 
 use super::adapter::Adapter;
-use super::op::{Access, Op};
+use super::op::{Access, Op, Variant};
 
 /// Whether the driver's bounds checks stay in the shaders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +66,13 @@ impl Device {
     }
 
     /// A text, compiled now where it is not. Nobody waits for what another compiles: at worst it is done twice.
-    pub(super) fn pipeline(&self, op: &Op, entry_point: &str, text: &str, checks: ShaderChecks) -> Arc<Pipeline> {
+    pub(super) fn pipeline(&self, op: &Op, variant: &Variant, text: &str, checks: ShaderChecks) -> Arc<Pipeline> {
         let place = usize::from(checks == ShaderChecks::On);
         let kept = || self.pipelines.lock().ok()?.get(text)?[place].clone();
         if let Some(kept) = kept() {
             return kept;
         }
-        let made = Arc::new(self.make(op, entry_point, text, checks));
+        let made = Arc::new(self.make(op, variant, text, checks));
         if self.pipelines.lock().is_ok_and(|pipelines| pipelines.len() >= MOST_KEPT) {
             self.forget_unused();
         }
@@ -90,7 +90,7 @@ impl Device {
         }
     }
 
-    fn make(&self, op: &Op, entry_point: &str, text: &str, checks: ShaderChecks) -> Pipeline {
+    fn make(&self, op: &Op, variant: &Variant, text: &str, checks: ShaderChecks) -> Pipeline {
         let entry = |binding: u32, access: Access| {
             let ty = match access {
                 Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
@@ -100,7 +100,7 @@ impl Device {
             wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
         };
         let mut entries = vec![entry(0, Access::Read)];
-        entries.extend(op.bindings.iter().enumerate().map(|(i, (_, access))| entry(i as u32 + 1, *access)));
+        entries.extend(variant.bindings(op).enumerate().map(|(i, (_, access))| entry(i as u32 + 1, access)));
         let label = Some(op.name);
         let layout = self.inner.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
         let pipeline_layout = self.inner.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -117,7 +117,7 @@ impl Device {
             label,
             layout: Some(&pipeline_layout),
             module: &module,
-            entry_point: Some(entry_point),
+            entry_point: Some(variant.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
@@ -147,7 +147,7 @@ mod tests {
 
     static OP: Op = Op {
         name: "copy",
-        variants: &[],
+        variants: &[Variant::only("main", TEXT, &[], crate::gpu::lower::THREADS)],
         bindings: &[("words", Access::Write)],
         params: &[],
         reference: |_| (),
@@ -166,7 +166,7 @@ mod tests {
         let (first, same) = (device(&shared), device(&shared.clone()));
         assert!(Arc::ptr_eq(&first, &same));
 
-        let compiled = |checks| first.pipeline(&OP, "main", TEXT, checks);
+        let compiled = |checks| first.pipeline(&OP, &OP.variants[0], TEXT, checks);
         let (on, off) = (compiled(ShaderChecks::On), compiled(ShaderChecks::Off));
         assert!(Arc::ptr_eq(&on, &compiled(ShaderChecks::On)) && !Arc::ptr_eq(&on, &off));
         first.forget_unused();

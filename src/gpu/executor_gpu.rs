@@ -239,7 +239,7 @@ impl GpuExecutor {
         scratch: &[wgpu::Buffer],
     ) -> Result<PreparedDispatch> {
         let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
-        let made = self.device.pipeline(dispatch.op, dispatch.variant.entry, &text, self.checks);
+        let made = self.device.pipeline(dispatch.op, dispatch.variant, &text, self.checks);
         let size = std::num::NonZeroU64::new(dispatch.params.len() as u64);
         let param = wgpu::BufferBinding { buffer: params, offset, size };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(param) }];

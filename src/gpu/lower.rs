@@ -223,7 +223,7 @@ impl Lowering<'_> {
 
     /// What was made of a slice that is written now is out of date.
     fn push(&mut self, dispatch: Dispatch) {
-        let bound = dispatch.bindings.iter().zip(dispatch.op.bindings);
+        let bound = dispatch.bindings.iter().zip(dispatch.variant.bindings(dispatch.op));
         for (written, _) in bound.filter(|(_, (_, access))| *access == Access::Write) {
             self.made.retain(|made| !made.helper.slices(Access::Read).any(|read| read.overlaps(written)));
         }

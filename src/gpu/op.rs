@@ -54,6 +54,8 @@ pub struct Variant {
     pub entry: &'static str,
     /// Library texts that stand before it whatever the stage.
     pub parts: &'static [&'static str],
+    /// Bindings behind the kernel's own, of scratch that its helpers fill.
+    pub also: &'static [(&'static str, Access)],
     /// Whether it waits at barriers in its inner loop: then it is not worth trying on a program on the CPU.
     pub waits: bool,
     /// Whether an adapter has what it asks for.
@@ -80,8 +82,13 @@ impl Variant {
     #[must_use]
     pub fn can(&self, stage: &Stage, caps: &Caps) -> bool {
         // The parameters are bound too.
-        let is_bound = stage.op.bindings.len() < caps.storage_buffers as usize;
+        let is_bound = self.bindings(stage.op).count() < caps.storage_buffers as usize;
         is_bound && (self.needs)(caps) && (self.allows)(stage)
+    }
+
+    /// What it binds of a kernel from binding 1 on.
+    pub fn bindings(&self, op: &Op) -> impl Iterator<Item = (&'static str, Access)> {
+        op.bindings.iter().chain(self.also).copied()
     }
 
     /// The one variant that a kernel has, or its first.
@@ -96,6 +103,7 @@ impl Variant {
             source,
             entry: name,
             parts,
+            also: &[],
             waits: false,
             needs: |_| true,
             allows: |_| true,

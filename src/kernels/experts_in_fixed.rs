@@ -20,6 +20,7 @@ pub(super) const VARIANT: Variant = Variant {
     source: shader_text!("../../shaders/kernels/experts_in_fixed.wgsl"),
     entry: "experts_in_fixed",
     parts: &[STEP, fixed_point::DOTS, SLOTS_GIVEN],
+    also: &[],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows: |stage| fixed_point::suits(stage, 4 * stage.params::<Params>().x_stride),

@@ -15,6 +15,7 @@ pub(super) const VARIANT: Variant = Variant {
     source: shader_text!("../../shaders/kernels/experts_out_fixed.wgsl"),
     entry: "experts_out_fixed",
     parts: &[STEP, fixed_point::DOTS],
+    also: &[],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows: |stage| fixed_point::suits(stage, 4 * stage.params::<Params>().hidden_stride),

@@ -26,6 +26,7 @@ pub(super) const VARIANT: Variant = Variant {
     source: shader_text!("../../shaders/kernels/linear_fixed.wgsl"),
     entry: "linear_fixed",
     parts: &[STEP, OUTPUT_PLAIN, fixed_point::DOTS],
+    also: &[],
     waits: false,
     needs: |caps| caps.packed_dot,
     allows,

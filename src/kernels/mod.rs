@@ -88,6 +88,7 @@ pub mod route;
 pub mod route_experts_in;
 pub mod rows;
 pub mod sample;
+pub mod sample_parts;
 pub mod selected_attend;
 pub mod short_conv;
 pub mod sigmoid_gate;
@@ -129,6 +130,7 @@ pub const ALL: &[&Op] = &[
     &experts_out::OP,
     &experts_out_add::OP,
     &sample::OP,
+    &sample_parts::OP,
     &experts_group::OP,
     &experts_in_tiled::OP,
     &experts_out_tiled::OP,
@@ -218,6 +220,7 @@ pub fn words_written(kernel: &Op, spec: &Spec, binding: &str) -> Words {
         "index_top_k_parts" => &["parts"],
         "mla_rows" => &["seen"],
         "sample" => &["step", "tokens"],
+        "sample_parts" => &["left"],
         "fault" => &["values"],
         "fill" => &["words"],
         "fixed_point"
@@ -318,9 +321,18 @@ const OUTPUT_ADDED: &str = shader_text!("../../shaders/lib/output_added.wgsl");
 /// What becomes of a row that was written, beside that: nothing.
 const FINISH_PLAIN: &str = shader_text!("../../shaders/lib/finish_plain.wgsl");
 
-/// `Σ a·b` in f32, in order.
+/// `Σ a·b` in f32: sixteen sums of every sixteenth product, of which a compiler makes vectors, and then those.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let n = a.len().min(b.len());
+    let ((a, a_rest), (b, b_rest)) = (a[..n].as_chunks::<16>(), b[..n].as_chunks::<16>());
+    let mut sums = [0.0; 16];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..16 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
 }
 
 /// Residual streams of the hyper-connections.

@@ -7,6 +7,7 @@ use crate::gpu::space::MOST_INVOCATIONS;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
+use super::sample_parts::{self, KEPT, PART, record_sample_parts};
 
 crate::params! {
     /// Parameters of `sample`; the WGSL says what each is.
@@ -18,20 +19,62 @@ crate::params! {
     }
 }
 
+/// Logits as a token is chosen by them.
+pub(super) const LOGITS: &str = shader_text!("../../shaders/lib/logits.wgsl");
+const OF_ALL: &str = shader_text!("../../shaders/lib/logits_all.wgsl");
+const OF_LEFT: &str = shader_text!("../../shaders/lib/logits_left.wgsl");
+
 /// The kernel. It alone writes the step.
 pub static OP: Op = Op {
     name: "sample",
-    variants: &[Variant::only(
-        "sample",
-        shader_text!("../../shaders/kernels/sample.wgsl"),
-        &[super::STEP],
-        Way { lower: by_all, ..lower::VECTOR },
-    )],
+    variants: &[ALONE, TOURNAMENT],
     bindings: &[("step", Access::Write), ("logits", Access::Write), ("tokens", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
+
+/// One workgroup goes over all logits: twice for a draw, eight times more for each of `top_k` and `top_p`.
+const ALONE: Variant = Variant::only(
+    "sample",
+    shader_text!("../../shaders/kernels/sample.wgsl"),
+    &[super::STEP, LOGITS, OF_ALL],
+    Way { lower: by_all, ..lower::VECTOR },
+);
+
+/// From so many ids on parts are thought to pay: they take one more dispatch.
+const MANY_IDS: u32 = 4 * PART;
+
+/// The same in two rounds, first a workgroup for each [`PART`] logits (`sample_parts`). Of 151,936 logits the one that chooses goes over
+/// 2,432, in one turn for each of a draw's 18, not 38. Where that does not hold all that the filters keep, such as in a draw without
+/// filters, it goes over all, as many times.
+const TOURNAMENT: Variant = Variant {
+    name: "sample_tournament",
+    entry: "sample",
+    parts: &[super::STEP, LOGITS, OF_LEFT],
+    also: &[("left", Access::Read), ("shares", Access::Read)],
+    waits: true,
+    allows: |stage| stage.params::<Params>().n_vocab > PART,
+    pays: |stage| stage.params::<Params>().n_vocab >= MANY_IDS,
+    way: Way { lower: by_parts, ..lower::VECTOR },
+    ..ALONE
+};
+
+fn by_parts(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
+    let bytes = sample_parts::bytes(stage.params::<Params>().n_vocab);
+    let [left, shares] = [Slice::scratch(0, bytes[0]), Slice::scratch(1, bytes[1])];
+    let mut helpers = Recording::default();
+    let [step, logits, tokens] = stage.bindings[..] else { unreachable!("as many as it declares") };
+    record_sample_parts(&mut helpers, [step, logits, tokens, left, shares], &stage.params());
+    let chosen = by_all(stage, caps, config);
+    Lowered {
+        spec: chosen.spec.constant("PART", PART).constant("KEPT", KEPT),
+        bindings: Some(vec![step, logits, tokens, left, shares]),
+        scratch: bytes.to_vec(),
+        before: helpers.stages,
+        ..chosen
+    }
+}
 
 /// As many invocations as a workgroup may have: one workgroup goes over the whole vocabulary.
 fn by_all(stage: &Stage, caps: &Caps, config: &Config) -> Lowered {
@@ -59,7 +102,8 @@ fn turns(stage: &Stage) -> u64 {
     19 * u64::from(stage.params::<Params>().n_vocab.div_ceil(16)) + u64::from(MOST_RECENT * MOST_RECENT)
 }
 
-const LEAST: f32 = -1e30;
+/// What a logit that is no finite number counts as.
+pub(super) const LEAST: f32 = -1e30;
 
 /// The noise of an id at a position, from Gumbel's distribution: the greatest of `logit / temperature + noise` is a draw
 /// from the softmax. What the kernel adds on the GPU, so that a text does not depend on where its tokens are chosen.
@@ -98,9 +142,7 @@ fn reference(call: &mut Call<'_>) {
     }
     let logits: &mut [f32] = &mut bytemuck::cast_slice_mut(logits)[..p.n_vocab as usize];
     let end = step.position.wrapping_add(step.n_tokens);
-    let known = end.min(tokens.len() as u32);
-    let recent = end.saturating_sub(step.repeat_window).min(known);
-    penalize(logits, &tokens[recent as usize..known as usize], step);
+    penalize(logits, recent(tokens, step), step);
     let id = choose(logits, step, end);
     if let Some(token) = tokens.get_mut(end as usize) {
         *token = id;
@@ -110,7 +152,15 @@ fn reference(call: &mut Call<'_>) {
     step.n_tokens = u32::from(!step.stops[..n_stops].contains(&id));
 }
 
-fn penalize(logits: &mut [f32], recent: &[u32], settings: &Step) {
+/// The tokens that penalties look at.
+pub(super) fn recent<'a>(tokens: &'a [u32], step: &Step) -> &'a [u32] {
+    let end = step.position.wrapping_add(step.n_tokens);
+    let known = end.min(tokens.len() as u32);
+    let first = end.saturating_sub(step.repeat_window).min(known);
+    &tokens[first as usize..known as usize]
+}
+
+pub(super) fn penalize(logits: &mut [f32], recent: &[u32], settings: &Step) {
     let Step { repeat_penalty, presence_penalty: presence, frequency_penalty: frequency, .. } = *settings;
     let factor = if repeat_penalty > 0.0 { repeat_penalty } else { 1.0 };
     if factor == 1.0 && presence == 0.0 && frequency == 0.0 {
@@ -126,9 +176,14 @@ fn penalize(logits: &mut [f32], recent: &[u32], settings: &Step) {
     }
 }
 
+/// A logit as it counts.
+pub(super) fn finite(logit: f32) -> f32 {
+    if logit.is_finite() { logit.max(LEAST) } else { LEAST }
+}
+
 /// The id that wins at a position by the settings.
 fn choose(logits: &[f32], settings: &Step, position: u32) -> u32 {
-    let values: Vec<f32> = logits.iter().map(|v| if v.is_finite() { v.max(LEAST) } else { LEAST }).collect();
+    let values: Vec<f32> = logits.iter().copied().map(finite).collect();
     let draw = settings.temperature > 0.0;
     let greatest = values.iter().copied().fold(f32::MIN, f32::max);
     let least = if draw { threshold(&values, settings, greatest) } else { LEAST };
@@ -202,6 +257,18 @@ fn cases() -> Vec<Case> {
     // As many ids as models have, which is more than llvmpipe lets one invocation go over (`Config::within_turns`).
     let filtered = Step { top_k: 40, top_p: 0.95, temperature: 0.7, ..plain };
     cases.push(case("many ids", 151_936, filtered));
+    // What parts leave does not hold all that is kept: more than they leave, more that tie with the least of them, none left out; and
+    // it does: by a threshold that is known beforehand, of one filter alone.
+    for (what, settings) in [
+        ("many kept", Step { top_k: 3000, ..hot }),
+        ("many ties", Step { top_k: 500, ..hot }),
+        ("all kept", hot),
+        ("many likely", Step { top_p: 0.6, ..hot }),
+        ("few likely", Step { top_p: 0.01, ..hot }),
+        ("near the greatest", Step { min_p: 0.95, repeat_penalty: 3.0, ..hot }),
+    ] {
+        cases.push(case(what, 9_001, settings));
+    }
     // About as many as one invocation goes over there.
     cases.push(case("some ids", 26_001, Step { repeat_penalty: 1.5, ..filtered }));
     cases.extend(stops(plain));
@@ -217,6 +284,7 @@ fn stops(plain: Step) -> Vec<Case> {
         case("every id a stop", 8, Step { n_stops: 8, ..rest(all) }),
         case("ids from 3 a stop", 7, Step { n_stops: 5, ..rest(all.map(|id| id + 3)) }),
         case("stops that are none", 7, Step { n_stops: 0, ..rest(all) }),
+        case("no tokens", 9_001, Step { n_tokens: 0, temperature: 1.0, top_k: 3, ..plain }),
         case("no tokens", 37, Step { n_tokens: 0, temperature: 1.0, repeat_penalty: 2.0, top_k: 3, ..plain }),
     ]
 }
