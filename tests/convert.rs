@@ -6,7 +6,7 @@ use crate::gguf_writer::GgufModel;
 use crate::support::{fixture, memory};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
 use headstart::format::gguf::{self, Gguf, Scalar, Value};
-use headstart::format::{Memory, Source, quant, safetensors};
+use headstart::format::{Format, Memory, Source, quant, safetensors};
 use pollster::block_on;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
@@ -186,6 +186,41 @@ fn queries_keys_and_values_in_one_tensor_are_the_same() {
         let files = ModelFiles::gguf(whole(&file));
         let refused = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).map(drop);
         assert!(refused.unwrap_err().to_string().contains("blk.1.attn_qkv.weight"));
+    }
+}
+
+/// As llama.cpp writes what others quantized to NVFP4: beside a tensor a number by which it is multiplied, or one for each expert.
+#[test]
+fn nvfp4_is_scaled_by_the_number_beside_it() {
+    for family in ["llama", "qwen3moe", "deepseek_v3"] {
+        let folder = model(&format!("families/{family}"));
+        let output = folder.path().join("out.gguf");
+        done(&quantize(folder.path(), &output, "nvfp4"));
+        let mut file = GgufModel::read(source(&output).as_ref());
+        let (mut plain, mut numbers) = (GgufModel::read(source(&output).as_ref()), Vec::new());
+        for tensor in &mut plain.tensors {
+            if tensor.format != Format::NVFP4 {
+                continue;
+            }
+            let n_stacked = if tensor.shape.len() == 3 { tensor.shape[0] as usize } else { 1 };
+            let beside: Vec<f32> = (0..n_stacked).map(|i| 0.6 + 0.5 * i as f32).collect();
+            let mut values = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
+            quant::decode_row(Format::NVFP4, &tensor.bytes, &mut values).unwrap();
+            let each = values.len() / n_stacked;
+            values.iter_mut().enumerate().for_each(|(i, value)| *value *= beside[i / each]);
+            (tensor.format, tensor.bytes) = (Format::F32, bytemuck::cast_slice(&values).to_vec());
+            let mut number = tensor.clone();
+            number.name = tensor.name.replace(".weight", ".scale");
+            number.shape = vec![n_stacked as u64];
+            number.bytes = bytemuck::cast_slice(&beside).to_vec();
+            numbers.push(number);
+        }
+        assert!(numbers.len() > 6, "{family} has few rows of 64");
+        file.tensors.extend(numbers);
+        let of = |file: &GgufModel| ModelFiles::gguf(Rc::new(Memory::new("scaled.gguf".to_owned(), file.bytes())));
+        let (expected, found) = (logits(&of(&plain)), logits(&of(&file)));
+        let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-3, "{family}: off by {worst}");
     }
 }
 

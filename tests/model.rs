@@ -112,7 +112,8 @@ fn the_golden_gguf_is_read_and_bound() {
     let whole = gguf.directory.get("blk.3.ffn_up_exps.weight").expect("there");
     let rows = experts.rows_of(&experts.up, 5);
     assert_eq!(rows, 160..192);
-    let expected = Piece { source_index: 0, offset: whole.offset + 5 * 32 * 64 * 4, n_rows: 32, scales: None };
+    let expected =
+        Piece { source_index: 0, offset: whole.offset + 5 * 32 * 64 * 4, n_rows: 32, scales: None, of_all: None };
     assert_eq!(experts.up.pieces_of(rows).collect::<Vec<_>>(), [expected]);
     assert_eq!(weights.head.bytes(), 256 * 64 * 4);
 }
@@ -142,7 +143,7 @@ fn the_official_names_are_bound_and_multi_token_prediction_is_left_alone() {
     let experts = &weights.layers[1].ffn.experts;
     let third = directory.get("layers.1.ffn.experts.3.w2.weight").expect("there");
     let pieces: Vec<Piece> = experts.down.pieces_of(experts.rows_of(&experts.down, 3)).collect();
-    assert_eq!(pieces, [Piece { source_index: 0, offset: third.offset, n_rows: 128, scales: None }]);
+    assert_eq!(pieces, [Piece { source_index: 0, offset: third.offset, n_rows: 128, scales: None, of_all: None }]);
     assert_eq!((experts.down.n_rows, experts.down.n_in), (8 * 128, 96));
 }
 
@@ -224,7 +225,8 @@ fn names_of_transformers_bind_like_the_official_ones() {
     let experts = &weights.layers[0].ffn.experts;
     let place = |tensor: &TensorRef, expert| tensor.pieces_of(experts.rows_of(tensor, expert)).collect::<Vec<_>>();
     let row_bytes = 128 * 4;
-    let piece = |row: u64| vec![Piece { source_index: 1, offset: row * row_bytes, n_rows: 96, scales: None }];
+    let piece =
+        |row: u64| vec![Piece { source_index: 1, offset: row * row_bytes, n_rows: 96, scales: None, of_all: None }];
     assert_eq!((place(&experts.gate, 0), place(&experts.up, 0)), (piece(0), piece(96)));
     assert_eq!((place(&experts.gate, 7), place(&experts.up, 7)), (piece(7 * 192), piece(7 * 192 + 96)));
 }
@@ -308,6 +310,7 @@ fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
             offset: begin(stack) + scale_row * 4,
             first_row,
         }),
+        of_all: None,
     };
     assert_eq!(third(&experts.gate), [piece(3 * 192, 128, 96, 0, 3 * 2, 0)]);
     assert_eq!(third(&experts.up), [piece(3 * 192 + 96, 128, 96, 0, 3 * 2, 96)]);
@@ -320,7 +323,7 @@ fn stacked_experts_in_fp8_are_bound_with_the_scales_of_each() {
 
 #[test]
 fn rows_are_found_across_pieces() {
-    let piece = |source_index, offset, n_rows| Piece { source_index, offset, n_rows, scales: None };
+    let piece = |source_index, offset, n_rows| Piece { source_index, offset, n_rows, scales: None, of_all: None };
     let tensor = TensorRef {
         name: "stack".to_owned(),
         format: Format::F16,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 use crate::family::{expected, options};
-use crate::mla_models::{config, in_fp8, in_integers, safetensors_bytes, tensors};
+use crate::mla_models::{config, in_fp8, in_integers, in_nvfp4, safetensors_bytes, tensors};
 use crate::support::{logits, worst};
 use headstart::engine::{ExecutorChoice, ModelFiles, Session};
 use headstart::format::{Memory, Source};
@@ -27,12 +27,16 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
         ("deepseek_v3", "I32", [1, 32], "_scale", packed("pack-quantized")),
         ("qwen3", "I8", [1, ALL], "_scale", json!(null)),
         ("llama", "I32 of bytes", [1, 32], "_scale", packed("pack-quantized")),
+        ("deepseek_v3", "U8", [1, 16], "_scale", json!({"quant_method": "modelopt", "quant_algo": "NVFP4"})),
+        ("qwen3", "U8", [1, 16], "_scale", packed("nvfp4-pack-quantized")),
     ] {
         let (mut small, mut plain) = (Vec::new(), Vec::new());
         let as_bytes = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
         for (name, tensor) in tensors(&format!("families/{family}/model.safetensors")) {
             let mut shape = tensor.shape.clone();
-            if !(name.contains("_proj") && name.ends_with(".weight")) {
+            // NVFP4 has blocks of 64.
+            let is_whole = dtype != "U8" || shape[shape.len() - 1] % 64 == 0;
+            if !(name.contains("_proj") && name.ends_with(".weight") && is_whole) {
                 small.push((name.clone(), "F32", shape.clone(), as_bytes(&tensor.values)));
                 plain.push((name, "F32", shape, as_bytes(&tensor.values)));
                 continue;
@@ -44,6 +48,13 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
                     let (bytes, scales, decoded) = in_fp8(&tensor, block);
                     (bytes, as_bytes(&scales), "F32", decoded)
                 }
+                "U8" => {
+                    let (bytes, scales, of_all, decoded) = in_nvfp4(&tensor);
+                    let (ending, of_all) =
+                        if family == "qwen3" { ("_global_scale", 1.0 / of_all) } else { ("_scale_2", of_all) };
+                    small.push((format!("{name}{ending}"), "F32", Vec::new(), as_bytes(&[of_all])));
+                    (bytes, scales, "F8_E4M3", decoded)
+                }
                 _ => {
                     let (bytes, scales, decoded) = in_integers(&tensor, if dtype == "I32" { 4 } else { 8 }, block[1]);
                     let lift = if dtype == "I32 of bytes" { 128 } else { 0 };
@@ -54,8 +65,14 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
             plain.push((name.clone(), "F32", shape.clone(), as_bytes(&decoded.values)));
             small.push((format!("{name}{ending}"), scale_type, of_scales, scales));
             // What activations would be multiplied by, if they were rounded too.
-            small.push((name.replace(".weight", ".input_scale"), "F32", Vec::new(), as_bytes(&[0.5])));
-            if dtype.starts_with("I32") {
+            for ending in [".input_scale", ".input_global_scale"] {
+                small.push((name.replace(".weight", ending), "F32", Vec::new(), as_bytes(&[0.5])));
+            }
+            if dtype == "U8" {
+                shape[1] /= 2;
+                let ending = if family == "qwen3" { "_packed" } else { "" };
+                small.push((format!("{name}{ending}"), "U8", shape, bytes));
+            } else if dtype.starts_with("I32") {
                 let dims = shape.iter().flat_map(|n| (*n as u32).to_le_bytes()).collect();
                 small.push((format!("{name}_shape"), "I32", vec![2], dims));
                 shape[1] /= if dtype == "I32" { 8 } else { 4 };
@@ -81,6 +98,12 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
             small.push((name.replace("_packed", "_zero_point"), "I32", vec![1], vec![0; 4]));
             let error = loaded(&small).err().unwrap().to_string();
             assert!(error.contains("o_proj.weight_zero_point") && error.contains("scales alone"), "{error}");
+        }
+        if dtype == "U8" {
+            small.retain(|(name, ..)| !name.contains("layers.1.self_attn.o_proj.weight_scale_2"));
+            small.retain(|(name, ..)| !name.contains("layers.1.self_attn.o_proj.weight_global_scale"));
+            let error = loaded(&small).err().unwrap().to_string();
+            assert!(error.contains("layers.1.self_attn.o_proj.weight") && error.contains("scale for all"), "{error}");
         }
     }
 }

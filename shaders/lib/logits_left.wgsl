@@ -68,6 +68,7 @@ fn suffices(lane: u32, least: u32) -> bool {
     for (var i = lane; i < n_parts(); i += LANES) {
         greatest_out = max(greatest_out, bitcast<f32>(left[i * PART_QUADS].x));
     }
-    over_all = over_all || !(value_of(least) > reduce_max(lane, greatest_out));
+    let bound = reduce_max(lane, greatest_out);
+    over_all = over_all || !(value_of(least) > bound);
     return !over_all;
 }

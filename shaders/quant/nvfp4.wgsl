@@ -6,14 +6,6 @@ struct Block {
     scale: vec2<f32>,
 }
 
-// Half the value of E4M3 bytes without regard to their signs, for the doubled values 0 to 12; 0x7f, no number, is zero.
-fn half_scales(bytes: vec2<u32>) -> vec2<f32> {
-    let exponent = (bytes >> vec2<u32>(3u)) & vec2<u32>(15u);
-    let leading = select(vec2<u32>(8u), vec2<u32>(0u), exponent == vec2<u32>(0u));
-    let whole = ((bytes & vec2<u32>(7u)) | leading) << (max(exponent, vec2<u32>(1u)) - 1u);
-    return select(vec2<f32>(whole) / 1024.0, vec2<f32>(0.0), bytes == vec2<u32>(127u));
-}
-
 fn load_block(i: u32) -> Block {
     let pair = vec2<u32>(scales[i / 2u] >> ((i & 1u) * 16u));
     return Block(quants[i], half_scales((pair >> vec2<u32>(0u, 8u)) & vec2<u32>(255u)));

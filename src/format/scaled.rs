@@ -10,6 +10,8 @@
 //! | I32 `[n_rows, n_in / 8]`, likewise, each number with 8 added: compressed-tensors', as in Kimi K2 Thinking | F32, BF16 or F16, as below | Q4_0 |
 //! | I32 `[n_rows, n_in / 4]`: an element in each byte, with 128 added: compressed-tensors' | F32, BF16 or F16, as below | Q8_0 |
 //! | I8 `[n_rows, n_in]`: compressed-tensors' | F32, BF16 or F16, as below | Q8_0 |
+//! | U8 `[n_rows, n_in / 2]`, as FP4: NVFP4 by ModelOpt and compressed-tensors | F8_E4M3 `[n_rows, n_in / 16]`, and an F32 for all | NVFP4_F32 |
+//! | NVFP4 in blocks, of a GGUF | an F32 for all, or for each expert | NVFP4_F32 |
 //!
 //! Scales are shared by blocks, `[n_rows / 128, n_in / 128]` (DeepSeek), by a row, `[n_rows, 1]` (compressed-tensors,
 //! FBGEMM), by a tensor, `[1]` (ModelOpt), or by what else their shape tells ([`Layout::told_by`]).
@@ -45,6 +47,8 @@ pub enum ScaleType {
     BF16,
     /// Widened when it is joined.
     F16,
+    /// An FP8 number, NVFP4's, as it stands in the blocks.
+    E4M3,
 }
 
 impl ScaleType {
@@ -56,6 +60,7 @@ impl ScaleType {
             "F32" => Some(Self::F32),
             "BF16" => Some(Self::BF16),
             "F16" => Some(Self::F16),
+            "F8_E4M3" => Some(Self::E4M3),
             _ => None,
         }
     }
@@ -64,7 +69,7 @@ impl ScaleType {
     #[must_use]
     pub const fn bytes(self) -> u64 {
         match self {
-            Self::E8M0 => 1,
+            Self::E8M0 | Self::E4M3 => 1,
             Self::F32 => 4,
             Self::BF16 | Self::F16 => 2,
         }
@@ -110,6 +115,7 @@ impl Layout {
         match format {
             Format::FP8 | Format::FP8_F32 => Some(Self { per_byte: 1, lifted: false, scale_rows: 128, scale_len: 128 }),
             Format::MXFP4 | Format::Q4_0 => Some(Self { per_byte: 2, lifted: false, scale_rows: 1, scale_len: 32 }),
+            Format::NVFP4_F32 => Some(Self { per_byte: 2, lifted: false, scale_rows: 1, scale_len: 16 }),
             Format::Q8_0 => Some(Self { per_byte: 1, lifted: false, scale_rows: 1, scale_len: 32 }),
             _ => None,
         }
@@ -121,6 +127,10 @@ impl Layout {
     #[must_use]
     pub fn told_by(format: Format, [n_rows, n_in]: [u32; 2], [n_scale_rows, n_scales]: [u64; 2]) -> Option<Self> {
         let usual = Self::usual(format)?;
+        if format == Format::NVFP4_F32 {
+            let found = [n_scale_rows, n_scales];
+            return (found == [n_rows, n_in.div_ceil(usual.scale_len)].map(u64::from)).then_some(usual);
+        }
         let shared = |n: u32, usual: u32, least: u32, n_found: u64| {
             let runs = (least.ilog2()..=15).map(|log| 1 << log);
             [usual, n.max(1)].into_iter().chain(runs).find(|&run| u64::from(n.div_ceil(run)) == n_found)
@@ -139,6 +149,7 @@ impl Layout {
             ("F8_E4M3", "F8_E8M0" | "U8") => Some(Format::FP8),
             ("F8_E4M3", "F32" | "BF16" | "F16") => Some(Format::FP8_F32),
             ("I8" | "U8", "F8_E8M0") | ("U8", "U8") => Some(Format::MXFP4),
+            ("I8" | "U8", "F8_E4M3") | ("NVFP4", "F32") => Some(Format::NVFP4_F32),
             ("I32", "F32" | "BF16" | "F16") => Some(Format::Q4_0),
             ("I8", "F32" | "BF16" | "F16") => Some(Format::Q8_0),
             _ => None,
@@ -210,6 +221,45 @@ pub fn join_row(
     Ok(())
 }
 
+/// Joins a row of NVFP4 into blocks of NVFP4_F32: weights with the scales of each 16 beside them, or blocks that hold both, and
+/// the number for all.
+///
+/// # Errors
+/// For what is no number, and where the lengths do not fit each other.
+pub fn join_nvfp4(weights: &[u8], scales: Option<&[u8]>, of_all: f32, blocks: &mut [u8]) -> Result<()> {
+    let (blocks, rest) = blocks.as_chunks_mut::<40>();
+    let n = blocks.len();
+    let lengths = (weights.len(), scales.map_or(0, <[u8]>::len));
+    if !rest.is_empty() || lengths != if scales.is_some() { (32 * n, 4 * n) } else { (36 * n, 0) } {
+        let found = format!("{} bytes", weights.len());
+        return Err(Error::usage("a row of NVFP4 to join", found).expected("whole blocks, and a scale for each 16"));
+    }
+    if !of_all.is_finite() {
+        return Err(no_number(of_all.to_string()));
+    }
+    for (i, block) in blocks.iter_mut().enumerate() {
+        let (head, codes) = block.split_at_mut(8);
+        head[4..].copy_from_slice(&of_all.to_le_bytes());
+        let Some(scales) = scales else {
+            let (of_groups, groups) = weights[36 * i..][..36].split_at(4);
+            head[..4].copy_from_slice(of_groups);
+            codes.copy_from_slice(groups);
+            continue;
+        };
+        let of_groups = &scales[4 * i..][..4];
+        check_e4m3(of_groups)?;
+        if let Some(scale) = of_groups.iter().find(|&&scale| scale > 0x80) {
+            return Err(no_number(format!("{scale:#04x}, an FP8 number below zero")));
+        }
+        head.iter_mut().zip(of_groups).for_each(|(to, scale)| *to = scale & 0x7f);
+        for (pairs, group) in weights[32 * i..][..32].chunks_exact(8).zip(codes.chunks_exact_mut(8)) {
+            let code = |i: usize| pairs[i / 2] >> (4 * (i % 2)) & 15;
+            group.iter_mut().enumerate().for_each(|(i, byte)| *byte = code(i) | code(i + 8) << 4);
+        }
+    }
+    Ok(())
+}
+
 /// Of 16 bytes with neighbours in a byte, 16 bytes with elements i and i + 16 in byte i.
 fn join_nibbles(pairs: &[u8], codes: &mut [u8]) {
     let code = |i: usize| pairs[i / 2] >> (4 * (i % 2)) & 15;
@@ -230,7 +280,7 @@ fn check_e4m3(weights: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::quant::decode_row;
+    use crate::format::quant::{self, decode_row};
 
     /// [`super::join_row`] of what lies as usual.
     fn join_row(format: Format, stored: ScaleType, weights: &[u8], scales: &[u8], blocks: &mut [u8]) -> Result<()> {
@@ -332,6 +382,36 @@ mod tests {
         let wanted = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
         assert_eq!((&values[..16], &values[16..32]), (&wanted[..], &wanted[..]));
         assert!(values[32..].iter().all(|&value| value == 12.0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_row_of_nvfp4_takes_both_scales() -> Result<()> {
+        // Codes 0 to 15 in the order of the row, four times.
+        let weights: Vec<u8> = (0..32).map(|j| ((2 * j) % 16) | (((2 * j + 1) % 16) << 4)).collect();
+        let e2m1 = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+        let numbers: Vec<f32> = (0..64).map(|i| e2m1[i % 16] * [1.0, 0.5, 2.0, 448.0][i / 16]).collect();
+        let (mut blocks, mut values) = ([0; 40], [0.0; 64]);
+        join_nvfp4(&weights, Some(&[0x38, 0x30, 0x40, 0x7e]), 0.7, &mut blocks)?;
+        decode_row(Format::NVFP4_F32, &blocks, &mut values)?;
+        let is_near = |(value, number): (&f32, &f32)| (value - number * 0.7).abs() <= 1e-6 * number.abs();
+        assert!(values.iter().zip(&numbers).all(is_near), "{values:?}");
+        // The same in a block of a GGUF.
+        let (mut in_blocks, mut same) = (Vec::new(), [0; 40]);
+        quant::encode_row(Format::NVFP4, &numbers, &mut in_blocks)?;
+        join_nvfp4(&in_blocks, None, 0.7, &mut same)?;
+        assert_eq!(same[..8], blocks[..8]);
+        decode_row(Format::NVFP4_F32, &same, &mut values)?;
+        assert!(values.iter().zip(&numbers).all(is_near), "{values:?}");
+        for (scales, of_all) in
+            [([0x7f, 0, 0, 0], 1.0), ([0, 0, 0, 0xff], 1.0), ([0xb8; 4], 1.0), ([0x38; 4], f32::NAN)]
+        {
+            assert!(join_nvfp4(&weights, Some(&scales), of_all, &mut blocks).is_err(), "{scales:?}, {of_all}");
+        }
+        assert!(join_nvfp4(&weights[1..], Some(&[0; 4]), 1.0, &mut blocks).is_err());
+        assert!(join_nvfp4(&weights, Some(&[0; 3]), 1.0, &mut blocks).is_err());
+        assert!(join_nvfp4(&in_blocks, None, 1.0, &mut blocks[..39]).is_err());
+        assert!(join_nvfp4(&in_blocks[1..], None, 1.0, &mut blocks).is_err());
         Ok(())
     }
 

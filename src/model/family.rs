@@ -112,11 +112,12 @@ fn quantized(config: &str) -> Option<Error> {
         "modelopt" => ("quantization_config.quant_algo", text("quant_algo").unwrap_or_default()),
         _ => ("quantization_config.quant_method", method),
     };
-    let is_known = found == "FP8" || method == "compressed-tensors" && found.ends_with("-quantized");
+    let is_known = ["FP8", "NVFP4", "W4A16_NVFP4"].contains(&found)
+        || method == "compressed-tensors" && found.ends_with("-quantized");
     (!is_known).then(|| {
         Error::file(format!("config.json: key {key:?}"), shown(found))
             .expected(
-                "FP8, FP4 or symmetric integers by \"fp8\", \"mxfp4\", \"compressed-tensors\" or \"modelopt\", or none",
+                "FP8, FP4, NVFP4 or symmetric integers by \"fp8\", \"mxfp4\", \"compressed-tensors\" or \"modelopt\", or none",
             )
             .advice("Take the model as it was published, or as a GGUF.")
     })

@@ -60,6 +60,6 @@ pub use shape::{N_STREAMS, NO_LIMIT, Projection, RATIO_HEAVY, RATIO_SPARSE, Shap
 pub use synthetic::{Synthetic, SyntheticName, published};
 pub use weights::take::{Made, Place};
 pub use weights::{
-    Attention, Compressor, Experts, Ffn, Filling, Hyper, Indexer, Layer, Mapped, Mlp, Named, Piece, Route, Scales,
-    Scheme, TensorRef, Weights,
+    Attention, Compressor, Experts, Ffn, Filling, Hyper, Indexer, Layer, Mapped, Mlp, Named, Piece, Route, ScaleOfAll,
+    Scales, Scheme, TensorRef, Weights,
 };

@@ -273,6 +273,30 @@ pub(crate) fn in_integers(tensor: &Tensor, bits: u32, run: usize) -> (Vec<u8>, V
     (bytes, scales, Tensor { shape: tensor.shape.clone(), values })
 }
 
+/// A matrix in NVFP4: two numbers in a byte, a scale in FP8 for each 16, and one for all, by which the greatest scale is 448; and the
+/// values that these stand for.
+pub(crate) fn in_nvfp4(tensor: &Tensor) -> (Vec<u8>, Vec<u8>, f32, Tensor) {
+    const SIZES: [f32; 8] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
+    let size = |values: &[f32]| values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    let of_all = size(&tensor.values) / (6.0 * 448.0);
+    let scales_of_fp8 = (0..127u8).map(|byte| (byte, e4m3(byte)));
+    let (mut codes, mut scales, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for group in tensor.values.chunks(16) {
+        let wanted = size(group) / 6.0 / of_all;
+        let off = |number: f32| (number - wanted).abs();
+        let (byte, scale) = scales_of_fp8.clone().min_by(|a, b| off(a.1).total_cmp(&off(b.1))).unwrap();
+        scales.push(byte);
+        for value in group {
+            let off = |code: &usize| (SIZES[*code] * scale * of_all - value.abs()).abs();
+            let code = (0..8).min_by(|a, b| off(a).total_cmp(&off(b))).unwrap();
+            codes.push(code as u8 | u8::from(*value < 0.0) << 3);
+            values.push(SIZES[code] * scale * of_all * value.signum());
+        }
+    }
+    let bytes = codes.chunks(2).map(|pair| pair[0] | pair[1] << 4).collect();
+    (bytes, scales, of_all, Tensor { shape: tensor.shape.clone(), values })
+}
+
 /// Safetensors of tensors with their types and bytes.
 pub(crate) fn safetensors_bytes(tensors: &[(String, &str, Vec<u64>, Vec<u8>)]) -> Vec<u8> {
     let mut header = serde_json::Map::new();

@@ -25,6 +25,7 @@ mod iq4_nl;
 mod iq4_xs;
 mod mxfp4;
 mod nvfp4;
+mod nvfp4_f32;
 mod packed;
 mod plain;
 mod q2_k;
@@ -137,6 +138,9 @@ formats! {
     FP8 = fp8::ROW;
     /// Blocks of 32: one F32 scale, 32 eight-bit floats (E4M3); as [`Self::FP8`].
     FP8_F32 = fp8_f32::ROW;
+    /// Blocks of 64: as [`Self::NVFP4`], with an F32 by which the scales are multiplied. Joined from that and the number by which a
+    /// whole tensor is multiplied; not in GGUF.
+    NVFP4_F32 = nvfp4_f32::ROW;
     /// Signed 32-bit integers: tables only.
     I32 = plain::I32;
     /// Signed 64-bit integers: tables only, in safetensors.

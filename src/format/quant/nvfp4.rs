@@ -21,15 +21,24 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(39) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("nvfp4")],
+            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("half_scales"), quant!("nvfp4")],
             codes: BlockCodes::None,
             words: &[quant!("words"), quant!("nvfp4_words")],
         },
     }),
 };
 
+/// The codes of two groups of 16 elements, 8 bytes each, as those of a block of 32: elements i and i + 16 in byte i.
+pub(super) fn codes_of_two(groups: &[u8; 16]) -> [u8; 16] {
+    let code = |i: usize| {
+        let pair = groups[i / 16 * 8 + i % 8];
+        if i % 16 < 8 { pair & 15 } else { pair >> 4 }
+    };
+    std::array::from_fn(|i| code(i) | code(i + 16) << 4)
+}
+
 /// Half the value of an E4M3 byte without regard to its sign. 0x7F, which is no number, is zero, as in ggml.
-fn half_scale(byte: u8) -> f32 {
+pub(super) fn half_scale(byte: u8) -> f32 {
     if byte == 0x7f {
         return 0.0;
     }
@@ -51,7 +60,7 @@ fn encode(values: &[f32; 64]) -> [u8; 36] {
 
 /// Tries the scales around the one that brings the largest element to 6, and around the one that brings it to 4, from
 /// where the steps are finer; the best in squared error stays.
-fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
+pub(super) fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
     /// The greatest scale that is a number: 448.
     const GREATEST: u8 = 0x7e;
     let largest = group.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
@@ -76,15 +85,7 @@ fn encode_group(group: &[f32; 16]) -> (u8, [u8; 8]) {
 fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     for block in bytes.as_chunks::<36>().0 {
         scales.extend(words(&block[..4]));
-        // Two groups of 16 elements, 8 bytes each, become one block of 32.
-        for groups in block[4..].as_chunks::<16>().0 {
-            let codes = |i: usize| {
-                let pair = groups[i / 16 * 8 + i % 8];
-                if i % 16 < 8 { pair & 15 } else { pair >> 4 }
-            };
-            let packed: [u8; 16] = std::array::from_fn(|i| codes(i) | codes(i + 16) << 4);
-            quants.extend(words(&packed));
-        }
+        block[4..].as_chunks::<16>().0.iter().for_each(|groups| quants.extend(words(&codes_of_two(groups))));
     }
 }
 

@@ -524,7 +524,8 @@ fn in_layers(name: &str, n_layers: u32) -> Option<&str> {
 /// Whether a part of a layer, by its name, is one that changes what the layer computes. Scales of a cache or of
 /// activations in eight bits do not: here both are kept as they are.
 fn changes(part: &str) -> bool {
-    const IDLE: [&str; 6] = ["q_scale", "k_scale", "v_scale", "input_scale", "input_scale_ub", "output_scale"];
+    const IDLE: [&str; 7] =
+        ["q_scale", "k_scale", "v_scale", "input_scale", "input_scale_ub", "input_global_scale", "output_scale"];
     let is_idle = IDLE.iter().any(|idle| part.ends_with(idle));
     !is_idle
         && ["bias", "norm", "gate", "scale", "sink", "lora", "hc_", "indexer"].iter().any(|kind| part.contains(kind))

@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn rows_of_halves_become_rows_of_neighbours() {
-        let piece = Piece { source_index: 0, offset: 0, n_rows: 12, scales: None };
+        let piece = Piece { source_index: 0, offset: 0, n_rows: 12, scales: None, of_all: None };
         let tensor = TensorRef {
             name: "q".into(),
             format: Format::F32,

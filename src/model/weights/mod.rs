@@ -7,7 +7,7 @@ mod scaled;
 pub mod take;
 
 pub use names::Scheme;
-pub use scaled::Scales;
+pub use scaled::{ScaleOfAll, Scales};
 
 use super::part::{Extent, Kind};
 use crate::format::Format;
@@ -263,6 +263,8 @@ pub struct Piece {
     pub n_rows: u32,
     /// Where their scales lie, if they do not lie in blocks with them.
     pub scales: Option<Scales>,
+    /// Where the number lies by which all of them are scaled besides, if there is one (NVFP4).
+    pub of_all: Option<ScaleOfAll>,
 }
 
 /// What the numbers of a tensor are like: with what it is filled in a model of random weights.
@@ -314,9 +316,13 @@ impl Named {
 }
 
 impl Piece {
-    /// The bytes of a row of `n_in` elements as they lie there: where the scales lie apart, fewer than the blocks'.
-    fn row_bytes(&self, format: Format, n_in: u32) -> u64 {
-        self.scales.map_or_else(|| format.row_bytes(n_in.into()), |scales| scales.layout.row_bytes(n_in))
+    /// The bytes of a row of `n_in` elements as they lie there: where scales lie apart, fewer than the blocks'.
+    pub(crate) fn row_bytes(&self, format: Format, n_in: u32) -> u64 {
+        match (self.scales, self.of_all) {
+            (Some(scales), _) => scales.layout.row_bytes(n_in),
+            (None, Some(_)) => Format::NVFP4.row_bytes(n_in.into()),
+            (None, None) => format.row_bytes(n_in.into()),
+        }
     }
 }
 

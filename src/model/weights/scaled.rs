@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::scaled::{Layout, ScaleType};
 use crate::format::{Format, TensorInfo};
+use crate::model::part::{Extent, Kind};
 
 /// Where the scales of a piece's rows lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,22 @@ pub struct Scales {
     /// The number of the piece's first row in its tensor.
     pub first_row: u32,
 }
+
+/// The number, an F32, by which all weights of a tensor, or of an expert of it, are scaled besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaleOfAll {
+    /// Which source it lies in.
+    pub source_index: usize,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Whether they are divided by it, not multiplied.
+    pub divides: bool,
+}
+
+/// What names of weights end in, and in place of that the names of the numbers for all of NVFP4: ModelOpt's, compressed-tensors',
+/// by which weights are divided, and both that a GGUF may have.
+const ENDINGS_OF_ALL: [(&str, &str); 4] =
+    [("", "_scale_2"), ("", "_global_scale"), (".weight", ".scale"), ("", ".scale")];
 
 /// What names of weights end in, and in place of that the names of their scales, as DeepSeek's files have them: V4, V3,
 /// and what other tools write; and gpt-oss's.
@@ -41,8 +58,10 @@ pub(super) struct Scaled<'a> {
     pub(super) format: Format,
     layout: Layout,
     weights: &'a TensorInfo,
-    scales: &'a TensorInfo,
-    scale_type: ScaleType,
+    /// Where blocks do not have them.
+    scales: Option<(&'a TensorInfo, ScaleType)>,
+    /// One, or one for each of the matrices.
+    of_all: Option<&'a TensorInfo>,
     /// Rows of each matrix that is stacked; blocks of scales do not reach from one into the next.
     of_each: u32,
     n_in: u32,
@@ -52,18 +71,20 @@ impl Scaled<'_> {
     /// So many rows of one of the stacked matrices, from a row on that is counted through all of them.
     pub(super) fn rows(&self, first: u32, n_rows: u32) -> Piece {
         let Self { layout, n_in, of_each, .. } = *self;
-        let scale_bytes = u64::from(of_each.div_ceil(layout.scale_rows))
-            * u64::from(layout.scales_per_row(n_in))
-            * self.scale_type.bytes();
-        let scales = Scales {
-            stored: self.scale_type,
-            layout,
-            source_index: self.scales.source_index,
-            offset: self.scales.offset + u64::from(first / of_each) * scale_bytes,
-            first_row: first % of_each,
-        };
-        let begin = u64::from(first) * layout.row_bytes(n_in);
-        Piece { scales: Some(scales), ..piece(self.weights, begin, n_rows) }
+        let number = u64::from(first / of_each);
+        let scales = self.scales.map(|(scales, stored)| {
+            let rows = u64::from(of_each.div_ceil(layout.scale_rows));
+            let scale_bytes = rows * u64::from(layout.scales_per_row(n_in)) * stored.bytes();
+            let offset = scales.offset + number * scale_bytes;
+            Scales { stored, layout, source_index: scales.source_index, offset, first_row: first % of_each }
+        });
+        let of_all = self.of_all.map(|of_all| ScaleOfAll {
+            source_index: of_all.source_index,
+            offset: of_all.offset + if n_numbers(of_all) > 1 { 4 * number } else { 0 },
+            divides: of_all.name.ends_with("_global_scale"),
+        });
+        let stored = Piece { scales, of_all, ..piece(self.weights, 0, n_rows) };
+        Piece { offset: stored.offset + u64::from(first) * stored.row_bytes(self.format, n_in), ..stored }
     }
 }
 
@@ -81,6 +102,9 @@ impl<'a> Taker<'a> {
             return if needs_scales { Err(without_scales(weights, &found)) } else { Ok(None) };
         };
         let [n_stacked, n_rows, n_in] = dims;
+        if weights.stored.name() == Format::NVFP4.name() {
+            return self.take_nvfp4_blocks(weights, dims);
+        }
         let is_packed = weights.stored.name() == "I32";
         // In bytes, whatever they were counted in.
         let found = match weights.shape.as_slice() {
@@ -97,10 +121,10 @@ impl<'a> Taker<'a> {
         else {
             return Ok(None);
         };
-        if !n_in.is_multiple_of(32) {
-            return Err(
-                tensor_error(name, format!("rows of {n_in}")).expected("a multiple of 32, as blocks have scales")
-            );
+        let block = format.block_len() as u32;
+        if !n_in.is_multiple_of(block) {
+            return Err(tensor_error(name, format!("rows of {n_in}"))
+                .expected(format!("a multiple of {block}, as blocks have scales")));
         }
         let wrong = |tensor: &TensorInfo, rows: u32, width: u64| {
             let expected = &[n_stacked.into(), rows.into(), width][usize::from(n_stacked == 1)..];
@@ -117,10 +141,38 @@ impl<'a> Taker<'a> {
             .and_then(|scales| Layout::told_by(format, [n_rows, n_in], scales))
             .map(|layout| Layout { lifted, ..layout })
             .ok_or_else(|| wrong(scales, n_rows.div_ceil(usual.scale_rows), usual.scales_per_row(n_in).into()))?;
+        let of_all = if format == Format::NVFP4_F32 { Some(self.of_all(weights, n_stacked)?) } else { None };
         self.mark(weights);
         self.mark(scales);
         self.take_beside(name)?;
-        Ok(Some(Scaled { format, layout, weights, scales, scale_type, of_each: n_rows, n_in }))
+        let scales = Some((scales, scale_type));
+        Ok(Some(Scaled { format, layout, weights, scales, of_all, of_each: n_rows, n_in }))
+    }
+
+    /// Blocks of NVFP4 in a GGUF, beside which is a number for all.
+    fn take_nvfp4_blocks(&mut self, weights: &'a TensorInfo, dims: [u32; 3]) -> Result<Option<Scaled<'a>>> {
+        let [n_stacked, of_each, n_in] = dims;
+        let format = Format::NVFP4_F32;
+        let of_all = Some(self.of_all(weights, n_stacked)?);
+        let whole = Extent { kind: Kind::Matrix, n_stacked, n_rows: of_each, n_in };
+        self.take(&weights.name, whole, &dims.map(u64::from))?;
+        Ok(Layout::usual(format).map(|layout| Scaled { format, layout, weights, scales: None, of_all, of_each, n_in }))
+    }
+
+    /// The number for all beside weights of NVFP4, or one for each of the stacked matrices.
+    fn of_all(&mut self, weights: &TensorInfo, n_stacked: u32) -> Result<&'a TensorInfo> {
+        let name = &weights.name;
+        let Some(of_all) = self.beside(name, &ENDINGS_OF_ALL) else {
+            return Err(tensor_error(name, "NVFP4 without a scale for all of it")
+                .expected("a tensor beside it, such as `….weight_scale_2` or `….weight_global_scale`")
+                .advice("The file is damaged: download it again."));
+        };
+        let found = format!("{} of shape {:?}", of_all.stored.name(), of_all.shape);
+        if of_all.stored.name() != "F32" || ![1, n_stacked.into()].contains(&n_numbers(of_all)) {
+            return Err(tensor_error(&of_all.name, found).expected(format!("F32, 1 number or {n_stacked}")));
+        }
+        self.mark(of_all);
+        Ok(of_all)
     }
 
     /// What compressed-tensors has beside weights: their shape, which is known, and what would change their numbers, which is refused.
@@ -140,9 +192,19 @@ impl<'a> Taker<'a> {
     }
 
     fn scales_of(&self, name: &str) -> Option<&'a TensorInfo> {
-        let names = ENDINGS.iter().filter_map(|(weight, scale)| Some(format!("{}{scale}", name.strip_suffix(weight)?)));
+        self.beside(name, &ENDINGS).or_else(|| self.beside(name, &ENDINGS_OF_ALL))
+    }
+
+    /// The first tensor whose name ends in one of these ways where the weight's ends in the other.
+    fn beside(&self, name: &str, endings: &[(&str, &str)]) -> Option<&'a TensorInfo> {
+        let names = endings.iter().filter_map(|(weight, scale)| Some(format!("{}{scale}", name.strip_suffix(weight)?)));
         names.filter_map(|name| self.directory().get(&name)).next()
     }
+}
+
+/// Numbers of a tensor, whose extent the directory has checked.
+fn n_numbers(tensor: &TensorInfo) -> u64 {
+    tensor.shape.iter().product()
 }
 
 fn without_scales(weights: &TensorInfo, found: &str) -> Error {

@@ -69,7 +69,7 @@ impl Made {
         };
         let whole = of_layer(name).unwrap_or_else(|| name.to_owned());
         let source_index = whole.bytes().fold(0, |sum, byte| hash(u32::from(byte), sum)) as usize;
-        Piece { source_index, offset: 0, n_rows: extent.n_stacked * extent.n_rows, scales: None }
+        Piece { source_index, offset: 0, n_rows: extent.n_stacked * extent.n_rows, scales: None, of_all: None }
     }
 }
 
@@ -211,7 +211,7 @@ pub(super) fn significant(dims: &[u64]) -> Vec<u64> {
 
 /// Rows of a tensor, from so many bytes after its begin on.
 pub(in crate::model) fn piece(tensor: &TensorInfo, begin: u64, n_rows: u32) -> Piece {
-    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows, scales: None }
+    Piece { source_index: tensor.source_index, offset: tensor.offset + begin, n_rows, scales: None, of_all: None }
 }
 
 /// Something about a tensor that cannot be.

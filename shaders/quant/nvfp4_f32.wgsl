@@ -1,0 +1,18 @@
+// Weight-format contract: 32 weights of a row are a Block; `load_block(i)` reads block i of the matrix from the planes
+// `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
+// NVFP4_F32: as NVFP4; behind each word of scales another one has the number by which they are multiplied.
+struct Block {
+    bytes: vec4<u32>,
+    scale: vec2<f32>,
+}
+
+fn load_block(i: u32) -> Block {
+    let at = i / 2u * 2u;
+    let pair = vec2<u32>(scales[at] >> ((i & 1u) * 16u));
+    let factor = bitcast<f32>(scales[at + 1u]);
+    return Block(quants[i], factor * half_scales((pair >> vec2<u32>(0u, 8u)) & vec2<u32>(255u)));
+}
+
+fn block_quad(b: Block, j: u32) -> vec4<f32> {
+    return select(b.scale.x, b.scale.y, j >= 4u) * doubled(nibbles(b.bytes, j));
+}
