@@ -80,12 +80,12 @@ pub(super) fn half_of(scales: &[u32], index: usize) -> f32 {
 
 /// The 32 nibbles of the four words from `first_word` on, in the order of Q4_0, through `value_of`.
 pub(super) fn nibbles(quants: &[u32], first_word: usize, values: &mut Block, value_of: impl Fn(u32) -> f32) {
-    let (front, back) = values.split_at_mut(16);
-    for (i, &word) in quants[first_word..][..4].iter().enumerate() {
-        for byte in 0..4 {
-            let pair = word >> (8 * byte) & 255;
-            front[4 * i + byte] = value_of(pair & 15);
-            back[4 * i + byte] = value_of(pair >> 4);
-        }
+    let mut pairs = [0u8; 16];
+    for (four, word) in pairs.as_chunks_mut::<4>().0.iter_mut().zip(&quants[first_word..][..4]) {
+        *four = word.to_le_bytes();
     }
+    // Runs of 16, of which a compiler makes vectors.
+    let (front, back) = values.split_at_mut(16);
+    front.iter_mut().zip(pairs).for_each(|(value, pair)| *value = value_of(u32::from(pair & 15)));
+    back.iter_mut().zip(pairs).for_each(|(value, pair)| *value = value_of(u32::from(pair >> 4)));
 }
