@@ -252,8 +252,9 @@ fn assistant(reasoning: &str, content: &str) -> Message {
     Message { reasoning: reasoning.into(), ..Message::new(Role::Assistant, content) }
 }
 
-/// As transformers hands them to a template, but for two kindnesses: arguments that are a text are read where the template takes
-/// objects, and parts of a text are one where it takes no lists.
+/// As transformers hands them to a template, but for three kindnesses: arguments that are a text are read where the template takes
+/// objects, parts of a text are one where it takes no lists, and null, as services have it beside calls, is an empty text where it
+/// takes nothing else.
 #[test]
 fn messages_of_a_file_are_shown_as_they_were_given() {
     let file = r#"[{"role": "user", "name": "Ada", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
@@ -276,6 +277,7 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
         ),
         ("ab{{ messages[4].tool_calls[0].function.name }}", "abf"),
         ("{{ messages[0].content[1].text }}", "b"),
+        ("ab{{ '<' + messages[1].content + '>' + messages[3].content|trim + messages[4].content }}", "ab<>"),
         ("ab{{ '=' + messages[1].tool_calls[0].function.arguments }}", "ab={\"x\": 1}"),
         ("ab{{ messages[2].content.y[0] }}{{ messages[3].content }}{{ messages[4].content }}", "ab2"),
     ] {

@@ -181,6 +181,7 @@ fn prompts_that_cannot_be_read_are_refused() {
     refused(&headstart_reading(b"ab\xff\xfe", &run), 2, &["stdin", "UTF-8"]);
     refused(&run_on_cpu("2", &["-f", "no/such/prompt.txt"]), 5, &["no/such/prompt.txt"]);
     refused(&run_on_cpu("2", &["-c", "4", "-p", "one two three four five six"]), 2, &["at most 3", "-c"]);
+    refused(&run_on_cpu("1", &["-c", "1", "-p", "hi"]), 2, &["prompt", "-c"]);
     let longest = run_on_cpu("2", &["-c", "99999999", "-p", "a"]);
     done(&longest);
     assert!(stderr(&longest).contains("8192 tokens, the most"), "{}", stderr(&longest));

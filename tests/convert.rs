@@ -221,6 +221,14 @@ fn nvfp4_is_scaled_by_the_number_beside_it() {
         let (expected, found) = (logits(&of(&plain)), logits(&of(&file)));
         let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
         assert!(worst <= 1e-3, "{family}: off by {worst}");
+        // Written in another format, the number is in the weights, and no longer beside them.
+        let [scaled, whole] = ["scaled.gguf", "whole.gguf"].map(|name| folder.path().join(name));
+        std::fs::write(&scaled, file.bytes()).unwrap();
+        done(&quantize(&scaled, &whole, "f32"));
+        let written = ModelFiles::gguf(source(&whole));
+        let worst = expected.iter().zip(&logits(&written)).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-3, "{family} written as F32: off by {worst}");
+        assert!(!GgufModel::read(source(&whole).as_ref()).tensors.iter().any(|tensor| tensor.name.ends_with("scale")));
     }
 }
 

@@ -100,6 +100,10 @@ fn weights_with_scales_apart_compute_what_their_values_do() {
             assert!(error.contains("o_proj.weight_zero_point") && error.contains("scales alone"), "{error}");
         }
         if dtype == "U8" {
+            let mut without = small.clone();
+            without.retain(|(name, ..)| !name.ends_with("layers.0.self_attn.o_proj.weight_scale"));
+            let error = loaded(&without).err().unwrap().to_string();
+            assert!(error.contains("layers.0.self_attn.o_proj.weight") && error.contains("F8_E4M3"), "{error}");
             small.retain(|(name, ..)| !name.contains("layers.1.self_attn.o_proj.weight_scale_2"));
             small.retain(|(name, ..)| !name.contains("layers.1.self_attn.o_proj.weight_global_scale"));
             let error = loaded(&small).err().unwrap().to_string();

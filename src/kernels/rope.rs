@@ -6,6 +6,12 @@ const FINE: u32 = 256;
 
 pub(crate) const ROPE: &str = shader_text!("../../shaders/lib/rope.wgsl");
 
+/// Rows of a table for so many positions.
+pub const fn table_rows(n_positions: u32) -> u64 {
+    let coarse = n_positions.div_ceil(FINE);
+    FINE as u64 + if coarse == 0 { 1 } else { coarse as u64 }
+}
+
 /// `(cos, sin)` of position · frequency, `[256 + ⌈n_positions / 256⌉, frequencies.len()]`: rows 0 … 255 are positions
 /// 0 … 255, row 256 + k is position 256 · k. Frequencies are in radians per position; angles are formed in f64.
 pub fn table(frequencies: &[f64], n_positions: u32) -> Vec<[f32; 2]> {

@@ -113,7 +113,7 @@ impl Decoder {
         let n_positions = n_positions(n_context);
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_positions + 1), Purpose::Cache);
-        let rope_rows = 256 + u64::from(n_positions.div_ceil(256));
+        let rope_rows = rope::table_rows(n_positions);
         let mut table = |name: &str, rope: &Rope| {
             let slice = arena.words(name, rope_rows * u64::from(rope.n_dims), Purpose::Weights);
             (slice, rope.frequencies())

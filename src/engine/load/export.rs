@@ -2,14 +2,14 @@
 //! GGUF is taken as it stands, also with tensors that nobody here knows; safetensors are bound like a model that is to
 //! run, so that what is not complete is not written again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::loose_json;
-use crate::format::{Format, Source, Stored, TensorInfo, gguf, quant, shards};
-use crate::model::weights::{Mapped, Named, TensorRef};
+use crate::format::{Directory, Format, Source, Stored, TensorInfo, gguf, quant, shards};
+use crate::model::weights::{Mapped, Named, TensorRef, nvfp4_with_its_number};
 use crate::model::{AnyShape, Place};
 use crate::text::{SpecialIds, export};
 use gguf::Value;
@@ -256,7 +256,7 @@ impl ModelFiles {
         let kept = file.metadata.iter().filter(|(key, _)| !of_the_container(key));
         Ok(Export {
             keys: kept.map(|(key, value)| (key.to_owned(), value.clone())).collect(),
-            tensors: file.directory.tensors().iter().cloned().map(ExportTensor::of).collect(),
+            tensors: tensors_of_gguf(&file.directory)?,
             notices: Vec::new(),
         })
     }
@@ -285,6 +285,23 @@ impl ModelFiles {
         }
         Ok(())
     }
+}
+
+/// The tensors of a GGUF as they stand there, but NVFP4 with a number beside it: as what they mean, and the number left out.
+fn tensors_of_gguf(directory: &Directory) -> Result<Vec<ExportTensor>> {
+    let (mut tensors, mut left_out) = (Vec::new(), HashSet::new());
+    for info in directory.tensors() {
+        tensors.push(match nvfp4_with_its_number(directory, info)? {
+            Some((tensor, beside)) => {
+                left_out.extend(beside);
+                let (name, shape) = (info.name.clone(), info.shape.clone());
+                ExportTensor { name, shape, stored: Stored::Supported(tensor.format), content: Content::Rows(tensor) }
+            }
+            None => ExportTensor::of(info.clone()),
+        });
+    }
+    tensors.retain(|tensor| !left_out.contains(&tensor.name));
+    Ok(tensors)
 }
 
 /// The tensors as a GGUF of the architecture has them.

@@ -188,7 +188,7 @@ async fn score(session: &mut Session, windows: &Windows<'_>, arguments: &argumen
         let repeats_bos = scored.n_windows > 1 && windows.bos.is_some();
         let mut each = |index: usize, logits: &[f32]| {
             if interrupt::asked() {
-                return Err(Error::usage("eval", "ended by Ctrl-C"));
+                return Err(Error::usage("eval", "broken off by a signal"));
             }
             let is_given = !(repeats_bos && index == 0);
             scored.n_read += usize::from(is_given);
@@ -203,7 +203,7 @@ async fn score(session: &mut Session, windows: &Windows<'_>, arguments: &argumen
             // What was scored until then is a result; a file of logits would lack rows, and is not written.
             Err(_) if interrupt::asked() && scored.n_read > 0 => {
                 let n = scored.n_read;
-                eprintln!("headstart: ended by Ctrl-C after {n} of {n_tokens} tokens; these figures are of them");
+                eprintln!("headstart: broken off after {n} of {n_tokens} tokens; these figures are of them");
                 return Ok(scored);
             }
             read => read?,

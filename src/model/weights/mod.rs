@@ -7,7 +7,7 @@ mod scaled;
 pub mod take;
 
 pub use names::Scheme;
-pub use scaled::{ScaleOfAll, Scales};
+pub use scaled::{ScaleOfAll, Scales, nvfp4_with_its_number};
 
 use super::part::{Extent, Kind};
 use crate::format::Format;

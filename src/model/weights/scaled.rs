@@ -1,11 +1,11 @@
 //! Matrices of FP8, FP4 and integers whose scales are tensors of their own beside them, as DeepSeek's are.
 
-use super::Piece;
 use super::take::{Taker, piece, significant, tensor_error};
+use super::{Mapped, Piece, TensorRef};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::scaled::{Layout, ScaleType};
-use crate::format::{Format, TensorInfo};
+use crate::format::{Directory, Format, TensorInfo};
 use crate::model::part::{Extent, Kind};
 
 /// Where the scales of a piece's rows lie.
@@ -93,7 +93,8 @@ impl<'a> Taker<'a> {
     /// it says.
     pub(super) fn take_scaled(&mut self, name: &str, dims: [u32; 3]) -> Result<Option<Scaled<'a>>> {
         let weights = self.directory().require(name)?;
-        let needs_scales = matches!(weights.stored.name(), "F8_E4M3" | "I8" | "I32");
+        let is_nvfp4 = weights.stored.name() == "U8" && weights.shape.last() == Some(&u64::from(dims[2] / 2));
+        let needs_scales = is_nvfp4 || matches!(weights.stored.name(), "F8_E4M3" | "I8" | "I32");
         let Some(scales) = self.scales_of(name) else {
             return if needs_scales { Err(without_scales(weights, "no scales beside it")) } else { Ok(None) };
         };
@@ -167,9 +168,10 @@ impl<'a> Taker<'a> {
                 .expected("a tensor beside it, such as `….weight_scale_2` or `….weight_global_scale`")
                 .advice("The file is damaged: download it again."));
         };
-        let found = format!("{} of shape {:?}", of_all.stored.name(), of_all.shape);
         if of_all.stored.name() != "F32" || ![1, n_stacked.into()].contains(&n_numbers(of_all)) {
-            return Err(tensor_error(&of_all.name, found).expected(format!("F32, 1 number or {n_stacked}")));
+            let found = format!("{} of shape {:?}", of_all.stored.name(), of_all.shape);
+            let many = if n_stacked > 1 { format!(", or {n_stacked}") } else { String::new() };
+            return Err(tensor_error(&of_all.name, found).expected(format!("F32, a single number{many}")));
         }
         self.mark(of_all);
         Ok(of_all)
@@ -209,7 +211,7 @@ fn n_numbers(tensor: &TensorInfo) -> u64 {
 
 fn without_scales(weights: &TensorInfo, found: &str) -> Error {
     tensor_error(&weights.name, format!("{}, with {found}", weights.stored.name()))
-        .expected("F8_E4M3, I8 or packed I32 with a tensor of scales, such as `….weight_scale`, in F32, BF16 or F16")
+        .expected("F8_E4M3, I8 or packed I32 with a tensor of scales, such as `….weight_scale`, in F32, BF16 or F16; U8 with one in F8_E4M3")
         .advice("Take the model as it was published, or as a GGUF.")
 }
 
@@ -223,6 +225,30 @@ fn of_each(shape: &[u64], n_stacked: u32) -> Option<[u64; 2]> {
         [rows, scales] => Some([*rows, *scales]),
         _ => None,
     }
+}
+
+/// A matrix of NVFP4 in a GGUF with the number beside it, and the names of what belongs to it; `None` where it has none.
+///
+/// # Errors
+/// When what is beside it is no such number.
+pub fn nvfp4_with_its_number(directory: &Directory, info: &TensorInfo) -> Result<Option<(TensorRef, [String; 2])>> {
+    let mut taker = Taker::new(directory);
+    let dims: Option<Vec<u32>> = info.shape.iter().map(|&n| u32::try_from(n).ok()).collect();
+    let [n_stacked, n_rows, n_in] = match dims.as_deref() {
+        Some(&[n_stacked, n_rows, n_in]) => [n_stacked, n_rows, n_in],
+        Some(&[n_rows, n_in]) => [1, n_rows, n_in],
+        _ => return Ok(None),
+    };
+    if info.stored.name() != Format::NVFP4.name() {
+        return Ok(None);
+    }
+    let Some(scaled) = taker.take_scaled(&info.name, [n_stacked, n_rows, n_in])? else { return Ok(None) };
+    let Some(of_all) = scaled.of_all else { return Ok(None) };
+    let pieces = (0..n_stacked).map(|stacked| scaled.rows(stacked * n_rows, n_rows)).collect();
+    let (name, format, n_rows) = (info.name.clone(), scaled.format, n_stacked * n_rows);
+    let of_activations = of_all.name.replace(".scale", ".input_scale");
+    let tensor = TensorRef { name, format, n_rows, n_in, pieces, mapped: Mapped::AsIs };
+    Ok(Some((tensor, [of_all.name.clone(), of_activations])))
 }
 
 /// The weight, by one of the names that it may have, that a tensor of this name would be the scales of.

@@ -153,7 +153,7 @@ impl Template {
 enum Form {
     /// With all that was given; arguments of calls as objects.
     Given,
-    /// Parts of a text as one, and arguments as texts where they were.
+    /// Parts of a text as one, an empty one for none, as beside calls, and arguments as texts where they were.
     Texts,
 }
 
@@ -212,8 +212,9 @@ fn message_value(message: &Message, form: Form, lists: Lists) -> Result<Value> {
         let given = json::read("a message", &message.given)?;
         fields.extend(pairs(&given));
         given_calls = given.get_attr("tool_calls").unwrap_or_default();
-        let has_parts = given.get_attr("content").is_ok_and(|content| content.kind() == ValueKind::Seq);
-        fields.extend((form == Form::Texts && has_parts).then_some(text));
+        let kind = given.get_attr("content").unwrap_or_default().kind();
+        let is_no_text = matches!(kind, ValueKind::Seq | ValueKind::None | ValueKind::Undefined);
+        fields.extend((form == Form::Texts && is_no_text).then_some(text));
     }
     let is_list = if message.role == Role::Assistant { lists.answers } else { lists.others };
     if is_list && message.given.is_empty() {

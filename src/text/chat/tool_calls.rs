@@ -4,7 +4,8 @@
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
 //! - Kimi K2's blocks between `<|tool_call_begin|>` and `<|tool_call_end|>`;
 //! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder,
-//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron), or a list alone (xLAM);
+//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron), or a list alone (xLAM), behind a
+//!   word (Phi-4) or in a fence;
 //! - a message to a tool in a channel (gpt-oss);
 //! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
 //! - a list of Python's calls, or JSON, between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or that list alone (Llama
@@ -68,7 +69,7 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
     match called
         .calls
         .is_empty()
-        .then(|| llama(answer).or_else(|| listed(answer)).or_else(|| bare(answer)).filter(are_known))
+        .then(|| llama(answer).or_else(|| listed(answer)).or_else(|| bare(answer, tools)).filter(are_known))
         .flatten()
     {
         Some(calls) => Called { text: String::new(), calls },
@@ -294,10 +295,14 @@ fn listed(answer: &str) -> Option<Vec<ToolCall>> {
     answer.starts_with('[').then(|| python(answer)).flatten()
 }
 
-/// Nothing but a list of calls as JSON.
-fn bare(answer: &str) -> Option<Vec<ToolCall>> {
-    let list = answer.trim();
-    let calls = if list.starts_with('[') { one_or_more(list)? } else { return None };
+/// Nothing but a list of calls as JSON, which may have a word before it; or, where tools are known, a fence around calls.
+fn bare(answer: &str, tools: &[String]) -> Option<Vec<ToolCall>> {
+    let answer = answer.trim();
+    let fenced = answer.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
+    let calls = match fenced {
+        Some(fenced) if !tools.is_empty() => one_or_more(fenced.strip_prefix("json").unwrap_or(fenced).trim())?,
+        _ => one_or_more(Some(answer.strip_prefix("functools").unwrap_or(answer)).filter(|it| it.starts_with('['))?)?,
+    };
     (!calls.is_empty()).then_some(calls)
 }
 
@@ -464,6 +469,11 @@ mod tests {
             &["go {}", "f {\"q\": 1}"],
         );
         check("<TOOLCALL>[{\"name\": \"go\", \"arguments\": {}}]</TOOLCALL>", "", &["go {}"]);
+        check("functools[{\"name\": \"go\", \"arguments\": {}}]", "", &["go {}"]);
+        check("```json\n{\"name\": \"go\", \"arguments\": {\"a\": 1}}\n```", "", &["go {\"a\": 1}"]);
+        for text in ["```json\n{\"name\": \"other\", \"arguments\": {}}\n```", "```json\n{\"a\": 1}\n```", "```\n```"] {
+            check(text, text, &[]);
+        }
         // The end of the first function is missing, and a parameter has an end in it.
         let two = "<tool_call>\n<function=add>\n<parameter=to>\nx\n</parameter>\n</tool_call>\n\
             <tool_call>\n<function=go>\n<parameter=far>\ntrue\n</parameter>\n</function>\n</tool_call>";

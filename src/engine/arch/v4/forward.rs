@@ -73,7 +73,7 @@ impl Forward {
     ) -> Self {
         let step = arena.words("step", size_of::<Step>() as u64 / 4, Purpose::Scratch);
         let tokens = arena.words("tokens", u64::from(n_context + 1 + MAX_AHEAD), Purpose::Cache);
-        let rope_words = u64::from(n_context + MAX_AHEAD) * u64::from(shape.rope_dims);
+        let rope_words = rope::table_rows(n_context + MAX_AHEAD) * u64::from(shape.rope_dims);
         let ropes = [(); 2].map(|()| arena.words("rope", rope_words, Purpose::Weights));
         let layers = weights.layers.iter().enumerate().map(|(index, layer)| Layer {
             attn_hyper: Hyper::plan(arena, uploads, &layer.hyper_attn, Some(&layer.attn_norm)),

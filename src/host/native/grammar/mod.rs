@@ -63,7 +63,9 @@ const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 /// what is not used: programs write such schemas without meaning much by it.
 fn of_schema(schema: Value) -> TopLevelGrammar {
     let mut schema = unwrapped(schema);
-    typed(&mut schema);
+    if typed(&mut schema) {
+        eprintln!("headstart: grammar: patterns that look ahead or behind are left out");
+    }
     if let Some(schema) = schema.as_object_mut() {
         schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE, "lenient": true }));
     }
@@ -80,10 +82,26 @@ const WORDS_OF_TYPES: [(&str, &str); 5] = [
 ];
 
 /// Says the type where a schema, or one within it, has the words of one and does not say so. A schema that combines others
-/// leaves its type to them.
-fn typed(schema: &mut Value) {
+/// leaves its type to them. Bounds that no whole number of 64 bits exceeds are none. Whether a pattern was left out that the library
+/// cannot keep to, as Zod has one for addresses of mail.
+fn typed(schema: &mut Value) -> bool {
     match schema {
         Value::Object(words) => {
+            let looks = |pattern: &str| ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|look| pattern.contains(look));
+            let mut is_left_out = words.get("pattern").and_then(Value::as_str).is_some_and(looks);
+            if is_left_out {
+                words.remove("pattern");
+                words.entry("type").or_insert_with(|| json!("string"));
+            }
+            for (word, sign) in
+                [("minimum", -1.0), ("exclusiveMinimum", -1.0), ("maximum", 1.0), ("exclusiveMaximum", 1.0)]
+            {
+                // Those of 64 bits without a sign are kept to.
+                let most = if sign < 0.0 { 9.2e18 } else { 1.85e19 };
+                if words.get(word).and_then(Value::as_f64).is_some_and(|bound| sign * bound > most) {
+                    words.remove(word);
+                }
+            }
             let says = ["type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "not", "if"];
             let is_said = says.iter().any(|word| words.contains_key(*word));
             let named = |word: &str| words.get(word).is_some_and(|within| *within != Value::Bool(true));
@@ -97,14 +115,16 @@ fn typed(schema: &mut Value) {
                     "enum" | "const" | "default" | "examples" | "required" => {}
                     // Schemas by names that are no words.
                     "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
-                        within.as_object_mut().into_iter().flat_map(|named| named.values_mut()).for_each(typed);
+                        let named = within.as_object_mut().into_iter().flat_map(|named| named.values_mut());
+                        named.for_each(|within| is_left_out |= typed(within));
                     }
-                    _ => typed(within),
+                    _ => is_left_out |= typed(within),
                 }
             }
+            is_left_out
         }
-        Value::Array(several) => several.iter_mut().for_each(typed),
-        _ => {}
+        Value::Array(several) => several.iter_mut().fold(false, |is_left_out, one| typed(one) | is_left_out),
+        _ => false,
     }
 }
 
@@ -183,7 +203,11 @@ fn vocabulary(tokenizer: &Tokenizer) -> Result<TokEnv> {
 }
 
 fn wrong(error: impl std::fmt::Display) -> Error {
-    Error::usage("grammar", error.to_string())
+    let told = error.to_string();
+    // The library's word for it, with a remark of its own behind.
+    let told =
+        if told.contains("NoExtensionBias") { "a schema that is nothing but a reference to itself" } else { &told };
+    Error::usage("grammar", told.trim_end_matches("<non-verbose/>").trim_end())
 }
 
 /// A text that keeps to the form so far.
@@ -318,7 +342,23 @@ mod tests {
     }
 
     #[test]
+    fn what_programs_write_without_meaning_much_by_it_is_left_out() {
+        // Zod's of an address, and whole numbers of 64 bits.
+        let mail = json!({"type": "object", "properties": {"a": {"type": "string", "format": "email",
+            "pattern": r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"}},
+            "required": ["a"]});
+        check(&of_schema(mail), &["{\"a\": \"x@y.org\"}"], &["{\"a\": \"x\"}"]);
+        let wide = json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX});
+        check(&of_schema(wide), &["-5", "12"], &["x", "1.5"]);
+        check(&of_schema(json!({"type": "integer", "minimum": -1e300})), &["-5"], &["x"]);
+        check(&of_schema(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})), &["7"], &["-7"]);
+        check(&of_schema(json!({"pattern": "^a(?=b)"})), &["\"x\""], &["1"]);
+    }
+
+    #[test]
     fn a_grammar_that_cannot_be_made_is_refused() {
+        let itself = compile(&of_schema(json!({"$ref": "#"})), &ApproximateTokEnv::single_byte_env()).err();
+        assert!(itself.is_some_and(|error| error.found.contains("reference to itself")));
         let vocabulary = ApproximateTokEnv::single_byte_env();
         for source in [TopLevelGrammar::from_lark("start: other".to_owned()), of_schema(json!({"type": "nothing"}))] {
             assert!(compile(&source, &vocabulary).is_err_and(|error| error.thing == "grammar"));
