@@ -232,20 +232,19 @@ fn of_each(shape: &[u64], n_stacked: u32) -> Option<[u64; 2]> {
 /// # Errors
 /// When what is beside it is no such number.
 pub fn nvfp4_with_its_number(directory: &Directory, info: &TensorInfo) -> Result<Option<(TensorRef, [String; 2])>> {
-    let mut taker = Taker::new(directory);
-    let dims: Option<Vec<u32>> = info.shape.iter().map(|&n| u32::try_from(n).ok()).collect();
-    let [n_stacked, n_rows, n_in] = match dims.as_deref() {
-        Some(&[n_stacked, n_rows, n_in]) => [n_stacked, n_rows, n_in],
-        Some(&[n_rows, n_in]) => [1, n_rows, n_in],
+    let dims: Option<Vec<u32>> = info.shape.iter().map(|&n| u32::try_from(n).ok().filter(|&n| n > 0)).collect();
+    let [n_stacked, of_each, n_in] = match dims.as_deref() {
+        Some(&[n_stacked, of_each, n_in]) => [n_stacked, of_each, n_in],
+        Some(&[of_each, n_in]) => [1, of_each, n_in],
         _ => return Ok(None),
     };
-    if info.stored.name() != Format::NVFP4.name() {
-        return Ok(None);
-    }
-    let Some(scaled) = taker.take_scaled(&info.name, [n_stacked, n_rows, n_in])? else { return Ok(None) };
+    let n_rows = n_stacked.checked_mul(of_each).filter(|_| info.stored.name() == Format::NVFP4.name());
+    let Some(n_rows) = n_rows else { return Ok(None) };
+    let mut taker = Taker::new(directory);
+    let Some(scaled) = taker.take_scaled(&info.name, [n_stacked, of_each, n_in])? else { return Ok(None) };
     let Some(of_all) = scaled.of_all else { return Ok(None) };
-    let pieces = (0..n_stacked).map(|stacked| scaled.rows(stacked * n_rows, n_rows)).collect();
-    let (name, format, n_rows) = (info.name.clone(), scaled.format, n_stacked * n_rows);
+    let pieces = (0..n_stacked).map(|stacked| scaled.rows(stacked * of_each, of_each)).collect();
+    let (name, format) = (info.name.clone(), scaled.format);
     let of_activations = of_all.name.replace(".scale", ".input_scale");
     let tensor = TensorRef { name, format, n_rows, n_in, pieces, mapped: Mapped::AsIs };
     Ok(Some((tensor, [of_all.name.clone(), of_activations])))
