@@ -262,7 +262,7 @@ pub(super) struct Prompt {
     /// The text to continue; \\n, \\t, \\\\ and the like in it are read as in C, unless --no-escape is given
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(super) prompt: Option<String>,
-    /// A file with the text to continue; one line end at its end is left out
+    /// A file with the text to continue; CRLF is read as LF, and one line end at its end is left out
     #[arg(short, long, value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// The text to continue; `-` reads it from stdin, which is also read where it is a pipe and no text is given
