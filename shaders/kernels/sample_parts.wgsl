@@ -13,7 +13,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> left: array<u32>;
 @group(0) @binding(5) var<storage, read_write> shares: array<vec2<f32>>; // [n_parts]: the greatest, the sum
 
-var<workgroup> pairs: array<vec2<f32>, DIGITS>;
 var<private> least_kept: f32;
 
 fn value_at(id: u32) -> f32 {
@@ -29,32 +28,6 @@ fn keep(to: u32, place: u32, at: u32, i: u32) {
     least_kept = min(least_kept, value);
     left[to + 4u + place] = bitcast<u32>(value);
     left[to + 4u + KEPT + place] = at + i;
-}
-
-// The greatest of each of the two over the workgroup.
-fn greatest_pair(local: u32, pair: vec2<f32>) -> vec2<f32> {
-    pairs[local] = pair;
-    for (var width = DIGITS / 2u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if local < width {
-            pairs[local] = max(pairs[local], pairs[local + width]);
-        }
-    }
-    workgroupBarrier();
-    return pairs[0];
-}
-
-fn sum_of_all(local: u32, value: f32) -> f32 {
-    workgroupBarrier(); // Readers of the pair are done.
-    pairs[local].x = value;
-    for (var width = DIGITS / 2u; width > 0u; width /= 2u) {
-        workgroupBarrier();
-        if local < width {
-            pairs[local].x += pairs[local + width].x;
-        }
-    }
-    workgroupBarrier();
-    return pairs[0].x;
 }
 
 @compute @workgroup_size(DIGITS)
@@ -89,14 +62,15 @@ fn sample_parts(
         let v = as_values(quad, logits[quad]);
         greatest = max(greatest, max(max(v.x, v.y), max(v.z, v.w)));
     }
-    let both = greatest_pair(local, vec2<f32>(greatest, -least_kept));
+    greatest = reduce_max(local, greatest);
+    let least = -reduce_max(local, -least_kept);
     var part = 0.0;
     for (var quad = first / 4u + local; quad * 4u < first + n; quad += DIGITS) {
-        part += dot(exp(as_values(quad, logits[quad]) - both.x), vec4<f32>(1.0));
+        part += dot(exp(as_values(quad, logits[quad]) - greatest), vec4<f32>(1.0));
     }
-    let sum = sum_of_all(local, part);
+    let sum = reduce_sum(local, part);
     if local == 0u {
-        left[to] = bitcast<u32>(select(-3e38, -both.y, n > KEPT));
-        shares[number] = vec2<f32>(both.x, sum);
+        left[to] = bitcast<u32>(select(-3e38, least, n > KEPT));
+        shares[number] = vec2<f32>(greatest, sum);
     }
 }

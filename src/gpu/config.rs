@@ -100,7 +100,7 @@ const LEAST_LANES: u32 = 16;
 
 const ROW_GROUPS: &str = shader_text!("../../shaders/lib/row_groups.wgsl");
 const REDUCE_THREAD: &str = shader_text!("../../shaders/lib/reduce_thread.wgsl");
-const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.wgsl");
+pub(crate) const REDUCE_WORKGROUP: &str = shader_text!("../../shaders/lib/reduce_workgroup.wgsl");
 const REDUCE_SUBGROUP: &str = shader_text!("../../shaders/lib/reduce_subgroup.wgsl");
 
 impl Config {

@@ -97,9 +97,10 @@ pub fn record_sample(recording: &mut Recording, step: Slice, logits: Slice, toke
 pub const MOST_RECENT: u32 = 128;
 
 /// Turns of loops of one invocation alone: it goes over the logits, 16 in a turn, for the greatest, eight times for each of two
-/// thresholds, for the sum between them and for the choice, and over the recent tokens.
+/// thresholds, for the sum between them and for the choice, and over the recent tokens; and, once for all of these, over what parts
+/// leave, a 64th as many.
 fn turns(stage: &Stage) -> u64 {
-    19 * u64::from(stage.params::<Params>().n_vocab.div_ceil(16)) + u64::from(MOST_RECENT * MOST_RECENT)
+    20 * u64::from(stage.params::<Params>().n_vocab.div_ceil(16)) + u64::from(MOST_RECENT * MOST_RECENT)
 }
 
 /// What a logit that is no finite number counts as.

@@ -1,6 +1,7 @@
 //! `sample_parts`: the greatest logits of each part of the vocabulary, among which `sample` chooses.
 
 use crate::format::sorted::{falling, sort};
+use crate::gpu::config::REDUCE_WORKGROUP;
 use crate::gpu::lower::Way;
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::Cost;
@@ -17,15 +18,21 @@ pub(super) const PART: u32 = 4096;
 /// How many of them are left: as many as people let `top_k` keep, since they may all be of one part.
 pub(super) const KEPT: u32 = 64;
 
+/// Invocations of a workgroup, as `top_k_digits.wgsl` has them.
+const DIGITS: u32 = 256;
+
 /// The kernel.
 pub static OP: Op = Op {
     name: "sample_parts",
     variants: &[Variant::only(
         "sample_parts",
         shader_text!("../../shaders/kernels/sample_parts.wgsl"),
-        &[STEP, LOGITS, FLOAT_ORDER, TOP_K],
+        &[STEP, LOGITS, FLOAT_ORDER, TOP_K, REDUCE_WORKGROUP],
         Way {
-            lower: |stage, _, _| (Spec::default(), n_parts(stage.params::<Params>().n_vocab, &stage.spec)).into(),
+            lower: |stage, _, _| {
+                (Spec::default().constant("LANES", DIGITS), n_parts(stage.params::<Params>().n_vocab, &stage.spec))
+                    .into()
+            },
             space: |_| Vec::new(),
         },
     )],

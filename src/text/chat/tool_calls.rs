@@ -4,8 +4,8 @@
 //! - R1's and V3's blocks between `<｜tool▁call▁begin｜>` and `<｜tool▁call▁end｜>`;
 //! - Kimi K2's blocks between `<|tool_call_begin|>` and `<|tool_call_end|>`;
 //! - `<tool_call>` with JSON in it (Hermes, Qwen2.5, Qwen3; in a list: SmolLM2), or with `<function=…>` in it (Qwen3-Coder,
-//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron), or a list alone (xLAM), behind a
-//!   word (Phi-4) or in a fence;
+//!   which leaves out tags now and then), `<function=…>` with JSON in it (Llama 3.1), `<TOOLCALL>` with a list (Nemotron), or
+//!   a list alone (xLAM), behind a word (Phi-4) or in a fence;
 //! - a message to a tool in a channel (gpt-oss);
 //! - `[TOOL_CALLS]` with JSON behind it, in a list or after a name and `[ARGS]` (Mistral);
 //! - a list of Python's calls, or JSON, between `<|tool_call_start|>` and `<|tool_call_end|>` (LFM2), or that list alone (Llama
