@@ -88,10 +88,9 @@ fn threshold(lane: u32, least: u32, goal: f32, greatest: f32, by_count: bool) ->
         weights = array<f32, 16>();
         for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
             let four = four_values(quad);
-            weigh(four[0], found, shift, least, greatest, by_count);
-            weigh(four[1], found, shift, least, greatest, by_count);
-            weigh(four[2], found, shift, least, greatest, by_count);
-            weigh(four[3], found, shift, least, greatest, by_count);
+            for (var i = 0u; i < 4u; i += 1u) {
+                weigh(four[i], found, shift, least, greatest, by_count);
+            }
         }
         var settled = false;
         for (var i = 0u; i < 16u; i += 1u) {
@@ -128,12 +127,15 @@ fn likely_sum(lane: u32, least: u32, greatest: f32) -> f32 {
 // The least key that the filters keep.
 fn filtered(lane: u32, wanted: u32, settings: Step, greatest: f32) -> u32 {
     var least = key(LEAST);
-    if (wanted & TOP_K) != 0u {
-        least = max(least, threshold(lane, least, f32(settings.top_k), greatest, true));
-    }
-    if (wanted & TOP_P) != 0u {
-        let goal = max(settings.top_p, 1e-6) * reduce_sum(lane, share_of_all(lane, least, greatest));
-        least = max(least, threshold(lane, least, goal, greatest, false));
+    // One text for both: drivers copy what is called to each place that calls it.
+    for (var kind = TOP_K; kind <= TOP_P; kind *= 2u) {
+        if (wanted & kind) != 0u {
+            var goal = f32(settings.top_k);
+            if kind == TOP_P {
+                goal = max(settings.top_p, 1e-6) * reduce_sum(lane, share_of_all(lane, least, greatest));
+            }
+            least = max(least, threshold(lane, least, goal, greatest, kind == TOP_K));
+        }
     }
     if settings.min_p > 0.0 {
         least = max(least, key(greatest + log(min(settings.min_p, 1.0))));
@@ -222,10 +224,9 @@ fn sample(
     var best = Best(-3e38, NONE);
     for (var quad = lane; quad < n_quads(); quad += 4u * LANES) {
         let four = four_values(quad);
-        best = better(best, quad, four[0], least, how);
-        best = better(best, quad + LANES, four[1], least, how);
-        best = better(best, quad + 2u * LANES, four[2], least, how);
-        best = better(best, quad + 3u * LANES, four[3], least, how);
+        for (var i = 0u; i < 4u; i += 1u) {
+            best = better(best, quad + i * LANES, four[i], least, how);
+        }
     }
     let winning = reduce_max(lane, best.score);
     let id = min(reduce_min_u32(lane, select(NONE, best.id, best.score == winning)), params.n_vocab - 1u);
