@@ -480,12 +480,12 @@ fn a_head_that_is_missing_is_told_of() {
 #[test]
 fn weights_that_others_quantized_are_refused_by_the_name_of_how() {
     let mut config = config("qwen3");
-    config["quantization_config"] = json!({"quant_method": "gptq", "bits": 4});
+    config["quantization_config"] = json!({"quant_method": "bitsandbytes", "load_in_4bit": true});
     let mut all = tensors("qwen3");
     let packed = all.iter_mut().find(|tensor| tensor.0.ends_with("layers.0.self_attn.q_proj.weight")).unwrap();
-    packed.0 = packed.0.replace("weight", "qweight");
+    packed.0 = packed.0.replace("weight", "packed");
     let error = load(&config.to_string(), &all).err().unwrap().to_string();
-    assert_says(&error, &["quantization_config.quant_method", "gptq", "as a GGUF"]);
+    assert_says(&error, &["quantization_config.quant_method", "bitsandbytes", "as a GGUF"]);
     config["quantization_config"] = json!({"quant_method": "compressed-tensors", "format": "marlin-24"});
     let error = load(&config.to_string(), &all).err().unwrap().to_string();
     assert_says(&error, &["quantization_config.format", "marlin-24", "compressed-tensors", "as a GGUF"]);

@@ -18,6 +18,7 @@ mod chat;
 mod chat_cli;
 mod chat_templates;
 mod cli;
+mod columns;
 mod compare;
 mod conversation;
 mod convert;

@@ -4,6 +4,7 @@
 //! Everything read here comes from outside and is taken as hostile: no count is believed before it is held
 //! against the bytes that are there, nothing is allocated by an unchecked number, and no input panics.
 
+pub mod columns;
 pub mod directory;
 pub mod gguf;
 pub mod loose_json;

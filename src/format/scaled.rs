@@ -76,7 +76,7 @@ impl ScaleType {
     }
 
     /// Writes a scale as blocks have it: as a byte, an f16 or an f32.
-    fn write(self, scale: &[u8], to: &mut [u8]) -> Result<()> {
+    pub(super) fn write(self, scale: &[u8], to: &mut [u8]) -> Result<()> {
         let number = match (self, scale) {
             (Self::E8M0, &[byte]) => {
                 to.copy_from_slice(&[byte]);

@@ -1,10 +1,8 @@
 //! The families of architectures: which one a file is of, and its reading. Each has a shape and weights of its own.
 
-use super::shape::config::ConfigKeys;
-use super::{AnyShape, Model, Shape, delta, grouped, mla, unread};
-use crate::error::{Error, Result};
+use super::{AnyShape, Model, Shape, delta, grouped, mla, quantized, unread};
+use crate::error::Result;
 use crate::format::Directory;
-use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
 
 /// Architectures that share a shape, see [`Model`].
@@ -74,7 +72,8 @@ impl Model {
     /// # Errors
     /// As [`Self::from_gguf`].
     pub fn from_config(config: &str, tensors: &Directory, notices: &mut Vec<String>) -> Result<Self> {
-        let model = Self::of_family(config, tensors, notices).map_err(|error| quantized(config).unwrap_or(error))?;
+        let model =
+            Self::of_family(config, tensors, notices).map_err(|error| quantized::refusal(config).unwrap_or(error))?;
         let is_headless = match &model {
             Self::Grouped(shape, weights) => weights.head.is_none() && !shape.is_tied,
             Self::Mla(_, weights) => weights.head.is_none(),
@@ -95,32 +94,6 @@ impl Model {
         }
         shape.bind(tensors)
     }
-}
-
-/// What a model cannot be read for, where its config says that its weights are quantized in a way that is not known.
-fn quantized(config: &str) -> Option<Error> {
-    let keys = ConfigKeys::parse(config).ok()?;
-    let text = |key: &str| keys.at(&format!("quantization_config.{key}"))?.as_str();
-    // MLX writes its settings under another name, and a method under none.
-    let of_mlx = keys.at("quantization.group_size").map(|_| "mlx");
-    let method = text("quant_method").or(of_mlx)?;
-    // Those of which some are read say further which one it is.
-    let (key, found) = match method {
-        "fp8" | "fbgemm_fp8" | "mxfp4" => return None,
-        "mlx" => ("quantization", method),
-        "compressed-tensors" => ("quantization_config.format", text("format").unwrap_or_default()),
-        "modelopt" => ("quantization_config.quant_algo", text("quant_algo").unwrap_or_default()),
-        _ => ("quantization_config.quant_method", method),
-    };
-    let is_known = ["FP8", "NVFP4", "W4A16_NVFP4"].contains(&found)
-        || method == "compressed-tensors" && found.ends_with("-quantized");
-    (!is_known).then(|| {
-        Error::file(format!("config.json: key {key:?}"), shown(found))
-            .expected(
-                "FP8, FP4, NVFP4 or symmetric integers by \"fp8\", \"mxfp4\", \"compressed-tensors\" or \"modelopt\", or none",
-            )
-            .advice("Take the model as it was published, or as a GGUF.")
-    })
 }
 
 /// The rows of the embedding count, whatever a config says of them, as they do in a GGUF.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::loose_json;
-use crate::format::{Directory, Format, Source, Stored, TensorInfo, gguf, quant, shards};
+use crate::format::{Directory, Format, Source, Stored, TensorInfo, gguf, quant};
 use crate::model::weights::{Mapped, Named, TensorRef, nvfp4_with_its_number};
 use crate::model::{AnyShape, Place};
 use crate::text::{SpecialIds, export};
@@ -23,6 +23,8 @@ pub struct Export {
     pub keys: BTreeMap<String, Value>,
     /// The tensors, in the order of the file.
     pub tensors: Vec<ExportTensor>,
+    /// What they are read from.
+    pub sources: Vec<Rc<dyn Source>>,
     /// What a person should know.
     pub notices: Vec<String>,
 }
@@ -228,7 +230,7 @@ impl ModelFiles {
         if self.is_gguf().await? {
             return self.export_gguf().await;
         }
-        let (directory, _) = shards::read(&self.sources, self.index.as_ref()).await?;
+        let (directory, sources, _) = self.directory().await?;
         let config = self.require_config()?;
         let mut notices = Vec::new();
         let shape = AnyShape::from_config(config, &mut notices)?;
@@ -247,7 +249,7 @@ impl ModelFiles {
         let mut keys: BTreeMap<String, Value> = shape.gguf_keys().into_iter().chain([architecture]).collect();
         keys.insert("general.type".to_owned(), "model".into());
         self.export_tokenizer(&mut keys, &mut notices, special, outline.n_vocab)?;
-        Ok(Export { keys, tensors, notices })
+        Ok(Export { keys, tensors, sources, notices })
     }
 
     async fn export_gguf(&self) -> Result<Export> {
@@ -257,6 +259,7 @@ impl ModelFiles {
         Ok(Export {
             keys: kept.map(|(key, value)| (key.to_owned(), value.clone())).collect(),
             tensors: tensors_of_gguf(&file.directory)?,
+            sources: self.sources.clone(),
             notices: Vec::new(),
         })
     }

@@ -8,8 +8,8 @@ use super::recommended::Recommended;
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
-use crate::format::{Directory, Source, gguf, loose_json};
-use crate::model::{Family, Model, Synthetic, grouped};
+use crate::format::{Directory, Source, columns, gguf, loose_json};
+use crate::model::{Family, Model, Synthetic, grouped, packing};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -52,6 +52,8 @@ pub struct Opened(OnceCell<Rc<OpenModel>>);
 pub struct OpenModel {
     /// Shape and weights, held against each other.
     pub model: Model,
+    /// What the weights are read from: the files, and what is made of them where they lie by columns.
+    pub sources: Vec<Rc<dyn Source>>,
     /// How texts become token ids; `None` where the files do not say.
     pub tokenizer: Option<Rc<Tokenizer>>,
     /// Texts that end what the model writes, as `generation_config.json` names them.
@@ -109,7 +111,16 @@ impl ModelFiles {
         if let Some(model) = &self.synthetic {
             let (model, stop_strings, notices) = (model.model()?, Vec::new(), Vec::new());
             let recommended = Recommended::default();
-            return Ok(OpenModel { model, tokenizer: None, stop_strings, recommended, chat: Ok(None), notices });
+            let sources = Vec::new();
+            return Ok(OpenModel {
+                model,
+                sources,
+                tokenizer: None,
+                stop_strings,
+                recommended,
+                chat: Ok(None),
+                notices,
+            });
         }
         let Some(source) = self.sources.first() else {
             return Err(Error::usage("model", "no file").expected("a GGUF or safetensors file"));
@@ -221,11 +232,22 @@ impl ModelFiles {
             None => Ok(None),
         };
         let recommended = Recommended::of_gguf(&file.metadata);
-        Ok(OpenModel { model, tokenizer, stop_strings: Vec::new(), recommended, chat, notices })
+        let (sources, stop_strings) = (self.sources.clone(), Vec::new());
+        Ok(OpenModel { model, sources, tokenizer, stop_strings, recommended, chat, notices })
+    }
+
+    /// The tensors of safetensors by rows, what they are read from, and what a person should know of them.
+    pub(in crate::engine) async fn directory(&self) -> Result<(Directory, Vec<Rc<dyn Source>>, Option<String>)> {
+        let (directory, notice) = shards::read(&self.sources, self.index.as_ref()).await?;
+        let mut sources = self.sources.clone();
+        let Some(packing) = packing(self.require_config()?)? else { return Ok((directory, sources, notice)) };
+        let (directory, rows) = columns::as_rows(&directory, &sources, packing)?;
+        sources.push(rows);
+        Ok((directory, sources, notice))
     }
 
     async fn read_safetensors(&self) -> Result<OpenModel> {
-        let (directory, notice) = shards::read(&self.sources, self.index.as_ref()).await?;
+        let (directory, sources, notice) = self.directory().await?;
         let mut notices: Vec<String> = notice.into_iter().collect();
         let model = Model::from_config(self.require_config()?, &directory, &mut notices)?;
         let outline = model.outline();
@@ -252,7 +274,7 @@ impl ModelFiles {
         }
         let stop_strings = stop_strings(settings);
         let recommended = Recommended::of_config(settings);
-        Ok(OpenModel { model, tokenizer, stop_strings, recommended, chat, notices })
+        Ok(OpenModel { model, sources, tokenizer, stop_strings, recommended, chat, notices })
     }
 }
 

@@ -99,7 +99,7 @@ impl Session {
         let mut report = |done| progress(LoadProgress::Upload { done, total });
         match &files.synthetic {
             Some(model) => synthetic_fill::fill(&uploads, model, &mut executor, &mut report).await?,
-            None => uploads.run(&files.sources, &mut executor, &mut report).await?,
+            None => uploads.run(&open.sources, &mut executor, &mut report).await?,
         }
         let upload_ms = ms_since(begin);
 

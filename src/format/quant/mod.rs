@@ -33,6 +33,7 @@ mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
+mod q4_zero;
 mod q5_0;
 mod q5_1;
 mod q5_k;
@@ -141,6 +142,9 @@ formats! {
     /// Blocks of 64: as [`Self::NVFP4`], with an F32 by which the scales are multiplied. Joined from that and the number by which a
     /// whole tensor is multiplied; not in GGUF.
     NVFP4_F32 = nvfp4_f32::ROW;
+    /// Blocks of 32: one f16 scale, a whole number that is taken off before, 32 nibbles. Joined from the tensors of AWQ and GPTQ;
+    /// not in GGUF.
+    Q4_ZERO = q4_zero::ROW;
     /// Signed 32-bit integers: tables only.
     I32 = plain::I32;
     /// Signed 64-bit integers: tables only, in safetensors.

@@ -18,7 +18,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(3) },
         planes: Planes { unit: 1, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("q4_1")],
+            decoder: &[quant!("nibbles"), quant!("q4_1_block"), quant!("q4_1")],
             codes: BlockCodes::OfNibbles(quant!("q4_1_codes")),
             words: &[quant!("words"), quant!("q4_1_words")],
         },
@@ -40,7 +40,7 @@ fn encode(values: &[f32; 32]) -> [u8; 20] {
     block
 }
 
-fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
+pub(super) fn repack(bytes: &[u8], quants: &mut Vec<u32>, scales: &mut Vec<u32>) {
     for block in bytes.as_chunks::<20>().0 {
         scales.extend(words(&block[..4]));
         quants.extend(words(&block[4..]));

@@ -107,7 +107,7 @@ pub(super) fn quantize(arguments: &Quantize) -> Result<Ending> {
     let _watch = interrupt::watch();
     let mut new_file = NewFile::of_model(output)?;
     new_file.write(&head)?;
-    let Some(tally) = write_tensors(&model.files.sources, &planned, &mut new_file)? else { return Ok(ending()) };
+    let Some(tally) = write_tensors(&export.sources, &planned, &mut new_file)? else { return Ok(ending()) };
     new_file.finish()?;
     let written =
         head.len() as u64 + tensors.iter().map(|t| t.bytes + gguf::padding(t.bytes).len() as u64).sum::<u64>();

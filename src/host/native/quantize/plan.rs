@@ -55,7 +55,8 @@ fn fate(tensor: &ExportTensor, to: Format) -> Result<Fate> {
     let wanted = match from {
         _ if is_matrix(tensor) => fitting(to, tensor.n_in()),
         Format::I64 => Format::I32,
-        Format::F16 | Format::BF16 | Format::FP8 | Format::FP8_F32 | Format::NVFP4_F32 => Format::F32,
+        _ if from.ggml_id().is_none() => Format::F32,
+        Format::F16 | Format::BF16 => Format::F32,
         other => other,
     };
     let unknown = || Error::file(format!("tensor {}", shown(&tensor.name)), format!("to become {wanted}"));
