@@ -279,6 +279,13 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
         ("{{ messages[0].content[1].text }}", "b"),
         ("ab{{ '<' + messages[1].content + '>' + messages[3].content|trim + messages[4].content }}", "ab<>"),
         ("ab{{ '=' + messages[1].tool_calls[0].function.arguments }}", "ab={\"x\": 1}"),
+        // No more is changed than what the template cannot read; null is the last of it.
+        ("{{ messages[0].content + messages[1].tool_calls[0].function.arguments | tojson }}", "a\nb{\"x\": 1}"),
+        ("ab{{ messages[1].content + messages[1].tool_calls[0].function.arguments | tojson }}", "ab{\"x\": 1}"),
+        (
+            "ab{% if messages[1].content is none %}{{ '=' + messages[1].tool_calls[0].function.arguments }}{% endif %}",
+            "ab={\"x\": 1}",
+        ),
         ("ab{{ messages[2].content.y[0] }}{{ messages[3].content }}{{ messages[4].content }}", "ab2"),
     ] {
         let found = chat(template).unwrap().render(&messages, &RenderOptions::default());

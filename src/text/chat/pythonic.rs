@@ -1,6 +1,7 @@
 //! Calls as a list of Python's: `[f(a=1, b=["x", True]), g()]`.
 
 use minijinja::Value;
+use std::str::Chars;
 
 /// Deeper lists and dicts are no arguments.
 const DEEPEST: usize = 32;
@@ -77,7 +78,21 @@ impl Reader<'_> {
             return None;
         }
         match self.peek()? {
-            quote @ ('"' | '\'') => self.text(quote).map(Value::from),
+            '"' | '\'' => {
+                let mut text = String::new();
+                while let Some(quote @ ('"' | '\'')) = self.peek() {
+                    text += &self.text(quote)?;
+                }
+                Some(text.into())
+            }
+            '(' => {
+                self.take('(')?;
+                // Without a comma it is what stands in it.
+                let begin = self.rest;
+                let mut items = self.items(')', |reader| reader.value(depth + 1))?;
+                let inside = begin[..begin.len() - self.rest.len()].strip_suffix(')')?.trim_end();
+                if items.len() == 1 && !inside.ends_with(',') { items.pop() } else { Some(items.into()) }
+            }
             '[' => {
                 self.take('[')?;
                 self.items(']', |reader| reader.value(depth + 1)).map(Value::from)
@@ -103,23 +118,63 @@ impl Reader<'_> {
         }
     }
 
+    /// A text in quotes, or in three of them.
     fn text(&mut self, quote: char) -> Option<String> {
-        let mut text = String::new();
-        let mut chars = self.rest[1..].chars();
+        let three = [quote; 3].iter().collect::<String>();
+        let (inside, end) = match self.rest.strip_prefix(&three) {
+            Some(inside) => (inside, three),
+            None => (self.rest.strip_prefix(quote)?, quote.to_string()),
+        };
+        let (mut text, mut chars) = (String::new(), inside.chars());
         loop {
+            if let Some(rest) = chars.as_str().strip_prefix(&end) {
+                chars = rest.chars();
+                break;
+            }
             match chars.next()? {
-                '\\' => match chars.next()? {
-                    'n' => text.push('\n'),
-                    't' => text.push('\t'),
-                    'r' => text.push('\r'),
-                    other @ ('\\' | '\'' | '"') => text.push(other),
-                    other => text.extend(['\\', other]),
-                },
-                c if c == quote => break,
+                '\\' => escaped(&mut chars, &mut text)?,
                 c => text.push(c),
             }
         }
         self.rest = chars.as_str();
         Some(text)
     }
+}
+
+/// What stands behind a backslash, as Python reads it; and the halves of characters beyond 16 bits, as JSON has them.
+fn escaped(chars: &mut Chars<'_>, text: &mut String) -> Option<()> {
+    let simple = match chars.next()? {
+        '\n' => return Some(()),
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        'a' => '\x07',
+        'b' => '\x08',
+        'f' => '\x0c',
+        'v' => '\x0b',
+        other @ ('\\' | '\'' | '"') => other,
+        'x' => char::from_u32(digits(chars, 2)?)?,
+        'U' => char::from_u32(digits(chars, 8)?)?,
+        'u' => match digits(chars, 4)? {
+            high @ 0xd800..0xdc00 => {
+                *chars = chars.as_str().strip_prefix("\\u")?.chars();
+                let low = digits(chars, 4)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                char::from_u32(0x10000 + ((high - 0xd800) << 10 | low))?
+            }
+            code => char::from_u32(code)?,
+        },
+        other => {
+            text.push('\\');
+            other
+        }
+    };
+    text.push(simple);
+    Some(())
+}
+
+/// So many hexadecimal digits.
+fn digits(chars: &mut Chars<'_>, n: usize) -> Option<u32> {
+    let (digits, rest) = chars.as_str().split_at_checked(n)?;
+    *chars = rest.chars();
+    digits.chars().all(|c| c.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }

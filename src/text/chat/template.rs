@@ -99,21 +99,23 @@ impl Template {
         environment.set_fuel(Some(FUEL + FUEL_A_MESSAGE * messages.len() as u64));
         let has_typed = messages.iter().any(|message| message.given.is_empty());
         let lists = if has_typed { *self.lists.get_or_init(|| self.told_apart()) } else { Lists::default() };
-        let value = |message, form| message_value(message, form, lists);
-        let values = |form| messages.iter().map(|message| value(message, form)).collect::<Result<Vec<_>>>();
-        let run =
-            |messages: Vec<Value>| -> Result<_> { Ok(self.run(&environment, self.variables(messages, options)?)) };
-        let given = values(Form::Given)?;
-        let mut text = run(given.clone())?;
-        let is_whole = text.as_ref().is_ok_and(|text| given.iter().all(|message| has_parts_of(text, message)));
-        if !is_whole && messages.iter().any(|message| !message.given.is_empty()) {
-            // Most templates want texts, where services take lists of parts, and some want arguments of calls as these have them.
-            let texts = run(values(Form::Texts)?)?;
-            if texts.is_ok() && (text.is_err() || asks(&texts, &given) || !asks(&text, &given)) {
-                text = texts;
+        let values =
+            |form| messages.iter().map(|message| message_value(message, form, lists)).collect::<Result<Vec<_>>>();
+        let run = |messages: Vec<Value>| Ok::<_, Error>(self.run(&environment, self.variables(messages, options)?));
+        let given = values(Form::default())?;
+        let mut best = run(given.clone())?;
+        let mut rank = rank(&best, &given, Form::default());
+        for form in Form::others(messages, &given) {
+            if rank == Rank::Whole {
+                break;
+            }
+            let other = run(values(form)?)?;
+            let of_other = self::rank(&other, &given, form);
+            if of_other > rank {
+                (best, rank) = (other, of_other);
             }
         }
-        text.map_err(|error| fault(&error))
+        best.map_err(|error| fault(&error))
     }
 
     fn run(&self, environment: &Environment<'_>, root: Value) -> Result<String, minijinja::Error> {
@@ -148,13 +150,67 @@ impl Template {
     }
 }
 
-/// How a template is shown messages that were read from JSON.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// With all that was given; arguments of calls as objects.
-    Given,
-    /// Parts of a text as one, an empty one for none, as beside calls, and arguments as texts where they were.
-    Texts,
+/// How a template is shown messages that were read from JSON: with all that was given, and arguments of calls as objects, but for
+/// what it cannot read. Most templates want texts, where services take lists of parts; some add to what may be null beside calls, or
+/// want arguments as these have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Form {
+    /// Arguments as texts where they were.
+    arguments: bool,
+    /// Parts of a text as one.
+    parts: bool,
+    /// An empty text for none.
+    nulls: bool,
+}
+
+impl Form {
+    /// Those in which such messages would be other than as they were given, the nearest first: there are templates that write calls
+    /// only where there is no text beside them.
+    fn others(messages: &[Message], given: &[Value]) -> Vec<Self> {
+        let mut forms = vec![Self::default()];
+        let mut vary = |is_there: bool, with: fn(Self) -> Self| {
+            let more: Vec<Self> = forms.iter().filter(|_| is_there).map(|form| with(*form)).collect();
+            forms.extend(more);
+        };
+        let read = || messages.iter().zip(given).filter(|(message, _)| !message.given.is_empty());
+        let is_of = |kinds: &[ValueKind]| read().any(|(_, value)| kinds.contains(&content_of(value).kind()));
+        vary(read().any(|(message, _)| message.tool_calls.iter().any(|call| call.is_text)), |form| Self {
+            arguments: true,
+            ..form
+        });
+        vary(is_of(&[ValueKind::Seq]), |form| Self { parts: true, ..form });
+        vary(is_of(&[ValueKind::None, ValueKind::Undefined]), |form| Self { nulls: true, ..form });
+        forms.split_off(1)
+    }
+}
+
+/// How well a template shows what was given; the best last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It fails.
+    Failed,
+    /// Nothing of what a person asks is there.
+    Silent,
+    /// Something of it is.
+    Asking,
+    /// Something of it is, and in no list.
+    InTexts,
+    /// All parts are there.
+    Whole,
+}
+
+fn rank(text: &Result<String, minijinja::Error>, given: &[Value], form: Form) -> Rank {
+    match text {
+        Err(_) => Rank::Failed,
+        Ok(text) if given.iter().all(|message| has_parts_of(text, message)) => Rank::Whole,
+        Ok(text) if !asks(text, given) => Rank::Silent,
+        Ok(_) if form.parts => Rank::InTexts,
+        Ok(_) => Rank::Asking,
+    }
+}
+
+fn content_of(message: &Value) -> Value {
+    message.get_attr("content").unwrap_or_default()
 }
 
 /// Whose words a template reads as lists of parts alone, of those that nobody gave in any form: templates of models that also
@@ -171,11 +227,10 @@ struct Lists {
 const AS_PYTHON: &str = "[{'t";
 
 /// Whether a person's words are in what was rendered, or parts of them; where nobody asks anything, they are.
-fn asks(text: &Result<String, minijinja::Error>, messages: &[Value]) -> bool {
-    let Ok(text) = text else { return false };
+fn asks(text: &str, messages: &[Value]) -> bool {
     let is_user = |message: &&Value| message.get_attr("role").is_ok_and(|role| role.as_str() == Some("user"));
-    let content = |message: &Value| message.get_attr("content").unwrap_or_default();
-    let words: Vec<String> = messages.iter().filter(is_user).flat_map(|message| words_of(&content(message))).collect();
+    let words: Vec<String> =
+        messages.iter().filter(is_user).flat_map(|message| words_of(&content_of(message))).collect();
     words.is_empty() || words.iter().any(|words| text.contains(words))
 }
 
@@ -194,7 +249,7 @@ fn words_of(content: &Value) -> Vec<String> {
 
 /// Whether what was rendered has the parts of a message's text, and not as Python shows lists.
 fn has_parts_of(text: &str, message: &Value) -> bool {
-    let content = message.get_attr("content").unwrap_or_default();
+    let content = content_of(message);
     let is_there = |part: &Value| part.as_str().is_some_and(|part| text.contains(part.trim()));
     content.kind() != ValueKind::Seq
         || !text.contains(AS_PYTHON)
@@ -212,9 +267,12 @@ fn message_value(message: &Message, form: Form, lists: Lists) -> Result<Value> {
         let given = json::read("a message", &message.given)?;
         fields.extend(pairs(&given));
         given_calls = given.get_attr("tool_calls").unwrap_or_default();
-        let kind = given.get_attr("content").unwrap_or_default().kind();
-        let is_no_text = matches!(kind, ValueKind::Seq | ValueKind::None | ValueKind::Undefined);
-        fields.extend((form == Form::Texts && is_no_text).then_some(text));
+        let is_other = match content_of(&given).kind() {
+            ValueKind::Seq => form.parts,
+            ValueKind::None | ValueKind::Undefined => form.nulls,
+            _ => false,
+        };
+        fields.extend(is_other.then_some(text));
     }
     let is_list = if message.role == Role::Assistant { lists.answers } else { lists.others };
     if is_list && message.given.is_empty() {
@@ -231,7 +289,7 @@ fn message_value(message: &Message, form: Form, lists: Lists) -> Result<Value> {
     if !message.tool_calls.is_empty() {
         let call = |(at, call): (usize, &super::ToolCall)| -> Result<Value> {
             let read = json::read("the arguments of a tool call", &call.arguments)?;
-            let arguments = if call.is_text && form == Form::Texts { call.arguments.as_str().into() } else { read };
+            let arguments = if call.is_text && form.arguments { call.arguments.as_str().into() } else { read };
             let given = given_calls.get_item(&at.into()).unwrap_or_default();
             let function = given.get_attr("function").unwrap_or_default();
             if function.kind() == ValueKind::Map {

@@ -529,7 +529,21 @@ mod tests {
         let json = "<|tool_call_start|>[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]<|tool_call_end|>";
         check(json, "", &["f {\"a\": 1}"]);
         check("<|python_start|>[g()]<|python_end|>", "", &["g {}"]);
-        for text in ["[1, 2]", "[f(a)]", "[f(a=)]", "[f(a=1]", "[f(a=1) g()]", "[]", "[f(a=nan)]", "f(a=1)"] {
+        let texts = r#"[f(a="\u00e9\x41\U0001F600\ud83d\ude00\a", b='a' "b", c='''it's "so"''', d="\d")]"#;
+        check(texts, "", &[r#"f {"a": "éA😀😀\u0007", "b": "ab", "c": "it's \"so\"", "d": "\\d"}"#]);
+        check("[f(a=(1, 'b'), b=(2), c=((3,)), d=())]", "", &[r#"f {"a": [1, "b"], "b": 2, "c": [3], "d": []}"#]);
+        for text in [
+            "[1, 2]",
+            "[f(a)]",
+            "[f(a=)]",
+            "[f(a=1]",
+            "[f(a=1) g()]",
+            "[]",
+            "[f(a=nan)]",
+            "f(a=1)",
+            r#"[f(a="\u12")]"#,
+            r#"[f(a="\ud83d")]"#,
+        ] {
             check(text, text, &[]);
         }
         let deep = format!("[f(a={})]", "[".repeat(100_000));
