@@ -218,6 +218,29 @@ fn term_ends_the_answer_and_the_conversation() {
     drop(stdin);
 }
 
+/// What was done until then is kept, although the next line never comes.
+#[test]
+fn a_wish_to_end_is_heard_while_a_line_is_waited_for() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [report, cache] = ["report.json", "cache.bin"].map(|name| folder.path().join(name));
+        let [to_report, to_cache] = [&report, &cache].map(|path| path.to_str().expect("UTF-8"));
+        let options = ["-cnv", "--reasoning=none", "-n", "4", "--report", to_report, "--prompt-cache", to_cache];
+        let mut child = program(&options);
+        let mut stdin = child.stdin.take().expect("its stdin");
+        let mut err = BufReader::new(child.stderr.take().expect("its stderr")).lines();
+        stdin.write_all(b"Why?\n").expect("a turn");
+        let said: Vec<String> =
+            err.by_ref().map(|line| line.expect("UTF-8")).take_while(|line| !line.contains("tokens read")).collect();
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill starts");
+        assert!(killed.success());
+        let output = child.wait_with_output().expect("the program ends");
+        assert_eq!(output.status.code(), Some(code), "{said:?}");
+        assert!(report.exists() && cache.exists(), "{signal}: not kept");
+        drop(stdin);
+    }
+}
+
 #[test]
 fn a_mistyped_command_is_no_question() {
     let answers = talk("/help\n/exti\nWhat did he say?\n", &ANSWER);

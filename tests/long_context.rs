@@ -162,3 +162,15 @@ fn compressed_attention_costs_what_its_entries_cost() {
     println!("operations per token at 1, 1024 and 4096: {} {} {}", all(0), all(1023), all(4095));
     assert!(all(4095) < 2.0 * all(0));
 }
+
+/// As many as are usual, or, where all are wanted (`-c 0`), as the model was trained for.
+#[test]
+fn a_context_that_nobody_counts_is_the_usual_or_the_models_own() {
+    for (n_usual, n_context) in [(LoadOptions::default().n_usual, 4096), (u32::MAX, 5000), (64, 64)] {
+        let mut files = grouped();
+        files.config = files.config.map(|config| config.replace("4096", "5000"));
+        let options = LoadOptions { n_context: None, n_usual, ..LoadOptions::default() };
+        let session = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ())).unwrap();
+        assert_eq!(session.n_context(), n_context);
+    }
+}

@@ -9,9 +9,7 @@ use super::network::Network;
 use super::step::Kind;
 use crate::engine::load::options::{Choices, LoadOptions};
 
-/// Positions to make room for where nothing is asked for; fewer, but no fewer than the least, where there is no room.
-const USUAL_CONTEXT: u32 = 4096;
-
+/// Where there is no room for what is usual, there are no fewer positions than these.
 const LEAST_CONTEXT: u32 = 512;
 
 /// Bytes of scratch that the recordings of generation take once they are lowered.
@@ -30,7 +28,7 @@ pub(in crate::engine) fn make_plan(
     notices: &mut Vec<String>,
 ) -> Result<Plan> {
     let most = model.outline().context_length;
-    let wanted = options.n_context.unwrap_or(most.min(USUAL_CONTEXT));
+    let wanted = options.n_context.unwrap_or(most.min(options.n_usual));
     if wanted == 0 || wanted > most {
         let expected = format!("1 to {most}, the model's own");
         return Err(Error::usage("context", wanted.to_string()).expected(expected));
@@ -43,7 +41,7 @@ pub(in crate::engine) fn make_plan(
         && let Some(fitting) =
             fit::longest_context(model, choices, room).filter(|n| (LEAST_CONTEXT..wanted).contains(n))
     {
-        notices.push(format!("the context is {fitting} tokens: there is no room for the usual {wanted}"));
+        notices.push(format!("the context is {fitting} tokens: there is no room for {wanted}"));
         choices.n_context = fitting;
     }
     let plan = Plan::new(model, choices, room);

@@ -24,8 +24,10 @@ impl ExecutorChoice {
 /// How a model is loaded.
 #[derive(Clone, Debug)]
 pub struct LoadOptions {
-    /// Positions to make room for. When `None`: the model's own context or 4096, whichever is smaller, or what fits.
+    /// Positions to make room for. When `None`: the model's own context or `n_usual`, whichever is smaller, or what fits.
     pub n_context: Option<u32>,
+    /// Positions at most, where nobody says how many.
+    pub n_usual: u32,
     /// Whether the driver's bounds checks stay in the shaders.
     pub shader_checks: ShaderChecks,
     /// Other choices than the adapter's own.
@@ -48,6 +50,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             n_context: None,
+            n_usual: 4096,
             shader_checks: ShaderChecks::Off,
             tuning: None,
             n_chunk: None,

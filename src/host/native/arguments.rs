@@ -195,7 +195,7 @@ pub(super) struct Model {
     pub(super) model: Option<PathBuf>,
     #[command(flatten)]
     pub(super) hub: super::hub::HubModel,
-    /// Tokens of text to make room for; 0 for as many as the model was trained for, and as fit [default: 0]
+    /// Tokens of text to make room for; 0 for as many as the model was trained for, and as fit [default: 4096, or as 0]
     #[arg(short, long = "ctx-size", value_name = "N", value_parser = clap::value_parser!(u32).range(0..),
           allow_negative_numbers = true)]
     pub(super) ctx_size: Option<u32>,
@@ -212,7 +212,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// The tokens to make room for; `None` for the model's own number.
+    /// The tokens to make room for; `None` for as many as are usual, or as the model was trained for.
     pub(super) fn n_context(&self) -> Option<u32> {
         self.ctx_size.filter(|&n| n > 0)
     }

@@ -19,6 +19,11 @@ use crate::measure::report::{ModelFacts, SamplingSettings, Settings, TextTimes};
 use crate::text::chat::{Chat, Message, Part, RenderOptions, Role, Transcript};
 use std::io::IsTerminal;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// How soon a wish to end is heard while a line is waited for.
+const HEARS_EVERY: Duration = Duration::from_millis(50);
 
 /// A conversation at a terminal, or over pipes.
 struct Talk {
@@ -149,9 +154,45 @@ async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>, Vec<String>)> 
     Ok((chat, doubt, open.stop_strings.clone()))
 }
 
+/// The lines of stdin, read beside the conversation: whoever waits for one also hears that all is to end.
+struct Turns {
+    wanted: SyncSender<()>,
+    lines: Receiver<Result<Option<String>>>,
+}
+
+impl Turns {
+    fn of_stdin(are_typed: bool) -> Result<Self> {
+        let (wanted, wishes) = sync_channel(1);
+        let (to, lines) = sync_channel(1);
+        let read = move || {
+            while wishes.recv().is_ok() && to.send(prompt::read_turn(&mut std::io::stdin().lock(), are_typed)).is_ok() {
+            }
+        };
+        std::thread::Builder::new().spawn(read).map_err(|error| Error::io("stdin", error))?;
+        Ok(Self { wanted, lines })
+    }
+
+    /// The next one; `None` where there are no more, or where all is to end. The thread is then left waiting.
+    fn next(&self) -> Result<Option<String>> {
+        if self.wanted.send(()).is_err() {
+            return Ok(None);
+        }
+        while !interrupt::asked() {
+            match self.lines.recv_timeout(HEARS_EVERY) {
+                Ok(line) => return line,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Talk {
     /// Answers what was left open elsewhere, and takes turns until there are no more.
     fn hold(&mut self, open: Option<Message>, first: Option<String>, single_turn: bool) -> Result<()> {
+        // From the first turn to the last: what was done until the end is kept.
+        let _watch = interrupt::watch();
         if let Some(open) = open {
             self.answer(Turn::Open(Box::new(open)))?;
             if single_turn || interrupt::asked() {
@@ -166,6 +207,7 @@ impl Talk {
             }
         }
         let asks = std::io::stdin().is_terminal();
+        let turns = Turns::of_stdin(asks && cfg!(unix))?;
         if asks {
             eprintln!("headstart: {COMMANDS}");
         }
@@ -173,7 +215,14 @@ impl Talk {
             if asks {
                 eprint!("\n> ");
             }
-            let Some(line) = prompt::read_turn(&mut std::io::stdin().lock())? else { break };
+            let line = match turns.next() {
+                Err(error) if asks && error.kind == ErrorKind::Usage => {
+                    eprintln!("headstart: {error}");
+                    continue;
+                }
+                line => line?,
+            };
+            let Some(line) = line else { break };
             match Turn::of(&line) {
                 Turn::Nothing => {}
                 Turn::Exit => break,
@@ -195,7 +244,7 @@ impl Talk {
                 },
             }
         }
-        if self.timings.is_none() && !asks {
+        if self.timings.is_none() && !asks && !interrupt::asked() {
             eprintln!("headstart: nothing was asked: no turn came, and no message waits for an answer");
         }
         Ok(())
@@ -203,9 +252,7 @@ impl Talk {
 
     /// Asks, or asks again, and shows the answer as it comes.
     fn answer(&mut self, turn: Turn<'_>) -> Result<()> {
-        let watch = interrupt::watch();
         let answered = pollster::block_on(self.write(turn))?;
-        drop(watch);
         let left_off = interrupt::was_asked();
         self.out.write("\n")?;
         for call in &answered.calls {

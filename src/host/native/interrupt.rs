@@ -3,7 +3,7 @@
 //! first one ends it too.
 
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// What shells report for a program ended by Ctrl-C.
 const BY_CTRL_C: u8 = 130;
@@ -12,7 +12,8 @@ const BY_CTRL_C: u8 = 130;
 const BY_TERM: u8 = 143;
 
 static CODE: AtomicU8 = AtomicU8::new(BY_CTRL_C);
-static WATCHED: AtomicBool = AtomicBool::new(false);
+/// How many watch.
+static WATCHED: AtomicU32 = AtomicU32::new(0);
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// While it lives, Ctrl-C is not the end but a wish, and [`asked`] tells of it.
@@ -21,7 +22,7 @@ pub(super) struct Watch(());
 /// Promises to ask [`asked`] every little while.
 pub(super) fn watch() -> Watch {
     install();
-    WATCHED.store(true, Ordering::SeqCst);
+    WATCHED.fetch_add(1, Ordering::SeqCst);
     Watch(())
 }
 
@@ -48,7 +49,7 @@ fn watch_for_term() -> std::io::Result<()> {
 
 fn wished(code: u8) {
     CODE.store(code, Ordering::SeqCst);
-    if !WATCHED.load(Ordering::SeqCst) || ASKED.swap(true, Ordering::SeqCst) {
+    if WATCHED.load(Ordering::SeqCst) == 0 || ASKED.swap(true, Ordering::SeqCst) {
         std::process::exit(i32::from(code));
     }
 }
@@ -60,7 +61,7 @@ pub(super) fn exit_code() -> u8 {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        WATCHED.store(false, Ordering::SeqCst);
+        WATCHED.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -127,8 +127,14 @@ pub(super) fn unescaped(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
+/// What a terminal hands over of a line at most, in bytes: it drops the rest.
+const LONGEST_TYPED: usize = 4095;
+
 /// The next line, without its end; `None` at the end of the text. A \ at a line's end joins it with the next one.
-pub(super) fn read_turn(from: &mut impl BufRead) -> Result<Option<String>> {
+///
+/// # Errors
+/// When it is no text, or too long; of what is typed, also where a part of it never came.
+pub(super) fn read_turn(from: &mut impl BufRead, is_typed: bool) -> Result<Option<String>> {
     let mut turn = String::new();
     let mut bytes = Vec::new();
     loop {
@@ -136,6 +142,11 @@ pub(super) fn read_turn(from: &mut impl BufRead) -> Result<Option<String>> {
         let n = from.take(MOST_BYTES).read_until(b'\n', &mut bytes).map_err(|error| Error::io("stdin", error))?;
         if n as u64 >= MOST_BYTES {
             return Err(Error::usage("stdin", "a line too long").expected(format!("at most {} MiB", MOST_BYTES >> 20)));
+        }
+        if is_typed && bytes.strip_suffix(b"\n").unwrap_or(&bytes).len() >= LONGEST_TYPED {
+            return Err(Error::usage("this line", format!("{LONGEST_TYPED} bytes, and what came after is lost"))
+                .expected("a shorter one, which is all that a terminal hands over")
+                .advice("End lines with a \\, or give the text as a file, with -f, or through a pipe."));
         }
         let line = read_text(&bytes[..], "stdin", MOST_BYTES)?;
         let line = line.strip_prefix('\u{feff}').unwrap_or(&line);
@@ -221,14 +232,23 @@ mod tests {
     fn turns_are_lines_and_go_on_behind_a_backslash() {
         let turns = |text: &str| {
             let mut from = text.as_bytes();
-            let turns: Vec<String> = std::iter::from_fn(|| read_turn(&mut from).expect("UTF-8")).collect();
+            let turns: Vec<String> = std::iter::from_fn(|| read_turn(&mut from, false).expect("UTF-8")).collect();
             turns
         };
         assert_eq!(turns("a b\r\n\nc\\\nd\\\n\ne"), ["a b", "", "c\nd\n", "e"]);
         assert_eq!(turns("a\n"), ["a"]);
         assert_eq!(turns("a\\"), ["a\n"]);
         assert!(turns("").is_empty());
-        assert!(read_turn(&mut &b"\xff\n"[..]).is_err_and(|error| error.found.contains("UTF-8")));
+        assert!(read_turn(&mut &b"\xff\n"[..], false).is_err_and(|error| error.found.contains("UTF-8")));
+        // Of a longer line a terminal hands over this.
+        let line = |n: usize| "x".repeat(n) + "\n";
+        assert!(read_turn(&mut line(4095).as_bytes(), true).is_err_and(|error| error.found.contains("lost")));
+        assert!(
+            read_turn(&mut line(4094).as_bytes(), true).is_ok_and(|turn| turn.is_some_and(|turn| turn.len() == 4094))
+        );
+        assert!(
+            read_turn(&mut line(9000).as_bytes(), false).is_ok_and(|turn| turn.is_some_and(|turn| turn.len() == 9000))
+        );
     }
 
     #[test]

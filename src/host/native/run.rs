@@ -260,13 +260,15 @@ pub(super) async fn load_untuned(
     let shader_checks = if options.shader_checks { ShaderChecks::On } else { ShaderChecks::Off };
     let most_bytes = memory::free_bytes(&choice);
     let cache = options.cache;
+    let usual = LoadOptions::default();
     let options = LoadOptions {
         n_context,
+        n_usual: if options.ctx_size == Some(0) { u32::MAX } else { usual.n_usual },
         shader_checks,
         most_bytes,
         cache: options.cache.types(&choice),
         tuning: tune::at_load(&choice, options.tune, options.rounds),
-        ..LoadOptions::default()
+        ..usual
     };
     let mut progress = Progress::new();
     let mut heard = |at| {
