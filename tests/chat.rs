@@ -297,6 +297,16 @@ fn messages_of_a_file_are_shown_as_they_were_given() {
     assert!(error.is_err());
 }
 
+/// Under the name that gpt-oss's template has for it, which is for calls alone.
+#[test]
+fn what_was_thought_before_a_call_is_shown() {
+    let call = ToolCall { name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+    let calling = Message { tool_calls: vec![call], ..assistant("hm", "") };
+    let template = chat("{% for m in messages %}{{ m.thinking }}/{{ m.reasoning_content }};{% endfor %}").unwrap();
+    let shown = template.render(&[user("a"), assistant("so", "b"), user("c"), calling], &RenderOptions::default());
+    assert_eq!(shown.as_deref(), Ok("/;/so;/;hm/hm;"));
+}
+
 /// Templates of models that also see may read lists of parts alone, and would pass over a text without a word: llama.cpp gives
 /// them lists.
 #[test]

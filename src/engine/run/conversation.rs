@@ -350,13 +350,16 @@ impl Answer<'_> {
         let has_ended = self.generation.has_ended() || self.stops.found().is_some();
         let timings = self.generation.finish().await?;
         let Self { conversation, prompt, written, message, .. } = self;
+        let called = tool_calls(&message.content, &conversation.options.tools);
         if let Some(turn) = conversation.turns.last_mut() {
-            turn.answer = Some(message.clone());
+            turn.answer = Some(match called.apart {
+                true => Message { content: called.text, tool_calls: called.calls.clone(), ..message.clone() },
+                false => message.clone(),
+            });
         }
         let whole =
             Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
         conversation.computed = vec![prompt, whole];
-        let calls = tool_calls(&message.content, &conversation.options.tools).calls;
-        Ok(Answered { rest, message, calls, ids: written.ids, has_ended, timings })
+        Ok(Answered { rest, message, calls: called.calls, ids: written.ids, has_ended, timings })
     }
 }

@@ -281,6 +281,10 @@ fn message_value(message: &Message, form: Form, lists: Lists) -> Result<Value> {
     }
     if !message.reasoning.is_empty() {
         fields.push(("reasoning_content".into(), message.reasoning.as_str().into()));
+        // Before calls gpt-oss's template has another name for it.
+        if message.given.is_empty() && message.content.is_empty() && !message.tool_calls.is_empty() {
+            fields.push(("thinking".into(), message.reasoning.as_str().into()));
+        }
     }
     // In what was given it may be a number.
     if !message.tool_call_id.is_empty() && message.given.is_empty() {

@@ -26,6 +26,8 @@ pub struct Called {
     pub text: String,
     /// The tools that it calls, in order. Their ids are empty: no model writes any.
     pub calls: Vec<ToolCall>,
+    /// Whether they are messages of their own, as in gpt-oss's channels: a template would put them into another one with the text.
+    pub apart: bool,
 }
 
 /// Takes the calls out of an answer. `tools` are those that the model was told of, as in
@@ -53,6 +55,7 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
                     rest = behind;
                 }
                 called.calls.extend(calls);
+                called.apart |= form.begin == CHANNEL;
             }
             // The mark is passed over, so that what follows it is looked at too.
             None => {
@@ -72,7 +75,7 @@ pub fn tool_calls(answer: &str, tools: &[String]) -> Called {
         .then(|| llama(answer).or_else(|| listed(answer)).or_else(|| bare(answer, tools)).filter(are_known))
         .flatten()
     {
-        Some(calls) => Called { text: String::new(), calls },
+        Some(calls) => Called { calls, ..Called::default() },
         None => called,
     }
 }
@@ -107,7 +110,7 @@ const FORMS: [Form; 12] = [
     },
     Form { begin: "<function_call>", end: "</function_call>", read: |block, _| one_or_more(block) },
     Form { begin: "<TOOLCALL>", end: "</TOOLCALL>", read: |block, _| one_or_more(block) },
-    Form { begin: "<|channel|>commentary to=functions.", end: "<|call|>", read: sent },
+    Form { begin: CHANNEL, end: "<|call|>", read: sent },
     Form {
         begin: "<|tool_call_start|>",
         end: "<|tool_call_end|>",
@@ -116,6 +119,7 @@ const FORMS: [Form; 12] = [
     // Nothing ends these but the answer.
     Form { begin: MISTRAL, end: "</s>", read: mistral },
 ];
+const CHANNEL: &str = "<|channel|>commentary to=functions.";
 const MISTRAL: &str = "[TOOL_CALLS]";
 const ONE_MARKED: &str = "<｜tool▁call▁begin｜>";
 
@@ -510,6 +514,8 @@ mod tests {
         check(&format!("I look.{call}<|call|>"), "I look.", &["add {\"a\": 1}"]);
         let other = "<|channel|>commentary to=browser.open<|message|>{}";
         check(other, other, &[]);
+        let is_apart = |answer| tool_calls(answer, &[]).apart;
+        assert!(is_apart(call) && !is_apart(other) && !is_apart("[TOOL_CALLS]f[ARGS]{}"));
     }
 
     #[test]
