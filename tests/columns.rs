@@ -167,6 +167,24 @@ fn weights_by_columns_compute_what_their_values_do() {
     }
 }
 
+/// AutoGPTQ writes one beside every matrix.
+#[test]
+fn biases_of_zeros_are_none() {
+    let (mut small, plain) = GPTQ.model("llama");
+    let matrices: Vec<_> = plain.iter().filter(|tensor| is_packed(&tensor.0)).collect();
+    for (name, _, shape, _) in &matrices {
+        small.push((name.replace(".weight", ".bias"), "F16", vec![shape[0]], vec![0; 2 * shape[0] as usize]));
+    }
+    let ids = &expected("llama").ids[..20];
+    let of_plain = logits(&mut load("llama", Value::Null, &plain).unwrap(), ids, &[]);
+    let found = logits(&mut load("llama", GPTQ.settings(false), &small).unwrap(), ids, &[]);
+    assert!(worst(&of_plain, &found) <= 1e-3);
+    // One that is something is no habit.
+    small.iter_mut().find(|tensor| tensor.0.ends_with("down_proj.bias")).unwrap().3[1] = 0x3c;
+    let error = load("llama", GPTQ.settings(false), &small).err().unwrap().to_string();
+    assert!(error.contains("down_proj.bias"), "{error}");
+}
+
 /// A file is read in pieces of any size, which need not begin with a row.
 #[test]
 fn any_bytes_of_the_rows_are_those_of_all() {

@@ -24,6 +24,9 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
 
+/// The longest rows that anyone has are in heads, for some 300 thousand tokens.
+const MOST_BIAS_BYTES: u64 = 4 << 20;
+
 /// How weights are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packing {
@@ -110,6 +113,26 @@ pub fn as_rows(
     let name = sources.first().map_or_else(String::new, |source| source.name().to_owned());
     let held = RefCell::default();
     Ok((directory, Rc::new(Rows { name, bytes: at, sources: sources.to_vec(), packing, matrices, held })))
+}
+
+/// The directory that [`as_rows`] made without biases of zeros, if it has any: AutoGPTQ writes a bias beside every matrix, whether
+/// the model has one or not.
+///
+/// # Errors
+/// When a bias cannot be read.
+pub async fn without_zero_biases(directory: &Directory, sources: &[Rc<dyn Source>]) -> Result<Option<Directory>> {
+    let packed = directory.tensors().iter().filter(|tensor| tensor.source_index == sources.len());
+    let names = packed.filter_map(|tensor| Some(format!("{}.bias", tensor.name.strip_suffix(".weight")?)));
+    let mut zeros = HashSet::new();
+    for bias in names.filter_map(|name| directory.get(&name)).filter(|bias| bias.bytes <= MOST_BIAS_BYTES) {
+        let mut bytes = vec![0; bias.bytes as usize];
+        sources[bias.source_index].read_at(bias.offset, &mut bytes).await?;
+        if bytes.iter().all(|&byte| byte == 0) {
+            zeros.insert(&*bias.name);
+        }
+    }
+    let others = directory.tensors().iter().filter(|tensor| !zeros.contains(&*tensor.name));
+    if zeros.is_empty() { Ok(None) } else { Directory::new(others.cloned().collect()).map(Some) }
 }
 
 /// A matrix, and what it is made of.

@@ -230,14 +230,14 @@ impl ModelFiles {
         if self.is_gguf().await? {
             return self.export_gguf().await;
         }
-        let (directory, sources, _) = self.directory().await?;
         let config = self.require_config()?;
         let mut notices = Vec::new();
         let shape = AnyShape::from_config(config, &mut notices)?;
         if let AnyShape::Grouped(shape) = &shape {
             shape.check_said_by_gguf()?;
         }
-        let (model, named) = shape.clone().bind_named(Place::Files(&directory))?;
+        let bind = |directory: &Directory, _: &mut Vec<String>| shape.clone().bind_named(Place::Files(directory));
+        let ((model, named), sources) = self.bound(&mut Vec::new(), bind).await?;
         for (n, what) in model.left_out() {
             notices.extend((n > 0).then(|| format!("{n} tensors {what} are left out")));
         }

@@ -236,20 +236,36 @@ impl ModelFiles {
         Ok(OpenModel { model, sources, tokenizer, stop_strings, recommended, chat, notices })
     }
 
-    /// The tensors of safetensors by rows, what they are read from, and what a person should know of them.
-    pub(in crate::engine) async fn directory(&self) -> Result<(Directory, Vec<Rc<dyn Source>>, Option<String>)> {
+    /// What `bind` makes of the tensors of safetensors, by rows, and what they are read from. What is odd goes to `notices`.
+    pub(in crate::engine) async fn bound<T>(
+        &self,
+        notices: &mut Vec<String>,
+        bind: impl Fn(&Directory, &mut Vec<String>) -> Result<T>,
+    ) -> Result<(T, Vec<Rc<dyn Source>>)> {
         let (directory, notice) = shards::read(&self.sources, self.index.as_ref()).await?;
-        let mut sources = self.sources.clone();
-        let Some(packing) = packing(self.require_config()?)? else { return Ok((directory, sources, notice)) };
-        let (directory, rows) = columns::as_rows(&directory, &sources, packing)?;
-        sources.push(rows);
-        Ok((directory, sources, notice))
+        notices.extend(notice);
+        let Some(packing) = packing(self.require_config()?)? else {
+            return Ok((bind(&directory, notices)?, self.sources.clone()));
+        };
+        let (directory, rows) = columns::as_rows(&directory, &self.sources, packing)?;
+        let n_notices = notices.len();
+        let bound = match bind(&directory, notices) {
+            Ok(bound) => bound,
+            Err(error) => {
+                notices.truncate(n_notices);
+                let without = columns::without_zero_biases(&directory, &self.sources).await?.ok_or(error)?;
+                bind(&without, notices)?
+            }
+        };
+        Ok((bound, self.sources.iter().cloned().chain([rows]).collect()))
     }
 
     async fn read_safetensors(&self) -> Result<OpenModel> {
-        let (directory, sources, notice) = self.directory().await?;
-        let mut notices: Vec<String> = notice.into_iter().collect();
-        let model = Model::from_config(self.require_config()?, &directory, &mut notices)?;
+        let mut notices = Vec::new();
+        let bind = |directory: &Directory, notices: &mut Vec<String>| {
+            Model::from_config(self.require_config()?, directory, notices)
+        };
+        let (model, sources) = self.bound(&mut notices, bind).await?;
         let outline = model.outline();
         let special = SpecialIds { bos: outline.bos, eos: outline.eos, ..SpecialIds::default() };
         let tokenizer = self.json_tokenizer(special).unwrap_or_else(|unknown| {
