@@ -242,6 +242,10 @@ impl Source for Rows {
                 let held = self.hold(number).await?;
                 self.write_rows(matrix, &held, at - matrix.at, part);
                 (at, rest) = (at + n as u64, after);
+                if at == matrix.at + matrix.bytes() {
+                    // What comes next is of another one, or nothing.
+                    self.held.replace(None);
+                }
             }
             Ok(())
         })

@@ -37,6 +37,10 @@ pub fn packing(config: &str) -> Result<Option<Packing>> {
         Order::Gptq { .. } => is("sym").unwrap_or(true),
         Order::Awq => is("sym").unwrap_or(false) || is("zero_point") == Some(false),
     };
+    // Whose zeros are stored less 1 is not said.
+    if matches!(order, Order::Gptq { .. }) && method != "gptq" && !is_symmetric {
+        return refused("sym", "true");
+    }
     let bits = match (order, at("bits").or_else(|| at("w_bit")).and_then(Value::as_u64)) {
         (_, Some(4)) => 4,
         (Order::Gptq { .. }, Some(8)) if is_symmetric => 8,
@@ -137,6 +141,10 @@ mod tests {
             (
                 json!({"quant_method": "auto-round", "bits": 4, "group_size": 128, "packing_format": "auto_round:fp8"}),
                 "packing_format",
+            ),
+            (
+                json!({"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": false, "packing_format": "auto_round:auto_gptq"}),
+                "sym",
             ),
         ] {
             let error = of(&settings).expect_err(key).to_string();
