@@ -1,8 +1,8 @@
 //! Any bytes at all as a safetensors file: no panic, and what is returned lies inside the file; nor where its weights are taken for
-//! those that lie by columns.
+//! those that are packed in words.
 #![no_main]
 
-use headstart::format::columns::{Order, Packing, as_rows, without_zero_biases};
+use headstart::format::packing::{Order, Packing, as_rows, without_zero_biases};
 use headstart::format::{Memory, Source, safetensors};
 use libfuzzer_sys::fuzz_target;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
         let _ = tensor.require_supported();
     }
     let gptq = Order::Gptq { less_one: true };
-    let packings = [(Order::Awq, 4, Some(32), false), (gptq, 4, Some(64), false), (gptq, 4, None, true), (gptq, 8, Some(32), true)];
+    let packings = [(Order::Awq, 4, Some(32), false), (gptq, 4, Some(64), false), (gptq, 4, None, true), (gptq, 8, Some(32), true), (Order::Rows, 4, None, false)];
     for (order, bits, group_len, is_symmetric) in packings {
         let packing = Packing { order, bits, group_len, is_symmetric };
         let Ok((directory, rows)) = as_rows(&file.directory, &[source.clone()], packing) else { continue };

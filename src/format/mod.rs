@@ -4,10 +4,10 @@
 //! Everything read here comes from outside and is taken as hostile: no count is believed before it is held
 //! against the bytes that are there, nothing is allocated by an unchecked number, and no input panics.
 
-pub mod columns;
 pub mod directory;
 pub mod gguf;
 pub mod loose_json;
+pub mod packing;
 pub mod part_name;
 pub mod plane;
 pub mod quant;

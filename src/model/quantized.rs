@@ -2,20 +2,30 @@
 
 use super::shape::config::ConfigKeys;
 use crate::error::{Error, Result};
-use crate::format::columns::{Order, Packing};
 use crate::format::directory::shown;
+use crate::format::packing::{Order, Packing};
 use serde_json::Value;
 
-/// How weights lie by columns, as GPTQ, AWQ and AutoRound write them; `None` where they do not.
+/// How codes are packed in words with zeros beside them, as GPTQ, AWQ, AutoRound and, asymmetrically, compressed-tensors write them;
+/// `None` where they are not.
 ///
 /// # Errors
-/// When they lie by columns in a way that is not read.
+/// When they are packed so in a way that is not read.
 pub fn packing(config: &str) -> Result<Option<Packing>> {
     let Ok(keys) = ConfigKeys::parse(config) else { return Ok(None) };
     let at = |key: &str| keys.at(&format!("quantization_config.{key}"));
     let text = |key: &str| at(key).and_then(Value::as_str);
     let is = |key: &str| at(key).and_then(Value::as_bool);
     let Some(method) = text("quant_method") else { return Ok(None) };
+    if method == "compressed-tensors" {
+        let groups = at("config_groups").and_then(Value::as_object).into_iter().flatten();
+        let mut weights = groups.filter_map(|(_, group)| group.get("weights"));
+        let has_zeros = weights.any(|of| {
+            of.get("symmetric") == Some(&Value::Bool(false)) && of.get("num_bits").and_then(Value::as_u64) == Some(4)
+        });
+        let rows = Packing { order: Order::Rows, bits: 4, group_len: None, is_symmetric: false };
+        return Ok(has_zeros.then_some(rows));
+    }
     let refused = |key: &str, expected: &str| {
         let found = at(key).map_or_else(|| "missing".to_owned(), |value| shown(&value.to_string()));
         Err(Error::file(format!("config.json: key \"quantization_config.{key}\""), found)
@@ -34,7 +44,7 @@ pub fn packing(config: &str) -> Result<Option<Packing>> {
         _ => return Ok(None),
     };
     let is_symmetric = match order {
-        Order::Gptq { .. } => is("sym").unwrap_or(true),
+        Order::Gptq { .. } | Order::Rows => is("sym").unwrap_or(true),
         Order::Awq => is("sym").unwrap_or(false) || is("zero_point") == Some(false),
     };
     // Whose zeros are stored less 1 is not said.
@@ -44,7 +54,7 @@ pub fn packing(config: &str) -> Result<Option<Packing>> {
     let bits = match (order, at("bits").or_else(|| at("w_bit")).and_then(Value::as_u64)) {
         (_, Some(4)) => 4,
         (Order::Gptq { .. }, Some(8)) if is_symmetric => 8,
-        (Order::Gptq { .. }, _) => return refused("bits", "4, or symmetrically 8"),
+        (Order::Gptq { .. } | Order::Rows, _) => return refused("bits", "4, or symmetrically 8"),
         (Order::Awq, _) => return refused("bits", "4"),
     };
     if order == Order::Awq && text("version").is_some_and(|version| !version.eq_ignore_ascii_case("gemm")) {
@@ -123,6 +133,13 @@ mod tests {
         let rounded = json!({"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": true, "packing_format": "auto_round:auto_awq"});
         assert_eq!(of(&rounded)?, awq(true));
         assert_eq!(of(&json!({"quant_method": "fp8"}))?, None);
+        let groups = |symmetric: bool, bits: u32| {
+            let weights = json!({"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": "group", "group_size": 128});
+            json!({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}})
+        };
+        let rows = Packing { order: Order::Rows, bits: 4, group_len: None, is_symmetric: false };
+        assert_eq!(of(&groups(false, 4))?, Some(rows));
+        assert_eq!((of(&groups(true, 4))?, of(&groups(false, 8))?), (None, None));
         assert_eq!(packing("{}")?, None);
         Ok(())
     }

@@ -8,8 +8,9 @@ use super::recommended::Recommended;
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
-use crate::format::{Directory, Source, columns, gguf, loose_json};
-use crate::model::{Family, Model, Synthetic, grouped, packing};
+use crate::format::{Directory, Source, gguf, loose_json, packing};
+use crate::model;
+use crate::model::{Family, Model, Synthetic, grouped};
 use crate::text::chat::Chat;
 use crate::text::{GgufVocabulary, SpecialIds, Tokenizer, TokenizerConfig};
 use serde_json::Value;
@@ -244,16 +245,16 @@ impl ModelFiles {
     ) -> Result<(T, Vec<Rc<dyn Source>>)> {
         let (directory, notice) = shards::read(&self.sources, self.index.as_ref()).await?;
         notices.extend(notice);
-        let Some(packing) = packing(self.require_config()?)? else {
+        let Some(how) = model::packing(self.require_config()?)? else {
             return Ok((bind(&directory, notices)?, self.sources.clone()));
         };
-        let (directory, rows) = columns::as_rows(&directory, &self.sources, packing)?;
+        let (directory, rows) = packing::as_rows(&directory, &self.sources, how)?;
         let n_notices = notices.len();
         let bound = match bind(&directory, notices) {
             Ok(bound) => bound,
             Err(error) => {
                 notices.truncate(n_notices);
-                let without = columns::without_zero_biases(&directory, &self.sources).await?.ok_or(error)?;
+                let without = packing::without_zero_biases(&directory, &self.sources).await?.ok_or(error)?;
                 bind(&without, notices)?
             }
         };

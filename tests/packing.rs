@@ -1,4 +1,4 @@
-//! Weights that lie by columns, as GPTQ, AWQ and AutoRound write them: what they compute is what the values compute that they stand
+//! Weights packed in words with zeros beside them, as GPTQ, AWQ, AutoRound and compressed-tensors write them: what they compute is what the values compute that they stand
 //! for, and what is damaged or not read is named.
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
@@ -18,6 +18,8 @@ type Stored = (String, &'static str, Vec<u64>, Vec<u8>);
 /// How a model is packed.
 #[derive(Clone, Copy)]
 struct How {
+    /// By compressed-tensors, a row after the other.
+    rows: bool,
     awq: bool,
     bits: usize,
     group_len: usize,
@@ -26,8 +28,9 @@ struct How {
     less_one: bool,
 }
 
-const AWQ: How = How { awq: true, bits: 4, group_len: 32, symmetric: false, less_one: false };
+const AWQ: How = How { rows: false, awq: true, bits: 4, group_len: 32, symmetric: false, less_one: false };
 const GPTQ: How = How { awq: false, less_one: true, ..AWQ };
+const ROWS: How = How { rows: true, awq: false, ..AWQ };
 
 /// The order in which AutoAWQ packs rows into a word, from the low bits up.
 const AWQ_ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
@@ -35,8 +38,13 @@ const AWQ_ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 impl How {
     /// The settings in a config.json.
     fn settings(self, autoround: bool) -> Value {
-        let Self { awq, bits, group_len, symmetric, less_one } = self;
+        let Self { rows, awq, bits, group_len, symmetric, less_one } = self;
         let group_size = if group_len == usize::MAX { json!(-1) } else { json!(group_len) };
+        if rows {
+            let weights = json!({"num_bits": bits, "type": "int", "symmetric": false, "strategy": "group", "group_size": group_size});
+            let groups = json!({"group_0": {"targets": ["Linear"], "weights": weights}});
+            return json!({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups});
+        }
         match (awq, autoround) {
             (true, false) => {
                 json!({"quant_method": "awq", "bits": bits, "group_size": group_size, "zero_point": !symmetric, "version": "gemm"})
@@ -90,11 +98,38 @@ impl How {
             let places = (0..n_in / per_word).flat_map(|i| (0..n_rows).map(move |row| (i, row)));
             places.map(|(i, row)| word(&|k| codes[row * n_in + i * per_word + k])).collect()
         };
+        let stem = name.strip_suffix(".weight").unwrap();
+        let bytes = |words: &[u32]| bytemuck::cast_slice(words).to_vec();
+        if self.rows {
+            // Codes and zeros are signed there, and have 8 added where they are packed.
+            let nibbles = |codes: &mut dyn Iterator<Item = u32>| {
+                codes.enumerate().fold(0, |word, (at, code)| word | code << (4 * at))
+            };
+            let packed: Vec<u32> = codes.chunks(8).map(|codes| nibbles(&mut codes.iter().copied())).collect();
+            let places = (0..n_rows / 8).flat_map(|j| (0..n_groups).map(move |group| (j, group)));
+            let zeros: Vec<u32> =
+                places.map(|(j, group)| nibbles(&mut (0..8).map(|k| zeros[group * n_rows + 8 * j + k]))).collect();
+            let scales: Vec<f16> = (0..n_rows)
+                .flat_map(|row| (0..n_groups).map(move |group| (row, group)))
+                .map(|(row, group)| scales[group * n_rows + row])
+                .collect();
+            let [n_rows, n_in, n_groups] = [n_rows, n_in, n_groups].map(|n| n as u64);
+            let stored = vec![
+                (format!("{stem}.weight_packed"), "I32", vec![n_rows, n_in / 8], bytes(&packed)),
+                (format!("{stem}.weight_zero_point"), "I32", vec![n_rows / 8, n_groups], bytes(&zeros)),
+                (format!("{stem}.weight_scale"), "F16", vec![n_rows, n_groups], bytemuck::cast_slice(&scales).to_vec()),
+                (
+                    format!("{stem}.weight_shape"),
+                    "I64",
+                    vec![2],
+                    [n_rows, n_in].iter().flat_map(|n| n.to_le_bytes()).collect(),
+                ),
+            ];
+            return (stored, values);
+        }
         let less = u32::from(self.less_one);
         let zeros = of_rows(&|group, row| zeros[group * n_rows + row].wrapping_sub(less) & most as u32, n_groups);
         let groups: Vec<u32> = (0..n_in).map(|input| (input / group_len) as u32).collect();
-        let stem = name.strip_suffix(".weight").unwrap();
-        let bytes = |words: &[u32]| bytemuck::cast_slice(words).to_vec();
         let [n_rows, n_in, n_groups, per_word] = [n_rows, n_in, n_groups, per_word].map(|n| n as u64);
         let shape = if self.awq { vec![n_in, n_rows / per_word] } else { vec![n_in / per_word, n_rows] };
         let mut stored = vec![
@@ -143,7 +178,7 @@ fn load(family: &str, settings: Value, tensors: &[Stored]) -> headstart::Result<
 }
 
 #[test]
-fn weights_by_columns_compute_what_their_values_do() {
+fn packed_weights_compute_what_their_values_do() {
     for (family, how, autoround, format) in [
         ("qwen2", AWQ, false, Format::Q4_ZERO),
         ("qwen3moe", How { group_len: 64, ..AWQ }, false, Format::Q4_ZERO),
@@ -152,6 +187,8 @@ fn weights_by_columns_compute_what_their_values_do() {
         ("qwen2", How { symmetric: true, less_one: false, ..GPTQ }, false, Format::Q4_0),
         ("llama", How { group_len: 64, ..GPTQ }, false, Format::Q4_ZERO),
         ("deepseek_v3", How { group_len: usize::MAX, less_one: false, ..GPTQ }, false, Format::Q4_ZERO),
+        ("qwen3", ROWS, false, Format::Q4_ZERO),
+        ("qwen3moe", How { group_len: usize::MAX, ..ROWS }, false, Format::Q4_ZERO),
         ("qwen3moe", How { bits: 8, symmetric: true, ..GPTQ }, false, Format::Q8_0),
     ] {
         let (small, plain) = how.model(family);
@@ -223,6 +260,9 @@ fn what_is_damaged_or_in_another_order_is_named() {
         (AWQ, "qweight", |tensor| tensor.2 = vec![1, tensor.2[0] * tensor.2[1]], "multiple of 32 inputs"),
         (AWQ, "qweight", |tensor| tensor.2.insert(0, 1), "of shape"),
         (GPTQ, "qweight", |tensor| tensor.2.reverse(), "of shape"),
+        (ROWS, "weight_zero_point", |tensor| tensor.2.reverse(), "of shape"),
+        (ROWS, "weight_scale", |tensor| tensor.2 = vec![tensor.2[0] * tensor.2[1], 1], "of shape"),
+        (ROWS, "weight_scale", |tensor| tensor.0.push('_'), "o_proj.weight_scale"),
     ] {
         let error = changed(how, ending, &change);
         assert!(error.contains(says) && error.contains(PROJ), "{ending}: {says:?} is not in {error:?}");

@@ -1,16 +1,18 @@
-//! Weights of GPTQ and AWQ, which lie by columns: what belongs to the first input of all rows, then to the second. They become a
+//! Weights whose codes are packed in words, with scales and zeros beside them: those of GPTQ and AWQ, which lie by columns (what
+//! belongs to the first input of all rows, then to the second), and those of compressed-tensors that are not symmetric. They become a
 //! source of rows in blocks like any file's, so that nothing behind this file knows of the difference. Of a matrix `[n_rows, n_in]`,
 //! in groups of inputs that share a scale and a zero:
 //!
-//! | | `qweight`, I32 | `qzeros`, I32 | becomes |
+//! | | codes, I32 | zeros, I32 | becomes |
 //! |---|---|---|---|
 //! | GPTQ, 4 bits | `[n_in / 8, n_rows]`: input 8i + k in nibble k of word i | `[n_groups, n_rows / 8]`: row 8j + k in nibble k, less 1 but in `gptq_v2` | Q4_ZERO, or Q4_0 where it is symmetric |
 //! | GPTQ, 8 bits, symmetric | `[n_in / 4, n_rows]`, likewise by bytes | `[n_groups, n_rows / 4]`, likewise | Q8_0 |
 //! | AWQ | `[n_in, n_rows / 8]`: rows 8j + 0, 2, 4, 6, 1, 3, 5, 7 in the nibbles of word j | `[n_groups, n_rows / 8]`, likewise | as of GPTQ |
+//! | compressed-tensors | `[n_rows, n_in / 8]`: input 8i + k in nibble k of word i | `[n_rows / 8, n_groups]`: row 8j + k in nibble k of word j | Q4_ZERO |
 //!
-//! A weight is (code − zero) · scale; scales are `[n_groups, n_rows]`. `g_idx` `[n_in]` says the group of each input: other groups
-//! than runs are refused, since blocks have one scale.
-//! Sources: `pack` of AutoGPTQ's and AutoAWQ's linear layers.
+//! A weight is (code − zero) · scale; scales are `[n_groups, n_rows]`, and of compressed-tensors the other way round. A tensor
+//! `[n_in]` may say the group of each input: other groups than runs are refused, since blocks have one scale.
+//! Sources: `pack` of AutoGPTQ's and AutoAWQ's linear layers; `pack_to_int32` of compressed-tensors.
 
 use super::directory::{elements_of, shown};
 use super::repack::BLOCK_LEN;
@@ -34,7 +36,7 @@ pub struct Packing {
     pub order: Order,
     /// Bits of a code: 4, or of GPTQ 8.
     pub bits: u32,
-    /// Inputs that share a scale; `None` for all of a row.
+    /// Inputs that share a scale; `None` for all of a row, and where the scales tell.
     pub group_len: Option<u32>,
     /// Whether every zero is half of what the codes reach.
     pub is_symmetric: bool,
@@ -50,6 +52,32 @@ pub enum Order {
     },
     /// Words have codes of one input.
     Awq,
+    /// Rows lie one after the other, their words as GPTQ's. Only matrices with zeros are taken.
+    Rows,
+}
+
+/// What names end in.
+struct Endings {
+    codes: &'static str,
+    scales: &'static str,
+    zeros: &'static str,
+    groups: &'static str,
+}
+
+impl Order {
+    const fn endings(self) -> Endings {
+        match self {
+            Self::Gptq { .. } | Self::Awq => {
+                Endings { codes: ".qweight", scales: ".scales", zeros: ".qzeros", groups: ".g_idx" }
+            }
+            Self::Rows => Endings {
+                codes: ".weight",
+                scales: ".weight_scale",
+                zeros: ".weight_zero_point",
+                groups: ".weight_g_idx",
+            },
+        }
+    }
 }
 
 impl Packing {
@@ -69,14 +97,14 @@ impl Packing {
     /// Which code of a word the row has that is so many behind the word's first.
     const fn place(self, row: usize) -> usize {
         match self.order {
-            Order::Gptq { .. } => row,
+            Order::Gptq { .. } | Order::Rows => row,
             Order::Awq => [0, 4, 1, 5, 2, 6, 3, 7][row % 8],
         }
     }
 }
 
-/// The directory with a matrix of rows for each that lies by columns, under its name with `weight` for `qweight`; and their source,
-/// whose number is the next after those of `sources`.
+/// The directory with a matrix of rows for each that is packed, under its name in the model; and their source, whose number is the next
+/// after those of `sources`.
 ///
 /// # Errors
 /// When what belongs to a matrix is missing, or its shapes do not fit each other.
@@ -85,12 +113,18 @@ pub fn as_rows(
     sources: &[Rc<dyn Source>],
     packing: Packing,
 ) -> Result<(Directory, Rc<dyn Source>)> {
+    let endings = packing.order.endings();
     let mut used = HashSet::new();
     let (mut matrices, mut made, mut at) = (Vec::new(), Vec::new(), 0u64);
     for codes in directory.tensors() {
-        let Some(stem) = codes.name.strip_suffix(".qweight") else { continue };
+        let Some(stem) = codes.name.strip_suffix(endings.codes) else { continue };
+        if packing.order == Order::Rows && directory.get(&format!("{stem}{}", endings.zeros)).is_none() {
+            continue;
+        }
         let matrix = Matrix::find(directory, stem, codes, packing, at)?;
         let (format, shape) = (packing.format(), vec![matrix.n_rows, matrix.n_in]);
+        // What compressed-tensors has of the weight's shape is known.
+        used.insert(format!("{stem}.weight_shape"));
         used.extend(
             [Some(codes), Some(&matrix.scales), matrix.zeros.as_ref(), matrix.groups.as_ref()]
                 .into_iter()
@@ -163,6 +197,7 @@ impl Matrix {
         let (n_in, n_rows) = match (packing.order, codes.shape.as_slice()) {
             (Order::Gptq { .. }, &[words, n_rows]) => (words.checked_mul(per_word), Some(n_rows)),
             (Order::Awq, &[n_in, words]) => (Some(n_in), words.checked_mul(per_word)),
+            (Order::Rows, &[n_rows, words]) => (words.checked_mul(per_word), Some(n_rows)),
             _ => (None, None),
         };
         let whole = |n: Option<u64>, of: u64| n.filter(|&n| n > 0 && n.is_multiple_of(of));
@@ -172,32 +207,47 @@ impl Matrix {
             let expected = format!("I32, for rows of a multiple of {block} inputs, and a multiple of {per_word} rows");
             return Err(wrong(codes, expected));
         };
-        let group_len = packing.group_len.map_or(n_in, u64::from).min(n_in);
-        if !group_len.is_multiple_of(block) {
+        let endings = packing.order.endings();
+        let scales = directory.require(&format!("{stem}{}", endings.scales))?;
+        let group_len = match (packing.order, scales.shape.as_slice()) {
+            (Order::Rows, &[_, n_groups]) if n_groups > 0 => n_in / n_groups,
+            _ => packing.group_len.map_or(n_in, u64::from).min(n_in),
+        };
+        if group_len == 0 || !group_len.is_multiple_of(block) {
             return Err(wrong(codes, format!("groups of a multiple of {block} inputs, not of {group_len}")));
         }
         let n_groups = n_in.div_ceil(group_len);
-        let scales = directory.require(&format!("{stem}.scales"))?;
-        let is_number = ["F16", "BF16", "F32"].contains(&scales.stored.name()) && scales.shape == [n_groups, n_rows];
-        let Some(scale_type) = ScaleType::from_name(scales.stored.name()).filter(|_| is_number) else {
-            return Err(wrong(scales, format!("F16, BF16 or F32 of shape {:?}", [n_groups, n_rows])));
+        let by_order = |of_groups: u64, of_rows: u64| match packing.order {
+            Order::Rows => [of_rows, of_groups],
+            _ => [of_groups, of_rows],
         };
-        let integers = |ending: &str, shape: &[u64]| match directory.get(&format!("{stem}.{ending}")) {
+        let shape = by_order(n_groups, n_rows);
+        let is_number = ["F16", "BF16", "F32"].contains(&scales.stored.name()) && scales.shape == shape;
+        let Some(scale_type) = ScaleType::from_name(scales.stored.name()).filter(|_| is_number) else {
+            return Err(wrong(scales, format!("F16, BF16 or F32 of shape {shape:?}")));
+        };
+        let integers = |ending: &str, shape: &[u64]| match directory.get(&format!("{stem}{ending}")) {
             Some(tensor) if tensor.stored.name() == "I32" && tensor.shape == shape => Ok(Some(tensor.clone())),
             Some(tensor) => Err(wrong(tensor, format!("I32 of shape {shape:?}"))),
             None => Ok(None),
         };
-        let zeros = integers("qzeros", &[n_groups, n_rows / per_word])?;
+        let zeros = integers(endings.zeros, &by_order(n_groups, n_rows / per_word))?;
         if zeros.is_none() && !packing.is_symmetric {
-            directory.require(&format!("{stem}.qzeros"))?;
+            directory.require(&format!("{stem}{}", endings.zeros))?;
         }
         let (groups, format, codes, scales) =
-            (integers("g_idx", &[n_in])?, packing.format(), codes.clone(), scales.clone());
+            (integers(endings.groups, &[n_in])?, packing.format(), codes.clone(), scales.clone());
         Ok(Self { n_rows, n_in, group_len, format, codes, zeros, scales, scale_type, groups, at })
     }
 
     fn bytes(&self) -> u64 {
         self.n_rows.saturating_mul(self.format.row_bytes(self.n_in))
+    }
+
+    /// What lies by rows, then groups, the other way round.
+    fn by_groups<T: Copy>(&self, by_rows: &[T]) -> Vec<T> {
+        let n_groups = self.n_in.div_ceil(self.group_len) as usize;
+        (0..n_groups).flat_map(|group| by_rows.iter().skip(group).step_by(n_groups).copied()).collect()
     }
 }
 
@@ -273,9 +323,13 @@ impl Rows {
                 .advice("Take another quantization of the model, or it as a GGUF."));
             }
         }
+        let is_by_rows = self.packing.order == Order::Rows;
         let codes = self.words(&matrix.codes).await?;
         let zeros = match &matrix.zeros {
-            Some(zeros) => self.zeros(matrix, zeros, &self.words(zeros).await?)?,
+            Some(zeros) => {
+                let words = self.words(zeros).await?;
+                self.zeros(matrix, zeros, &if is_by_rows { matrix.by_groups(&words) } else { words })?
+            }
             None => Vec::new(),
         };
         let mut bytes = vec![0; matrix.scales.bytes as usize];
@@ -291,6 +345,7 @@ impl Rows {
             matrix.scale_type.write(scale, &mut half).map_err(named)?;
             *to = f16::from_le_bytes(half);
         }
+        let scales = if is_by_rows { matrix.by_groups(&scales) } else { scales };
         let held = Rc::new(Held { codes, zeros, scales });
         self.held.replace(Some((number, Rc::clone(&held))));
         Ok(held)
@@ -348,7 +403,7 @@ impl Rows {
 
     /// Whole rows. Column after column, as they lie: the words of neighbouring rows are neighbours.
     fn join(&self, matrix: &Matrix, held: &Held, rows: Range<u64>, to: &mut [u8]) {
-        let n_rows = matrix.n_rows as usize;
+        let (n_rows, n_words) = (matrix.n_rows as usize, matrix.n_in as usize / 8);
         let (row_bytes, size) = (matrix.format.row_bytes(matrix.n_in) as usize, matrix.format.block_bytes());
         for block in 0..matrix.n_in as usize / BLOCK_LEN {
             let group = (block * BLOCK_LEN / matrix.group_len as usize) * n_rows;
@@ -367,8 +422,12 @@ impl Rows {
                             .zip(words)
                             .for_each(|(to, word)| to.copy_from_slice(&word.to_le_bytes()));
                     }
-                    (Order::Gptq { .. }, _) => {
-                        let [a, b, c, d] = [0, 1, 2, 3].map(|i| held.codes[(4 * block + i) * n_rows + row]);
+                    (Order::Gptq { .. } | Order::Rows, _) => {
+                        let place = |i: usize| match self.packing.order {
+                            Order::Rows => row * n_words + 4 * block + i,
+                            _ => (4 * block + i) * n_rows + row,
+                        };
+                        let [a, b, c, d] = [0, 1, 2, 3].map(|i| held.codes[place(i)]);
                         codes[..8].copy_from_slice(&pairs(a, c));
                         codes[8..].copy_from_slice(&pairs(b, d));
                     }
