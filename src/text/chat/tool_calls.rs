@@ -219,7 +219,10 @@ fn argument(parameter: &str, tool: &str, tools: &[String]) -> Option<(String, Va
     let (key, value) = parameter.split_once('>')?;
     let value = value.strip_prefix('\n').unwrap_or(value);
     let value = value.strip_suffix('\n').unwrap_or(value);
-    let typed = if is_text(tools, tool, key) { None } else { json::read("a value", value).ok() };
+    // Some are spelt as Python has them.
+    let spelt = [("True", "true"), ("False", "false"), ("None", "null")].into_iter().find(|it| it.0 == value.trim());
+    let json = spelt.map_or(value, |it| it.1);
+    let typed = if is_text(tools, tool, key) { None } else { json::read("a value", json).ok() };
     Some((key.to_owned(), typed.unwrap_or_else(|| Value::from(value))))
 }
 
@@ -483,6 +486,8 @@ mod tests {
             <tool_call>\n<function=go>\n<parameter=far>\ntrue\n</parameter>\n</function>\n</tool_call>";
         check(two, "", &["add {\"to\": \"x\"}", "go {\"far\": true}"]);
         check(&two.replace("</function>\n", ""), "", &["add {\"to\": \"x\"}", "go {\"far\": true}"]);
+        check(&two.replace("true", "True"), "", &["add {\"to\": \"x\"}", "go {\"far\": true}"]);
+        check(&two.replace("\nx\n", "\nTrue\n"), "", &["add {\"to\": \"True\"}", "go {\"far\": true}"]);
         let within =
             "<tool_call>\n<function=add>\n<parameter=to>\n<f></function>\ny\n</parameter>\n</function>\n</tool_call>";
         check(within, "", &["add {\"to\": \"<f></function>\\ny\"}"]);
