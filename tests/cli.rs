@@ -463,7 +463,12 @@ fn options_of_llama_cpp_work_or_are_named() {
     let whole = headstart(&["run", "-a", "cpu", "--temp", "0", "-c", "24", "-n", "-1", "-p", "A man"]);
     done(&whole);
     assert!(stdout(&whole).len() > stdout(&run_on_cpu("3", &["-p", "A man"])).len());
-    done(&run_on_cpu("2", &["-c", "0", "--seed", "-1", "-p", "a"]));
+    // What the model was trained for, where half of that is usual.
+    for (options, n_context) in [(&["-c", "0", "--seed", "-1"][..], "8192"), (&[], "4096")] {
+        let output = run_on_cpu("2", &[options, &["-p", "a"]].concat());
+        done(&output);
+        assert!(stderr(&output).contains(&format!("context {n_context}\n")), "{}", stderr(&output));
+    }
 }
 
 #[test]

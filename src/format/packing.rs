@@ -175,7 +175,8 @@ struct Matrix {
     n_rows: u64,
     n_in: u64,
     group_len: u64,
-    format: Format,
+    /// Of a row in blocks.
+    row_bytes: u64,
     codes: TensorInfo,
     zeros: Option<TensorInfo>,
     scales: TensorInfo,
@@ -235,13 +236,13 @@ impl Matrix {
         if zeros.is_none() && !packing.is_symmetric {
             directory.require(&format!("{stem}{}", endings.zeros))?;
         }
-        let (groups, format, codes, scales) =
-            (integers(endings.groups, &[n_in])?, packing.format(), codes.clone(), scales.clone());
-        Ok(Self { n_rows, n_in, group_len, format, codes, zeros, scales, scale_type, groups, at })
+        let (groups, row_bytes) = (integers(endings.groups, &[n_in])?, packing.format().row_bytes(n_in));
+        let (codes, scales) = (codes.clone(), scales.clone());
+        Ok(Self { n_rows, n_in, group_len, row_bytes, codes, zeros, scales, scale_type, groups, at })
     }
 
     fn bytes(&self) -> u64 {
-        self.n_rows.saturating_mul(self.format.row_bytes(self.n_in))
+        self.n_rows.saturating_mul(self.row_bytes)
     }
 
     /// What lies by rows, then groups, the other way round.
@@ -389,7 +390,7 @@ impl Rows {
 
     /// Bytes of a matrix from `begin` on, counted from its first.
     fn write_rows(&self, matrix: &Matrix, held: &Held, begin: u64, to: &mut [u8]) {
-        let row_bytes = matrix.format.row_bytes(matrix.n_in);
+        let row_bytes = matrix.row_bytes;
         let end = begin + to.len() as u64;
         let rows = begin / row_bytes..end.div_ceil(row_bytes);
         if begin.is_multiple_of(row_bytes) && end.is_multiple_of(row_bytes) {
@@ -404,7 +405,7 @@ impl Rows {
     /// Whole rows. Column after column, as they lie: the words of neighbouring rows are neighbours.
     fn join(&self, matrix: &Matrix, held: &Held, rows: Range<u64>, to: &mut [u8]) {
         let (n_rows, n_words) = (matrix.n_rows as usize, matrix.n_in as usize / 8);
-        let (row_bytes, size) = (matrix.format.row_bytes(matrix.n_in) as usize, matrix.format.block_bytes());
+        let (row_bytes, size) = (matrix.row_bytes as usize, self.packing.format().block_bytes());
         for block in 0..matrix.n_in as usize / BLOCK_LEN {
             let group = (block * BLOCK_LEN / matrix.group_len as usize) * n_rows;
             for (row, to) in (rows.start as usize..).zip(to.chunks_exact_mut(row_bytes)) {
@@ -432,7 +433,7 @@ impl Rows {
                         codes[8..].copy_from_slice(&pairs(b, d));
                     }
                     (Order::Awq, _) => {
-                        let shift = 4 * self.packing.place(row % 8);
+                        let shift = 4 * self.packing.place(row);
                         let at = block * BLOCK_LEN * (n_rows / 8) + row / 8;
                         let code = |i: usize| (held.codes[at + i * (n_rows / 8)] >> shift & 15) as u8;
                         codes.iter_mut().enumerate().for_each(|(i, byte)| *byte = code(i) | code(i + 16) << 4);

@@ -83,7 +83,8 @@ pub(super) fn refusal(config: &str) -> Option<Error> {
     let method = text("quant_method").or(of_mlx)?;
     // Those of which some are read say further which one it is.
     let (key, found) = match method {
-        "fp8" | "fbgemm_fp8" | "mxfp4" | "gptq" | "awq" | "auto-round" | "intel/auto-round" => return None,
+        "fp8" | "fbgemm_fp8" | "mxfp4" => return None,
+        _ if packing(config).is_ok_and(|packing| packing.is_some()) => return None,
         "mlx" => ("quantization", method),
         "compressed-tensors" => ("quantization_config.format", text("format").unwrap_or_default()),
         "modelopt" => ("quantization_config.quant_algo", text("quant_algo").unwrap_or_default()),

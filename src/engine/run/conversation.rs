@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::error::{Error, Result};
-use crate::text::chat::{Chat, Message, Part, ReasoningSplitter, RenderOptions, Role, ToolCall, tool_calls};
+use crate::text::chat::{Called, Chat, Message, Part, ReasoningSplitter, RenderOptions, Role, ToolCall, tool_calls};
 use crate::text::{Bos, Control, StopStrings, Stream, Tokenizer};
 
 use super::generation::{Generation, Timings};
@@ -352,14 +352,37 @@ impl Answer<'_> {
         let Self { conversation, prompt, written, message, .. } = self;
         let called = tool_calls(&message.content, &conversation.options.tools);
         if let Some(turn) = conversation.turns.last_mut() {
-            turn.answer = Some(match called.apart {
-                true => Message { content: called.text, tool_calls: called.calls.clone(), ..message.clone() },
-                false => message.clone(),
-            });
+            turn.answer = Some(remembered(&message, &called));
         }
         let whole =
             Written { text: prompt.text.clone() + &written.text, ids: [&prompt.ids[..], &written.ids].concat() };
         conversation.computed = vec![prompt, whole];
         Ok(Answered { rest, message, calls: called.calls, ids: written.ids, has_ended, timings })
+    }
+}
+
+/// An answer as the next turn shows it: with its calls as it wrote them, unless they were no part of its text.
+fn remembered(message: &Message, called: &Called) -> Message {
+    match called.apart {
+        true => Message { content: called.text.clone(), tool_calls: called.calls.clone(), ..message.clone() },
+        false => message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_in_a_channel_are_remembered_as_calls() {
+        let remembered = |content: &str| {
+            let message = Message { reasoning: "hm".into(), ..Message::new(Role::Assistant, content) };
+            remembered(&message, &tool_calls(content, &[]))
+        };
+        let apart = remembered("I look.<|channel|>commentary to=functions.f<|message|>{\"a\": 1}");
+        assert_eq!((&*apart.content, &*apart.reasoning, &*apart.tool_calls[0].name), ("I look.", "hm", "f"));
+        let written = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+        let as_written = remembered(written);
+        assert!(as_written.content == written && as_written.tool_calls.is_empty());
     }
 }

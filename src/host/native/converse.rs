@@ -154,7 +154,7 @@ async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>, Vec<String>)> 
     Ok((chat, doubt, open.stop_strings.clone()))
 }
 
-/// The lines of stdin, read beside the conversation: whoever waits for one also hears that all is to end.
+/// The lines of stdin, read on a thread of its own: while one is waited for, a wish to end is heard.
 struct Turns {
     wanted: SyncSender<()>,
     lines: Receiver<Result<Option<String>>>,
