@@ -82,8 +82,8 @@ fn a_rule_takes_nothing_that_another_stage_reads() {
 fn only_stages_that_share_what_one_writes_are_in_order() {
     let parts = |rule: &Rule| (rule.cases)().remove(0).recording.stages;
     let n_ordered_steps = |stages: &[Stage]| n_ordered_steps(stages.iter().map(bound));
-    let beside = parts(&kernels::window_rotate_compress::RULE);
-    assert_eq!((beside.len(), n_ordered_steps(&beside)), (3, 1), "all read the step and the rotation");
+    let beside = parts(&kernels::window_compress::RULE);
+    assert_eq!((beside.len(), n_ordered_steps(&beside)), (2, 1), "all read the step and the rotation");
     let in_line = parts(&kernels::gate_up_swiglu::RULE);
     assert_eq!((in_line.len(), n_ordered_steps(&in_line)), (2, 2), "one reads what the other wrote");
     let twice = [beside[0].clone(), beside[0].clone()];
@@ -163,7 +163,7 @@ fn steps(session: &Session, caps: &Caps) -> Vec<(usize, usize, bool)> {
     let layers = layers.filter(|dispatches| layer_of(dispatches[0].stage).is_some());
     let count = |of: &[Dispatch]| {
         let in_order = n_ordered_steps(of.iter().map(|d| (d.op, d.bindings.as_slice())));
-        (in_order, of.len(), of.iter().any(|dispatch| dispatch.op.name == "index_top_k"))
+        (in_order, of.len(), of.iter().any(|dispatch| dispatch.op.name == "index_score"))
     };
     layers.map(count).collect()
 }
@@ -171,16 +171,15 @@ fn steps(session: &Session, caps: &Caps) -> Vec<(usize, usize, bool)> {
 /// A program on the CPU, with the storage buffers that those at hand have at least.
 const SOFTWARE: Caps = Caps { is_software: true, storage_buffers: 16, ..GPU };
 
-/// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a
-/// program on the CPU, where fewer fusions pay. A layer of V4 that chooses among its entries, from 2,048 tokens on, may take two
-/// more, to score and to choose; and the first one more, for a mix of its own: others get theirs from the layer before.
+/// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a program
+/// on the CPU, where fewer fusions pay: there a layer of V4 that chooses among its entries, from 2,048 tokens on, takes three more.
 #[test]
 fn a_layer_decodes_in_few_ordered_steps() {
     let embedded = include_bytes!("../www/models/headstart-v4-11m.gguf");
     let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        ("V4", v4, [(12, 13), (16, 17)]),
+        ("V4", v4, [(12, 14), (17, 18)]),
         ("llama", family("llama"), [(6, 6), (9, 9)]),
         ("qwen3moe", family("qwen3moe"), [(7, 7), (11, 11)]),
     ];
@@ -190,7 +189,7 @@ fn a_layer_decodes_in_few_ordered_steps() {
             let layers = steps(&session, caps);
             println!("{name}: {layers:?}");
             for (index, (in_order, dispatches, chooses)) in layers.into_iter().enumerate() {
-                let more = if chooses { 2 } else { 0 } + usize::from(name == "V4" && index == 0);
+                let more = if chooses && caps.is_software { 3 } else { 0 };
                 assert!(
                     in_order <= most.0 + more && dispatches <= most.1 + more,
                     "{name}, layer {index}: {in_order} ordered steps and {dispatches} dispatches, {most:?} and {more} allowed"

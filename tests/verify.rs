@@ -66,6 +66,8 @@ fn stage_names(files: &ModelFiles) -> BTreeSet<&'static str> {
         "head_mix",
         "hyper_collapse",
         "hyper_expand",
+        "index_rotate",
+        "index_top_k",
         "q_norm",
         "rotate",
         "route",
@@ -124,8 +126,8 @@ macro_rules! faults {
 
 faults! {
     attend attend_score compress embed experts_group experts_in experts_out gate head head_collapse head_mix
-    hyper_collapse hyper_expand hyper_expand_mix hyper_mix index_compress index_score index_top_k kv o_a o_b project q q_norm rotate
-    route sample window_rotate_compress
+    hyper_collapse hyper_expand hyper_expand_mix hyper_mix index_compress index_rotate index_score index_top_k kv o_a o_b project q q_norm rotate
+    route sample window_compress
 }
 
 #[test]
@@ -186,7 +188,17 @@ fn stages_agree_in_the_variants_of_a_gpu() {
     let Some(adapter) = crate::support::adapters().into_iter().next() else { return };
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        (small(), vec!["attend_flash", "route_experts_in_of_bias", "window_rotate_compress", "linear_collapse"]),
+        (
+            small(),
+            vec![
+                "attend_flash",
+                "attend_flash_choosing",
+                "index_score_shared",
+                "route_experts_in_of_bias",
+                "window_compress",
+                "linear_collapse",
+            ],
+        ),
         (family("qwen3moe"), vec!["route_experts_in", "experts_out_add", "linear_norm"]),
     ];
     for (files, fused) in models {
@@ -194,7 +206,10 @@ fn stages_agree_in_the_variants_of_a_gpu() {
         let tuning = as_on_a_gpu(&oracle, &adapter.caps);
         let program = lower(&oracle.decode_recording(), &adapter.caps, &tuning);
         for name in fused {
-            assert!(program.dispatches.iter().any(|dispatch| dispatch.op.name == name), "{name} is used");
+            assert!(
+                program.dispatches.iter().any(|of| [of.op.name, of.variant.name].contains(&name)),
+                "{name} is used"
+            );
         }
         let options =
             LoadOptions { n_context: Some(256), n_chunk: Some(64), tuning: Some(tuning), ..LoadOptions::default() };

@@ -90,9 +90,7 @@ fn attend(
             let quad = first_quad + q;
             if head < params.n_heads && quad < params.n_quads {
                 let sum = tile.sums[h][q] / total;
-                let low = turned_back(sum.xy, seen.position, 2u * quad);
-                let high = turned_back(sum.zw, seen.position, 2u * quad + 1u);
-                out[(token * params.n_heads + head) * params.n_quads + quad] = vec4<f32>(low, high);
+                out[(token * params.n_heads + head) * params.n_quads + quad] = turned_quad(sum, seen.position, quad, -1.0);
             }
         }
     }

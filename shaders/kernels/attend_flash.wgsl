@@ -3,6 +3,7 @@
 //   scores:  tiles of heads and keys in workgroup memory, DEPTH vectors of 4 at a time, as in attend_score_shared.wgsl
 //   weights: HEAD_LANES invocations take a head; where a greater score comes, what was summed before is scaled down
 //   sums:    an invocation takes QUADS vectors of 4 of every head, and reads each key once for all of them, four keys at a time
+// Where READY is 0 queries are made ready here, see rotate.wgsl: heads turn as they are read, and are normalised by their scores' factor.
 // A run leaves its sums, neither divided nor turned, and behind them its greatest score and the sum of its weights; attend_merge makes
 // the result of them. The sink counts in the first run. All in f32.
 struct Params {
@@ -16,6 +17,8 @@ struct Params {
     n_scores: u32,       // most scores of a token: its keys and the sink
     rope_pairs: u32,
     scale: f32,
+    eps: f32,            // where READY is 0: added to a head's mean square
+    n_entries: u32,      // scores of the indexer from token to token, where entries are chosen here
     max_tokens: u32,     // tokens to compute at most
 }
 
@@ -24,9 +27,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>;   // [max_tokens, queries_stride]
 @group(0) @binding(3) var<storage, read> window: array<vec4<f32>>;    // [window_ring, n_quads]
 @group(0) @binding(4) var<storage, read> entries: array<vec4<f32>>;   // [.., n_quads]
-@group(0) @binding(5) var<storage, read> selected: array<u32>;        // [max_tokens, top_k]
+@group(0) @binding(5) var<storage, read> selected: array<u32>;        // [max_tokens, top_k], or scores
 @group(0) @binding(6) var<storage, read> sinks: array<f32>;           // [n_heads]
-@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>;      // for attend_merge
+@group(0) @binding(7) var<storage, read> rope: array<vec2<f32>>;      // see lib/rope.wgsl
 @group(0) @binding(8) var<storage, read_write> out: array<vec4<f32>>; // [max_tokens, n_heads, RUNS, n_quads + 1]
 
 const HEAD_LANES = WORKGROUP / HEADS;
@@ -41,6 +44,7 @@ var<workgroup> key_at: array<u32, BLOCK>; // first vector of 4 of each key, in w
 var<workgroup> weights: array<f32, HEADS * BLOCK>; // scores at first
 var<workgroup> shares: array<f32, WORKGROUP>; // what each invocation found of its head
 var<workgroup> factors: array<f32, HEADS>;    // what a head's sums so far are scaled by
+var<workgroup> norms: array<f32, HEADS>;      // what a head's query is normalised by
 
 @compute @workgroup_size(WORKGROUP)
 fn attend_flash(
@@ -78,6 +82,24 @@ fn attend_flash(
         greatest = sinks[min(first_head + slot, params.n_heads - 1u)];
         total = select(0.0, 1.0, lane == 0u);
     }
+    if READY == 0u {
+        let at = token * params.queries_stride + min(first_head + slot, params.n_heads - 1u) * params.n_quads;
+        var squares = 0.0;
+        for (var quad = lane; quad < params.n_quads; quad += HEAD_LANES) {
+            let v = queries[at + quad];
+            squares += dot(v, v);
+        }
+        shares[local] = squares;
+        workgroupBarrier();
+        if lane == 0u {
+            squares = 0.0;
+            for (var l = 0u; l < HEAD_LANES; l += 1u) {
+                squares += shares[slot * HEAD_LANES + l];
+            }
+            norms[slot] = 1.0 / sqrt(squares / f32(4u * params.n_quads) + params.eps);
+        }
+    }
+    choose_entries(local, token, max(begin, seen.n_window) - seen.n_window, max(end, seen.n_window) - seen.n_window);
     var sums: array<array<vec4<f32>, QUADS>, HEADS>;
     for (var block = begin; block < end; block += BLOCK) {
         let n_here = min(end - block, BLOCK);
@@ -99,6 +121,9 @@ fn attend_flash(
                 var value = vec4<f32>();
                 if quad < params.n_quads {
                     value = queries[token * params.queries_stride + head * params.n_quads + quad];
+                    if READY == 0u {
+                        value = turned_quad(value, seen.position, quad, 1.0);
+                    }
                 }
                 head_tile[j / DEPTH * STRIDE + j % DEPTH] = value;
             }
@@ -119,8 +144,12 @@ fn attend_flash(
             }
         }
         for (var e = 0u; e < EACH; e += 1u) {
-            let at = (first_slot + e * (HEADS / EACH)) * BLOCK + key;
-            weights[at] = select(LEAST, params.scale * scores[e], key < n_here);
+            let of_head = first_slot + e * (HEADS / EACH);
+            var scale = params.scale;
+            if READY == 0u {
+                scale *= norms[of_head];
+            }
+            weights[of_head * BLOCK + key] = select(LEAST, scale * scores[e], key < n_here);
         }
         workgroupBarrier();
         var peak = greatest;

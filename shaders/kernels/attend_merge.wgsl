@@ -44,8 +44,5 @@ fn attend_merge(
         sum += weight * runs[at + quad];
     }
     sum /= total;
-    let position = step.position + token;
-    let low = turned_back(sum.xy, position, 2u * quad);
-    let high = turned_back(sum.zw, position, 2u * quad + 1u);
-    out[thread] = vec4<f32>(low, high);
+    out[thread] = turned_quad(sum, step.position + token, quad, -1.0);
 }

@@ -132,9 +132,7 @@ fn attend_shared(
                 out[(head * RUNS + run) * (params.n_quads + 1u) + quad] = sums[h][q];
             } else {
                 let sum = sums[h][q] * factors[h];
-                let low = turned_back(sum.xy, seen.position, 2u * quad);
-                let high = turned_back(sum.zw, seen.position, 2u * quad + 1u);
-                out[head * params.n_quads + quad] = vec4<f32>(low, high);
+                out[head * params.n_quads + quad] = turned_quad(sum, seen.position, quad, -1.0);
             }
         }
     }

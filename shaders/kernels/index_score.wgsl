@@ -6,6 +6,7 @@ struct Params {
     queries_at: u32,        // first vector of the indexer's heads in a row
     n_heads: u32,
     n_quads: u32,           // vectors of 4 in a head and in a key
+    rope_pairs: u32,        // for index_score_shared
     projection_stride: u32, // elements from row to row of the projections
     projection_ring: u32,   // rows of the projections; a token's row is its position modulo this, with 0 its place in the step
     weights_at: u32,        // first of a token's n_heads weights in a row
@@ -21,7 +22,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>; // [max_tokens, queries_stride]
 @group(0) @binding(3) var<storage, read> projections: array<f32>;   // [projection_ring, projection_stride]
 @group(0) @binding(4) var<storage, read> keys: array<vec4<f32>>;    // [n_entries, n_quads]
-@group(0) @binding(5) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_entries]
+@group(0) @binding(5) var<storage, read> rope: array<vec2<f32>>;    // for index_score_shared
+@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_entries]
 
 @compute @workgroup_size(WORKGROUP)
 fn index_score(

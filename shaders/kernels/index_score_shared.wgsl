@@ -1,11 +1,13 @@
 // The same as `index_score` by tiles in workgroup memory, for GPUs: a workgroup takes ENTRIES entries of one token and all heads,
 // HEADS of them at a time and DEPTH vectors of 4 of each, so that a key is read once for HEADS heads and a head once for ENTRIES
-// keys. An invocation makes 4 heads by 4 entries of it. Sums in f32.
+// keys. An invocation makes 4 heads by 4 entries of it. Where READY is 0 heads turn to the token's position as they are read.
+// Sums in f32.
 struct Params {
     queries_stride: u32,    // vectors of 4 from token to token of the queries
     queries_at: u32,        // first vector of the indexer's heads in a row
     n_heads: u32,
     n_quads: u32,           // vectors of 4 in a head and in a key
+    rope_pairs: u32,        // pairs that turn, the last of a head, where READY is 0
     projection_stride: u32, // elements from row to row of the projections
     projection_ring: u32,   // rows of the projections; a token's row is its position modulo this, with 0 its place in the step
     weights_at: u32,        // first of a token's n_heads weights in a row
@@ -21,7 +23,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> queries: array<vec4<f32>>; // [max_tokens, queries_stride]
 @group(0) @binding(3) var<storage, read> projections: array<f32>;   // [projection_ring, projection_stride]
 @group(0) @binding(4) var<storage, read> keys: array<vec4<f32>>;    // [n_entries, n_quads]
-@group(0) @binding(5) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_entries]
+@group(0) @binding(5) var<storage, read> rope: array<vec2<f32>>;    // see lib/rope.wgsl
+@group(0) @binding(6) var<storage, read_write> scores: array<f32>;  // [max_tokens, n_entries]
 
 const HEADS = 32u;
 const DEPTH = 8u;
@@ -77,6 +80,9 @@ fn index_score_shared(
                 var value = vec4<f32>();
                 if quad < params.n_quads && head < params.n_heads {
                     value = queries[q_at + head * params.n_quads + quad];
+                    if READY == 0u {
+                        value = turned_quad(value, position, quad, 1.0);
+                    }
                 }
                 head_tile[j / DEPTH * STRIDE + j % DEPTH] = value;
             }

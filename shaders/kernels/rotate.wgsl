@@ -1,13 +1,15 @@
-// Queries made ready, in place, see lib/rotate_head.wgsl. A group of lanes takes one head of one token.
+// Query heads made ready, in place. For each of n_heads heads x of head_dim elements, the first at element `first` of a token's row:
+//   x ← x / sqrt(mean(x²) + eps), where heads are normalised; then the last 2·rope_pairs elements turn to the token's position.
+// A group of lanes takes one head of one token; lanes take pairs, and only their own. All in f32.
 struct Params {
-    stride: u32,         // elements from token to token
+    stride: u32,     // elements from token to token
+    first: u32,
     n_heads: u32,
     head_dim: u32,
-    n_index_heads: u32,
-    index_head_dim: u32,
+    normalised: u32, // 1 or 0
     rope_pairs: u32,
     eps: f32,
-    max_tokens: u32,     // tokens to compute at most
+    max_tokens: u32, // tokens to compute at most
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -21,5 +23,30 @@ fn rotate(
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    rotate_head(group_index(workgroup, n_workgroups, local), group_lane(local));
+    let group = group_index(workgroup, n_workgroups, local);
+    let lane = group_lane(local);
+    let token = group / params.n_heads;
+    if token >= min(step.n_tokens, params.max_tokens) {
+        return;
+    }
+    let at = (token * params.stride + params.first + group % params.n_heads * params.head_dim) / 2u;
+    let n_pairs = params.head_dim / 2u;
+    let first_turned = n_pairs - params.rope_pairs;
+    var factor = 1.0;
+    if params.normalised == 1u {
+        var squares = 0.0;
+        for (var pair = lane; pair < n_pairs; pair += LANES) {
+            let v = queries[at + pair];
+            squares += dot(v, v);
+        }
+        factor = 1.0 / sqrt(reduce_sum(lane, squares) / f32(params.head_dim) + params.eps);
+        for (var pair = lane; pair < first_turned; pair += LANES) {
+            queries[at + pair] *= factor;
+        }
+    }
+    let position = step.position + token;
+    for (var pair = lane; pair < params.rope_pairs; pair += LANES) {
+        let v = queries[at + first_turned + pair];
+        queries[at + first_turned + pair] = rotate_pair(factor * v, rope_turn(position, pair));
+    }
 }

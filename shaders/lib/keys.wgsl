@@ -1,6 +1,6 @@
 // Which keys a token attends to, and in which order; a key is its own value. The token at position p sees
 //   its window: the last min(p + 1, window_len) tokens up to itself, oldest first, from a ring over positions;
-//   then compressed entries: of the (p + 1) / ratio that are complete, all, or where top_k > 0 those named in selected.
+//   then compressed entries: of the (p + 1) / ratio that are complete, all, or where top_k > 0 so many (lib/entries_given.wgsl).
 // The kernel has these params and binds window and entries as rows of params.n_quads vec4<f32>. It takes the two in turn,
 // because a software adapter runs both sides of a branch between them.
 struct Seen {
@@ -27,12 +27,4 @@ fn seen_by(token: u32) -> Seen {
 fn window_key(seen: Seen, k: u32) -> u32 {
     let row = seen.first + k;
     return select(row, row - params.window_ring, row >= params.window_ring) * params.n_quads;
-}
-
-// First quad in entries of the i-th compressed entry that the token sees.
-fn entry_key(token: u32, i: u32) -> u32 {
-    if params.top_k > 0u {
-        return selected[token * params.top_k + i] * params.n_quads;
-    }
-    return i * params.n_quads;
 }

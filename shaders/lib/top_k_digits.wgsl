@@ -2,11 +2,11 @@
 // digit of 8 bits, finds the digit of the top_k-th greatest, and goes on with those that have the same, four times; then it goes over
 // the scores a last time, in order, and learns from the counts of the invocations before each where its own go. Of scores that are
 // equal the first are taken. Exact: the same words on every adapter.
+// COPIES is how many of each count there are: scores are alike, and invocations that count the same wait for each other.
 // The kernel defines score_of(at, i), of which larger is greater, and keep(to, place, at, i), which writes number `place` of the result.
 const DIGITS = 256u; // values of a digit, each of which an invocation takes
-const COPIES = 8u;   // of each count: scores are alike, and invocations that count the same wait for each other
 const TURN = 4u;     // scores that an invocation reads before it counts them
-const EACH = 8u;     // scores that an invocation takes in a row, in the end
+const IN_ROW = 8u;   // scores that an invocation takes in a row, in the end
 
 var<workgroup> counts: array<atomic<u32>, DIGITS * COPIES>;
 var<workgroup> sums: array<u32, DIGITS>;
@@ -72,9 +72,9 @@ fn keep_greatest(local: u32, top_k: u32, n: u32, at: u32, to: u32) {
     // Of the scores that equal the threshold, the first `wanted`.
     var above = 0u;
     var equal = 0u;
-    for (var first = 0u; first < n; first += DIGITS * EACH) {
-        let begin = first + local * EACH;
-        let end = min(begin + EACH, n);
+    for (var first = 0u; first < n; first += DIGITS * IN_ROW) {
+        let begin = first + local * IN_ROW;
+        let end = min(begin + IN_ROW, n);
         var marks = 0u; // those above in the lower half of the word, those that equal it in the upper one
         for (var i = begin; i < end; i += 1u) {
             let score = score_of(at, i);

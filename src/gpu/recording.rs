@@ -241,6 +241,10 @@ pub struct KeyCost {
     pub score_bytes: u64,
     /// Multiplications and additions for a score.
     pub score_ops: u64,
+    /// Bytes read for each entry that there is for a token, seen or not: where the stage chooses which are.
+    pub choice_bytes: u64,
+    /// Additions for each of them.
+    pub choice_ops: u64,
 }
 
 impl KeyCost {
@@ -255,13 +259,14 @@ impl KeyCost {
         let last = u64::from(position) + u64::from(self.n_tokens.max(1));
         let n_scores: u64 = (u64::from(position) + 1..=last).map(|seen| self.seen(seen)).sum();
         let entries = self.entries(last);
+        let n_choices: u64 = (u64::from(position) + 1..=last).map(|length| self.there(length)).sum();
         // Tokens that see a part of the entries choose differently, in the worst case.
-        let distinct = last.checked_div(u64::from(self.ratio)).unwrap_or(0).min(entries * u64::from(self.n_tokens));
+        let distinct = self.there(last).min(entries * u64::from(self.n_tokens));
         let recent = if self.window > 0 { last.min(u64::from(self.window) + u64::from(self.n_tokens) - 1) } else { 0 };
         let n_keys = recent + distinct - if self.only_before { recent.min(self.n_tokens.into()) } else { 0 };
         Cost {
-            bytes: n_keys * self.key_bytes + n_scores * self.score_bytes,
-            ops: n_keys * self.key_ops + n_scores * self.score_ops,
+            bytes: n_keys * self.key_bytes + n_scores * self.score_bytes + n_choices * self.choice_bytes,
+            ops: n_keys * self.key_ops + n_scores * self.score_ops + n_choices * self.choice_ops,
         }
     }
 
@@ -271,8 +276,13 @@ impl KeyCost {
     }
 
     fn entries(&self, length: u64) -> u64 {
-        let there = length.checked_div(u64::from(self.ratio)).unwrap_or(0);
+        let there = self.there(length);
         if self.top_k > 0 { there.min(u64::from(self.top_k)) } else { there }
+    }
+
+    /// Entries that there are for it.
+    fn there(&self, length: u64) -> u64 {
+        length.checked_div(u64::from(self.ratio)).unwrap_or(0)
     }
 }
 
@@ -300,6 +310,9 @@ mod tests {
         // Three tokens from position 0 share keys 0 to 2, and see 1 + 2 + 3 of them.
         let step = KeyCost { n_tokens: 3, ratio: 0, ..keys };
         assert_eq!(step.at(0), Cost { bytes: 300 + 48, ops: 12 });
+        // Which 512 of 1,024 entries: a word for each.
+        let chooses = KeyCost { choice_bytes: 4, choice_ops: 32, ..keys };
+        assert_eq!(chooses.at(4_095), Cost { bytes: 640 * 108 + 1_024 * 4, ops: 640 * 2 + 1_024 * 32 });
         // What is done for every position: nothing before the first token, and the positions before a later one.
         assert_eq!(KeyCost::before(5, 100, 3).at(0), Cost::default());
         assert_eq!(KeyCost::before(5, 100, 3).at(7), Cost { bytes: 700, ops: 21 });

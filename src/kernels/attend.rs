@@ -7,7 +7,7 @@ use crate::gpu::space::{self, Change};
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::keys::{KEYS, Keys, Rule, case_keys};
+use super::keys::{ENTRIES_GIVEN, KEYS, Keys, Rule, case_keys};
 use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
 use super::{STEP, attend_shared};
@@ -40,7 +40,12 @@ crate::params! {
 pub static OP: Op = Op {
     name: "attend",
     variants: &[
-        Variant::only("attend", shader_text!("../../shaders/kernels/attend.wgsl"), &[STEP, KEYS, ROPE, TURN_BACK], WAY),
+        Variant::only(
+            "attend",
+            shader_text!("../../shaders/kernels/attend.wgsl"),
+            &[STEP, KEYS, ENTRIES_GIVEN, ROPE, TURN_QUAD],
+            WAY,
+        ),
         attend_shared::VARIANT,
         attend_shared::DECODE,
     ],
@@ -59,7 +64,7 @@ pub static OP: Op = Op {
 };
 
 /// The text that turns back what attention gives.
-pub(super) const TURN_BACK: &str = shader_text!("../../shaders/lib/turn_back.wgsl");
+pub(super) const TURN_QUAD: &str = shader_text!("../../shaders/lib/turn_quad.wgsl");
 
 /// Heads and vectors of 4 of a tile, where one invocation has a result to itself and tokens are many: it divides the loads and the
 /// exponentials. With few tokens, tiles would be too few to fill an adapter.

@@ -6,7 +6,7 @@ use crate::gpu::recording::Cost;
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 
 use super::STEP;
-use super::attend::TURN_BACK;
+use super::attend::TURN_QUAD;
 use super::case::CaseBuilder;
 use super::rope::{self, ROPE};
 
@@ -43,7 +43,7 @@ pub static OP: Op = Op {
     variants: &[Variant::only(
         "attend_merge",
         shader_text!("../../shaders/kernels/attend_merge.wgsl"),
-        &[STEP, ROPE, TURN_BACK],
+        &[STEP, ROPE, TURN_QUAD],
         lower::THREADS,
     )],
     bindings: &[("step", Access::Read), ("runs", Access::Read), ("rope", Access::Read), ("out", Access::Write)],

@@ -7,7 +7,7 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
-use super::keys::{KEYS, Keys, Rule, case_keys};
+use super::keys::{ENTRIES_GIVEN, KEYS, Keys, Rule, case_keys};
 use super::{STEP, attend_score_shared, dot};
 
 crate::params! {
@@ -42,7 +42,12 @@ crate::params! {
 pub static OP: Op = Op {
     name: "attend_score",
     variants: &[
-        Variant::only("attend_score", shader_text!("../../shaders/kernels/attend_score.wgsl"), &[STEP, KEYS], WAY),
+        Variant::only(
+            "attend_score",
+            shader_text!("../../shaders/kernels/attend_score.wgsl"),
+            &[STEP, KEYS, ENTRIES_GIVEN],
+            WAY,
+        ),
         attend_score_shared::VARIANT,
     ],
     bindings: &[

@@ -6,7 +6,7 @@ use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
 use super::attend_score::Params;
-use super::keys::KEYS;
+use super::keys::{ENTRIES_GIVEN, KEYS};
 
 /// Heads and keys of a tile: its vectors fit the 16 KiB of workgroup memory that every adapter has.
 const TILE_HEADS: u32 = 16;
@@ -24,7 +24,7 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "attend_score_shared",
         shader_text!("../../shaders/kernels/attend_score_shared.wgsl"),
-        &[STEP, KEYS],
+        &[STEP, KEYS, ENTRIES_GIVEN],
         Way { lower, space: |_| Vec::new() },
     )
 };

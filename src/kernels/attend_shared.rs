@@ -7,9 +7,9 @@ use crate::gpu::space::{Change, Space};
 use crate::gpu::{Caps, Config, Recording, Slice, Stage, Variant};
 
 use super::STEP;
-use super::attend::{Params, TURN_BACK};
+use super::attend::{Params, TURN_QUAD};
 use super::attend_merge::{self, record_attend_merge};
-use super::keys::{KEY_PLACES, KEYS};
+use super::keys::{ENTRIES_GIVEN, KEY_PLACES, KEYS};
 use super::rope::ROPE;
 
 /// Heads of a workgroup: their sums are kept in registers.
@@ -39,7 +39,7 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "attend_shared",
         shader_text!("../../shaders/kernels/attend_shared.wgsl"),
-        &[STEP, KEYS, KEY_PLACES, ROPE, TURN_BACK],
+        &[STEP, KEYS, ENTRIES_GIVEN, KEY_PLACES, ROPE, TURN_QUAD],
         Way { lower: |stage, _, config| lowered(stage, config, 1, BLOCK).into(), space },
     )
 };

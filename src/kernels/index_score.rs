@@ -1,5 +1,6 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
+use crate::gpu::fuse;
 use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::op::{Spec, Step};
 use crate::gpu::recording::{Cost, KeyCost};
@@ -7,6 +8,9 @@ use crate::gpu::space;
 use crate::gpu::{Access, Call, Caps, Case, Config, Op, Recording, Reduce, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
+use super::linear_tiled::MIN_TOKENS;
+use super::rope;
+use super::rotate::{self, record_rotate};
 use super::{STEP, dot, index_score_shared};
 
 crate::params! {
@@ -20,6 +24,8 @@ crate::params! {
         pub n_heads: u32,
         /// Vectors of 4 in a head and in a key.
         pub n_quads: u32,
+        /// Pairs that turn, the last of a head, where queries are made ready here.
+        pub rope_pairs: u32,
         /// Elements from row to row of the projections.
         pub projection_stride: u32,
         /// Rows of the projections, a ring over positions; 0 where a row is a token of the step.
@@ -43,7 +49,11 @@ crate::params! {
 pub static OP: Op = Op {
     name: "index_score",
     variants: &[
-        Variant::only("index_score", shader_text!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY),
+        Variant {
+            // An invocation would turn each head for each of its entries.
+            allows: |stage| stage.spec.value_of(READY) == Some(1),
+            ..Variant::only("index_score", shader_text!("../../shaders/kernels/index_score.wgsl"), &[STEP], WAY)
+        },
         index_score_shared::VARIANT,
     ],
     bindings: &[
@@ -51,12 +61,53 @@ pub static OP: Op = Op {
         ("queries", Access::Read),
         ("projections", Access::Read),
         ("keys", Access::Read),
+        ("rope", Access::Read),
         ("scores", Access::Write),
     ],
     params: Params::FIELDS,
     reference,
-    cases,
+    cases: || shapes().map(|shape| case(shape, false)).chain(OF_QUERIES.fused_cases()).collect(),
 };
+
+/// Takes what turns the indexer's heads. They are not kept so: what is next to turn heads of these queries turns others of them.
+pub static OF_QUERIES: fuse::Rule =
+    fuse::Rule { parts: &["rotate", "index_score"], fuse, writers: &["linear"], cases: query_cases };
+
+fn fuse(parts: &[Stage]) -> Option<Stage> {
+    let [rotate, score] = parts else { return None };
+    let (r, s): (rotate::Params, Params) = (rotate.params(), score.params());
+    let [step, rope, queries] = rotate.bindings[..] else { return None };
+    let mut bindings = score.bindings.clone();
+    let fits = [step, queries] == bindings[..2] && s.rope_pairs == 0 && s.max_tokens < MIN_TOKENS;
+    bindings[4] = rope;
+    let p = Params { rope_pairs: r.rope_pairs, ..s };
+    (fits && bytemuck::bytes_of(&p.rotate()) == rotate.params).then(|| Stage {
+        spec: Spec::default().constant(READY, 0),
+        params: bytemuck::bytes_of(&p).to_vec(),
+        bindings,
+        // Read where they were read and written before.
+        cost: Cost { ops: rotate.cost.ops + score.cost.ops, ..score.cost },
+        ..score.clone()
+    })
+}
+
+impl Params {
+    fn rotate(&self) -> rotate::Params {
+        rotate::Params {
+            stride: 4 * self.queries_stride,
+            first: 4 * self.queries_at,
+            n_heads: self.n_heads,
+            head_dim: 4 * self.n_quads,
+            normalised: 0,
+            rope_pairs: self.rope_pairs,
+            eps: 0.0,
+            max_tokens: self.max_tokens,
+        }
+    }
+}
+
+/// Fact: 1 where queries are ready, 0 where they turn here.
+const READY: &str = "READY";
 
 /// Where the indexer's scores are read and written.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +143,8 @@ pub struct Flow {
     pub top_k: u32,
     /// Factor of every score.
     pub scale: f32,
+    /// The layer's rotation table, for the fusion with what turns the heads.
+    pub rope: Slice,
     /// Output `[max_tokens, n_entries]`, f32.
     pub scores: Slice,
     /// Tokens to compute at most: the recording's capacity.
@@ -116,6 +169,7 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
         queries_at: flow.queries_at / 4,
         n_heads: flow.n_heads,
         n_quads: flow.head_dim / 4,
+        rope_pairs: 0,
         projection_stride: flow.projection_stride,
         projection_ring: flow.projection_ring,
         weights_at: flow.weights_at,
@@ -136,9 +190,9 @@ pub fn record_index_score(recording: &mut Recording, flow: &Flow) {
         score_ops: 2 * heads * head_dim,
         ..KeyCost::default()
     };
-    let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.scores];
+    let bindings = [flow.step, flow.queries, flow.projections, flow.keys, flow.rope, flow.scores];
     let n_scores = u64::from(flow.max_tokens) * u64::from(flow.n_entries);
-    recording.push("index_score", &OP, Spec::default(), n_scores, &params, &bindings, cost);
+    recording.push("index_score", &OP, Spec::default().constant(READY, 1), n_scores, &params, &bindings, cost);
     recording.see_keys(entries);
 }
 
@@ -155,6 +209,16 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let (queries, projections, keys): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
     let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
+    let mut ready = queries.to_vec();
+    if p.rope_pairs > 0 {
+        (rotate::OP.reference)(&mut Call {
+            params: bytemuck::bytes_of(&p.rotate()),
+            spec: call.spec,
+            inputs: vec![call.inputs[0], call.inputs[4]],
+            outputs: vec![bytemuck::cast_slice_mut(&mut ready)],
+            sample: None,
+        });
+    }
     let [scores] = call.outputs::<f32, 1>();
     let head_dim = 4 * p.n_quads as usize;
     for token in tokens {
@@ -168,38 +232,67 @@ fn reference(call: &mut Call<'_>) {
         let weights = &projections[weights_at as usize..][..p.n_heads as usize];
         let q_at = 4 * (token * p.queries_stride + p.queries_at) as usize;
         for (entry, key) in (0..visible).zip(keys.chunks_exact(head_dim)) {
-            let heads = queries[q_at..].chunks_exact(head_dim);
+            let heads = ready[q_at..].chunks_exact(head_dim);
             let sum: f32 = weights.iter().zip(heads).map(|(weight, q)| weight * dot(q, key).max(0.0)).sum();
             scores[(token * p.n_entries + entry) as usize] = p.scale * sum;
         }
     }
 }
 
-fn cases() -> Vec<Case> {
+/// Of a case: heads, elements of one, the ratio, the top, whether there is a ring; then position, n_tokens and capacity.
+type Shape = ([u32; 4], bool, [u32; 3]);
+
+fn shapes() -> impl Iterator<Item = Shape> {
     // Of the second case's three tokens the first sees too few entries to score, and the third one more.
-    vec![
-        case(5, 20, 4, 3, true, [38, 2, 3]),
-        case(33, 8, 4, 2, true, [10, 3, 3]),
-        case(2, 4, 1, 1, true, [6, 1, 1]),
-        case(3, 8, 1, 5, false, [9, 3, 3]),
+    [
+        ([5, 20, 4, 3], true, [38, 2, 3]),
+        ([33, 8, 4, 2], true, [10, 3, 3]),
+        ([2, 4, 1, 1], true, [6, 1, 1]),
+        ([3, 8, 1, 5], false, [9, 3, 3]),
         // Several tiles of entries, of heads and of their depth, none of them whole.
-        case(37, 44, 2, 7, true, [139, 2, 2]),
+        ([37, 44, 2, 7], true, [139, 2, 2]),
     ]
+    .into_iter()
 }
 
-/// `tokens` are position, n_tokens and capacity.
-fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, is_ring: bool, tokens: [u32; 3]) -> Case {
+fn query_cases() -> Vec<Case> {
+    shapes().map(|shape| case(shape, true)).collect()
+}
+
+/// `turns`: with what makes the queries ready before.
+fn case(shape: Shape, turns: bool) -> Case {
+    let ([n_heads, head_dim, ratio, top_k], is_ring, tokens) = shape;
     let ring = if is_ring { ", a ring" } else { "" };
-    let name =
-        format!("{n_heads} heads of {head_dim}, ratio {ratio}, top {top_k}{ring}, [position, tokens, of] {tokens:?}");
+    let ready = if turns { "turned" } else { "ready" };
+    let name = format!(
+        "{n_heads} heads of {head_dim}, {ready}, ratio {ratio}, top {top_k}{ring}, [position, tokens, of] {tokens:?}"
+    );
     let mut case = CaseBuilder::new(name);
     let [position, n_tokens, max_tokens] = tokens;
     let n_entries = (position + max_tokens) / ratio + 2;
     let (queries_at, queries_stride) = (4, n_heads * head_dim + 8);
     let (n_rows, projection_stride) = (max_tokens + 2, n_heads + 5);
+    let (step, rope_pairs) = (case.step(position, n_tokens), head_dim / 4 + 1);
+    let queries = case.random_input("queries", (max_tokens * queries_stride) as usize);
+    let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 10_000.0), 256));
+    if turns {
+        let flow = rotate::Flow {
+            step,
+            rope,
+            rope_pairs,
+            queries,
+            stride: queries_stride,
+            first: queries_at,
+            n_heads,
+            head_dim,
+            eps: None,
+            max_tokens,
+        };
+        record_rotate(&mut case.recording, "rotate", &flow);
+    }
     let flow = Flow {
-        step: case.step(position, n_tokens),
-        queries: case.random_input("queries", (max_tokens * queries_stride) as usize),
+        step,
+        queries,
         queries_stride,
         queries_at,
         n_heads,
@@ -213,6 +306,7 @@ fn case(n_heads: u32, head_dim: u32, ratio: u32, top_k: u32, is_ring: bool, toke
         ratio,
         top_k,
         scale: 0.7,
+        rope,
         scores: case.output("scores", (max_tokens * n_entries) as usize, 1e-4),
         max_tokens,
     };

@@ -6,7 +6,9 @@ use crate::gpu::space::Change;
 use crate::gpu::{Caps, Config, Stage, Variant};
 
 use super::STEP;
+use super::attend::TURN_QUAD;
 use super::index_score::Params;
+use super::rope::ROPE;
 
 /// Invocations of a workgroup at least and at most: their tiles fit the 16 KiB of workgroup memory that every adapter has.
 const INVOCATIONS: [u32; 2] = [64, 128];
@@ -20,7 +22,7 @@ pub(super) const VARIANT: Variant = Variant {
     ..Variant::only(
         "index_score_shared",
         shader_text!("../../shaders/kernels/index_score_shared.wgsl"),
-        &[STEP],
+        &[STEP, ROPE, TURN_QUAD],
         Way { lower, space: |_| vec![INVOCATIONS.map(Change::VectorLanes).into()] },
     )
 };

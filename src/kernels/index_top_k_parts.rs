@@ -9,7 +9,7 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 use super::STEP;
 use super::case::CaseBuilder;
 use super::index_top_k::{FLOAT_ORDER, Params};
-use super::index_top_k_radix::TOP_K;
+use super::index_top_k_radix::{COPIES, TOP_K};
 
 /// Entries of a part.
 pub(super) const PART: u32 = 8192;
@@ -27,7 +27,7 @@ pub static OP: Op = Op {
             lower: |stage, _, _| {
                 let p: Params = stage.params();
                 let n_parts = u64::from(p.n_entries.div_ceil(stage.spec.value_of("PART").unwrap_or(PART)));
-                (Spec::default(), u64::from(p.max_tokens) * n_parts).into()
+                (Spec::default().constant("COPIES", COPIES), u64::from(p.max_tokens) * n_parts).into()
             },
             space: |_| Vec::new(),
         },

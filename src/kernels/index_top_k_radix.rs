@@ -9,8 +9,12 @@ use super::STEP;
 use super::index_top_k::{FLOAT_ORDER, Params};
 use super::index_top_k_parts::{self, MOST_TOP, PART, record_index_top_k_parts};
 
-/// How a workgroup finds the greatest. What it takes of workgroup memory, 9 KiB, every adapter has.
+/// How a workgroup of [`DIGITS`] finds the greatest.
 pub(super) const TOP_K: &str = shader_text!("../../shaders/lib/top_k_digits.wgsl");
+/// Its invocations.
+pub(super) const DIGITS: u32 = 256;
+/// Copies of its counts: what they take of workgroup memory, 8 KiB, every adapter has.
+pub(super) const COPIES: u32 = 8;
 
 /// From so many scores on parts are thought to pay: they take one more dispatch.
 const MANY_SCORES: u32 = 4 * PART;
@@ -26,7 +30,9 @@ pub(super) const VARIANT: Variant = Variant {
         shader_text!("../../shaders/kernels/index_top_k_radix.wgsl"),
         &[STEP, FLOAT_ORDER, TOP_K],
         Way {
-            lower: |stage, _, _| (Spec::default().constant("PART", 0), n_tokens(stage)).into(),
+            lower: |stage, _, _| {
+                (Spec::default().constant("PART", 0).constant("COPIES", COPIES), n_tokens(stage)).into()
+            },
             space: |_| Vec::new(),
         },
     )
@@ -57,7 +63,7 @@ fn lower_parts(stage: &Stage, _: &Caps, _: &Config) -> Lowered {
     let mut helpers = Recording::default();
     record_index_top_k_parts(&mut helpers, [bindings[0], scores, parts], &stage.params());
     Lowered {
-        spec: Spec::default().constant("PART", PART),
+        spec: Spec::default().constant("PART", PART).constant("COPIES", COPIES),
         n_workgroups: n_tokens(stage),
         bindings: Some(bindings),
         scratch: vec![parts.bytes],

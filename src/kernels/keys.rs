@@ -6,6 +6,10 @@ use crate::gpu::recording::KeyCost;
 use super::case::CaseBuilder;
 
 pub(crate) const KEYS: &str = shader_text!("../../shaders/lib/keys.wgsl");
+/// The entries that a token sees: those that are named.
+pub(super) const ENTRIES_GIVEN: &str = shader_text!("../../shaders/lib/entries_given.wgsl");
+/// The same: those that the workgroup chooses.
+pub(super) const ENTRIES_CHOSEN: &str = shader_text!("../../shaders/lib/entries_chosen.wgsl");
 /// Places of keys in one word, for the texts of kernels that have the one above.
 pub(super) const KEY_PLACES: &str = shader_text!("../../shaders/lib/key_places.wgsl");
 

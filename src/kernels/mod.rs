@@ -93,8 +93,8 @@ pub mod selected_attend;
 pub mod short_conv;
 pub mod sigmoid_gate;
 pub mod swiglu;
+pub mod window_compress;
 pub mod window_keys;
-pub mod window_rotate_compress;
 
 pub use matrix::{Matrix, format_of_facts};
 
@@ -171,7 +171,7 @@ pub const ALL: &[&Op] = &[
     &linear_norm::OP,
     &linear_collapse::OP,
     &gate_up_norm::OP,
-    &window_rotate_compress::OP,
+    &window_compress::OP,
     &delta_conv::OP,
     &delta_heads::OP,
     &delta_rule::OP,
@@ -188,8 +188,11 @@ pub const ALL: &[&Op] = &[
 pub static RULES: &[&Rule] = &[
     &hyper_expand_mix::RULE,
     &gate_up_swiglu::RULE,
-    &window_rotate_compress::RULE,
+    &window_compress::RULE,
+    &index_score::OF_QUERIES,
     &attend_flash::RULE,
+    &attend_flash::OF_QUERIES,
+    &attend_flash::OF_SCORES,
     &grouped_heads_attend::RULE,
     &linear_add::RULE,
     &route_experts_in::RULE,

@@ -9,7 +9,7 @@ use super::cache::{CacheTypes, KeyOrder};
 use super::{
     add, add_norm, attend, attend_flash, attend_score, experts_in, experts_out, gate_up_swiglu, grouped_attend,
     grouped_heads, head_collapse, hyper_collapse, hyper_expand, hyper_expand_mix, hyper_mix, index_score, index_top_k,
-    linear, linear_norm, mla_expand, norm_rows, rotate, selected_attend, swiglu, window_rotate_compress,
+    linear, linear_norm, mla_expand, norm_rows, rotate, selected_attend, swiglu,
 };
 
 /// The words of a binding that a stage can touch in a step of `n_tokens` from `position` on, ascending; `None` where it may
@@ -83,7 +83,6 @@ fn words_of_token(stage: &Stage, binding: &str) -> Option<u64> {
             4 * p.n_heads * p.n_quads
         }
         ("rotate", "queries") => stage.params::<rotate::Params>().stride,
-        ("window_rotate_compress", "queries") => stage.params::<window_rotate_compress::Params>().stride,
         ("hyper_collapse", "streams") => 16 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_collapse", "x") => 4 * stage.params::<hyper_collapse::Params>().n_quads,
         ("hyper_expand", "streams" | "next") => 16 * stage.params::<hyper_expand::Params>().n_quads,

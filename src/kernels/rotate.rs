@@ -1,5 +1,5 @@
-//! `rotate`: normalises each query head by its root mean square and turns its end to the token's position, in place;
-//! turns the indexer's heads, which are not normalised.
+//! `rotate`: normalises each query head by its root mean square and turns its end to the token's position, in place; the
+//! indexer's heads, which are not normalised, turn only.
 
 use crate::gpu::lower;
 use crate::gpu::op::{Spec, Step};
@@ -15,14 +15,14 @@ crate::params! {
     pub struct Params {
         /// Elements from token to token.
         pub stride: u32,
-        /// Heads that are normalised and turned.
+        /// First element of the heads in a row.
+        pub first: u32,
+        /// Heads.
         pub n_heads: u32,
-        /// Elements of such a head.
+        /// Elements of a head.
         pub head_dim: u32,
-        /// Heads after them that are turned only.
-        pub n_index_heads: u32,
-        /// Elements of such a head.
-        pub index_head_dim: u32,
+        /// 1: heads are normalised.
+        pub normalised: u32,
         /// Pairs that turn, the last of a head.
         pub rope_pairs: u32,
         /// Added to the mean square.
@@ -32,25 +32,17 @@ crate::params! {
     }
 }
 
-/// What one group of lanes does.
-pub(super) const HEAD: &str = shader_text!("../../shaders/lib/rotate_head.wgsl");
-
 /// The kernel.
 pub static OP: Op = Op {
     name: "rotate",
-    variants: &[Variant::only(
-        "rotate",
-        shader_text!("../../shaders/kernels/rotate.wgsl"),
-        &[STEP, ROPE, HEAD],
-        lower::ROW,
-    )],
+    variants: &[Variant::only("rotate", shader_text!("../../shaders/kernels/rotate.wgsl"), &[STEP, ROPE], lower::ROW)],
     bindings: &[("step", Access::Read), ("rope", Access::Read), ("queries", Access::Write)],
     params: Params::FIELDS,
     reference,
     cases,
 };
 
-/// Which heads are turned.
+/// Which heads are made ready.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     /// The step buffer.
@@ -59,51 +51,45 @@ pub struct Flow {
     pub rope: Slice,
     /// Pairs that turn, the last of every head.
     pub rope_pairs: u32,
-    /// `[max_tokens, stride]`, f32, changed in place: the query heads, then the indexer's.
+    /// `[max_tokens, stride]`, f32, changed in place.
     pub queries: Slice,
     /// Elements from token to token, even.
     pub stride: u32,
-    /// Query heads.
+    /// First element of the heads in a row, even.
+    pub first: u32,
+    /// Heads.
     pub n_heads: u32,
-    /// Elements of a query head, even.
+    /// Elements of a head, even.
     pub head_dim: u32,
-    /// The indexer's heads; 0 where there is none.
-    pub n_index_heads: u32,
-    /// Elements of an indexer's head, even.
-    pub index_head_dim: u32,
-    /// Added to the mean square.
-    pub eps: f32,
+    /// What is added to the mean square, where heads are normalised.
+    pub eps: Option<f32>,
     /// Tokens to compute at most: the recording's capacity.
     pub max_tokens: u32,
 }
 
-/// Appends the stage `rotate`.
+/// Appends the stage `rotate`, or one of another name.
 ///
 /// # Panics
 /// When widths are odd, or heads are narrower than what turns: shapes are checked before they come here.
-pub fn record_rotate(recording: &mut Recording, flow: &Flow) {
-    assert!(
-        flow.stride.is_multiple_of(2) && flow.head_dim.is_multiple_of(2) && flow.index_head_dim.is_multiple_of(2),
-        "rotate: whole pairs"
-    );
-    let narrow = |dim: u32| 2 * flow.rope_pairs > dim;
-    assert!(!narrow(flow.head_dim) && (flow.n_index_heads == 0 || !narrow(flow.index_head_dim)), "rotate: wide heads");
-    let width = flow.n_heads * flow.head_dim + flow.n_index_heads * flow.index_head_dim;
-    assert!(width <= flow.stride, "rotate: the heads fit a row");
+pub fn record_rotate(recording: &mut Recording, name: &'static str, flow: &Flow) {
+    let whole = [flow.stride, flow.first, flow.head_dim].iter().all(|n| n.is_multiple_of(2));
+    assert!(whole && 2 * flow.rope_pairs <= flow.head_dim, "rotate: whole pairs, and heads as wide as what turns");
+    assert!(flow.first + flow.n_heads * flow.head_dim <= flow.stride, "rotate: the heads fit a row");
     let params = Params {
         stride: flow.stride,
+        first: flow.first,
         n_heads: flow.n_heads,
         head_dim: flow.head_dim,
-        n_index_heads: flow.n_index_heads,
-        index_head_dim: flow.index_head_dim,
+        normalised: flow.eps.is_some().into(),
         rope_pairs: flow.rope_pairs,
-        eps: flow.eps,
+        eps: flow.eps.unwrap_or_default(),
         max_tokens: flow.max_tokens,
     };
-    let tokens = u64::from(flow.max_tokens);
-    let cost = Cost { bytes: 8 * u64::from(width) * tokens, ops: 4 * u64::from(width) * tokens };
-    let n_heads = tokens * u64::from(flow.n_heads + flow.n_index_heads);
-    recording.push("rotate", &OP, Spec::default(), n_heads, &params, &[flow.step, flow.rope, flow.queries], cost);
+    let n_heads = u64::from(flow.max_tokens) * u64::from(flow.n_heads);
+    let width = if flow.eps.is_some() { flow.head_dim } else { 2 * flow.rope_pairs };
+    let n_elements = n_heads * u64::from(width);
+    let cost = Cost { bytes: 8 * n_elements, ops: 4 * n_elements };
+    recording.push(name, &OP, Spec::default(), n_heads, &params, &[flow.step, flow.rope, flow.queries], cost);
 }
 
 fn reference(call: &mut Call<'_>) {
@@ -111,44 +97,50 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let table: &[[f32; 2]] = call.input(1);
     let [queries] = call.outputs::<f32, 1>();
+    let head_dim = p.head_dim as usize;
     for token in 0..step.n_tokens.min(p.max_tokens) {
-        let row = &mut queries[(token * p.stride) as usize..];
-        let (heads, rest) = row.split_at_mut((p.n_heads * p.head_dim) as usize);
-        for head in heads.chunks_exact_mut(p.head_dim as usize) {
-            let factor = 1.0 / (dot(head, head) / p.head_dim as f32 + p.eps).sqrt();
-            head.iter_mut().for_each(|x| *x *= factor);
-            rope::rotate_head(head, table, p.rope_pairs, step.position + token, 1.0);
-        }
-        for head in rest.chunks_exact_mut(p.index_head_dim.max(1) as usize).take(p.n_index_heads as usize) {
+        let heads = queries[(token * p.stride + p.first) as usize..].chunks_exact_mut(head_dim);
+        for head in heads.take(p.n_heads as usize) {
+            if p.normalised == 1 {
+                let factor = 1.0 / (dot(head, head) / p.head_dim as f32 + p.eps).sqrt();
+                head.iter_mut().for_each(|x| *x *= factor);
+            }
             rope::rotate_head(head, table, p.rope_pairs, step.position + token, 1.0);
         }
     }
 }
 
 fn cases() -> Vec<Case> {
-    vec![case([3, 12, 5, 8], 2, 3, 2, 255), case([2, 72, 0, 0], 32, 1, 1, 511), case([1, 8, 1, 8], 4, 2, 2, 0)]
+    vec![
+        case([0, 3, 12], Some(1e-6), 2, [255, 2, 3]),
+        case([36, 5, 8], None, 2, [255, 2, 3]),
+        case([0, 2, 72], Some(1e-6), 32, [511, 1, 1]),
+        case([8, 1, 8], None, 4, [0, 2, 2]),
+    ]
 }
 
-/// `heads` are n_heads, head_dim, n_index_heads, index_head_dim.
-fn case(heads: [u32; 4], rope_pairs: u32, capacity: u32, n_tokens: u32, position: u32) -> Case {
-    let [n_heads, head_dim, n_index_heads, index_head_dim] = heads;
-    let name = format!("heads {heads:?} with {rope_pairs} pairs, {n_tokens} of {capacity} tokens at {position}");
+/// `heads` are the first element, how many, and their width; `tokens` are position, n_tokens and capacity.
+fn case(heads: [u32; 3], eps: Option<f32>, rope_pairs: u32, tokens: [u32; 3]) -> Case {
+    let ([first, n_heads, head_dim], [position, n_tokens, max_tokens]) = (heads, tokens);
+    let name = format!(
+        "[first, heads, wide] {heads:?}, {rope_pairs} pairs, normalised: {}, [position, tokens, of] {tokens:?}",
+        eps.is_some()
+    );
     let mut case = CaseBuilder::new(name);
-    let stride = n_heads * head_dim + n_index_heads * index_head_dim + 2;
+    let stride = first + n_heads * head_dim + 2;
     let flow = Flow {
         step: case.step(position, n_tokens),
         rope: case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 10_000.0), 600)),
         rope_pairs,
-        queries: case.random_input("queries", (capacity * stride) as usize),
+        queries: case.random_input("queries", (max_tokens * stride) as usize),
         stride,
+        first,
         n_heads,
         head_dim,
-        n_index_heads,
-        index_head_dim,
-        eps: 1e-6,
-        max_tokens: capacity,
+        eps,
+        max_tokens,
     };
     case.also_compare(flow.queries, 1e-4);
-    record_rotate(&mut case.recording, &flow);
+    record_rotate(&mut case.recording, "rotate", &flow);
     case.finish()
 }

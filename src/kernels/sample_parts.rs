@@ -10,16 +10,13 @@ use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Variant};
 use super::STEP;
 use super::case::CaseBuilder;
 use super::index_top_k::FLOAT_ORDER;
-use super::index_top_k_radix::TOP_K;
+use super::index_top_k_radix::{COPIES, DIGITS, TOP_K};
 use super::sample::{self, LOGITS, Params};
 
 /// Logits of a part.
 pub(super) const PART: u32 = 4096;
 /// How many of them are left: as many as people let `top_k` keep, since they may all be of one part.
 pub(super) const KEPT: u32 = 64;
-
-/// Invocations of a workgroup, as `top_k_digits.wgsl` has them.
-const DIGITS: u32 = 256;
 
 /// The kernel.
 pub static OP: Op = Op {
@@ -30,7 +27,10 @@ pub static OP: Op = Op {
         &[STEP, LOGITS, FLOAT_ORDER, TOP_K, REDUCE_WORKGROUP],
         Way {
             lower: |stage, _, _| {
-                (Spec::default().constant("LANES", DIGITS), n_parts(stage.params::<Params>().n_vocab, &stage.spec))
+                (
+                    Spec::default().constant("LANES", DIGITS).constant("COPIES", COPIES),
+                    n_parts(stage.params::<Params>().n_vocab, &stage.spec),
+                )
                     .into()
             },
             space: |_| Vec::new(),

@@ -458,6 +458,7 @@ impl LatentAttention {
                 ratio: 1,
                 top_k,
                 scale: ((n_heads * head_dim) as f32).sqrt().recip(),
+                rope: at.rope,
                 scores: scratch.index_scores,
                 max_tokens,
             },

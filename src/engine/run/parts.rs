@@ -35,6 +35,8 @@ pub(in crate::engine) struct Part {
     pub made_of: Vec<Key>,
     pub prepared: Prepared,
     pub outputs: Vec<Output>,
+    /// What it reads and its parts change in place: what is left there depends on which of them are computed.
+    pub changed: Vec<Slice>,
     /// What its numbers may be off by.
     pub budget: f64,
     /// The dispatch that chooses experts, if it is one.
@@ -127,6 +129,15 @@ pub(in crate::engine) fn outputs(stages: &[Stage]) -> Vec<Output> {
         }
     }
     outputs
+}
+
+/// See [`Part::changed`].
+pub(in crate::engine) fn changed(stages: &[Stage]) -> Vec<Slice> {
+    let of = |stage: &Stage| {
+        let written: Vec<Slice> = stage.with_parts().iter().flat_map(|part| part.slices(Access::Write)).collect();
+        stage.slices(Access::Read).filter(|slice| written.contains(slice)).collect::<Vec<_>>()
+    };
+    stages.iter().flat_map(of).collect()
 }
 
 #[cfg(test)]

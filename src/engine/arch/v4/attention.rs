@@ -1,5 +1,5 @@
 //! Attention of one layer, in the order of the paper: projections, queries and window key, compression, index, attention,
-//! grouped output.
+//! grouped output. Queries are made ready where they are read, so that the two may become one.
 
 use std::borrow::Cow;
 
@@ -160,22 +160,6 @@ impl Attention {
                 max_tokens: n,
             },
         );
-        rotate::record_rotate(
-            recording,
-            &rotate::Flow {
-                step,
-                rope,
-                rope_pairs,
-                queries: scratch.queries,
-                stride: scratch.queries_stride,
-                n_heads: shape.n_heads,
-                head_dim: shape.head_dim,
-                n_index_heads: if chooses { shape.index_heads } else { 0 },
-                index_head_dim: shape.index_head_dim,
-                eps: shape.norm_eps,
-                max_tokens: n,
-            },
-        );
         self.record_compression(recording, at);
         if chooses {
             record_index(recording, at);
@@ -196,6 +180,19 @@ impl Attention {
             max_tokens: n,
         };
         let scale = (shape.head_dim as f32).sqrt().recip();
+        let rotate = rotate::Flow {
+            step,
+            rope,
+            rope_pairs,
+            queries: scratch.queries,
+            stride: scratch.queries_stride,
+            first: 0,
+            n_heads: shape.n_heads,
+            head_dim: shape.head_dim,
+            eps: Some(shape.norm_eps),
+            max_tokens: n,
+        };
+        rotate::record_rotate(recording, "rotate", &rotate);
         record_attend_score(recording, &keys, scratch.queries, scratch.queries_stride, self.sinks, scale);
         record_attend(recording, &keys, rope, rope_pairs, scratch.attended);
         let latent = shape.o_groups * shape.o_lora;
@@ -251,7 +248,20 @@ impl Compress {
 }
 
 fn record_index(recording: &mut Recording, at: &LayerStep<'_>) {
-    let LayerStep { shape, state, scratch, step, n, .. } = *at;
+    let LayerStep { shape, state, scratch, rope, step, n, .. } = *at;
+    let rotate = rotate::Flow {
+        step,
+        rope,
+        rope_pairs: shape.rope_dims / 2,
+        queries: scratch.queries,
+        stride: scratch.queries_stride,
+        first: shape.n_heads * shape.head_dim,
+        n_heads: shape.index_heads,
+        head_dim: shape.index_head_dim,
+        eps: None,
+        max_tokens: n,
+    };
+    rotate::record_rotate(recording, "index_rotate", &rotate);
     let scale = ((shape.index_head_dim * shape.index_heads) as f32).sqrt().recip();
     index_score::record_index_score(
         recording,
@@ -271,6 +281,7 @@ fn record_index(recording: &mut Recording, at: &LayerStep<'_>) {
             ratio: state.ratio,
             top_k: shape.index_top_k,
             scale,
+            rope,
             scores: scratch.index_scores,
             max_tokens: n,
         },

@@ -13,7 +13,9 @@ use std::rc::Rc;
 
 use crate::engine::arch::step::Kind;
 use crate::engine::run::fault::is_same_stage;
-use crate::engine::run::parts::{NUMBER_BUDGET, Output, Part, check_same, key, number_budget, outputs, with_scores};
+use crate::engine::run::parts::{
+    NUMBER_BUDGET, Output, Part, changed, check_same, key, number_budget, outputs, with_scores,
+};
 use crate::engine::run::sampling::Sampling;
 use crate::engine::run::session::Session;
 use crate::error::{Error, Result};
@@ -209,6 +211,11 @@ async fn run_part(
     for (at, output) in part.outputs.iter().enumerate() {
         give(&mut session.executor, output.slice, &found[at], &wanted[at]);
     }
+    // Nobody reads it again, but who is next to write there may write a part of it, and all of it is compared.
+    for (slice, of_oracle) in part.changed.iter().zip(&expected.changed) {
+        let [found, wanted] = [session.executor.read(*slice).await?, oracle.executor.read(*of_oracle).await?];
+        give(&mut session.executor, *slice, &words(&found), &words(&wanted));
+    }
     Ok(deviation)
 }
 
@@ -257,6 +264,7 @@ impl Session {
                 made_of: stages.iter().flat_map(Stage::with_parts).map(key).collect(),
                 prepared: self.executor.prepare(&alone).await?,
                 outputs: outputs(stages),
+                changed: changed(stages),
                 budget: number_budget(&self.executor, stages, None),
                 route: choice_among(stages).cloned(),
             });

@@ -1,11 +1,6 @@
-// window_keys, rotate and compress side by side in one dispatch: none reads what another writes. A group of lanes takes one head of one
-// token (lib/rotate_head.wgsl), one token's key (lib/window_row.wgsl), or one entry (lib/compress_entry.wgsl).
+// window_keys and compress side by side in one dispatch: neither reads what the other writes. A group of lanes takes one token's key
+// (lib/window_row.wgsl) or one entry (lib/compress_entry.wgsl).
 struct Params {
-    stride: u32,            // elements from token to token of the queries
-    n_heads: u32,
-    head_dim: u32,
-    n_index_heads: u32,
-    index_head_dim: u32,
     projection_stride: u32, // elements from row to row of the projections
     projection_ring: u32,   // rows of the projections; a token's row is its position modulo this
     key_at: u32,            // first element of the key in a row
@@ -28,24 +23,20 @@ struct Params {
 @group(0) @binding(4) var<storage, read> ape: array<f32>;                 // [ratio, n · n_slots / ratio]
 @group(0) @binding(5) var<storage, read> norm: array<f32>;                // [n]
 @group(0) @binding(6) var<storage, read> kv_norm: array<f32>;             // [key_dim]
-@group(0) @binding(7) var<storage, read_write> queries: array<vec2<f32>>; // [max_tokens, stride]
-@group(0) @binding(8) var<storage, read_write> entries: array<vec2<f32>>; // [.., n]
-@group(0) @binding(9) var<storage, read_write> window: array<vec2<f32>>;  // [window_ring, key_dim]
+@group(0) @binding(7) var<storage, read_write> entries: array<vec2<f32>>; // [.., n]
+@group(0) @binding(8) var<storage, read_write> window: array<vec2<f32>>;  // [window_ring, key_dim]
 
 @compute @workgroup_size(WORKGROUP)
-fn window_rotate_compress(
+fn window_compress(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) n_workgroups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
     let group = group_index(workgroup, n_workgroups, local);
     let lane = group_lane(local);
-    let n_heads = params.max_tokens * (params.n_heads + params.n_index_heads);
-    if group < n_heads {
-        rotate_head(group, lane);
-    } else if group < n_heads + params.max_tokens {
-        window_row(group - n_heads, lane);
+    if group < params.max_tokens {
+        window_row(group, lane);
     } else {
-        compress_entry(group - n_heads - params.max_tokens, lane);
+        compress_entry(group - params.max_tokens, lane);
     }
 }

@@ -1,5 +1,5 @@
-//! `window_rotate_compress`: tokens' keys and queries made ready and, beside them, compressed entries. A fusion of `window_keys`, `rotate`
-//! and `compress`, which have nothing to do with each other, for a few tokens.
+//! `window_compress`: tokens' keys made ready and, beside them, compressed entries. A fusion of `window_keys` and `compress`, which
+//! have nothing to do with each other, for a few tokens.
 
 use crate::gpu::fuse::Rule;
 use crate::gpu::lower::{self, Way};
@@ -9,21 +9,11 @@ use crate::gpu::{Access, Call, Case, Op, Stage, Variant};
 use super::case::CaseBuilder;
 use super::linear_tiled::MIN_TOKENS;
 use super::rope::{self, ROPE};
-use super::{STEP, compress, rotate, window_keys};
+use super::{STEP, compress, window_keys};
 
 crate::params! {
-    /// Parameters of `window_rotate_compress`: those of its parts.
+    /// Parameters of `window_compress`: those of its parts.
     pub struct Params {
-        /// Elements from token to token of the queries.
-        pub stride: u32,
-        /// Heads that are normalised and turned.
-        pub n_heads: u32,
-        /// Elements of such a head.
-        pub head_dim: u32,
-        /// Heads after them that are turned only.
-        pub n_index_heads: u32,
-        /// Elements of such a head.
-        pub index_head_dim: u32,
         /// Elements from row to row of the projections.
         pub projection_stride: u32,
         /// Rows of the projections, a ring over positions.
@@ -55,11 +45,11 @@ crate::params! {
 
 /// The kernel.
 pub static OP: Op = Op {
-    name: "window_rotate_compress",
+    name: "window_compress",
     variants: &[Variant::only(
-        "window_rotate_compress",
-        shader_text!("../../shaders/kernels/window_rotate_compress.wgsl"),
-        &[STEP, ROPE, rotate::HEAD, window_keys::ROW, compress::ENTRY],
+        "window_compress",
+        shader_text!("../../shaders/kernels/window_compress.wgsl"),
+        &[STEP, ROPE, window_keys::ROW, compress::ENTRY],
         Way {
             lower: |stage, caps, config| {
                 let p: Params = stage.params();
@@ -75,7 +65,6 @@ pub static OP: Op = Op {
         ("ape", Access::Read),
         ("norm", Access::Read),
         ("kv_norm", Access::Read),
-        ("queries", Access::Write),
         ("entries", Access::Write),
         ("window", Access::Write),
     ],
@@ -84,22 +73,15 @@ pub static OP: Op = Op {
     cases: || RULE.fused_cases(),
 };
 
-/// Takes keys, queries and a compressor of one layer.
-pub static RULE: Rule = Rule { parts: &["window_keys", "rotate", "compress"], fuse, writers: &[], cases: part_cases };
+/// Takes keys and a compressor of one layer.
+pub static RULE: Rule = Rule { parts: &["window_keys", "compress"], fuse, writers: &[], cases: part_cases };
 
 fn fuse(parts: &[Stage]) -> Option<Stage> {
-    let [keys, rotate, compress] = parts else { return None };
-    let (k, r, c): (window_keys::Params, rotate::Params, compress::Params) =
-        (keys.params(), rotate.params(), compress.params());
-    let [_, _, of_keys, kv_norm, window] = keys.bindings[..] else { return None };
-    let [step, rope, queries] = rotate.bindings[..] else { return None };
+    let [keys, compress] = parts else { return None };
+    let (k, c): (window_keys::Params, compress::Params) = (keys.params(), compress.params());
+    let [step, rope, of_keys, kv_norm, window] = keys.bindings[..] else { return None };
     let [_, projections, ape, norm, same_rope, entries] = compress.bindings[..] else { return None };
     let p = Params {
-        stride: r.stride,
-        n_heads: r.n_heads,
-        head_dim: r.head_dim,
-        n_index_heads: r.n_index_heads,
-        index_head_dim: r.index_head_dim,
         projection_stride: c.projection_stride,
         projection_ring: c.projection_ring,
         key_at: k.key_at,
@@ -110,12 +92,11 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
         ratio: c.ratio,
         n_slots: c.n_slots,
         n: c.n,
-        rope_pairs: r.rope_pairs,
-        eps: r.eps,
-        max_tokens: r.max_tokens,
+        rope_pairs: k.rope_pairs,
+        eps: k.eps,
+        max_tokens: k.max_tokens,
     };
-    let fits = (rope, of_keys, keys.bindings[1]) == (same_rope, projections, rope)
-        && queries.buffer != projections.buffer
+    let fits = (rope, of_keys) == (same_rope, projections)
         && bytemuck::bytes_of(&p.keys()) == keys.params
         && bytemuck::bytes_of(&p.compress()) == compress.params
         && p.max_tokens < MIN_TOKENS;
@@ -123,13 +104,13 @@ fn fuse(parts: &[Stage]) -> Option<Stage> {
         name: OP.name,
         op: &OP,
         params: bytemuck::bytes_of(&p).to_vec(),
-        bindings: vec![step, rope, projections, ape, norm, kv_norm, queries, entries, window],
+        bindings: vec![step, rope, projections, ape, norm, kv_norm, entries, window],
         n_results: parts.iter().map(|part| part.n_results).sum(),
         cost: Cost {
             bytes: parts.iter().map(|part| part.cost.bytes).sum(),
             ops: parts.iter().map(|part| part.cost.ops).sum(),
         },
-        ..rotate.clone()
+        ..keys.clone()
     })
 }
 
@@ -142,19 +123,6 @@ impl Params {
             key_dim: self.key_dim,
             rope_pairs: self.rope_pairs,
             window_ring: self.window_ring,
-            eps: self.eps,
-            max_tokens: self.max_tokens,
-        }
-    }
-
-    fn rotate(&self) -> rotate::Params {
-        rotate::Params {
-            stride: self.stride,
-            n_heads: self.n_heads,
-            head_dim: self.head_dim,
-            n_index_heads: self.n_index_heads,
-            index_head_dim: self.index_head_dim,
-            rope_pairs: self.rope_pairs,
             eps: self.eps,
             max_tokens: self.max_tokens,
         }
@@ -180,20 +148,13 @@ impl Params {
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let [step, rope, projections, ape, norm, kv_norm] = call.inputs[..] else { unreachable!("six inputs") };
-    let [queries, entries, window] = &mut call.outputs[..] else { unreachable!("three outputs") };
+    let [entries, window] = &mut call.outputs[..] else { unreachable!("two outputs") };
     let spec = call.spec;
     (window_keys::OP.reference)(&mut Call {
         params: bytemuck::bytes_of(&p.keys()),
         spec,
         inputs: vec![step, rope, projections, kv_norm],
         outputs: vec![&mut **window],
-        sample: None,
-    });
-    (rotate::OP.reference)(&mut Call {
-        params: bytemuck::bytes_of(&p.rotate()),
-        spec,
-        inputs: vec![step, rope],
-        outputs: vec![&mut **queries],
         sample: None,
     });
     (compress::OP.reference)(&mut Call {
@@ -208,27 +169,22 @@ fn reference(call: &mut Call<'_>) {
 fn part_cases() -> Vec<Case> {
     vec![
         // One entry that ends in the step, after tokens of another; an only token that ends one; many entries.
-        case([3, 16, 5, 12], [4, 40], [6, 3, 3]),
-        case([2, 72, 0, 0], [4, 72], [1027, 1, 1]),
-        case([1, 64, 2, 64], [8, 64], [15, 1, 1]),
-        case([4, 12, 0, 0], [2, 12], [0, 7, 7]),
+        case(16, [4, 40], [6, 3, 3]),
+        case(72, [4, 72], [1027, 1, 1]),
+        case(64, [8, 64], [15, 1, 1]),
+        case(12, [2, 12], [0, 7, 7]),
     ]
 }
 
-/// `heads` are n_heads, head_dim, n_index_heads, index_head_dim; `tokens` are position, n_tokens and capacity.
-fn case(heads: [u32; 4], [ratio, n]: [u32; 2], tokens: [u32; 3]) -> Case {
-    let [n_heads, head_dim, n_index_heads, index_head_dim] = heads;
+/// `key_dim` is the width of a key, `n` of an entry; `tokens` are position, n_tokens and capacity.
+fn case(key_dim: u32, [ratio, n]: [u32; 2], tokens: [u32; 3]) -> Case {
     let [position, n_tokens, max_tokens] = tokens;
     let mut case =
-        CaseBuilder::new(format!("heads {heads:?}, ratio {ratio}, {n} wide, [position, tokens, of] {tokens:?}"));
+        CaseBuilder::new(format!("keys of {key_dim}, ratio {ratio}, {n} wide, [position, tokens, of] {tokens:?}"));
     let overlap = ratio == 4;
     let (step, rope_pairs) = (case.step(position, n_tokens), 4);
     let rope = case.input("rope", &rope::table(&rope::frequencies(rope_pairs, 10_000.0), 1100));
-    let stride = n_heads * head_dim + n_index_heads * index_head_dim + 2;
-    let queries = case.random_input("queries", (max_tokens * stride) as usize);
-    case.also_compare(queries, 1e-4);
     let width = if overlap { 2 * n } else { n };
-    let key_dim = head_dim;
     let (projection_ring, projection_stride) = (2 * ratio + max_tokens, 2 * width + key_dim + 9);
     let projections = case.random_input("projections", (projection_ring * projection_stride) as usize);
     let (ape, norm) = (case.random_input("ape", (ratio * width) as usize), case.random_input("norm", n as usize));
@@ -251,20 +207,6 @@ fn case(heads: [u32; 4], [ratio, n]: [u32; 2], tokens: [u32; 3]) -> Case {
         max_tokens,
     };
     window_keys::record_window_keys(&mut case.recording, &flow);
-    let flow = rotate::Flow {
-        step,
-        rope,
-        rope_pairs,
-        queries,
-        stride,
-        n_heads,
-        head_dim,
-        n_index_heads,
-        index_head_dim,
-        eps: 1e-6,
-        max_tokens,
-    };
-    rotate::record_rotate(&mut case.recording, &flow);
     let flow = compress::Flow {
         step,
         projections,
