@@ -301,6 +301,56 @@ fn tokenizer_and_chat_template_go_along() {
     assert_eq!(tokenizers[0], tokenizers[1]);
 }
 
+/// Writes a changed config beside a model's weights.
+fn reconfigured(name: &str, change: impl Fn(&mut Json)) -> tempfile::TempDir {
+    let folder = model(name);
+    let path = folder.path().join("config.json");
+    let mut config: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut config);
+    std::fs::write(&path, config.to_string()).unwrap();
+    folder
+}
+
+/// A file that would compute something else is not written.
+#[test]
+fn settings_that_a_gguf_has_no_key_for_are_refused_by_name() {
+    let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 64});
+    let untruncated =
+        json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "truncate": false});
+    let scored = json!({"rope_type": "linear", "factor": 4.0, "mscale_all_dim": 1.0});
+    for (family, scaling, word) in [
+        ("deepseek_v3", &llama3, "llama3"),
+        ("deepseek_v3", &untruncated, "truncate"),
+        ("deepseek_v3", &scored, "mscale_all_dim"),
+        ("deepseek_v32", &llama3, "llama3"),
+        ("qwen3_5", &llama3, "llama3"),
+        ("qwen3_5", &untruncated, "truncate"),
+    ] {
+        let folder = reconfigured(&format!("families/{family}"), |config| {
+            let text = if family == "qwen3_5" { &mut config["text_config"] } else { config };
+            text["rope_scaling"] = scaling.clone();
+        });
+        refused(folder.path(), 3, &[word, "has no key for it"]);
+    }
+    let all = |kind: &'static str| move |config: &mut Json| config["layer_types"] = json!(vec![kind; 4]);
+    refused(reconfigured("families/gpt_oss", all("full_attention")).path(), 3, &["window", "has no key for it"]);
+}
+
+/// As llama.cpp's converter writes it, and this program reads it.
+#[test]
+fn how_a_model_s_makers_draw_tokens_goes_along() {
+    let folder = model("families/llama");
+    let drawn = json!({"do_sample": true, "temperature": 0.5, "top_k": 20, "top_p": 0.75, "repetition_penalty": 1.25});
+    std::fs::write(folder.path().join("generation_config.json"), drawn.to_string()).unwrap();
+    let output = folder.path().join("out.gguf");
+    done(&quantize(folder.path(), &output, "f32"));
+    let source = source(&output);
+    let metadata = read(source.as_ref()).metadata;
+    let number = |name: &str| metadata.get_f32(&format!("general.sampling.{name}")).unwrap();
+    let found = ["temp", "top_k", "top_p", "penalty_repeat", "min_p"].map(number);
+    assert_eq!(found, [Some(0.5), Some(20.0), Some(0.75), Some(1.25), None]);
+}
+
 /// The 256 spellings of GPT-2's byte map, in its order.
 fn byte_vocabulary() -> Vec<String> {
     let is_itself = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);

@@ -14,15 +14,15 @@ use pollster::block_on;
 use serde_json::{Value, json};
 
 /// Name, type, shape and bytes.
-type Tensor = (String, String, Vec<u64>, Vec<u8>);
+pub(crate) type Tensor = (String, String, Vec<u64>, Vec<u8>);
 
 const IDS: [u32; 6] = [5, 9, 17, 33, 65, 129];
 
-fn config(family: &str) -> Value {
+pub(crate) fn config(family: &str) -> Value {
     serde_json::from_slice(&std::fs::read(fixture(&format!("families/{family}/config.json"))).unwrap()).unwrap()
 }
 
-fn tensors(family: &str) -> Vec<Tensor> {
+pub(crate) fn tensors(family: &str) -> Vec<Tensor> {
     let source = memory(&format!("families/{family}/model.safetensors"));
     let directory = block_on(safetensors::read(source.as_ref(), 0)).unwrap().directory;
     let read = |info: &headstart::format::TensorInfo| {
@@ -33,14 +33,14 @@ fn tensors(family: &str) -> Vec<Tensor> {
     directory.tensors().iter().map(read).collect()
 }
 
-fn load(config: &str, tensors: &[Tensor]) -> Result<Session> {
+pub(crate) fn load(config: &str, tensors: &[Tensor]) -> Result<Session> {
     let source = Rc::new(Memory::new("model.safetensors", safetensors_of(tensors)));
     let files = ModelFiles { sources: vec![source], config: Some(config.to_owned()), ..ModelFiles::default() };
     let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
     block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ()))
 }
 
-fn logits(session: &mut Session) -> Result<Vec<f32>> {
+pub(crate) fn logits(session: &mut Session) -> Result<Vec<f32>> {
     let mut all = Vec::new();
     let mut each = |_, logits: &[f32]| {
         all.extend_from_slice(logits);
@@ -51,14 +51,14 @@ fn logits(session: &mut Session) -> Result<Vec<f32>> {
 }
 
 /// The logits, which are the same whatever was changed, and the notices.
-fn same_as(family: &str, config_text: &str, changed: &[Tensor]) -> String {
+pub(crate) fn same_as(family: &str, config_text: &str, changed: &[Tensor]) -> String {
     let plain = logits(&mut load(&config(family).to_string(), &tensors(family)).unwrap()).unwrap();
     let mut session = load(config_text, changed).unwrap();
     assert_eq!(plain, logits(&mut session).unwrap());
     session.notices().join("; ")
 }
 
-fn assert_says(text: &str, all: &[&str]) {
+pub(crate) fn assert_says(text: &str, all: &[&str]) {
     for part in all {
         assert!(text.contains(part), "{text:?} does not say {part:?}");
     }

@@ -51,6 +51,7 @@ mod real_shapes;
 mod reports;
 mod sampled;
 mod sampling;
+mod saved_models;
 mod scales_apart;
 mod shards;
 mod small_models;

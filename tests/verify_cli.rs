@@ -63,7 +63,7 @@ fn adapters_are_held_against_each_other_and_reported() {
         let check = report.check.as_ref().expect("a check");
         assert_eq!(
             (check.verdict, check.stages.len(), check.kernels.is_some()),
-            (Verdict::Right, 28, false),
+            (Verdict::Right, 29, false),
             "{check:?}"
         );
         assert!(report.settings.as_ref().is_some_and(|settings| settings.shader_checks));

@@ -98,8 +98,11 @@ impl Model {
 
 /// The rows of the embedding count, whatever a config says of them, as they do in a GGUF.
 fn count_rows(n_vocab: &mut u32, tensors: &Directory, notices: &mut Vec<String>) {
-    let is_embedding = |name: &str| name.rsplit('.').nth(1) == Some("embed_tokens");
-    let embedding = tensors.tensors().iter().find(|tensor| is_embedding(&tensor.name) && tensor.shape.len() == 2);
+    let find = |part: &str| {
+        let is_it = |name: &str| name.rsplit('.').nth(1) == Some(part);
+        tensors.tensors().iter().find(|tensor| is_it(&tensor.name) && tensor.shape.len() == 2)
+    };
+    let embedding = find("embed_tokens").or_else(|| find("lm_head"));
     let n_rows = embedding.and_then(|tensor| u32::try_from(tensor.n_rows()).ok());
     if let Some(n_rows) = n_rows.filter(|n_rows| (1..=MOST_ROWS).contains(n_rows) && n_rows != n_vocab) {
         let told = format!("config.json: vocab_size is {n_vocab}, and the embedding has {n_rows} rows");

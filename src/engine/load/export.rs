@@ -16,6 +16,7 @@ use gguf::Value;
 
 use super::files::{ModelFiles, stop_strings};
 use super::read_rows::{read_rows, read_vector};
+use super::recommended::Recommended;
 
 /// Keys and tensors of a model.
 pub struct Export {
@@ -233,8 +234,11 @@ impl ModelFiles {
         let config = self.require_config()?;
         let mut notices = Vec::new();
         let shape = AnyShape::from_config(config, &mut notices)?;
-        if let AnyShape::Grouped(shape) = &shape {
-            shape.check_said_by_gguf()?;
+        match &shape {
+            AnyShape::Grouped(shape) => shape.check_said_by_gguf()?,
+            AnyShape::Mla(shape) => shape.check_said_by_gguf()?,
+            AnyShape::Delta(shape) => shape.check_said_by_gguf()?,
+            AnyShape::V4(_) => {}
         }
         let bind = |directory: &Directory, _: &mut Vec<String>| shape.clone().bind_named(Place::Files(directory));
         let ((model, named), sources) = self.bound(&mut Vec::new(), bind).await?;
@@ -249,6 +253,7 @@ impl ModelFiles {
         let mut keys: BTreeMap<String, Value> = shape.gguf_keys().into_iter().chain([architecture]).collect();
         keys.insert("general.type".to_owned(), "model".into());
         self.export_tokenizer(&mut keys, &mut notices, special, outline.n_vocab)?;
+        keys.extend(Recommended::of_config(self.generation_config.as_deref()).gguf_keys());
         Ok(Export { keys, tensors, sources, notices })
     }
 

@@ -1,10 +1,10 @@
 //! How a model's makers would have its tokens chosen: what a GGUF says under `general.sampling`, as llama.cpp's converter
 //! writes it, or what stands in `generation_config.json`, by the names of transformers' `GenerationConfig`.
 
-use crate::format::gguf::Metadata;
+use crate::format::gguf::{Metadata, Scalar, ScalarKind, Value};
 use crate::format::loose_json;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::Value as Json;
 
 /// The settings that a model's files name; what makes no sense is none. Where nothing is named, the program's own count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,11 +43,11 @@ impl Recommended {
     /// What a `generation_config.json` says. Where it says that nothing is drawn, the likeliest token is taken every time, and what
     /// it says of drawing does not count, as in transformers.
     pub(super) fn of_config(json: Option<&str>) -> Self {
-        let config: Option<Value> = json.and_then(|json| serde_json::from_str(&loose_json::strict(json)).ok());
+        let config: Option<Json> = json.and_then(|json| serde_json::from_str(&loose_json::strict(json)).ok());
         let Some(config) = config else { return Self::default() };
-        let number = |name: &str| config.get(name).and_then(Value::as_f64);
+        let number = |name: &str| config.get(name).and_then(Json::as_f64);
         let float = |name: &str| number(name).map(|number| number as f32);
-        if config.get("do_sample") == Some(&Value::Bool(false)) {
+        if config.get("do_sample") == Some(&Json::Bool(false)) {
             let likeliest =
                 Self { temperature: Some(0.0), repeat_penalty: float("repetition_penalty"), ..Self::default() };
             return likeliest.sensible();
@@ -61,6 +61,22 @@ impl Recommended {
             repeat_window: None,
         }
         .sensible()
+    }
+
+    /// The same as a GGUF says it.
+    pub(super) fn gguf_keys(self) -> impl Iterator<Item = (String, Value)> {
+        // All of them are -1 there.
+        let whole = |n: Option<u32>| n.map(|n| Value::Scalar(ScalarKind::I32, Scalar::Signed((n as i32).into())));
+        let number = |number: Option<f32>| number.map(Value::from);
+        let all = [
+            ("temp", number(self.temperature)),
+            ("top_k", whole(self.top_k)),
+            ("top_p", number(self.top_p)),
+            ("min_p", number(self.min_p)),
+            ("penalty_repeat", number(self.repeat_penalty)),
+            ("penalty_last_n", whole(self.repeat_window)),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((format!("general.sampling.{name}"), value?)))
     }
 
     fn sensible(self) -> Self {

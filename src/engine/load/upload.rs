@@ -200,12 +200,21 @@ impl Uploads {
     }
 }
 
+/// Fails for experts that there are not, and for a token with one twice: an expert takes a token of a step once.
 fn check_experts(tensor: &TensorRef, experts: &[i32], n_experts: u32) -> Result<()> {
-    match experts.iter().find(|expert| u32::try_from(**expert).is_ok_and(|expert| expert < n_experts).not()) {
-        None => Ok(()),
-        Some(expert) => Err(Error::file(format!("tensor {}", tensor.name), format!("expert {expert}"))
+    let wrong = |found: String| Error::file(format!("tensor {}", tensor.name), found);
+    if let Some(expert) = experts.iter().find(|of| u32::try_from(**of).is_ok_and(|of| of < n_experts).not()) {
+        return Err(wrong(format!("expert {expert}"))
             .expected(format!("experts 0 to {}", n_experts - 1))
-            .advice("The file is damaged; download it again")),
+            .advice("The file is damaged; download it again"));
+    }
+    let again = |row: &[i32]| row.iter().enumerate().find(|(at, of)| row[..*at].contains(of)).map(|(_, of)| *of);
+    let mut rows = experts.chunks_exact(tensor.n_in.max(1) as usize).enumerate();
+    match rows.find_map(|(token, row)| Some((token, again(row)?))) {
+        None => Ok(()),
+        Some((token, expert)) => Err(wrong(format!("expert {expert} twice for token {token}"))
+            .expected("different experts for a token")
+            .advice("The table is that of a model that was not trained, or the file is damaged.")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a JSON value stands for, and where in it a fault is. It does what the crate serde_path_to_error does, but for one
 //! kind of input alone: that one wraps every part of serde in another, and they had 185 KB of code in the page.
 
-use serde::de::value::StringDeserializer;
+use serde::de::value::{StrDeserializer, StringDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
     VariantAccess, Visitor,
@@ -11,24 +11,40 @@ use serde_json::{Map, Value};
 use std::fmt::{self, Display};
 use std::vec;
 
-/// A fault, and the way to it from the value that was read: `.tests[1].ms_per_token`, or nothing at the value itself.
+/// A fault. In a box, since every type of a report has code that hands it on.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) path: String,
+pub(super) struct Fault(Box<Said>);
+
+#[derive(Debug)]
+struct Said {
+    path: String,
     said: String,
 }
 
 impl Fault {
-    /// The same fault as it is seen from one step further up.
+    /// The way to it from the value that was read: `.tests[1].ms_per_token`, or nothing at the value itself.
+    pub(super) fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The same fault as it is seen from a field's object.
     #[cold]
-    fn below(self, step: &str) -> Self {
-        Self { path: format!("{step}{}", self.path), said: self.said }
+    fn in_field(mut self, name: &str) -> Self {
+        self.0.path = format!(".{name}{}", self.0.path);
+        self
+    }
+
+    /// The same fault as it is seen from an entry's list.
+    #[cold]
+    fn in_entry(mut self, index: usize) -> Self {
+        self.0.path = format!("[{index}]{}", self.0.path);
+        self
     }
 }
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
+        f.write_str(&self.0.said)
     }
 }
 
@@ -37,7 +53,7 @@ impl std::error::Error for Fault {}
 impl de::Error for Fault {
     #[cold]
     fn custom<T: Display>(said: T) -> Self {
-        Self { path: String::new(), said: said.to_string() }
+        Self(Box::new(Said { path: String::new(), said: said.to_string() }))
     }
 
     /// As serde says it, but in JSON's word.
@@ -87,7 +103,7 @@ impl<'de> Deserializer<'de> for Placed {
                     more => Err(de::Error::custom(format!("{more} entries too many"))),
                 }
             }
-            Value::Object(fields) => visitor.visit_map(Fields { rest: fields.into_iter(), next: None }),
+            Value::Object(fields) => visitor.visit_map(Fields::of(fields)),
         }
     }
 
@@ -99,7 +115,7 @@ impl<'de> Deserializer<'de> for Placed {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match self.0 {
-            Value::Object(fields) => visitor.visit_map(Fields { rest: fields.into_iter(), next: None }),
+            Value::Object(fields) => visitor.visit_map(Fields::of(fields)),
             _ => Err(self.unexpected(&visitor)),
         }
     }
@@ -151,7 +167,7 @@ impl<'de> SeqAccess<'de> for &mut Items {
         let Some(value) = self.rest.next() else { return Ok(None) };
         let index = self.n_taken;
         self.n_taken += 1;
-        seed.deserialize(Placed(value)).map(Some).map_err(|fault| fault.below(&format!("[{index}]")))
+        seed.deserialize(Placed(value)).map(Some).map_err(|fault| fault.in_entry(index))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -162,7 +178,14 @@ impl<'de> SeqAccess<'de> for &mut Items {
 /// The fields of an object.
 struct Fields {
     rest: <Map<String, Value> as IntoIterator>::IntoIter,
-    next: Option<(String, Value)>,
+    name: String,
+    value: Option<Value>,
+}
+
+impl Fields {
+    fn of(fields: Map<String, Value>) -> Self {
+        Self { rest: fields.into_iter(), name: String::new(), value: None }
+    }
 }
 
 impl<'de> MapAccess<'de> for Fields {
@@ -170,15 +193,14 @@ impl<'de> MapAccess<'de> for Fields {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some((name, value)) = self.rest.next() else { return Ok(None) };
-        let key: StringDeserializer<Fault> = name.clone().into_deserializer();
-        let key = seed.deserialize(key).map_err(|fault| fault.below(&format!(".{name}")))?;
-        self.next = Some((name, value));
-        Ok(Some(key))
+        (self.name, self.value) = (name, Some(value));
+        let key: StrDeserializer<'_, Fault> = self.name.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|fault| fault.in_field(&self.name))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
-        let Some((name, value)) = self.next.take() else { return Err(de::Error::custom("a value without a name")) };
-        seed.deserialize(Placed(value)).map_err(|fault| fault.below(&format!(".{name}")))
+        let Some(value) = self.value.take() else { return Err(de::Error::custom("a value without a name")) };
+        seed.deserialize(Placed(value)).map_err(|fault| fault.in_field(&self.name))
     }
 }
 
@@ -204,18 +226,18 @@ impl<'de> VariantAccess<'de> for Chosen {
     fn unit_variant(self) -> Result<(), Fault> {
         match self.content {
             Value::Null => Ok(()),
-            other => Err(Placed(other).unexpected(&"a variant that holds nothing").below(&format!(".{}", self.name))),
+            other => Err(Placed(other).unexpected(&"a variant that holds nothing").in_field(&self.name)),
         }
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let name = self.name;
-        seed.deserialize(Placed(self.content)).map_err(|fault| fault.below(&format!(".{name}")))
+        seed.deserialize(Placed(self.content)).map_err(|fault| fault.in_field(&name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
         let name = self.name;
-        Placed(self.content).deserialize_any(visitor).map_err(|fault| fault.below(&format!(".{name}")))
+        Placed(self.content).deserialize_any(visitor).map_err(|fault| fault.in_field(&name))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
@@ -245,7 +267,7 @@ mod tests {
     }
 
     fn read(value: Value) -> Result<Outer, String> {
-        Outer::deserialize(Placed(value)).map_err(|fault| format!("{}: {fault}", fault.path))
+        Outer::deserialize(Placed(value)).map_err(|fault| format!("{}: {fault}", fault.path()))
     }
 
     #[test]

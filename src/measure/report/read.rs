@@ -106,7 +106,7 @@ pub(in crate::measure) fn value(text: &str, thing: &str) -> Result<Value> {
 
 /// What a value stands for. All that is read goes this one way, as each other would make the page larger.
 pub(in crate::measure) fn typed<T: DeserializeOwned>(value: Value, at: &str) -> Result<T> {
-    T::deserialize(Placed(value)).map_err(|fault| Error::file(format!("{at}{}", fault.path), fault.to_string()))
+    T::deserialize(Placed(value)).map_err(|fault| Error::file(format!("{at}{}", fault.path()), fault.to_string()))
 }
 
 /// How much of everything a report may hold.

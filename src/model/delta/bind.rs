@@ -27,7 +27,7 @@ impl Weights {
         binder.norms_less_one = !shape.is_gguf;
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
-            embed: binder.embed(n_vocab, n_embd)?,
+            embed: binder.embed(n_vocab, n_embd, shape.is_tied)?,
             head: binder.head(n_vocab, n_embd, shape.is_tied)?,
             norm: binder.norm(n_embd)?,
             layers: (0..shape.attends.len()).map(|index| layer(&mut binder, shape, index)).collect::<Result<_>>()?,

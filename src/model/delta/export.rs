@@ -7,8 +7,9 @@ use super::Shape;
 use super::read::{
     INTERVAL, KEY_DIM, KEY_HEADS, N_TAPS, RECURRENT, ROPE_DIMS, SHARED_HIDDEN, VALUE_HEADS, VALUE_WIDTH,
 };
+use crate::error::Result;
 use crate::format::gguf::Value;
-use crate::model::grouped::export::scaling_keys;
+use crate::model::grouped::export::{check_scaling, scaling_keys};
 use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, N_EXPERTS};
 use crate::model::shape::keys::{self, Key};
 use crate::model::weights::{Named, Piece, TensorRef};
@@ -18,6 +19,14 @@ use crate::model::weights::{Named, Piece, TensorRef};
 const SECTIONS: &str = "rope.dimension_sections";
 
 impl Shape {
+    /// Fails where the model is not what a GGUF of its architecture says.
+    ///
+    /// # Errors
+    /// The setting that has no key.
+    pub fn check_said_by_gguf(&self) -> Result<()> {
+        check_scaling(self.architecture, &self.rope.scaling)
+    }
+
     /// The keys of the architecture, with its prefix.
     #[must_use]
     pub fn gguf_keys(&self) -> Vec<(String, Value)> {

@@ -5,7 +5,7 @@ use super::{NetShape, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
-use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, N_EXPERTS, PARTIAL, TIED, scaling};
+use crate::model::grouped::read::{BASE, EXPERT_HIDDEN, HIDDEN, N_EXPERTS, PARTIAL, TIED, scaling, stretched};
 use crate::model::grouped::{ExpertsShape, MOST_LAYERS, Rope, Scaling};
 use crate::model::shape::config::{ConfigKeys, token};
 use crate::model::shape::gguf::{ARCHITECTURE, GgufKeys, n_layers, n_vocab};
@@ -85,6 +85,8 @@ impl Shape {
                 .expected(format!("{head_dim}, as wide as the keys")));
         }
         let context_length = keys.require(&keys::CONTEXT)?;
+        let scaling = scaling(&keys, true, context_length, &mut Vec::new())?;
+        let context_length = stretched(&keys, &scaling, context_length, &mut Vec::new())?;
         let experts = match architecture {
             "qwen35moe" => Some(read_experts(&keys, n_layers, None)?),
             _ => None,
@@ -97,7 +99,7 @@ impl Shape {
             n_kv_heads: keys.require(&keys::N_KV_HEADS)?,
             head_dim,
             rope_dims: keys.require(&ROPE_DIMS)?,
-            scaling: scaling(&keys, true, context_length, &mut Vec::new())?,
+            scaling,
             net: gguf_net(&keys)?,
             n_hidden: n_hidden(&keys, experts.as_ref())?,
             experts,
@@ -130,6 +132,8 @@ impl Shape {
         let is_moe = architecture == "qwen35moe";
         let head_dim = or(&keys::HEAD_DIM, 256)?;
         let context_length = or(&keys::CONTEXT, 32_768)?;
+        let scaling = scaling(&keys, false, context_length, notices)?;
+        let context_length = stretched(&keys, &scaling, context_length, notices)?;
         let experts = is_moe.then(|| read_experts(&keys, n_layers as usize, Some([256, 8, 512, 512]))).transpose()?;
         let rest = Rest {
             architecture,
@@ -140,7 +144,7 @@ impl Shape {
             head_dim,
             // What does not fit saturates, and fails the check of the shape.
             rope_dims: (f64::from(head_dim) * keys.number(&PARTIAL)?.unwrap_or(0.25)) as u32,
-            scaling: scaling(&keys, false, context_length, notices)?,
+            scaling,
             net: NetShape {
                 n_key_heads: or(&KEY_HEADS, 16)?,
                 n_value_heads: or(&VALUE_HEADS, 32)?,

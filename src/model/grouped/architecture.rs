@@ -5,6 +5,21 @@ use super::bind::LFM2;
 use super::layers::Custom;
 use super::{Activation, Gating};
 
+/// Which layers of a config see a window only, as transformers has it.
+#[derive(Clone, Copy)]
+pub(super) enum Slides {
+    /// None, or where [`Custom`] says so.
+    Never,
+    /// All of them, where there is a window.
+    Always,
+    /// The same, where it is used.
+    WhereUsed,
+    /// Where it is used, those behind `max_window_layers`, unless they are listed.
+    Behind,
+    /// Those that are listed; else, where it is used, those that do not turn.
+    WhereStill,
+}
+
 /// What an architecture is by its name alone.
 #[derive(Clone, Copy)]
 pub(super) struct Architecture {
@@ -36,8 +51,8 @@ pub(super) struct Architecture {
     pub(super) needs_scaling: bool,
     /// Whether YaRN rounds, in a GGUF, the pairs between which it interpolates.
     pub(super) rounds: bool,
-    /// Whether the layers see a window only. Within it that is no difference: the context is that long.
-    pub(super) is_within_window: bool,
+    /// Whether a config's layers see a window only. Within it that is no difference: the context is that long.
+    pub(super) slides: Slides,
     pub(super) activation: Activation,
     /// Parts of names of tensors, and what stands for them here.
     pub(super) spelling: &'static [(&'static str, &'static str)],
@@ -112,7 +127,7 @@ const PLAIN: Architecture = Architecture {
     equal_part_at: None,
     needs_scaling: false,
     rounds: true,
-    is_within_window: false,
+    slides: Slides::Never,
     activation: Activation::Silu,
     spelling: &[],
     layers: Custom::NONE,
@@ -131,11 +146,13 @@ const QWEN3: Architecture = Architecture {
     gguf: "qwen3",
     config: "qwen3",
     has_head_norm: true,
+    slides: Slides::Behind,
     defaults: Defaults {
         context: 32_768,
         n_vocab: Some(151_936),
         kv_heads: Some(32),
         head_dim: Some(128),
+        window: Some(4096),
         ..Defaults::NONE
     },
     ..PLAIN
@@ -146,15 +163,22 @@ static ALL: [Architecture; 9] = [
     LLAMA,
     Architecture {
         config: "mistral",
-        is_within_window: true,
-        defaults: Defaults { context: 131_072, kv_heads: Some(8), ..LLAMA.defaults },
+        slides: Slides::Always,
+        defaults: Defaults { context: 131_072, kv_heads: Some(8), window: Some(4096), ..LLAMA.defaults },
         ..LLAMA
     },
     Architecture {
         gguf: "qwen2",
         config: "qwen2",
         has_qkv_bias: true,
-        defaults: Defaults { context: 32_768, n_vocab: Some(151_936), kv_heads: Some(32), ..Defaults::NONE },
+        slides: Slides::Behind,
+        defaults: Defaults {
+            context: 32_768,
+            n_vocab: Some(151_936),
+            kv_heads: Some(32),
+            window: Some(4096),
+            ..Defaults::NONE
+        },
         ..PLAIN
     },
     QWEN3,
@@ -162,10 +186,12 @@ static ALL: [Architecture; 9] = [
         gguf: "qwen3moe",
         config: "qwen3_moe",
         has_experts: true,
+        slides: Slides::WhereUsed,
         defaults: Defaults {
             context: 32_768,
             n_vocab: Some(151_936),
             kv_heads: Some(4),
+            window: Some(4096),
             n_experts: Some(128),
             n_used: Some(8),
             expert_hidden: Some(768),
@@ -177,6 +203,7 @@ static ALL: [Architecture; 9] = [
         gguf: "smollm3",
         config: "smollm3",
         is_permuted: true,
+        slides: Slides::WhereStill,
         layers: Custom { still_each: Some(4), ..Custom::NONE },
         defaults: Defaults {
             context: 32_768,

@@ -30,7 +30,7 @@ impl Weights {
         let mut binder = Binder { norms_less_one: shape.norms_less_one, spelling, ..Binder::new(place) };
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
-            embed: binder.embed(n_vocab, n_embd)?,
+            embed: binder.embed(n_vocab, n_embd, shape.is_tied)?,
             head: binder.head(n_vocab, n_embd, shape.is_tied)?,
             norm: binder.norm(n_embd)?,
             layers: (0..shape.n_layers as usize).map(|layer| binder.layer(shape, layer)).collect::<Result<_>>()?,
@@ -131,8 +131,11 @@ impl<'a> Binder<'a> {
         Names { gguf: of(names.gguf), transformers: of(names.transformers) }
     }
 
-    pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32) -> Result<TensorRef> {
-        self.matrix(global("token_embd.weight", "model.embed_tokens.weight"), n_vocab, n_embd)
+    /// The embedding; of the two names of a tied one safetensors may have kept the head's.
+    pub(in crate::model) fn embed(&mut self, n_vocab: u32, n_embd: u32, is_tied: bool) -> Result<TensorRef> {
+        let [usual, other] = ["model.embed_tokens.weight", "lm_head.weight"].map(|of| global("token_embd.weight", of));
+        let names = if is_tied && !self.has(&usual) && self.has(&other) { other } else { usual };
+        self.matrix(names, n_vocab, n_embd)
     }
 
     /// The output head, if there is one of its own: one that stands beside a tied embedding is stale.
@@ -521,12 +524,11 @@ fn in_layers(name: &str, n_layers: u32) -> Option<&str> {
     number.parse::<u32>().ok().filter(|layer| *layer < n_layers).map(|_| rest)
 }
 
-/// Whether a part of a layer, by its name, is one that changes what the layer computes. Scales of a cache or of
-/// activations in eight bits do not: here both are kept as they are.
+/// Whether a part of a layer changes what it computes, by its name. Scales of a cache or of activations in 8 bits do not.
 fn changes(part: &str) -> bool {
     const IDLE: [&str; 7] =
-        ["q_scale", "k_scale", "v_scale", "input_scale", "input_scale_ub", "input_global_scale", "output_scale"];
-    let is_idle = IDLE.iter().any(|idle| part.ends_with(idle));
+        ["q_scale", "k_scale", "v_scale", "input_scale", "activation_scale", "input_global_scale", "output_scale"];
+    let is_idle = IDLE.iter().any(|idle| part.trim_end_matches("_ub").ends_with(idle));
     !is_idle
         && ["bias", "norm", "gate", "scale", "sink", "lora", "hc_", "indexer"].iter().any(|kind| part.contains(kind))
 }

@@ -16,11 +16,8 @@ impl Shape {
     /// # Errors
     /// The setting, what it is and what it would have to be.
     pub fn check_said_by_gguf(&self) -> Result<()> {
-        let unsaid = |thing: &str, found: String, expected: String| {
-            Err(Error::file(format!("{}: {thing}", self.architecture), found)
-                .expected(expected)
-                .advice("A GGUF of this architecture has no key for it."))
-        };
+        let unsaid =
+            |thing: &str, found: String, expected: String| Err(unsaid(&self.architecture, thing, found, expected));
         let of = Architecture::named(&self.architecture);
         if let (Some(gating), Some(of_name)) = (self.experts.as_ref().and_then(|of| of.biased), of.gating)
             && gating != of_name
@@ -43,7 +40,14 @@ impl Shape {
         if let Scaling::Yarn(yarn, _) = &self.rope.scaling
             && yarn.rounds != of.rounds
         {
-            return unsaid("YaRN's \"truncate\"", yarn.rounds.to_string(), of.rounds.to_string());
+            return unsaid(TRUNCATE, yarn.rounds.to_string(), of.rounds.to_string());
+        }
+        let sees_all = self.kinds.iter().all(|kind| kind.window.is_none());
+        if of.layers.needs_window && sees_all {
+            return unsaid("window", "none".to_owned(), "one, in some layer".to_owned());
+        }
+        if self.convolutions.as_ref().is_some_and(|of| of.layers.iter().all(|convolves| *convolves)) {
+            return unsaid("layers", "all with a convolution".to_owned(), "one with attention".to_owned());
         }
         if self.full_each().is_none() {
             return unsaid("layers with a window", "others".to_owned(), "all but every n-th".to_owned());
@@ -140,6 +144,25 @@ impl Shape {
         let pairs = plain.frequencies().into_iter().zip(self.rope.frequencies());
         Some(pairs.map(|(plain, scaled)| (plain / scaled) as f32).collect())
     }
+}
+
+const TRUNCATE: &str = "YaRN's \"truncate\"";
+
+/// That a setting has no key.
+pub(in crate::model) fn unsaid(architecture: &str, thing: &str, found: String, expected: String) -> Error {
+    Error::file(format!("{architecture}: {thing}"), found)
+        .expected(expected)
+        .advice("A GGUF of this architecture has no key for it.")
+}
+
+/// Fails for a scaling that a GGUF has no key for, where no tensor says it either.
+pub(in crate::model) fn check_scaling(architecture: &str, scaling: &Scaling) -> Result<()> {
+    let (thing, found, expected) = match scaling {
+        Scaling::Llama3 { .. } => ("scaling of the rotation", "llama3", "none, linear or YaRN"),
+        Scaling::Yarn(yarn, _) if !yarn.rounds => (TRUNCATE, "false", "true"),
+        _ => return Ok(()),
+    };
+    Err(unsaid(architecture, thing, found.to_owned(), expected.to_owned()))
 }
 
 /// The keys of a rotation's scaling.

@@ -1,8 +1,8 @@
 //! The shape in the keys of a GGUF, or in a `config.json`, by one path.
 
-use super::architecture::{Architecture, Defaults, architecture};
+use super::architecture::{Architecture, Defaults, Slides, architecture};
 use super::layers;
-use super::{Activation, Convolutions, ExpertsShape, Gating, Rope, Scaling, Shape};
+use super::{Activation, Convolutions, ExpertsShape, Gating, LayerKind, Rope, Scaling, Shape, Turn};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
@@ -27,7 +27,8 @@ const CAPS: [Key; 2] = [
 pub(super) const ROPE_DIMS: Key = key("rope.dimension_count", &[]);
 /// Whether YaRN rounds the pairs between which it interpolates.
 const ROUNDS: Key = key("", &["rope_parameters.truncate", "rope_scaling.truncate"]);
-pub(in crate::model) const PARTIAL: Key = key("", &["partial_rotary_factor", "rope_parameters.partial_rotary_factor"]);
+pub(in crate::model) const PARTIAL: Key =
+    key("", &["rope_parameters.partial_rotary_factor", "rope_scaling.partial_rotary_factor", "partial_rotary_factor"]);
 const LOW: Key = key("", &["rope_parameters.low_freq_factor", "rope_scaling.low_freq_factor"]);
 const HIGH: Key = key("", &["rope_parameters.high_freq_factor", "rope_scaling.high_freq_factor"]);
 pub(in crate::model) const ATTENTION_FACTOR: Key =
@@ -39,6 +40,8 @@ const ATTENTION_BIAS: Key = key("", &["attention_bias"]);
 pub(in crate::model) const TIED: Key = key("", &["tie_word_embeddings"]);
 /// Where gates of experts with biases are cut off.
 const LIMIT: Key = key("", &["swiglu_limit"]);
+/// What multiplies the gate within their sigmoid.
+const ALPHA: Key = key("", &["swiglu_alpha"]);
 /// Of LFM2: the hidden width as it was first published, whether it is adjusted, and by what.
 const BLOCK_HIDDEN: Key = key("", &["block_ff_dim"]);
 const BLOCK_ADJUSTS: Key = key("", &["block_auto_adjust_ff_dim"]);
@@ -50,7 +53,7 @@ const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
 pub(in crate::model) const TYPE: Key =
-    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"]);
+    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type"]);
 
 /// Whether a `config.json` is that of one of these architectures.
 #[must_use]
@@ -150,8 +153,7 @@ impl Shape {
         let name = keys.at("model_type").and_then(serde_json::Value::as_str).unwrap_or("nothing");
         let architecture = known(&thing("model_type"), name)?;
         let defaults = &architecture.defaults;
-        let is_within = architecture.is_within_window || some_layer_slides(&keys, architecture)?;
-        let window = if is_within { keys.whole(&keys::WINDOW)? } else { None };
+        let window = window(&keys, architecture)?;
         match architecture.activation {
             Activation::Silu if keys.at("hidden_act").is_some_and(|name| name == "swish") => {}
             Activation::Silu => keys.refuse_other("hidden_act", &"silu".into())?,
@@ -186,7 +188,7 @@ impl Shape {
             has_output_bias: told_bias && !architecture.has_qkv_bias,
             is_tied: tied_block.or(keys.flag(&TIED)?).unwrap_or(defaults.is_tied),
             defaults,
-            most_context: window.filter(|window| *window > 0),
+            most_context: window,
             divisors: Vec::new(),
             expert_layers: expert_layers(&keys)?,
             bos: token(&keys, &keys::BOS)?,
@@ -196,21 +198,29 @@ impl Shape {
     }
 }
 
-/// Whether a config that uses a window has a layer with one: those behind `max_window_layers`, unless they are listed, and
-/// only where the window is shorter than the context. Llamas have no such setting.
-fn some_layer_slides(keys: &ConfigKeys, of: &Architecture) -> Result<bool> {
-    if of.gguf == "llama" || keys.at("use_sliding_window").is_none_or(|uses| uses == false) {
-        return Ok(false);
-    }
-    let Some(window) = keys.whole(&keys::WINDOW)?.filter(|window| *window > 0) else { return Ok(false) };
-    if keys.whole(&keys::CONTEXT)?.is_some_and(|context| window >= context) {
-        return Ok(false);
-    }
-    if let Some(kinds) = keys.at("layer_types").and_then(serde_json::Value::as_array) {
-        return Ok(kinds.iter().any(|kind| kind != "full_attention"));
-    }
-    let first = Key { gguf: "", config: &["max_window_layers"] };
-    Ok(keys.whole(&first)?.is_none_or(|first| first < keys.whole(&keys::N_LAYERS).ok().flatten().unwrap_or(u32::MAX)))
+/// The window of a config that has a layer with one, where the architecture has no kinds of layers for it.
+fn window(keys: &ConfigKeys, of: &Architecture) -> Result<Option<u32>> {
+    let uses = keys.at("use_sliding_window").is_some_and(|uses| uses != false);
+    let listed = keys.at("layer_types").and_then(serde_json::Value::as_array);
+    let listed = listed.map(|kinds| kinds.iter().any(|kind| kind == "sliding_attention"));
+    let is_within = match of.slides {
+        Slides::Never => false,
+        Slides::Always => true,
+        Slides::WhereUsed => uses,
+        Slides::Behind if listed.is_some() => uses && listed == Some(true),
+        Slides::Behind => {
+            let first = keys.whole(&Key { gguf: "", config: &["max_window_layers"] })?;
+            uses && first.is_none_or(|first| keys.whole(&keys::N_LAYERS).ok().flatten().is_none_or(|n| first < n))
+        }
+        Slides::WhereStill => {
+            let still = |kind: &LayerKind| kind.turn == Turn::Not;
+            let kinds = layers::read(keys, Some(keys), &of.layers, None)?;
+            listed.unwrap_or(uses && kinds.iter().any(still))
+        }
+    };
+    let told = keys.whole(&keys::WINDOW)?;
+    let usual = of.defaults.window.filter(|_| !keys.is_null(keys::WINDOW.config[0]));
+    Ok(told.or(usual).filter(|window| is_within && *window > 0))
 }
 
 /// The hidden width of LFM2: its `config.json` has that of a network without gates, of which two thirds are taken.
@@ -228,6 +238,24 @@ fn adjusted_hidden(keys: &ConfigKeys) -> Result<u32> {
     // What does not fit saturates, and fails the check of the shape.
     let part = (factor * f64::from((u64::from(told) * 2 / 3) as u32)) as u32;
     Ok(part.checked_next_multiple_of(multiple).unwrap_or(u32::MAX))
+}
+
+/// The context of a model that YaRN stretches, where its config still has the one before: as vLLM has it.
+pub(in crate::model) fn stretched(
+    keys: &dyn Keys,
+    scaling: &Scaling,
+    told: u32,
+    notices: &mut Vec<String>,
+) -> Result<u32> {
+    let (Scaling::Yarn(yarn, _), Some(original)) = (scaling, keys.whole(&keys::YARN_ORIGINAL)?) else {
+        return Ok(told);
+    };
+    // What is too large saturates, and fails the check of the shape.
+    let stretched = (f64::from(original) * yarn.factor) as u32;
+    if stretched > told {
+        notices.push(format!("the context is {stretched} tokens, {} times {original}, and not {told}", yarn.factor));
+    }
+    Ok(stretched.max(told))
 }
 
 /// The context within which every token sees all the others.
@@ -288,7 +316,8 @@ fn read(keys: &dyn Keys, of: &Architecture, file: &str, rest: Rest, notices: &mu
     let mut experts = of.has_experts.then(|| read_experts(keys, rest.expert_layers, defaults)).transpose()?;
     if let (Some(experts), Some(gating)) = (&mut experts, of.gating) {
         let limit = keys.number(&LIMIT)?.map_or(gating.limit, |limit| limit as f32);
-        (experts.normed, experts.biased) = (true, Some(Gating { limit, ..gating }));
+        let alpha = keys.number(&ALPHA)?.map_or(gating.alpha, |alpha| alpha as f32);
+        (experts.normed, experts.biased) = (true, Some(Gating { limit, alpha }));
     }
     let mut scaling = scaling(keys, rest.is_gguf, context_length, notices)?;
     if let (Scaling::Yarn(yarn, _), true) = (&mut scaling, rest.is_gguf) {
@@ -339,7 +368,7 @@ fn read(keys: &dyn Keys, of: &Architecture, file: &str, rest: Rest, notices: &mu
             None if rest.is_gguf => return Err(keys.missing(&keys::NORM_EPS)),
             None => 1e-6,
         },
-        context_length: most_context(context_length, rest.most_context, notices),
+        context_length: most_context(stretched(keys, &scaling, context_length, notices)?, rest.most_context, notices),
         is_tied: rest.is_tied,
         bos: rest.bos.or(defaults.bos),
         eos: rest.eos.or(defaults.eos),

@@ -25,7 +25,7 @@ impl Weights {
         let mut binder = Binder::new(place);
         let (n_vocab, n_embd) = (shape.n_vocab, shape.n_embd);
         let mut weights = Self {
-            embed: binder.embed(n_vocab, n_embd)?,
+            embed: binder.embed(n_vocab, n_embd, false)?,
             head: binder.head(n_vocab, n_embd, false)?,
             norm: binder.norm(n_embd)?,
             layers: (0..shape.n_layers as usize)

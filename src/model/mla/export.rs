@@ -4,13 +4,30 @@
 
 use super::Shape;
 use super::read::{DENSE_LAYERS, KEY_DIM_PLAIN, KV_LORA, N_GROUPS, N_KEPT, VALUE_DIM_PLAIN, YARN_LOG};
+use crate::error::Result;
 use crate::format::gguf::Value;
 use crate::model::grouped::Scaling;
+use crate::model::grouped::export::{check_scaling, unsaid};
 use crate::model::grouped::read::{ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, TYPE, magnitude};
 use crate::model::shape::gguf::GATING;
 use crate::model::shape::keys::{self, Key};
 
 impl Shape {
+    /// Fails where the model is not what a GGUF of its architecture says.
+    ///
+    /// # Errors
+    /// The setting that has no key.
+    pub fn check_said_by_gguf(&self) -> Result<()> {
+        check_scaling(self.architecture(), &self.rope.scaling)?;
+        match self.rope.scaling {
+            Scaling::Linear { .. } if (self.yarn_m - 1.0).abs() > 1e-6 => {
+                let thing = "mscale_all_dim, beside a linear scaling";
+                Err(unsaid(self.architecture(), thing, self.yarn_m.to_string(), "none".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The keys of the architecture, with its prefix.
     #[must_use]
     pub fn gguf_keys(&self) -> Vec<(String, Value)> {

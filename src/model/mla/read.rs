@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::gguf::Gguf;
 use crate::model::grouped::read::{
-    ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, MSCALE, MSCALE_ALL, magnitude, scaling,
+    ATTENTION_FACTOR, BASE, EXPERT_HIDDEN, HIDDEN, MSCALE, MSCALE_ALL, magnitude, scaling, stretched,
 };
 use crate::model::grouped::{ExpertsShape, MOST_LAYERS, Rope, Scaling};
 use crate::model::shape::config::{ConfigKeys, token};
@@ -135,7 +135,7 @@ impl Shape {
     }
 }
 
-fn read(keys: &dyn Keys, file: &str, rest: Rest) -> Result<Shape> {
+fn read(keys: &dyn Keys, file: &str, mut rest: Rest) -> Result<Shape> {
     let rope = Rope {
         n_dims: rest.rope_dims,
         halves: false,
@@ -143,6 +143,8 @@ fn read(keys: &dyn Keys, file: &str, rest: Rest) -> Result<Shape> {
         scaling: rest.scaling,
         divisors: Vec::new(),
     };
+    let context_length = keys.whole(&keys::CONTEXT)?.unwrap_or(2048);
+    let context_length = stretched(keys, &rope.scaling, context_length, &mut rest.notices)?;
     // What is too wide saturates, and fails the check of the shape.
     let head_dim = f64::from(rest.nope_dim) + f64::from(rest.rope_dims);
     let shape = Shape {
@@ -161,7 +163,7 @@ fn read(keys: &dyn Keys, file: &str, rest: Rest) -> Result<Shape> {
         experts: rest.experts,
         indexer: rest.indexer,
         norm_eps: keys.number(&keys::NORM_EPS)?.unwrap_or(1e-6) as f32,
-        context_length: keys.whole(&keys::CONTEXT)?.unwrap_or(2048),
+        context_length,
         bos: rest.bos,
         eos: rest.eos,
         notices: rest.notices,
@@ -334,11 +336,15 @@ fn gguf_scaling(keys: &GgufKeys<'_>, notices: &mut Vec<String>) -> Result<(Scali
 
 fn config_scaling(keys: &ConfigKeys, notices: &mut Vec<String>) -> Result<(Scaling, f64)> {
     let context = keys.require(&keys::CONTEXT)?;
+    let (mscale, all) = (keys.number(&MSCALE)?.unwrap_or(0.0), keys.number(&MSCALE_ALL)?.unwrap_or(0.0));
     let yarn = match scaling(keys, false, context, notices)? {
         Scaling::Yarn(yarn, _) => yarn,
-        other => return Ok((other, 1.0)),
+        // Scores are scaled whatever the kind.
+        other @ (Scaling::Linear { factor } | Scaling::Llama3 { factor, .. }) => {
+            return Ok((other, magnitude(all, factor)));
+        }
+        Scaling::None => return Ok((Scaling::None, 1.0)),
     };
-    let (mscale, all) = (keys.number(&MSCALE)?.unwrap_or(0.0), keys.number(&MSCALE_ALL)?.unwrap_or(0.0));
     let of = |mscale| magnitude(mscale, yarn.factor);
     let usual = if mscale != 0.0 && all != 0.0 { of(mscale) / of(all) } else { of(1.0) };
     let amplitude = keys.number(&ATTENTION_FACTOR)?.unwrap_or(usual);

@@ -7,7 +7,7 @@ use super::{RATIO_HEAVY, RATIO_SPARSE, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::loose_json;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// What to do about a value that makes no sense.
 const ADVICE: &str = "Is this the config.json of a supported model?";
@@ -30,10 +30,12 @@ impl ConfigKeys {
         name_by_class(&mut config);
         // Where rotations stand by the kinds of layers, the usual one is that of full attention.
         for name in ["rope_parameters", "rope_scaling"] {
-            if let Some(Value::Object(all)) = config.get_mut(name)
-                && let Some(Value::Object(full)) = all.remove("full_attention")
-            {
-                all.extend(full);
+            if let Some(Value::Object(all)) = config.get_mut(name) {
+                if let Some(Value::Object(full)) = all.remove("full_attention") {
+                    all.extend(full);
+                }
+                name_the_kind(all);
+                all.values_mut().filter_map(Value::as_object_mut).for_each(name_the_kind);
             }
         }
         one_rotation(&mut config)?;
@@ -52,9 +54,10 @@ impl ConfigKeys {
         found.filter(|value| !value.is_null())
     }
 
-    /// Whether a name is there, and holds nothing.
-    pub(in crate::model) fn is_null(&self, name: &str) -> bool {
-        self.config.get(name).is_some_and(Value::is_null)
+    /// Whether a path is there, and holds nothing.
+    pub(in crate::model) fn is_null(&self, path: &str) -> bool {
+        let found = path.split('.').try_fold(&self.config, |value, name| value.get(name));
+        found.is_some_and(Value::is_null)
     }
 
     /// The value under the first of a key's paths that holds one.
@@ -81,7 +84,9 @@ impl ConfigKeys {
 
     /// Fails unless the value at a path is absent or the one that every V4 has.
     pub(in crate::model) fn refuse_other(&self, path: &str, only: &Value) -> Result<()> {
-        match self.at(path) {
+        // Of what is on or off, nothing is as good as off.
+        let off = || (only.is_boolean() && self.is_null(path)).then_some(&Value::Bool(false));
+        match self.at(path).or_else(off) {
             Some(value) if value != only => {
                 Err(wrong(path, value, &format!("{only}: models that differ are not supported")))
             }
@@ -115,7 +120,17 @@ fn name_by_class(config: &mut Value) {
     config["model_type"] = name.into();
 }
 
-/// `rope_scaling` is what `rope_parameters` was called before; where a file has both, transformers takes the former.
+/// The kind of a rotation was once called `type`.
+fn name_the_kind(rotation: &mut Map<String, Value>) {
+    if rotation.get("rope_type").is_none_or(Value::is_null)
+        && let Some(kind) = rotation.remove("type")
+    {
+        rotation.insert("rope_type".to_owned(), kind);
+    }
+}
+
+/// `rope_scaling` is what `rope_parameters` was called before; where a file has both, transformers takes the former, and of the
+/// latter what turns layers with a window.
 fn one_rotation(config: &mut Value) -> Result<()> {
     let scaling = config.get("rope_scaling").cloned().unwrap_or_default();
     match &scaling {
@@ -128,8 +143,8 @@ fn one_rotation(config: &mut Value) -> Result<()> {
         config["rope_theta"] = theta.clone();
     }
     let Some(parameters) = config.get_mut("rope_parameters").filter(|value| value.is_object()) else { return Ok(()) };
-    let theta = parameters["rope_theta"].take();
-    *parameters = Value::Null;
+    let (theta, of_windows) = (parameters["rope_theta"].take(), parameters["sliding_attention"].take());
+    *parameters = json!({"sliding_attention": of_windows});
     if !theta.is_null() && config["rope_theta"].is_null() {
         config["rope_theta"] = theta;
     }
@@ -160,7 +175,9 @@ impl Keys for ConfigKeys {
     }
 
     fn flag(&self, key: &Key) -> Result<Option<bool>> {
-        self.get(key, "true or false", Value::as_bool)
+        // To transformers nothing is as good as false.
+        let is_null = || key.config.iter().any(|path| self.is_null(path)).then_some(false);
+        Ok(self.get(key, "true or false", Value::as_bool)?.or_else(is_null))
     }
 
     fn text(&self, key: &Key) -> Result<Option<String>> {
@@ -212,6 +229,8 @@ fn refuse_variants(keys: &ConfigKeys) -> Result<()> {
     keys.refuse_other("attention_bias", &false.into())?;
     keys.refuse_other("mlp_bias", &false.into())?;
     keys.refuse_other("tie_word_embeddings", &false.into())?;
+    keys.refuse_other("rope_parameters.main.rope_type", &"default".into())?;
+    refuse_amplitudes(keys)?;
     for (path, ratio) in [
         ("compress_rates.compressed_sparse_attention", RATIO_SPARSE),
         ("compress_rates.heavily_compressed_attention", RATIO_HEAVY),
@@ -219,6 +238,26 @@ fn refuse_variants(keys: &ConfigKeys) -> Result<()> {
         ("compress_rate_hca", RATIO_HEAVY),
     ] {
         keys.refuse_other(path, &ratio.into())?;
+    }
+    Ok(())
+}
+
+/// Fails for cosines and sines that are multiplied by something.
+fn refuse_amplitudes(keys: &ConfigKeys) -> Result<()> {
+    for rotation in ["rope_parameters.compress", "rope_parameters", "rope_scaling"] {
+        let path = |name: &str| format!("{rotation}.{name}");
+        let number = |name: &str| keys.at(&path(name)).and_then(Value::as_f64);
+        let is_yarn = keys.at(&path("rope_type")).is_some_and(|kind| kind == "yarn");
+        let factor = match number("attention_factor") {
+            // transformers takes one of its own for a rotation in its own spelling.
+            None if is_yarn && rotation.ends_with("compress") => "missing".to_owned(),
+            None if number("mscale") != number("mscale_all_dim") => "missing, with an mscale".to_owned(),
+            Some(factor) if factor != 1.0 => factor.to_string(),
+            _ => continue,
+        };
+        return Err(Error::file(thing(&path("attention_factor")), factor)
+            .expected("1, as in every published V4")
+            .advice("Models that differ here are not supported."));
     }
     Ok(())
 }

@@ -50,16 +50,16 @@ pub(in crate::model) const COMPRESS_ROPE_BASE: Key =
     key("attention.compress_rope_freq_base", &["rope_parameters.compress.rope_theta", "compress_rope_theta"]);
 pub(in crate::model) const YARN_TYPE: Key = key(
     "rope.scaling.type",
-    &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"],
+    &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type"],
 );
 pub(in crate::model) const YARN_FACTOR: Key =
     key("rope.scaling.factor", &["rope_parameters.compress.factor", "rope_parameters.factor", "rope_scaling.factor"]);
 pub(in crate::model) const YARN_ORIGINAL: Key = key(
     "rope.scaling.original_context_length",
     &[
+        "rope_parameters.compress.original_max_position_embeddings",
         // Where it stands beside, transformers takes that one.
         "original_max_position_embeddings",
-        "rope_parameters.compress.original_max_position_embeddings",
         "rope_parameters.original_max_position_embeddings",
         "rope_scaling.original_max_position_embeddings",
     ],
