@@ -301,13 +301,15 @@ fn tokenizer_and_chat_template_go_along() {
     assert_eq!(tokenizers[0], tokenizers[1]);
 }
 
+fn config_of(name: &str) -> Json {
+    serde_json::from_slice(&std::fs::read(fixture(&format!("{name}/config.json"))).unwrap()).unwrap()
+}
+
 /// Writes a changed config beside a model's weights.
 fn reconfigured(name: &str, change: impl Fn(&mut Json)) -> tempfile::TempDir {
-    let folder = model(name);
-    let path = folder.path().join("config.json");
-    let mut config: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let (folder, mut config) = (model(name), config_of(name));
     change(&mut config);
-    std::fs::write(&path, config.to_string()).unwrap();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     folder
 }
 
@@ -334,6 +336,9 @@ fn settings_that_a_gguf_has_no_key_for_are_refused_by_name() {
     }
     let all = |kind: &'static str| move |config: &mut Json| config["layer_types"] = json!(vec![kind; 4]);
     refused(reconfigured("families/gpt_oss", all("full_attention")).path(), 3, &["window", "has no key for it"]);
+    let n = config_of("families/lfm2")["num_hidden_layers"].as_u64().unwrap() as usize;
+    let convolved = reconfigured("families/lfm2", |config| config["layer_types"] = json!(vec!["conv"; n]));
+    refused(convolved.path(), 3, &["convolution", "has no key for it"]);
 }
 
 /// As llama.cpp's converter writes it, and this program reads it.

@@ -172,14 +172,15 @@ fn steps(session: &Session, caps: &Caps) -> Vec<(usize, usize, bool)> {
 const SOFTWARE: Caps = Caps { is_software: true, storage_buffers: 16, ..GPU };
 
 /// The figure that a decode step is held to: steps of a layer that wait for each other, and dispatches; on a GPU, and on a program
-/// on the CPU, where fewer fusions pay: there a layer of V4 that chooses among its entries, from 2,048 tokens on, takes three more.
+/// on the CPU, where fewer fusions pay. A layer of V4 that chooses among its entries, from 2,048 tokens on, takes more, and the first
+/// one, which has a mix of its own: others get theirs from the layer before.
 #[test]
 fn a_layer_decodes_in_few_ordered_steps() {
     let embedded = include_bytes!("../www/models/headstart-v4-11m.gguf");
     let v4 = ModelFiles::gguf(std::rc::Rc::new(headstart::format::Memory::new("embedded model", embedded.as_slice())));
     let family = |name: &str| ModelFiles::gguf(memory(&format!("families/{name}/model.gguf")));
     let models = [
-        ("V4", v4, [(12, 14), (17, 18)]),
+        ("V4", v4, [(11, 12), (16, 17)]),
         ("llama", family("llama"), [(6, 6), (9, 9)]),
         ("qwen3moe", family("qwen3moe"), [(7, 7), (11, 11)]),
     ];
@@ -189,10 +190,15 @@ fn a_layer_decodes_in_few_ordered_steps() {
             let layers = steps(&session, caps);
             println!("{name}: {layers:?}");
             for (index, (in_order, dispatches, chooses)) in layers.into_iter().enumerate() {
-                let more = if chooses && caps.is_software { 3 } else { 0 };
+                let more = match (index, chooses) {
+                    (_, true) if caps.is_software => (2, 4),
+                    (_, true) => (1, 2),
+                    (0, _) if name == "V4" => (1, 1),
+                    _ => (0, 0),
+                };
                 assert!(
-                    in_order <= most.0 + more && dispatches <= most.1 + more,
-                    "{name}, layer {index}: {in_order} ordered steps and {dispatches} dispatches, {most:?} and {more} allowed"
+                    in_order <= most.0 + more.0 && dispatches <= most.1 + more.1,
+                    "{name}, layer {index}: {in_order} ordered steps and {dispatches} dispatches, {most:?} and {more:?} allowed"
                 );
             }
         }

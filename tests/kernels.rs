@@ -91,6 +91,27 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     }
 }
 
+/// Every adapter has 16 KiB of workgroup memory; the software adapters have more, and would not tell.
+#[test]
+fn attention_that_chooses_takes_no_more_workgroup_memory_than_every_adapter_has() {
+    let mut found = BTreeSet::new();
+    for (case, tuning) in all_of(&kernels::attend_flash::OP) {
+        for dispatch in lower(&case.recording, &CAPS, &tuning).dispatches {
+            let module = parse(dispatch.variant.name, &compose(dispatch.variant, &dispatch.spec, false));
+            let mut layouter = naga::proc::Layouter::default();
+            layouter.update(module.to_ctx()).unwrap();
+            let shared = module.global_variables.iter().filter(|(_, of)| of.space == naga::AddressSpace::WorkGroup);
+            let bytes: u32 = shared.map(|(_, of)| layouter[of.ty].size.next_multiple_of(16)).sum();
+            assert!(bytes <= 16 << 10, "{}, {}: {bytes} bytes", dispatch.variant.name, case.name);
+            found.insert((dispatch.variant.name, dispatch.spec.value_of("COPIES")));
+        }
+    }
+    // Short runs with two copies of the counts, long ones with one.
+    for copies in [1, 2] {
+        assert!(found.contains(&("attend_flash_choosing", Some(copies))), "{found:?}");
+    }
+}
+
 /// No software adapter has cooperative matrices: their texts are held against the compiler, in both sizes and every tile.
 #[test]
 fn texts_of_cooperative_matrices_validate() {

@@ -81,6 +81,17 @@ fn a_window_is_the_one_that_transformers_takes() {
     let late = and(json!({"use_sliding_window": true, "sliding_window": 64, "max_window_layers": 99}));
     assert_eq!(context("qwen3moe", late.clone()), 64);
     assert_eq!(context("qwen3", late.clone()), 8192);
+    // Without a word from which layer on, from the 28th; and what is not used may be anything.
+    assert_eq!(
+        context("qwen3", and(json!({"use_sliding_window": true, "layer_types": null, "max_window_layers": null}))),
+        8192
+    );
+    assert_eq!(context("llama", and(json!({"sliding_window": -1}))), 8192);
+    let n_layers = config("qwen2")["num_hidden_layers"].as_u64().unwrap() as usize;
+    let mut kinds = vec!["full_attention"; n_layers];
+    kinds[n_layers - 1] = "sliding_attention";
+    let one = json!({"use_sliding_window": true, "sliding_window": 64, "layer_types": kinds, "max_window_layers": 99});
+    assert_eq!(context("qwen2", and(one)), 64);
     // Of SmolLM3 those that are listed, whether it is used or not; else those that do not turn.
     assert_eq!(
         context("smollm3", and(json!({"use_sliding_window": true, "sliding_window": 64, "layer_types": null}))),
@@ -105,7 +116,7 @@ fn the_kind_of_a_rotation_may_be_its_type() {
         "full_attention": {"rope_type": "default", "rope_theta": 1e6},
         "sliding_attention": {"type": "linear", "factor": 2.0, "rope_theta": 1e4}}});
     let error = Shape::from_config(&with("gemma3", sliding).to_string()).unwrap_err().to_string();
-    assert_says(&error, &["rope_parameters.sliding_attention.rope_type", "linear", "default"]);
+    assert_says(&error, &["rope_parameters.sliding_attention.type", "linear", "default"]);
 }
 
 /// What is scaled by the older name is the rotation of full attention.
@@ -188,7 +199,6 @@ fn what_no_v4_has_of_a_rotation_is_refused_by_name() {
         (compress(json!({"attention_factor": 1.5})), ["rope_parameters.compress.attention_factor", "1.5"]),
         (compress(json!({"attention_factor": null})), ["rope_parameters.compress.attention_factor", "missing"]),
         (scaling(json!({"attention_factor": 0.5})), ["rope_scaling.attention_factor", "0.5"]),
-        (scaling(json!({"mscale": 1.0, "mscale_all_dim": 0.5})), ["rope_scaling.attention_factor", "mscale"]),
         (main, ["rope_parameters.main.rope_type", "linear"]),
     ] {
         assert_says(&read(changes).unwrap_err().to_string(), &words);

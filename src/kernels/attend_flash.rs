@@ -14,7 +14,7 @@ use super::attend_merge::{self, record_attend_merge};
 use super::attend_score::{self, record_attend_score};
 use super::attend_shared::{FEW_TOKENS, MANY_KEYS, RUN_BLOCK, allows_quads, n_runs, space, spec};
 use super::case::CaseBuilder;
-use super::index_top_k::{self, FLOAT_ORDER, record_index_top_k};
+use super::index_top_k::{self, FLOAT_ORDER, n_parts, record_index_top_k};
 use super::index_top_k_parts::PART;
 use super::index_top_k_radix::{DIGITS, TOP_K};
 use super::keys::{ENTRIES_CHOSEN, ENTRIES_GIVEN, KEY_PLACES, KEYS, case_keys};
@@ -96,7 +96,8 @@ const CHOOSING: Variant = Variant {
         let p: Params = stage.params();
         allows_quads(p.n_quads) && p.n_entries > 0 && run_keys(&p) <= MOST_RUN_KEYS
     },
-    pays: |stage| pays(stage) && stage.params::<Params>().n_entries <= PART,
+    // A context of 32,768 tokens has an entry more, the one that is being made.
+    pays: |stage| pays(stage) && stage.params::<Params>().n_entries <= PART + 1,
     way: Way { lower, space: |_| Vec::new() },
     ..GIVEN
 };
@@ -118,7 +119,7 @@ fn run_keys(p: &Params) -> u32 {
 
 /// Fact: 1 where queries are ready, 0 where they are made so.
 const READY: &str = "READY";
-/// Fact: 1 where entries are chosen.
+/// Fact: 0 where entries are given, else of how many parts' size their scores are, for a tuner: what is right for few is not for many.
 const CHOOSES: &str = "CHOOSES";
 
 /// Takes the scores of a layer's heads and what becomes of them. The scores are not kept.
@@ -200,7 +201,7 @@ fn fuse_scores(parts: &[Stage]) -> Option<Stage> {
     // Of the choice nothing is written, and nothing read.
     let both = |c: KeyCost, a: KeyCost| KeyCost { choice_bytes: c.score_bytes, choice_ops: c.score_ops, ..a };
     fits.then(|| Stage {
-        spec: Spec::default().constant(READY, ready).constant(CHOOSES, 1),
+        spec: Spec::default().constant(READY, ready).constant(CHOOSES, n_parts(c.n_entries)),
         params: bytemuck::bytes_of(&Params { n_entries: c.n_entries, ..a }).to_vec(),
         bindings,
         keys: choice.keys.zip(attend.keys).map(|(c, a)| both(c, a)),

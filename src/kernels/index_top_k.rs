@@ -7,6 +7,7 @@ use crate::gpu::recording::{Cost, KeyCost};
 use crate::gpu::{Access, Call, Case, Op, Recording, Slice, Stage, Variant};
 
 use super::case::CaseBuilder;
+use super::index_top_k_parts::PART;
 use super::{STEP, index_top_k_radix};
 
 crate::params! {
@@ -44,6 +45,11 @@ pub static OP: Op = Op {
 
 /// The order that scores are compared in.
 pub(super) const FLOAT_ORDER: &str = shader_text!("../../shaders/lib/float_order.wgsl");
+
+/// Of how many parts' size so many scores are, as a power of two: a fact by which a tuner tells many from few.
+pub(super) fn n_parts(n_entries: u32) -> u32 {
+    n_entries.div_ceil(PART).next_power_of_two()
+}
 
 /// Turns of loops of one invocation alone: it goes over the scores for each bit of the threshold, and twice more.
 fn turns(stage: &Stage) -> u64 {
@@ -83,7 +89,15 @@ pub fn record_index_top_k(recording: &mut Recording, flow: &Flow) {
     let scores =
         KeyCost { n_tokens: flow.max_tokens, ratio: flow.ratio, score_bytes: 4, score_ops: 32, ..KeyCost::default() };
     let bindings = [flow.step, flow.scores, flow.selected];
-    recording.push("index_top_k", &OP, Spec::default(), tokens, &params, &bindings, cost);
+    recording.push(
+        "index_top_k",
+        &OP,
+        Spec::default().constant("PARTS", n_parts(flow.n_entries)),
+        tokens,
+        &params,
+        &bindings,
+        cost,
+    );
     recording.see_keys(scores);
 }
 

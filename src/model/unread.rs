@@ -103,6 +103,9 @@ pub(super) fn in_config(config: &str) -> Vec<String> {
     let architecture = keys.at("model_type").and_then(Value::as_str).unwrap_or_default();
     let family = Family::of_config(config);
     let mut notices = Vec::new();
+    if keys.at("rope_parameters").is_some() && keys.at("rope_scaling").is_some() {
+        notices.push("rope_parameters and rope_scaling are both there: the latter scales the rotation".to_owned());
+    }
     // The others turn a part of each head.
     let is_read = |name: &str| family != Family::Grouped && name.ends_with(PARTIAL);
     for (name, neutral) in IN_CONFIG.iter().filter(|(name, _)| !is_read(name)) {

@@ -80,6 +80,12 @@ impl Expected {
 }
 
 impl Session {
+    /// The first position from which a decode step chooses among what it sees; 0 where none does.
+    #[must_use]
+    pub fn dense_until(&self) -> u32 {
+        self.network.dense_until()
+    }
+
     /// A step at a position, as the session would take it: of one token a decode step, of more the layers of a prompt's step.
     #[must_use]
     pub fn stand(&self, position: u32, n_tokens: u32) -> Stand {

@@ -66,7 +66,9 @@ impl Recommended {
     /// The same as a GGUF says it.
     pub(super) fn gguf_keys(self) -> impl Iterator<Item = (String, Value)> {
         // All of them are -1 there.
-        let whole = |n: Option<u32>| n.map(|n| Value::Scalar(ScalarKind::I32, Scalar::Signed((n as i32).into())));
+        let whole = |n: Option<u32>| {
+            n.map(|n| Value::Scalar(ScalarKind::I32, Scalar::Signed(i32::try_from(n).unwrap_or(-1).into())))
+        };
         let number = |number: Option<f32>| number.map(Value::from);
         let all = [
             ("temp", number(self.temperature)),

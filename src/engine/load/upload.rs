@@ -214,7 +214,7 @@ fn check_experts(tensor: &TensorRef, experts: &[i32], n_experts: u32) -> Result<
         None => Ok(()),
         Some((token, expert)) => Err(wrong(format!("expert {expert} twice for token {token}"))
             .expected("different experts for a token")
-            .advice("The table is that of a model that was not trained, or the file is damaged.")),
+            .advice("The table is of a model that was not trained, or that lost experts; or the file is damaged.")),
     }
 }
 

@@ -88,15 +88,17 @@ pub async fn tune_within(
     session.retune(guess.clone()).await?;
     let most = session.n_context().saturating_sub(1).max(1);
     let n_chunk = session.n_chunk().min(most);
-    let ids = bench::ids(n_chunk + 1, session.outline().n_vocab);
-    // The cache holds a text where a decode step stands.
+    // A decode step stands behind that, and where it does all that it ever does.
+    let behind = n_chunk.max(session.dense_until()).min(most);
+    let ids = bench::ids(n_chunk.max(behind) + 1, session.outline().n_vocab);
+    // The cache holds a text of a step.
     session.stand_in_step(&ids, session.stand(0, n_chunk)).await?;
     let facts = TuningFacts::default();
     let (searched, spaces) = (Vec::new(), Vec::new());
     let is_broken_off = false;
     let mut tuner = Tuner { caps, guess: guess.clone(), before, extent, ids, facts, searched, spaces, is_broken_off };
     // Decode first: it is what a person waits for.
-    for (position, n_tokens, share) in [(n_chunk.min(most), 1, 0.55), (0, n_chunk, 1.0)] {
+    for (position, n_tokens, share) in [(behind, 1, 0.55), (0, n_chunk, 1.0)] {
         if tuner.is_broken_off || n_tokens == 1 && n_chunk == 1 && position == 0 {
             continue;
         }

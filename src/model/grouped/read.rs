@@ -49,11 +49,15 @@ const BLOCK_FACTOR: Key = key("", &["block_ffn_dim_multiplier"]);
 const BLOCK_MULTIPLE: Key = key("", &["block_multiple_of"]);
 /// Its word for a tied head.
 const TIED_BLOCK: Key = key("", &["tie_embedding"]);
+/// Layers before those with a window.
+const FIRST_WINDOW: Key = key("", &["max_window_layers"]);
 const SPARSE_STEP: Key = key("", &["decoder_sparse_step"]);
 /// What files of 2023 have in place of type and factor.
 const SCALE_LINEAR: Key = key("rope.scale_linear", &[]);
-pub(in crate::model) const TYPE: Key =
-    key("rope.scaling.type", &["rope_parameters.rope_type", "rope_scaling.rope_type"]);
+pub(in crate::model) const TYPE: Key = key(
+    "rope.scaling.type",
+    &["rope_parameters.rope_type", "rope_parameters.type", "rope_scaling.rope_type", "rope_scaling.type"],
+);
 
 /// Whether a `config.json` is that of one of these architectures.
 #[must_use]
@@ -160,7 +164,7 @@ impl Shape {
             Activation::GeluTanh => keys.refuse_other("hidden_activation", &"gelu_pytorch_tanh".into())?,
         }
         keys.refuse_other("use_bidirectional_attention", &false.into())?;
-        keys.refuse_other("rope_parameters.sliding_attention.rope_type", &"default".into())?;
+        keys.refuse_scaled("rope_parameters.sliding_attention")?;
         keys.refuse_other("mlp_bias", &false.into())?;
         if architecture.has_post_norms {
             // The output's would have to join before the norm behind it.
@@ -207,10 +211,10 @@ fn window(keys: &ConfigKeys, of: &Architecture) -> Result<Option<u32>> {
         Slides::Never => false,
         Slides::Always => true,
         Slides::WhereUsed => uses,
-        Slides::Behind if listed.is_some() => uses && listed == Some(true),
+        Slides::Behind if !uses || listed.is_some() => uses && listed == Some(true),
         Slides::Behind => {
-            let first = keys.whole(&Key { gguf: "", config: &["max_window_layers"] })?;
-            uses && first.is_none_or(|first| keys.whole(&keys::N_LAYERS).ok().flatten().is_none_or(|n| first < n))
+            let usual = if keys.is_null(FIRST_WINDOW.config[0]) { 0 } else { 28 };
+            keys.whole(&FIRST_WINDOW)?.unwrap_or(usual) < keys.require(&keys::N_LAYERS)?
         }
         Slides::WhereStill => {
             let still = |kind: &LayerKind| kind.turn == Turn::Not;
@@ -218,9 +222,12 @@ fn window(keys: &ConfigKeys, of: &Architecture) -> Result<Option<u32>> {
             listed.unwrap_or(uses && kinds.iter().any(still))
         }
     };
+    if !is_within {
+        return Ok(None);
+    }
     let told = keys.whole(&keys::WINDOW)?;
     let usual = of.defaults.window.filter(|_| !keys.is_null(keys::WINDOW.config[0]));
-    Ok(told.or(usual).filter(|window| is_within && *window > 0))
+    Ok(told.or(usual).filter(|window| *window > 0))
 }
 
 /// The hidden width of LFM2: its `config.json` has that of a network without gates, of which two thirds are taken.

@@ -339,7 +339,7 @@ fn config_scaling(keys: &ConfigKeys, notices: &mut Vec<String>) -> Result<(Scali
     let (mscale, all) = (keys.number(&MSCALE)?.unwrap_or(0.0), keys.number(&MSCALE_ALL)?.unwrap_or(0.0));
     let yarn = match scaling(keys, false, context, notices)? {
         Scaling::Yarn(yarn, _) => yarn,
-        // Scores are scaled whatever the kind.
+        // Scores are scaled for these, too.
         other @ (Scaling::Linear { factor } | Scaling::Llama3 { factor, .. }) => {
             return Ok((other, magnitude(all, factor)));
         }

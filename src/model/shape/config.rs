@@ -7,7 +7,7 @@ use super::{RATIO_HEAVY, RATIO_SPARSE, Shape};
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
 use crate::format::loose_json;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// What to do about a value that makes no sense.
 const ADVICE: &str = "Is this the config.json of a supported model?";
@@ -30,12 +30,10 @@ impl ConfigKeys {
         name_by_class(&mut config);
         // Where rotations stand by the kinds of layers, the usual one is that of full attention.
         for name in ["rope_parameters", "rope_scaling"] {
-            if let Some(Value::Object(all)) = config.get_mut(name) {
-                if let Some(Value::Object(full)) = all.remove("full_attention") {
-                    all.extend(full);
-                }
-                name_the_kind(all);
-                all.values_mut().filter_map(Value::as_object_mut).for_each(name_the_kind);
+            if let Some(Value::Object(all)) = config.get_mut(name)
+                && let Some(Value::Object(full)) = all.remove("full_attention")
+            {
+                all.extend(full);
             }
         }
         one_rotation(&mut config)?;
@@ -58,6 +56,20 @@ impl ConfigKeys {
     pub(in crate::model) fn is_null(&self, path: &str) -> bool {
         let found = path.split('.').try_fold(&self.config, |value, name| value.get(name));
         found.is_some_and(Value::is_null)
+    }
+
+    /// The kind of a rotation, which was once called `type`, with its path.
+    fn kind(&self, rotation: &str) -> (String, Option<&Value>) {
+        let [usual, older] = ["rope_type", "type"].map(|name| format!("{rotation}.{name}"));
+        match (self.at(&usual), self.at(&older)) {
+            (None, Some(kind)) => (older, Some(kind)),
+            (kind, _) => (usual, kind),
+        }
+    }
+
+    /// Fails for a rotation that is scaled.
+    pub(in crate::model) fn refuse_scaled(&self, rotation: &str) -> Result<()> {
+        self.refuse_other(&self.kind(rotation).0, &"default".into())
     }
 
     /// The value under the first of a key's paths that holds one.
@@ -118,15 +130,6 @@ fn name_by_class(config: &mut Value) {
         other => other,
     };
     config["model_type"] = name.into();
-}
-
-/// The kind of a rotation was once called `type`.
-fn name_the_kind(rotation: &mut Map<String, Value>) {
-    if rotation.get("rope_type").is_none_or(Value::is_null)
-        && let Some(kind) = rotation.remove("type")
-    {
-        rotation.insert("rope_type".to_owned(), kind);
-    }
 }
 
 /// `rope_scaling` is what `rope_parameters` was called before; where a file has both, transformers takes the former, and of the
@@ -229,7 +232,7 @@ fn refuse_variants(keys: &ConfigKeys) -> Result<()> {
     keys.refuse_other("attention_bias", &false.into())?;
     keys.refuse_other("mlp_bias", &false.into())?;
     keys.refuse_other("tie_word_embeddings", &false.into())?;
-    keys.refuse_other("rope_parameters.main.rope_type", &"default".into())?;
+    keys.refuse_scaled("rope_parameters.main")?;
     refuse_amplitudes(keys)?;
     for (path, ratio) in [
         ("compress_rates.compressed_sparse_attention", RATIO_SPARSE),
@@ -245,19 +248,17 @@ fn refuse_variants(keys: &ConfigKeys) -> Result<()> {
 /// Fails for cosines and sines that are multiplied by something.
 fn refuse_amplitudes(keys: &ConfigKeys) -> Result<()> {
     for rotation in ["rope_parameters.compress", "rope_parameters", "rope_scaling"] {
-        let path = |name: &str| format!("{rotation}.{name}");
-        let number = |name: &str| keys.at(&path(name)).and_then(Value::as_f64);
-        let is_yarn = keys.at(&path("rope_type")).is_some_and(|kind| kind == "yarn");
-        let factor = match number("attention_factor") {
-            // transformers takes one of its own for a rotation in its own spelling.
-            None if is_yarn && rotation.ends_with("compress") => "missing".to_owned(),
-            None if number("mscale") != number("mscale_all_dim") => "missing, with an mscale".to_owned(),
+        let path = format!("{rotation}.attention_factor");
+        // transformers takes one of its own for YaRN in its own spelling.
+        let is_missing = || rotation.ends_with("compress") && keys.kind(rotation).1.is_some_and(|kind| kind == "yarn");
+        let factor = match keys.at(&path).and_then(Value::as_f64) {
+            None if is_missing() => "missing".to_owned(),
             Some(factor) if factor != 1.0 => factor.to_string(),
             _ => continue,
         };
-        return Err(Error::file(thing(&path("attention_factor")), factor)
-            .expected("1, as in every published V4")
-            .advice("Models that differ here are not supported."));
+        return Err(Error::file(thing(&path), factor)
+            .expected("1.0, as in every published V4")
+            .advice("Without it transformers computes something else; models that differ here are not supported."));
     }
     Ok(())
 }

@@ -50,7 +50,14 @@ pub(in crate::model) const COMPRESS_ROPE_BASE: Key =
     key("attention.compress_rope_freq_base", &["rope_parameters.compress.rope_theta", "compress_rope_theta"]);
 pub(in crate::model) const YARN_TYPE: Key = key(
     "rope.scaling.type",
-    &["rope_parameters.compress.rope_type", "rope_parameters.rope_type", "rope_scaling.rope_type"],
+    &[
+        "rope_parameters.compress.rope_type",
+        "rope_parameters.compress.type",
+        "rope_parameters.rope_type",
+        "rope_parameters.type",
+        "rope_scaling.rope_type",
+        "rope_scaling.type",
+    ],
 );
 pub(in crate::model) const YARN_FACTOR: Key =
     key("rope.scaling.factor", &["rope_parameters.compress.factor", "rope_parameters.factor", "rope_scaling.factor"]);
