@@ -550,7 +550,7 @@ fn the_older_name_of_a_rotation_goes_first_and_what_nothing_reads_is_told() {
     let shape = Shape::from_config(&both.to_string()).unwrap();
     assert_eq!((shape.rope.scaling, shape.rope.base), (Scaling::Linear { factor: 2.0 }, 10_000.0));
     let notices = load(&both.to_string(), &tensors("qwen2")).unwrap().notices().join("; ");
-    assert_says(&notices, &["rope_scaling.attn_factor is 2.0", "ignored"]);
+    assert_says(&notices, &["rope_scaling.attn_factor is 2.0", "ignored", "are both there"]);
     both["rope_scaling"] = json!("yarn");
     assert_says(&Shape::from_config(&both.to_string()).unwrap_err().to_string(), &["rope_scaling", "an object"]);
     let mut scaled = config("qwen2");

@@ -2,6 +2,8 @@
 //! the keys in one pass (FlashAttention, Dao et al. 2022), by runs of keys that `attend_merge` puts together. A fusion of
 //! `attend_score` and `attend`; it makes queries ready, too, and chooses the entries, so that nothing waits for those who did.
 
+use std::borrow::Cow;
+
 use crate::gpu::fuse;
 use crate::gpu::lower::{Lowered, Way};
 use crate::gpu::op::Spec;
@@ -178,10 +180,9 @@ fn fuse_queries(parts: &[Stage]) -> Option<Stage> {
     let p = Params { eps: r.eps, ..a };
     let fits = [queries, rope] == [attend.bindings[1], attend.bindings[6]]
         && bytemuck::bytes_of(&p.rotate()) == rotate.params
-        && attend.spec.value_of(READY) == Some(1);
-    let chooses = attend.spec.value_of(CHOOSES).unwrap_or(0);
+        && (attend.spec.value_of(READY), a.n_entries) == (Some(1), 0);
     fits.then(|| Stage {
-        spec: Spec::default().constant(READY, 0).constant(CHOOSES, chooses),
+        spec: Spec::default().constant(READY, 0).constant(CHOOSES, 0),
         params: bytemuck::bytes_of(&p).to_vec(),
         // Read where they were read and written before.
         cost: Cost { bytes: attend.cost.bytes, ops: rotate.cost.ops + attend.cost.ops },
@@ -292,18 +293,19 @@ fn lower(stage: &Stage, _: &Caps, config: &Config) -> Lowered {
 fn reference(call: &mut Call<'_>) {
     let p: Params = call.params();
     let [step, queries, window, entries, given, sinks, rope] = call.inputs[..] else { unreachable!("seven inputs") };
-    let mut ready = queries.to_vec();
+    let mut ready = Cow::Borrowed(queries);
     if call.constant(READY) == 0 {
         (rotate::OP.reference)(&mut Call {
             params: bytemuck::bytes_of(&p.rotate()),
             spec: call.spec,
             inputs: vec![step, rope],
-            outputs: vec![&mut ready],
+            outputs: vec![ready.to_mut()],
             sample: None,
         });
     }
-    let mut chosen = vec![0; (p.max_tokens * p.top_k) as usize];
+    let mut selected = Cow::Borrowed(given);
     if p.n_entries > 0 {
+        let mut chosen = vec![0; (p.max_tokens * p.top_k) as usize];
         let choice =
             index_top_k::Params { n_entries: p.n_entries, ratio: p.ratio, top_k: p.top_k, max_tokens: p.max_tokens };
         (index_top_k::OP.reference)(&mut Call {
@@ -313,14 +315,14 @@ fn reference(call: &mut Call<'_>) {
             outputs: vec![&mut chosen],
             sample: None,
         });
+        selected = Cow::Owned(chosen);
     }
-    let (queries, selected) = (&ready[..], if p.n_entries > 0 { &chosen[..] } else { given });
     let stride = p.n_scores;
     let mut scores = vec![0; (p.max_tokens * p.n_heads * stride) as usize];
     (attend_score::OP.reference)(&mut Call {
         params: bytemuck::bytes_of(&p.score(stride)),
         spec: call.spec,
-        inputs: vec![step, queries, window, entries, selected, sinks],
+        inputs: vec![step, &ready, window, entries, &selected, sinks],
         outputs: vec![&mut scores],
         sample: call.sample,
     });
@@ -328,7 +330,7 @@ fn reference(call: &mut Call<'_>) {
     (attend::OP.reference)(&mut Call {
         params: bytemuck::bytes_of(&p.attend(stride)),
         spec: call.spec,
-        inputs: vec![step, &scores, window, entries, selected, rope],
+        inputs: vec![step, &scores, window, entries, &selected, rope],
         outputs: outputs.iter_mut().map(|words| &mut **words).collect(),
         sample: call.sample,
     });

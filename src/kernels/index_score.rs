@@ -1,5 +1,7 @@
 //! `index_score`: how much each token's indexer wants each compressed entry.
 
+use std::borrow::Cow;
+
 use crate::gpu::fuse;
 use crate::gpu::lower::{self, Lowered, Way};
 use crate::gpu::op::{Spec, Step};
@@ -209,13 +211,13 @@ fn reference(call: &mut Call<'_>) {
     let step = call.input::<Step>(0)[0];
     let (queries, projections, keys): (&[f32], &[f32], &[f32]) = (call.input(1), call.input(2), call.input(3));
     let tokens = call.tokens(step.n_tokens.min(p.max_tokens));
-    let mut ready = queries.to_vec();
+    let mut ready = Cow::Borrowed(queries);
     if p.rope_pairs > 0 {
         (rotate::OP.reference)(&mut Call {
             params: bytemuck::bytes_of(&p.rotate()),
             spec: call.spec,
             inputs: vec![call.inputs[0], call.inputs[4]],
-            outputs: vec![bytemuck::cast_slice_mut(&mut ready)],
+            outputs: vec![bytemuck::cast_slice_mut(ready.to_mut())],
             sample: None,
         });
     }

@@ -103,7 +103,8 @@ pub(super) fn in_config(config: &str) -> Vec<String> {
     let architecture = keys.at("model_type").and_then(Value::as_str).unwrap_or_default();
     let family = Family::of_config(config);
     let mut notices = Vec::new();
-    if keys.at("rope_parameters").is_some() && keys.at("rope_scaling").is_some() {
+    let is_told = |name| keys.at(name).and_then(Value::as_object).is_some_and(|rotation| !rotation.is_empty());
+    if is_told("rope_parameters") && is_told("rope_scaling") {
         notices.push("rope_parameters and rope_scaling are both there: the latter scales the rotation".to_owned());
     }
     // The others turn a part of each head.

@@ -1,4 +1,4 @@
-//! Texts that end what a model writes, wherever its tokens are cut.
+//! Texts that end what a model writes, also where tokens cut them.
 
 /// Lets a text pass until one of some strings comes up in it. What may be the beginning of one is held back until it is
 /// decided, so that nothing of it is ever given out.
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_found_wherever_it_is_cut() {
+    fn a_stop_is_found_however_tokens_cut_it() {
         let (parts, rest, found) = passed(&["User:", "\n\n"], &["a Us", "er", ": b", "c"]);
         assert_eq!(
             (parts, rest.as_str(), found.as_deref()),

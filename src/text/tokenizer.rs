@@ -13,7 +13,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, TokenizerImpl};
 
-/// Tokens that end a text or a turn wherever a vocabulary has them: llama.cpp's end-of-generation set, the likelier
+/// Tokens that end a text or a turn in any vocabulary that has them: llama.cpp's end-of-generation set, the likelier
 /// first.
 pub(super) const ENDS: [&str; 38] = [
     "<｜end▁of▁sentence｜>",

@@ -60,7 +60,7 @@ pub async fn probe(adapter: &Adapter, watch: &mut Watch<'_>) -> Result<Probes> {
     probe_with(adapter, &Options::default(), watch).await
 }
 
-/// The probes of wherever a model runs.
+/// The probes of the place where a model runs.
 ///
 /// # Errors
 /// See [`probe`].

@@ -1,5 +1,5 @@
 //! Figures that somebody published of a machine that headstart cannot run on: a small JSON that is typed by hand. They
-//! are not measured here, and are marked so wherever they appear.
+//! are not measured here, and are marked so in every table.
 //!
 //! ```json
 //! {

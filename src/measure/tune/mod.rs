@@ -90,7 +90,7 @@ pub async fn tune_within(
     let n_chunk = session.n_chunk().min(most);
     // A decode step stands behind that, and where it does all that it ever does.
     let behind = n_chunk.max(session.dense_until()).min(most);
-    let ids = bench::ids(n_chunk.max(behind) + 1, session.outline().n_vocab);
+    let ids = bench::ids(behind + 1, session.outline().n_vocab);
     // The cache holds a text of a step.
     session.stand_in_step(&ids, session.stand(0, n_chunk)).await?;
     let facts = TuningFacts::default();
