@@ -267,7 +267,7 @@ fn a_server_that_asks_for_patience_gets_it_if_it_is_a_minute_at_most() {
             0 | 3 => Reply::new(429, "").with("Retry-After", patience),
             _ => files.answer(request),
         });
-        let output = home.run(&hub.url, &["models", "pull", REPO]);
+        let output = home.pull(&hub.url);
         match is_had {
             true => assert!(!done(&output).is_empty() && home.blobs() == [sha256(&bytes)]),
             false => refused(&output, 5, &["429", "wait"]),
@@ -413,7 +413,7 @@ fn two_programs_fetch_a_file_once() {
     let files = Files::one(FILE, &bytes);
     let hub = Server::start(move |request| Reply { pause: Duration::from_millis(20), ..files.answer(request) });
     let start = || {
-        let mut program = home.program(&hub.url, &["models", "pull", REPO]);
+        let mut program = home.program(&hub.url, &["models", "pull", "--paths", REPO]);
         program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
     };
     for child in [start(), start()] {

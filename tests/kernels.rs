@@ -71,9 +71,10 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                     | naga::valid::Capabilities::SHADER_FLOAT16
                     | naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32
                     | naga::valid::Capabilities::COOPERATIVE_MATRIX;
-                if let Err(error) = naga::valid::Validator::new(flags, capabilities).validate(&module) {
-                    panic!("{} ({}): {}", variant.name, case.name, error.emit_to_string(&text));
-                }
+                let info = naga::valid::Validator::new(flags, capabilities)
+                    .validate(&module)
+                    .unwrap_or_else(|e| panic!("{} ({}): {}", variant.name, case.name, e.emit_to_string(&text)));
+                translate(&module, &info, &dispatch.spec).unwrap_or_else(|e| panic!("{} ({}): {e}", variant.name, case.name));
                 reflect(dispatch.op, variant, &dispatch.spec, &module)
                     .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
                 // No browser has cooperative matrices.
@@ -89,6 +90,32 @@ fn composed_texts_validate_and_match_their_rust_twins() {
     for (number, (name, text)) in texts.iter().enumerate() {
         std::fs::write(texts_folder().join(format!("{name}-{number}.wgsl")), text).unwrap();
     }
+}
+
+/// Writes a text as Metal and DirectX 12 take it, as wgpu does: no adapter here has either.
+fn translate(module: &naga::Module, info: &naga::valid::ModuleInfo, spec: &Spec) -> Result<(), String> {
+    let metal = naga::back::msl::Options {
+        // What the oldest systems with subgroups have.
+        lang_version: (2, 4),
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
+    let (_, written) = naga::back::msl::write_string(module, info, &metal, &Default::default())
+        .map_err(|error| format!("as Metal: {error}"))?;
+    written.entry_point_names[0].as_ref().map_err(|error| format!("as Metal: {error}"))?;
+    // wgpu has them on Vulkan and Metal.
+    if spec.cooperative {
+        return Ok(());
+    }
+    // What DXC takes at least where it has f16.
+    let model = naga::back::hlsl::ShaderModel::V6_2;
+    let directx = naga::back::hlsl::Options { shader_model: model, fake_missing_bindings: true, ..Default::default() };
+    let mut text = String::new();
+    let written = naga::back::hlsl::Writer::new(&mut text, &directx, &Default::default())
+        .write(module, info, None)
+        .map_err(|error| format!("as HLSL: {error}"))?;
+    written.entry_point_names[0].as_ref().map_err(|error| format!("as HLSL: {error}"))?;
+    Ok(())
 }
 
 /// Every adapter has 16 KiB of workgroup memory; the software adapters have more, and would not tell.
@@ -132,8 +159,11 @@ fn texts_of_cooperative_matrices_validate() {
             let text = compose(variant, &dispatch.spec, false);
             assert!(text.contains("coopMultiplyAdd") && text.contains(&format!("coop_mat{cooperative}x{cooperative}")));
             let (flags, all) = (naga::valid::ValidationFlags::all(), naga::valid::Capabilities::all());
-            let found = naga::valid::Validator::new(flags, all).validate(&parse(variant.name, &text));
-            assert!(found.is_ok(), "{}: {}", variant.name, found.unwrap_err().emit_to_string(&text));
+            let module = parse(variant.name, &text);
+            let info = naga::valid::Validator::new(flags, all)
+                .validate(&module)
+                .unwrap_or_else(|error| panic!("{}: {}", variant.name, error.emit_to_string(&text)));
+            translate(&module, &info, &dispatch.spec).unwrap_or_else(|error| panic!("{}: {error}", variant.name));
         }
         // Nothing guesses that products are right.
         let guessed = lower(&case.recording, &caps, &Tuning::guess(&caps)).dispatches.remove(0);

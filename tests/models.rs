@@ -29,7 +29,7 @@ fn what_is_cached_is_listed_and_can_be_deleted() {
     let headstart = |words: &[&str]| home.run(&hub.url, words);
     assert_eq!(json(&headstart(&["models", "list", "--json"])), Value::Array(Vec::new()));
     let one = format!("{REPO}:Q8_0");
-    let paths = done(&headstart(&["models", "pull", REPO, &one]));
+    let paths = done(&headstart(&["models", "pull", "--paths", REPO, &one]));
     let [first, second] = [0, 1].map(|index| paths.lines().nth(index).expect("a path").to_owned());
     assert!(first.ends_with("m-Q4_K_M.gguf") && second.ends_with("Q8_0/m-Q8_0-00001-of-00002.gguf"), "{paths}");
 
@@ -182,7 +182,7 @@ fn a_file_of_any_server_is_kept_beside_the_hubs() {
     assert_eq!(server.asked().len(), 0, "what is there is not asked for");
 
     let part = format!("{}/b/m-00002-of-00002.gguf", server.url);
-    let path = done(&home.run("http://127.0.0.1:1", &["models", "pull", &part]));
+    let path = done(&home.run("http://127.0.0.1:1", &["models", "pull", "--paths", &part]));
     assert!(path.trim_end().ends_with("m-00001-of-00002.gguf"), "{path}");
     assert_eq!(std::fs::read(path.trim_end().replace("00001-of", "00002-of")).expect("the part"), noise(1001));
     let listed = json(&home.run("http://127.0.0.1:1", &["models", "list", "--json"]));
@@ -212,7 +212,7 @@ fn another_version_of_a_file_is_not_mixed_with_the_first() {
         _ => Reply::file(&[2; 50_000], request).with("ETag", "\"two\""),
     });
     let url = format!("{}/m.gguf", server.url);
-    let pull = || home.run("http://127.0.0.1:1", &["models", "pull", &url]);
+    let pull = || home.run("http://127.0.0.1:1", &["models", "pull", "--paths", &url]);
     refused(&pull(), 5, &["20000", "goes on"]);
     refused(&pull(), 3, &["another file"]);
     assert_eq!(std::fs::read(done(&pull()).trim_end()).expect("the file"), [2; 50_000]);

@@ -203,10 +203,15 @@ fn experimental() -> wgpu::ExperimentalFeatures {
 }
 
 /// Where drivers report a budget, buffers beyond it are refused: some drivers would give them, and slow everything down or
-/// lose the device later.
+/// lose the device later. DirectX 12 is had with DXC or not at all: wgpu would fall back to FXC, which gives up some of the texts
+/// here and has not come to an end with others in minutes.
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.memory_budget_thresholds.for_resource_creation = Some(97);
+    let compiler = &mut descriptor.backend_options.dx12.shader_compiler;
+    if matches!(compiler, wgpu::Dx12Compiler::Auto) {
+        *compiler = wgpu::Dx12Compiler::default_dynamic_dxc();
+    }
     wgpu::Instance::new(descriptor)
 }
 

@@ -46,7 +46,7 @@ impl Home {
     }
 
     pub(crate) fn pull(&self, hub: &str) -> Output {
-        self.run(hub, &["models", "pull", REPO])
+        self.run(hub, &["models", "pull", "--paths", REPO])
     }
 
     /// The files in the folder of blobs.

@@ -379,7 +379,7 @@ pub(super) struct SamplingOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The number or a part of the name chooses an adapter for --adapter. The best comes first.
-WGPU_BACKEND=vulkan,metal,dx12,gl limits the backends.
+WGPU_BACKEND=vulkan,metal,dx12,gl limits the backends; dx12 is there where dxcompiler.dll is.
 
 Examples:
   headstart adapters

@@ -8,7 +8,8 @@ use std::collections::HashSet;
 /// What to do where no adapter was found.
 pub(super) const INSTALL: &str = "\
 On Linux install a Vulkan driver: `apt install mesa-vulkan-drivers` (Debian, Ubuntu), `dnf install \
-mesa-vulkan-drivers` (Fedora), or your GPU vendor's. On Windows update the GPU's driver; on macOS the system has one.";
+mesa-vulkan-drivers` (Fedora), or your GPU vendor's. On Windows update the GPU's driver, or put DXC's dxcompiler.dll \
+beside this program, for DirectX 12; on macOS the system has one.";
 
 /// The place that `wanted` means: a number, a name, `cpu`, or nothing for the best. Where there is no adapter and none
 /// was named, it is the CPU, and stderr says so.

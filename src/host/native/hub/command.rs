@@ -48,7 +48,7 @@ pub(in crate::host::native) struct Models {
 enum Action {
     /// List the models in the cache, or those that are known to run
     List(List),
-    /// Download models into the cache, and print their paths
+    /// Download models into the cache
     Pull(Pull),
     /// Delete models from the cache
     Rm(Remove),
@@ -74,6 +74,9 @@ struct Pull {
     /// Models, as -hf takes them
     #[arg(value_name = "MODEL", required = true)]
     models: Vec<String>,
+    /// Print where each lies, for scripts: a line of standard output
+    #[arg(long)]
+    paths: bool,
 }
 
 #[derive(Debug, Args)]
@@ -121,19 +124,21 @@ pub(in crate::host::native) fn models(arguments: &Models) -> Result<Ending> {
     match &arguments.action {
         Action::List(list) if list.known => known(list)?,
         Action::List(list) => cached(list)?,
-        Action::Pull(wanted) => pull_all(&wanted.models)?,
+        Action::Pull(wanted) => pull_all(wanted)?,
         Action::Rm(unwanted) => remove_all(unwanted)?,
     }
     Ok(Ending::Done)
 }
 
-fn pull_all(models: &[String]) -> Result<()> {
+fn pull_all(wanted: &Pull) -> Result<()> {
     let settings = Settings::from_env()?;
-    for text in models {
+    for text in &wanted.models {
         let Pulled { path, bytes, fetched } = pull(&settings, &Reference::parse(text, &settings.hub)?)?;
         let what = if fetched > 0 { "is there now" } else { "was there already" };
-        eprintln!("headstart: {text} {what}, {}", DecimalBytes(bytes));
-        write_out(format!("{}\n", path.display()).as_bytes())?;
+        eprintln!("headstart: {text} {what}, {}: {}", DecimalBytes(bytes), path.display());
+        if wanted.paths {
+            write_out(format!("{}\n", path.display()).as_bytes())?;
+        }
     }
     Ok(())
 }
