@@ -103,12 +103,14 @@ fn bound(stage: &Stage) -> (&'static Op, &[Slice]) {
 const GPU: Caps = Caps {
     is_software: false,
     subgroup: 0,
+    subgroup_varies: false,
     subgroups_directive: false,
     f16: false,
     packed_dot: false,
     storage_buffers: 10,
     workgroup_bytes: 16 << 10,
     cooperative: 0,
+    cooperative_subgroup: 0,
 };
 
 #[test]

@@ -29,12 +29,14 @@ fn parse(name: &str, text: &str) -> naga::Module {
 const CAPS: Caps = Caps {
     is_software: false,
     subgroup: 4,
+    subgroup_varies: false,
     subgroups_directive: true,
     f16: true,
     packed_dot: true,
     storage_buffers: 16,
     workgroup_bytes: 48 << 10,
     cooperative: 16,
+    cooperative_subgroup: 4,
 };
 
 /// Every case of a kernel, in every config and variant.
@@ -74,7 +76,8 @@ fn composed_texts_validate_and_match_their_rust_twins() {
                 let info = naga::valid::Validator::new(flags, capabilities)
                     .validate(&module)
                     .unwrap_or_else(|e| panic!("{} ({}): {}", variant.name, case.name, e.emit_to_string(&text)));
-                translate(&module, &info, &dispatch.spec).unwrap_or_else(|e| panic!("{} ({}): {e}", variant.name, case.name));
+                translate(&module, &info, &dispatch.spec)
+                    .unwrap_or_else(|e| panic!("{} ({}): {e}", variant.name, case.name));
                 reflect(dispatch.op, variant, &dispatch.spec, &module)
                     .unwrap_or_else(|e| panic!("{}: {e}", variant.name));
                 // No browser has cooperative matrices.

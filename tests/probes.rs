@@ -4,9 +4,9 @@
 use std::ops::ControlFlow;
 
 use crate::support::adapters;
-use headstart::gpu::{Adapter, Op, Recording, Variant};
+use headstart::gpu::{Adapter, Caps, Op, Recording, Variant};
 use headstart::kernels;
-use headstart::measure::probe::{Options, probe_cpu, probe_with, subgroups_are_right};
+use headstart::measure::probe::{Options, probe_cpu, probe_with, subgroups_are_right, with_right_subgroups};
 use headstart::measure::report::{Probe, ProbeKind, Probes};
 use headstart::measure::{Progress, Report};
 
@@ -82,6 +82,14 @@ fn subgroups_that_add_up_wrong_are_noticed() {
         let are_right =
             |alter: &dyn Fn(&mut Recording)| pollster::block_on(subgroups_are_right(&adapter, alter)).unwrap();
         assert!(are_right(&|_| {}), "{name}");
+        // Told to be half as large, they are right where a text counts them.
+        for (subgroup_varies, is_right) in [(true, true), (false, false)] {
+            let mut told = adapter.clone();
+            told.caps = Caps { subgroup: adapter.caps.subgroup / 2, subgroup_varies, ..adapter.caps };
+            assert_eq!(pollster::block_on(subgroups_are_right(&told, &|_| {})).unwrap(), is_right, "{name}");
+            let kept = pollster::block_on(with_right_subgroups(told.clone(), &|_| {}));
+            assert_eq!(kept.caps, told.caps, "{name}: right, or of one size");
+        }
         let (reduce, linear) = (&kernels::probe_reduce::OP, &kernels::linear::OP);
         for (kernel, from, to) in [
             (reduce, "reduce_sum(lane, sum)", "sum"),
@@ -98,6 +106,11 @@ fn subgroups_that_add_up_wrong_are_noticed() {
                 recording.stages.iter_mut().filter(|stage| stage.op.name == broken.name).for_each(|of| of.op = broken);
             };
             assert!(!are_right(&alter), "{name}: {to}");
+            let mut told = adapter.clone();
+            told.caps.subgroup_varies = true;
+            let kept = pollster::block_on(with_right_subgroups(told, &alter));
+            // Inputs are handed around in subgroups of one size alone.
+            assert_eq!(kept.caps.subgroup == 0, broken.name == reduce.name, "{name}: {to}");
         }
     }
 }

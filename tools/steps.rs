@@ -17,12 +17,14 @@ use headstart::model::{Synthetic, SyntheticName};
 const GPU: Caps = Caps {
     is_software: false,
     subgroup: 32,
+    subgroup_varies: false,
     subgroups_directive: false,
     f16: true,
     packed_dot: true,
     storage_buffers: 16,
     workgroup_bytes: 48 << 10,
     cooperative: 16,
+    cooperative_subgroup: 32,
 };
 
 /// An H100's: read by its probe, and a dispatch that waits for the one before.

@@ -1,5 +1,6 @@
 // Reduction contract (see reduce_thread.wgsl): a workgroup is the group; subgroups add up first, then their results through
-// workgroup memory. SUBGROUP is the adapter's subgroup size; lanes stand in order. Calls must stand in uniform control flow.
+// workgroup memory. SUBGROUP is the size of the adapter's subgroups, or the least of them where SUBGROUP_VARIES is 1; lanes stand in
+// order. Calls must stand in uniform control flow.
 var<workgroup> team_f32: array<f32, LANES>;
 var<workgroup> team_u32: array<u32, LANES>;
 var<workgroup> shared_word: u32;
@@ -12,16 +13,25 @@ fn group_lane(local: u32) -> u32 {
     return local;
 }
 
+// The lanes that a part is of.
+fn part_lanes() -> u32 {
+    if SUBGROUP_VARIES == 1u {
+        return subgroupAdd(1u);
+    }
+    return SUBGROUP;
+}
+
 fn reduce_sum(lane: u32, value: f32) -> f32 {
     let part = subgroupAdd(value);
     if LANES <= SUBGROUP {
         return part;
     }
+    let lanes = part_lanes();
     workgroupBarrier(); // Readers of an earlier result are done.
     team_f32[lane] = part;
     workgroupBarrier();
     var sum = 0.0;
-    for (var i = 0u; i < LANES; i += SUBGROUP) {
+    for (var i = 0u; i < LANES; i += lanes) {
         sum += team_f32[i];
     }
     return sum;
@@ -32,11 +42,12 @@ fn reduce_max(lane: u32, value: f32) -> f32 {
     if LANES <= SUBGROUP {
         return part;
     }
+    let lanes = part_lanes();
     workgroupBarrier();
     team_f32[lane] = part;
     workgroupBarrier();
     var greatest = team_f32[0];
-    for (var i = SUBGROUP; i < LANES; i += SUBGROUP) {
+    for (var i = lanes; i < LANES; i += lanes) {
         greatest = max(greatest, team_f32[i]);
     }
     return greatest;
@@ -47,11 +58,12 @@ fn reduce_sum_u32(lane: u32, value: u32) -> u32 {
     if LANES <= SUBGROUP {
         return part;
     }
+    let lanes = part_lanes();
     workgroupBarrier();
     team_u32[lane] = part;
     workgroupBarrier();
     var sum = 0u;
-    for (var i = 0u; i < LANES; i += SUBGROUP) {
+    for (var i = 0u; i < LANES; i += lanes) {
         sum += team_u32[i];
     }
     return sum;
@@ -62,11 +74,12 @@ fn reduce_min_u32(lane: u32, value: u32) -> u32 {
     if LANES <= SUBGROUP {
         return part;
     }
+    let lanes = part_lanes();
     workgroupBarrier();
     team_u32[lane] = part;
     workgroupBarrier();
     var least = team_u32[0];
-    for (var i = SUBGROUP; i < LANES; i += SUBGROUP) {
+    for (var i = lanes; i < LANES; i += lanes) {
         least = min(least, team_u32[i]);
     }
     return least;

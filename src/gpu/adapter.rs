@@ -235,16 +235,26 @@ pub fn is_software(identity: &Identity) -> bool {
 
 fn caps_of(identity: &Identity, inner: &wgpu::Adapter, features: wgpu::Features, packed_dot: bool) -> Caps {
     let info = inner.get_info();
-    let subgroup = if fixed_subgroups(features, &info) { info.subgroup_min_size } else { 0 };
+    let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
+    let has_subgroups = features.contains(wgpu::Features::SUBGROUP) && least > 1;
+    // All of Apple's own GPUs have 32, of which Metal tells nothing before a pipeline is made.
+    let is_apples = info.backend == wgpu::Backend::Metal && identity.name.starts_with("Apple");
+    let cooperative_subgroup = match has_subgroups {
+        true if least == most => least,
+        true if is_apples => 32,
+        _ => 0,
+    };
     Caps {
         is_software: is_software(identity),
-        subgroup,
+        subgroup: if has_subgroups { least } else { 0 },
+        subgroup_varies: has_subgroups && least != most,
         subgroups_directive: info.backend == wgpu::Backend::BrowserWebGpu,
         f16: features.contains(wgpu::Features::SHADER_F16),
         packed_dot,
         storage_buffers: inner.limits().max_storage_buffers_per_shader_stage,
         workgroup_bytes: inner.limits().max_compute_workgroup_storage_size,
-        cooperative: cooperative_size(inner, subgroup),
+        cooperative: cooperative_size(inner, cooperative_subgroup),
+        cooperative_subgroup,
     }
 }
 
@@ -270,12 +280,4 @@ fn cooperative_size(inner: &wgpu::Adapter, subgroup: u32) -> u32 {
 /// Whether shaders may multiply packed 8-bit integers: a matter of the compiler, whatever the adapter.
 fn has_packed_dot(instance: &wgpu::Instance) -> bool {
     instance.wgsl_language_features().contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct)
-}
-
-/// Whether invocations may add up by subgroups: every subgroup has the same size, and it is known. Where the size can
-/// differ from pipeline to pipeline, workgroup memory is the one that is right.
-fn fixed_subgroups(features: wgpu::Features, info: &wgpu::AdapterInfo) -> bool {
-    features.contains(wgpu::Features::SUBGROUP)
-        && info.subgroup_min_size > 1
-        && info.subgroup_min_size == info.subgroup_max_size
 }

@@ -7,8 +7,10 @@ use super::op::Spec;
 pub struct Caps {
     /// Whether it is a program on the CPU: there a barrier costs a switch of coroutines.
     pub is_software: bool,
-    /// Invocations of a subgroup; 0 where there are none, or their number can differ from pipeline to pipeline.
+    /// Invocations of a subgroup at least; 0 where there are none.
     pub subgroup: u32,
+    /// Whether another pipeline's may have more, as on AMD's, Intel's and Apple's: then a text counts them.
+    pub subgroup_varies: bool,
     /// Whether `enable subgroups;` must be written (browsers) or must not (naga).
     pub subgroups_directive: bool,
     /// Whether shaders may use 16-bit floats.
@@ -21,6 +23,8 @@ pub struct Caps {
     pub workgroup_bytes: u32,
     /// Rows and columns of the cooperative matrices that multiply 16-bit floats and add up in 32 bits; 0 without.
     pub cooperative: u32,
+    /// Invocations of the subgroups that hold those.
+    pub cooperative_subgroup: u32,
 }
 
 impl Default for Caps {
@@ -29,12 +33,14 @@ impl Default for Caps {
         Self {
             is_software: true,
             subgroup: 0,
+            subgroup_varies: false,
             subgroups_directive: false,
             f16: false,
             packed_dot: false,
             storage_buffers: 8,
             workgroup_bytes: 16 << 10,
             cooperative: 0,
+            cooperative_subgroup: 0,
         }
     }
 }

@@ -164,7 +164,10 @@ impl Config {
             Reduce::Subgroup => (REDUCE_SUBGROUP, lanes, lanes),
         };
         let spec = Spec::default().constant("LANES", together).constant("WORKGROUP", workgroup);
-        let spec = spec.constant("SUBGROUP", caps.subgroup.max(1)).part(text);
+        let spec = spec
+            .constant("SUBGROUP", caps.subgroup.max(1))
+            .constant("SUBGROUP_VARIES", caps.subgroup_varies.into())
+            .part(text);
         (Spec { subgroups: self.reduce == Reduce::Subgroup, ..spec }, workgroup / together)
     }
 
@@ -175,11 +178,11 @@ impl Config {
         (spec.constant("BLOCK_LANES", block_lanes), per_workgroup)
     }
 
-    /// Whether inputs are read together on an adapter: its subgroups have a size that divides a workgroup, and each
+    /// Whether inputs are read together on an adapter: its subgroups have one size that divides a workgroup, and each
     /// invocation has at most two of a block's eight vectors to read.
     pub(crate) fn shares_inputs(&self, caps: &Caps) -> bool {
         let fits = (4..=self.threads).contains(&caps.subgroup) && self.threads.is_multiple_of(caps.subgroup);
-        self.shared_inputs && self.reduce == Reduce::Thread && fits
+        self.shared_inputs && self.reduce == Reduce::Thread && fits && !caps.subgroup_varies
     }
 
     /// As [`Self::sharing_weights`], for `n_rows` rows of each of `n_owners` tokens or slots (lib/row_groups.wgsl); and the

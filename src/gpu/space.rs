@@ -174,6 +174,7 @@ mod tests {
             Caps::default(),
             gpu,
             Caps { subgroup: 0, ..gpu },
+            Caps { subgroup: 4, subgroup_varies: true, ..gpu },
             Caps { cooperative: 8, ..gpu },
             Caps { is_software: true, ..gpu },
         ] {

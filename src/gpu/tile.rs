@@ -155,8 +155,8 @@ impl Tile {
             let size = if caps.cooperative == 8 { MATRICES_8 } else { MATRICES_16 };
             let matrices = self.matrices(caps.cooperative).unwrap_or(MATRICES_1X2);
             let spec = spec
-                .constant("WORKGROUP", self.parts() * caps.subgroup)
-                .constant("SUBGROUP", caps.subgroup)
+                .constant("WORKGROUP", self.parts() * caps.cooperative_subgroup)
+                .constant("SUBGROUP", caps.cooperative_subgroup)
                 .constant("ROWS_EACH", self.rows_each)
                 .constant("TOKENS_EACH", self.tokens_each);
             let spec = spec.part(HALVES).part(size).part(matrices).part(COOPERATIVE).with_f16();

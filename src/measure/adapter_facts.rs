@@ -40,7 +40,7 @@ pub struct KernelSettings {
     pub vector_lanes: u32,
     /// Weight rows that one set of lanes takes together.
     pub rows: u32,
-    /// The adapter's subgroup, 1 where none is used.
+    /// The least size of the adapter's subgroups, 1 where none is used.
     pub subgroup: u32,
     /// Whether `enable subgroups;` is written, as browsers want it.
     pub subgroups_directive: bool,
@@ -121,7 +121,7 @@ impl AdapterFacts {
             identity: adapter.identity.clone(),
             features: offered.clone().map(|(_, name, _)| (*name).to_owned()).collect(),
             features_used: offered.filter(|(.., used)| *used).map(|(_, name, _)| (*name).to_owned()).collect(),
-            variant: variant(&kernels),
+            variant: variant(&kernels, adapter.caps.subgroup_varies),
             subgroup_sizes: adapter.subgroup_sizes(),
             limits: Limits {
                 buffer_bytes: limits.max_buffer_size,
@@ -163,8 +163,8 @@ impl AdapterFacts {
     }
 }
 
-/// How the kernels add up, in words.
-fn variant(kernels: &KernelSettings) -> String {
+/// How the kernels add up, in words; whether subgroups may have more lanes than are told.
+fn variant(kernels: &KernelSettings, varies: bool) -> String {
     match kernels.reduce {
         Reduce::Thread => format!("no barriers, workgroups of {}", kernels.threads),
         Reduce::Workgroup => {
@@ -172,8 +172,11 @@ fn variant(kernels: &KernelSettings) -> String {
         }
         Reduce::Subgroup => {
             format!(
-                "subgroups of {}, {} lanes a row, {} a vector",
-                kernels.subgroup, kernels.row_lanes, kernels.vector_lanes
+                "subgroups of {}{}, {} lanes a row, {} a vector",
+                kernels.subgroup,
+                if varies { " and more" } else { "" },
+                kernels.row_lanes,
+                kernels.vector_lanes
             )
         }
     }

@@ -58,7 +58,8 @@ fn chosen(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
             if adapters.is_empty() {
                 eprintln!("headstart: no usable GPU was found. {}", choice::INSTALL);
             }
-            Ok(adapters.into_iter().map(ExecutorChoice::Gpu).chain([ExecutorChoice::Cpu]).collect())
+            let gpus = adapters.into_iter().map(|adapter| choice::tried(ExecutorChoice::Gpu(adapter)));
+            Ok(gpus.chain([ExecutorChoice::Cpu]).collect())
         }
         wanted => Ok(vec![choice::one(wanted)?]),
     }

@@ -3,6 +3,7 @@
 use crate::engine::ExecutorChoice;
 use crate::error::{Error, Result};
 use crate::gpu::Adapter;
+use crate::measure::probe::with_right_subgroups;
 use std::collections::HashSet;
 
 /// What to do where no adapter was found.
@@ -20,10 +21,22 @@ pub(super) fn one(wanted: Option<&str>) -> Result<ExecutorChoice> {
         Some(wanted) => {
             let mut adapters = pollster::block_on(Adapter::all());
             let index = find(&labels(&adapters), wanted)?;
-            Ok(ExecutorChoice::Gpu(adapters.swap_remove(index)))
+            Ok(tried(ExecutorChoice::Gpu(adapters.swap_remove(index))))
         }
-        None => Ok(all().swap_remove(0)),
+        None => Ok(tried(all().swap_remove(0))),
     }
+}
+
+/// The place, without subgroups where it has no right ones; stderr says so.
+pub(super) fn tried(choice: ExecutorChoice) -> ExecutorChoice {
+    let ExecutorChoice::Gpu(adapter) = choice else { return choice };
+    let had_subgroups = adapter.caps.subgroup > 0;
+    let adapter = pollster::block_on(with_right_subgroups(adapter, &|_| {}));
+    let choice = ExecutorChoice::Gpu(adapter.clone());
+    if had_subgroups && adapter.caps.subgroup == 0 {
+        eprintln!("headstart: subgroups of {} add up wrong and are left out; it is slower without", name(&choice));
+    }
+    choice
 }
 
 /// llama.cpp says `none`: no device but the CPU.
@@ -44,13 +57,13 @@ pub(super) fn all() -> Vec<ExecutorChoice> {
 /// Every place that a list means: names and numbers as for [`one`] with commas between, and `all` for every adapter; the
 /// best where nothing is wanted. A place that is named twice comes once.
 pub(super) fn list(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
-    let Some(wanted) = wanted else { return Ok(vec![all().swap_remove(0)]) };
+    let Some(wanted) = wanted else { return Ok(vec![one(None)?]) };
     if wanted == "all" {
-        return Ok(all());
+        return Ok(all().into_iter().map(tried).collect());
     }
     let adapters = pollster::block_on(Adapter::all());
     let choice =
-        |index: &Option<usize>| index.map_or(ExecutorChoice::Cpu, |i| ExecutorChoice::Gpu(adapters[i].clone()));
+        |index: &Option<usize>| index.map_or(ExecutorChoice::Cpu, |i| tried(ExecutorChoice::Gpu(adapters[i].clone())));
     Ok(find_all(&labels(&adapters), wanted)?.iter().map(choice).collect())
 }
 

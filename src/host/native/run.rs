@@ -102,7 +102,7 @@ fn run_one(request: &Request<'_>, choice: ExecutorChoice) -> Result<Report> {
 fn run_all(request: &Request<'_>) -> (Vec<Report>, Option<Error>) {
     let (mut columns, mut reports, mut failed) = (Vec::new(), Vec::new(), None);
     let mut first: Option<Vec<u32>> = None;
-    for choice in choice::all() {
+    for choice in choice::all().into_iter().map(choice::tried) {
         let name = choice::name(&choice);
         let mut out = if first.is_none() { TextOut::to_stdout() } else { TextOut::nowhere() };
         match pollster::block_on(request.write(choice, &mut out)) {

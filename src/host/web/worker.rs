@@ -386,7 +386,7 @@ async fn ask_for_adapter(power: Power, subgroups: bool) -> std::result::Result<(
     let mut found = found.described(identity);
     if subgroups && adapter::has_feature(&browser, "subgroups") {
         let with_subgroups = found.clone().with_features(wgpu::Features::SUBGROUP);
-        // Of one size: no others are used.
+        // Of a size that the browser tells.
         if with_subgroups.caps.subgroup > 0 {
             found = with_subgroups;
         }

@@ -14,7 +14,7 @@ mod subgroups;
 mod timing;
 
 pub use cpu::probe_cpu;
-pub use subgroups::subgroups_are_right;
+pub use subgroups::{subgroups_are_right, with_right_subgroups};
 
 use super::report::{Probe, ProbeKind, Probes};
 use super::{Progress, Spread, Watch};

@@ -8,7 +8,7 @@ use crate::format::Format;
 use crate::gpu::ShaderChecks;
 use crate::gpu::config::Reduce;
 use crate::gpu::executor_gpu::GpuExecutor;
-use crate::gpu::{Adapter, Case, Config, Executor, Tuning};
+use crate::gpu::{Adapter, Caps, Case, Config, Executor, Tuning};
 use crate::kernels::{linear, probe_reduce};
 
 /// Whether subgroups of an adapter add up right in every way that kernels use, in a workgroup of many and in one of few, and hand
@@ -36,4 +36,13 @@ pub async fn subgroups_are_right(adapter: &Adapter, alter: &Alter<'_>) -> Result
     executor.tune(Tuning::uniform(config));
     let is_f32 = |case: &Case| case.recording.stages[0].spec.value_of("FORMAT") == Some(Format::F32 as u32);
     agrees_on(&mut executor, (linear::OP.cases)().into_iter().filter(is_f32).take(1), alter).await
+}
+
+/// The adapter; without subgroups where pipelines' may differ in size and do not add up right, or cannot be asked: no driver
+/// promises in which order their lanes stand.
+pub async fn with_right_subgroups(mut adapter: Adapter, alter: &Alter<'_>) -> Adapter {
+    if adapter.caps.subgroup_varies && !subgroups_are_right(&adapter, alter).await.unwrap_or(false) {
+        adapter.caps = Caps { subgroup: 0, subgroup_varies: false, ..adapter.caps };
+    }
+    adapter
 }
