@@ -48,6 +48,8 @@ mod text_out;
 mod tokenize;
 mod tune;
 mod verify;
+#[cfg(not(target_vendor = "apple"))]
+mod vulkan_memory;
 
 use crate::error::{Error, ErrorKind, Result};
 use arguments::{Arguments, Command};
