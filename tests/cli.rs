@@ -230,6 +230,12 @@ fn a_report_that_cannot_be_written_is_refused_before_the_work() {
     let within = folder.path().join("no/such/report.json");
     refused(&run_on_cpu("2", &["--report", within.to_str().expect("UTF-8")]), 5, &["report.json", "folder"]);
     refused(&run_on_cpu("2", &["--report", folder.path().to_str().expect("UTF-8")]), 2, &["plain file"]);
+    // What is read is not written over.
+    let text = file(&folder, "text.txt", b"a");
+    refused(&run_on_cpu("2", &["-f", &text, "--report", &text]), 2, &["text.txt", "is read"]);
+    refused(&headstart(&["eval", "-a", "cpu", "-f", &text, "--logits", &text]), 2, &["text.txt", "is read"]);
+    refused(&headstart(&["compare", &text, "--out", &text]), 2, &["text.txt", "is read"]);
+    assert_eq!(std::fs::read(&text).expect("the file"), b"a");
 }
 
 /// Tokens of `golden/gguf`: a prompt, and the greedy ones that follow.

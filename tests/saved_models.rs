@@ -5,9 +5,9 @@
 use serde_json::{Value, json};
 
 use crate::found_models::{Tensor, assert_says, config, load, logits, same_as, tensors};
-use crate::support::{fixture, memory};
+use crate::support::{fixture, memory, safetensors_of};
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Session};
-use headstart::format::{Memory, safetensors};
+use headstart::format::{Memory, Source, safetensors};
 use headstart::model::grouped::{Scaling, Shape};
 use headstart::model::{delta, mla};
 use pollster::block_on;
@@ -258,4 +258,25 @@ fn a_table_that_names_an_expert_twice_for_a_token_is_refused() {
     let options = LoadOptions { n_context: Some(64), ..LoadOptions::default() };
     let loaded = block_on(Session::load(&files, ExecutorChoice::Cpu, &options, &mut |_| ()));
     assert_says(&loaded.err().unwrap().to_string(), &[&table.name, "expert 0 twice for token 7"]);
+}
+
+/// Windows' shells write UTF-16; what is no text, and beside what a model is made of, refuses nothing.
+#[test]
+fn texts_beside_the_weights_may_be_in_utf_16_and_those_that_are_none_are_left_out() {
+    let wide = |text: &str| format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let open = |more: &[(&str, Vec<u8>)]| {
+        let weights = ("model.safetensors", safetensors_of(&tensors("qwen2")));
+        let config = ("config.json", wide(&config("qwen2").to_string()));
+        let tokenizer = ("tokenizer.json", std::fs::read(fixture("tokenizer.json")).unwrap());
+        let all = [&[weights, config, tokenizer], more].concat();
+        let sources = all.into_iter().map(|(name, bytes)| Rc::new(Memory::new(name, bytes)) as Rc<dyn Source>);
+        block_on(ModelFiles::of(sources.collect())).and_then(|files| block_on(files.open()))
+    };
+    let stops = wide("{\"stop_strings\": [\"END\"]}");
+    let no_text = b"caf\xe9".to_vec();
+    let model = open(&[("generation_config.json", stops), ("chat_template.jinja", no_text.clone())]).unwrap();
+    assert_eq!(model.stop_strings, ["END"]);
+    assert_says(&model.notices.join("; "), &["chat_template.jinja", "no UTF-8", "left out"]);
+    let refused = open(&[("model.safetensors.index.json", no_text)]).err().unwrap();
+    assert_says(&refused.to_string(), &["index.json", "no UTF-8"]);
 }

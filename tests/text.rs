@@ -97,6 +97,8 @@ fn control_tokens_are_shown_or_hidden() {
     assert_eq!(FROM_GGUF.decode(&ids, Control::Show), shown);
     assert_eq!(FROM_GGUF.id_of("<｜end▁of▁sentence｜>"), Some(1));
     assert_eq!(FROM_GGUF.id_of("<｜User｜>"), None);
+    assert_eq!(FROM_GGUF.control_id_of("<｜end▁of▁sentence｜>"), Some(1));
+    assert!(FROM_GGUF.id_of("a").is_some() && FROM_GGUF.control_id_of("a").is_none());
     assert_eq!((FROM_GGUF.n_vocab(), FROM_GGUF.special()), (N_VOCAB as usize, SPECIAL));
 }
 

@@ -303,6 +303,10 @@ fn texts_begin_as_the_file_says() {
     // A stale id of the model's config does not change that.
     let stale = SpecialIds { bos: Some(5), ..SpecialIds::default() };
     assert_eq!(first(&Tokenizer::from_json(&json.to_string(), stale).unwrap()), 0);
+    // What a post-processor writes stays, whatever the other file says, as in transformers.
+    let denied = TokenizerConfig::read(r#"{"add_bos_token": false}"#);
+    let denied = Tokenizer::from_files(&json.to_string(), SpecialIds::default(), Some(&denied)).unwrap();
+    assert_eq!(first(&denied), 0);
     let beyond = |mut v: GgufVocabulary<'_>| {
         v.special.bos = Some(u32::MAX);
         Tokenizer::from_gguf(v).unwrap().unwrap()
@@ -322,6 +326,14 @@ fn odd_sentence_piece_vocabularies_are_told_of_and_used() {
     assert!(unscored.notices().join("; ").contains("scores is missing"));
     let ids = unscored.encode("a word", Bos::Omit).unwrap();
     assert_eq!(unscored.decode(&ids, Control::Show), "a word");
+    // A token that ends texts is one whatever its type is.
+    for kind in [0, 1, 3, 4, 5, 6] {
+        let ends = with_vocabulary(SPM, |mut v| {
+            (v.tokens[700], v.token_types[700]) = ("<|im_end|>".into(), kind);
+            Tokenizer::from_gguf(v).unwrap().unwrap()
+        });
+        assert!(ends.encode("a<|im_end|>", Bos::Omit).unwrap().ends_with(&[700]), "type {kind}");
+    }
     let lacking = of(|v| {
         let at = v.tokens.iter().position(|token| token == "<0x0A>").unwrap();
         v.tokens[at] = "<0x0a>".into();

@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
         }
         for (key, _) in file.metadata.iter() {
             let _ = file.metadata.get_u32(key);
-            let _ = file.metadata.get_f32s(key);
+            let _ = file.metadata.get_nearest_f32s(key);
             let _ = file.metadata.get_u32_for_each(key, 64);
             let _ = file.metadata.get_strs(key).map(|texts| texts.map(|texts| texts.iter().count()));
         }

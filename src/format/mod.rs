@@ -5,6 +5,7 @@
 //! against the bytes that are there, nothing is allocated by an unchecked number, and no input panics.
 
 pub mod directory;
+pub mod encoded;
 pub mod gguf;
 pub mod loose_json;
 pub mod packing;

@@ -56,7 +56,7 @@ impl<'a> GgufVocabulary<'a> {
             pre: metadata.get_str("tokenizer.ggml.pre")?.unwrap_or_default(),
             tokens,
             n_no_utf8,
-            scores: metadata.get_f32s("tokenizer.ggml.scores")?.unwrap_or_default(),
+            scores: metadata.get_nearest_f32s("tokenizer.ggml.scores")?.unwrap_or_default(),
             token_types: types.into_iter().map(|kind| i32::try_from(kind).unwrap_or(-1)).collect(),
             merges: texts("tokenizer.ggml.merges")?,
             special: SpecialIds {
@@ -123,7 +123,7 @@ impl<'a> GgufVocabulary<'a> {
         self.token_types.iter_mut().filter(|kind| is_unknown(kind)).for_each(|kind| *kind = 1);
         // llama.cpp, too, takes a token that ends texts for one that is looked for in them, whatever its type.
         for (text, kind) in self.tokens.iter().zip(&mut self.token_types) {
-            if *kind == 1 && ENDS.contains(&text.as_str()) {
+            if matches!(*kind, 0 | 1 | 5 | 6) && ENDS.contains(&text.as_str()) {
                 *kind = 3;
             }
         }

@@ -154,7 +154,8 @@ impl Tokenizer {
         }
         special.eot = config.eot.as_ref().and_then(|token| self.id_of(token)).or(special.eot);
         special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
-        special.add_bos = config.add_bos.unwrap_or(special.add_bos) && special.bos.is_some();
+        // What a post-processor writes stays, whatever the config says, as in transformers.
+        special.add_bos = (special.add_bos || config.add_bos == Some(true)) && special.bos.is_some();
         self.special = special;
         self.named.clone_from(&config.named);
         self.notices.extend(config.notices.iter().cloned());
@@ -318,5 +319,10 @@ impl Tokenizer {
     /// for the same strings.
     pub fn id_of(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// As [`Self::id_of`], of control tokens alone: they are no part of a text that is shown, so none can be found in it.
+    pub fn control_id_of(&self, token: &str) -> Option<u32> {
+        self.id_of(token).filter(|&id| self.is_control(id))
     }
 }

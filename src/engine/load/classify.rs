@@ -4,6 +4,7 @@
 use super::files::ModelFiles;
 use crate::error::{Error, Result};
 use crate::format::directory::shown;
+use crate::format::encoded;
 use crate::format::part_name::{file_name, some_of};
 use crate::format::shards::Index;
 use crate::format::{Source, gguf};
@@ -145,7 +146,7 @@ impl ModelFiles {
             (true, false) => {}
         }
         for source in unnamed {
-            let text = read_text(source.as_ref()).await?;
+            let text = read_text(source.as_ref()).await??;
             files.keep_text(Kind::by_keys(&text), source.name(), text, &mut index)?;
         }
         safetensors.sort_by(|a, b| file_name(a.name()).cmp(file_name(b.name())));
@@ -158,7 +159,15 @@ impl ModelFiles {
     }
 
     async fn keep(&mut self, kind: Kind, source: &dyn Source, index: &mut Option<Index>) -> Result<()> {
-        let text = read_text(source).await?;
+        let text = match read_text(source).await? {
+            Ok(text) => text,
+            // The weights and the vocabulary stand elsewhere.
+            Err(error) if !matches!(kind, Kind::Config | Kind::Index | Kind::Tokenizer) => {
+                self.notices.push(format!("{error}: the file is left out"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         self.keep_text(kind, source.name(), text, index)
     }
 
@@ -208,18 +217,18 @@ fn no_model(others: &[Rc<dyn Source>]) -> Error {
         .expected("a GGUF file, all parts of one, or safetensors with their config.json")
 }
 
-/// All of a file as text.
-async fn read_text(source: &dyn Source) -> Result<String> {
+/// All of a file as text, if it is one.
+async fn read_text(source: &dyn Source) -> Result<Result<String>> {
     if source.bytes() > MOST_TEXT_BYTES {
         return Err(Error::file(source.name(), format!("{} bytes", source.bytes()))
             .expected(format!("at most {} MiB of text", MOST_TEXT_BYTES >> 20)));
     }
     let mut bytes = vec![0; source.bytes() as usize];
     source.read_at(0, &mut bytes).await?;
-    String::from_utf8(bytes).map_err(|error| {
+    Ok(encoded::text(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::file(shown(source.name()), format!("the bytes at {at} are no UTF-8")).expected("a text in UTF-8")
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub struct ModelFiles {
     pub special_tokens: Option<String>,
     /// Text of `added_tokens.json`, likewise.
     pub added_tokens: Option<String>,
+    /// What was noticed of the files themselves.
+    pub notices: Vec<String>,
     /// What they say, once they were read. It is theirs alone: files with another field changed begin with a default one.
     pub opened: Opened,
 }
@@ -136,6 +138,7 @@ impl ModelFiles {
                 "{name}: {n_tokens} tokens, and the embedding has {n_rows} rows: texts with the others are refused"
             ));
         }
+        open.notices.extend(self.notices.iter().cloned());
         open.notices.extend(open.model.notices());
         open.notices.extend(open.tokenizer.iter().flat_map(|tokenizer| tokenizer.notices()).cloned());
         Ok(open)

@@ -106,9 +106,9 @@ impl Metadata {
         self.scalars(key, "an array of whole numbers of 32 bits", Scalar::to_u32)
     }
 
-    /// An array of finite numbers, of any length.
-    pub fn get_f32s(&self, key: &str) -> Result<Option<Vec<f32>>> {
-        self.scalars(key, "an array of finite numbers", Scalar::to_f32)
+    /// An array of numbers, the nearest finite ones: converters fill up with infinities.
+    pub fn get_nearest_f32s(&self, key: &str) -> Result<Option<Vec<f32>>> {
+        self.scalars(key, "an array of numbers", Scalar::to_nearest_f32)
     }
 
     /// One whole number for each of `n` layers: an array of at least `n`, of which the first `n` are given, or one

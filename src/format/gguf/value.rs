@@ -133,6 +133,15 @@ impl Scalar {
         value.is_finite().then_some(value)
     }
 
+    /// The number as the nearest finite `f32`, if it is one; what is no number counts as the least.
+    pub(super) fn to_nearest_f32(self) -> Option<f32> {
+        match self {
+            Self::Float(value) if value.is_nan() => Some(f32::MIN),
+            Self::Float(value) => Some((value as f32).clamp(f32::MIN, f32::MAX)),
+            other => other.to_f32(),
+        }
+    }
+
     /// The truth value, if it is one; some writers have 0 and 1.
     pub(super) fn to_bool(self) -> Option<bool> {
         match self {
@@ -312,5 +321,18 @@ impl Value {
             Self::Texts(texts) => format!("an array of {} strings", texts.len()),
             Self::NoUtf8(..) => "text that is no UTF-8".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_number_of_what_is_none_is_finite() {
+        let numbers = [0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1e300].map(Scalar::Float);
+        let nearest = numbers.map(|number| number.to_nearest_f32().expect("a number"));
+        assert_eq!(nearest, [0.5, f32::MAX, f32::MIN, f32::MIN, f32::MAX]);
+        assert_eq!((Scalar::Signed(-3).to_nearest_f32(), Scalar::Bool(true).to_nearest_f32()), (Some(-3.0), None));
     }
 }

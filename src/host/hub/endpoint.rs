@@ -71,7 +71,8 @@ impl Endpoint {
             return uri.path().strip_prefix(here.path().trim_end_matches('/'));
         }
         let public = ["huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com"];
-        uri.host().filter(|host| public.contains(host)).map(|_| uri.path())
+        let is_public = |host: &&str| public.iter().any(|public| host.eq_ignore_ascii_case(public));
+        uri.host().filter(is_public).map(|_| uri.path())
     }
 }
 

@@ -123,6 +123,7 @@ impl Reference {
 
 fn from_words(text: &str) -> Result<Reference> {
     let text = text.split(['?', '#']).next().unwrap_or(text);
+    let text = &with_request(text, "@");
     let end_of_repo = text.match_indices(['/', ':']).find(|(at, found)| *found == ":" || text[..*at].contains('/'));
     let Some((at, separator)) = end_of_repo else { return in_repo(text, Wanted::Usual) };
     let (repo, rest) = (&text[..at], &text[at + 1..]);
@@ -141,6 +142,11 @@ fn from_words(text: &str) -> Result<Reference> {
     let path = if separator == ":" { rest.strip_prefix('/').unwrap_or(rest) } else { rest };
     check_path(path)?;
     in_repo(repo, Wanted::File(path.to_owned()))
+}
+
+/// The text with the slashes of a pull request's branch written as the hub's own addresses have them; `before` stands before it.
+fn with_request(text: &str, before: &str) -> String {
+    text.replacen(&format!("{before}refs/pr/"), &format!("{before}refs%2Fpr%2F"), 1)
 }
 
 /// What is wanted of `owner/name`, `owner/name@revision` or, as git has it, `owner/name.git`. Behind the `@` of other
@@ -196,6 +202,7 @@ fn from_url(text: &str, hub: &Endpoint) -> Result<Reference> {
 
 /// `/owner/name`, `/owner/name/tree/revision`, `/owner/name/resolve/revision/path`.
 fn from_hub_path(path: &str) -> Result<Reference> {
+    let path = &with_request(path, "/");
     let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect::<Result<_>>()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let nothing = || {
@@ -258,6 +265,16 @@ mod tests {
         expect("hf.co/o/n", Wanted::Usual);
         expect("HuggingFace.co/o/n/", Wanted::Usual);
         expect("hf.co/o/n:Q8_0", Wanted::Quant("Q8_0".into()));
+        expect("https://HuggingFace.co/o/n", Wanted::Usual);
+        for (text, wanted) in [
+            ("o/n@refs/pr/1", Wanted::Usual),
+            ("o/n@refs/pr/1:Q8_0", Wanted::Quant("Q8_0".into())),
+            ("o/n@refs/pr/1/m.gguf", Wanted::File("m.gguf".into())),
+            ("https://hf.co/o/n/tree/refs/pr/1", Wanted::Usual),
+            ("https://hf.co/o/n/blob/refs%2Fpr%2F1/m.gguf", Wanted::File("m.gguf".into())),
+        ] {
+            assert_eq!(hub(text), ("o/n".into(), "refs/pr/1".into(), wanted), "{text}");
+        }
         expect("https://huggingface.co/o/n:Q8_0", Wanted::Quant("Q8_0".into()));
         expect("hf.co/o/n:latest", Wanted::Usual);
         expect("hf://o/n/m.gguf", Wanted::File("m.gguf".into()));

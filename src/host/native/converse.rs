@@ -2,7 +2,7 @@
 
 use super::arguments::{self, Reasoning};
 use super::model_files::{self, Named};
-use super::new_file::NewFile;
+use super::new_file::{NewFile, refuse_to_replace};
 use super::progress::Progress;
 use super::prompt_cache::PromptCache;
 use super::run::{load, sampling, tell_seed};
@@ -83,6 +83,7 @@ pub(super) fn converse(arguments: &arguments::Run) -> Result<Ending> {
     let first = prompt::first_turn(arguments)?;
     let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
     let transcript = arguments.talk.messages.as_deref().map(prompt::read_messages).transpose()?;
+    refuse_to_replace(prompt::files_read(arguments), arguments.report.as_deref())?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };

@@ -2,6 +2,7 @@
 //! continuation. The results go to stdout, so that anyone can hold them against another engine's.
 
 use super::model_files::Named;
+use super::new_file::refuse_to_replace;
 use super::npy::NpyWriter;
 use super::progress::Progress;
 use super::run::load;
@@ -40,7 +41,9 @@ struct Evaluation {
 /// Carries out the command.
 pub(super) fn eval(arguments: &arguments::Eval) -> Result<Ending> {
     let model = model_files::open(arguments.model.path()?.as_deref())?;
-    let given = Given::read(&arguments.tokens)?;
+    let (tokens, logits) = (&arguments.tokens, arguments.logits.as_deref());
+    refuse_to_replace(tokens.file.iter().chain(&tokens.ids_file), logits)?;
+    let given = Given::read(tokens)?;
     let choice = choice::one(arguments.adapter.as_deref())?;
     let evaluation = pollster::block_on(async {
         let mut session = load(&model, &arguments.model, choice).await?;

@@ -86,6 +86,7 @@ pub fn main() -> ExitCode {
     };
     let command = help::parse(words).command.unwrap_or_default();
     platform::hush_drivers();
+    platform::outlive_file_limits();
     notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
     let ending = match command {
         Command::Run(arguments) => run::run(&arguments),
@@ -108,7 +109,8 @@ pub fn main() -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Interrupted) => ExitCode::from(interrupt::exit_code()),
         Err(error) => {
-            eprintln!("headstart: {error}");
+            // A file's name, or what stands in a file, may hold what a terminal would obey.
+            eprintln!("headstart: {}", terminal::visible(&error.to_string()));
             ExitCode::from(exit_code(error.kind))
         }
     }

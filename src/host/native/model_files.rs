@@ -4,9 +4,11 @@
 
 use super::progress::Progress;
 use super::source::File;
+use super::terminal::visible;
 use super::{EMBEDDED_MODEL, EMBEDDED_NAME, hub, interrupt};
 use crate::engine::ModelFiles;
 use crate::error::{Error, Result};
+use crate::format::encoded;
 use crate::format::part_name::PartName;
 use crate::format::shards::Index;
 use crate::format::{Memory, Source};
@@ -64,7 +66,7 @@ pub(super) fn open(path: Option<&Path>) -> Result<Named> {
             .unwrap_or(path.as_os_str())
             .to_owned(),
     };
-    Ok(named(named_after.to_string_lossy().into_owned(), pollster::block_on(ModelFiles::of(sources))?))
+    Ok(named(visible(&named_after.to_string_lossy()).into_owned(), pollster::block_on(ModelFiles::of(sources))?))
 }
 
 /// A model known by name, or of the shape in a `config.json`; its bytes are those that a file of it would have.
@@ -208,28 +210,10 @@ pub(super) fn read_text(reader: impl Read, name: &str, most_bytes: u64) -> Resul
     if bytes.len() as u64 > most_bytes {
         return Err(Error::usage(name, "too long").expected(format!("at most {} MiB", most_bytes >> 20)));
     }
-    decoded(bytes).map_err(|error| {
+    encoded::text(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Error::usage(name, format!("the bytes at {at} are no UTF-8")).expected("a text in UTF-8")
     })
-}
-
-/// The text of a file's bytes: UTF-8, or UTF-16 where a byte order mark says so; the mark is no part of it.
-fn decoded(bytes: Vec<u8>) -> std::result::Result<String, std::string::FromUtf8Error> {
-    let wide = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-        String::from_utf16(&units).ok().filter(|_| rest.len().is_multiple_of(2))
-    };
-    let from_wide = match bytes.as_slice() {
-        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
-        _ => None,
-    };
-    if let Some(text) = from_wide {
-        return Ok(text);
-    }
-    let text = String::from_utf8(bytes)?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// What a file is that is no model, by its first bytes; `None` for a model, or what nobody knows.

@@ -30,11 +30,15 @@ impl NewFile {
         if path.file_name().is_none() || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Error::usage(shown, "not a plain file").expected("the name of a file to write"));
         }
-        // A link keeps being one: what it points at is replaced.
-        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = followed(path);
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let file = temporary_in(folder)
             .map_err(|error| Error::io(shown, error).advice("Check that the folder exists and may be written to."))?;
+        // What a person has made private stays private.
+        #[cfg(unix)]
+        if let Ok(metadata) = std::fs::metadata(&path) {
+            file.as_file().set_permissions(metadata.permissions()).map_err(|error| failed(&path, &error))?;
+        }
         Ok(Self { path, writer: BufWriter::new(file) })
     }
 
@@ -48,6 +52,28 @@ impl NewFile {
         let file = self.writer.into_inner().map_err(|error| failed(&self.path, error.error()))?;
         file.persist(&self.path).map_err(|error| failed(&self.path, &error.error))?;
         Ok(())
+    }
+}
+
+/// A link keeps being one: what it leads to is replaced, or made.
+fn followed(path: &Path) -> PathBuf {
+    /// As many as systems follow.
+    const MOST_LINKS: usize = 40;
+    let mut at = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(to) = std::fs::read_link(&at) else { break };
+        at = at.parent().unwrap_or(Path::new("")).join(to);
+    }
+    std::fs::canonicalize(&at).unwrap_or(at)
+}
+
+/// Refuses to write over what the same command reads: it would be lost.
+pub(super) fn refuse_to_replace<'a>(read: impl IntoIterator<Item = &'a PathBuf>, written: Option<&Path>) -> Result<()> {
+    let Some(written) = written else { return Ok(()) };
+    let place = |path: &Path| std::fs::canonicalize(path).ok();
+    match place(written).filter(|written| read.into_iter().any(|read| place(read).as_ref() == Some(written))) {
+        Some(_) => Err(Error::usage(written.display().to_string(), "the file that is read").expected("another place")),
+        None => Ok(()),
     }
 }
 
@@ -89,6 +115,33 @@ mod tests {
         file.finish()?;
         assert_eq!(std::fs::read(&path).expect("the file"), b"whole");
         assert!(NewFile::create(folder.path()).is_err() && NewFile::create(&folder.path().join("no/such")).is_err());
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_stood_there_keeps_its_mode_and_a_link_leads_to_what_is_not_there_yet() -> Result<()> {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().map_err(|error| Error::io("a folder", error))?;
+        let at = |name: &str| folder.path().join(name);
+        let write = |name: &str| {
+            let mut file = NewFile::create(&at(name))?;
+            file.write(b"new")?;
+            file.finish()
+        };
+        std::fs::write(at("private"), "old").expect("a file");
+        std::fs::set_permissions(at("private"), PermissionsExt::from_mode(0o600)).expect("a mode");
+        write("private")?;
+        let mode = std::fs::metadata(at("private")).expect("the file").permissions().mode();
+        assert_eq!((mode & 0o777, std::fs::read(at("private")).expect("the file")), (0o600, b"new".to_vec()));
+        symlink("second", at("first")).expect("a link");
+        symlink("target", at("second")).expect("a link");
+        write("first")?;
+        assert!(at("first").is_symlink() && at("second").is_symlink() && !at("target").is_symlink());
+        assert_eq!(std::fs::read(at("first")).expect("the file"), b"new");
+        symlink("loop", at("loop")).expect("a link");
+        assert!(refuse_to_replace([&at("target")], Some(&at("first"))).is_err());
+        assert!(refuse_to_replace([&at("target")], Some(&at("none"))).is_ok());
         Ok(())
     }
 

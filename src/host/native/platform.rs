@@ -25,6 +25,19 @@ pub(super) fn hush_drivers() {
     let _failed = std::process::Command::new(program).arg0(name).args(words).env(NAME, "/nonexistent").exec();
 }
 
+/// Lets a file that would be larger than the shell's limit (`ulimit -f`) be a write that fails, and not the end of the program, which
+/// would leave a half of it.
+#[cfg(unix)]
+pub(super) fn outlive_file_limits() {
+    let noted = std::sync::Arc::default();
+    // Where it cannot be taken note of, all is as it was.
+    let _failed = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, noted);
+}
+
+/// Elsewhere there is no such limit.
+#[cfg(not(unix))]
+pub(super) fn outlive_file_limits() {}
+
 /// Elsewhere there is no such line.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn hush_drivers() {}

@@ -7,7 +7,7 @@ use crate::host::hub::Reference;
 use crate::text::chat::Transcript;
 use crate::text::{Bos, Tokenizer};
 use std::io::{BufRead, IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What ends a text that is typed in.
 const END_OF_INPUT: &str = if cfg!(windows) { "Ctrl-Z" } else { "Ctrl-D" };
@@ -157,6 +157,11 @@ pub(super) fn read_turn(from: &mut impl BufRead, is_typed: bool) -> Result<Optio
             _ => return Ok(Some(turn + line)),
         }
     }
+}
+
+/// The files that the arguments name to be read, beside the model.
+pub(super) fn files_read(arguments: &arguments::Run) -> impl Iterator<Item = &PathBuf> {
+    arguments.prompt.file.iter().chain(&arguments.talk.messages)
 }
 
 /// The text of a file, or of stdin where it is called `-`.

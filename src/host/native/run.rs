@@ -2,7 +2,7 @@
 //! one in turn.
 
 use super::model_files::Named;
-use super::new_file::NewFile;
+use super::new_file::{NewFile, refuse_to_replace};
 use super::progress::Progress;
 use super::prompt_cache::PromptCache;
 use super::text_out::TextOut;
@@ -59,6 +59,7 @@ pub(super) fn run(arguments: &arguments::Run) -> Result<Ending> {
     let path = arguments.model.path()?;
     let (model, prompt) = (model_files::open(path.as_deref())?, prompt::read(arguments)?);
     let cache = PromptCache::new(arguments.prompt_cache.as_deref(), &model)?;
+    refuse_to_replace(prompt::files_read(arguments), arguments.report.as_deref())?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let file = arguments.report.as_deref().map(NewFile::create).transpose()?;
     let sha256 = if file.is_some() { model_files::hash(&model)? } else { None };
@@ -199,7 +200,7 @@ impl Request<'_> {
         }
         // A control token is no part of the text that is looked through: one that is a stop ends it as the model's own do.
         let mut ends = session.ends();
-        ends.extend(texts.iter().filter_map(|text| session.tokenizer()?.id_of(text)));
+        ends.extend(texts.iter().filter_map(|text| session.tokenizer()?.control_id_of(text)));
         let mut stops = StopStrings::new(&texts);
         let mut ids = Vec::new();
         let watch = interrupt::watch();

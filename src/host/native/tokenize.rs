@@ -3,6 +3,7 @@
 
 use super::arguments::Escapes;
 use super::hub::HubModel;
+use super::text_out::TextOut;
 use super::{Ending, json, model_files, prompt, write_out};
 use crate::error::{Error, Result};
 use crate::text::{Bos, Control, Tokenizer};
@@ -135,8 +136,11 @@ pub(super) fn detokenize(arguments: &Detokenize) -> Result<Ending> {
     }
     let control = if arguments.no_special { Control::Hide } else { Control::Show };
     let text = tokenizer.decode(&ids, control);
-    let shown = if arguments.json { json(&Decoded { text })? } else { text };
-    write_out(shown.as_bytes())?;
+    if arguments.json {
+        write_out(json(&Decoded { text })?.as_bytes())?
+    } else {
+        TextOut::to_stdout().write(&text)?
+    }
     Ok(Ending::Done)
 }
 

@@ -82,7 +82,7 @@ fn lines(text: &str) -> Option<Value> {
 }
 
 /// What stands under the first of two keys that holds something.
-fn first_of(object: &Value, keys: [&str; 2]) -> Value {
+fn first_of<const N: usize>(object: &Value, keys: [&str; N]) -> Value {
     keys.map(|key| field(object, key)).into_iter().find(|value| !value.is_none()).unwrap_or(Value::from(()))
 }
 
@@ -186,7 +186,7 @@ fn content(what: &str, value: &Value) -> Result<String> {
         _ => return text(what, value),
     };
     let part = |part: &Value| {
-        let inside = first_of(part, ["text", "content"]);
+        let inside = first_of(part, ["text", "content", "refusal"]);
         let is_empty = inside.is_none() && matches!(field(part, "type").as_str(), Some("text"));
         match part.as_str().or(inside.as_str()) {
             Some(text) => Ok(text.to_owned()),
@@ -306,6 +306,8 @@ mod tests {
             r#"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}, {"from": "observation", "value": "c"}]}"#,
             r#"{"messages": [{"role": "User", "content": {"type": "text", "text": "a"}},
                 {"role": "assistant", "content": [{"type": "text", "content": "b"}]}, {"role": "tool", "content": "c"}]}"#,
+            r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "refusal", "refusal": "b"}]},
+                {"role": "tool", "content": "c"}]"#,
         ] {
             assert_eq!(Transcript::from_json(other).map(spoken), plain, "{other}");
         }

@@ -3,7 +3,7 @@
 mod html;
 
 use super::model_files::read_text;
-use super::new_file::NewFile;
+use super::new_file::{NewFile, refuse_to_replace};
 use super::{Ending, write_out};
 use crate::error::{Error, ErrorKind, Result};
 use crate::measure::chart::{self, Chart, charts};
@@ -70,6 +70,7 @@ pub(super) fn run(arguments: &Compare) -> Result<Ending> {
     }
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let out = arguments.out.clone().or_else(|| page_beside_terminal(arguments.output));
+    refuse_to_replace(&arguments.reports, out.as_deref())?;
     let file = out.as_deref().map(NewFile::create).transpose()?;
     let (mut entries, mut failures) = (Vec::new(), Vec::new());
     for path in &arguments.reports {

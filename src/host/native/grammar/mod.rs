@@ -45,7 +45,7 @@ impl GrammarOptions {
         let source = if let Some(schema) = or_file(&self.json_schema, &self.json_schema_file)? {
             let schema: Value = serde_json::from_str(schema.trim_start_matches('\u{feff}'))
                 .map_err(|error| Error::usage("JSON schema", format!("no JSON: {error}")))?;
-            of_schema(schema)
+            of_schema(schema)?
         } else if let Some(text) = or_file(&self.grammar, &self.grammar_file)? {
             let is_lark = text.starts_with("%llguidance");
             TopLevelGrammar::from_lark(if is_lark { text } else { gbnf::to_lark(&text)? })
@@ -61,15 +61,39 @@ const SPACE: &str = r" |\n{1,2}[ \t]{0,20}";
 
 /// What the library cannot keep to (`oneOf` beyond `anyOf`, `not`, formats that it does not know) is told, as elsewhere
 /// what is not used: programs write such schemas without meaning much by it.
-fn of_schema(schema: Value) -> TopLevelGrammar {
+fn of_schema(schema: Value) -> Result<TopLevelGrammar> {
     let mut schema = unwrapped(schema);
+    if let Some(number) = too_many_remainders(&schema) {
+        return Err(Error::usage("grammar", format!("multipleOf {number}, which takes a state for each remainder"))
+            .expected(format!("at most {MOST_REMAINDERS}, or zeros behind it")));
+    }
     if typed(&mut schema) {
         eprintln!("headstart: grammar: patterns that look ahead or behind are left out");
     }
     if let Some(schema) = schema.as_object_mut() {
         schema.entry("x-guidance").or_insert_with(|| json!({ "whitespace_pattern": SPACE, "lenient": true }));
     }
-    TopLevelGrammar::from_json_schema(schema)
+    Ok(TopLevelGrammar::from_json_schema(schema))
+}
+
+/// The greatest `multipleOf` without zeros at its end: five digits take half a second and 70 MB.
+const MOST_REMAINDERS: f64 = 100_000.0;
+
+/// A `multipleOf` in a schema that the library would work at for minutes, taking all of the memory.
+fn too_many_remainders(schema: &Value) -> Option<&Value> {
+    match schema {
+        Value::Object(words) => {
+            let is_too_many = |number: &&Value| {
+                let tenths = |of: &f64| (*of >= 10.0 && of % 10.0 == 0.0).then_some(of / 10.0);
+                number.as_f64().and_then(|of| std::iter::successors(Some(of.abs()), tenths).last())
+                    > Some(MOST_REMAINDERS)
+            };
+            let own = words.get("multipleOf").filter(is_too_many);
+            own.or_else(|| words.values().find_map(too_many_remainders))
+        }
+        Value::Array(several) => several.iter().find_map(too_many_remainders),
+        _ => None,
+    }
 }
 
 /// Words of a schema that only one type has, and the type that llama.cpp takes for meant where a schema names none.
@@ -80,6 +104,9 @@ const WORDS_OF_TYPES: [(&str, &str); 5] = [
     ("prefixItems", "array"),
     ("pattern", "string"),
 ];
+
+/// Words of a schema that count: with a whole number, which 2.0 is too.
+const COUNTS: [&str; 6] = ["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 
 /// Says the type where a schema, or one within it, has the words of one and does not say so. A schema that combines others
 /// leaves its type to them. Bounds that no whole number of 64 bits exceeds are none. Whether a pattern was left out that the library
@@ -100,6 +127,15 @@ fn typed(schema: &mut Value) -> bool {
                 let most = if sign < 0.0 { 9.2e18 } else { 1.85e19 };
                 if words.get(word).and_then(Value::as_f64).is_some_and(|bound| sign * bound > most) {
                     words.remove(word);
+                }
+            }
+            for word in COUNTS {
+                let count = words.get(word).and_then(Value::as_f64);
+                // Generators write the greatest number that they have for none.
+                if count.is_some_and(|count| count >= f64::from(i32::MAX) && word.starts_with("max")) {
+                    words.remove(word);
+                } else if let Some(count) = count.filter(|count| count.fract() == 0.0 && *count >= 0.0) {
+                    words.insert(word.to_owned(), json!(count as u64));
                 }
             }
             let says = ["type", "$ref", "enum", "const", "anyOf", "oneOf", "allOf", "not", "if"];
@@ -248,6 +284,10 @@ mod tests {
         TopLevelGrammar::from_lark(gbnf::to_lark(text).expect("GBNF"))
     }
 
+    fn read_schema(words: Value) -> TopLevelGrammar {
+        of_schema(words).expect("a schema")
+    }
+
     #[test]
     fn gbnf_allows_what_llama_cpp_does() {
         check(&gbnf("root ::= (\"yes\" | \"no\") \".\"?"), &["yes", "no."], &["", "ye", "yes!", "no.."]);
@@ -284,7 +324,7 @@ mod tests {
             "additionalProperties": false,
             "$defs": {"small": {"type": "integer", "minimum": 0, "maximum": 20}},
         });
-        let source = of_schema(schema);
+        let source = read_schema(schema);
         check(
             &source,
             &["{\"n\": 20}", "{\"n\": 0, \"s\": \"b\"}"],
@@ -295,7 +335,7 @@ mod tests {
     #[test]
     fn a_type_that_is_not_named_is_that_of_the_words() {
         let of = |schema: Value| {
-            of_schema(json!({"properties": {"type": schema}, "required": ["type"], "additionalProperties": false}))
+            read_schema(json!({"properties": {"type": schema}, "required": ["type"], "additionalProperties": false}))
         };
         check(&of(json!({"const": 1})), &["{\"type\": 1}"], &["1", "true", "{}"]);
         check(
@@ -323,18 +363,18 @@ mod tests {
             json!({"type": "json_object", "schema": schema.clone()}),
             named,
         ] {
-            check(&of_schema(whole), &["{\"n\": 1}"], &["{}", "{\"name\": 1}", "[1]"]);
+            check(&read_schema(whole), &["{\"n\": 1}"], &["{}", "{\"name\": 1}", "[1]"]);
         }
-        check(&of_schema(json!({"type": "json_object"})), &["{}", "{\"a\": [1]}"], &["[1]", "1"]);
+        check(&read_schema(json!({"type": "json_object"})), &["{}", "{\"a\": [1]}"], &["[1]", "1"]);
         // Properties of that name are no such form.
         let own = json!({"type": "object", "properties": {"name": {}, "schema": {}}, "required": ["name"]});
-        check(&of_schema(own), &["{\"name\": 1}"], &["{}"]);
+        check(&read_schema(own), &["{\"name\": 1}"], &["{}"]);
     }
 
     #[test]
     fn what_is_not_known_of_a_schema_is_left_out_and_told() {
         let wide = json!({"oneOf": [{"const": 1}, {"type": "string", "format": "made-up"}], "not": {"const": 2}});
-        let source = of_schema(wide);
+        let source = read_schema(wide);
         check(&source, &["1", "\"a\""], &["2", "[]"]);
         let factory = ParserFactory::new_simple(&ApproximateTokEnv::single_byte_env()).expect("a factory");
         let told = Matcher::new(factory.create_parser(source)).grammar_warnings().join("; ");
@@ -347,20 +387,29 @@ mod tests {
         let mail = json!({"type": "object", "properties": {"a": {"type": "string", "format": "email",
             "pattern": r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"}},
             "required": ["a"]});
-        check(&of_schema(mail), &["{\"a\": \"x@y.org\"}"], &["{\"a\": \"x\"}"]);
+        check(&read_schema(mail), &["{\"a\": \"x@y.org\"}"], &["{\"a\": \"x\"}"]);
         let wide = json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX});
-        check(&of_schema(wide), &["-5", "12"], &["x", "1.5"]);
-        check(&of_schema(json!({"type": "integer", "minimum": -1e300})), &["-5"], &["x"]);
-        check(&of_schema(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})), &["7"], &["-7"]);
-        check(&of_schema(json!({"pattern": "^a(?=b)"})), &["\"x\""], &["1"]);
+        check(&read_schema(wide), &["-5", "12"], &["x", "1.5"]);
+        check(&read_schema(json!({"type": "integer", "minimum": -1e300})), &["-5"], &["x"]);
+        check(&read_schema(json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})), &["7"], &["-7"]);
+        check(&read_schema(json!({"pattern": "^a(?=b)"})), &["\"x\""], &["1"]);
+        // None, in the words of generators; and whole numbers in those of others.
+        let no_bound = json!({"type": "string", "minLength": 1.0, "maxLength": 9_007_199_254_740_991_u64});
+        check(&read_schema(no_bound), &["\"a\""], &["\"\""]);
+        let items = json!({"type": "array", "items": {"type": "integer"}, "maxItems": 2.0});
+        check(&read_schema(items), &["[1,2]"], &["[1,2,3]"]);
+        // The library would take minutes, and all of the memory.
+        let many = |number: u64| of_schema(json!({"properties": {"n": {"type": "integer", "multipleOf": number}}}));
+        assert!(many(9_999_991).is_err() && many(123_456_789).is_err());
+        assert!([5, 1000, 10_000_000].into_iter().all(|number| many(number).is_ok()));
     }
 
     #[test]
     fn a_grammar_that_cannot_be_made_is_refused() {
-        let itself = compile(&of_schema(json!({"$ref": "#"})), &ApproximateTokEnv::single_byte_env()).err();
+        let itself = compile(&read_schema(json!({"$ref": "#"})), &ApproximateTokEnv::single_byte_env()).err();
         assert!(itself.is_some_and(|error| error.found.contains("reference to itself")));
         let vocabulary = ApproximateTokEnv::single_byte_env();
-        for source in [TopLevelGrammar::from_lark("start: other".to_owned()), of_schema(json!({"type": "nothing"}))] {
+        for source in [TopLevelGrammar::from_lark("start: other".to_owned()), read_schema(json!({"type": "nothing"}))] {
             assert!(compile(&source, &vocabulary).is_err_and(|error| error.thing == "grammar"));
         }
     }

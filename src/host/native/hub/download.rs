@@ -114,7 +114,8 @@ struct Arrival<'a> {
 pub(super) fn fetch(client: &Client<'_>, fetch: &Fetch<'_>, progress: &mut Progress) -> Result<()> {
     let mut arrival = Arrival::open(fetch, progress)?;
     let arrived = arrival.go_on_to_the_end(client, progress);
-    if arrived.is_err() && arrival.done == 0 {
+    // A full disk takes a part of a piece, which is worth keeping.
+    if arrived.is_err() && arrival.file.metadata().is_ok_and(|there| there.len() == 0) {
         arrival.remove();
     }
     arrived.and_then(|()| arrival.check())

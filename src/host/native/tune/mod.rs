@@ -4,10 +4,12 @@
 mod shelf;
 
 use super::hub::HubModel;
-use super::new_file::NewFile;
+use super::new_file::{NewFile, refuse_to_replace};
 use super::progress::Progress;
 use super::rounds::Rounds;
-use super::{Ending, arguments, choice, ending, interrupt, json, model_files, platform, run, tables, write_out};
+use super::{
+    Ending, arguments, choice, ending, interrupt, json, model_files, platform, prompt, run, tables, write_out,
+};
 use crate::engine::{ExecutorChoice, Session};
 use crate::error::{Error, Result};
 use crate::gpu::{Adapter, Tuning};
@@ -101,6 +103,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
     let ExecutorChoice::Gpu(adapter) = &place else {
         return Err(Error::usage("tune", "the CPU's reference, which has no choice").expected("an adapter"));
     };
+    refuse_to_replace(&options.import, options.report.as_deref())?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let mut report_file = options.report.as_deref().map(NewFile::create).transpose()?;
     let export_file = options.export.as_deref().map(NewFile::create).transpose()?;
@@ -127,7 +130,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
 
 fn import(path: &std::path::Path, adapter: &Adapter) -> Result<KeptTuning> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| Error::io(name.clone(), error))?;
+    let text = prompt::read_file(path)?;
     let kept = KeptTuning::read(&text).map_err(|error| Error { thing: format!("{name}: {}", error.thing), ..error })?;
     if let Some(why) = kept.misfit(&adapter.identity) {
         return Err(Error::file(name, why).expected("a tuning of this adapter, its driver and this version"));
