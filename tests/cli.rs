@@ -515,6 +515,23 @@ fn a_drawn_seed_is_told_and_writes_the_text_again() {
 }
 
 #[test]
+fn schemas_and_grammars_of_thousands_of_rules_are_followed() {
+    let folder = folder();
+    let rule = |i: u32| format!("\"a{i}\": {{\"properties\": {{\"x\": {{\"$ref\": \"#/$defs/a{}\"}}}}}}, ", i + 1);
+    let rules: String = (0..2000).map(rule).collect();
+    let schema = format!("{{\"$ref\": \"#/$defs/a0\", \"$defs\": {{{rules}\"a2000\": {{\"type\": \"null\"}}}}}}");
+    let schema = file(&folder, "schema.json", schema.as_bytes());
+    let output = run_on_cpu("1", &["--json-schema-file", &schema]);
+    done(&output);
+    assert!(stdout(&output).starts_with('{'), "{}", stdout(&output));
+    let rules: String = (0..5000).map(|i| format!("r{i} ::= r{}\n", i + 1)).collect();
+    let grammar = file(&folder, "grammar.gbnf", format!("root ::= r0\n{rules}r5000 ::= \"a\"\n").as_bytes());
+    let output = run_on_cpu("1", &["--grammar-file", &grammar]);
+    done(&output);
+    assert_eq!(stdout(&output), "a");
+}
+
+#[test]
 fn a_closed_stderr_is_no_fault() {
     let mut child = program()
         .args([&CPU[..], &["2", "-p", "a"]].concat())

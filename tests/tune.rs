@@ -266,7 +266,9 @@ fn what_was_found_is_kept_used_exported_and_passed_over_where_it_is_damaged_or_f
     std::fs::write(exported, &foreign).unwrap();
     let refused = headstart(cache.path(), &["tune", "--import", exported]);
     assert!(refused.status.code() == Some(3) && said(&refused).contains("of yesterday"), "{}", said(&refused));
-    std::fs::write(exported, &text).unwrap();
+    // As Windows' shells write it.
+    let wide: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(exported, &wide).unwrap();
     let taken = headstart(cache.path(), &["tune", "--import", exported]);
     assert_eq!(taken.status.code(), Some(0), "{}", said(&taken));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);

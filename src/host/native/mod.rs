@@ -77,6 +77,17 @@ fn ending() -> Ending {
 /// Runs the command line. The exit code tells what happened; `headstart --help` lists them.
 #[must_use]
 pub fn main() -> ExitCode {
+    /// Grammars of thousands of rules are compiled by functions that call themselves as often. Only what is used takes memory.
+    const STACK_BYTES: usize = 256 << 20;
+    let thread = std::thread::Builder::new().name("main".to_owned()).stack_size(STACK_BYTES).spawn(carry_out);
+    match thread {
+        Ok(thread) => thread.join().unwrap_or(ExitCode::from(101)),
+        // Under a limit of address space.
+        Err(_) => carry_out(),
+    }
+}
+
+fn carry_out() -> ExitCode {
     let (words, notices) = match dashes::with_long_options(std::env::args_os()) {
         Ok(understood) => understood,
         Err(error) => {
