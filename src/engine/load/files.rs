@@ -4,7 +4,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use super::recommended::Recommended;
+use super::recommended::{Recommended, not_done};
 use crate::error::{Error, Result};
 use crate::format::part_name::file_name;
 use crate::format::shards::{self, Index};
@@ -292,6 +292,7 @@ impl ModelFiles {
         if settings.is_some_and(|json| !is_object(json)) {
             notices.push("generation_config.json is no JSON object: it is passed over".to_owned());
         }
+        notices.extend(not_done(settings));
         let stop_strings = stop_strings(settings);
         let recommended = Recommended::of_config(settings);
         Ok(OpenModel { model, sources, tokenizer, stop_strings, recommended, chat, notices })

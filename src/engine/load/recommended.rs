@@ -93,6 +93,39 @@ impl Recommended {
     }
 }
 
+/// What a `generation_config.json` may ask for that is not done here, with the number that asks for nothing.
+const NOT_DONE: [(&str, f64); 16] = [
+    ("bad_words_ids", 0.0),
+    ("begin_suppress_tokens", 0.0),
+    ("encoder_repetition_penalty", 1.0),
+    ("epsilon_cutoff", 0.0),
+    ("eta_cutoff", 0.0),
+    ("exponential_decay_length_penalty", 0.0),
+    ("frequency_penalty", 0.0),
+    ("guidance_scale", 1.0),
+    ("min_length", 0.0),
+    ("min_new_tokens", 0.0),
+    ("no_repeat_ngram_size", 0.0),
+    ("num_beams", 1.0),
+    ("presence_penalty", 0.0),
+    ("sequence_bias", 0.0),
+    ("suppress_tokens", 0.0),
+    ("typical_p", 1.0),
+];
+
+/// Names what a `generation_config.json` asks for that would change a text, and that is not done; none where there is nothing.
+pub(super) fn not_done(json: Option<&str>) -> Option<String> {
+    let config: Json = serde_json::from_str(&loose_json::strict(json?)).ok()?;
+    let asks = |(name, nothing): &&(&str, f64)| match config.get(*name) {
+        Some(Json::Number(number)) => number.as_f64() != Some(*nothing),
+        Some(Json::Array(several)) => !several.is_empty(),
+        Some(Json::Object(several)) => !several.is_empty(),
+        _ => false,
+    };
+    let names: Vec<&str> = NOT_DONE.iter().filter(asks).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| format!("generation_config.json: not followed: {}", names.join(", ")))
+}
+
 /// A whole number; -1 stands for all, as the program has it.
 fn whole(number: f64, all: u32) -> Option<u32> {
     if number == -1.0 {
@@ -104,6 +137,15 @@ fn whole(number: f64, all: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_done_of_a_generation_config_is_named() {
+        let json = r#"{"typical_p": 0.9, "bad_words_ids": [[67]], "num_beams": 1, "min_length": 0, "sequence_bias": null,
+            "guidance_scale": 1.0, "suppress_tokens": [], "top_p": 0.9}"#;
+        let named = not_done(Some(json)).expect("two");
+        assert!(named.ends_with(": bad_words_ids, typical_p"), "{named}");
+        assert_eq!((not_done(Some("{}")), not_done(Some("[")), not_done(None)), (None, None, None));
+    }
 
     #[test]
     fn what_a_generation_config_says_counts_where_it_makes_sense() {

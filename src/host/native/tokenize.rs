@@ -137,9 +137,9 @@ pub(super) fn detokenize(arguments: &Detokenize) -> Result<Ending> {
     let control = if arguments.no_special { Control::Hide } else { Control::Show };
     let text = tokenizer.decode(&ids, control);
     if arguments.json {
-        write_out(json(&Decoded { text })?.as_bytes())?
+        write_out(json(&Decoded { text })?.as_bytes())?;
     } else {
-        TextOut::to_stdout().write(&text)?
+        TextOut::to_stdout().write(&text)?;
     }
     Ok(Ending::Done)
 }
