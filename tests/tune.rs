@@ -266,6 +266,8 @@ fn what_was_found_is_kept_used_exported_and_passed_over_where_it_is_damaged_or_f
     std::fs::write(exported, &foreign).unwrap();
     let refused = headstart(cache.path(), &["tune", "--import", exported]);
     assert!(refused.status.code() == Some(3) && said(&refused).contains("of yesterday"), "{}", said(&refused));
+    let itself = headstart(cache.path(), &["tune", "--import", exported, "--export", exported]);
+    assert!(itself.status.code() == Some(2) && said(&itself).contains("is read"), "{}", said(&itself));
     // As Windows' shells write it.
     let wide: Vec<u8> = format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(exported, &wide).unwrap();

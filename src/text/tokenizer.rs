@@ -154,7 +154,8 @@ impl Tokenizer {
         }
         special.eot = config.eot.as_ref().and_then(|token| self.id_of(token)).or(special.eot);
         special.pad = config.pad.as_ref().and_then(|token| self.id_of(token)).or(special.pad);
-        // What a post-processor writes stays, whatever the config says, as in transformers.
+        // What a post-processor writes stays, whatever the config says, as in transformers 5; without one the config counts, as in
+        // version 4 and llama.cpp.
         special.add_bos = (special.add_bos || config.add_bos == Some(true)) && special.bos.is_some();
         self.special = special;
         self.named.clone_from(&config.named);

@@ -146,8 +146,10 @@ impl ModelFiles {
             (true, false) => {}
         }
         for source in unnamed {
-            let text = read_text(source.as_ref()).await??;
-            files.keep_text(Kind::by_keys(&text), source.name(), text, &mut index)?;
+            match read_text(source.as_ref()).await? {
+                Ok(text) => files.keep_text(Kind::by_keys(&text), source.name(), text, &mut index)?,
+                Err(error) => files.leave_out(&error),
+            }
         }
         safetensors.sort_by(|a, b| file_name(a.name()).cmp(file_name(b.name())));
         files.sources = match &index {
@@ -163,12 +165,16 @@ impl ModelFiles {
             Ok(text) => text,
             // The weights and the vocabulary stand elsewhere.
             Err(error) if !matches!(kind, Kind::Config | Kind::Index | Kind::Tokenizer) => {
-                self.notices.push(format!("{error}: the file is left out"));
+                self.leave_out(&error);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         self.keep_text(kind, source.name(), text, index)
+    }
+
+    fn leave_out(&mut self, error: &Error) {
+        self.notices.push(format!("{error}: the file is left out"));
     }
 
     /// Keeps a text that was given; the first of each kind.

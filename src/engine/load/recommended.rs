@@ -93,7 +93,7 @@ impl Recommended {
     }
 }
 
-/// What a `generation_config.json` may ask for that is not done here, with the number that asks for nothing.
+/// What a `generation_config.json` may ask for that is not followed, with the number that asks for nothing.
 const NOT_DONE: [(&str, f64); 16] = [
     ("bad_words_ids", 0.0),
     ("begin_suppress_tokens", 0.0),
@@ -116,14 +116,22 @@ const NOT_DONE: [(&str, f64); 16] = [
 /// Names what a `generation_config.json` asks for that would change a text, and that is not done; none where there is nothing.
 pub(super) fn not_done(json: Option<&str>) -> Option<String> {
     let config: Json = serde_json::from_str(&loose_json::strict(json?)).ok()?;
-    let asks = |(name, nothing): &&(&str, f64)| match config.get(*name) {
-        Some(Json::Number(number)) => number.as_f64() != Some(*nothing),
-        Some(Json::Array(several)) => !several.is_empty(),
-        Some(Json::Object(several)) => !several.is_empty(),
-        _ => false,
+    // Where nothing is drawn, they do nothing.
+    let draws = config.get("do_sample") != Some(&Json::Bool(false));
+    let counts = |name: &str| draws || !["epsilon_cutoff", "eta_cutoff", "typical_p"].contains(&name);
+    let asks = |(name, nothing): &&(&str, f64)| {
+        counts(name)
+            && match config.get(*name) {
+                Some(Json::Number(number)) => number.as_f64() != Some(*nothing),
+                Some(Json::Array(several)) => !several.is_empty(),
+                Some(Json::Object(several)) => !several.is_empty(),
+                _ => false,
+            }
     };
     let names: Vec<&str> = NOT_DONE.iter().filter(asks).map(|(name, _)| *name).collect();
-    (!names.is_empty()).then(|| format!("generation_config.json: not followed: {}", names.join(", ")))
+    (!names.is_empty()).then(|| {
+        format!("generation_config.json asks for what is not followed, options of `run` aside: {}", names.join(", "))
+    })
 }
 
 /// A whole number; -1 stands for all, as the program has it.
@@ -144,6 +152,7 @@ mod tests {
             "guidance_scale": 1.0, "suppress_tokens": [], "top_p": 0.9}"#;
         let named = not_done(Some(json)).expect("two");
         assert!(named.ends_with(": bad_words_ids, typical_p"), "{named}");
+        assert_eq!(not_done(Some(r#"{"do_sample": false, "typical_p": 0.9}"#)), None);
         assert_eq!((not_done(Some("{}")), not_done(Some("[")), not_done(None)), (None, None, None));
     }
 

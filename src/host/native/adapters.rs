@@ -58,7 +58,7 @@ fn chosen(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
             if adapters.is_empty() {
                 eprintln!("headstart: no usable GPU was found. {}", choice::INSTALL);
             }
-            let gpus = adapters.into_iter().map(|adapter| choice::tried(ExecutorChoice::Gpu(adapter)));
+            let gpus = adapters.into_iter().map(choice::tried).map(ExecutorChoice::Gpu);
             Ok(gpus.chain([ExecutorChoice::Cpu]).collect())
         }
         wanted => Ok(vec![choice::one(wanted)?]),

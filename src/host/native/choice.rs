@@ -21,22 +21,29 @@ pub(super) fn one(wanted: Option<&str>) -> Result<ExecutorChoice> {
         Some(wanted) => {
             let mut adapters = pollster::block_on(Adapter::all());
             let index = find(&labels(&adapters), wanted)?;
-            Ok(tried(ExecutorChoice::Gpu(adapters.swap_remove(index))))
+            Ok(ExecutorChoice::Gpu(tried(adapters.swap_remove(index))))
         }
-        None => Ok(tried(all().swap_remove(0))),
+        None => Ok(place_tried(all().swap_remove(0))),
     }
 }
 
-/// The place, without subgroups where it has no right ones; stderr says so.
-pub(super) fn tried(choice: ExecutorChoice) -> ExecutorChoice {
-    let ExecutorChoice::Gpu(adapter) = choice else { return choice };
+/// The adapter, without subgroups where it has no right ones; stderr says so.
+pub(super) fn tried(adapter: Adapter) -> Adapter {
     let had_subgroups = adapter.caps.subgroup > 0;
     let adapter = pollster::block_on(with_right_subgroups(adapter, &|_| {}));
-    let choice = ExecutorChoice::Gpu(adapter.clone());
     if had_subgroups && adapter.caps.subgroup == 0 {
-        eprintln!("headstart: subgroups of {} add up wrong and are left out; it is slower without", name(&choice));
+        let name = &adapter.identity.name;
+        eprintln!("headstart: subgroups of {name} add up wrong or cannot be tried; it is slower without");
     }
-    choice
+    adapter
+}
+
+/// The place, with its adapter [`tried`].
+pub(super) fn place_tried(choice: ExecutorChoice) -> ExecutorChoice {
+    match choice {
+        ExecutorChoice::Gpu(adapter) => ExecutorChoice::Gpu(tried(adapter)),
+        ExecutorChoice::Cpu => ExecutorChoice::Cpu,
+    }
 }
 
 /// llama.cpp says `none`: no device but the CPU.
@@ -59,11 +66,11 @@ pub(super) fn all() -> Vec<ExecutorChoice> {
 pub(super) fn list(wanted: Option<&str>) -> Result<Vec<ExecutorChoice>> {
     let Some(wanted) = wanted else { return Ok(vec![one(None)?]) };
     if wanted == "all" {
-        return Ok(all().into_iter().map(tried).collect());
+        return Ok(all().into_iter().map(place_tried).collect());
     }
     let adapters = pollster::block_on(Adapter::all());
     let choice =
-        |index: &Option<usize>| index.map_or(ExecutorChoice::Cpu, |i| tried(ExecutorChoice::Gpu(adapters[i].clone())));
+        |index: &Option<usize>| index.map_or(ExecutorChoice::Cpu, |i| ExecutorChoice::Gpu(tried(adapters[i].clone())));
     Ok(find_all(&labels(&adapters), wanted)?.iter().map(choice).collect())
 }
 

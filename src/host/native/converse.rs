@@ -6,7 +6,7 @@ use super::new_file::{NewFile, refuse_to_replace};
 use super::progress::Progress;
 use super::prompt_cache::PromptCache;
 use super::run::{load, sampling, tell_seed};
-use super::terminal::dimmed;
+use super::terminal::{dimmed, visible};
 use super::text_out::TextOut;
 use super::{Ending, choice, ending, interrupt, json, platform, prompt};
 use crate::engine::run::conversation::Answered;
@@ -142,11 +142,11 @@ async fn chat(model: &Named) -> Result<(Rc<Chat>, Option<String>, Vec<String>)> 
     let open = model.files.open().await?;
     let tokenizer = open.tokenizer.as_deref().ok_or_else(|| {
         // One that is there and of no use is among what was noticed.
-        open.notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
+        open.notices.iter().for_each(|notice| eprintln!("headstart: {}", visible(notice)));
         Error::usage(format!("model {}", model.name), "its file has no vocabulary").expected("a model that can write")
     })?;
     let chat = open.chat()?.ok_or_else(|| {
-        open.notices.iter().for_each(|notice| eprintln!("headstart: {notice}"));
+        open.notices.iter().for_each(|notice| eprintln!("headstart: {}", visible(notice)));
         Error::usage(format!("model {}", model.name), "no chat template: it was made to continue texts, not to answer")
             .expected("a template in the file (tokenizer.chat_template, or tokenizer_config.json), or a DeepSeek V4")
             .advice("Leave out -cnv to let it continue a text, or take the model's instruct or chat form")

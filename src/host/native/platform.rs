@@ -25,8 +25,11 @@ pub(super) fn hush_drivers() {
     let _failed = std::process::Command::new(program).arg0(name).args(words).env(NAME, "/nonexistent").exec();
 }
 
-/// Lets a file that would be larger than the shell's limit (`ulimit -f`) be a write that fails, and not the end of the program, which
-/// would leave a half of it.
+/// Elsewhere there is no such line.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn hush_drivers() {}
+
+/// Lets a write beyond the shell's limit for files (`ulimit -f`) fail, in place of the program's end with half a file.
 #[cfg(unix)]
 pub(super) fn outlive_file_limits() {
     let noted = std::sync::Arc::default();
@@ -37,7 +40,3 @@ pub(super) fn outlive_file_limits() {
 /// Elsewhere there is no such limit.
 #[cfg(not(unix))]
 pub(super) fn outlive_file_limits() {}
-
-/// Elsewhere there is no such line.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn hush_drivers() {}

@@ -161,7 +161,9 @@ pub(super) fn read_turn(from: &mut impl BufRead, is_typed: bool) -> Result<Optio
 
 /// The files that the arguments name to be read, beside the model.
 pub(super) fn files_read(arguments: &arguments::Run) -> impl Iterator<Item = &PathBuf> {
-    arguments.prompt.file.iter().chain(&arguments.talk.messages)
+    let form = &arguments.grammar;
+    let forms = form.grammar_file.iter().chain(&form.json_schema_file);
+    arguments.prompt.file.iter().chain(&arguments.talk.messages).chain(forms).chain(&arguments.prompt_cache)
 }
 
 /// The text of a file, or of stdin where it is called `-`.

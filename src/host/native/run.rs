@@ -5,6 +5,7 @@ use super::model_files::Named;
 use super::new_file::{NewFile, refuse_to_replace};
 use super::progress::Progress;
 use super::prompt_cache::PromptCache;
+use super::terminal::visible;
 use super::text_out::TextOut;
 use super::{
     Ending, arguments, choice, converse, ending, interrupt, json, memory, model_files, platform, prompt, tables, tune,
@@ -103,7 +104,7 @@ fn run_one(request: &Request<'_>, choice: ExecutorChoice) -> Result<Report> {
 fn run_all(request: &Request<'_>) -> (Vec<Report>, Option<Error>) {
     let (mut columns, mut reports, mut failed) = (Vec::new(), Vec::new(), None);
     let mut first: Option<Vec<u32>> = None;
-    for choice in choice::all().into_iter().map(choice::tried) {
+    for choice in choice::all().into_iter().map(choice::place_tried) {
         let name = choice::name(&choice);
         let mut out = if first.is_none() { TextOut::to_stdout() } else { TextOut::nowhere() };
         match pollster::block_on(request.write(choice, &mut out)) {
@@ -283,7 +284,7 @@ pub(super) async fn load_untuned(
     let session = Session::load(&model.files, choice, &options, &mut heard).await?;
     drop(progress);
     for notice in session.notices().iter().cloned().chain(cache.notice(&session)) {
-        eprintln!("headstart: {notice}");
+        eprintln!("headstart: {}", visible(&notice));
     }
     Ok(session)
 }

@@ -112,10 +112,7 @@ fn adapters(wanted: &str) -> Result<Vec<Adapter>> {
         ExecutorChoice::Cpu => None,
     };
     let adapters: Vec<Adapter> = match wanted {
-        "all" => {
-            let all = pollster::block_on(Adapter::all()).into_iter().map(ExecutorChoice::Gpu);
-            all.map(choice::tried).filter_map(gpu).collect()
-        }
+        "all" => pollster::block_on(Adapter::all()).into_iter().map(choice::tried).collect(),
         wanted => choice::list(Some(wanted))?.into_iter().filter_map(gpu).collect(),
     };
     if adapters.is_empty() {

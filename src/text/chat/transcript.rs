@@ -81,7 +81,7 @@ fn lines(text: &str) -> Option<Value> {
     (items.len() > 1 && are_messages).then(|| items.into())
 }
 
-/// What stands under the first of two keys that holds something.
+/// What stands under the first of some keys that holds something.
 fn first_of<const N: usize>(object: &Value, keys: [&str; N]) -> Value {
     keys.map(|key| field(object, key)).into_iter().find(|value| !value.is_none()).unwrap_or(Value::from(()))
 }
@@ -117,7 +117,7 @@ fn message(number: usize, item: &Value) -> Result<Message> {
     let text_of = |key: &str| text(&format!("{what}: {key}"), &field(item, key));
     let reasoning = text_of("reasoning_content")?;
     let response_format = field(item, "response_format");
-    let parts = first_of(item, ["content", "value"]);
+    let parts = first_of(item, ["content", "value", "refusal"]);
     // What a tool gives may be an object.
     let is_result = role == Role::Tool && parts.kind() == ValueKind::Map && !is_typed(&parts);
     let content = if is_result { as_json(&what, &parts)? } else { content(&format!("{what}: content"), &parts)? };
@@ -307,6 +307,8 @@ mod tests {
             r#"{"messages": [{"role": "User", "content": {"type": "text", "text": "a"}},
                 {"role": "assistant", "content": [{"type": "text", "content": "b"}]}, {"role": "tool", "content": "c"}]}"#,
             r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": [{"type": "refusal", "refusal": "b"}]},
+                {"role": "tool", "content": "c"}]"#,
+            r#"[{"role": "user", "content": "a"}, {"role": "assistant", "content": null, "refusal": "b"},
                 {"role": "tool", "content": "c"}]"#,
         ] {
             assert_eq!(Transcript::from_json(other).map(spoken), plain, "{other}");

@@ -26,13 +26,13 @@ pub(super) struct GrammarOptions {
     grammar: Option<String>,
     /// The same, from a file
     #[arg(long, value_name = "FILE", help_heading = "Form of the text")]
-    grammar_file: Option<PathBuf>,
+    pub(super) grammar_file: Option<PathBuf>,
     /// Write only JSON that this JSON schema allows; {} for any
     #[arg(short, long, value_name = "SCHEMA", help_heading = "Form of the text")]
     json_schema: Option<String>,
     /// The same, from a file; also as -jf
     #[arg(long, value_name = "FILE", help_heading = "Form of the text")]
-    json_schema_file: Option<PathBuf>,
+    pub(super) json_schema_file: Option<PathBuf>,
 }
 
 impl GrammarOptions {
@@ -65,7 +65,7 @@ fn of_schema(schema: Value) -> Result<TopLevelGrammar> {
     let mut schema = unwrapped(schema);
     if let Some(number) = too_many_remainders(&schema) {
         return Err(Error::usage("grammar", format!("multipleOf {number}, which takes a state for each remainder"))
-            .expected(format!("at most {MOST_REMAINDERS}, or zeros behind it")));
+            .expected(format!("digits that make at most {MOST_REMAINDERS}, without zeros at their end")));
     }
     if typed(&mut schema) {
         eprintln!("headstart: grammar: patterns that look ahead or behind are left out");
@@ -76,20 +76,26 @@ fn of_schema(schema: Value) -> Result<TopLevelGrammar> {
     Ok(TopLevelGrammar::from_json_schema(schema))
 }
 
-/// The greatest `multipleOf` without zeros at its end: five digits take half a second and 70 MB.
-const MOST_REMAINDERS: f64 = 100_000.0;
+/// The most that the digits of a `multipleOf` may make: that takes half a second and 70 MB.
+const MOST_REMAINDERS: u64 = 100_000;
+
+/// Words of a schema behind which stand values and no schemas.
+const VALUES: [&str; 5] = ["enum", "const", "default", "examples", "required"];
 
 /// A `multipleOf` in a schema that the library would work at for minutes, taking all of the memory.
 fn too_many_remainders(schema: &Value) -> Option<&Value> {
     match schema {
         Value::Object(words) => {
+            // A fraction counts as the whole number that its digits make: so does the library.
             let is_too_many = |number: &&Value| {
-                let tenths = |of: &f64| (*of >= 10.0 && of % 10.0 == 0.0).then_some(of / 10.0);
-                number.as_f64().and_then(|of| std::iter::successors(Some(of.abs()), tenths).last())
-                    > Some(MOST_REMAINDERS)
+                let text = number.to_string();
+                let digits: String = text.split(['e', 'E']).next().unwrap_or_default().split(['.', '-']).collect();
+                let digits = digits.trim_matches('0');
+                number.is_number() && !digits.is_empty() && digits.parse().is_ok_and(|of: u64| of > MOST_REMAINDERS)
             };
             let own = words.get("multipleOf").filter(is_too_many);
-            own.or_else(|| words.values().find_map(too_many_remainders))
+            let schemas = words.iter().filter(|(word, _)| !VALUES.contains(&word.as_str()));
+            own.or_else(|| schemas.map(|(_, within)| within).find_map(too_many_remainders))
         }
         Value::Array(several) => several.iter().find_map(too_many_remainders),
         _ => None,
@@ -109,7 +115,8 @@ const WORDS_OF_TYPES: [(&str, &str); 5] = [
 const COUNTS: [&str; 6] = ["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"];
 
 /// Says the type where a schema, or one within it, has the words of one and does not say so. A schema that combines others
-/// leaves its type to them. Bounds that no whole number of 64 bits exceeds are none. Whether a pattern was left out that the library
+/// leaves its type to them. Bounds that no whole number of 64 bits exceeds are none; counts are whole numbers, and the greatest that
+/// a generator has is none. Whether a pattern was left out that the library
 /// cannot keep to, as Zod has one for addresses of mail.
 fn typed(schema: &mut Value) -> bool {
     match schema {
@@ -147,8 +154,7 @@ fn typed(schema: &mut Value) -> bool {
             }
             for (word, within) in words {
                 match word.as_str() {
-                    // Values and not schemas.
-                    "enum" | "const" | "default" | "examples" | "required" => {}
+                    word if VALUES.contains(&word) => {}
                     // Schemas by names that are no words.
                     "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
                         let named = within.as_object_mut().into_iter().flat_map(|named| named.values_mut());
@@ -401,7 +407,10 @@ mod tests {
         // The library would take minutes, and all of the memory.
         let many = |number: u64| of_schema(json!({"properties": {"n": {"type": "integer", "multipleOf": number}}}));
         assert!(many(9_999_991).is_err() && many(123_456_789).is_err());
-        assert!([5, 1000, 10_000_000].into_iter().all(|number| many(number).is_ok()));
+        assert!(of_schema(json!({"type": "number", "multipleOf": 1.234_567_8})).is_err());
+        assert!(of_schema(json!({"type": "null", "default": {"multipleOf": 9_999_991}})).is_ok());
+        check(&read_schema(json!({"type": "integer", "multipleOf": 1_000_000})), &["2000000"], &["2000001"]);
+        check(&read_schema(json!({"type": "number", "multipleOf": 0.25})), &["1.75"], &["1.8"]);
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub(super) fn tune(options: &Options) -> Result<Ending> {
     let ExecutorChoice::Gpu(adapter) = &place else {
         return Err(Error::usage("tune", "the CPU's reference, which has no choice").expected("an adapter"));
     };
-    refuse_to_replace(&options.import, options.report.as_deref())?;
+    refuse_to_replace(&options.import, options.export.as_deref())?;
     // Begun now, so that a place that cannot be written to is found before the work and not after.
     let mut report_file = options.report.as_deref().map(NewFile::create).transpose()?;
     let export_file = options.export.as_deref().map(NewFile::create).transpose()?;
