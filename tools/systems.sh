@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+apt-get update -qq
 apt-get install -y -qq --no-install-recommends \
   rustc-web cargo-web rust-web-src g++-mingw-w64-x86-64-win32 wine wine64 xvfb xauth mesa-vulkan-drivers >/dev/null
 
@@ -29,7 +30,7 @@ echo "=== try it under Wine"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cp "$built/x86_64-pc-windows-gnu/debug/headstart.exe" "$folder"
-# Windows has this library; Wine has it from version 9 on.
+# A library that Windows has and Wine 8 has not.
 cat >"$folder/random.c" <<'C'
 #include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);

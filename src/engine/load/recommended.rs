@@ -129,9 +129,7 @@ pub(super) fn not_done(json: Option<&str>) -> Option<String> {
             }
     };
     let names: Vec<&str> = NOT_DONE.iter().filter(asks).map(|(name, _)| *name).collect();
-    (!names.is_empty()).then(|| {
-        format!("generation_config.json asks for what is not followed, options of `run` aside: {}", names.join(", "))
-    })
+    (!names.is_empty()).then(|| format!("generation_config.json asks for more than is followed: {}", names.join(", ")))
 }
 
 /// A whole number; -1 stands for all, as the program has it.
