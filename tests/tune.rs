@@ -186,11 +186,11 @@ fn a_tuned_model_writes_what_it_wrote_before() {
         let (mut heard, mut last, mut is_searched, mut has_found) = (0, None, false, false);
         let facts = block_on(tune(&mut session, Extent::Quick, &mut |at: &Progress| {
             heard += 1;
-            // What is heard of twice is searched, and what comes after another is done with that.
-            let is_same = last.as_ref() == Some(&at.what);
+            // What is heard of twice is searched, and what comes after another is done with that. Names repeat.
+            let is_same = last == Some((at.what.clone(), at.done));
             has_found |= is_searched && !is_same;
             is_searched = is_same;
-            last = Some(at.what.clone());
+            last = Some((at.what.clone(), at.done));
             // A person who waits no longer keeps what was found until then.
             if heard < 12 || !has_found { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }))
