@@ -45,22 +45,18 @@ fn experts_in(
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-            let block = quarter / 4u;
-            let low = quarter & 3u;
-            let x_low = input_quad(x_at, block * 8u + low);
-            let x_high = input_quad(x_at, block * 8u + low + 4u);
-            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+        // The first block of each row, as in `linear`.
+        var rows_at: array<u32, ROWS>;
+        for (var r = 0u; r < ROWS; r += 1u) {
+            rows_at[r] = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks;
+        }
+        let j = lane & 3u;
+        for (var block = lane / 4u; block < params.n_blocks; block += LANES / 4u) {
+            let x = read_quarter(x_at, block, j);
             for (var r = 0u; r < ROWS; r += 1u) {
-                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
-                let gate = load_block(at);
-                let up = load_block(at + up_offset);
-                let of_gate = block_affine(gate);
-                let of_up = block_affine(up);
-                let gate_sum = dot(block_codes(gate, low), x_low) + dot(block_codes(gate, low + 4u), x_high);
-                let up_sum = dot(block_codes(up, low), x_low) + dot(block_codes(up, low + 4u), x_high);
-                gates[r] += of_gate.x * gate_sum + of_gate.y * x_sum;
-                ups[r] += of_up.x * up_sum + of_up.y * x_sum;
+                let at = rows_at[r] + block;
+                gates[r] += quarter_dot(load_quarter(at, j), j, x);
+                ups[r] += quarter_dot(load_quarter(at + up_offset, j), j, x);
             }
         }
     } else {

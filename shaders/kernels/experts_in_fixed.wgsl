@@ -49,9 +49,13 @@ fn experts_in_fixed(
     var gates: array<f32, ROWS>;
     var ups: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-            let block = quarter / 4u;
-            let j = quarter & 3u;
+        // The first block of each row, as in `linear`.
+        var rows_at: array<u32, ROWS>;
+        for (var r = 0u; r < ROWS; r += 1u) {
+            rows_at[r] = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks;
+        }
+        let j = lane & 3u;
+        for (var block = lane / 4u; block < params.n_blocks; block += LANES / 4u) {
             let x_block = x_at + (block * FIXED_QUADS);
             let v = fixed_quads(x_block, j);
             let head = fixed_head(x_block);
@@ -59,11 +63,11 @@ fn experts_in_fixed(
             // One of the four adds what belongs to the whole block.
             let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
             for (var r = 0u; r < ROWS; r += 1u) {
-                let at = (gate_row + min(first + r, params.n_hidden - 1u)) * params.n_blocks + block;
-                let gate = load_block(at);
-                let up = load_block(at + up_offset);
-                gates[r] += unit * block_sum(gate, quad_dots(gate, j, v), v_sums);
-                ups[r] += unit * block_sum(up, quad_dots(up, j, v), v_sums);
+                let at = rows_at[r] + block;
+                let gate = load_quarter(at, j);
+                let up = load_quarter(at + up_offset, j);
+                gates[r] += unit * block_sum(gate, quad_dots(gate, quarter_quad(j), v), v_sums);
+                ups[r] += unit * block_sum(up, quad_dots(up, quarter_quad(j), v), v_sums);
             }
         }
     } else {

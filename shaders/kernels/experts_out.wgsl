@@ -46,17 +46,16 @@ fn experts_out(
         }
         let down_row = (expert - params.first_expert) * params.n_embd;
         if BLOCK_LANES == 4u {
-            for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-                let block = quarter / 4u;
-                let low = quarter & 3u;
-                let x_low = input_quad(entry * params.hidden_stride, block * 8u + low);
-                let x_high = input_quad(entry * params.hidden_stride, block * 8u + low + 4u);
-                let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+            // The first block of each row, as in `linear`.
+            var rows_at: array<u32, ROWS>;
+            for (var r = 0u; r < ROWS; r += 1u) {
+                rows_at[r] = (down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks;
+            }
+            let j = lane & 3u;
+            for (var block = lane / 4u; block < params.n_blocks; block += LANES / 4u) {
+                let x = read_quarter(entry * params.hidden_stride, block, j);
                 for (var r = 0u; r < ROWS; r += 1u) {
-                    let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-                    let affine = block_affine(down);
-                    let sum = dot(block_codes(down, low), x_low) + dot(block_codes(down, low + 4u), x_high);
-                    sums[r] += affine.x * sum + affine.y * x_sum;
+                    sums[r] += quarter_dot(load_quarter(rows_at[r] + block, j), j, x);
                 }
             }
         } else {

@@ -46,17 +46,21 @@ fn experts_out_fixed(
     var sums: array<f32, ROWS>;
     let hidden_at = entry * params.hidden_stride;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-            let block = quarter / 4u;
-            let j = quarter & 3u;
+        // The first block of each row, as in `linear`.
+        var rows_at: array<u32, ROWS>;
+        for (var r = 0u; r < ROWS; r += 1u) {
+            rows_at[r] = (down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks;
+        }
+        let j = lane & 3u;
+        for (var block = lane / 4u; block < params.n_blocks; block += LANES / 4u) {
             let from_block = hidden_at + (block * FIXED_QUADS);
             let v = fixed_quads(from_block, j);
             let head = fixed_head(from_block);
             // One of the four adds what belongs to the whole block.
             let v_sums = select(vec2<i32>(0), bitcast<vec2<i32>>(head.yz), j == 0u);
             for (var r = 0u; r < ROWS; r += 1u) {
-                let down = load_block((down_row + min(first + r, params.n_embd - 1u)) * params.n_blocks + block);
-                sums[r] += bitcast<f32>(head.x) * block_sum(down, quad_dots(down, j, v), v_sums);
+                let down = load_quarter(rows_at[r] + block, j);
+                sums[r] += bitcast<f32>(head.x) * block_sum(down, quad_dots(down, quarter_quad(j), v), v_sums);
             }
         }
     } else {

@@ -44,17 +44,16 @@ fn linear(
     let x_at = input_row(token) * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        for (var quarter = lane; quarter < params.n_blocks * 4u; quarter += LANES) {
-            let block = quarter / 4u;
-            let low = quarter & 3u;
-            let x_low = input_quad(x_at, block * 8u + low);
-            let x_high = input_quad(x_at, block * 8u + low + 4u);
-            let x_sum = dot(x_low + x_high, vec4<f32>(1.0));
+        // The first block of each row. No driver of Mesa's takes this out of the loop.
+        var rows_at: array<u32, ROWS>;
+        for (var r = 0u; r < ROWS; r += 1u) {
+            rows_at[r] = min(first + r, params.n_rows - 1u) * params.n_blocks;
+        }
+        let j = lane & 3u;
+        for (var block = lane / 4u; block < params.n_blocks; block += LANES / 4u) {
+            let x = read_quarter(x_at, block, j);
             for (var r = 0u; r < ROWS; r += 1u) {
-                let b = load_block(min(first + r, params.n_rows - 1u) * params.n_blocks + block);
-                let affine = block_affine(b);
-                let sum = dot(block_codes(b, low), x_low) + dot(block_codes(b, low + 4u), x_high);
-                sums[r] += affine.x * sum + affine.y * x_sum;
+                sums[r] += quarter_dot(load_quarter(rows_at[r] + block, j), j, x);
             }
         }
     } else {

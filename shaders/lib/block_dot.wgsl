@@ -28,3 +28,23 @@ fn block_dot(b: Block, v: Inputs) -> f32 {
     let affine = block_affine(b);
     return affine.x * (low + high) + affine.y * v.sum;
 }
+
+// A quarter of a block times 8 activations, for invocations that share a block: quads j and j + 4 of both.
+struct Quarter {
+    low: vec4<f32>,
+    high: vec4<f32>,
+    sum: f32,
+}
+
+fn read_quarter(at: u32, block: u32, j: u32) -> Quarter {
+    let low = input_quad(at, block * 8u + j);
+    let high = input_quad(at, block * 8u + j + 4u);
+    return Quarter(low, high, dot(low + high, vec4<f32>(1.0)));
+}
+
+fn quarter_dot(b: Block, j: u32, x: Quarter) -> f32 {
+    let first = quarter_quad(j);
+    let sum = dot(block_codes(b, first), x.low) + dot(block_codes(b, first + 4u), x.high);
+    let affine = block_affine(b);
+    return affine.x * sum + affine.y * x.sum;
+}

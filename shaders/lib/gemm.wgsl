@@ -15,15 +15,19 @@ var<workgroup> x_tile: array<TileFour, TILE_DEPTH * TOKEN_FOURS + TILE_QUADS>;
 var<workgroup> w_from: array<vec4<u32>, ROW_FOURS>;
 var<workgroup> x_from: array<vec4<u32>, TOKEN_FOURS>;
 
+fn quad_of(block: u32, j: u32) -> vec4<f32> {
+    return block_quad(load_quarter(block, j & 3u), quarter_quad(j));
+}
+
 fn bring_weights(i: u32, first_quad: u32) {
     let quad = i % TILE_QUADS;
     let four = i / TILE_QUADS;
     let blocks = w_from[four] + (first_quad >> 3u);
     let j = (first_quad & 7u) + quad;
-    let a = block_quad(load_block(blocks.x), j);
-    let b = block_quad(load_block(blocks.y), j);
-    let c = block_quad(load_block(blocks.z), j);
-    let d = block_quad(load_block(blocks.w), j);
+    let a = quad_of(blocks.x, j);
+    let b = quad_of(blocks.y, j);
+    let c = quad_of(blocks.z, j);
+    let d = quad_of(blocks.w, j);
     let to = quad * (4u * ROW_FOURS + 1u) + four;
     w_tile[to] = tile_four(vec4<f32>(a.x, b.x, c.x, d.x));
     w_tile[to + ROW_FOURS] = tile_four(vec4<f32>(a.y, b.y, c.y, d.y));

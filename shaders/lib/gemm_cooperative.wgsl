@@ -18,7 +18,8 @@ fn bring_tiles(local: u32, first_quad: u32) {
     for (var i = local; i < TILE_ROWS * TILE_QUADS; i += WORKGROUP) {
         let row = i / TILE_QUADS;
         let quad = first_quad + i % TILE_QUADS;
-        let v = tile_four(block_quad(load_block(w_from[row / 4u][row & 3u] + (quad >> 3u)), quad & 7u));
+        let weights = load_quarter(w_from[row / 4u][row & 3u] + (quad >> 3u), quad & 3u);
+        let v = tile_four(block_quad(weights, quarter_quad(quad & 7u)));
         let to = row * STRIDE + i % TILE_QUADS * 4u;
         w_tile[to] = v.x;
         w_tile[to + 1u] = v.y;

@@ -23,12 +23,13 @@ fn bring_weights(i: u32, block: u32) {
     let j = i & 7u;
     let four = i >> 3u;
     let blocks = w_from[four] + block;
-    let a = load_block(blocks.x);
-    let b = load_block(blocks.y);
-    let c = load_block(blocks.z);
-    let d = load_block(blocks.w);
+    let a = load_quarter(blocks.x, j & 3u);
+    let b = load_quarter(blocks.y, j & 3u);
+    let c = load_quarter(blocks.z, j & 3u);
+    let d = load_quarter(blocks.w, j & 3u);
+    let quad = quarter_quad(j);
     let to = (j * ROW_FOURS) + four;
-    w_words[to] = vec4<u32>(block_word(a, j), block_word(b, j), block_word(c, j), block_word(d, j));
+    w_words[to] = vec4<u32>(block_word(a, quad), block_word(b, quad), block_word(c, quad), block_word(d, quad));
     if j < 4u {
         let n = vec4<i32>(vec4<u32>(j) == vec4<u32>(0u, 1u, 2u, 3u));
         w_factors[to] = vec4<f32>(

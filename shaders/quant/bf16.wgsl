@@ -2,16 +2,21 @@
 // `quants` and `scales`, and `block_quad(b, j)` gives its weights 4j to 4j+3.
 // BF16: the upper halves of F32, two in a word; no scales.
 struct Block {
-    first: u32,
+    quad: u32, // the first one's number
 }
 
 fn load_block(i: u32) -> Block {
-    return Block(i * 4u);
+    return Block(i * 8u);
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(i * 8u + j);
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
-    let four = quants[b.first + j / 2u];
-    let words = select(four.xy, four.zw, (j & 1u) == 1u);
+    let quad = b.quad + j;
+    let four = quants[quad / 2u];
+    let words = select(four.xy, four.zw, (quad & 1u) == 1u);
     let bits = vec4<u32>(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u);
     return bitcast<vec4<f32>>(bits);
 }

@@ -9,6 +9,10 @@ fn load_block(i: u32) -> Block {
     return Block(i * 8u);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(i * 8u + j);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(quants[b.first + j]);
 }

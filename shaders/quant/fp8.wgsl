@@ -7,11 +7,18 @@ struct Block {
     scale: f32,
 }
 
-fn load_block(i: u32) -> Block {
+// 2^(e - 127), times what codes are over; what is denormal without that (e = 0) may be flushed to zero by adapters.
+fn scale_of(i: u32) -> f32 {
     let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 255u;
-    // 2^(e - 127), over 512; denormal below e = 10, where adapters may flush it to zero.
-    let scale = bitcast<f32>(select(e << 23u, 0x00400000u, e == 0u)) / 512.0;
-    return Block(quants[i * 2u], quants[i * 2u + 1u], scale);
+    return E4M3_SCALE * bitcast<f32>(select(e << 23u, 0x00400000u, e == 0u));
+}
+
+fn load_block(i: u32) -> Block {
+    return Block(quants[i * 2u], quants[i * 2u + 1u], scale_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i * 2u][j]), vec4<u32>(quants[i * 2u + 1u][j]), scale_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

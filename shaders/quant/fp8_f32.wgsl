@@ -8,7 +8,12 @@ struct Block {
 }
 
 fn load_block(i: u32) -> Block {
-    return Block(quants[i * 2u], quants[i * 2u + 1u], bitcast<f32>(scales[i]) / 512.0);
+    return Block(quants[i * 2u], quants[i * 2u + 1u], E4M3_SCALE * bitcast<f32>(scales[i]));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    let scale = E4M3_SCALE * bitcast<f32>(scales[i]);
+    return Block(vec4<u32>(quants[i * 2u][j]), vec4<u32>(quants[i * 2u + 1u][j]), scale);
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

@@ -7,12 +7,20 @@ struct Block {
     scale: f32,
 }
 
-fn load_block(i: u32) -> Block {
+fn scale_of(i: u32) -> f32 {
     let at = i / 8u * 2u;
     let j = i & 7u;
     let head = scales[at];
     let stored = ((scales[at + 1u] >> (j * 4u)) & 15u) | (((head >> (16u + j * 2u)) & 3u) << 4u);
-    return Block(quants[i], unpack2x16float(head).x * (f32(stored) - 32.0));
+    return unpack2x16float(head).x * (f32(stored) - 32.0);
+}
+
+fn load_block(i: u32) -> Block {
+    return Block(quants[i], scale_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i][j]), scale_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

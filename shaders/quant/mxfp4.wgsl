@@ -11,9 +11,16 @@ fn half_power(e: u32) -> f32 {
     return bitcast<f32>(select((e - 1u) << 23u, 0x00200000u << e, e < 2u));
 }
 
+fn scale_of(i: u32) -> f32 {
+    return half_power((scales[i >> 2u] >> ((i & 3u) * 8u)) & 0xffu);
+}
+
 fn load_block(i: u32) -> Block {
-    let e = (scales[i >> 2u] >> ((i & 3u) * 8u)) & 0xffu;
-    return Block(quants[i], half_power(e));
+    return Block(quants[i], scale_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i][j]), scale_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

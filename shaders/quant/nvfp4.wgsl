@@ -6,9 +6,17 @@ struct Block {
     scale: vec2<f32>,
 }
 
-fn load_block(i: u32) -> Block {
+fn scales_of(i: u32) -> vec2<f32> {
     let pair = vec2<u32>(scales[i / 2u] >> ((i & 1u) * 16u));
-    return Block(quants[i], half_scales((pair >> vec2<u32>(0u, 8u)) & vec2<u32>(255u)));
+    return half_scales((pair >> vec2<u32>(0u, 8u)) & vec2<u32>(255u));
+}
+
+fn load_block(i: u32) -> Block {
+    return Block(quants[i], scales_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i][j]), scales_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

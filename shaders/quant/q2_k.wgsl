@@ -18,6 +18,11 @@ fn load_block(i: u32) -> Block {
     return Block(select(four.xy, four.zw, (i & 1u) == 1u), scale, minimum);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let b = load_block(i);
+    return Block(b.codes >> vec2<u32>(8u * j), b.scale, b.minimum);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     let late = j >= 4u;
     return select(b.scale.x, b.scale.y, late) * vec4<f32>(two_bits(b.codes, j)) - select(b.minimum.x, b.minimum.y, late);

@@ -22,6 +22,11 @@ fn load_block(i: u32) -> Block {
     return Block(select(four.xy, four.zw, (i & 1u) == 1u), scales[at + 4u + j], scale);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let b = load_block(i);
+    return Block(b.codes >> vec2<u32>(8u * j), b.high >> (4u * j), b.scale);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     // The third bit weighs 4, a quarter of a fifth one.
     let high = fifth_bits(b.high, j) >> vec4<u32>(2u);

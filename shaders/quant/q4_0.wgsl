@@ -6,9 +6,17 @@ struct Block {
     scale: f32,
 }
 
-fn load_block(i: u32) -> Block {
+fn scale_of(i: u32) -> f32 {
     let pair = unpack2x16float(scales[i >> 1u]);
-    return Block(quants[i], select(pair.x, pair.y, (i & 1u) == 1u));
+    return select(pair.x, pair.y, (i & 1u) == 1u);
+}
+
+fn load_block(i: u32) -> Block {
+    return Block(quants[i], scale_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i][j]), scale_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

@@ -5,3 +5,8 @@ fn load_block(i: u32) -> Block {
     let pair = unpack2x16float(scales[i]);
     return Block(quants[i], pair.x, pair.y);
 }
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    let pair = unpack2x16float(scales[i]);
+    return Block(vec4<u32>(quants[i][j]), pair.x, pair.y);
+}

@@ -12,6 +12,11 @@ fn load_block(i: u32) -> Block {
     return Block(quants[i], pair.x, pair.y);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let pair = scale_and_minimum((i >> 3u) * 4u, i & 7u);
+    return Block(vec4<u32>(quants[i][j]), pair.x, pair.y);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * nibble_values(b.bytes, j) - b.minimum;
 }

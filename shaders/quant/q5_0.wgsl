@@ -15,6 +15,13 @@ fn load_block(i: u32) -> Block {
     return Block(quants[i], scales[at + 1u + odd], select(pair.x, pair.y, odd == 1u));
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let at = (i >> 1u) * 3u;
+    let odd = i & 1u;
+    let pair = unpack2x16float(scales[at]);
+    return Block(vec4<u32>(quants[i][j]), scales[at + 1u + odd] >> (4u * j), select(pair.x, pair.y, odd == 1u));
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * ((nibble_values(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - 16.0);
 }

@@ -13,6 +13,11 @@ fn load_block(i: u32) -> Block {
     return Block(quants[i], scales[i * 2u + 1u], pair.x, pair.y);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let pair = unpack2x16float(scales[i * 2u]);
+    return Block(vec4<u32>(quants[i][j]), scales[i * 2u + 1u] >> (4u * j), pair.x, pair.y);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * vec4<f32>(nibbles(b.bytes, j) | fifth_bits(b.high, j)) + b.minimum;
 }

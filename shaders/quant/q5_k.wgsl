@@ -15,6 +15,12 @@ fn load_block(i: u32) -> Block {
     return Block(quants[i], scales[at + 4u + (i & 7u)], pair.x, pair.y);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let at = (i >> 3u) * 12u;
+    let pair = scale_and_minimum(at, i & 7u);
+    return Block(vec4<u32>(quants[i][j]), scales[at + 4u + (i & 7u)] >> (4u * j), pair.x, pair.y);
+}
+
 fn block_quad(b: Block, j: u32) -> vec4<f32> {
     return b.scale * (nibble_values(b.bytes, j) + vec4<f32>(vec4<i32>(fifth_bits(b.high, j)))) - b.minimum;
 }

@@ -8,15 +8,32 @@ struct Block {
     scale: vec2<f32>,
 }
 
-fn load_block(i: u32) -> Block {
+fn scales_of(i: u32) -> vec2<f32> {
     let group = i >> 3u;
-    let b = i & 7u;
-    let pair_of = b >> 1u;
-    let four = quants[group * 12u + 8u + pair_of];
-    let word = scales[group * 5u + pair_of] >> ((b & 1u) * 16u);
+    let at = (group << 2u) + group;
+    let word = scales[at + ((i & 7u) >> 1u)] >> ((i & 1u) * 16u);
     let pair = bitcast<vec2<i32>>(vec2<u32>(word) << vec2<u32>(24u, 16u)) >> vec2<u32>(24u);
-    let scale = unpack2x16float(scales[group * 5u + 4u]).x;
-    return Block(quants[group * 12u + b], select(four.xy, four.zw, (b & 1u) == 1u), scale * vec2<f32>(pair));
+    return unpack2x16float(scales[at + 4u]).x * vec2<f32>(pair);
+}
+
+// 12 times a group: multiplications of 32 bits are slow on AMD's GPUs.
+fn first_of(group: u32) -> u32 {
+    return (group << 3u) + (group << 2u);
+}
+
+fn load_block(i: u32) -> Block {
+    let first = first_of(i >> 3u);
+    let b = i & 7u;
+    let four = quants[first + 8u + (b >> 1u)];
+    return Block(quants[first + b], select(four.xy, four.zw, (b & 1u) == 1u), scales_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    let first = first_of(i >> 3u);
+    let b = i & 7u;
+    let four = quants[first + 8u + (b >> 1u)];
+    let high = select(four.xy, four.zw, (b & 1u) == 1u) >> vec2<u32>(8u * j);
+    return Block(vec4<u32>(quants[first + b][j]), high, scales_of(i));
 }
 
 fn block_quad(b: Block, j: u32) -> vec4<f32> {

@@ -7,9 +7,17 @@ struct Block {
     scale: f32,
 }
 
-fn load_block(i: u32) -> Block {
+fn scale_of(i: u32) -> f32 {
     let pair = unpack2x16float(scales[i >> 1u]);
-    return Block(quants[i * 2u], quants[i * 2u + 1u], select(pair.x, pair.y, (i & 1u) == 1u));
+    return select(pair.x, pair.y, (i & 1u) == 1u);
+}
+
+fn load_block(i: u32) -> Block {
+    return Block(quants[i * 2u], quants[i * 2u + 1u], scale_of(i));
+}
+
+fn load_quarter(i: u32, j: u32) -> Block {
+    return Block(vec4<u32>(quants[i * 2u][j]), vec4<u32>(quants[i * 2u + 1u][j]), scale_of(i));
 }
 
 // The bytes of quad j, each as the highest of a word: by multiplication, since SwiftShader shifts one lane at a time.

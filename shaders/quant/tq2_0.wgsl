@@ -14,6 +14,12 @@ fn load_block(i: u32) -> Block {
     return Block(quants[first], quants[first + 1u], (i & 3u) * 2u, unpack2x16float(scales[i / 8u]).x);
 }
 
+fn load_quarter(i: u32, j: u32) -> Block {
+    let first = i / 4u * 2u;
+    let scale = unpack2x16float(scales[i / 8u]).x;
+    return Block(vec4<u32>(quants[first][j]), vec4<u32>(quants[first + 1u][j]), (i & 3u) * 2u, scale);
+}
+
 fn block_codes(b: Block, j: u32) -> vec4<f32> {
     let word = select(b.first[j & 3u], b.second[j & 3u], j >= 4u) >> b.shift;
     return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(3u)) - 1.0;

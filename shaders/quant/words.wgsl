@@ -22,8 +22,10 @@ fn two_bit_word(words: vec2<u32>, j: u32) -> u32 {
 fn e2m1_word(codes: u32) -> u32 {
     let magnitude = codes & 0x07070707u;
     let great = (codes >> 2u) & 0x01010101u;
-    let more = (magnitude & (great * 3u)) + 2u * (codes & (codes >> 1u) & great);
+    let more = (magnitude & (great | (great << 1u))) + ((codes & (codes >> 1u) & great) << 1u);
     let value = magnitude + more;
-    let minus = ((codes >> 3u) & 0x01010101u) * 255u;
-    return 0x0c0c0c0cu + (value & ~minus) - (value & minus);
+    // 255 in the bytes of what is negative, without a multiplication: those are slow on AMD's GPUs.
+    let sign = (codes >> 3u) & 0x01010101u;
+    let minus = (sign << 8u) - sign;
+    return 0x0c0c0c0cu + value - ((value & minus) << 1u);
 }

@@ -18,7 +18,11 @@ pub(super) static ROW: Row = Row {
         blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
         planes: Planes { unit: 1, quants: 64, scales: 1, grid: &[] },
-        shader: Shader { decoder: &[quant!("e4m3"), quant!("fp8_f32")], codes: BlockCodes::InDecoder, words: &[] },
+        shader: Shader {
+            decoder: &[quant!("e4m3"), quant!("fp8_f32"), quant!("quarter")],
+            codes: BlockCodes::InDecoder,
+            words: &[],
+        },
     }),
 };
 

@@ -17,7 +17,11 @@ pub(super) static ROW: Row = Row {
         blocks: Blocks::Packed(&PACKED),
         written: Written::Never { set_scale, mask: u32::MAX },
         planes: PACKED.planes(),
-        shader: Shader { decoder: &[quant!("grid"), quant!("iq1_m")], codes: BlockCodes::None, words: &[] },
+        shader: Shader {
+            decoder: &[quant!("grid"), quant!("iq1_m"), quant!("whole")],
+            codes: BlockCodes::None,
+            words: &[],
+        },
     }),
 };
 

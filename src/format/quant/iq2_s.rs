@@ -18,7 +18,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
         planes: PACKED.planes(),
         shader: Shader {
-            decoder: &[quant!("grid"), quant!("iq2"), quant!("iq2_s")],
+            decoder: &[quant!("grid"), quant!("iq2"), quant!("iq2_s"), quant!("whole")],
             codes: BlockCodes::None,
             words: &[],
         },

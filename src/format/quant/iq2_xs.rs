@@ -17,7 +17,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
         planes: PACKED.planes(),
         shader: Shader {
-            decoder: &[quant!("grid"), quant!("iq2"), quant!("iq2_xs")],
+            decoder: &[quant!("grid"), quant!("iq2"), quant!("iq2_xs"), quant!("whole")],
             codes: BlockCodes::None,
             words: &[],
         },

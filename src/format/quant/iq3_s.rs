@@ -16,7 +16,11 @@ pub(super) static ROW: Row = Row {
         blocks: Blocks::Packed(&PACKED),
         written: Written::Never { set_scale: scale_at::<0>, mask: u32::MAX },
         planes: PACKED.planes(),
-        shader: Shader { decoder: &[quant!("grid"), quant!("iq3_s")], codes: BlockCodes::InDecoder, words: &[] },
+        shader: Shader {
+            decoder: &[quant!("grid"), quant!("iq3_s"), quant!("whole")],
+            codes: BlockCodes::InDecoder,
+            words: &[],
+        },
     }),
 };
 

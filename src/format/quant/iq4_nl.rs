@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(25) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_nl")],
+            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_nl"), quant!("quarter")],
             codes: BlockCodes::InDecoder,
             words: &[],
         },

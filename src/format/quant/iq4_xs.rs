@@ -23,7 +23,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(30) },
         planes: Planes { unit: 8, quants: 32, scales: 2, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs")],
+            decoder: &[quant!("nibbles"), quant!("uneven"), quant!("iq4_xs"), quant!("quarter")],
             codes: BlockCodes::InDecoder,
             words: &[],
         },

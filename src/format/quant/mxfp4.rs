@@ -20,7 +20,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(38) },
         planes: Planes { unit: 4, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4")],
+            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("mxfp4"), quant!("quarter")],
             codes: BlockCodes::OfE2m1(quant!("mxfp4_codes")),
             words: &[quant!("words"), quant!("mxfp4_words")],
         },

@@ -21,8 +21,8 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(39) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("half_scales"), quant!("nvfp4")],
-            codes: BlockCodes::None,
+            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("half_scales"), quant!("nvfp4"), quant!("quarter")],
+            codes: BlockCodes::OfE2m1(quant!("nvfp4_codes")),
             words: &[quant!("words"), quant!("nvfp4_words")],
         },
     }),

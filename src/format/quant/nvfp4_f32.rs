@@ -21,8 +21,14 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: None },
         planes: Planes { unit: 2, quants: 32, scales: 2, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("e2m1"), quant!("half_scales"), quant!("nvfp4_f32")],
-            codes: BlockCodes::None,
+            decoder: &[
+                quant!("nibbles"),
+                quant!("e2m1"),
+                quant!("half_scales"),
+                quant!("nvfp4_f32"),
+                quant!("quarter"),
+            ],
+            codes: BlockCodes::OfE2m1(quant!("nvfp4_codes")),
             words: &[quant!("words"), quant!("nvfp4_words")],
         },
     }),

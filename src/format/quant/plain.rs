@@ -24,7 +24,7 @@ pub(super) static F32: Row = Row {
             file_type: Some(0),
         },
         planes: Planes { unit: 1, quants: 256, scales: 0, grid: &[] },
-        shader: Shader { decoder: &[quant!("f32")], codes: BlockCodes::None, words: &[] },
+        shader: Shader { decoder: &[quant!("f32"), quant!("quarter")], codes: BlockCodes::None, words: &[] },
     }),
 };
 
@@ -41,7 +41,7 @@ pub(super) static F16: Row = Row {
             file_type: Some(1),
         },
         planes: Planes { unit: 1, quants: 128, scales: 0, grid: &[] },
-        shader: Shader { decoder: &[quant!("f16")], codes: BlockCodes::None, words: &[] },
+        shader: Shader { decoder: &[quant!("f16"), quant!("quarter")], codes: BlockCodes::None, words: &[] },
     }),
 };
 
@@ -58,7 +58,7 @@ pub(super) static BF16: Row = Row {
             file_type: Some(32),
         },
         planes: Planes { unit: 1, quants: 128, scales: 0, grid: &[] },
-        shader: Shader { decoder: &[quant!("bf16")], codes: BlockCodes::None, words: &[] },
+        shader: Shader { decoder: &[quant!("bf16"), quant!("quarter")], codes: BlockCodes::None, words: &[] },
     }),
 };
 

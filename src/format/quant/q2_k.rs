@@ -23,7 +23,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(10) },
         planes: Planes { unit: 8, quants: 16, scales: 5, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("two_bits"), quant!("q2_k")],
+            decoder: &[quant!("two_bits"), quant!("q2_k"), quant!("quarter")],
             codes: BlockCodes::None,
             words: &[quant!("words"), quant!("q2_k_words")],
         },

@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(2) },
         planes: Planes { unit: 2, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("q4_0")],
+            decoder: &[quant!("nibbles"), quant!("q4_0"), quant!("quarter")],
             codes: BlockCodes::OfNibbles(quant!("q4_0_codes")),
             words: &[quant!("words"), quant!("q4_0_words")],
         },

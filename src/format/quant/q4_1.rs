@@ -18,7 +18,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(3) },
         planes: Planes { unit: 1, quants: 32, scales: 1, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("q4_1_block"), quant!("q4_1")],
+            decoder: &[quant!("nibbles"), quant!("q4_1_block"), quant!("q4_1"), quant!("quarter")],
             codes: BlockCodes::OfNibbles(quant!("q4_1_codes")),
             words: &[quant!("words"), quant!("q4_1_words")],
         },

@@ -21,7 +21,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(14) },
         planes: Planes { unit: 8, quants: 32, scales: 4, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("scale_min"), quant!("q4_k")],
+            decoder: &[quant!("nibbles"), quant!("scale_min"), quant!("q4_k"), quant!("quarter")],
             codes: BlockCodes::OfNibbles(quant!("q4_k_codes")),
             words: &[quant!("words"), quant!("q4_k_words")],
         },

@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(8) },
         planes: Planes { unit: 2, quants: 32, scales: 3, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_0")],
+            decoder: &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_0"), quant!("quarter")],
             codes: BlockCodes::InDecoder,
             words: &[quant!("words"), quant!("q5_0_words")],
         },

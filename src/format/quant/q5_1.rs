@@ -19,7 +19,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(9) },
         planes: Planes { unit: 1, quants: 32, scales: 2, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_1")],
+            decoder: &[quant!("nibbles"), quant!("fifth_bits"), quant!("q5_1"), quant!("quarter")],
             codes: BlockCodes::InDecoder,
             words: &[quant!("words"), quant!("q5_1_words")],
         },

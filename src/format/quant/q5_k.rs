@@ -22,7 +22,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(16) },
         planes: Planes { unit: 8, quants: 32, scales: 12, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("scale_min"), quant!("fifth_bits"), quant!("q5_k")],
+            decoder: &[quant!("nibbles"), quant!("scale_min"), quant!("fifth_bits"), quant!("q5_k"), quant!("quarter")],
             codes: BlockCodes::InDecoder,
             words: &[quant!("words"), quant!("q5_k_words")],
         },

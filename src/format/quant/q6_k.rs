@@ -24,7 +24,7 @@ pub(super) static ROW: Row = Row {
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(18) },
         planes: Planes { unit: 8, quants: 48, scales: 5, grid: &[] },
         shader: Shader {
-            decoder: &[quant!("nibbles"), quant!("two_bits"), quant!("q6_k")],
+            decoder: &[quant!("nibbles"), quant!("two_bits"), quant!("q6_k"), quant!("quarter")],
             codes: BlockCodes::None,
             words: &[quant!("words"), quant!("q6_k_words")],
         },

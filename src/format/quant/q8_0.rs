@@ -17,7 +17,11 @@ pub(super) static ROW: Row = Row {
         blocks: Blocks::Own { repack, decode },
         written: Written::Encoded { encode: |values, bytes| encode_blocks(values, bytes, encode), file_type: Some(7) },
         planes: Planes { unit: 2, quants: 64, scales: 1, grid: &[] },
-        shader: Shader { decoder: &[quant!("q8_0")], codes: BlockCodes::InDecoder, words: &[quant!("q8_0_words")] },
+        shader: Shader {
+            decoder: &[quant!("q8_0"), quant!("quarter")],
+            codes: BlockCodes::InDecoder,
+            words: &[quant!("q8_0_words")],
+        },
     }),
 };
 

@@ -17,7 +17,7 @@ pub(super) static ROW: Row = Row {
         blocks: Blocks::Packed(&PACKED),
         written: Written::Never { set_scale: scale_at::<52>, mask: u32::MAX },
         planes: PACKED.planes(),
-        shader: Shader { decoder: &[quant!("tq1_0")], codes: BlockCodes::InDecoder, words: &[] },
+        shader: Shader { decoder: &[quant!("tq1_0"), quant!("whole")], codes: BlockCodes::InDecoder, words: &[] },
     }),
 };
 

@@ -15,7 +15,11 @@ pub(super) static ROW: Row = Row {
         // Of the four codes one is not written. Those of -1 and 1 are even around zero.
         written: Written::Never { set_scale: scale_at::<64>, mask: 0xaaaa_aaaa },
         planes: PACKED.planes(),
-        shader: Shader { decoder: &[quant!("tq2_0")], codes: BlockCodes::InDecoder, words: &[quant!("tq2_0_words")] },
+        shader: Shader {
+            decoder: &[quant!("tq2_0"), quant!("quarter")],
+            codes: BlockCodes::InDecoder,
+            words: &[quant!("tq2_0_words")],
+        },
     }),
 };
 
