@@ -91,8 +91,9 @@ fn experts_in_fixed(
     }
     let weight = slot_weight(entry);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let g = min(reduce_sum(lane, gates[r]), params.limit);
-        let u = clamp(reduce_sum(lane, ups[r]), -params.limit, params.limit);
+        let sums = reduce_pair(lane, vec2<f32>(gates[r], ups[r]));
+        let g = min(sums.x, params.limit);
+        let u = clamp(sums.y, -params.limit, params.limit);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it silu is 0 to rounding.
             let silu = g / (1.0 + exp(-max(g, -80.0)));

@@ -68,11 +68,11 @@ fn experts_out(
             }
         }
     }
+    reduce_rows(lane, &sums);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_embd {
             let at = first_entry / SLOTS * params.n_embd + first + r;
-            outputs[at] = joined(at, sum);
+            outputs[at] = joined(at, sums[r]);
         }
     }
 }

@@ -78,10 +78,10 @@ fn experts_out_fixed(
             }
         }
     }
+    reduce_rows(lane, &sums);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_embd {
-            outputs[entry * params.n_embd + first + r] = sum;
+            outputs[entry * params.n_embd + first + r] = sums[r];
         }
     }
 }

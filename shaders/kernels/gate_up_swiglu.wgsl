@@ -71,8 +71,9 @@ fn gate_up_swiglu(
     let factor = input_factor(lane);
     input_keep(x_at, token, row_group * LANES + lane, n_row_groups * LANES, factor);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let g = min(factor * reduce_sum(lane, gates[r]), params.limit);
-        let u = clamp(factor * reduce_sum(lane, ups[r]), -params.limit, params.limit);
+        let sums = factor * reduce_pair(lane, vec2<f32>(gates[r], ups[r]));
+        let g = min(sums.x, params.limit);
+        let u = clamp(sums.y, -params.limit, params.limit);
         if lane == 0u && first + r < params.n_hidden {
             // The clamp keeps exp finite; beyond it the result is 0 to rounding.
             hidden[token * params.n_hidden + first + r] = g / (1.0 + exp(-max(turn(g), -80.0))) * u;

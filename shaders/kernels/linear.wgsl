@@ -71,10 +71,10 @@ fn linear(
         y_row = (step.position + token) % params.y_ring;
     }
     let y_at = y_row * params.y_stride + params.y_offset + group * params.y_gap + first;
+    reduce_rows(lane, &sums);
     for (var r = 0u; r < ROWS; r += 1u) {
-        let sum = reduce_sum(lane, sums[r]);
         if lane == 0u && first + r < params.n_rows {
-            y[y_at + r] = joined(y_at + r, factor * sum);
+            y[y_at + r] = joined(y_at + r, factor * sums[r]);
         }
     }
 }

@@ -37,6 +37,23 @@ fn reduce_sum(lane: u32, value: f32) -> f32 {
     return sum;
 }
 
+// Two sums, which wait together: lanes of odd numbers bring the second ones.
+fn reduce_pair(lane: u32, values: vec2<f32>) -> vec2<f32> {
+    let parts = vec2<f32>(subgroupAdd(values.x), subgroupAdd(values.y));
+    if LANES <= SUBGROUP {
+        return parts;
+    }
+    let lanes = part_lanes();
+    workgroupBarrier();
+    team_f32[lane] = select(parts.x, parts.y, (lane & 1u) == 1u);
+    workgroupBarrier();
+    var sums = vec2<f32>();
+    for (var i = 0u; i < LANES; i += lanes) {
+        sums += vec2<f32>(team_f32[i], team_f32[i + 1u]);
+    }
+    return sums;
+}
+
 fn reduce_max(lane: u32, value: f32) -> f32 {
     let part = subgroupMax(value);
     if LANES <= SUBGROUP {

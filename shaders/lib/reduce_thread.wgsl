@@ -12,6 +12,10 @@ fn reduce_sum(lane: u32, value: f32) -> f32 {
     return value;
 }
 
+fn reduce_pair(lane: u32, values: vec2<f32>) -> vec2<f32> {
+    return values;
+}
+
 fn reduce_max(lane: u32, value: f32) -> f32 {
     return value;
 }

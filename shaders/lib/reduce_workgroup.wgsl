@@ -25,6 +25,22 @@ fn reduce_sum(lane: u32, value: f32) -> f32 {
     return team_f32[0];
 }
 
+// Two sums, which wait together. The bits of the second ones stand among the other words.
+fn reduce_pair(lane: u32, values: vec2<f32>) -> vec2<f32> {
+    workgroupBarrier();
+    team_f32[lane] = values.x;
+    team_u32[lane] = bitcast<u32>(values.y);
+    for (var width = LANES / 2u; width > 0u; width /= 2u) {
+        workgroupBarrier();
+        if lane < width {
+            team_f32[lane] += team_f32[lane + width];
+            team_u32[lane] = bitcast<u32>(bitcast<f32>(team_u32[lane]) + bitcast<f32>(team_u32[lane + width]));
+        }
+    }
+    workgroupBarrier();
+    return vec2<f32>(team_f32[0], bitcast<f32>(team_u32[0]));
+}
+
 fn reduce_max(lane: u32, value: f32) -> f32 {
     workgroupBarrier();
     team_f32[lane] = value;

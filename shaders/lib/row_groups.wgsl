@@ -10,3 +10,13 @@ fn row_group(workgroup: vec3<u32>, n_workgroups: vec3<u32>, local: u32, n_groups
     let index = workgroup.y * n_workgroups.x + workgroup.x;
     return index % ((n_groups + GROUPS - 1u) / GROUPS) * GROUPS + local / LANES;
 }
+
+// Leaves in `sums` what the group's lanes have of each row together. One alone has all: SwiftShader would copy it nevertheless.
+fn reduce_rows(lane: u32, sums: ptr<function, array<f32, ROWS>>) {
+    for (var r = 0u; r < ROWS && LANES > 1u; r += 2u) {
+        let next = min(r + 1u, ROWS - 1u);
+        let two = reduce_pair(lane, vec2<f32>((*sums)[r], (*sums)[next]));
+        (*sums)[r] = two.x;
+        (*sums)[next] = two.y;
+    }
+}
