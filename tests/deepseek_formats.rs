@@ -103,6 +103,7 @@ fn logits_are_those_that_pytorch_computes_on_every_executor() {
             .as_ref()
             .map_or("CPU executor".to_owned(), |a| format!("{} ({})", a.identity.name, a.identity.backend));
         let choice = adapter.map_or(ExecutorChoice::Cpu, ExecutorChoice::Gpu);
+        let _turn = crate::support::turn_at(&choice);
         let gap = worst(&wanted, &logits(model_bytes(), &ids, choice, None).unwrap());
         println!("{name}: {gap:e} from PyTorch");
         assert!(gap <= BUDGET, "{name}: {gap} from PyTorch");

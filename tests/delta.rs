@@ -56,6 +56,7 @@ async fn all(generation: headstart::Result<Generation<'_>>) -> (Vec<u32>, Timing
 #[test]
 fn the_rule_agrees_with_its_reference_by_chunks_of_every_length() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut gpu = Executor::Gpu(Box::new(block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap()));
         for variant in delta_rule::OP.variants {
             let configs = product(&(variant.way.space)(&adapter.caps), adapter.tuning().config);

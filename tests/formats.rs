@@ -183,6 +183,7 @@ fn every_adapter_is_near_to_the_cpu_executor_in_every_format() {
         let source = quantized(&folder, format);
         let ours = rows(&source, &ids, ExecutorChoice::Cpu);
         for adapter in &adapters {
+            let _turn = crate::support::turn(adapter);
             let place = format!("{format} on {} ({})", adapter.identity.name, adapter.identity.backend);
             let found = gap(&ours, &rows(&source, &ids, ExecutorChoice::Gpu(adapter.clone())));
             println!("{place}: {found:.1e}");

@@ -44,6 +44,7 @@ fn a_fused_reference_is_its_parts_references_in_order() {
 #[test]
 fn a_fused_stage_equals_its_parts_on_every_adapter() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
         let mut executor = Executor::Gpu(Box::new(open));
         for (parts, fused) in rules().flat_map(pairs) {
@@ -136,6 +137,7 @@ fn what_is_chosen_apart_becomes_the_parts_and_gives_the_same() {
         assert_eq!(names(&fused.recording, &chosen), of_parts, "{}", parts.name);
         assert_eq!(names(&fused.recording, &guess)[0], (0, stage.op.name), "{}", parts.name);
         for adapter in &adapters {
+            let _turn = crate::support::turn(adapter);
             let mut open = block_on(GpuExecutor::open(adapter, ShaderChecks::On)).unwrap();
             open.tune(chosen.clone());
             let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), &fused)).unwrap();
@@ -287,6 +289,7 @@ fn by_fixed_point(case: &Case) -> Vec<(usize, &'static str)> {
 
 fn assert_right_by_fixed_point(case: &Case) {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut open = block_on(GpuExecutor::open(&adapter, ShaderChecks::On)).unwrap();
         open.tune(in_fixed_point(case, &adapter.caps));
         let found = block_on(run_case(&mut Executor::Gpu(Box::new(open)), case)).unwrap();

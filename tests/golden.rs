@@ -85,6 +85,7 @@ fn logits_agree_in_one_chunk_in_uneven_chunks_and_token_by_token() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
     for (place, choice) in all_places() {
+        let _turn = crate::support::turn_at(&choice);
         let mut session = golden_session(choice, &options());
         for way in WAYS {
             let steps: Vec<u32> = way.iter().copied().cycle().take(300).collect();
@@ -110,6 +111,7 @@ fn streams_and_compressed_entries_agree_after_every_layer() {
     let positions = expected.integers("stream_positions");
     let streams = expected.floats("streams");
     for (place, choice) in all_places() {
+        let _turn = crate::support::turn_at(&choice);
         let mut session = golden_session(choice, &options());
         for steps in [&[256u32, 44] as &[u32], &[33, 6, 32]] {
             let mut each = |layer: u32, first: usize, found: &[f32]| {
@@ -137,6 +139,7 @@ fn decode_after_a_prompt_of_any_length_agrees() {
     let expected = Expected::read();
     let (ids, logits) = (expected.integers("ids"), expected.floats("logits"));
     for (place, choice) in all_places() {
+        let _turn = crate::support::turn_at(&choice);
         let mut session = golden_session(choice, &options());
         for n_prompt in [1, 4, 5, 6, 7, 126, 127, 128, 129, 254, 255, 256, 257] {
             let steps: Vec<u32> = std::iter::once(n_prompt).chain(std::iter::repeat_n(1, 5)).collect();
@@ -226,6 +229,7 @@ fn greedy_tokens_of_the_gguf_agree() {
     };
     let (prompt, tokens) = (ids("prompt"), ids("tokens"));
     for (place, choice) in all_places() {
+        let _turn = crate::support::turn_at(&choice);
         let files = ModelFiles::gguf(memory("golden/gguf/v4_random_f32.gguf"));
         let mut session = load(&files, choice, &options());
         let mut written = prompt.clone();

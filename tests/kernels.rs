@@ -335,6 +335,7 @@ fn every_case_expects_something() {
 #[test]
 fn every_variant_agrees_with_its_reference_on_every_adapter() {
     for adapter in crate::support::adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut go_on = |_: &Progress| ControlFlow::Continue(());
         let checks = crate::support::checks(&adapter);
         let check = pollster::block_on(verify::kernels(&adapter, checks, Configs::All, &mut go_on)).unwrap();

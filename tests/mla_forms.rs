@@ -114,6 +114,7 @@ fn a_search_chooses_between_the_forms_and_the_choice_is_followed() {
     let expected = expected("deepseek_v3");
     let files = files("deepseek_v3", Form::Whole);
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let options = LoadOptions { n_chunk: Some(64), ..options() };
         let mut session = load(&files, ExecutorChoice::Gpu(adapter.clone()), &options);
         let problem = session.forms(64).unwrap().problem;

@@ -42,6 +42,7 @@ fn assert_plausible(name: &str, probe: &Probe) {
 #[test]
 fn every_adapter_has_plausible_probes() {
     for adapter in &adapters() {
+        let _turn = crate::support::turn(adapter);
         let name = format!("{} ({})", adapter.identity.name, adapter.identity.backend);
         let probes = probe(adapter, &SHORT);
         println!("{name}: {probes:?}");
@@ -78,6 +79,7 @@ fn broken(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
 fn subgroups_that_add_up_wrong_are_noticed() {
     let has_subgroups = |adapter: &Adapter| adapter.caps.subgroup > 0;
     for adapter in adapters().into_iter().filter(has_subgroups) {
+        let _turn = crate::support::turn(&adapter);
         let name = format!("{} ({})", adapter.identity.name, adapter.identity.backend);
         let are_right =
             |alter: &dyn Fn(&mut Recording)| pollster::block_on(subgroups_are_right(&adapter, alter)).unwrap();
@@ -99,7 +101,7 @@ fn subgroups_that_add_up_wrong_are_noticed() {
             (reduce, "reduce_before_u32(lane, count)", "reduce_before_u32(lane, least)"),
             (reduce, "reduce_first_u32(lane, words", "(words"),
             // Where inputs are handed around.
-            (linear, "factor * sum)", "1.1 * factor * sum)"),
+            (linear, "factor * sums[r])", "1.1 * factor * sums[r])"),
         ] {
             let broken = broken(kernel, from, to);
             let alter = |recording: &mut Recording| {

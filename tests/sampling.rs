@@ -60,6 +60,7 @@ fn a_text_is_the_same_wherever_its_tokens_are_chosen() {
         Sampling { temperature: 1.0, seed: 9, ..Sampling::default() },
     ];
     for choice in everywhere() {
+        let _turn = crate::support::turn_at(&choice);
         for model in MODELS {
             let mut session = load(model, &choice, CacheType::F32);
             for sampling in &settings {
@@ -118,6 +119,7 @@ fn recall(session: &mut Session, mut kept: &[u8], model: &[u8; 32]) -> headstart
 fn another_run_goes_on_from_what_was_kept() {
     let greedy = Sampling::default();
     for choice in everywhere() {
+        let _turn = crate::support::turn_at(&choice);
         for (model, cache) in [(MODELS[0], CacheType::F32), (MODELS[0], CacheType::F16), (MODELS[1], CacheType::F32)] {
             let prompt: Vec<u32> = PROMPT.iter().cycle().take(60).copied().collect();
             let mut first = load(model, &choice, cache);

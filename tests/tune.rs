@@ -42,6 +42,7 @@ fn with_variant(kernel: &'static Op, from: &str, to: &str) -> &'static Op {
 #[test]
 fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut session = session(&adapter, MODEL);
         let guess = Tuning::guess(&adapter.caps);
         for (position, n_tokens) in [(16, 1), (0, 16)] {
@@ -50,10 +51,10 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
             let all = session.alike(at);
             let alike = all.into_iter().find(|alike| alike.problem.kernel == "linear").unwrap();
             for (from, to, is_wrong) in [
-                ("factor * sum)", "1.001 * factor * sum)", true),
+                ("factor * sums[r])", "1.001 * factor * sums[r])", true),
                 // A row that is never written.
                 ("first + r < params.n_rows {", "first + r + 1u < params.n_rows {", true),
-                ("let sum = reduce_sum", "let sum = 1.0 * reduce_sum", false),
+                ("reduce_rows(lane, &sums);", "reduce_rows(lane, &sums);\n    sums[0] *= 1.0;", false),
             ] {
                 let mut stage = alike.stages[0].clone();
                 stage.op = with_variant(stage.op, from, to);
@@ -71,6 +72,7 @@ fn a_planted_wrong_variant_is_noticed_and_a_right_one_is_not() {
 #[test]
 fn a_search_that_is_broken_off_ends_within_a_problem_and_leaves_out_the_next_step() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut session = session(&adapter, QUANTIZED);
         let mut heard = 0;
         // The first word is that the first problem begins.
@@ -90,6 +92,7 @@ fn a_search_that_is_broken_off_ends_within_a_problem_and_leaves_out_the_next_ste
 #[test]
 fn copies_of_weights_compute_the_same_and_are_given_back() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut session = session(&adapter, QUANTIZED);
         let guess = Tuning::guess(&adapter.caps);
         // In steps of a size that no clock tells, so that it is the same to the bit.
@@ -143,6 +146,7 @@ fn copies_of_weights_compute_the_same_and_are_given_back() {
 fn what_timing_overwrites_makes_no_choice_wrong() {
     // Stages that are alike run one after the other while they are timed: their streams change places, or grow by each sum.
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         for name in ["llama", "lfm2", "gemma3"] {
             let options = LoadOptions { n_context: Some(64), n_chunk: Some(16), ..LoadOptions::default() };
             let of = |file: &str| format!("families/{name}/{file}");
@@ -171,6 +175,7 @@ fn what_timing_overwrites_makes_no_choice_wrong() {
 #[test]
 fn a_tuned_model_writes_what_it_wrote_before() {
     for adapter in adapters() {
+        let _turn = crate::support::turn(&adapter);
         let mut session = session(&adapter, MODEL);
         let ids: Vec<u32> = (1..20).collect();
         let logits = |session: &mut Session| {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use headstart::engine::{ExecutorChoice, LoadOptions, ModelFiles, Sampling, Session};
 use headstart::format::{Memory, Source};
@@ -49,6 +49,22 @@ pub(crate) fn adapters() -> Vec<Adapter> {
         "no adapter to test on: install a software one (bash tools/setup.sh native), or set HEADSTART_TEST_GPU=skip"
     );
     adapters
+}
+
+/// To be held for as long as a test has an executor on the adapter. Threads that use OpenGL wait for each other inside wgpu, which takes
+/// more than six seconds of that for a deadlock and panics; a slow machine that compiles anew needs as long.
+pub(crate) fn turn(adapter: &Adapter) -> Option<MutexGuard<'static, ()>> {
+    static OPENGL: Mutex<()> = Mutex::new(());
+    // A test that failed leaves it as it was.
+    (adapter.identity.backend == "gl").then(|| OPENGL.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// As [`turn`], of a place.
+pub(crate) fn turn_at(choice: &ExecutorChoice) -> Option<MutexGuard<'static, ()>> {
+    match choice {
+        ExecutorChoice::Gpu(adapter) => turn(adapter),
+        ExecutorChoice::Cpu => None,
+    }
 }
 
 /// Every place to run, by name: the CPU executor and each adapter.
