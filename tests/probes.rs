@@ -96,6 +96,8 @@ fn subgroups_that_add_up_wrong_are_noticed() {
         for (kernel, from, to) in [
             (reduce, "reduce_sum(lane, sum)", "sum"),
             (reduce, "reduce_max(lane, greatest)", "greatest"),
+            (reduce, "reduce_pair(lane, vec2<f32>(squares, sum))", "vec2<f32>(reduce_sum(lane, squares), sum)"),
+            (reduce, "reduce_pair(lane, vec2<f32>(squares, sum))", "reduce_pair(lane, vec2<f32>(squares)).yx"),
             (reduce, "reduce_sum_u32(lane, count)", "reduce_sum_u32(lane, select(count, 0u, lane == LANES / 2u))"),
             (reduce, "reduce_min_u32(lane, least)", "least"),
             (reduce, "reduce_before_u32(lane, count)", "reduce_before_u32(lane, least)"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What AMD's GPUs would run, on a machine without one: compiles every kernel with Mesa's driver, which is told that there is such a GPU,
-# and prints of each text how long its longest loop is, and what it takes. Nothing runs. On Debian, as root.
+# and prints of each text how long its longest loop is, and what it takes. Nothing runs. On Debian, as root, after tools/setup.sh native.
 #
 #   tools/amd.sh [GPU]       vega10, renoir, navi10, navi21, navi31 (if none is said), gfx1150, … as Mesa's drm-shim names them
 #
@@ -15,11 +15,12 @@ mesa=$PWD/target/amd
 mkdir -p "$mesa"
 mesa=$(realpath "$mesa")
 
-# The driver for such a GPU and the shim that passes for its kernel driver; unpacked here, so that nothing of the system changes.
-if ! compgen -G "$mesa/usr/lib/*/libamdgpu_noop_drm_shim.so" >/dev/null; then
+# The driver for such a GPU and the shim that passes for its kernel driver; unpacked here, so that no package of the system changes.
+if [ ! -e "$mesa/unpacked" ]; then
   codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $codename" | head -1)
-  for suite in "$codename" "$codename-backports"; do echo "deb [trusted=yes] $mirror $suite main"; done >"$mesa/sources.list"
+  [ -n "$mirror" ] || { echo "apt knows no packages of $codename: run apt-get update" >&2 && exit 1; }
+  for suite in "$codename" "$codename-backports"; do echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"; done >"$mesa/sources.list"
   printf 'Package: *\nPin: release n=%s-backports\nPin-Priority: 600\n' "$codename" >"$mesa/preferences"
   mkdir -p "$mesa/lists/partial"
   of_apt() {
@@ -29,6 +30,7 @@ if ! compgen -G "$mesa/usr/lib/*/libamdgpu_noop_drm_shim.so" >/dev/null; then
   of_apt update
   (cd "$mesa" && of_apt download mesa-vulkan-drivers mesa-drm-shim libdrm2 libdrm-amdgpu1)
   for package in "$mesa"/*.deb; do dpkg -x "$package" "$mesa"; done
+  touch "$mesa/unpacked"
 fi
 libraries=$(dirname "$(compgen -G "$mesa/usr/lib/*/libvulkan_radeon.so")")
 sed "s#\"library_path\": *\"[^\"]*\"#\"library_path\": \"$libraries/libvulkan_radeon.so\"#" "$mesa"/usr/share/vulkan/icd.d/radeon_icd*.json >"$mesa/icd.json"
@@ -43,7 +45,7 @@ env AMDGPU_GPU_ID="$gpu" RADV_DEBUG=asm,shaderstats,nocache VK_ICD_FILENAMES="$m
     if (scratch > 0 && subgroups) bad = bad " " name
     n += 1
   }
-  /^Error/ { print; bad = bad " (broken off)" }
+  /^Error|panicked|error while loading|ERROR:/ { print; bad = bad " (broken off)" }
   /^adapter / { print; printf "%-28s %-10s %7s %6s %9s %6s %6s %7s\n", "variant", "format", "loop", "reads", "all", "regs", "waves", "memory" }
   /^text / { queue[++last] = $2 " " $3 " " $4 }
   # The first ones are not ours.
@@ -65,7 +67,7 @@ env AMDGPU_GPU_ID="$gpu" RADV_DEBUG=asm,shaderstats,nocache VK_ICD_FILENAMES="$m
   /^Scratch size:/ { scratch = $3 }
   END {
     show()
-    print n " texts"
-    if (n == 0) { print "nothing was compiled"; exit 1 }
+    print n + 0 " texts"
+    if (n == 0 || first != last) { print "compiled " n + 0 " of " last + 0 ": names may stand beside others\047 figures"; exit 1 }
     if (bad != "") { print "refused, or too large for the registers:" bad; exit 1 }
   }'

@@ -44,7 +44,7 @@ fn linear(
     let x_at = input_row(token) * params.x_stride + group * params.group_stride;
     var sums: array<f32, ROWS>;
     if BLOCK_LANES == 4u {
-        // The first block of each row. No driver of Mesa's takes this out of the loop.
+        // The first block of each row: compilers leave this in the loop.
         var rows_at: array<u32, ROWS>;
         for (var r = 0u; r < ROWS; r += 1u) {
             rows_at[r] = min(first + r, params.n_rows - 1u) * params.n_blocks;

@@ -7,7 +7,7 @@ struct Block {
     scale: f32,
 }
 
-// 2^(e - 127), times what codes are over; what is denormal without that (e = 0) may be flushed to zero by adapters.
+// 2^(e - 127), times what codes are over: infinite from e = 247 on. What is denormal without that (e = 0) may be flushed to zero by adapters.
 fn scale_of(i: u32) -> f32 {
     let e = (scales[i / 4u] >> ((i & 3u) * 8u)) & 255u;
     return E4M3_SCALE * bitcast<f32>(select(e << 23u, 0x00400000u, e == 0u));

@@ -58,6 +58,8 @@ impl Config {
         let is_lanes = |n: u32| n.is_power_of_two() && n <= MOST_INVOCATIONS;
         [self.threads, self.row_lanes, self.weight_lanes, self.vector_lanes].into_iter().all(is_lanes)
             && [1, 4].contains(&self.block_lanes)
+            // Loops go on by whole blocks: fewer would never end.
+            && self.weight_lanes >= self.block_lanes
             && self.rows.is_power_of_two()
             && self.rows <= MOST_ROWS
             && self.tile.runs_on(caps)
@@ -199,6 +201,7 @@ mod tests {
             Config { rows: 3, ..default },
             Config { block_lanes: 2, ..default },
             Config { weight_lanes: 0, ..default },
+            Config { weight_lanes: 2, block_lanes: 4, ..default },
             Config { rows: 64, ..default },
             Config { reduce: Reduce::Subgroup, ..default },
             Config { tile: Tile { tokens: 60, ..Tile::LEAST }, ..default },

@@ -47,7 +47,8 @@ fn reference(call: &mut Call<'_>) {
         let (values, words) = (&values[group * n..][..n], &words[group * n..][..n]);
         let sum: f32 = values.iter().sum();
         let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        floats[2 * group..][..2].copy_from_slice(&[sum, max].map(f32::to_bits));
+        let squares: f32 = values.iter().map(|value| value * value).sum();
+        floats[4 * group..][..4].copy_from_slice(&[sum, max, squares, sum].map(f32::to_bits));
         let sum = words.iter().copied().fold(0, u32::wrapping_add);
         let min = words.iter().copied().min().unwrap_or(u32::MAX);
         counts[4 * group..][..4].copy_from_slice(&[sum, min, sum, words[0]]);
@@ -65,7 +66,7 @@ fn case(n_groups: u32, n: u32) -> Case {
     let values = case.random_input("values", n_all);
     let words: Vec<u32> = (0..n_all).map(|_| case.random_u32()).collect();
     let words = case.input("words", &words);
-    let floats = case.output("floats", 2 * n_groups as usize, 1e-4);
+    let floats = case.output("floats", 4 * n_groups as usize, 1e-4);
     let counts = case.output("counts", 4 * n_groups as usize, 0.0);
     record(&mut case.recording, [values, words, floats, counts], &Params { n_groups, n });
     case.finish()
@@ -73,6 +74,6 @@ fn case(n_groups: u32, n: u32) -> Case {
 
 fn record(recording: &mut Recording, slices: [Slice; 4], params: &Params) {
     let (n_groups, n_all) = (u64::from(params.n_groups), u64::from(params.n_groups) * u64::from(params.n));
-    let cost = Cost { bytes: 8 * n_all + 24 * n_groups, ops: 4 * n_all };
+    let cost = Cost { bytes: 8 * n_all + 32 * n_groups, ops: 6 * n_all };
     recording.push("probe_reduce", &OP, Spec::default(), n_groups, params, &slices, cost);
 }

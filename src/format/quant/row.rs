@@ -86,7 +86,8 @@ pub(crate) struct Planes {
 
 /// The texts of `shaders/quant/` by which kernels read a matrix.
 pub(crate) struct Shader {
-    /// The decoder, after the parts that it shares with others: `Block`, `load_block` and `block_quad`.
+    /// The decoder, after the parts that it shares with others: `Block`, `load_block` and `block_quad`; and the fourth
+    /// contract, by which four invocations share a block: `load_quarter` and `quarter_quad`.
     pub(crate) decoder: &'static [&'static str],
     /// The second contract, by which kernels take scale and offset out of a block's sum: `block_codes` and `block_affine`.
     pub(crate) codes: BlockCodes,
