@@ -32,7 +32,7 @@
 //! Nothing here blocks: futures are driven by the host, natively by any executor (`pollster` will do), in a browser by
 //! its own. All errors are one type, [`Error`], which names the thing, what was found, what was expected, what to do.
 //!
-//! The floors, bottom up: [`error`], `shader_text` and `unicode`; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
+//! The floors, bottom up: [`error`], `shader_text`, `unchecked_device` and `unicode`; [`format`] and `gpu`; `kernels`, `model` and `text`; `engine`;
 //! `measure`; `host`. Nothing points up; `tests/tidy.rs` holds the house to that. ARCHITECTURE.md is the map, and says
 //! what to touch for a new format, kernel, architecture or figure.
 
@@ -47,6 +47,9 @@ pub mod kernels;
 pub mod measure;
 pub mod model;
 pub mod text;
+#[cfg_attr(any(target_arch = "wasm32", target_vendor = "apple"), path = "unchecked_device/elsewhere.rs")]
+#[cfg_attr(not(any(target_arch = "wasm32", target_vendor = "apple")), path = "unchecked_device/vulkan.rs")]
+mod unchecked_device;
 #[cfg_attr(target_arch = "wasm32", path = "unicode/browser.rs")]
 #[cfg_attr(not(target_arch = "wasm32"), path = "unicode/native.rs")]
 mod unicode;

@@ -14,6 +14,7 @@ mod small_files;
 mod support;
 
 mod bench;
+mod bounds;
 mod chat;
 mod chat_cli;
 mod chat_templates;

@@ -23,9 +23,10 @@ struct Rule {
 const FLOORS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("shader_text", &[]),
+    ("unchecked_device", &[]),
     ("unicode", &[]),
     ("format", &["error", "shader_text"]),
-    ("gpu", &["error", "shader_text"]),
+    ("gpu", &["error", "shader_text", "unchecked_device"]),
     ("kernels", &["error", "shader_text", "format", "gpu"]),
     ("model", &["error", "format", "text"]),
     ("text", &["error", "format", "model", "unicode"]),

@@ -1,5 +1,5 @@
 //! Compiles every kernel in every variant, with the numbers that the first Vulkan adapter gets unmeasured, and runs nothing:
-//! `cargo run --release --example compiled`. Each text's name goes to standard error before the driver sees it, so that what a driver
+//! `cargo run --release --example compiled [KERNEL…]`. Each text's name goes to standard error before the driver sees it, so that what a driver
 //! prints of its own stands below. tools/amd.sh reads that.
 
 #![allow(clippy::print_stderr, reason = "its output is its purpose")]
@@ -23,7 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut executor = Executor::Gpu(Box::new(block_on(GpuExecutor::open(&adapter, ShaderChecks::Off))?));
     eprintln!("adapter {}", adapter.identity.name);
     let mut seen = BTreeSet::new();
-    for case in kernels::ALL.iter().flat_map(|kernel| (kernel.cases)()) {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|asked| asked == name);
+    for case in kernels::ALL.iter().filter(|kernel| is_asked(kernel.name)).flat_map(|kernel| (kernel.cases)()) {
         block_on(executor.allocate(&case.arena))?;
         for tuning in tunings(&case, config) {
             let program = lower(&case.recording, &adapter.caps, &tuning);

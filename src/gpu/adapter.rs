@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::unchecked_device;
 
-use super::device::Device;
+use super::device::{Device, ShaderChecks};
 use super::space::MOST_INVOCATIONS;
 use super::tile::{COOPERATIVE_BYTES, COOPERATIVE_SUBGROUP};
 use super::{Caps, Tuning};
@@ -28,6 +29,9 @@ pub struct Identity {
     pub device_id: u32,
 }
 
+/// Where a device lies that is shared.
+type Slot = Mutex<Option<Arc<Device>>>;
+
 /// An adapter that can be opened.
 #[derive(Clone, Debug)]
 pub struct Adapter {
@@ -38,8 +42,8 @@ pub struct Adapter {
     inner: wgpu::Adapter,
     /// What its devices have beside what wgpu knows of.
     beside: wgpu::Features,
-    /// The device that its executors share, if they do.
-    shared: Option<Arc<Mutex<Option<Arc<Device>>>>>,
+    /// The devices that its executors share, if they do: without shader checks, and with them.
+    shared: Option<Arc<[Slot; 2]>>,
 }
 
 impl Adapter {
@@ -159,20 +163,21 @@ impl Adapter {
 
     /// A device, or the one that is shared; a new one in its place where that has reported a fault.
     #[allow(clippy::arc_with_non_send_sync, reason = "in browsers nothing is sent between threads, natively it can be")]
-    pub(super) async fn device(&self) -> Result<Arc<Device>> {
-        let Some(shared) = &self.shared else { return Device::open(self).await.map(Arc::new) };
+    pub(super) async fn device(&self, checks: ShaderChecks) -> Result<Arc<Device>> {
+        let Some(shared) = &self.shared else { return Device::open(self, checks).await.map(Arc::new) };
+        let shared = &shared[usize::from(checks == ShaderChecks::On)];
         let kept = shared.lock().ok().and_then(|slot| slot.clone()).filter(|device| device.fault().is_none());
         if let Some(kept) = kept {
             return Ok(kept);
         }
-        let opened = Arc::new(Device::open(self).await?);
+        let opened = Arc::new(Device::open(self, checks).await?);
         if let Ok(mut slot) = shared.lock() {
             *slot = Some(opened.clone());
         }
         Ok(opened)
     }
 
-    pub(super) async fn request_device(&self) -> Result<(wgpu::Device, wgpu::Queue)> {
+    pub(super) async fn request_device(&self, checks: ShaderChecks) -> Result<(wgpu::Device, wgpu::Queue)> {
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
         let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
         if self.caps.cooperative > 0 {
@@ -186,6 +191,11 @@ impl Adapter {
             experimental_features,
             ..Default::default()
         };
+        // Of Mesa 26.2, lavapipe without them reads from nowhere where all invocations of a group have returned; nor is it faster.
+        let may_leave_out = checks == ShaderChecks::Off && !self.identity.name.contains("llvmpipe");
+        if may_leave_out && let Some(opened) = unchecked_device::request(&self.inner, &descriptor) {
+            return Ok(opened);
+        }
         self.inner.request_device(&descriptor).await.map_err(|error| {
             Error::adapter(format!("adapter {}", self.identity.name), format!("it gives no device: {error}"))
                 .advice("Update its driver, or choose another with --adapter")

@@ -26,7 +26,6 @@ pub struct GpuExecutor {
     adapter_name: String,
     caps: Caps,
     tuning: Tuning,
-    checks: ShaderChecks,
     buffers: Vec<wgpu::Buffer>,
     recordings: Vec<PreparedRecording>,
     staging: Vec<wgpu::Buffer>,
@@ -83,13 +82,12 @@ impl GpuExecutor {
     /// # Errors
     /// When the adapter gives no device.
     pub async fn open(adapter: &Adapter, checks: ShaderChecks) -> Result<Self> {
-        let device = adapter.device().await?;
+        let device = adapter.device(checks).await?;
         Ok(Self {
             device,
             adapter_name: adapter.identity.name.clone(),
             caps: adapter.caps,
             tuning: adapter.tuning(),
-            checks,
             buffers: Vec::new(),
             recordings: Vec::new(),
             staging: Vec::new(),
@@ -239,7 +237,7 @@ impl GpuExecutor {
         scratch: &[wgpu::Buffer],
     ) -> Result<PreparedDispatch> {
         let text = compose(dispatch.variant, &dispatch.spec, self.caps.subgroups_directive);
-        let made = self.device.pipeline(dispatch.op, dispatch.variant, &text, self.checks);
+        let made = self.device.pipeline(dispatch.op, dispatch.variant, &text);
         let size = std::num::NonZeroU64::new(dispatch.params.len() as u64);
         let param = wgpu::BufferBinding { buffer: params, offset, size };
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(param) }];
