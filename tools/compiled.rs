@@ -1,6 +1,6 @@
 //! Compiles every kernel in every variant, with the numbers that the first Vulkan adapter gets unmeasured, and runs nothing:
 //! `cargo run --release --example compiled [KERNEL…]`. Each text's name goes to standard error before the driver sees it, so that what a driver
-//! prints of its own stands below. tools/amd.sh reads that.
+//! prints of its own stands below. tools/drivers.sh reads that.
 
 #![allow(clippy::print_stderr, reason = "its output is its purpose")]
 
